@@ -1,0 +1,134 @@
+"""Every error a store raises, one tree.
+
+    StoreError
+    ├── InvalidRequest            the caller must change the request; nothing was changed
+    │   ├── InvalidKey            not a legal key
+    │   ├── InvalidOperation      an operation of a transaction cannot be done; names its index
+    │   └── LimitExceeded         larger or longer than a setting allows; names limit and got
+    ├── Conflict                  a condition did not hold; names which
+    ├── Compacted                 the revision asked for is no longer kept
+    ├── ReadOnly                  this store takes no writes
+    ├── Unavailable               certainly not applied; try again later
+    │   └── DiskFull              ... because no space is left
+    ├── OutcomeUnknown            may or may not have been applied
+    ├── Damaged                   bytes on disk are not what was written; names file and offset
+    └── UnknownFormat             a file of another format version, or not ours at all
+
+Absence is not an error: a missing key is ``None``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class StoreError(Exception):
+    """Base of all errors a store raises on purpose."""
+
+
+class InvalidRequest(StoreError):
+    """The request itself is wrong; nothing was changed."""
+
+
+class InvalidKey(InvalidRequest):
+    """The key is empty or not encodable as UTF-8."""
+
+
+class InvalidOperation(InvalidRequest):
+    """An operation of a transaction cannot be done.
+
+    Attributes:
+        index: position of the operation in its list, from 0.
+        reason: what is wrong with it, one clause.
+    """
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(f"operation {index}: {reason}")
+        self.index = index
+        self.reason = reason
+
+
+class LimitExceeded(InvalidRequest):
+    """Something is larger than a setting allows.
+
+    Attributes:
+        what: the limited thing, a field name of ``Limits`` (``key_bytes_max`` ...).
+        limit: the most that is allowed.
+        got: what was asked for.
+    """
+
+    def __init__(self, what: str, limit: int, got: int) -> None:
+        super().__init__(f"{what} is {limit}, got {got}")
+        self.what = what
+        self.limit = limit
+        self.got = got
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCondition:
+    """A condition that did not hold: its index, key, and the key's revision (0: no such key)."""
+
+    index: int
+    key: str
+    revision: int
+
+
+class Conflict(StoreError):
+    """Conditions of a transaction did not hold and it has no ``otherwise``.
+
+    Attributes:
+        failed: every condition that did not hold, in order.
+    """
+
+    def __init__(self, failed: tuple[FailedCondition, ...]) -> None:
+        super().__init__("conditions failed: " + ", ".join(repr(f.key) for f in failed))
+        self.failed = failed
+
+
+class Compacted(StoreError):
+    """The revision asked for is older than the history that is kept.
+
+    Attributes:
+        oldest_revision: the oldest revision that can still be read.
+    """
+
+    def __init__(self, oldest_revision: int) -> None:
+        super().__init__(f"compacted away; the oldest revision kept is {oldest_revision}")
+        self.oldest_revision = oldest_revision
+
+
+class ReadOnly(StoreError):
+    """This store takes no writes."""
+
+
+class Unavailable(StoreError):
+    """Certainly not applied; the same request may succeed later."""
+
+
+class DiskFull(Unavailable):
+    """Certainly not applied, because no space is left on the device."""
+
+
+class OutcomeUnknown(StoreError):
+    """The write may or may not have been applied; read before trying again."""
+
+
+class Damaged(StoreError):
+    """Bytes on disk are not what was written.
+
+    Attributes:
+        path: the damaged file.
+        offset: position of the damage in the file, in bytes.
+        reason: what does not fit, one clause.
+    """
+
+    def __init__(self, path: Path | str, offset: int, reason: str) -> None:
+        super().__init__(f"{path}: damaged at offset {offset}: {reason}")
+        self.path = Path(path)
+        self.offset = offset
+        self.reason = reason
+
+
+class UnknownFormat(StoreError):
+    """A file with another magic or a format version that this release does not know."""

@@ -1,0 +1,321 @@
+"""What handlers, CLI and tests see of a store: the ``Store`` protocol and its values.
+
+Every backend keeps the same meaning of the words:
+
+* *key*: Unicode text, ordered by its UTF-8 bytes.
+* *revision*: number of a commit in the whole store; rises with every commit, gaps allowed;
+  0 is the empty store before the first commit.
+* *version*: n-th write of a key since it was last created, from 1.
+* times are microseconds since the Unix epoch (``*_us``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+DEFAULT_CONTENT_TYPE = "application/octet-stream"
+TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
+
+EventKind = Literal["put", "delete", "expire", "restore"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most a store takes; every one is a setting and is named when it is exceeded."""
+
+    key_bytes_max: int = 2_048
+    value_bytes_max: int = 64 * 1024 * 1024
+    txn_ops_max: int = 1_000
+    txn_bytes_max: int = 64 * 1024 * 1024
+    list_keys_max: int = 10_000
+
+
+class Entry(NamedTuple):
+    """One value of one key, as one commit wrote it."""
+
+    key: str
+    value: bytes
+    revision: int
+    version: int
+    time_us: int
+    content_type: str
+    expires_us: int | None
+
+
+class KeyInfo(NamedTuple):
+    """What a list shows of a key; ``entry`` only where values were asked for."""
+
+    key: str
+    revision: int
+    version: int
+    size: int
+    content_type: str
+    entry: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Answers to many keys, all of one revision, in the order asked; ``None`` where missing."""
+
+    revision: int
+    entries: list[Entry | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list.
+
+    Attributes:
+        revision: the snapshot all keys are of.
+        keys: in order (descending when reversed).
+        prefixes: keys rolled up at the delimiter, each ending with it, in the same order.
+        resume: pass as ``after`` (with ``at=revision``) for the next page; ``None`` at the end.
+    """
+
+    revision: int
+    keys: list[KeyInfo]
+    prefixes: list[str]
+    resume: str | None
+
+
+class Version(NamedTuple):
+    """One line of a key's history; version and size are 0 for ``delete`` and ``expire``."""
+
+    revision: int
+    version: int
+    kind: EventKind
+    time_us: int
+    size: int
+    content_type: str
+
+
+# --- writing -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Store a value; without ``ttl_s`` it does not expire."""
+
+    key: str
+    value: bytes
+    content_type: str = DEFAULT_CONTENT_TYPE
+    ttl_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove a key; a missing one is no error."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Add to a value that is decimal text; a missing key counts as 0. Keeps type and expiry."""
+
+    key: str
+    by: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """Give an existing key a new time to live (``None``: it no longer expires)."""
+
+    key: str
+    ttl_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Write again what a key held at an earlier version."""
+
+    key: str
+    version: int
+
+
+Op = Put | Delete | Add | Touch | Restore
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must hold of a key at the moment of the commit; all fields given must hold.
+
+    Attributes:
+        exists: the key has a value, or has none.
+        version: the key is at this version.
+        revisions: the key's revision is one of these (0: it has no value).
+        not_revisions: the key's revision is none of these.
+    """
+
+    key: str
+    exists: bool | None = None
+    version: int | None = None
+    revisions: tuple[int, ...] | None = None
+    not_revisions: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Txn:
+    """Writes that happen all or none, at one revision.
+
+    When every condition holds ``then`` is done; else ``otherwise`` is, or, where that is
+    ``None``, the commit fails with ``Conflict``. A key may stand at most once in each list.
+    """
+
+    then: Sequence[Op]
+    conditions: Sequence[Condition] = ()
+    otherwise: Sequence[Op] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpResult:
+    """What one operation did.
+
+    Attributes:
+        found: the key had a value before.
+        version: the key's version now; 0 after a delete.
+        number: the new number, for ``Add`` only.
+    """
+
+    found: bool
+    version: int
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The outcome of a transaction.
+
+    Attributes:
+        succeeded: ``then`` was done; false when ``otherwise`` was.
+        revision: of this commit; of the head where nothing needed to be written.
+        results: one per operation done, in order.
+    """
+
+    succeeded: bool
+    revision: int
+    results: tuple[OpResult, ...]
+
+
+# --- looking at the whole ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Exact counts at one revision, and what an operator wants to know.
+
+    Attributes:
+        revision: head revision the counts are of.
+        oldest_revision: oldest revision that can still be read.
+        key_count: keys that have a value.
+        value_bytes: sum of the sizes of their values.
+        internals: gauges of the backend by name (segments, bytes on disk ...).
+    """
+
+    revision: int
+    oldest_revision: int
+    key_count: int
+    value_bytes: int
+    internals: dict[str, int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """What does not change while a store is open.
+
+    Attributes:
+        backend: ``log``, ``file``, ``etcd``, ``postgresql``.
+        store_id: opaque text; another one after a restore from backup.
+        read_only: commits are refused.
+        limits: of this store as it runs.
+    """
+
+    backend: str
+    store_id: str
+    read_only: bool
+    limits: Limits
+
+
+class Store(Protocol):
+    """A store. All methods may be called from any thread.
+
+    Every method may raise ``Damaged`` (verification on read failed), ``InvalidKey`` and
+    ``LimitExceeded``; reads with ``at`` raise ``Compacted`` when history no longer reaches.
+    """
+
+    info: StoreInfo
+
+    def get(self, key: str, *, at: int | None = None) -> Entry | None:
+        """The value of a key, now or as of revision ``at``; ``None`` when it has none."""
+
+    def get_many(self, keys: Sequence[str], *, at: int | None = None) -> Snapshot:
+        """The values of many keys, all of one revision."""
+
+    def commit(self, txn: Txn) -> Commit:
+        """Do a transaction; returns once it is as durable as the sync policy says.
+
+        Raises:
+            Conflict: a condition failed and there is no ``otherwise``.
+            InvalidOperation: an operation cannot be done; nothing was changed.
+            ReadOnly, Unavailable, OutcomeUnknown: see ``storage.errors``.
+        """
+
+    def scan(
+        self,
+        *,
+        prefix: str = "",
+        start: str | None = None,
+        end: str | None = None,
+        after: str | None = None,
+        limit: int = 1_000,
+        reverse: bool = False,
+        delimiter: str | None = None,
+        include_values: bool = False,
+        at: int | None = None,
+    ) -> Page:
+        """Keys in order, from one snapshot.
+
+        Args:
+            prefix: only keys that start with this.
+            start: only keys >= this.
+            end: only keys < this.
+            after: ``Page.resume`` of the page before.
+            limit: the most keys and prefixes together on the page.
+            reverse: descending order.
+            delimiter: roll up what follows its first occurrence after the prefix.
+            include_values: fill in ``KeyInfo.entry``.
+            at: as of this revision; default the head.
+        """
+
+    def count(
+        self,
+        *,
+        prefix: str = "",
+        start: str | None = None,
+        end: str | None = None,
+        at: int | None = None,
+    ) -> int:
+        """How many keys ``scan`` with the same arguments would give in all."""
+
+    def history(
+        self, key: str, *, limit: int = 1_000, before: int | None = None
+    ) -> list[Version]:
+        """The versions kept of a key, newest first, with revisions below ``before``."""
+
+    def stats(self) -> Stats:
+        """Exact counts at the head."""
+
+    def compact(self) -> None:
+        """Ask for a compaction; returns at once, the work is done in the background.
+
+        Raises:
+            ReadOnly: there is nothing to compact.
+        """
+
+    def problem(self) -> str | None:
+        """Why the store is not ready (writes refused, replaying ...), or ``None``."""
+
+    def close(self) -> None:
+        """Let go of all files and threads; twice is harmless."""
