@@ -1,0 +1,58 @@
+"""How a command ends: the exit codes, and which error leads to which.
+
+A command raises: an error of ``storage.errors``, an error of the client, or, for what only
+the command line knows, ``CommandError``. ``exit_code_of`` is the one place that maps them.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from storage import errors
+
+
+class ExitCode(enum.IntEnum):
+    """What the shell sees; part of the contract with scripts."""
+
+    DONE = 0
+    NOT_FOUND = 1
+    USAGE = 2
+    CONFLICT = 3
+    UNREACHABLE = 4  # server or network: not there, refused, out of space
+    DAMAGED = 5
+
+
+class CommandError(Exception):
+    """A command cannot go on.
+
+    Attributes:
+        code: the exit code.
+    """
+
+    def __init__(self, message: str, code: ExitCode = ExitCode.UNREACHABLE) -> None:
+        """``message`` is one line that says what is wrong and what to do."""
+        super().__init__(message)
+        self.code = code
+
+
+# The first entry that fits decides, so a derived class stands before its base.
+_CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
+    (errors.InvalidRequest, ExitCode.USAGE),
+    (errors.Conflict, ExitCode.CONFLICT),
+    (errors.Compacted, ExitCode.NOT_FOUND),
+    (errors.Damaged, ExitCode.DAMAGED),
+    (errors.UnknownFormat, ExitCode.DAMAGED),
+    (errors.StoreError, ExitCode.UNREACHABLE),
+    (UnicodeError, ExitCode.USAGE),  # an argument that is not UTF-8
+    (OSError, ExitCode.UNREACHABLE),
+)
+
+
+def exit_code_of(error: Exception) -> ExitCode | None:
+    """The exit code that an error leads to; ``None`` for one that nobody expected."""
+    if isinstance(error, CommandError):
+        return error.code
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return None

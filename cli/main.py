@@ -1,0 +1,88 @@
+"""The app behind ``rundlet``: joins the commands and turns every error into one line.
+
+A command module exposes ``commands`` (a ``typer.Typer``), names the help group of each command
+with ``rich_help_panel=Panel.DATA`` and so on, and is joined at the end of this module.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from cli import serve
+from cli.exits import ExitCode, exit_code_of
+
+
+class _OneLineErrors(TyperGroup):
+    """Commands whose errors are one line on stderr and an exit code, never a traceback."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override] # typer's own Context class is private
+        no_arguments = not args
+        try:
+            return super().parse_args(ctx, args)
+        except typer.TyperException as ex:
+            if no_arguments:
+                raise  # typer shows the help
+            raise _exit_with(ex.format_message(), ExitCode.USAGE) from ex
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override] # as above
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, EOFError, BrokenPipeError):
+            raise  # typer's own ways to end
+        except typer.TyperException as ex:
+            raise _exit_with(ex.format_message(), ExitCode.USAGE) from ex
+        except Exception as ex:
+            code = exit_code_of(ex)
+            if code is not None:
+                raise _exit_with(str(ex), code) from ex
+            if os.environ.get("RUNDLET_TRACEBACK"):
+                raise
+            what = f"internal error, {type(ex).__name__}: {ex}"
+            hint = "please report it, with what RUNDLET_TRACEBACK=1 shows"
+            raise _exit_with(f"{what} ({hint})", ExitCode.UNREACHABLE) from ex
+
+
+def _exit_with(message: str, code: ExitCode) -> typer.Exit:
+    """Print an error as one line of plain text; gives the exception that ends the command."""
+    line = "".join(c if c.isprintable() else " " for c in message)
+    sys.stderr.write(f"rundlet: {line}\n")
+    sys.stderr.flush()
+    return typer.Exit(code)
+
+
+app = typer.Typer(
+    cls=_OneLineErrors,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"rundlet {importlib.metadata.version('rundlet')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _rundlet(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version."),
+    ] = False,
+) -> None:
+    """Rundlet, a key-value server: one command to start, ordinary HTTP to use."""
+
+
+# The order of the help groups is the order in which they are joined here.
+app.add_typer(serve.commands)
+
+if __name__ == "__main__":
+    app(prog_name="rundlet")
