@@ -1,0 +1,81 @@
+"""Rundlet's Python client.
+
+    from rundlet import Client
+
+    with Client("http://127.0.0.1:8000") as client:
+        client.set("greeting", "hello", ttl=60)
+        value = client.get("greeting")
+        assert value is not None and value.text == "hello"
+        assert client.get("nothing") is None
+
+Start reading at ``client.Client``; the errors are one tree in ``errors``.
+"""
+
+from rundlet.client import DEFAULT_URL, Client
+from rundlet.errors import (
+    BadRequest,
+    Compacted,
+    Conflict,
+    ConnectionFailed,
+    Damaged,
+    FailedCondition,
+    Forbidden,
+    OutcomeUnknown,
+    PreconditionFailed,
+    ReadOnly,
+    RundletError,
+    ServerError,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+)
+from rundlet.model import (
+    DEFAULT_CONTENT_TYPE,
+    TEXT_CONTENT_TYPE,
+    Add,
+    Commit,
+    Condition,
+    Delete,
+    KeyInfo,
+    Op,
+    OpResult,
+    Put,
+    Restore,
+    Touch,
+    Value,
+    Written,
+)
+
+__all__ = [
+    "DEFAULT_CONTENT_TYPE",
+    "DEFAULT_URL",
+    "TEXT_CONTENT_TYPE",
+    "Add",
+    "BadRequest",
+    "Client",
+    "Commit",
+    "Compacted",
+    "Condition",
+    "Conflict",
+    "ConnectionFailed",
+    "Damaged",
+    "Delete",
+    "FailedCondition",
+    "Forbidden",
+    "KeyInfo",
+    "Op",
+    "OpResult",
+    "OutcomeUnknown",
+    "PreconditionFailed",
+    "Put",
+    "ReadOnly",
+    "Restore",
+    "RundletError",
+    "ServerError",
+    "TooLarge",
+    "Touch",
+    "Unauthorized",
+    "Unavailable",
+    "Value",
+    "Written",
+]

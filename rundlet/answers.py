@@ -1,0 +1,61 @@
+"""From the answers of a server, headers and bodies, to records."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import httpx
+
+from rundlet.errors import ServerError
+from rundlet.keys import key_bytes
+from rundlet.model import DEFAULT_CONTENT_TYPE, KeyInfo, Value
+from rundlet.wire import Fields, decode_body, decode_key
+
+
+def value_of(key: str, response: httpx.Response) -> Value:
+    """The value in the answer to a ``GET`` of one key."""
+    headers = response.headers
+    expires = headers.get("KV-Expires")
+    modified = headers.get("Last-Modified")
+    return Value(
+        key=key,
+        data=response.content,
+        revision=header_number(response, "KV-Revision"),
+        version=header_number(response, "KV-Version"),
+        content_type=headers.get("Content-Type", DEFAULT_CONTENT_TYPE),
+        expires=datetime.fromisoformat(expires) if expires else None,
+        etag=headers.get("ETag"),
+        modified=parsedate_to_datetime(modified).astimezone(UTC) if modified else None,
+    )
+
+
+def header_number(response: httpx.Response, name: str) -> int:
+    """A header that is a whole number; ``ServerError`` where it is not there."""
+    header = response.headers.get(name, "")
+    if header.isdecimal():
+        return int(header)
+    message = f"the answer has no header {name}; is this a Rundlet server?"
+    raise ServerError(message)
+
+
+def fields_of(response: httpx.Response) -> Fields:
+    """The object in the answer's body."""
+    return decode_body(response.content, response.headers.get("Content-Type", ""))
+
+
+def page_of(response: httpx.Response, *, reverse: bool, values: bool) -> list[KeyInfo]:
+    """The keys and prefixes of one page of a list, merged in order."""
+    page = fields_of(response)
+    keys = [decode_key(row, has_value=values) for row in page.rows("keys")]
+    prefixes = [KeyInfo(prefix, is_prefix=True) for prefix in page.texts("prefixes")]
+    if not prefixes:
+        return keys
+    return sorted(keys + prefixes, key=lambda info: key_bytes(info.key), reverse=reverse)
+
+
+def next_page_query(response: httpx.Response) -> str | None:
+    """The query of the next page; the path stays ours, as a proxy may have put one before it."""
+    link = response.links.get("next")
+    return urlsplit(link["url"]).query if link else None

@@ -1,0 +1,315 @@
+"""The client: one method per thing a server does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Self
+from urllib.parse import urlencode
+
+import cbor2
+import httpx
+
+from rundlet.answers import fields_of, header_number, next_page_query, page_of, value_of
+from rundlet.errors import BadRequest, Conflict, PreconditionFailed, ServerError
+from rundlet.keys import key_bytes, key_path
+from rundlet.model import (
+    DEFAULT_CONTENT_TYPE,
+    TEXT_CONTENT_TYPE,
+    Add,
+    Commit,
+    Condition,
+    Delete,
+    KeyInfo,
+    Op,
+    Put,
+    Value,
+    Written,
+)
+from rundlet.transport import Request, Transport
+from rundlet.wire import (
+    ACCEPTED_TYPES,
+    CBOR_TYPE,
+    Fields,
+    decode_commit,
+    decode_item,
+    encode_txn,
+)
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+_PAGE_KEYS = 1_000
+
+
+class Client:
+    """A connection to a Rundlet server; may be used by many threads, and as a context manager.
+
+    Every method raises ``ConnectionFailed``, ``Unavailable``, ``Unauthorized``, ``Forbidden``
+    and ``ServerError`` of ``rundlet.errors``; writes also ``OutcomeUnknown``. Any key that is
+    not empty works: those that proxies would rewrite are sent in another form by themselves.
+
+    Args:
+        url: address of the server, ``http://HOST:PORT``, with a path where a proxy wants one.
+        token: sent as ``Authorization: Bearer``.
+        timeout_s: for connecting, and for each pause in an answer.
+        retries: how often a request is sent again where that cannot do it twice.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        token: str | None = None,
+        timeout_s: float = 30.0,
+        retries: int = 3,
+    ) -> None:
+        self._transport = Transport(url, token=token, timeout_s=timeout_s, retries=retries)
+
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return self._transport.base_url
+
+    def url_of(self, key: str) -> str:
+        """The address of a key's value, for a browser or ``curl``."""
+        return self.url + key_path(key)
+
+    # --- one value -------------------------------------------------------------------------
+
+    def get(self, key: str, *, revision: int | None = None) -> Value | None:
+        """The value of a key, now or as of ``revision``; ``None`` when it has none.
+
+        Raises:
+            Compacted: history no longer reaches ``revision``.
+        """
+        query = "" if revision is None else f"?rev={revision}"
+        response = self._transport.send(Request("GET", key_path(key) + query, is_write=False))
+        return None if response is None else value_of(key, response)
+
+    def get_bytes(self, key: str) -> bytes | None:
+        """The bytes of a key's value; ``None`` when it has none."""
+        value = self.get(key)
+        return None if value is None else value.data
+
+    def set(
+        self,
+        key: str,
+        value: bytes | str,
+        *,
+        ttl: float | None = None,
+        content_type: str | None = None,
+        if_absent: bool = False,
+        if_revision: int | None = None,
+        if_match: str | None = None,
+    ) -> Written:
+        """Store a value.
+
+        Args:
+            key: any text that is not empty.
+            value: bytes, or text to be stored as UTF-8.
+            ttl: seconds until the key expires; without it, it does not expire.
+            content_type: default ``application/octet-stream``, for text ``text/plain``.
+            if_absent: only if the key has no value yet.
+            if_revision: only if the key's revision is still this one.
+            if_match: only if the value's ETag is still this one.
+
+        Raises:
+            PreconditionFailed: the key is not as demanded.
+            TooLarge: the key or the value.
+            ReadOnly: this server takes no writes.
+        """
+        _at_most_one(if_absent, if_revision is not None, if_match is not None)
+        put = _put(key, value, ttl=ttl, content_type=content_type)
+        if if_revision is not None:
+            commit = self._commit_if_revision(put, if_revision)
+            return Written(commit.revision, commit.results[0].version or 0)
+        headers = {"Content-Type": put.content_type}
+        if if_absent:
+            headers["If-None-Match"] = "*"
+        if if_match is not None:
+            headers["If-Match"] = if_match
+        query = "" if ttl is None else f"?ttl={ttl:.6f}"
+        response = self._send(Request("PUT", key_path(key) + query, True, headers, put.value))
+        return Written(
+            revision=header_number(response, "KV-Revision"),
+            version=header_number(response, "KV-Version"),
+            etag=response.headers.get("ETag"),
+        )
+
+    def delete(
+        self, key: str, *, if_revision: int | None = None, if_match: str | None = None
+    ) -> bool:
+        """Remove a key; false when it had no value.
+
+        Raises:
+            PreconditionFailed: the key is not as demanded.
+            ReadOnly: this server takes no writes.
+        """
+        _at_most_one(if_revision is not None, if_match is not None)
+        if if_revision is not None:
+            return self._commit_if_revision(Delete(key), if_revision).results[0].found is True
+        headers = {} if if_match is None else {"If-Match": if_match}
+        return self._transport.send(Request("DELETE", key_path(key), True, headers)) is not None
+
+    def incr(self, key: str, by: int = 1) -> int:
+        """Add to a value that is decimal text, a missing key counting as 0; the new number.
+
+        Raises:
+            BadRequest: the value is no decimal text.
+        """
+        number = self.txn([Add(key, by)]).results[0].number
+        if number is None:
+            message = "the answer to an addition holds no number; is this a Rundlet server?"
+            raise ServerError(message)
+        return number
+
+    # --- many values -----------------------------------------------------------------------
+
+    def mget(self, keys: Sequence[str]) -> list[Value | None]:
+        """The values of many keys from one snapshot, in the order asked."""
+        for key in keys:
+            key_bytes(key)
+        body = cbor2.dumps({"keys": list(keys)})
+        answer = self._post("/v1/mget", body, is_write=False)
+        return [decode_item(item) for item in answer.rows("items")]
+
+    def txn(
+        self,
+        then: Sequence[Op],
+        *,
+        conditions: Sequence[Condition] = (),
+        otherwise: Sequence[Op] | None = None,
+    ) -> Commit:
+        """Do many writes, all or none, at one revision.
+
+        Args:
+            then: done when every condition holds; a key at most once.
+            conditions: what must hold at the moment of the commit.
+            otherwise: done when a condition fails.
+
+        Raises:
+            Conflict: a condition failed and there is no ``otherwise``.
+            BadRequest: an operation cannot be done; its index is named.
+            TooLarge: more operations or bytes than the server allows.
+            ReadOnly: this server takes no writes.
+        """
+        for item in (*then, *conditions, *(otherwise or ())):
+            key_bytes(item.key)
+        body = encode_txn(then, conditions, otherwise)
+        return decode_commit(self._post("/v1/txn", body, is_write=True))
+
+    def scan(
+        self,
+        *,
+        prefix: str = "",
+        start: str | None = None,
+        end: str | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+        delimiter: str | None = None,
+        values: bool = False,
+        revision: int | None = None,
+    ) -> Iterator[KeyInfo]:
+        """Keys in the order of their UTF-8 bytes, page by page, all of one snapshot.
+
+        Args:
+            prefix: only keys that start with this.
+            start: only keys >= this.
+            end: only keys < this.
+            limit: the most keys and prefixes in all.
+            reverse: descending order.
+            delimiter: roll up what follows its first occurrence after the prefix.
+            values: with the values.
+            revision: as of this revision; default the newest when the first page is read.
+
+        Raises:
+            Compacted: the snapshot was compacted away while it was being read.
+        """
+        options: dict[str, str | int | None] = {
+            "prefix": prefix or None,
+            "start": start,
+            "end": end,
+            "limit": _PAGE_KEYS if limit is None else min(limit, _PAGE_KEYS),
+            "reverse": "true" if reverse else None,
+            "delimiter": delimiter,
+            "include": "value" if values else None,
+            "rev": revision,
+        }
+        query = urlencode({name: given for name, given in options.items() if given is not None})
+        return self._scan_pages(query, limit=limit, reverse=reverse, values=values)
+
+    # --- the server ------------------------------------------------------------------------
+
+    def info(self) -> dict[str, object]:
+        """The service document: versions, backend, store id, head revision, limits."""
+        return self._read("/v1").as_dict()
+
+    def stats(self) -> dict[str, object]:
+        """Counts of the store and the server, by name."""
+        return self._read("/v1/stats").as_dict()
+
+    def compact(self) -> None:
+        """Ask for a compaction; returns at once, the work is done in the background.
+
+        Raises:
+            ReadOnly: there is nothing to compact.
+        """
+        self._send(Request("POST", "/v1/admin/compact", is_write=True))
+
+    def close(self) -> None:
+        """Close all connections; twice is harmless."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    # --- helpers ---------------------------------------------------------------------------
+
+    def _scan_pages(
+        self, query: str, *, limit: int | None, reverse: bool, values: bool
+    ) -> Iterator[KeyInfo]:
+        left = limit
+        next_query: str | None = query
+        while next_query is not None and left != 0:
+            headers = {"Accept": ACCEPTED_TYPES}
+            response = self._send(Request("GET", f"/v1/keys?{next_query}", False, headers))
+            page = page_of(response, reverse=reverse, values=values)
+            yield from page[:left]
+            if left is not None:
+                left = max(0, left - len(page))
+            next_query = next_page_query(response)
+
+    def _commit_if_revision(self, op: Op, revision: int) -> Commit:
+        # Over HTTP preconditions are ETags; a revision can only be demanded by a transaction.
+        try:
+            return self.txn([op], conditions=[Condition(op.key, revision=revision)])
+        except Conflict as ex:
+            current = ex.failed[0].revision if ex.failed else 0
+            raise PreconditionFailed(str(ex), revision=current) from ex
+
+    def _read(self, path: str) -> Fields:
+        return fields_of(self._send(Request("GET", path, is_write=False)))
+
+    def _post(self, path: str, body: bytes, *, is_write: bool) -> Fields:
+        headers = {"Content-Type": CBOR_TYPE, "Accept": ACCEPTED_TYPES}
+        return fields_of(self._send(Request("POST", path, is_write, headers, body)))
+
+    def _send(self, request: Request) -> httpx.Response:
+        response = self._transport.send(request)
+        if response is None:
+            message = f"{self.url} knows no {request.path}; is it an older Rundlet server?"
+            raise ServerError(message)
+        return response
+
+
+def _put(key: str, value: bytes | str, *, ttl: float | None, content_type: str | None) -> Put:
+    if isinstance(value, str):
+        return Put(key, value.encode(), content_type or TEXT_CONTENT_TYPE, ttl)
+    return Put(key, value, content_type or DEFAULT_CONTENT_TYPE, ttl)
+
+
+def _at_most_one(*demands: bool) -> None:
+    if sum(demands) > 1:
+        message = "give at most one of if_absent, if_revision and if_match"
+        raise BadRequest(message)

@@ -1,0 +1,145 @@
+"""Every error the client raises, one tree.
+
+    RundletError
+    ├── BadRequest            the caller must change the request; nothing was changed
+    │   └── TooLarge          larger or longer than a setting of the server allows
+    ├── Unauthorized          no token, or not a valid one
+    ├── Forbidden             the token does not allow this
+    │   └── ReadOnly          this server takes no writes
+    ├── PreconditionFailed    the key was not as the write demanded; has the current revision
+    ├── Conflict              conditions of a transaction failed; says which
+    ├── Compacted             the revision asked for is no longer kept
+    ├── Unavailable           certainly not applied; try again later
+    ├── OutcomeUnknown        the write may or may not have been applied
+    ├── ConnectionFailed      no server reached, or it broke off a read; nothing was changed
+    └── ServerError           an answer that only a fault in the server can give
+        └── Damaged           bytes on the server's disk are not what was written
+
+Absence is not an error: a missing key is ``None``.
+"""
+
+# ruff: noqa: N818 -- the names say what happened; "Error" behind each would say nothing more
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class RundletError(Exception):
+    """Base of all errors the client raises on purpose.
+
+    Attributes:
+        status: HTTP status of the answer, 0 where there was none.
+        problem: the problem's name (``read-only`` of ``/problems/read-only``), or empty.
+        request_id: what to look for in the server's log, or empty.
+    """
+
+    status: int = 0
+    problem: str = ""
+    request_id: str = ""
+
+
+class BadRequest(RundletError):
+    """The request itself is wrong; nothing was changed."""
+
+
+class TooLarge(BadRequest):
+    """A key, value, transaction or list is larger than the server allows.
+
+    Attributes:
+        limit: the most that is allowed; ``None`` where the server did not say.
+        got: what was sent; ``None`` where the server did not say.
+    """
+
+    def __init__(self, message: str, *, limit: int | None = None, got: int | None = None) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.got = got
+
+
+class Unauthorized(RundletError):
+    """The server wants a token, or does not know this one."""
+
+
+class Forbidden(RundletError):
+    """The token does not allow this."""
+
+
+class ReadOnly(Forbidden):
+    """This server takes no writes."""
+
+
+class PreconditionFailed(RundletError):
+    """The key was not as the write demanded; nothing was changed.
+
+    Attributes:
+        revision: the key's revision now; 0 when it has no value.
+    """
+
+    def __init__(self, message: str, *, revision: int = 0) -> None:
+        super().__init__(message)
+        self.revision = revision
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCondition:
+    """A condition that did not hold: its index, key, and the key's revision (0: no value)."""
+
+    index: int
+    key: str
+    revision: int
+
+
+class Conflict(RundletError):
+    """Conditions of a transaction failed and it has no ``otherwise``; nothing was changed.
+
+    Attributes:
+        failed: every condition that did not hold, in order.
+    """
+
+    def __init__(self, message: str, *, failed: tuple[FailedCondition, ...] = ()) -> None:
+        super().__init__(message)
+        self.failed = failed
+
+
+class Compacted(RundletError):
+    """The revision asked for is older than the history that is kept.
+
+    Attributes:
+        oldest_revision: the oldest revision that can still be read; 0 if not known.
+    """
+
+    def __init__(self, message: str, *, oldest_revision: int = 0) -> None:
+        super().__init__(message)
+        self.oldest_revision = oldest_revision
+
+
+class Unavailable(RundletError):
+    """Certainly not applied; the same request may succeed later.
+
+    Attributes:
+        retry_after_s: how long the server asks to wait; ``None`` where it did not say.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class OutcomeUnknown(RundletError):
+    """The write may or may not have been applied; read before trying again."""
+
+
+class ConnectionFailed(RundletError):
+    """No server was reached, or it broke off the answer to a read; nothing was changed."""
+
+
+class ServerError(RundletError):
+    """An answer that only a fault in the server, or one that is not Rundlet, can give.
+
+    After a write it is not known whether anything was changed.
+    """
+
+
+class Damaged(ServerError):
+    """Bytes on the server's disk are not what was written; the server served none of them."""

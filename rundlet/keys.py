@@ -1,0 +1,52 @@
+"""Where a key is found: its path below the server's address.
+
+``/v1/kv/KEY`` reads well, but clients and proxies rewrite some paths on the way: they
+resolve ``.`` and ``..``, merge ``//``, turn backslashes into slashes and refuse control
+characters, percent-encoded or not. Keys with any of these travel as
+``/v1/kv64/BASE64URL``, which holds nothing that anybody rewrites.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from urllib.parse import quote
+
+from rundlet.errors import BadRequest
+
+_REWRITTEN_SEGMENTS = frozenset({"", ".", ".."})
+_REWRITTEN_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
+
+
+def key_path(key: str) -> str:
+    """The path of a key's value, such as ``/v1/kv/users/42`` or ``/v1/kv64/Li4``.
+
+    Raises:
+        BadRequest: the key is empty or not encodable as UTF-8 (a lone surrogate).
+    """
+    raw = key_bytes(key)
+    if _is_rewritten_on_the_way(key):
+        return "/v1/kv64/" + base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
+    return "/v1/kv/" + quote(raw, safe="/")
+
+
+def key_bytes(key: str) -> bytes:
+    """The UTF-8 bytes of a key, by which keys are ordered.
+
+    Raises:
+        BadRequest: the key is empty or not encodable as UTF-8 (a lone surrogate).
+    """
+    if not key:
+        message = "a key has at least one character; give one"
+        raise BadRequest(message)
+    try:
+        return key.encode()
+    except UnicodeEncodeError as ex:
+        message = f"key {key!r} is not encodable as UTF-8; keys are Unicode text"
+        raise BadRequest(message) from ex
+
+
+def _is_rewritten_on_the_way(key: str) -> bool:
+    if _REWRITTEN_CHARACTERS.search(key):
+        return True
+    return not _REWRITTEN_SEGMENTS.isdisjoint(key.split("/"))

@@ -1,0 +1,168 @@
+"""What goes into the client and what comes out of it: small immutable records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+DEFAULT_CONTENT_TYPE = "application/octet-stream"
+TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value of one key, as one commit wrote it.
+
+    Attributes:
+        key: as it was asked for.
+        data: the exact bytes.
+        revision: number of the commit in the whole store.
+        version: n-th write of this key since it was last created, from 1.
+        content_type: as stored.
+        expires: when it ends (UTC), ``None``: never.
+        etag: strong and opaque, for ``if_match``; ``None`` where many values came at once.
+        modified: when it was written, to the second (UTC); ``None`` likewise.
+    """
+
+    key: str
+    data: bytes
+    revision: int
+    version: int
+    content_type: str = DEFAULT_CONTENT_TYPE
+    expires: datetime | None = None
+    etag: str | None = None
+    modified: datetime | None = None
+
+    @property
+    def text(self) -> str:
+        """The bytes as UTF-8 text; ``UnicodeDecodeError`` where they are none."""
+        return self.data.decode()
+
+    def __bytes__(self) -> bytes:
+        return self.data
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """What a list shows of a key.
+
+    Attributes:
+        size: of the value, in bytes.
+        value: only where values were asked for.
+        is_prefix: not a key but what several keys begin with, rolled up at the delimiter;
+            the numbers are 0 then.
+    """
+
+    key: str
+    revision: int = 0
+    version: int = 0
+    size: int = 0
+    content_type: str = ""
+    value: Value | None = None
+    is_prefix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a ``set`` did; the key is new where ``version`` is 1.
+
+    Attributes:
+        etag: for ``if_match``; ``None`` after a write with ``if_revision``.
+    """
+
+    revision: int
+    version: int
+    etag: str | None = None
+
+
+# --- transactions --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Store a value; without ``ttl`` (seconds) it does not expire."""
+
+    key: str
+    value: bytes
+    content_type: str = DEFAULT_CONTENT_TYPE
+    ttl: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove a key; a missing one is no error."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Add to a value that is decimal text; a missing key counts as 0. Keeps type and expiry."""
+
+    key: str
+    by: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """Give an existing key a new time to live in seconds (``None``: it no longer expires)."""
+
+    key: str
+    ttl: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Write again what a key held at an earlier version."""
+
+    key: str
+    version: int
+
+
+Op = Put | Delete | Add | Touch | Restore
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must hold of a key at the moment of the commit; all fields given must hold.
+
+    Attributes:
+        revision: the key's revision is this one.
+        version: the key is at this version.
+        exists: the key has a value, or has none.
+    """
+
+    key: str
+    revision: int | None = None
+    version: int | None = None
+    exists: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpResult:
+    """What one operation did; fields that do not apply to its kind are ``None``.
+
+    Attributes:
+        found: the key had a value before (``Delete``).
+        version: the key's version now (``Put``, ``Touch``, ``Restore``, ``Add``).
+        number: the new number (``Add``).
+    """
+
+    found: bool | None = None
+    version: int | None = None
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The outcome of a transaction.
+
+    Attributes:
+        succeeded: ``then`` was done; false when ``otherwise`` was.
+        revision: of this commit.
+        results: one per operation done, in order.
+    """
+
+    succeeded: bool
+    revision: int
+    results: tuple[OpResult, ...]

@@ -1,0 +1,128 @@
+"""From an answer that is not a success to the error it means."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+
+from rundlet.errors import (
+    BadRequest,
+    Compacted,
+    Conflict,
+    Damaged,
+    FailedCondition,
+    Forbidden,
+    OutcomeUnknown,
+    PreconditionFailed,
+    ReadOnly,
+    RundletError,
+    ServerError,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+)
+
+# A proxy in front gives these when it lost the server: nobody knows how far a write got.
+_GATEWAY_STATUSES = frozenset({502, 504})
+_UNAVAILABLE_STATUSES = frozenset({429, 503, 507})
+_LARGE_STATUSES = frozenset({413, 414})
+_FALLBACK_RETRY_AFTER_S = 1.0
+
+
+def error_of(response: httpx.Response, *, is_write: bool) -> RundletError:
+    """The error that an answer means, with the server's own words where it gave some."""
+    members = _problem_members(response)
+    error = _typed_error(response, members, is_write=is_write)
+    error.status = response.status_code
+    error.problem = problem_name(response)
+    error.request_id = response.headers.get("Request-Id", "")
+    return error
+
+
+def problem_name(response: httpx.Response) -> str:
+    """``not-found`` for ``/problems/not-found``; empty where the answer is no problem+json."""
+    problem_type = _problem_members(response).get("type")
+    return problem_type.rpartition("/")[2] if isinstance(problem_type, str) else ""
+
+
+def retry_after_s(response: httpx.Response) -> float | None:
+    """The seconds in ``Retry-After``; one where it is a date; ``None`` without the header."""
+    header = response.headers.get("Retry-After")
+    if header is None:
+        return None
+    return float(header) if header.strip().isdecimal() else _FALLBACK_RETRY_AFTER_S
+
+
+def _typed_error(
+    response: httpx.Response, members: dict[str, object], *, is_write: bool
+) -> RundletError:
+    status = response.status_code
+    message = _message(response, members)
+    if status == 412:
+        return PreconditionFailed(message, revision=_number(members, "revision") or 0)
+    if status == 409:
+        return Conflict(message, failed=_failed_conditions(members))
+    if status == 410:
+        return Compacted(message, oldest_revision=_number(members, "oldest_revision") or 0)
+    if status in _UNAVAILABLE_STATUSES:
+        return Unavailable(message, retry_after_s=retry_after_s(response))
+    if status in _GATEWAY_STATUSES:
+        return OutcomeUnknown(message) if is_write else Unavailable(message)
+    return _access_or_request_error(response, members, message)
+
+
+def _access_or_request_error(
+    response: httpx.Response, members: dict[str, object], message: str
+) -> RundletError:
+    status = response.status_code
+    if status == 401:
+        return Unauthorized(message)
+    if status == 403:
+        is_read_only = problem_name(response) == "read-only"
+        return ReadOnly(message) if is_read_only else Forbidden(message)
+    if status in _LARGE_STATUSES:
+        return TooLarge(message, limit=_number(members, "limit"), got=_number(members, "got"))
+    if 400 <= status < 500 and status != 404:
+        return BadRequest(message)
+    return Damaged(message) if problem_name(response) == "damaged" else ServerError(message)
+
+
+def _message(response: httpx.Response, members: dict[str, object]) -> str:
+    detail = members.get("detail") or members.get("title")
+    if isinstance(detail, str):
+        return detail
+    return (
+        f"{response.request.url.copy_with(query=None)} answered {response.status_code} "
+        f"{response.reason_phrase}; is this the address of a Rundlet server?"
+    )
+
+
+def _problem_members(response: httpx.Response) -> dict[str, object]:
+    if not response.headers.get("Content-Type", "").startswith("application/problem+json"):
+        return {}
+    try:
+        members = json.loads(response.content)
+    except ValueError:
+        return {}
+    return members if isinstance(members, dict) else {}
+
+
+def _number(members: dict[str, object], name: str) -> int | None:
+    member = members.get(name)
+    return member if isinstance(member, int) else None
+
+
+def _failed_conditions(members: dict[str, object]) -> tuple[FailedCondition, ...]:
+    rows = members.get("failed")
+    if not isinstance(rows, list):
+        return ()
+    return tuple(
+        FailedCondition(
+            index=_number(row, "index") or 0,
+            key=str(row.get("key", "")),
+            revision=_number(row, "revision") or 0,
+        )
+        for row in rows
+        if isinstance(row, dict)
+    )

@@ -1,0 +1,196 @@
+"""Sends requests, and decides what may be sent again.
+
+What is known of a request after a failure:
+
+=============================================  ==================  =======================
+failure                                        a read              a write
+=============================================  ==================  =======================
+no connection: nothing was sent                again               again
+429 or 503 with Retry-After: not applied       again, after that   again, after that
+broken connection or time-out after sending    again               ``OutcomeUnknown``
+502 or 504, from a proxy or the server         again               ``OutcomeUnknown``
+any other answer                               final               final
+=============================================  ==================  =======================
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Self
+
+import httpx
+
+from rundlet.errors import BadRequest, ConnectionFailed, OutcomeUnknown
+from rundlet.problems import error_of, problem_name, retry_after_s
+
+_NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_BACKOFF_FIRST_S = 0.05
+_BACKOFF_MAX_S = 5.0
+_RETRY_AFTER_MAX_S = 60.0
+_REFUSED_STATUSES = frozenset({429, 503})
+_GATEWAY_STATUSES = frozenset({502, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, as often as it has to be sent.
+
+    Attributes:
+        path: raw path below the server's address, with the query, percent-encoded.
+        is_write: it may change something, so it is not sent twice by guess.
+    """
+
+    method: str
+    path: str
+    is_write: bool
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+
+class Transport:
+    """Connections to one server, shared by all threads."""
+
+    def __init__(self, url: str, *, token: str | None, timeout_s: float, retries: int) -> None:
+        self._base_url = _checked_url(url)
+        if retries < 0:
+            message = f"retries is at least 0, got {retries}"
+            raise BadRequest(message)
+        self._retries = retries
+        headers = {"Accept-Encoding": "identity"}  # the bytes as stored, and strong ETags
+        if token is not None:
+            headers["Authorization"] = f"Bearer {_checked_token(token)}"
+        self._http = httpx.Client(
+            headers=headers,
+            timeout=timeout_s,
+            # HTTP_PROXY and its kin mean other machines, never this one.
+            trust_env=not _is_loopback(self._base_url.host),
+        )
+
+    @property
+    def base_url(self) -> str:
+        """The server's address without a slash at the end."""
+        return str(self._base_url).rstrip("/")
+
+    def send(self, request: Request) -> httpx.Response | None:
+        """Send a request, again where that is safe.
+
+        Returns:
+            The answer of a success, read to its end; ``None`` where the key does not exist.
+
+        Raises:
+            RundletError: see the tree in ``rundlet.errors``.
+        """
+        for attempt in range(self._retries):
+            try:
+                response = self._send_once(request)
+            except ConnectionFailed:
+                time.sleep(_backoff_s(attempt))
+                continue
+            wait_s = _wait_before_retry_s(request, response, attempt)
+            if wait_s is None:
+                return _outcome(request, response)
+            time.sleep(wait_s)
+        return _outcome(request, self._send_once(request))
+
+    def close(self) -> None:
+        """Close all connections; twice is harmless."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _send_once(self, request: Request) -> httpx.Response:
+        """One attempt; ``ConnectionFailed`` where it may be made again."""
+        try:
+            return self._http.request(
+                request.method,
+                self._url(request.path),
+                headers=dict(request.headers),
+                content=request.body,
+            )
+        except _NOTHING_SENT as ex:
+            message = f"no answer from {self.base_url} ({_reason(ex)}); is the server running?"
+            raise ConnectionFailed(message) from ex
+        except httpx.LocalProtocolError as ex:
+            message = f"the request is not legal HTTP: {ex}"
+            raise BadRequest(message) from ex
+        except httpx.RequestError as ex:
+            if request.is_write:
+                message = (
+                    f"{self.base_url} broke off ({_reason(ex)}); the write may or may not have "
+                    "been applied: read before trying again"
+                )
+                raise OutcomeUnknown(message) from ex
+            message = f"{self.base_url} broke off the answer ({_reason(ex)})"
+            raise ConnectionFailed(message) from ex
+
+    def _url(self, path: str) -> httpx.URL:
+        # Given as raw bytes, the path reaches the wire as it is: httpx would otherwise resolve
+        # dots and quote once more what it takes for unquoted.
+        prefix = self._base_url.raw_path.rstrip(b"/")
+        return self._base_url.copy_with(raw_path=prefix + path.encode("ascii"))
+
+
+def _wait_before_retry_s(request: Request, response: httpx.Response, attempt: int) -> float | None:
+    """Seconds to wait before the request may be sent again; ``None``: the answer is final."""
+    if response.status_code in _REFUSED_STATUSES:
+        asked_s = retry_after_s(response)
+        if asked_s is not None:
+            return asked_s if asked_s <= _RETRY_AFTER_MAX_S else None
+    if response.status_code in _GATEWAY_STATUSES and not request.is_write:
+        return _backoff_s(attempt)
+    return None
+
+
+def _outcome(request: Request, response: httpx.Response) -> httpx.Response | None:
+    if response.is_success:
+        return response
+    # Only the server's own word makes a key absent: a 404 of something else that answers at
+    # this address must not read as "deleted".
+    if response.status_code == 404 and problem_name(response) == "not-found":
+        return None
+    raise error_of(response, is_write=request.is_write)
+
+
+def _backoff_s(attempt: int) -> float:
+    """Twice as long each time, with jitter so that many clients do not come back as one."""
+    return min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2.0**attempt) * random.uniform(0.5, 1.0)
+
+
+def _reason(ex: Exception) -> str:
+    return str(ex) or type(ex).__name__
+
+
+def _checked_url(url: str) -> httpx.URL:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as ex:
+        message = f"{url!r} is not a URL: {ex}"
+        raise BadRequest(message) from ex
+    if parsed.scheme not in {"http", "https"} or not parsed.host or parsed.query:
+        message = f"{url!r} is not the address of a server; write it as http://HOST:PORT"
+        raise BadRequest(message)
+    return parsed
+
+
+def _checked_token(token: str) -> str:
+    if token.isascii() and token.isprintable() and token.strip() == token and token:
+        return token
+    message = "the token holds characters that no token has; check for a stray newline"
+    raise BadRequest(message)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,215 @@
+"""Bodies on the wire: transactions to CBOR, answers in CBOR or JSON to records.
+
+Values travel as byte strings in CBOR; a JSON answer has ``text`` or ``base64`` instead.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+import cbor2
+
+from rundlet.errors import ServerError
+from rundlet.model import (
+    DEFAULT_CONTENT_TYPE,
+    Add,
+    Commit,
+    Condition,
+    Delete,
+    KeyInfo,
+    Op,
+    OpResult,
+    Put,
+    Restore,
+    Touch,
+    Value,
+)
+
+CBOR_TYPE = "application/cbor"
+ACCEPTED_TYPES = "application/cbor, application/json;q=0.9"
+
+Wire = str | int | float | bool | bytes
+
+
+def encode_txn(
+    then: Sequence[Op], conditions: Sequence[Condition], otherwise: Sequence[Op] | None
+) -> bytes:
+    """A transaction as the body of ``POST /v1/txn``."""
+    body: dict[str, list[dict[str, Wire]]] = {"then": [_op_fields(op) for op in then]}
+    if conditions:
+        body["if"] = [_condition_fields(condition) for condition in conditions]
+    if otherwise is not None:
+        body["else"] = [_op_fields(op) for op in otherwise]
+    return cbor2.dumps(body)
+
+
+def _op_fields(op: Op) -> dict[str, Wire]:
+    match op:
+        case Put(key, value, content_type, ttl):
+            fields: dict[str, Wire] = {"op": "put", "key": key, "value": value}
+            fields["content_type"] = content_type
+            return fields if ttl is None else fields | {"ttl": ttl}
+        case Delete(key):
+            return {"op": "delete", "key": key}
+        case Add(key, by):
+            return {"op": "add", "key": key, "by": by}
+        case Touch(key, ttl):
+            fields = {"op": "touch", "key": key}
+            return fields if ttl is None else fields | {"ttl": ttl}
+        case Restore(key, version):
+            return {"op": "restore", "key": key, "version": version}
+
+
+def _condition_fields(condition: Condition) -> dict[str, Wire]:
+    fields: dict[str, Wire] = {"key": condition.key}
+    if condition.revision is not None:
+        fields["revision"] = condition.revision
+    if condition.version is not None:
+        fields["version"] = condition.version
+    if condition.exists is not None:
+        fields["exists"] = condition.exists
+    return fields
+
+
+class Fields:
+    """An object in an answer, read by name and type.
+
+    A member that is missing or of another type raises ``ServerError``: whatever answered
+    does not speak this API.
+    """
+
+    def __init__(self, members: object) -> None:
+        if not isinstance(members, dict):
+            message = f"the answer holds {type(members).__name__} where an object belongs"
+            raise ServerError(message)
+        self._members: dict[object, object] = members
+
+    def __contains__(self, name: str) -> bool:
+        return self._members.get(name) is not None
+
+    def as_dict(self) -> dict[str, object]:
+        """All members as they came."""
+        return {str(name): member for name, member in self._members.items()}
+
+    def number(self, name: str, default: int | None = None) -> int:
+        """A whole number."""
+        member = self._members.get(name, default)
+        if isinstance(member, int) and not isinstance(member, bool):
+            return member
+        raise self._unexpected(name)
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """Text."""
+        member = self._members.get(name, default)
+        if isinstance(member, str):
+            return member
+        raise self._unexpected(name)
+
+    def fact(self, name: str) -> bool:
+        """True or false."""
+        member = self._members.get(name)
+        if isinstance(member, bool):
+            return member
+        raise self._unexpected(name)
+
+    def rows(self, name: str) -> list[Fields]:
+        """A list of objects."""
+        return [Fields(member) for member in self._list(name)]
+
+    def texts(self, name: str) -> list[str]:
+        """A list of text."""
+        return [str(member) for member in self._list(name)]
+
+    def value(self) -> bytes:
+        """A value's bytes, in whichever of the three forms they came."""
+        if "value" in self:
+            member = self._members["value"]
+            if isinstance(member, bytes):
+                return member
+            raise self._unexpected("value")
+        if "base64" in self:
+            return _decode_base64(self.text("base64"))
+        return self.text("text").encode()
+
+    def _list(self, name: str) -> list[object]:
+        member = self._members.get(name)
+        if isinstance(member, list):
+            return member
+        raise self._unexpected(name)
+
+    def _unexpected(self, name: str) -> ServerError:
+        return ServerError(f"the answer has no usable {name!r}; is this a Rundlet server?")
+
+
+def decode_body(body: bytes, content_type: str) -> Fields:
+    """The object an answer's body holds.
+
+    Raises:
+        ServerError: the body is not whole, not an object, or of another content type.
+    """
+    media_type = content_type.partition(";")[0].strip().lower()
+    try:
+        if media_type == CBOR_TYPE:
+            return Fields(cbor2.loads(body))
+        if media_type.endswith("json"):
+            return Fields(json.loads(body))
+    except ValueError as ex:  # cbor2's and json's errors are both of this kind
+        message = f"the answer is not whole {media_type}: {ex}"
+        raise ServerError(message) from ex
+    message = f"the answer is {media_type or 'of no type'}; is this a Rundlet server?"
+    raise ServerError(message)
+
+
+def decode_item(item: Fields) -> Value | None:
+    """One item of an mget, or a key of a list that carries its value."""
+    if "found" in item and not item.fact("found"):
+        return None
+    return Value(
+        key=item.text("key"),
+        data=item.value(),
+        revision=item.number("revision"),
+        version=item.number("version"),
+        content_type=item.text("content_type", DEFAULT_CONTENT_TYPE),
+        expires=datetime.fromisoformat(item.text("expires")) if "expires" in item else None,
+    )
+
+
+def decode_key(row: Fields, *, has_value: bool) -> KeyInfo:
+    """One key of a list."""
+    return KeyInfo(
+        key=row.text("key"),
+        revision=row.number("revision"),
+        version=row.number("version"),
+        size=row.number("size"),
+        content_type=row.text("content_type", DEFAULT_CONTENT_TYPE),
+        value=decode_item(row) if has_value else None,
+    )
+
+
+def decode_commit(fields: Fields) -> Commit:
+    """The answer to a transaction."""
+    return Commit(
+        succeeded=fields.fact("succeeded"),
+        revision=fields.number("revision"),
+        results=tuple(_decode_result(row) for row in fields.rows("results")),
+    )
+
+
+def _decode_result(row: Fields) -> OpResult:
+    return OpResult(
+        found=row.fact("found") if "found" in row else None,
+        version=row.number("version") if "version" in row else None,
+        number=row.number("number") if "number" in row else None,
+    )
+
+
+def _decode_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as ex:
+        message = f"the answer holds broken base64: {ex}"
+        raise ServerError(message) from ex
