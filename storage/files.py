@@ -1,0 +1,208 @@
+"""The only door to the file system: every byte the engine reads or writes passes here.
+
+Tests put other implementations behind the same two protocols (recording, failing at the n-th
+call, a simulated disk that loses what was not synced). Nothing else in ``storage`` may call
+``open``, ``os`` file functions or ``mmap``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+Buffer = bytes | bytearray | memoryview
+
+_IOV_MAX = 1_024
+"""Most buffers one ``pwritev`` takes (POSIX guarantees 16, Linux and macOS give 1,024)."""
+
+
+class File(Protocol):
+    """An open file. Offsets and sizes are in bytes."""
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Up to ``size`` bytes at ``offset``; fewer only at the end of the file."""
+
+    def pwrite(self, buffers: Sequence[Buffer], offset: int) -> None:
+        """Write all buffers, one after the other, from ``offset`` on."""
+
+    def sync(self) -> None:
+        """Return once data and size are on stable storage. Never call again after an error."""
+
+    def truncate(self, size: int) -> None:
+        """Cut (or lengthen with zeros) to ``size``."""
+
+    def size(self) -> int:
+        """Current size."""
+
+    def map(self, size: int, *, writable: bool = False) -> mmap.mmap:
+        """Map the first ``size`` bytes, shared with every process that maps them."""
+
+    def lock(self, *, wait: bool = True) -> bool:
+        """Take the exclusive advisory lock of the file; false when taken and not to wait."""
+
+    def unlock(self) -> None:
+        """Let go of the lock; closing the file or the death of the process does it too."""
+
+    def close(self) -> None:
+        """Close; twice is harmless."""
+
+
+class Files(Protocol):
+    """Operations on names."""
+
+    def open(self, path: Path, *, create: bool = False, writable: bool = True) -> File:
+        """Open a file; ``create`` makes an empty one where there is none."""
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Atomically put ``source`` in the place of ``target``."""
+
+    def unlink(self, path: Path) -> None:
+        """Remove a name; a missing one is fine."""
+
+    def sync_folder(self, path: Path) -> None:
+        """Make creations, renames and removals in a folder durable."""
+
+    def make_folder(self, path: Path) -> None:
+        """Create a folder and its parents where missing."""
+
+    def names(self, path: Path) -> list[str]:
+        """Names of the entries of a folder, in no particular order."""
+
+
+class RealFile:
+    """A file of the operating system."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """See ``File.pread``; one system call unless the kernel returns short."""
+        data = os.pread(self._fd, size, offset)
+        if len(data) == size or not data:
+            return data
+        rest = self.pread(size - len(data), offset + len(data))
+        return data + rest
+
+    def pwrite(self, buffers: Sequence[Buffer], offset: int) -> None:
+        """See ``File.pwrite``; goes on where the kernel wrote short."""
+        pending = [memoryview(buffer) for buffer in buffers if len(buffer)]
+        first = 0
+        while first < len(pending):
+            written = os.pwritev(self._fd, pending[first : first + _IOV_MAX], offset)
+            offset += written
+            while first < len(pending) and written >= len(pending[first]):
+                written -= len(pending[first])
+                first += 1
+            if written:
+                pending[first] = pending[first][written:]
+
+    def sync(self) -> None:
+        """See ``File.sync``: ``fdatasync``, or ``F_FULLFSYNC`` where that is what is needed."""
+        if hasattr(fcntl, "F_FULLFSYNC"):
+            fcntl.fcntl(self._fd, fcntl.F_FULLFSYNC)
+        else:
+            os.fdatasync(self._fd)
+
+    def truncate(self, size: int) -> None:
+        """See ``File.truncate``."""
+        os.ftruncate(self._fd, size)
+
+    def size(self) -> int:
+        """See ``File.size``."""
+        return os.fstat(self._fd).st_size
+
+    def map(self, size: int, *, writable: bool = False) -> mmap.mmap:
+        """See ``File.map``."""
+        access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
+        return mmap.mmap(self._fd, size, access=access)
+
+    def lock(self, *, wait: bool = True) -> bool:
+        """See ``File.lock``: ``flock``, which closing another descriptor does not drop."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        return True
+
+    def unlock(self) -> None:
+        """See ``File.unlock``."""
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """See ``File.close``."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __del__(self) -> None:
+        # A reader may still hold the file when a newer view drops it: the last one closes.
+        with contextlib.suppress(OSError):
+            self.close()
+
+
+class RealFiles:
+    """The file system of the operating system."""
+
+    def open(self, path: Path, *, create: bool = False, writable: bool = True) -> RealFile:
+        """See ``Files.open``."""
+        flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC
+        return RealFile(os.open(path, flags | (os.O_CREAT if create else 0), 0o600))
+
+    def rename(self, source: Path, target: Path) -> None:
+        """See ``Files.rename``."""
+        os.replace(source, target)
+
+    def unlink(self, path: Path) -> None:
+        """See ``Files.unlink``."""
+        path.unlink(missing_ok=True)
+
+    def sync_folder(self, path: Path) -> None:
+        """See ``Files.sync_folder``."""
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def make_folder(self, path: Path) -> None:
+        """See ``Files.make_folder``."""
+        path.mkdir(parents=True, exist_ok=True)
+
+    def names(self, path: Path) -> list[str]:
+        """See ``Files.names``."""
+        return os.listdir(path)
+
+
+def read_whole(files: Files, path: Path) -> bytes:
+    """All bytes of a small file."""
+    file = files.open(path, writable=False)
+    try:
+        return file.pread(file.size(), 0)
+    finally:
+        file.close()
+
+
+def replace_file(files: Files, path: Path, data: Buffer) -> None:
+    """Atomically and durably give ``path`` the content ``data``.
+
+    1. write a temporary file beside it and sync it: a crash leaves the old content;
+    2. rename it over ``path``: a crash leaves the old or the new content, never a mixture;
+    3. sync the folder: from here on the new content survives a power cut.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    files.unlink(temporary)
+    file = files.open(temporary, create=True)
+    try:
+        file.pwrite([data], 0)
+        file.sync()
+    finally:
+        file.close()
+    files.rename(temporary, path)
+    files.sync_folder(path.parent)

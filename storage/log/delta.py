@@ -1,0 +1,73 @@
+"""A delta: the index of one segment that no index file holds yet, kept in memory.
+
+Every process fills its own by following the log. One thread adds at a time (the follower's);
+any thread reads without a lock. Its size is bounded by the number of records in a segment.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from storage.log.locator import Locator
+
+
+class Delta:
+    """Locators by key, newest first through ``Locator.previous``.
+
+    Attributes:
+        segment: number of the segment whose records these are.
+        offset: place in the segment up to which its frames have been added.
+        record_count: records added.
+        rows: the newest locator of each key.
+        expiring: (expiry time, key) of every record that expires.
+    """
+
+    def __init__(self, segment: int, offset: int) -> None:
+        self.segment = segment
+        self.offset = offset
+        self.record_count = 0
+        self.rows: dict[bytes, Locator] = {}
+        self.expiring: list[tuple[int, bytes]] = []
+        self._sorted: list[bytes] = []
+
+    def add(self, key: bytes, locator: Locator) -> None:
+        """Put a newer locator in front of what is known of its key."""
+        previous = self.rows.get(key)
+        if previous is not None:
+            locator = Locator(*locator[:-1], previous)
+        self.rows[key] = locator
+        self.record_count += 1
+        if locator.expires_us:
+            self.expiring.append((locator.expires_us, key))
+
+    def find(self, key: bytes, at: int | None) -> Locator | None:
+        """The newest locator of a key, or the newest of revision ``at`` or before."""
+        return newest_at(self.rows.get(key), at)
+
+    def keys_from(self, key: bytes, *, reverse: bool) -> Iterator[bytes]:
+        """Keys in order from ``key`` on; in reverse, those below ``key`` downwards."""
+        keys = self.sorted_keys()
+        place = bisect_left(keys, key)
+        if reverse:
+            return (keys[i] for i in range(place - 1, -1, -1))
+        return (keys[i] for i in range(place, len(keys)))
+
+    def sorted_keys(self) -> list[bytes]:
+        """All keys in order. Costs little when few came since the last call."""
+        known = self._sorted
+        if len(known) != len(self.rows):
+            # A dict keeps the order of insertion, so the new keys are the last ones; sorting
+            # a sorted list with a short tail is a merge.
+            known = known + list(self.rows)[len(known) :]
+            known.sort()
+            self._sorted = known
+        return known
+
+
+def newest_at(locator: Locator | None, at: int | None) -> Locator | None:
+    """Walk back to the newest locator of revision ``at`` or before."""
+    if at is not None:
+        while locator is not None and locator.revision > at:
+            locator = locator.previous
+    return locator

@@ -1,0 +1,327 @@
+"""Index rows as numpy columns: how index files are built, merged and thinned out in memory.
+
+Rows are sorted by key (as bytes), and for one key by revision, newest first. Beside the rows
+stands a hash table of the distinct keys for point reads: one 64-bit word per key, the upper
+half a hash of the key (its *tag*), the lower half the key's first row, in ascending order.
+"""
+
+from __future__ import annotations
+
+import os.path
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from storage.log.delta import Delta
+from storage.log.locator import Locator
+from storage.log.record import OVERHEAD
+
+ROW_DTYPE: Final = np.dtype(
+    [
+        ("revision", "<u8"),
+        ("position", "<u8"),
+        ("key_offset", "<u4"),
+        ("size", "<u4"),
+        ("version", "<u4"),
+        ("type", "<u2"),
+        ("flags", "u1"),
+        ("meta_size", "u1"),
+    ]
+)
+"""One row; the key reaches to the ``key_offset`` of the row behind, so one more row follows."""
+
+KIND_MASK: Final = 0b0111
+OLDER: Final = 0b1000
+"""Flag of a row that has the same key as the row before it."""
+EXPIRES: Final = 0b10000
+TYPE_IN_RECORD: Final = 0xFFFF
+"""Type of a row whose content type found no room in the table of types."""
+KEY_BYTES_MAX: Final = (1 << 32) - 1
+"""Key bytes that one index file can hold."""
+
+_ROW_MASK: Final = np.uint64(0xFFFFFFFF)
+_TAG_SHIFT: Final = np.uint64(32)
+
+Rows = npt.NDArray[np.void]
+Words = npt.NDArray[np.uint64]
+Places = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+
+def key_tag(key: bytes) -> int:
+    """The 32-bit hash under which a key stands in the hash table."""
+    return xxhash.xxh3_64_intdigest(key) >> 32
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """An index in memory.
+
+    Attributes:
+        rows: ``ROW_DTYPE``, one more than there are versions; the last holds only the end of
+            the last key.
+        keys: the bytes of all rows' keys, one after the other.
+        table: the hash table, ascending.
+        types: content types by number.
+        expiry_rows, expiry_times_us: the rows that expire, ascending, and when.
+    """
+
+    rows: Rows
+    keys: npt.NDArray[np.uint8]
+    table: Words
+    types: tuple[str, ...]
+    expiry_rows: npt.NDArray[np.uint32]
+    expiry_times_us: Words
+
+    @property
+    def row_count(self) -> int:
+        """Versions in this index."""
+        return len(self.rows) - 1
+
+    def key(self, row: int) -> bytes:
+        """The key of a row."""
+        start, end = self.rows["key_offset"][row], self.rows["key_offset"][row + 1]
+        return self.keys[start:end].tobytes()
+
+
+def from_delta(delta: Delta) -> Columns:
+    """The rows of a delta that is complete."""
+    items: list[tuple[bytes, Locator]] = []
+    for key in delta.sorted_keys():
+        locator: Locator | None = delta.rows[key]
+        while locator is not None:
+            items.append((key, locator))
+            locator = locator.previous
+    return from_locators(items)
+
+
+def from_locators(items: Sequence[tuple[bytes, Locator]]) -> Columns:
+    """Columns of rows that already stand in order."""
+    types: dict[str, int] = {}
+    rows = np.zeros(len(items) + 1, ROW_DTYPE)
+    table: list[int] = []
+    expiry: list[tuple[int, int]] = []
+    values: list[tuple[int, int, int, int, int, int, int, int]] = []
+    key_offset, last_key = 0, b""
+    for row, (key, locator) in enumerate(items):
+        flags = locator.kind | (EXPIRES if locator.expires_us else 0)
+        if key == last_key:
+            flags |= OLDER
+        else:
+            table.append(key_tag(key) << 32 | row)
+            last_key = key
+        if locator.expires_us:
+            expiry.append((row, locator.expires_us))
+        type_number = types.setdefault(locator.content_type, len(types))
+        values.append(
+            (
+                locator.revision,
+                locator.position,
+                key_offset,
+                locator.size,
+                locator.version,
+                min(type_number, TYPE_IN_RECORD),
+                flags,
+                locator.size - OVERHEAD - len(key) - locator.value_size,
+            )
+        )
+        key_offset += len(key)
+    rows[:-1] = values
+    rows[-1]["key_offset"] = key_offset
+    return Columns(
+        rows,
+        np.frombuffer(b"".join(key for key, _ in items), np.uint8),
+        np.sort(np.array(table, np.uint64)),
+        tuple(types)[:TYPE_IN_RECORD],
+        np.array([row for row, _ in expiry], np.uint32),
+        np.array([time_us for _, time_us in expiry], np.uint64),
+    )
+
+
+def merge(newer: Columns, older: Columns) -> Columns:
+    """One index of two; all revisions in ``newer`` are above those in ``older``.
+
+    The work done in Python is proportional to the number of keys in ``newer``; the rest is
+    copying by numpy.
+    """
+    firsts = np.flatnonzero(~_is_older(newer.rows[:-1]))
+    places, is_same = _lower_bounds(older, newer, firsts)
+    key_number = np.cumsum(~_is_older(newer.rows[:-1])) - 1
+    place_of_row = places[key_number] if newer.row_count else places
+    newer_at = place_of_row + np.arange(newer.row_count)
+    older_rows = np.arange(older.row_count)
+    older_at = older_rows + np.searchsorted(place_of_row, older_rows, side="right")
+
+    types, newer_types, older_types = _merge_types(newer.types, older.types)
+    rows = np.zeros(newer.row_count + older.row_count + 1, ROW_DTYPE)
+    rows[newer_at] = newer.rows[:-1]
+    rows["type"][newer_at] = newer_types[newer.rows["type"][:-1]]
+    rows[older_at] = older.rows[:-1]
+    rows["type"][older_at] = older_types[older.rows["type"][:-1]]
+    rows["flags"][older_at[places[is_same]]] |= OLDER
+    lengths = np.zeros(len(rows), np.int64)
+    lengths[newer_at + 1] = _key_lengths(newer.rows)
+    lengths[older_at + 1] = _key_lengths(older.rows)
+    rows["key_offset"] = np.cumsum(lengths)
+
+    expiry_rows = np.concatenate([newer_at[newer.expiry_rows], older_at[older.expiry_rows]])
+    expiry_order = np.argsort(expiry_rows, kind="stable")
+    expiry_times = np.concatenate([newer.expiry_times_us, older.expiry_times_us])
+    return Columns(
+        rows,
+        _interleave_keys(newer, older, firsts, places),
+        _merge_tables(newer, older, newer_at, older_at, places[is_same]),
+        types,
+        expiry_rows[expiry_order].astype(np.uint32),
+        expiry_times[expiry_order],
+    )
+
+
+def select(columns: Columns, is_kept: Flags) -> Columns:
+    """Only the rows for which ``is_kept`` is true, one flag per row."""
+    if is_kept.all():
+        return columns
+    key_number = np.cumsum(~_is_older(columns.rows[:-1])) - 1
+    kept = np.flatnonzero(is_kept)
+    kept_numbers = key_number[kept]
+    rows = np.zeros(len(kept) + 1, ROW_DTYPE)
+    rows[:-1] = columns.rows[kept]
+    is_first = np.ones(len(kept), np.bool_)
+    is_first[1:] = kept_numbers[1:] != kept_numbers[:-1]
+    flags = rows["flags"][:-1]
+    rows["flags"][:-1] = np.where(is_first, flags & ~np.uint8(OLDER), flags | np.uint8(OLDER))
+    lengths = _key_lengths(columns.rows)[kept]
+    rows["key_offset"][0] = 0
+    rows["key_offset"][1:] = np.cumsum(lengths)
+
+    new_row = np.full(columns.row_count, -1, np.int64)
+    new_row[kept] = np.arange(len(kept))
+    first_row = np.full(int(key_number[-1]) + 1, -1, np.int64)
+    first_row[kept_numbers[is_first]] = np.flatnonzero(is_first)
+    table_rows = first_row[key_number[(columns.table & _ROW_MASK).astype(np.int64)]]
+    is_left = table_rows >= 0
+    tags = columns.table[is_left] & ~_ROW_MASK
+    expiry_rows = new_row[columns.expiry_rows]
+    return Columns(
+        rows,
+        _gather_keys(columns, kept),
+        np.sort(tags | table_rows[is_left].astype(np.uint64)),
+        columns.types,
+        expiry_rows[expiry_rows >= 0].astype(np.uint32),
+        columns.expiry_times_us[expiry_rows >= 0],
+    )
+
+
+def _is_older(rows: Rows) -> Flags:
+    is_older: Flags = (rows["flags"] & OLDER) != 0
+    return is_older
+
+
+def _key_lengths(rows: Rows) -> Places:
+    offsets = rows["key_offset"].astype(np.int64)
+    return offsets[1:] - offsets[:-1]
+
+
+def _merge_types(
+    newer: tuple[str, ...], older: tuple[str, ...]
+) -> tuple[tuple[str, ...], npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
+    """All types, and for each side the new number of each of its types."""
+    types = {name: number for number, name in enumerate(dict.fromkeys(newer + older))}
+
+    def renumbered(names: Iterable[str]) -> npt.NDArray[np.uint16]:
+        numbers = np.full(TYPE_IN_RECORD + 1, TYPE_IN_RECORD, np.uint16)
+        for number, name in enumerate(names):
+            numbers[number] = min(types[name], TYPE_IN_RECORD)
+        return numbers
+
+    return tuple(types)[:TYPE_IN_RECORD], renumbered(newer), renumbered(older)
+
+
+def _merge_tables(
+    newer: Columns, older: Columns, newer_at: Places, older_at: Places, shadowed: Places
+) -> Words:
+    """The hash table of both; keys that ``newer`` has too stand under its row only."""
+    is_shadowed = np.zeros(older.row_count + 1, np.bool_)
+    is_shadowed[shadowed] = True
+    older_table = older.table[~is_shadowed[(older.table & _ROW_MASK).astype(np.int64)]]
+    words = []
+    for table, at in ((newer.table, newer_at), (older_table, older_at)):
+        new_rows = at[(table & _ROW_MASK).astype(np.int64)].astype(np.uint64)
+        words.append(table & ~_ROW_MASK | new_rows)
+    return np.sort(np.concatenate(words))
+
+
+def _interleave_keys(
+    newer: Columns, older: Columns, firsts: Places, places: Places
+) -> npt.NDArray[np.uint8]:
+    """The key bytes of both in row order: slices of ``older`` between those of ``newer``."""
+    newer_keys, older_keys = newer.keys.data, older.keys.data
+    newer_starts = newer.rows["key_offset"][firsts].tolist()
+    newer_starts.append(len(newer_keys))
+    older_starts = older.rows["key_offset"][places].tolist()
+    pieces = []
+    done = 0
+    for number, older_start in enumerate(older_starts):
+        if older_start > done:
+            pieces.append(older_keys[done:older_start])
+            done = older_start
+        pieces.append(newer_keys[newer_starts[number] : newer_starts[number + 1]])
+    pieces.append(older_keys[done:])
+    return np.frombuffer(b"".join(pieces), np.uint8)
+
+
+def _gather_keys(columns: Columns, kept: Places) -> npt.NDArray[np.uint8]:
+    """The key bytes of the kept rows, copied run by run."""
+    if not len(kept):
+        return np.zeros(0, np.uint8)
+    run_starts = np.flatnonzero(np.diff(kept, prepend=-2) != 1)
+    run_ends = np.append(run_starts[1:], len(kept)) - 1
+    offsets = columns.rows["key_offset"]
+    starts = offsets[kept[run_starts]].tolist()
+    ends = offsets[kept[run_ends] + 1].tolist()
+    keys = columns.keys.data
+    pieces = (keys[start:end] for start, end in zip(starts, ends, strict=True))
+    return np.frombuffer(b"".join(pieces), np.uint8)
+
+
+def _lower_bounds(older: Columns, newer: Columns, firsts: Places) -> tuple[Places, Flags]:
+    """For each distinct key of ``newer``: its place in ``older``, and whether it stands there.
+
+    Eight bytes of each key, behind what all keys have in common, are compared as numbers by
+    numpy; only where those are equal are whole keys compared.
+    """
+    if not older.row_count or not len(firsts):
+        return np.zeros(len(firsts), np.int64), np.zeros(len(firsts), np.bool_)
+    ends = [older.key(0), older.key(older.row_count - 1)]
+    ends += [newer.key(0), newer.key(newer.row_count - 1)]
+    shared = len(os.path.commonprefix(ends))
+    older_numbers = _key_numbers(older, np.arange(older.row_count), shared)
+    newer_numbers = _key_numbers(newer, firsts, shared)
+    low = np.searchsorted(older_numbers, newer_numbers, side="left")
+    high = np.searchsorted(older_numbers, newer_numbers, side="right")
+    is_same = np.zeros(len(firsts), np.bool_)
+    for number in np.flatnonzero(low < high).tolist():
+        key = newer.key(int(firsts[number]))
+        place = bisect_left(
+            range(older.row_count), key, int(low[number]), int(high[number]), key=older.key
+        )
+        low[number] = place
+        is_same[number] = place < older.row_count and older.key(place) == key
+    return low, is_same
+
+
+def _key_numbers(columns: Columns, rows: Places, skipped: int) -> Words:
+    """Eight bytes of each row's key from ``skipped`` on as a number that sorts like them."""
+    starts = columns.rows["key_offset"][rows].astype(np.int64) + skipped
+    ends = columns.rows["key_offset"][rows + 1].astype(np.int64)
+    padded = np.append(columns.keys, np.zeros(8, np.uint8))
+    numbers = np.zeros(len(rows), np.uint64)
+    for place in range(8):
+        byte = np.where(starts + place < ends, padded[np.minimum(starts + place, ends)], 0)
+        numbers = numbers << np.uint64(8) | byte.astype(np.uint64)
+    return numbers

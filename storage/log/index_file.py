@@ -1,0 +1,336 @@
+r"""An index file: an immutable, sorted map from *(key, revision descending)* to locators.
+
+      "RNDLTIDX" | format u32 | block size u32 | store id, 16 | contents offset u64 |
+      contents size u64 | zeros | CRC32C                                       (64 bytes)
+      sections, each at a multiple of 64:
+        directory      u32 per bucket: where its part of the table starts; one more at the end
+        table          u64 per distinct key: tag and first row, ascending
+        rows           32 bytes per version (``index_columns.ROW_DTYPE``); one more at the end
+        keys           the bytes of the keys
+        expiry_rows    u32, and
+        expiry_times   u64 (µs) of the rows that expire
+        blocks         u32 per 64 KiB of this file before this section: its CRC32C
+      contents: CBOR map (offset and size of each section, counts, content types) | CRC32C
+
+All processes map the same file. Every block is verified when a process first touches it, so
+that opening does not read the file, and damage is an error, not a key that seems missing.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import cbor2
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from storage.errors import Damaged, UnknownFormat
+from storage.files import Files
+from storage.log import index_columns
+from storage.log.checksum import CHECKSUM_SIZE, checksum, is_whole, seal
+from storage.log.index_columns import EXPIRES, KIND_MASK, OLDER, ROW_DTYPE, Columns
+from storage.log.locator import Locator
+from storage.log.record import OVERHEAD
+
+MAGIC: Final = b"RNDLTIDX"
+FORMAT_VERSION: Final = 1
+BLOCK_BITS: Final = 16
+BLOCK_SIZE: Final = 1 << BLOCK_BITS
+
+_HEADER: Final = struct.Struct("<8sII16sQQ12x")
+_HEADER_SIZE: Final = _HEADER.size + CHECKSUM_SIZE
+_SECTION_ALIGNMENT: Final = 64
+_ROW: Final = struct.Struct("<QQIIIHBB")
+_KEY_OFFSET: Final = struct.Struct("<I")
+_KEY_OFFSET_PLACE: Final = 16
+_KEYS_PER_BUCKET: Final = 4
+
+
+def index_name(number: int) -> str:
+    """File name of an index file."""
+    return f"{number:010d}.idx"
+
+
+def write_index(files: Files, path: Path, store_id: bytes, columns: Columns) -> int:
+    """Write a new index file and sync it; durable once the folder is synced. Returns its size."""
+    sections: dict[str, npt.NDArray[np.generic]] = {
+        "directory": _directory(columns.table),
+        "table": columns.table,
+        "rows": columns.rows,
+        "keys": columns.keys,
+        "expiry_rows": columns.expiry_rows,
+        "expiry_times": columns.expiry_times_us,
+    }
+    places: dict[str, tuple[int, int]] = {}
+    offset = _HEADER_SIZE
+    for name, column in sections.items():
+        offset += -offset % _SECTION_ALIGNMENT
+        places[name] = (offset, column.nbytes)
+        offset += column.nbytes
+    blocks_offset = offset + -offset % _SECTION_ALIGNMENT
+    block_count = -(-blocks_offset // BLOCK_SIZE)
+    places["blocks"] = (blocks_offset, 4 * block_count)
+    contents = seal(
+        cbor2.dumps(
+            {
+                "sections": places,
+                "row_count": columns.row_count,
+                "key_count": len(columns.table),
+                "types": columns.types,
+            }
+        )
+    )
+    contents_offset = blocks_offset + 4 * block_count
+    header = _HEADER.pack(
+        MAGIC, FORMAT_VERSION, BLOCK_SIZE, store_id, contents_offset, len(contents)
+    )
+    body = bytearray(blocks_offset)
+    body[:_HEADER_SIZE] = seal(header)
+    for name, column in sections.items():
+        start, size = places[name]
+        body[start : start + size] = column.view(np.uint8).data
+    view = memoryview(body)
+    blocks = b"".join(
+        struct.pack("<I", checksum(view[start : start + BLOCK_SIZE]))
+        for start in range(0, blocks_offset, BLOCK_SIZE)
+    )
+    files.unlink(path)
+    file = files.open(path, create=True)
+    try:
+        file.pwrite([body, blocks, contents], 0)
+        file.sync()
+    finally:
+        file.close()
+    return contents_offset + len(contents)
+
+
+def _directory(table: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
+    """Where in the table each range of tags starts; ranges are equal powers of two."""
+    bits = max(0, (len(table) // _KEYS_PER_BUCKET).bit_length() - 1)
+    starts = np.arange((1 << bits) + 1, dtype=np.uint64) << np.uint64(32 - bits)
+    found = np.searchsorted(table >> np.uint64(32), starts, side="left")
+    return found.astype(np.uint32)
+
+
+class IndexFile:
+    """An open index file. All methods may be called from any thread, without a lock."""
+
+    def __init__(self, files: Files, path: Path, number: int, size: int) -> None:
+        """Map the file.
+
+        Args:
+            files: the file system.
+            path: of the file.
+            number: its number.
+            size: the size that the manifest names.
+
+        Raises:
+            FileNotFoundError: a merge has replaced it.
+            UnknownFormat: of another format version.
+            Damaged: not what was written.
+        """
+        self.path = path
+        self.number = number
+        file = files.open(path, writable=False)
+        try:
+            if file.size() != size or size < _HEADER_SIZE:
+                raise Damaged(path, 0, f"it has {file.size()} bytes and should have {size}")
+            self._map = file.map(size)
+        finally:
+            file.close()
+        self._bytes = memoryview(self._map)
+        self._open_sections()
+
+    def _open_sections(self) -> None:
+        header = self._bytes[:_HEADER_SIZE]
+        if not is_whole(header):
+            raise Damaged(self.path, 0, "the checksum of the header does not fit")
+        magic, version, _, self.store_id, offset, size = _HEADER.unpack_from(header)
+        if magic != MAGIC or version != FORMAT_VERSION:
+            raise UnknownFormat(f"{self.path}: index format {magic!r} {version} is not known")
+        contents = self._bytes[offset : offset + size]
+        if len(contents) != size or not is_whole(contents):
+            raise Damaged(self.path, offset, "the checksum of the contents does not fit")
+        fields = cbor2.loads(bytes(contents[:-CHECKSUM_SIZE]))
+        self.row_count: int = fields["row_count"]
+        self.key_count: int = fields["key_count"]
+        self.types: tuple[str, ...] = tuple(fields["types"])
+        places: dict[str, tuple[int, int]] = fields["sections"]
+        self._places = places
+        self._directory_place = places["directory"][0]
+        self._table_place = places["table"][0]
+        self._rows_place = places["rows"][0]
+        self._keys_place = places["keys"][0]
+        self._directory = self._section("directory").cast("I")
+        self._table = self._section("table").cast("Q")
+        self._blocks = self._section("blocks").cast("I")
+        self._tag_shift = 32 - (len(self._directory) - 1).bit_length() + 1
+        self._is_block_verified = bytearray(len(self._blocks))
+        self._is_verified = False
+
+    def find(self, key: bytes, at: int | None) -> Locator | None:
+        """The newest version of a key, or the newest of revision ``at`` or before.
+
+        Raises:
+            Damaged: a part of the file that was needed is damaged.
+        """
+        row = self._first_row(key)
+        return None if row is None else self.version_at(row, at, len(key))
+
+    def version_at(self, row: int, at: int | None, key_size: int) -> Locator | None:
+        """The newest version of revision ``at`` or before of the key whose first row this is."""
+        if at is not None:
+            while self._row(row)[0] > at:
+                row += 1
+                if row >= self.row_count or not self._row(row)[6] & OLDER:
+                    return None
+        return self.locator(row, key_size)
+
+    def versions(self, key: bytes) -> Iterator[Locator]:
+        """All versions of a key, newest first."""
+        row = self._first_row(key)
+        while row is not None:
+            yield self.locator(row, len(key))
+            row += 1
+            if row >= self.row_count or not self._row(row)[6] & OLDER:
+                return
+
+    def locator(self, row: int, key_size: int) -> Locator:
+        """What a row says; the content type is empty where only the record knows it."""
+        revision, position, _, size, version, type_number, flags, meta_size = self._row(row)
+        types = self.types
+        return Locator(
+            revision,
+            position,
+            size,
+            size - OVERHEAD - key_size - meta_size,
+            version,
+            flags & KIND_MASK,
+            types[type_number] if type_number < len(types) else "",
+            self._expires_us(row) if flags & EXPIRES else 0,
+        )
+
+    def key(self, row: int) -> bytes:
+        """The key of a row."""
+        start = self._row(row)[2]
+        place = self._rows_place + (row + 1) * ROW_DTYPE.itemsize + _KEY_OFFSET_PLACE
+        if not self._is_verified:
+            self._verify(place, 4)
+        (end,) = _KEY_OFFSET.unpack_from(self._bytes, place)
+        place = self._keys_place + start
+        if not self._is_verified:
+            self._verify(place, end - start)
+        return bytes(self._bytes[place : place + end - start])
+
+    def lower_bound(self, key: bytes) -> int:
+        """The first row whose key is ``key`` or above; ``row_count`` when there is none."""
+        low, high = 0, self.row_count
+        while low < high:
+            middle = (low + high) // 2
+            if self.key(middle) < key:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def first_rows_from(self, key: bytes, *, reverse: bool) -> Iterator[int]:
+        """First row of each key from ``key`` on; in reverse, of those below it downwards."""
+        start = self.lower_bound(key)
+        rows = range(start - 1, -1, -1) if reverse else range(start, self.row_count)
+        for row in rows:
+            if not self._row(row)[6] & OLDER:
+                yield row
+
+    def expiring(self, after_us: int, through_us: int) -> Iterator[bytes]:
+        """Keys of rows whose expiry lies in (``after_us``, ``through_us``]."""
+        columns = self._expiry()
+        is_due = (columns[1] > after_us) & (columns[1] <= through_us)
+        for row in columns[0][is_due].tolist():
+            yield self.key(row)
+
+    def columns(self) -> Columns:
+        """The whole index as numpy columns over the mapped file, verified.
+
+        Raises:
+            Damaged: any block is damaged.
+        """
+        self.verify()
+        expiry_rows, expiry_times = self._expiry()
+        return Columns(
+            np.frombuffer(self._section("rows"), ROW_DTYPE),
+            np.frombuffer(self._section("keys"), np.uint8),
+            np.frombuffer(self._section("table"), np.uint64),
+            self.types,
+            expiry_rows,
+            expiry_times,
+        )
+
+    def verify(self, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Verify every block not verified yet; from then on reads check nothing any more.
+
+        Args:
+            should_stop: asked after every block; true leaves the rest for later.
+
+        Raises:
+            Damaged: a block is damaged.
+        """
+        for block in range(len(self._blocks)):
+            if not self._is_block_verified[block]:
+                self._verify(block << BLOCK_BITS, 1)
+                if should_stop():
+                    return
+        self._is_verified = True
+
+    def _first_row(self, key: bytes) -> int | None:
+        tag = xxhash.xxh3_64_intdigest(key) >> 32
+        bucket = tag >> self._tag_shift
+        if not self._is_verified:
+            self._verify(self._directory_place + 4 * bucket, 8)
+        start, end = self._directory[bucket], self._directory[bucket + 1]
+        if not self._is_verified and start < end:
+            self._verify(self._table_place + 8 * start, 8 * (end - start))
+        table = self._table
+        for place in range(start, end):
+            word = table[place]
+            if word >> 32 == tag and self.key(word & 0xFFFFFFFF) == key:
+                return word & 0xFFFFFFFF
+        return None
+
+    def _row(self, row: int) -> tuple[int, int, int, int, int, int, int, int]:
+        place = self._rows_place + row * ROW_DTYPE.itemsize
+        if not self._is_verified:
+            self._verify(place, ROW_DTYPE.itemsize)
+        return _ROW.unpack_from(self._bytes, place)
+
+    def _expiry(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint64]]:
+        for name in ("expiry_rows", "expiry_times"):
+            offset, size = self._places[name]
+            self._verify(offset, max(size, 1))
+        return (
+            np.frombuffer(self._section("expiry_rows"), np.uint32),
+            np.frombuffer(self._section("expiry_times"), np.uint64),
+        )
+
+    def _expires_us(self, row: int) -> int:
+        rows, times = self._expiry()
+        return int(times[np.searchsorted(rows, row)])
+
+    def _section(self, name: str) -> memoryview:
+        offset, size = self._places[name]
+        return self._bytes[offset : offset + size]
+
+    def _verify(self, offset: int, size: int) -> None:
+        """Check the blocks that hold these bytes, each once."""
+        blocks_offset = self._places["blocks"][0]
+        for block in range(offset >> BLOCK_BITS, (offset + size - 1 >> BLOCK_BITS) + 1):
+            if block >= len(self._blocks) or self._is_block_verified[block]:
+                continue
+            start = block << BLOCK_BITS
+            end = min(start + BLOCK_SIZE, blocks_offset)
+            if checksum(self._bytes[start:end]) != self._blocks[block]:
+                raise Damaged(self.path, start, "the checksum of an index block does not fit")
+            self._is_block_verified[block] = 1

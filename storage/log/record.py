@@ -1,0 +1,166 @@
+r"""A record: one write of one key. The unit that is read, verified and moved.
+
+      0        4       6        8         12     13     14       16         24        32
+      ┌────────┬───────┬────────┬─────────┬──────┬──────┬────────┬──────────┬─────────┐
+      │ value  │ key   │ meta   │ version │ kind │ type │ zero   │ revision │ time    │
+      │ size   │ size  │ size   │         │      │ code │        │          │ µs      │
+      │ u32    │ u16   │ u16    │ u32     │ u8   │ u8   │ u16    │ u64      │ u64     │
+      ├────────┴───────┴────────┴─────────┴──────┴──────┴────────┴──────────┴─────────┤
+      │ key (UTF-8) │ meta (CBOR map, mostly absent) │ value │ CRC32C of all before   │
+      └───────────────────────────────────────────────────────────────────────────────┘
+
+All numbers are little-endian. The checksum has no seed: a record carries its own key and
+revision, which no two records of a store share, and a reader checks both, so bytes that are
+stale, copied or misplaced cannot pass for another record. That lets compaction move records
+as they are.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import cbor2
+
+from storage.files import Buffer
+from storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, EventKind
+from storage.log.checksum import CHECKSUM_SIZE, RESIDUE, checksum
+
+HEADER: Final = struct.Struct("<IHHIBBHQQ")
+OVERHEAD: Final = HEADER.size + CHECKSUM_SIZE
+"""Bytes of a record beside key, meta and value."""
+
+PUT: Final = 1
+DELETE: Final = 2
+EXPIRE: Final = 3
+RESTORE: Final = 4
+
+KIND_NAMES: Final[Mapping[int, EventKind]] = {
+    PUT: "put",
+    DELETE: "delete",
+    EXPIRE: "expire",
+    RESTORE: "restore",
+}
+
+META_CONTENT_TYPE: Final = 1
+META_EXPIRES_US: Final = 2
+
+TYPE_IN_META: Final = 255
+WELL_KNOWN_TYPES: Final = (
+    DEFAULT_CONTENT_TYPE,
+    TEXT_CONTENT_TYPE,
+    "application/json",
+    "text/plain",
+    "application/cbor",
+    "application/x-www-form-urlencoded",
+    "text/html",
+    "text/html; charset=utf-8",
+)
+"""Content types that cost one byte: the type code is the place in this list. Only append."""
+
+_TYPE_CODES: Final = {name: code for code, name in enumerate(WELL_KNOWN_TYPES)}
+
+
+class BadRecord(Exception):
+    """Bytes that are not a whole, legal record; the text says why."""
+
+
+class Record(NamedTuple):
+    """One write of one key."""
+
+    key: bytes
+    value: bytes
+    kind: int
+    revision: int
+    version: int
+    time_us: int
+    content_type: str = DEFAULT_CONTENT_TYPE
+    expires_us: int = 0
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether the key has no value from this record on."""
+        return self.kind in (DELETE, EXPIRE)
+
+
+def encode(record: Record) -> list[Buffer]:
+    """The bytes of a record, in two or three buffers: the value is never copied."""
+    meta = b""
+    code = _TYPE_CODES.get(record.content_type, TYPE_IN_META)
+    if code == TYPE_IN_META or record.expires_us:
+        meta = _encode_meta(code, record)
+    head = HEADER.pack(
+        len(record.value),
+        len(record.key),
+        len(meta),
+        record.version,
+        record.kind,
+        code,
+        0,
+        record.revision,
+        record.time_us,
+    )
+    head += record.key + meta
+    crc = checksum(record.value, checksum(head))
+    return [head, record.value, crc.to_bytes(CHECKSUM_SIZE, "little")]
+
+
+def _encode_meta(code: int, record: Record) -> bytes:
+    meta: dict[int, str | int] = {}
+    if code == TYPE_IN_META:
+        meta[META_CONTENT_TYPE] = record.content_type
+    if record.expires_us:
+        meta[META_EXPIRES_US] = record.expires_us
+    return cbor2.dumps(meta)
+
+
+def decode(data: Buffer, *, verify: bool = True) -> Record:
+    """The record that fills ``data`` exactly.
+
+    Args:
+        data: the bytes of one record, checksum included.
+        verify: check the checksum (left out where one over the whole frame was checked).
+
+    Raises:
+        BadRecord: the checksum or a length does not fit.
+    """
+    if len(data) < OVERHEAD:
+        raise BadRecord(f"{len(data)} bytes are too few for a record")
+    if verify and checksum(data) != RESIDUE:
+        raise BadRecord("the checksum does not fit")
+    header = HEADER.unpack_from(data)
+    value_size, key_size, meta_size, version, kind, code, _, revision, time_us = header
+    if len(data) != OVERHEAD + key_size + meta_size + value_size:
+        raise BadRecord("the lengths do not add up")
+    meta_offset = HEADER.size + key_size
+    value_offset = meta_offset + meta_size
+    content_type, expires_us = decode_meta(code, data[meta_offset:value_offset])
+    return Record(
+        bytes(data[HEADER.size : meta_offset]),
+        bytes(data[value_offset : value_offset + value_size]),
+        kind,
+        revision,
+        version,
+        time_us,
+        content_type,
+        expires_us,
+    )
+
+
+def decode_meta(code: int, meta: Buffer) -> tuple[str, int]:
+    """Content type and expiry (microseconds since the epoch, 0 for never).
+
+    Raises:
+        BadRecord: not what ``encode`` writes.
+    """
+    if code < len(WELL_KNOWN_TYPES) and not meta:
+        return WELL_KNOWN_TYPES[code], 0
+    if code >= len(WELL_KNOWN_TYPES) and code != TYPE_IN_META:
+        raise BadRecord(f"unknown type code {code}")
+    try:
+        fields = cbor2.loads(bytes(meta))
+        content_type = fields[META_CONTENT_TYPE] if code == TYPE_IN_META else WELL_KNOWN_TYPES[code]
+        return str(content_type), int(fields.get(META_EXPIRES_US, 0))
+    except (cbor2.CBORDecodeError, KeyError, TypeError, ValueError, AttributeError) as ex:
+        raise BadRecord(f"the meta map cannot be read: {ex}") from ex

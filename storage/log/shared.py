@@ -1,0 +1,159 @@
+"""The page that all processes of a store share: what is published, and up to where.
+
+The file ``COMMIT`` is one page of aligned, native 8-byte words, mapped by everyone. A reader
+compares one word to know whether anything is new; a writer makes a commit visible by one
+store of that word. The words that matter are kept twice (the word and its complement): a
+process that died between the two stores, or a damaged page, shows as a pair that does not
+fit, and then the log itself is asked.
+
+The page says nothing after the machine was restarted, because the kernel writes it back when
+it likes: it carries the boot id, and under another one the log is asked, too.
+"""
+
+from __future__ import annotations
+
+import mmap
+import uuid
+from pathlib import Path
+from typing import Final
+
+from storage.errors import UnknownFormat
+from storage.files import File, Files
+
+FILE_NAME: Final = "COMMIT"
+PAGE_SIZE: Final = 4_096
+
+_MAGIC: Final = int.from_bytes(b"RNDLTCM\x01", "little")
+_WORD_MAGIC: Final = 0
+_WORD_BOOT: Final = 1  # and 2
+_WORD_GENERATION: Final = 3
+_WORD_CLOCK: Final = 4
+_WORD_EXPIRED_THROUGH: Final = 5
+WORD_PUBLISHED: Final = 8  # and its complement in 9
+_WORD_DURABLE: Final = 10  # and its complement in 11
+_ALL_ONES: Final = (1 << 64) - 1
+
+
+class SharedPage:
+    """The mapped words. Positions are packed as in ``locator.pack_position``.
+
+    Attributes:
+        words: the page as unsigned 64-bit words; readers may look at
+            ``words[WORD_PUBLISHED]`` without any lock.
+    """
+
+    def __init__(self, file: File, page: mmap.mmap) -> None:
+        self._file = file
+        self._page = page
+        self.words = memoryview(page).cast("Q")
+
+    @classmethod
+    def open(cls, files: Files, folder: Path) -> SharedPage:
+        """Map the page; the caller holds the store's lock. A missing one is made, all zero.
+
+        Raises:
+            UnknownFormat: the page is of another release.
+        """
+        file = files.open(folder / FILE_NAME, create=True)
+        if file.size() != PAGE_SIZE:
+            # Written, not just lengthened: a store into a hole of a full disk is a SIGBUS.
+            file.pwrite([bytes(PAGE_SIZE)], 0)
+            file.truncate(PAGE_SIZE)
+            file.sync()
+        page = cls(file, file.map(PAGE_SIZE, writable=True))
+        magic = page.words[_WORD_MAGIC]
+        if magic != _MAGIC and magic.to_bytes(8, "little").startswith(b"RNDLTCM"):
+            raise UnknownFormat(f"{folder / FILE_NAME}: written by another release")
+        return page
+
+    @property
+    def published(self) -> int | None:
+        """Up to where the log is answered for; ``None`` when the page cannot be trusted."""
+        if self.words[_WORD_MAGIC] != _MAGIC or self._boot() != boot_id():
+            return None
+        return self._pair(WORD_PUBLISHED)
+
+    @published.setter
+    def published(self, position: int) -> None:
+        self.words[WORD_PUBLISHED] = position
+        self.words[WORD_PUBLISHED + 1] = position ^ _ALL_ONES
+
+    @property
+    def durable(self) -> int | None:
+        """A place up to which the log is on stable storage; true even under another boot id."""
+        return self._pair(_WORD_DURABLE) if self.words[_WORD_MAGIC] == _MAGIC else None
+
+    @durable.setter
+    def durable(self, position: int) -> None:
+        self.words[_WORD_DURABLE] = position
+        self.words[_WORD_DURABLE + 1] = position ^ _ALL_ONES
+
+    @property
+    def generation(self) -> int:
+        """Generation of the manifest in force; a change means it is to be read again."""
+        return self.words[_WORD_GENERATION]
+
+    @generation.setter
+    def generation(self, generation: int) -> None:
+        self.words[_WORD_GENERATION] = generation
+
+    @property
+    def clock_us(self) -> int:
+        """The latest time any process has acted on; time does not go back behind it."""
+        return self.words[_WORD_CLOCK]
+
+    @clock_us.setter
+    def clock_us(self, now_us: int) -> None:
+        self.words[_WORD_CLOCK] = now_us
+
+    @property
+    def expired_through_us(self) -> int:
+        """Every key that expired up to this time has its ``expire`` record in the log."""
+        return self.words[_WORD_EXPIRED_THROUGH]
+
+    @expired_through_us.setter
+    def expired_through_us(self, time_us: int) -> None:
+        self.words[_WORD_EXPIRED_THROUGH] = time_us
+
+    def start(self, *, published: int, generation: int, clock_us: int) -> None:
+        """Begin anew after recovery; the caller holds the store's lock."""
+        self.words[_WORD_MAGIC] = 0
+        self.published = published
+        self.durable = published
+        self.generation = generation
+        self.clock_us = clock_us
+        self.expired_through_us = 0
+        boot = boot_id()
+        self.words[_WORD_BOOT], self.words[_WORD_BOOT + 1] = boot >> 64, boot & _ALL_ONES
+        self.words[_WORD_MAGIC] = _MAGIC
+
+    def close(self) -> None:
+        """Unmap."""
+        self.words.release()
+        self._page.close()
+        self._file.close()
+
+    def _boot(self) -> int:
+        return self.words[_WORD_BOOT] << 64 | self.words[_WORD_BOOT + 1]
+
+    def _pair(self, word: int) -> int | None:
+        value = self.words[word]
+        return value if value ^ _ALL_ONES == self.words[word + 1] else None
+
+
+def boot_id() -> int:
+    """A number of this boot of the machine; random where the system does not tell one.
+
+    A random one makes every first opener ask the log, which is slower and just as right.
+    """
+    return _BOOT_ID
+
+
+def _read_boot_id() -> int:
+    try:
+        return uuid.UUID(Path("/proc/sys/kernel/random/boot_id").read_text().strip()).int
+    except (OSError, ValueError):
+        return uuid.uuid4().int
+
+
+_BOOT_ID: Final = _read_boot_id()
