@@ -7,7 +7,9 @@ the command line knows, ``CommandError``. ``exit_code_of`` is the one place that
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 
+import rundlet
 from storage import errors
 
 
@@ -43,6 +45,12 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (errors.Damaged, ExitCode.DAMAGED),
     (errors.UnknownFormat, ExitCode.DAMAGED),
     (errors.StoreError, ExitCode.UNREACHABLE),
+    (rundlet.BadRequest, ExitCode.USAGE),
+    (rundlet.PreconditionFailed, ExitCode.CONFLICT),
+    (rundlet.Conflict, ExitCode.CONFLICT),
+    (rundlet.Compacted, ExitCode.NOT_FOUND),
+    (rundlet.Damaged, ExitCode.DAMAGED),
+    (rundlet.RundletError, ExitCode.UNREACHABLE),
     (UnicodeError, ExitCode.USAGE),  # an argument that is not UTF-8
     (OSError, ExitCode.UNREACHABLE),
 )
@@ -56,3 +64,9 @@ def exit_code_of(error: Exception) -> ExitCode | None:
         if isinstance(error, kind):
             return code
     return None
+
+
+def no_value(keys: Sequence[str]) -> CommandError:
+    """The error of a command that was asked for keys that have no value."""
+    message = "no value for " + ", ".join(repr(key) for key in keys)
+    return CommandError(message, ExitCode.NOT_FOUND)

@@ -14,8 +14,9 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from cli import serve
+from cli import care, data, many, serve, transfer
 from cli.exits import ExitCode, exit_code_of
+from cli.place import moved_behind_command
 
 
 class _OneLineErrors(TyperGroup):
@@ -24,7 +25,7 @@ class _OneLineErrors(TyperGroup):
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override] # typer's own Context class is private
         no_arguments = not args
         try:
-            return super().parse_args(ctx, args)
+            return super().parse_args(ctx, moved_behind_command(args))
         except typer.TyperException as ex:
             if no_arguments:
                 raise  # typer shows the help
@@ -82,7 +83,11 @@ def _rundlet(
 
 
 # The order of the help groups is the order in which they are joined here.
+app.add_typer(data.commands)
+app.add_typer(many.commands)
+app.add_typer(transfer.commands)
 app.add_typer(serve.commands)
+app.add_typer(care.commands)
 
 if __name__ == "__main__":
     app(prog_name="rundlet")

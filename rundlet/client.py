@@ -68,8 +68,10 @@ class Client:
         """The server's address."""
         return self._transport.base_url
 
-    def url_of(self, key: str) -> str:
-        """The address of a key's value, for a browser or ``curl``."""
+    def url_of(self, key: str, *, is_prefix: bool = False) -> str:
+        """The address of a key's value, or of the list of keys under a prefix, for ``curl``."""
+        if is_prefix:
+            return f"{self.url}/v1/keys?{urlencode({'prefix': key})}"
         return self.url + key_path(key)
 
     # --- one value -------------------------------------------------------------------------
@@ -227,7 +229,8 @@ class Client:
             "prefix": prefix or None,
             "start": start,
             "end": end,
-            "limit": _PAGE_KEYS if limit is None else min(limit, _PAGE_KEYS),
+            # The server's own page is the default; a shorter list is asked for as such.
+            "limit": limit if limit is not None and limit < _PAGE_KEYS else None,
             "reverse": "true" if reverse else None,
             "delimiter": delimiter,
             "include": "value" if values else None,

@@ -1,0 +1,134 @@
+"""Where the data is: the options ``--url``, ``--data`` and ``--token``, and what they open.
+
+Every command that touches data takes these options; ``open_target`` turns them into a
+``Target``. The command line wins over the environment, and ``--url`` and ``--data`` exclude
+each other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.exits import CommandError, ExitCode
+from cli.folder import open_folder
+from cli.target import Target
+from rundlet import DEFAULT_URL, Client
+
+_PANEL = "Where the data is"
+DEFAULT_FOLDER = Path("data")
+
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help=f"A server [RUNDLET_URL; default {DEFAULT_URL}].",
+        rich_help_panel=_PANEL,
+    ),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="A store's folder, also while a server runs on it [RUNDLET_DATA].",
+        rich_help_panel=_PANEL,
+    ),
+]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        metavar="TOKEN",
+        help="Shown to the server [RUNDLET_TOKEN].",
+        rich_help_panel=_PANEL,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+FolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help=f"The store's folder [RUNDLET_DATA; default ./{DEFAULT_FOLDER}].",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+_WITH_VALUE = frozenset({"--url", "--data", "--token"})
+_WITHOUT_VALUE = frozenset({"--json"})
+
+
+@contextmanager
+def open_target(
+    url: str | None, data: Path | None, token: str | None, *, writes: bool = False
+) -> Iterator[Target]:
+    """The store that the options and the environment name, closed at the end.
+
+    Args:
+        url: ``--url`` as given.
+        data: ``--data`` as given.
+        token: ``--token`` as given.
+        writes: a folder that is not there yet may be created.
+
+    Raises:
+        CommandError: both a URL and a folder are named, or there is no store in the folder.
+    """
+    url, data = _chosen_place(url, data)
+    if data is not None:
+        target: Target = open_folder(data, writes=writes)
+    else:
+        target = Client(url or DEFAULT_URL, token=token or os.environ.get("RUNDLET_TOKEN") or None)
+    try:
+        yield target
+    finally:
+        target.close()
+
+
+def chosen_folder(data: Path | None) -> Path:
+    """The folder for a command that works on a folder only; it must exist."""
+    folder = data or Path(os.environ.get("RUNDLET_DATA") or DEFAULT_FOLDER)
+    if not folder.is_dir():
+        message = f"no such store: {folder} is not a folder; name it with --data DIR"
+        raise CommandError(message)
+    return folder
+
+
+def moved_behind_command(arguments: list[str]) -> list[str]:
+    """The arguments with place options that stand before the command moved behind it.
+
+    ``rundlet --url URL get k`` means the same as ``rundlet get --url URL k``.
+    """
+    position = 0
+    while position < len(arguments):
+        name = arguments[position].partition("=")[0]
+        if name in _WITH_VALUE and name == arguments[position]:
+            position += 2
+        elif name in _WITH_VALUE or name in _WITHOUT_VALUE:
+            position += 1
+        else:
+            break
+    command = arguments[position : position + 1]
+    if not command or command[0].startswith("-"):
+        return arguments
+    return command + arguments[:position] + arguments[position + 1 :]
+
+
+def _chosen_place(url: str | None, data: Path | None) -> tuple[str | None, Path | None]:
+    if url is not None and data is not None:
+        message = "--url and --data name two places; give one of them"
+        raise CommandError(message, ExitCode.USAGE)
+    if url is not None or data is not None:
+        return url, data
+    url = os.environ.get("RUNDLET_URL") or None
+    folder = os.environ.get("RUNDLET_DATA") or None
+    if url and folder:
+        message = "RUNDLET_URL and RUNDLET_DATA name two places; give --url or --data"
+        raise CommandError(message, ExitCode.USAGE)
+    return url, Path(folder) if folder else None

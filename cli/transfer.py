@@ -1,0 +1,159 @@
+"""The commands that move many values between files and a store, group *Data*: import, export."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from cli.exits import CommandError, ExitCode
+from cli.formats import Format, format_of
+from cli.jsonlines import row_of, to_line, value_members
+from cli.loading import Loaded, Parse, Source, load
+from cli.panels import Panel
+from cli.place import DataOption, JsonOption, TokenOption, UrlOption, open_target
+from cli.progress import RowProgress
+from cli.terminal import write_line
+from rundlet import Value
+
+commands = typer.Typer()
+
+FormatOption = Annotated[
+    Format | None, typer.Option("--format", help="Instead of what the ending says.")
+]
+
+
+@commands.command("import", rich_help_panel=Panel.DATA)
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file; - reads stdin.")],
+    *,
+    file_format: FormatOption = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Load the good lines, count the bad.")
+    ] = False,
+    any_key: Annotated[
+        bool, typer.Option("--any-key", help="In text files: any key without a space.")
+    ] = False,
+    url: UrlOption = None,
+    data: DataOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Load a file of keys and values: .data, .txt or .jsonl.
+
+    Text files (.data, .txt) are lines of a UUID, a space and the value; .jsonl is JSON lines.
+
+    A bad line is reported as file:line: reason, and nothing at all is loaded.
+
+    Example: rundlet import example.data
+    """
+    is_text = format_of(file, file_format) is Format.TEXT
+    with _opened(file) as opened, open_target(url, data, token, writes=True) as target:
+        source = Source(
+            name="stdin" if str(file) == "-" else str(file),
+            file=opened,
+            parse=_text_parser(any_key=any_key) if is_text else row_of,
+            skip_bad=skip_bad,
+            skip_blank=not is_text,
+        )
+        with RowProgress("importing") as progress:
+            loaded = load(source, target, progress)
+    write_line(to_line(asdict(loaded)) if as_json else _summary(loaded))
+
+
+@commands.command("export", rich_help_panel=Panel.DATA)
+def export(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Where to; default stdout.")
+    ] = None,
+    *,
+    prefix: Annotated[str, typer.Option(metavar="PREFIX", help="How the keys begin.")] = "",
+    file_format: FormatOption = None,
+    url: UrlOption = None,
+    data: DataOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Write all keys and values of one snapshot.
+
+    As JSON lines, or, into .data and .txt, as lines of key, space and value.
+
+    Example: rundlet export all.jsonl
+    """
+    to_file = None if file is None or str(file) == "-" else file
+    chosen = format_of(to_file, file_format) if to_file else file_format or Format.JSONL
+    line_of = _text_line if chosen is Format.TEXT else _json_line
+    count = 0
+    with (
+        open_target(url, data, token) as target,
+        RowProgress("exporting") as progress,
+        _output(to_file) as output,
+    ):
+        for info in target.scan(prefix=prefix, values=True):
+            if info.value is not None:
+                output.write(line_of(info.value))
+                count += 1
+                progress.advance(1)
+    if to_file is not None:
+        write_line(f"exported {count} keys")
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[BinaryIO]:
+    """A file that can be read twice; what comes from stdin is kept for that."""
+    if str(file) != "-":
+        with file.open("rb") as opened:
+            yield opened
+        return
+    with tempfile.TemporaryFile() as spooled:
+        shutil.copyfileobj(sys.stdin.buffer, spooled)
+        yield spooled
+
+
+@contextmanager
+def _output(file: Path | None) -> Iterator[BinaryIO]:
+    """Where an export goes: stdout, or a file that appears once it is whole."""
+    if file is None:
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    part = file.with_name(file.name + ".part")
+    try:
+        with part.open("wb") as output:
+            yield output
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _text_parser(*, any_key: bool) -> Parse:
+    raise CommandError("text later")
+
+
+def _json_line(value: Value) -> bytes:
+    return to_line(value_members(value)).encode() + b"\n"
+
+
+def _text_line(value: Value) -> bytes:
+    if b"\n" in value.data or not {" ", "\n"}.isdisjoint(value.key):
+        message = f"key {value.key!r} or its value does not fit on a line of text; export .jsonl"
+        raise CommandError(message, ExitCode.USAGE)
+    return value.key.encode() + b" " + value.data + b"\n"
+
+
+def _summary(loaded: Loaded) -> str:
+    stored = loaded.rows - loaded.expired
+    extras = {
+        "repeated": loaded.duplicates,
+        "bad": loaded.bad,
+        "expired": loaded.expired,
+    }
+    notes = [f"{count} {name}" for name, count in extras.items() if count]
+    return f"imported {stored} rows" + (f" ({', '.join(notes)})" if notes else "")
