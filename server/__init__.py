@@ -1,0 +1,17 @@
+"""The processes of a running server. ``cli.serve`` calls ``run.serve`` and nothing deeper.
+
+One server life, waitress (left) and Granian (right)::
+
+    rundlet serve (waitress)               rundlet serve --workers 2
+      ├─ main thread: sockets                ├─ worker 1: sockets, blocking threads
+      ├─ N threads: functions.app            ├─ worker 2: the same
+      ├─ maintenance process                 ├─ maintenance process
+      └─ janitor process (--in-memory)       └─ janitor process (--in-memory)
+
+No process outlives the first one, however it ends: maintenance and janitor read a pipe that
+breaks with it, the workers watch for it (``worker``).
+
+``run`` is the order of things, ``address`` the port, ``waitress_server`` and
+``granian_server`` the two ways to serve, ``scratch`` the folders that live as long as the
+server.
+"""

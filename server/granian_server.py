@@ -1,0 +1,87 @@
+"""Serving with Granian: N processes over one data folder, each with few threads.
+
+This process starts the workers and waits; requests never touch it. A worker that dies is
+started again. On SIGTERM and SIGINT each worker stops accepting, answers what it has taken on,
+and ends.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from granian import Granian
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+from server import worker
+from server.address import HeldPort
+
+DEFAULT_THREADS: Final = 4
+
+_BACKLOG: Final = 1_024
+_HEADER_TIMEOUT_MS: Final = 15_000
+_DRAIN_MAX_S: Final = 30
+_READY_POLL_S: Final = 0.02
+
+
+def run(port: HeldPort, *, workers: int, threads: int, on_ready: Callable[[], None]) -> None:
+    """Serve until a signal asks to stop; must be called in the main thread.
+
+    The settings of the app stand in the environment. Workers are spawned, not forked: a fork
+    would copy this process's threads' locks and the pipes that tell helpers of its end.
+
+    Args:
+        port: held by this process; the workers bind it too.
+        workers: processes that serve.
+        threads: requests that one worker works on at one time.
+        on_ready: called once when connections are accepted, in another thread.
+
+    Raises:
+        SystemExit: workers could not be started or kept alive.
+    """
+    multiprocessing.set_start_method("spawn")
+    port.share_with_workers()
+    granian = Granian(
+        "functions.app:get_app",
+        address=port.numeric_host,
+        port=port.address.port,
+        interface=Interfaces.WSGI,
+        workers=workers,
+        blocking_threads=threads,
+        backlog=_BACKLOG,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT_MS),
+        log_level=LogLevels.error,
+        log_dictconfig=_LOG_TO_STDERR,
+        respawn_failed_workers=True,
+        workers_kill_timeout=_DRAIN_MAX_S,
+    )
+    threading.Thread(
+        target=_call_when_ready, args=(port, on_ready), name="rundlet-ready", daemon=True
+    ).start()
+    granian.serve(target_loader=functools.partial(worker.load_app, os.getpid()), wrap_loader=False)
+
+
+# Granian's own default writes to stdout, where nobody looks for errors.
+_LOG_TO_STDERR: Final[dict[str, object]] = {
+    "handlers": {"console": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr"}},
+    "loggers": {"_granian": {"handlers": ["console"], "propagate": False}},
+}
+
+
+def _call_when_ready(port: HeldPort, on_ready: Callable[[], None]) -> None:
+    """Workers tell nobody when they listen, so knock until one opens."""
+    while True:
+        try:
+            port.connect().close()
+        except OSError:
+            time.sleep(_READY_POLL_S)
+        else:
+            on_ready()
+            return

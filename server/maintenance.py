@@ -1,0 +1,108 @@
+"""Keeping a helper process alive as long as the server, and no longer.
+
+The helper's stdin is a pipe whose other end only this process holds. When this process ends,
+in whatever way, the helper reads end-of-file and ends by itself; it is never sent a signal
+unless it ignores that.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Self
+
+_BACK_OFF_FIRST_S: Final = 0.5
+_BACK_OFF_MAX_S: Final = 30.0
+_STEADY_S: Final = 60.0  # after that long a run, the next failure is a new one
+_END_S: Final = 10.0
+
+_logger = logging.getLogger("rundlet.server")
+
+
+def maintenance_command(data: Path, *, keep_versions: int, keep_for_s: float) -> list[str]:
+    """The process that checkpoints and compacts a data folder."""
+    return module_command(
+        "storage.log.maintenance",
+        str(data),
+        "--keep-versions",
+        str(keep_versions),
+        "--keep-for",
+        str(keep_for_s),
+    )
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """Run one of our own modules; ``-P`` keeps folders of the working directory out of it."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+class WatchedProcess:
+    """A helper process that is started again, later and later, when it dies.
+
+    Use as a context manager; leaving it ends the process.
+    """
+
+    def __init__(
+        self, command: Sequence[str], *, back_off_first_s: float = _BACK_OFF_FIRST_S
+    ) -> None:
+        self._command = command
+        self._back_off_first_s = back_off_first_s
+        self._is_ending = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()  # held while a process is started or told to end
+        self._watcher = threading.Thread(target=self._watch, name="rundlet-watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._start()
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._is_ending.set()
+            process = self._process
+        if process is not None:
+            _end(process)
+        self._watcher.join()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the helper that was started last."""
+        assert self._process is not None
+        return self._process.pid
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._is_ending.is_set():
+                return
+            # A group of its own: Ctrl-C in the terminal is for the server, which ends us in turn.
+            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, process_group=0)
+
+    def _watch(self) -> None:
+        back_off_s = self._back_off_first_s
+        while self._process is not None and not self._is_ending.is_set():
+            started_s = time.monotonic()
+            code = self._process.wait()
+            if time.monotonic() - started_s > _STEADY_S:
+                back_off_s = self._back_off_first_s
+            if not self._is_ending.wait(back_off_s):
+                _logger.warning("%s ended with %d; starting it again", self._command[3], code)
+                self._start()
+            back_off_s = min(back_off_s * 2, _BACK_OFF_MAX_S)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Break the pipe; insist where that is not heard."""
+    if process.stdin is not None:
+        process.stdin.close()
+    for insist in (process.terminate, process.kill):
+        try:
+            process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            insist()
+    process.wait()
