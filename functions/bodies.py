@@ -1,0 +1,215 @@
+"""Request bodies: read within bounds; JSON and CBOR, decoded strictly and encoded alike."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import NoReturn
+
+import cbor2
+import falcon
+from falcon.typing import ReadableIO
+
+from functions.problems import Problem, too_large
+from storage.interface import Limits
+
+JSON_TYPE = "application/json"
+CBOR_TYPE = "application/cbor"
+
+NESTING_MAX = 16
+
+# Everything is doubled or tripled by JSON's escapes; beside that, each item has its names.
+_JSON_GROWTH = 3
+_ITEM_OVERHEAD_BYTES = 512
+
+
+def read_body(req: falcon.Request, what: str, size_max: int) -> bytes:
+    """The whole body as one object; ``what`` names the limit as ``storage.Limits`` does.
+
+    Raises:
+        Problem: 411 without a length, 413 over the limit (from ``Content-Length`` before
+            anything is read), 400 ``short-body`` where the client sent less than promised.
+    """
+    size = req.content_length
+    if size is None:
+        return _read_to_end(req, what, size_max)
+    if size > size_max:
+        raise too_large(what, size_max, size)
+    body = _read_up_to(req.stream, size)
+    if len(body) < size:
+        detail = f"Content-Length promises {size} bytes, only {len(body)} came; send it again"
+        raise Problem(400, "short-body", detail)
+    return body
+
+
+def txn_body_bytes_max(limits: Limits) -> int:
+    """The largest body a transaction may have; the WSGI server's own cap lies above it."""
+    ops = 3 * limits.txn_ops_max * (_ITEM_OVERHEAD_BYTES + _JSON_GROWTH * limits.key_bytes_max)
+    return _JSON_GROWTH * limits.txn_bytes_max + ops
+
+
+def mget_body_bytes_max(limits: Limits) -> int:
+    """The largest body an mget may have."""
+    return limits.list_keys_max * (_ITEM_OVERHEAD_BYTES + _JSON_GROWTH * limits.key_bytes_max)
+
+
+def body_bytes_max(limits: Limits) -> int:
+    """The largest body of any request: a WSGI server's own cap must lie above it."""
+    return max(limits.value_bytes_max, txn_body_bytes_max(limits), mget_body_bytes_max(limits))
+
+
+def body_type(req: falcon.Request) -> str:
+    """``application/json`` or ``application/cbor``, by ``Content-Type``.
+
+    Raises:
+        Problem: 415 for anything else, also for none at all.
+    """
+    media_type = (req.content_type or "").partition(";")[0].strip().lower()
+    if media_type in (JSON_TYPE, CBOR_TYPE):
+        return media_type
+    detail = f"send Content-Type: {JSON_TYPE} or {CBOR_TYPE}"
+    raise Problem(415, "unsupported-media-type", detail, headers={"Accept": _BOTH})
+
+
+def answer_type(req: falcon.Request, preferred: str = JSON_TYPE) -> str:
+    """The media type to answer in, by ``Accept``; ``preferred`` where both are as welcome.
+
+    Raises:
+        Problem: 406 where neither is accepted.
+    """
+    accept = req.env.get("HTTP_ACCEPT")
+    if not accept or accept == "*/*":
+        return preferred
+    other = CBOR_TYPE if preferred == JSON_TYPE else JSON_TYPE
+    chosen = req.client_prefers((preferred, other))
+    if chosen is None:
+        raise Problem(406, "not-acceptable", f"accept {JSON_TYPE} or {CBOR_TYPE}")
+    return chosen
+
+
+def decode(body: bytes, media_type: str) -> object:
+    """The one item in a body: JSON, or the part of CBOR that says the same, and bytes.
+
+    Raises:
+        Problem: 400 ``bad-body``: malformed, nested too deep, a member twice, text that is not
+            UTF-8, NaN, a CBOR tag or item of indefinite length, anything after the item.
+    """
+    try:
+        return _decode_json(body) if media_type == JSON_TYPE else _decode_cbor(body)
+    except (ValueError, RecursionError, cbor2.CBORError) as ex:
+        reason = "it is nested too deep" if isinstance(ex, RecursionError) else str(ex)
+        detail = f"the body is not acceptable {media_type}: {reason}"
+        raise Problem(400, "bad-body", detail) from ex
+
+
+def encode(answer: Mapping[str, object], media_type: str) -> bytes:
+    """The body of an answer."""
+    if media_type == CBOR_TYPE:
+        return cbor2.dumps(answer)
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+_BOTH = f"{JSON_TYPE}, {CBOR_TYPE}"
+
+
+def _read_to_end(req: falcon.Request, what: str, size_max: int) -> bytes:
+    is_http_1 = req.env.get("SERVER_PROTOCOL", "HTTP/1.1").startswith("HTTP/1")
+    is_chunked = "chunked" in req.env.get("HTTP_TRANSFER_ENCODING", "").lower()
+    if is_http_1 and not is_chunked:  # HTTP/2 marks the end of a body by itself
+        detail = "send Content-Length (0 for an empty body) or Transfer-Encoding: chunked"
+        raise Problem(411, "length-required", detail)
+    body = _read_up_to(req.stream, size_max + 1)
+    if len(body) > size_max:
+        raise too_large(what, size_max, len(body))
+    return body
+
+
+def _read_up_to(stream: ReadableIO, size: int) -> bytes:
+    """At most ``size`` bytes; in one piece, and never twice in memory, where the server can."""
+    body = _read(stream, size)
+    if len(body) == size:
+        return body
+    pieces = [body]
+    while size > len(body) and (piece := _read(stream, size - len(body))):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+def _read(stream: ReadableIO, size: int) -> bytes:
+    try:
+        return stream.read(size)
+    except OSError as ex:
+        raise Problem(400, "short-body", "the connection broke within the body") from ex
+
+
+def _decode_json(body: bytes) -> object:
+    item: object = json.loads(
+        body.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
+    )
+    _require_shallow(item)
+    return item
+
+
+def _decode_cbor(body: bytes) -> object:
+    stream = io.BytesIO(body)
+    decoder = cbor2.CBORDecoder(
+        stream,
+        semantic_decoders=_NoTags(),
+        max_depth=NESTING_MAX,
+        allow_indefinite=False,
+        allow_duplicate_keys=False,
+        strict_hashable_types=True,
+    )
+    item: object = decoder.decode()
+    if stream.tell() != len(body):
+        raise ValueError(f"{len(body) - stream.tell()} bytes stand after the item")
+    return item
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a member stands there twice in one object")
+    return members
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _require_shallow(item: object) -> None:
+    """JSON within the nesting that CBOR is allowed."""
+    level: Iterable[object] = [item]
+    for _ in range(NESTING_MAX):
+        level = [child for parent in level for child in _children(parent)]
+        if not level:
+            return
+    raise RecursionError
+
+
+def _children(item: object) -> Iterable[object]:
+    if isinstance(item, dict):
+        return item.values()
+    return item if isinstance(item, list) else ()
+
+
+def _refuse_tag(*_: object) -> NoReturn:
+    raise ValueError("CBOR tags mean nothing here")
+
+
+class _NoTags(dict[int, Callable[..., NoReturn]]):
+    """For every tag the one decoder that refuses it.
+
+    Left alone, cbor2 makes dates of some tags and compiles regular expressions of others.
+    """
+
+    def get(self, _tag: int, _default: object = None) -> Callable[..., NoReturn]:
+        return _refuse_tag
+
+    def __contains__(self, _tag: object) -> bool:
+        return True
+
+    def __missing__(self, _tag: int) -> Callable[..., NoReturn]:
+        return _refuse_tag

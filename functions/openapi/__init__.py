@@ -1,0 +1,40 @@
+"""The OpenAPI 3.1 document: written by hand, one module per route family.
+
+A test holds it and the routes of the application together, in both directions.
+"""
+
+from __future__ import annotations
+
+from functions.openapi.batches import BATCH_PATHS, BATCH_SCHEMAS
+from functions.openapi.lists import LIST_PATHS, LIST_SCHEMAS
+from functions.openapi.parts import PROBLEM_SCHEMA, Json
+from functions.openapi.service import SERVICE_PATHS, SERVICE_SCHEMAS
+from functions.openapi.values import VALUE_PATHS
+
+
+def openapi_document(version: str) -> Json:
+    """The document for a release of the software."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Rundlet",
+            "version": version,
+            "summary": "A key-value server over ordinary HTTP.",
+            "description": (
+                "Keys are Unicode text, values are bytes with a content type. Every commit has "
+                "a revision; conditional requests decide on it. Every error is "
+                "application/problem+json."
+            ),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": {**VALUE_PATHS, **LIST_PATHS, **BATCH_PATHS, **SERVICE_PATHS},
+        "components": {
+            "schemas": {
+                "Problem": PROBLEM_SCHEMA,
+                **LIST_SCHEMAS,
+                **BATCH_SCHEMAS,
+                **SERVICE_SCHEMAS,
+            }
+        },
+    }

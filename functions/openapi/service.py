@@ -1,0 +1,104 @@
+"""Everything about the server itself."""
+
+from __future__ import annotations
+
+from functions.openapi.parts import Json, json_answer, problems
+
+_COUNT: Json = {"type": "integer", "minimum": 0}
+
+
+def _get(name: str, summary: str, answer: Json, *statuses: int) -> Json:
+    """A route that is only read, with or without the body."""
+    others = problems(400, *statuses)
+    without_body = {part: answer[part] for part in answer if part != "content"}
+    return {
+        "get": {
+            "operationId": f"get_{name}",
+            "summary": summary,
+            "responses": {"200": answer, **others},
+        },
+        "head": {
+            "operationId": f"head_{name}",
+            "summary": f"{summary} Headers only.",
+            "responses": {"200": without_body, **others},
+        },
+    }
+
+
+_METRICS: Json = {
+    "description": "Metrics.",
+    "content": {"text/plain": {"schema": {"type": "string"}}},
+}
+
+SERVICE_PATHS: Json = {
+    "/": _get("root", "Where to go on.", json_answer("Pointers.", "AnyObject")),
+    "/v1": _get("service", "What this server is.", json_answer("It.", "Service")),
+    "/v1/stats": _get("stats", "Counts.", json_answer("Counts.", "Stats"), 500),
+    "/v1/admin/compact": {
+        "post": {
+            "operationId": "compact",
+            "summary": "Start a compaction.",
+            "responses": {
+                "202": json_answer("It goes on in the background.", "Status"),
+                **problems(400, 403, 503),
+            },
+        }
+    },
+    "/metrics": _get("metrics", "Counts for Prometheus.", _METRICS, 500),
+    "/livez": _get("livez", "The process answers.", json_answer("It does.", "Status")),
+    "/readyz": _get("readyz", "The store is ready.", json_answer("It is.", "Status"), 503),
+    "/openapi.json": _get("openapi", "This document.", json_answer("The document.", "AnyObject")),
+}
+
+SERVICE_SCHEMAS: Json = {
+    "AnyObject": {"type": "object"},
+    "Status": {
+        "type": "object",
+        "required": ["status"],
+        "properties": {"status": {"type": "string"}},
+    },
+    "Service": {
+        "type": "object",
+        "required": ["name", "version", "backend", "store_id", "revision", "read_only", "limits"],
+        "properties": {
+            "name": {"const": "rundlet"},
+            "version": {"type": "string"},
+            "backend": {"type": "string", "examples": ["log", "file"]},
+            "store_id": {"type": "string"},
+            "revision": _COUNT,
+            "read_only": {"type": "boolean"},
+            "limits": {
+                "type": "object",
+                "additionalProperties": {"type": "integer"},
+                "examples": [{"key_bytes_max": 2048}],
+            },
+        },
+    },
+    "Stats": {
+        "type": "object",
+        "required": [
+            "revision",
+            "oldest_revision",
+            "keys",
+            "value_bytes",
+            "operations",
+            "store",
+        ],
+        "properties": {
+            "revision": _COUNT,
+            "oldest_revision": _COUNT,
+            "keys": _COUNT,
+            "value_bytes": _COUNT,
+            "operations": {
+                "type": "object",
+                "required": ["get", "set", "delete"],
+                "properties": {"get": _COUNT, "set": _COUNT, "delete": _COUNT},
+            },
+            "store": {
+                "type": "object",
+                "description": "Gauges of the backend by name.",
+                "additionalProperties": {"type": "number"},
+            },
+        },
+    },
+}

@@ -1,0 +1,206 @@
+"""Every answer that is not a success: RFC 9457 problems, made in one place.
+
+Handlers raise ``Problem`` or let a ``StoreError`` pass; ``ErrorAnswers`` turns both, Falcon's
+own errors, and whatever nobody thought of, into ``application/problem+json``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from itertools import count
+from secrets import token_hex
+
+import falcon
+
+from storage.errors import (
+    Compacted,
+    Conflict,
+    Damaged,
+    DiskFull,
+    InvalidKey,
+    InvalidOperation,
+    InvalidRequest,
+    LimitExceeded,
+    OutcomeUnknown,
+    ReadOnly,
+    StoreError,
+    Unavailable,
+    UnknownFormat,
+)
+
+PROBLEM_TYPE = "application/problem+json"
+RETRY_LATER = {"Retry-After": "1"}
+
+Member = str | int | Sequence[Mapping[str, object]]
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
+    """An answer that is not a success.
+
+    Attributes:
+        status: the HTTP status code.
+        name: the last part of the problem's type, ``/problems/NAME``.
+        detail: one sentence: what is wrong and what to do.
+        members: further members of the body.
+        headers: further headers of the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        name: str,
+        detail: str,
+        members: Mapping[str, Member] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.name = name
+        self.detail = detail
+        self.members = members or {}
+        self.headers = headers or {}
+
+
+class ErrorAnswers:
+    """Answers for exceptions, each with an id that the log repeats where there is more to say."""
+
+    def __init__(self) -> None:
+        self._log = logging.getLogger("rundlet.functions")
+        # Cheaper than a random number for each request, and as unique: the first half differs
+        # in every process.
+        self._process_id = token_hex(4)
+        self._numbers = count(1)
+
+    def install(self, app: falcon.App[falcon.Request, falcon.Response]) -> None:
+        """Make ``app`` answer every exception with a problem."""
+        app.add_error_handler(Exception, self.answer)
+        app.add_error_handler(falcon.HTTPError, self.answer)
+
+    def answer(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        ex: Exception,
+        params: dict[str, object],  # noqa: ARG002 - Falcon passes the path's fields by position
+    ) -> None:
+        """Fill in the response for an exception of any kind."""
+        request_id = f"{self._process_id}-{next(self._numbers):x}"
+        problem = problem_of(ex)
+        if problem.status >= 500:
+            unexpected = problem.name == "internal"
+            self._log.error(
+                "%s %s %s: %s", request_id, req.method, problem.name, ex, exc_info=unexpected
+            )
+        resp.status = problem.status
+        resp.text = None
+        resp.data = _encode(problem, request_id)
+        resp.set_headers(
+            {
+                "Content-Type": PROBLEM_TYPE,
+                "Request-Id": request_id,
+                "Cache-Control": "no-store",
+                "X-Content-Type-Options": "nosniff",
+                **problem.headers,
+            }
+        )
+
+
+def problem_of(ex: Exception) -> Problem:
+    """The problem that an exception means to a client."""
+    match ex:
+        case Problem():
+            return ex
+        case falcon.HTTPError():
+            return _of_falcon(ex)
+        case InvalidRequest():
+            return _of_request(ex)
+        case ReadOnly() | Unavailable() | OutcomeUnknown():
+            return _of_write(ex)
+        case StoreError():
+            return _of_store(ex)
+        case _:
+            detail = "something unexpected went wrong; the server's log has more, by request id"
+            return Problem(500, "internal", detail)
+
+
+def _of_request(ex: InvalidRequest) -> Problem:
+    match ex:
+        case LimitExceeded(what="key_bytes_max"):
+            members: dict[str, Member] = {"limit": ex.limit, "got": ex.got}
+            return Problem(414, "key-too-long", str(ex), members)
+        case LimitExceeded():
+            return too_large(ex.what, ex.limit, ex.got)
+        case InvalidOperation():
+            return Problem(422, "bad-operation", str(ex), {"index": ex.index})
+        case InvalidKey():
+            return Problem(400, "bad-key", str(ex))
+        case _:
+            return Problem(400, "bad-request", str(ex))
+
+
+def _of_write(ex: ReadOnly | Unavailable | OutcomeUnknown) -> Problem:
+    match ex:
+        case ReadOnly():
+            detail = "this server takes no writes; write to the server it was copied from"
+            return Problem(403, "read-only", detail)
+        case DiskFull():
+            detail = "the disk is full; nothing was changed, and reads go on; free some space"
+            return Problem(507, "disk-full", detail, headers=RETRY_LATER)
+        case Unavailable():
+            detail = f"nothing was changed; try again later: {ex}"
+            return Problem(503, "unavailable", detail, headers=RETRY_LATER)
+        case OutcomeUnknown():
+            detail = "the write may or may not have been applied; read before trying again"
+            return Problem(504, "outcome-unknown", detail)
+
+
+def _of_store(ex: StoreError) -> Problem:
+    match ex:
+        case Conflict():
+            failed = [{"index": f.index, "key": f.key, "revision": f.revision} for f in ex.failed]
+            detail = "conditions did not hold and there is no 'else'; nothing was changed"
+            return Problem(409, "txn-conflict", detail, {"failed": failed})
+        case Compacted():
+            return Problem(410, "compacted", str(ex), {"oldest_revision": ex.oldest_revision})
+        case Damaged():
+            detail = f"{ex}; run 'rundlet verify' on the server"
+            return Problem(500, "damaged", detail, {"file": ex.path.name, "offset": ex.offset})
+        case UnknownFormat():
+            return Problem(500, "unknown-format", str(ex))
+        case _:
+            return Problem(500, "store-error", str(ex))
+
+
+def too_large(what: str, limit: int, got: int) -> Problem:
+    """413 for something over a limit, named as in ``storage.Limits``."""
+    detail = f"{what} is {limit}, got {got}; send less, or raise the limit on the server"
+    return Problem(413, "too-large", detail, {"limit": limit, "got": got})
+
+
+def _of_falcon(ex: falcon.HTTPError) -> Problem:
+    headers = dict(ex.headers or {})
+    status = HTTPStatus(ex.status_code)
+    if status == HTTPStatus.NOT_FOUND:
+        detail = "there is no such route; /openapi.json lists them all"
+        return Problem(404, "no-such-route", detail, headers=headers)
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = f"this route answers {headers.get('Allow', 'nothing')}"
+        return Problem(405, "method-not-allowed", detail, headers=headers)
+    name = status.phrase.lower().replace(" ", "-")
+    return Problem(status, name, ex.description or ex.title or status.phrase, headers=headers)
+
+
+def _encode(problem: Problem, request_id: str) -> bytes:
+    body = {
+        "type": f"/problems/{problem.name}",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": int(problem.status),
+        "detail": problem.detail,
+        "request_id": request_id,
+        **problem.members,
+    }
+    return json.dumps(body).encode()  # ASCII: a detail may quote text that UTF-8 cannot hold
