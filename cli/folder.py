@@ -113,10 +113,15 @@ class FolderTarget:
         return asdict(self._store.info)
 
     def stats(self) -> dict[str, object]:
-        """Counts by name."""
-        members = asdict(self._store.stats())
-        internals: dict[str, object] = members.pop("internals")
-        return {"backend": self._store.info.backend, **members, **internals}
+        """Counts by name, as a server gives them but for the operations, which only it counts."""
+        stats = self._store.stats()
+        return {
+            "revision": stats.revision,
+            "oldest_revision": stats.oldest_revision,
+            "keys": stats.key_count,
+            "value_bytes": stats.value_bytes,
+            "store": dict(stats.internals),
+        }
 
     def compact(self) -> None:
         """Compact; done when the folder is closed."""

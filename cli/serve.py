@@ -2,13 +2,204 @@
 
 from __future__ import annotations
 
+import math
+import sys
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
 import typer
 
 from cli.panels import Panel
+from functions.settings import ServerSettings, SyncPolicy
+from storage.interface import Limits
 
 commands = typer.Typer()
 
+_LIMITS_PANEL: Final = "Limits"
+_HISTORY_PANEL: Final = "History"
+_DEFAULT: Final = Limits()
+_THREADS: Final = {"waitress": 8, "granian": 4}  # measured: docs/decisions
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
-@commands.command("serve", rich_help_panel=Panel.SERVER)
-def serve() -> None:
+ServerName = Literal["waitress", "granian"]
+
+
+def _duration(text: str) -> float:
+    """A time such as ``90``, ``90s``, ``15m``, ``12h`` or ``30d``, in seconds."""
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in _SECONDS else (text, "s")
+    try:
+        seconds = float(number) * _SECONDS[unit]
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise typer.BadParameter(f"{text!r} is no time; write 90s, 15m, 12h or 30d")
+    return seconds
+
+
+def _limit(option: str, variable: str, text: str) -> typer.models.OptionInfo:
+    return typer.Option(option, envvar=variable, min=1, rich_help_panel=_LIMITS_PANEL, help=text)
+
+
+@commands.command(
+    "serve", rich_help_panel=Panel.SERVER, epilog="Example: rundlet serve example.data --port 9000"
+)
+def serve(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            exists=True, dir_okay=False, help="A key-value text file to load first, once."
+        ),
+    ] = None,
+    *,
+    data: Annotated[Path, typer.Option(envvar="RUNDLET_DATA", help="The store's folder.")] = Path(
+        "data"
+    ),
+    host: Annotated[
+        str, typer.Option(envvar="RUNDLET_HOST", help="Name or address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", "-p", envvar="PORT", min=0, max=65_535, help="0 picks one.")
+    ] = 8000,
+    server: Annotated[
+        ServerName | None,
+        typer.Option(
+            envvar="RUNDLET_SERVER",
+            help="waitress: one process. granian: fast, many.",
+            show_default="waitress; granian with --workers",
+        ),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(envvar="RUNDLET_WORKERS", min=1, max=256, help="Processes (granian).")
+    ] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            envvar="RUNDLET_THREADS",
+            min=1,
+            max=1_024,
+            help="Requests each process works on at a time.",
+            show_default="waitress 8, granian 4",
+        ),
+    ] = None,
+    sync: Annotated[
+        SyncPolicy,
+        typer.Option(envvar="RUNDLET_SYNC", help="When writes reach the disk."),
+    ] = "always",
+    sync_interval: Annotated[
+        float,
+        typer.Option(
+            envvar="RUNDLET_SYNC_INTERVAL",
+            parser=_duration,
+            metavar="TIME",
+            help="For --sync interval.",
+        ),
+    ] = 1.0,
+    read_only: Annotated[
+        bool,
+        typer.Option(
+            "--read-only", envvar="RUNDLET_READ_ONLY", help="Refuse writes; FILE is served as is."
+        ),
+    ] = False,
+    in_memory: Annotated[
+        bool,
+        typer.Option("--in-memory", help="No folder: everything goes when the server ends."),
+    ] = False,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure",
+            envvar="RUNDLET_INSECURE",
+            help="Let other machines in, without any check.",
+        ),
+    ] = False,
+    any_key: Annotated[
+        bool, typer.Option("--any-key", help="Keys in FILE need not be UUIDs.")
+    ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out bad lines of FILE.")
+    ] = False,
+    keep_versions: Annotated[
+        int,
+        typer.Option(
+            envvar="RUNDLET_KEEP_VERSIONS",
+            min=1,
+            rich_help_panel=_HISTORY_PANEL,
+            help="Versions kept of each key.",
+        ),
+    ] = 1,
+    keep_for: Annotated[
+        float,
+        typer.Option(
+            envvar="RUNDLET_KEEP_FOR",
+            parser=_duration,
+            metavar="TIME",
+            rich_help_panel=_HISTORY_PANEL,
+            help="How long everything is kept.",
+        ),
+    ] = 3_600.0,
+    max_key_bytes: Annotated[
+        int, _limit("--max-key-bytes", "RUNDLET_MAX_KEY_BYTES", "Longest key.")
+    ] = _DEFAULT.key_bytes_max,
+    max_value_bytes: Annotated[
+        int, _limit("--max-value-bytes", "RUNDLET_MAX_VALUE_BYTES", "Largest value.")
+    ] = _DEFAULT.value_bytes_max,
+    max_txn_ops: Annotated[
+        int, _limit("--max-txn-ops", "RUNDLET_MAX_TXN_OPS", "Operations in a transaction.")
+    ] = _DEFAULT.txn_ops_max,
+    max_txn_bytes: Annotated[
+        int, _limit("--max-txn-bytes", "RUNDLET_MAX_TXN_BYTES", "Bytes in a transaction.")
+    ] = _DEFAULT.txn_bytes_max,
+    max_list_keys: Annotated[
+        int, _limit("--max-list-keys", "RUNDLET_MAX_LIST_KEYS", "Keys on a page or in an mget.")
+    ] = _DEFAULT.list_keys_max,
+) -> None:
     """Run the server, as in `rundlet serve example.data`."""
+    # Falcon, waitress and the engine: slow to load, and no other command needs them all.
+    from server import run  # noqa: PLC0415 # see above
+
+    name = _server_name(server, workers)
+    options = run.ServeOptions(
+        settings=ServerSettings(
+            data_path=data,
+            sync=sync,
+            sync_interval_s=sync_interval,
+            keep_versions=keep_versions,
+            keep_for_s=keep_for,
+            read_only=read_only,
+            read_only_file=file if read_only else None,
+            any_key=any_key,
+            skip_bad=skip_bad,
+            limits=Limits(
+                key_bytes_max=max_key_bytes,
+                value_bytes_max=max_value_bytes,
+                txn_ops_max=max_txn_ops,
+                txn_bytes_max=max_txn_bytes,
+                list_keys_max=max_list_keys,
+            ),
+        ),
+        host=host,
+        port=port,
+        server=name,
+        workers=workers,
+        threads=threads or _THREADS[name],
+        load_path=None if read_only else file,
+        in_memory=_checked_in_memory(in_memory, read_only),
+        insecure=insecure,
+    )
+    run.serve(options, say=_say)
+
+
+def _server_name(server: ServerName | None, workers: int) -> ServerName:
+    if workers > 1 and server == "waitress":
+        raise typer.BadParameter("waitress is one process; take --server granian for --workers")
+    return server or ("granian" if workers > 1 else "waitress")
+
+
+def _checked_in_memory(in_memory: bool, read_only: bool) -> bool:
+    if in_memory and read_only:
+        raise typer.BadParameter("--in-memory with --read-only would serve nothing")
+    return in_memory
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -118,7 +118,7 @@ class Transport:
         except _NOTHING_SENT as ex:
             message = f"no answer from {self.base_url} ({_reason(ex)}); is the server running?"
             raise ConnectionFailed(message) from ex
-        except httpx.LocalProtocolError as ex:
+        except (httpx.LocalProtocolError, UnicodeEncodeError) as ex:
             message = f"the request is not legal HTTP: {ex}"
             raise BadRequest(message) from ex
         except httpx.RequestError as ex:
