@@ -52,12 +52,7 @@ class HeldPort:
             family, _, _, _, target = socket.getaddrinfo(
                 host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
-            self.listener = socket.socket(family, socket.SOCK_STREAM)
-            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                self.listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            self.listener.bind(target)
-            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+            self.listener = _bound_socket(family, target)
         except OSError as ex:
             raise PortError(_advice(ex, host, port)) from ex
         self.numeric_host, number = self.listener.getsockname()[:2]
@@ -98,6 +93,21 @@ def is_loopback(host: str) -> bool:
         return all(ipaddress.ip_address(target[0]).is_loopback for *_, target in found)
     except (OSError, ValueError):
         return False
+
+
+def _bound_socket(family: int, target: tuple[object, ...]) -> socket.socket:
+    """See ``HeldPort`` for why in this order."""
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(target)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def _advice(error: OSError, host: str, port: int) -> str:

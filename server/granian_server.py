@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from granian import Granian
 from granian.constants import Interfaces
@@ -23,6 +23,9 @@ from granian.log import LogLevels
 from server import worker
 from server.address import HeldPort
 
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
 DEFAULT_THREADS: Final = 4
 
 _BACKLOG: Final = 1_024
@@ -31,13 +34,22 @@ _DRAIN_MAX_S: Final = 30
 _READY_POLL_S: Final = 0.02
 
 
-def run(port: HeldPort, *, workers: int, threads: int, on_ready: Callable[[], None]) -> None:
+def run(
+    make_app: Callable[[], WSGIApplication],
+    port: HeldPort,
+    *,
+    workers: int,
+    threads: int,
+    on_ready: Callable[[], None],
+) -> None:
     """Serve until a signal asks to stop; must be called in the main thread.
 
-    The settings of the app stand in the environment. Workers are spawned, not forked: a fork
-    would copy this process's threads' locks and the pipes that tell helpers of its end.
+    Workers are spawned, not forked: a fork would copy this process's threads' locks and the
+    pipes that tell helpers of its end.
 
     Args:
+        make_app: called in each worker; a function of a module, with its settings in the
+            environment.
         port: held by this process; the workers bind it too.
         workers: processes that serve.
         threads: requests that one worker works on at one time.
@@ -49,7 +61,7 @@ def run(port: HeldPort, *, workers: int, threads: int, on_ready: Callable[[], No
     multiprocessing.set_start_method("spawn")
     port.share_with_workers()
     granian = Granian(
-        "functions.app:get_app",
+        "rundlet",  # a name only: target_loader makes the app
         address=port.numeric_host,
         port=port.address.port,
         interface=Interfaces.WSGI,
@@ -65,7 +77,9 @@ def run(port: HeldPort, *, workers: int, threads: int, on_ready: Callable[[], No
     threading.Thread(
         target=_call_when_ready, args=(port, on_ready), name="rundlet-ready", daemon=True
     ).start()
-    granian.serve(target_loader=functools.partial(worker.load_app, os.getpid()), wrap_loader=False)
+    granian.serve(
+        target_loader=functools.partial(worker.load_app, make_app, os.getpid()), wrap_loader=False
+    )
 
 
 # Granian's own default writes to stdout, where nobody looks for errors.

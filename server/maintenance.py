@@ -48,8 +48,10 @@ class WatchedProcess:
     """
 
     def __init__(
-        self, command: Sequence[str], *, back_off_first_s: float = _BACK_OFF_FIRST_S
+        self, name: str, command: Sequence[str], *, back_off_first_s: float = _BACK_OFF_FIRST_S
     ) -> None:
+        """``name`` is what it is called in a warning that it died."""
+        self._name = name
         self._command = command
         self._back_off_first_s = back_off_first_s
         self._is_ending = threading.Event()
@@ -88,21 +90,26 @@ class WatchedProcess:
         while self._process is not None and not self._is_ending.is_set():
             started_s = time.monotonic()
             code = self._process.wait()
+            _break_pipe(self._process)
             if time.monotonic() - started_s > _STEADY_S:
                 back_off_s = self._back_off_first_s
             if not self._is_ending.wait(back_off_s):
-                _logger.warning("%s ended with %d; starting it again", self._command[3], code)
+                _logger.warning("the %s process ended with %d; starting it again", self._name, code)
                 self._start()
             back_off_s = min(back_off_s * 2, _BACK_OFF_MAX_S)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Break the pipe; insist where that is not heard."""
-    if process.stdin is not None:
-        process.stdin.close()
+    _break_pipe(process)
     for insist in (process.terminate, process.kill):
         try:
             process.wait(_END_S)
         except subprocess.TimeoutExpired:
             insist()
     process.wait()
+
+
+def _break_pipe(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()

@@ -6,9 +6,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
-
-from functions.app import get_app
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -17,16 +16,20 @@ _WATCH_S: Final = 0.2
 _LAST_ANSWERS_S: Final = 0.6
 
 
-def load_app(server_pid: int) -> WSGIApplication:
-    """Make the app of one worker; its settings come from the environment.
+def load_app(make_app: Callable[[], WSGIApplication], server_pid: int) -> WSGIApplication:
+    """Make the app of one worker.
 
     Args:
+        make_app: called once; finds its settings in the environment.
         server_pid: the process that started this worker; the worker ends when it is gone.
     """
+    # Ctrl-C in a terminal, and process managers, signal the whole group. The first process passes
+    # that on, and a second signal blocks a Granian worker for ever (2.8): so, a group of its own.
+    os.setpgid(0, 0)
     threading.Thread(
         target=_end_with, args=(server_pid,), name="rundlet-watch", daemon=True
     ).start()
-    return get_app()
+    return make_app()
 
 
 def _end_with(server_pid: int) -> None:

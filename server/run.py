@@ -1,0 +1,208 @@
+"""``serve``: everything between the command line and the two ways of serving, in order."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Final, Literal, NoReturn
+
+from functions.app import create_app, get_app, open_configured_store, software_version
+from functions.bodies import body_bytes_max
+from functions.settings import ServerSettings
+from server.address import HeldPort, is_loopback
+from server.maintenance import WatchedProcess, maintenance_command
+from server.scratch import ScratchFolder
+from server.waitress_server import GracefulServer
+from storage import OperationCounters, Store
+
+ServerName = Literal["waitress", "granian"]
+
+
+_COUNTERS: Final = "counters"
+
+
+class ExposedError(ValueError):
+    """Everybody who can reach the port could do everything."""
+
+
+class GranianMissingError(RuntimeError):
+    """Granian is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What ``rundlet serve`` was asked for.
+
+    Attributes:
+        settings: of the store and the functions; paths of this server life are filled in here.
+        host: name or address to listen on.
+        port: 0 lets the system choose.
+        server: which WSGI server.
+        workers: processes, for Granian.
+        threads: requests that one process works on at one time.
+        load_path: a key-value text file to load first.
+        in_memory: keep the store in a private folder that goes with the server.
+        insecure: listen beyond this machine without tokens.
+    """
+
+    settings: ServerSettings
+    host: str
+    port: int
+    server: ServerName
+    workers: int
+    threads: int
+    load_path: Path | None = None
+    in_memory: bool = False
+    insecure: bool = False
+
+
+def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
+    """Run a server until a signal ends it; must be called in the main thread.
+
+    1. Take the port, so that a second server stops here, before it touches the folder.
+    2. Make the private folder with the counters (and the store of ``in_memory``).
+    3. Open the store: damage is reported here, by one process, not by every worker.
+    4. Load the file.
+    5. Start the maintenance process, unless nothing can change.
+    6. Serve, and say so once connections are accepted.
+    7. Undo 5 to 1 in that order, however serving ended.
+
+    Raises:
+        ExposedError: see ``insecure``.
+        GranianMissingError: it was asked for.
+        PortError: the port cannot be had.
+        StoreError: the store does not open, or does not take the file.
+    """
+    _refuse_exposure(options)
+    signal.signal(signal.SIGTERM, _unwind)
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(HeldPort(options.host, options.port))
+        scratch = stack.enter_context(ScratchFolder())
+        life = _Life(_with_scratch(options, scratch), port, stack, say)
+        if options.server == "granian":
+            life.run_granian()
+        else:
+            life.run_waitress(OperationCounters(scratch.path / _COUNTERS))
+
+
+def _refuse_exposure(options: ServeOptions) -> None:
+    if not options.insecure and not is_loopback(options.host):
+        raise ExposedError(
+            f"--host {options.host} can be reached from other machines, and anyone there could"
+            " read and change everything; add --insecure if that is wanted"
+        )
+
+
+def _unwind(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Before a server listens for signals itself: leave, and undo what was begun."""
+    sys.exit(0)
+
+
+def _with_scratch(options: ServeOptions, scratch: ScratchFolder) -> ServeOptions:
+    settings = replace(
+        options.settings, counters_path=scratch.path / _COUNTERS, maintain_inline=False
+    )
+    if options.in_memory:
+        scratch.remove_even_if_killed()
+        settings = replace(settings, data_path=scratch.path / "data", sync="never")
+    return replace(options, settings=settings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """One run of a server: steps 3 to 6 of ``serve``."""
+
+    options: ServeOptions
+    port: HeldPort
+    stack: contextlib.ExitStack
+    say: Callable[[str], None]
+
+    def run_waitress(self, counters: OperationCounters) -> None:
+        """Serve in this process."""
+        settings = self.options.settings
+        store = self.stack.enter_context(self._open_store())
+        self._start_maintenance()
+        server = GracefulServer(
+            create_app(store, settings, counters),
+            self.port.listener,
+            threads=self.options.threads,
+            body_bytes_max=2 * body_bytes_max(settings.limits),
+        )
+        server.run(self._say_ready)
+
+    def run_granian(self) -> None:
+        """Serve in workers, which read their settings from the environment."""
+        try:
+            from server import granian_server  # noqa: PLC0415 # needs an optional package
+        except ImportError as ex:
+            message = "--server granian needs the package granian: pip install 'rundlet[fast]'"
+            raise GranianMissingError(message) from ex
+        with self._open_store():
+            pass  # it opens, and the file is loaded; each worker opens it again
+        self._start_maintenance()
+        os.environ.update(self.options.settings.to_environ())
+        granian_server.run(
+            get_app,
+            self.port,
+            workers=self.options.workers,
+            threads=self.options.threads,
+            on_ready=self._say_ready,
+        )
+
+    @contextlib.contextmanager
+    def _open_store(self) -> Iterator[Store]:
+        """The store, with the file loaded; closed when left."""
+        with contextlib.closing(open_configured_store(self.options.settings)) as store:
+            if self.options.load_path is not None:
+                self.load(store, self.options.load_path)
+            yield store
+
+    def _start_maintenance(self) -> None:
+        settings = self.options.settings
+        if settings.read_only or settings.read_only_file is not None:
+            return
+        command = maintenance_command(
+            settings.data_path, keep_versions=settings.keep_versions, keep_for_s=settings.keep_for_s
+        )
+        self.stack.enter_context(WatchedProcess("maintenance", command))
+
+    def _say_ready(self) -> None:
+        self.say(_headline(self.options, self.port))
+
+
+def _headline(options: ServeOptions, port: HeldPort) -> str:
+    """The one line that tells what runs where; on a terminal with something to try."""
+    threads = f"{options.threads} thread{'s' if options.threads > 1 else ''}"
+    layout = threads
+    if options.server == "granian":
+        workers = f"{options.workers} worker{'s' if options.workers > 1 else ''}"
+        layout = f"{workers}, {threads} each"
+    url = port.address.url
+    line = (
+        f"Rundlet {software_version()} serving {_what(options)} on {url}"
+        f" ({options.server}, {layout}, {_durability(options.settings)})"
+    )
+    if sys.stderr.isatty():
+        line += f"\nTry: curl -d hello -X PUT {url}/v1/kv/greeting && curl {url}/v1/kv/greeting"
+    return line
+
+
+def _what(options: ServeOptions) -> str:
+    if options.in_memory:
+        return "in memory"
+    path = options.settings.read_only_file or options.settings.data_path
+    shown = shlex.quote(str(path))
+    return shown if path.is_absolute() or shown.startswith((".", "'")) else f"./{shown}"
+
+
+def _durability(settings: ServerSettings) -> str:
+    if settings.read_only or settings.read_only_file is not None:
+        return "read-only"
+    return f"sync={settings.sync}"

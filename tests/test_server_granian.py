@@ -1,0 +1,118 @@
+"""``server.granian_server``: workers that end with their requests done, and never alone."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import sys
+import time
+
+import pytest
+from server_processes import ServerProcess, children_of, is_running, wait_for
+
+pytest.importorskip("granian")
+
+PROGRAM = """
+import os, sys, time
+from server import granian_server
+from server.address import HeldPort
+
+def say(line):
+    print(line, file=sys.stderr, flush=True)
+
+def app(environ, start_response):
+    say(f"working on {environ['PATH_INFO']}")
+    size = len(environ["wsgi.input"].read())
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(1)
+    start_response("200 OK", [])
+    return [b"%d got %d" % (os.getpid(), size)]
+
+def make_app():
+    say(f"worker {os.getpid()}")
+    return app
+
+if __name__ == "__main__":
+    with HeldPort("127.0.0.1", 0) as port:
+        ready = lambda: say(f"port {port.address.port}")
+        granian_server.run(make_app, port, workers=2, threads=2, on_ready=ready)
+    say("ended")
+"""
+
+
+@pytest.fixture
+def server(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    with ServerProcess([sys.executable, program], stderr_path=tmp_path / "stderr") as process:
+        yield process
+    wait_for(lambda: not any(is_running(pid) for pid in worker_pids(process)))
+
+
+@pytest.fixture
+def port(server):
+    wait_for(lambda: len(worker_pids(server)) == 2)
+    return int(server.wait_for_line("port ").split()[1])
+
+
+def worker_pids(server: ServerProcess) -> list[int]:
+    lines = server.stderr.splitlines()
+    return [int(x.split()[1]) for x in lines if x.startswith("worker ") and x[7:].isdigit()]
+
+
+def ask(port: int, path: str = "/") -> bytes:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_request_being_worked_on_gets_its_answer(server, port, number):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("PUT", "/slow", body=b"x" * 1_000)
+    server.wait_for_line("working on /slow")
+
+    server.process.send_signal(number)
+    answer = connection.getresponse()
+
+    assert answer.status == 200
+    assert answer.read().endswith(b" got 1000")
+    assert server.wait() == 0
+    connection.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_to_the_whole_group_ends_in_order(server, port, number):
+    os.killpg(server.process.pid, number)
+
+    assert server.wait() == 0
+    assert "Unexpected" not in server.stderr
+
+
+def test_killed_server_leaves_no_process_and_a_free_port(server, port):
+    everybody = children_of(server.process.pid)
+    assert set(worker_pids(server)) <= set(everybody)
+
+    server.process.kill()
+    server.wait()
+    started_s = time.monotonic()
+    wait_for(lambda: not any(is_running(pid) for pid in everybody))
+
+    assert time.monotonic() - started_s < 2
+    with pytest.raises(ConnectionRefusedError):
+        ask(port)
+
+
+def test_killed_worker_is_replaced(server, port):
+    first = worker_pids(server)[0]
+
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: len(worker_pids(server)) == 3)
+
+    third = worker_pids(server)[2]
+    wait_for(lambda: ask(port).startswith(b"%d " % third))
+    assert server.stop() == 0
