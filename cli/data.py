@@ -14,7 +14,7 @@ from cli.jsonlines import to_line, value_members
 from cli.panels import Panel
 from cli.place import DataOption, JsonOption, TokenOption, UrlOption, open_target
 from cli.terminal import write_line, write_value
-from cli.values import typed_argument
+from cli.values import is_content_type, typed_argument
 from rundlet import DEFAULT_CONTENT_TYPE, Delete
 
 commands = typer.Typer()
@@ -25,6 +25,13 @@ def _checked_ttl(ttl: float | None) -> float | None:
         message = "a time to live is a number of seconds above 0"
         raise typer.BadParameter(message)
     return ttl
+
+
+def _checked_content_type(content_type: str | None) -> str | None:
+    if content_type is not None and not is_content_type(content_type):
+        message = "a content type is printable ASCII of a sensible length"
+        raise typer.BadParameter(message)
+    return content_type
 
 
 @commands.command("get", rich_help_panel=Panel.DATA)
@@ -71,7 +78,13 @@ def set_(
         typer.Option(metavar="SECONDS", callback=_checked_ttl, help="Expire after this time."),
     ] = None,
     content_type: Annotated[
-        str | None, typer.Option("--type", metavar="TYPE", help="Content type of the value.")
+        str | None,
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            callback=_checked_content_type,
+            help="Content type of the value.",
+        ),
     ] = None,
     if_absent: Annotated[
         bool, typer.Option("--if-absent", help="Only if the key has no value.")

@@ -19,11 +19,15 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 
+from cli.values import is_content_type
 from rundlet import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Put, Value
 
 _MEMBERS = frozenset(
     {"key", "text", "base64", "content_type", "expires", "ttl", "revision", "version"}
 )
+
+
+_TTL_S_MAX = 100 * 365 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +41,19 @@ class Row:
     expires: datetime | None = None
 
     def put(self, now: datetime) -> Put | None:
-        """The write that stores the row; ``None`` where it has expired already."""
+        """The write that stores the row; ``None`` where it has expired already.
+
+        Raises:
+            BadLine: it expires later than any store allows.
+        """
         ttl = self.ttl
         if self.expires is not None:
             ttl = (self.expires - now).total_seconds()
             if ttl <= 0:
                 return None
+        if ttl is not None and ttl > _TTL_S_MAX:
+            message = "it expires in more than 100 years; leave the time out to keep it for ever"
+            raise BadLine(message)
         return Put(self.key, self.value, self.content_type, ttl)
 
 
@@ -93,8 +104,8 @@ def _row(members: dict[str, object]) -> Row:
         raise BadLine(message)
     value, default_type = _decoded_value(members)
     content_type = members.get("content_type") or default_type
-    if not isinstance(content_type, str):
-        message = "'content_type' is not text"
+    if not isinstance(content_type, str) or not is_content_type(content_type):
+        message = "'content_type' is not printable ASCII text of a sensible length"
         raise BadLine(message)
     ttl, expires = _ttl(members), _expires(members)
     if ttl is not None and expires is not None:

@@ -142,6 +142,7 @@ def _lines(source: Source, limits: Limits) -> Iterator[tuple[int, Row | BadLine]
         try:
             row = source.parse(line.removesuffix(b"\n"))
             _check_size(row, limits)
+            row.put(datetime.now(UTC))
         except BadLine as ex:
             yield number, ex
         else:

@@ -1,10 +1,14 @@
-"""Values given on the command line."""
+"""Values and content types given on the command line or in files."""
 
 from __future__ import annotations
 
 import os
+import re
 
 from rundlet import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE
+
+CONTENT_TYPE_CHARS_MAX = 1_024
+_HEADER_SAFE = re.compile(r"[\t\x20-\x7e]+")
 
 
 def typed_argument(argument: str) -> tuple[bytes, str]:
@@ -15,3 +19,8 @@ def typed_argument(argument: str) -> tuple[bytes, str]:
     except UnicodeDecodeError:
         return value, DEFAULT_CONTENT_TYPE
     return value, TEXT_CONTENT_TYPE
+
+
+def is_content_type(text: str) -> bool:
+    """Whether a server could send this in a header, as it must with every value it serves."""
+    return len(text) <= CONTENT_TYPE_CHARS_MAX and _HEADER_SAFE.fullmatch(text) is not None
