@@ -14,7 +14,7 @@ from cli.jsonlines import to_line, value_members
 from cli.panels import Panel
 from cli.place import DataOption, JsonOption, TokenOption, UrlOption, open_target
 from cli.terminal import write_line, write_value
-from cli.values import is_content_type, typed_argument
+from cli.values import existing_file, is_content_type, typed_argument
 from rundlet import DEFAULT_CONTENT_TYPE, Delete
 
 commands = typer.Typer()
@@ -67,11 +67,12 @@ def get(
 def set_(
     key: Annotated[str, typer.Argument(metavar="KEY")],
     value: Annotated[
-        str | None, typer.Argument(metavar="[VALUE]", help="The value; - reads stdin.")
+        str | None, typer.Argument(metavar="VALUE", help="The value; - reads stdin.")
     ] = None,
     *,
     file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Read the value from a file.")
+        Path | None,
+        typer.Option(metavar="FILE", callback=existing_file, help="Read it from a file."),
     ] = None,
     ttl: Annotated[
         float | None,
@@ -122,7 +123,7 @@ def set_(
 
 @commands.command("del", rich_help_panel=Panel.DATA)
 def delete(
-    keys: Annotated[list[str], typer.Argument(metavar="KEY...")],
+    keys: Annotated[list[str], typer.Argument(metavar="KEY")],
     *,
     url: UrlOption = None,
     data: DataOption = None,
@@ -152,7 +153,7 @@ def delete(
 )
 def incr(
     key: Annotated[str, typer.Argument(metavar="KEY")],
-    by: Annotated[int, typer.Argument(metavar="[BY]", help="May be negative.")] = 1,
+    by: Annotated[int, typer.Argument(metavar="BY", help="May be negative.")] = 1,
     *,
     url: UrlOption = None,
     data: DataOption = None,

@@ -23,7 +23,7 @@ from cli.terminal import (
     write_line,
     write_lines,
 )
-from cli.values import typed_argument
+from cli.values import existing_file, typed_argument
 from rundlet import KeyInfo, Put
 
 commands = typer.Typer()
@@ -33,12 +33,16 @@ commands = typer.Typer()
 def mset(
     pairs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="The key ends at the first =."),
+        typer.Argument(metavar="KEY=VALUE", help="The key ends at the first =."),
     ] = None,
     *,
     file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="JSON lines: key, text or base64, content_type, ttl."),
+        typer.Option(
+            metavar="FILE",
+            callback=existing_file,
+            help="JSON lines: key, text or base64, content_type, ttl.",
+        ),
     ] = None,
     url: UrlOption = None,
     data: DataOption = None,
@@ -63,7 +67,7 @@ def mset(
 
 @commands.command("mget", rich_help_panel=Panel.DATA)
 def mget(
-    keys: Annotated[list[str], typer.Argument(metavar="KEY...")],
+    keys: Annotated[list[str], typer.Argument(metavar="KEY")],
     *,
     url: UrlOption = None,
     data: DataOption = None,
@@ -91,7 +95,7 @@ def mget(
 
 @commands.command("ls", rich_help_panel=Panel.DATA)
 def ls(
-    prefix: Annotated[str, typer.Argument(metavar="[PREFIX]", help="How the keys begin.")] = "",
+    prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="How the keys begin.")] = "",
     *,
     long: Annotated[
         bool, typer.Option("--long", "-l", help="With revision, version, size and type.")

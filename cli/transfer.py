@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -21,6 +21,7 @@ from cli.panels import Panel
 from cli.place import DataOption, JsonOption, TokenOption, UrlOption, open_target
 from cli.progress import RowProgress
 from cli.terminal import write_line
+from cli.values import existing_file
 from rundlet import Value
 
 commands = typer.Typer()
@@ -32,7 +33,14 @@ FormatOption = Annotated[
 
 @commands.command("import", rich_help_panel=Panel.DATA)
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file; - reads stdin.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            callback=existing_file,
+            help="A file; - reads stdin.",
+        ),
+    ],
     *,
     file_format: FormatOption = None,
     skip_bad: Annotated[
@@ -71,7 +79,7 @@ def import_(
 @commands.command("export", rich_help_panel=Panel.DATA)
 def export(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Where to; default stdout.")
+        Path | None, typer.Argument(metavar="FILE", help="Where to; default stdout.")
     ] = None,
     *,
     prefix: Annotated[str, typer.Option(metavar="PREFIX", help="How the keys begin.")] = "",
@@ -106,14 +114,15 @@ def export(
 
 @contextmanager
 def _opened(file: Path) -> Iterator[BinaryIO]:
-    """A file that can be read twice; what comes from stdin is kept for that."""
-    if str(file) != "-":
-        with file.open("rb") as opened:
-            yield opened
-        return
-    with tempfile.TemporaryFile() as spooled:
-        shutil.copyfileobj(sys.stdin.buffer, spooled)
-        yield spooled
+    """A file that can be read twice; what comes from stdin or a pipe is kept for that."""
+    with ExitStack() as stack:
+        is_stdin = str(file) == "-"
+        opened: BinaryIO = sys.stdin.buffer if is_stdin else stack.enter_context(file.open("rb"))
+        if is_stdin or not opened.seekable():
+            spooled = stack.enter_context(tempfile.TemporaryFile())
+            shutil.copyfileobj(opened, spooled)
+            opened = spooled
+        yield opened
 
 
 @contextmanager

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
+
+import typer
 
 from rundlet import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE
 
@@ -24,3 +27,15 @@ def typed_argument(argument: str) -> tuple[bytes, str]:
 def is_content_type(text: str) -> bool:
     """Whether a server could send this in a header, as it must with every value it serves."""
     return len(text) <= CONTENT_TYPE_CHARS_MAX and _HEADER_SAFE.fullmatch(text) is not None
+
+
+def existing_file(file: Path | None) -> Path | None:
+    """A file option as given, checked before anything else is done; ``-`` is stdin.
+
+    Raises:
+        typer.BadParameter: there is no such file.
+    """
+    if file is not None and str(file) != "-" and not file.exists():
+        message = f"there is no file {str(file)!r}"
+        raise typer.BadParameter(message)
+    return file
