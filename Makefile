@@ -3,8 +3,8 @@
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 SOURCES := cli functions rundlet server storage tests
-LOCK_OPTIONS := --extra dev --extra fast --build-deps-for editable --generate-hashes \
-	--allow-unsafe --strip-extras --no-header --annotation-style line \
+LOCK := $(BIN)/pip-compile --quiet --extra fast --generate-hashes --allow-unsafe --strip-extras \
+	--no-header --annotation-style line \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -48,8 +48,10 @@ bench: $(INSTALLED) ## run every benchmark in bench/, one after the other
 soak: $(INSTALLED) ## repeat the tests with new random seeds (MINUTES=10)
 	@scripts/soak $(or $(MINUTES),10)
 
+# Two files: everything a developer needs, and of that what a running server needs.
 lock: $(INSTALLED) ## pin the newest fitting version of every dependency
-	@$(BIN)/pip-compile --quiet --upgrade $(LOCK_OPTIONS) -o requirements.lock pyproject.toml
+	@$(LOCK) --upgrade --extra dev --build-deps-for editable -o requirements.lock pyproject.toml
+	@$(LOCK) --upgrade -c requirements.lock -o deploy/requirements.lock pyproject.toml
 
 clean: ## remove .venv and every cache; never ./data
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
