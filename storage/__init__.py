@@ -3,3 +3,21 @@
 ``interface`` says what a store can do, ``errors`` how it fails; ``log`` is our own
 append-only log store, ``textfile`` serves a key-value text file read-only.
 """
+
+from pathlib import Path
+
+from storage.counters import OperationCounters
+from storage.log.store import LogStore
+from storage.settings import StoreSettings, SyncPolicy
+
+__all__ = ["LogStore", "OperationCounters", "StoreSettings", "SyncPolicy", "open_store"]
+
+
+def open_store(path: Path, settings: StoreSettings | None = None) -> LogStore:
+    """Open the log store in a folder; a missing folder becomes a new, empty store.
+
+    Raises:
+        Damaged, UnknownFormat: what is there cannot be read.
+        OSError: the folder cannot be used.
+    """
+    return LogStore(path, settings or StoreSettings())

@@ -299,9 +299,7 @@ class Store(Protocol):
     ) -> int:
         """How many keys ``scan`` with the same arguments would give in all."""
 
-    def history(
-        self, key: str, *, limit: int = 1_000, before: int | None = None
-    ) -> list[Version]:
+    def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> list[Version]:
         """The versions kept of a key, newest first, with revisions below ``before``."""
 
     def stats(self) -> Stats:

@@ -35,6 +35,9 @@ SIZE_MIN: Final = 88
 """Header, one record of a one-byte key without value, zeros, checksum."""
 SIZE_MAX: Final = (1 << 32) - ALIGNMENT
 
+REVISION_MAX: Final = (1 << 53) - 1
+"""Revisions stay exact where JSON numbers are doubles."""
+
 _JOIN_BYTES_MAX: Final = 256 * 1024
 """Frames up to this size are joined to one buffer; larger ones go to ``pwritev`` in pieces."""
 _ZEROS: Final = bytes(ALIGNMENT)
@@ -87,6 +90,7 @@ class Frame(NamedTuple):
 def encode(
     encoded_records: Sequence[Sequence[Buffer]],
     *,
+    record_count: int,
     revision: int,
     time_us: int,
     totals: Totals,
@@ -101,7 +105,7 @@ def encode(
     size = content + padding
     header = HEADER.pack(
         size,
-        len(encoded_records),
+        record_count,
         revision,
         time_us,
         totals.key_count,
@@ -136,6 +140,33 @@ def decode(data: memoryview, offset: int, salt: int) -> Frame:
     totals = Totals(key_count, value_bytes)
     body = data[HEADER.size : size - CHECKSUM_SIZE]
     return Frame(offset, size, count, revision, time_us, totals, synced * ALIGNMENT, body)
+
+
+def search(data: memoryview, offset: int, salt: int) -> Iterator[Frame]:
+    """Whole frames anywhere in ``data``, behind damage; ``offset`` is the place of ``data``.
+
+    Every multiple of 8 is tried. The lengths are looked at first, so that the checksum is
+    computed for hardly any place where no frame starts.
+    """
+    place = 0
+    while place + SIZE_MIN <= len(data):
+        size, count, revision, _, _, _, synced = HEADER.unpack_from(data, place)
+        is_plausible = (
+            SIZE_MIN <= size <= len(data) - place
+            and 0 < count * records.OVERHEAD < size
+            and 0 < revision < REVISION_MAX
+            and synced * ALIGNMENT <= offset + place
+        )
+        if is_plausible:
+            try:
+                frame = decode(data[place:], offset + place, salt)
+            except BadFrame:
+                pass
+            else:
+                yield frame
+                place += frame.size
+                continue
+        place += ALIGNMENT
 
 
 def frame_seed(salt: int, offset: int) -> int:

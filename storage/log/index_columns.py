@@ -7,7 +7,6 @@ half a hash of the key (its *tag*), the lower half the key's first row, in ascen
 
 from __future__ import annotations
 
-import os.path
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -299,7 +298,7 @@ def _lower_bounds(older: Columns, newer: Columns, firsts: Places) -> tuple[Place
         return np.zeros(len(firsts), np.int64), np.zeros(len(firsts), np.bool_)
     ends = [older.key(0), older.key(older.row_count - 1)]
     ends += [newer.key(0), newer.key(newer.row_count - 1)]
-    shared = len(os.path.commonprefix(ends))
+    shared = _shared_size(min(ends), max(ends))
     older_numbers = _key_numbers(older, np.arange(older.row_count), shared)
     newer_numbers = _key_numbers(newer, firsts, shared)
     low = np.searchsorted(older_numbers, newer_numbers, side="left")
@@ -313,6 +312,14 @@ def _lower_bounds(older: Columns, newer: Columns, firsts: Places) -> tuple[Place
         low[number] = place
         is_same[number] = place < older.row_count and older.key(place) == key
     return low, is_same
+
+
+def _shared_size(low: bytes, high: bytes) -> int:
+    """How many bytes all keys from ``low`` to ``high`` begin with in common."""
+    for place, byte in enumerate(low):
+        if place >= len(high) or high[place] != byte:
+            return place
+    return len(low)
 
 
 def _key_numbers(columns: Columns, rows: Places, skipped: int) -> Words:

@@ -30,7 +30,6 @@ import xxhash
 
 from storage.errors import Damaged, UnknownFormat
 from storage.files import Files
-from storage.log import index_columns
 from storage.log.checksum import CHECKSUM_SIZE, checksum, is_whole, seal
 from storage.log.index_columns import EXPIRES, KIND_MASK, OLDER, ROW_DTYPE, Columns
 from storage.log.locator import Locator
@@ -171,6 +170,11 @@ class IndexFile:
         self._tag_shift = 32 - (len(self._directory) - 1).bit_length() + 1
         self._is_block_verified = bytearray(len(self._blocks))
         self._is_verified = False
+
+    @property
+    def key_bytes(self) -> int:
+        """Bytes of the keys of all rows."""
+        return self._places["keys"][1]
 
     def find(self, key: bytes, at: int | None) -> Locator | None:
         """The newest version of a key, or the newest of revision ``at`` or before.

@@ -67,7 +67,7 @@ class Manifest:
     Attributes:
         generation: rises with every change.
         store_id: 16 random bytes; new after a restore or a repair.
-        next_number: for the next segment or index file; numbers are never used again.
+        next_segment, next_index: numbers for the next files; a number is never used again.
         oldest_revision: what is older cannot be read any more.
         revision_floor: the next commit's revision is above this.
         is_lax: a writer has run with a policy under which a power cut may lose commits.
@@ -77,7 +77,8 @@ class Manifest:
 
     generation: int
     store_id: bytes
-    next_number: int
+    next_segment: int
+    next_index: int
     oldest_revision: int
     revision_floor: int
     is_lax: bool
@@ -92,7 +93,8 @@ class Manifest:
     def changed(
         self,
         *,
-        next_number: int | None = None,
+        next_segment: int | None = None,
+        next_index: int | None = None,
         oldest_revision: int | None = None,
         segments: tuple[SegmentState, ...] | None = None,
         indexes: tuple[IndexState, ...] | None = None,
@@ -101,7 +103,8 @@ class Manifest:
         return dataclasses.replace(
             self,
             generation=self.generation + 1,
-            next_number=self.next_number if next_number is None else next_number,
+            next_segment=self.next_segment if next_segment is None else next_segment,
+            next_index=self.next_index if next_index is None else next_index,
             oldest_revision=self.oldest_revision if oldest_revision is None else oldest_revision,
             segments=self.segments if segments is None else segments,
             indexes=self.indexes if indexes is None else indexes,
@@ -114,7 +117,8 @@ def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
         {
             "generation": manifest.generation,
             "store_id": manifest.store_id,
-            "next_number": manifest.next_number,
+            "next_segment": manifest.next_segment,
+            "next_index": manifest.next_index,
             "oldest_revision": manifest.oldest_revision,
             "revision_floor": manifest.revision_floor,
             "is_lax": manifest.is_lax,
@@ -158,7 +162,8 @@ def _decode(payload: bytes) -> Manifest:
     return Manifest(
         int(state["generation"]),
         bytes(state["store_id"]),
-        int(state["next_number"]),
+        int(state["next_segment"]),
+        int(state["next_index"]),
         int(state["oldest_revision"]),
         int(state["revision_floor"]),
         bool(state["is_lax"]),

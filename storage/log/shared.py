@@ -29,6 +29,8 @@ _WORD_BOOT: Final = 1  # and 2
 _WORD_GENERATION: Final = 3
 _WORD_CLOCK: Final = 4
 _WORD_EXPIRED_THROUGH: Final = 5
+_WORD_GIVEN_UP: Final = 6
+_WORD_COMPACTIONS: Final = 7
 WORD_PUBLISHED: Final = 8  # and its complement in 9
 _WORD_DURABLE: Final = 10  # and its complement in 11
 _ALL_ONES: Final = (1 << 64) - 1
@@ -114,6 +116,24 @@ class SharedPage:
     @expired_through_us.setter
     def expired_through_us(self, time_us: int) -> None:
         self.words[_WORD_EXPIRED_THROUGH] = time_us
+
+    @property
+    def given_up(self) -> int:
+        """Number of the segment whose sync failed: it is neither written nor synced again."""
+        return self.words[_WORD_GIVEN_UP]
+
+    @given_up.setter
+    def given_up(self, segment: int) -> None:
+        self.words[_WORD_GIVEN_UP] = segment
+
+    @property
+    def compactions_wanted(self) -> int:
+        """How many compactions were asked for; a change wakes the maintenance process."""
+        return self.words[_WORD_COMPACTIONS]
+
+    @compactions_wanted.setter
+    def compactions_wanted(self, count: int) -> None:
+        self.words[_WORD_COMPACTIONS] = count
 
     def start(self, *, published: int, generation: int, clock_us: int) -> None:
         """Begin anew after recovery; the caller holds the store's lock."""

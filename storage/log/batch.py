@@ -1,0 +1,272 @@
+"""A batch: transactions decided one after the other against the head, then written as one.
+
+The leader of a group commit (``appender``) fills a batch while it holds the store's lock. A
+transaction sees the writes of those before it in the batch, although they are not on disk
+yet; nobody else sees any of it until the whole batch is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from storage.errors import Conflict, FailedCondition, InvalidOperation
+from storage.files import Buffer
+from storage.interface import (
+    TEXT_CONTENT_TYPE,
+    Add,
+    Commit,
+    Condition,
+    Delete,
+    Op,
+    OpResult,
+    Put,
+    Restore,
+    Touch,
+    Txn,
+)
+from storage.log import frame as frames
+from storage.log import record as records
+from storage.log.frame import Totals
+from storage.log.locator import Locator, pack_position
+from storage.log.record import DELETE, EXPIRE, PUT, RESTORE, Record
+from storage.log.view import Head, View
+
+_NUMBER_DIGITS_MAX: Final = 1_000
+_VERSION_MAX: Final = (1 << 32) - 1
+
+
+class Expire(NamedTuple):
+    """Log that a key's value has expired, if it still is the one of ``revision``."""
+
+    key: str
+    revision: int
+
+
+class Batch:
+    """Frames that are to be appended at the end of a view's log.
+
+    Attributes:
+        buffers: the bytes of all frames.
+        entries: key and locator of every record in them, in order.
+        head: the state of the store after them.
+        size: bytes of all frames.
+    """
+
+    def __init__(self, view: View, *, salt: int, now_us: int, synced: int) -> None:
+        """Begin a batch.
+
+        Args:
+            view: up to date, and kept so by the store's lock.
+            salt: of the active segment.
+            now_us: the time of all commits of the batch.
+            synced: offset in the active segment up to which it is on stable storage.
+        """
+        self._view = view
+        self._salt = salt
+        self._synced = synced
+        self._start = view.active.offset
+        self._pending: dict[bytes, list[tuple[Locator, Record]]] = {}
+        self.buffers: list[Buffer] = []
+        self.entries: list[tuple[bytes, Locator]] = []
+        self.size = 0
+        floor = max(view.head.revision, view.manifest.revision_floor)
+        self.head = Head(floor, now_us, view.head.totals)
+
+    def add(self, txn: Txn) -> Commit:
+        """Decide a transaction and add its writes.
+
+        Raises:
+            Conflict: conditions failed and there is no ``otherwise``.
+            InvalidOperation: an operation cannot be done; the batch is as before.
+        """
+        failed = tuple(self._failed(txn.conditions))
+        if failed and txn.otherwise is None:
+            raise Conflict(failed)
+        ops = txn.then if not failed else txn.otherwise or ()
+        self._expire_first(ops)
+        written: list[Record] = []
+        results = tuple(self._do(index, op, written) for index, op in enumerate(ops))
+        if written:
+            self._append(written)
+        return Commit(not failed, self.head.revision, results)
+
+    def expire(self, expired: Sequence[Expire]) -> int:
+        """Log expiries; those that were written again meanwhile are left out. Says how many."""
+        written = []
+        for key, revision in expired:
+            locator = self._latest(key.encode())
+            if locator is not None and locator.revision == revision and self._is_due(locator):
+                written.append(self._tombstone(key.encode(), EXPIRE))
+        if written:
+            self._append(written)
+        return len(written)
+
+    def _failed(self, conditions: Sequence[Condition]) -> list[FailedCondition]:
+        failed = []
+        for index, condition in enumerate(conditions):
+            locator = self._live(condition.key.encode())
+            revision = locator.revision if locator else 0
+            holds = (
+                (condition.exists is None or condition.exists == (locator is not None))
+                and condition.version in (None, locator.version if locator else 0)
+                and (condition.revisions is None or revision in condition.revisions)
+                and (condition.not_revisions is None or revision not in condition.not_revisions)
+            )
+            if not holds:
+                failed.append(FailedCondition(index, condition.key, revision))
+        return failed
+
+    def _expire_first(self, ops: Sequence[Op]) -> None:
+        """Give an expired value that is about to be written over its own event, before."""
+        due = []
+        for op in ops:
+            locator = self._latest(op.key.encode())
+            if locator is not None and not locator.is_tombstone and self._is_due(locator):
+                due.append(Expire(op.key, locator.revision))
+        if due:
+            self.expire(due)
+
+    def _do(self, index: int, op: Op, written: list[Record]) -> OpResult:
+        """Carry out one operation; what it writes is added to ``written``."""
+        key = op.key.encode()
+        current = self._live(key)
+        if current is not None and current.version == _VERSION_MAX:
+            raise InvalidOperation(index, "this key was written 4,294,967,295 times; delete it")
+        number: int | None = None
+        match op:
+            case Put():
+                record = self._put(key, op.value, current, op.content_type)
+                record = record._replace(expires_us=self._expiry_us(op.ttl_s))
+            case Delete():
+                if current is None:
+                    return OpResult(found=False, version=0)
+                record = self._tombstone(key, DELETE)
+            case Add():
+                number, record = self._added(index, op, key, current)
+            case Touch():
+                record = self._touched(index, op, key, current)
+            case Restore():
+                record = self._restored(index, op, key, current)
+        written.append(record)
+        return OpResult(current is not None, record.version, number)
+
+    def _put(self, key: bytes, value: bytes, current: Locator | None, content_type: str) -> Record:
+        """A new version of a key that does not expire."""
+        version = current.version + 1 if current else 1
+        revision = self.head.revision + 1
+        return Record(key, value, PUT, revision, version, self.head.time_us, content_type)
+
+    def _tombstone(self, key: bytes, kind: int) -> Record:
+        return Record(key, b"", kind, self.head.revision + 1, 0, self.head.time_us)
+
+    def _expiry_us(self, ttl_s: float | None) -> int:
+        return 0 if ttl_s is None else self.head.time_us + max(1, round(ttl_s * 1_000_000))
+
+    def _added(
+        self, index: int, op: Add, key: bytes, current: Locator | None
+    ) -> tuple[int, Record]:
+        if current is None:
+            return op.by, self._put(key, b"%d" % op.by, None, TEXT_CONTENT_TYPE)
+        old = self._read(key, current)
+        if len(old.value) > _NUMBER_DIGITS_MAX or not _is_decimal(old.value):
+            raise InvalidOperation(index, f"the value of {op.key!r} is not a decimal number")
+        number = int(old.value) + op.by
+        record = self._put(key, b"%d" % number, current, old.content_type)
+        return number, record._replace(expires_us=old.expires_us)
+
+    def _touched(self, index: int, op: Touch, key: bytes, current: Locator | None) -> Record:
+        if current is None:
+            raise InvalidOperation(index, f"there is no key {op.key!r}")
+        old = self._read(key, current)
+        record = self._put(key, old.value, current, old.content_type)
+        return record._replace(expires_us=self._expiry_us(op.ttl_s))
+
+    def _restored(self, index: int, op: Restore, key: bytes, current: Locator | None) -> Record:
+        """The newest record of that version (a key that was deleted counts from 1 again)."""
+        for locator in self._versions(key):
+            if locator.version == op.version and not locator.is_tombstone:
+                if self._is_due(locator):
+                    break
+                old = self._read(key, locator)
+                record = self._put(key, old.value, current, old.content_type)
+                return record._replace(kind=RESTORE)
+        raise InvalidOperation(index, f"version {op.version} of {op.key!r} is not kept")
+
+    def _versions(self, key: bytes) -> Iterator[Locator]:
+        for locator, _ in reversed(self._pending.get(key, [])):
+            yield locator
+        yield from self._view.versions(key)
+
+    def _append(self, written: Sequence[Record]) -> None:
+        """Add one frame with these records."""
+        encoded = [records.encode(record) for record in written]
+        offset = self._start + self.size
+        totals = self.head.totals
+        place = offset + frames.HEADER.size
+        for record, buffers in zip(written, encoded, strict=True):
+            size = sum(map(len, buffers))
+            totals = self._counted(totals, record)
+            locator = Locator(
+                record.revision,
+                pack_position(self._view.active.segment, place),
+                size,
+                len(record.value),
+                record.version,
+                record.kind,
+                record.content_type,
+                record.expires_us,
+            )
+            self.entries.append((record.key, locator))
+            self._pending.setdefault(record.key, []).append((locator, record))
+            place += size
+        self.head = Head(self.head.revision + 1, self.head.time_us, totals)
+        buffers, size = frames.encode(
+            encoded,
+            record_count=len(encoded),
+            revision=self.head.revision,
+            time_us=self.head.time_us,
+            totals=totals,
+            synced=self._synced,
+            salt=self._salt,
+            offset=offset,
+        )
+        self.buffers += buffers
+        self.size += size
+
+    def _counted(self, totals: Totals, record: Record) -> Totals:
+        """The totals after one more record."""
+        before = self._latest(record.key)
+        key_count, value_bytes = totals
+        if before is not None and not before.is_tombstone:
+            key_count -= 1
+            value_bytes -= before.value_size
+        if not record.is_tombstone:
+            key_count += 1
+            value_bytes += len(record.value)
+        return Totals(key_count, value_bytes)
+
+    def _latest(self, key: bytes) -> Locator | None:
+        pending = self._pending.get(key)
+        return pending[-1][0] if pending else self._view.find(key)
+
+    def _live(self, key: bytes) -> Locator | None:
+        """The latest version of a key if it is a value that has not expired."""
+        locator = self._latest(key)
+        if locator is None or locator.is_tombstone or self._is_due(locator):
+            return None
+        return locator
+
+    def _is_due(self, locator: Locator) -> bool:
+        return 0 < locator.expires_us <= self.head.time_us
+
+    def _read(self, key: bytes, locator: Locator) -> Record:
+        for pending, record in self._pending.get(key, []):
+            if pending is locator:
+                return record
+        return self._view.read(key, locator)
+
+
+def _is_decimal(value: bytes) -> bool:
+    digits = value[1:] if value[:1] in (b"-", b"+") else value
+    return digits.isdigit()

@@ -1,0 +1,24 @@
+"""Time that does not go back: what has expired once stays expired when clocks jump."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from storage.log.shared import SharedPage
+
+
+class SharedClock:
+    """The latest of the system's clock and the time any process of the store has acted on."""
+
+    def __init__(self, clock: Callable[[], int], shared: SharedPage) -> None:
+        self._clock = clock
+        self._shared = shared
+
+    def now_us(self) -> int:
+        """Microseconds since the epoch, as of which a value is shown or is not any more."""
+        now_us = self._clock()
+        latest_us = self._shared.clock_us
+        if now_us > latest_us:
+            self._shared.clock_us = now_us
+            return now_us
+        return latest_us

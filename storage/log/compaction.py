@@ -1,0 +1,371 @@
+"""Compaction: rewrite segments without the records that nobody needs any more.
+
+A pass, of which a process may die at any place without loss:
+
+1. merge all index files, leaving out versions behind the horizon: the rows that are left
+   say which records are live;
+2. choose the segments whose share of dead bytes is worth the work, and runs of small ones;
+3. copy their live records, as they are, into new segments; sync them and the folder;
+4. write an index file with the new positions; sync it and the folder;
+5. change the manifest: the outputs stand where the inputs stood, so that the order of the log
+   is still the order of revisions;
+6. unlink the inputs.
+
+Tombstones: an index can always be built anew from the log alone, so the log must never hold a
+record of a key without the tombstone behind it. A tombstone is let go only when all segments
+before its own hold live records only, and so no older record of its key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from storage.errors import Damaged
+from storage.files import Files
+from storage.log import frame as frames
+from storage.log import index_columns
+from storage.log.checkpoint import Checkpointer, replace_indexes
+from storage.log.follower import Follower
+from storage.log.frame import BadFrame, Frame
+from storage.log.index_columns import Columns
+from storage.log.locator import pack_position
+from storage.log.manifest import Manifest, SegmentState
+from storage.log.retention import is_tombstone, needed_versions
+from storage.log.segment import COMPACTED, HEADER_SIZE, Segment, SegmentHeader, segment_name
+from storage.log.view import View
+from storage.log.writer import Writer
+
+_SEGMENT_SHIFT: Final = np.uint64(40)
+_BLOCK_BYTES: Final = 256 * 1024
+"""Records are gathered to frames of about this size."""
+_SMALL_SHARE: Final = 4
+"""A segment under a quarter of the full size is small; runs of small ones become one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionResult:
+    """What a pass did: sizes in bytes of the segments rewritten, and counts of files."""
+
+    segments_before: int = 0
+    segments_after: int = 0
+    bytes_before: int = 0
+    bytes_after: int = 0
+    versions_dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Usage:
+    """Live bytes and records of one segment."""
+
+    state: SegmentState
+    live_bytes: int
+    live_count: int
+
+    @property
+    def dead_share(self) -> float:
+        return 1 - self.live_bytes / max(1, self.state.size - HEADER_SIZE)
+
+    @property
+    def is_all_live(self) -> bool:
+        return self.live_count == self.state.record_count
+
+
+class Compactor:
+    """Rewrites segments; the caller holds the maintenance lock."""
+
+    def __init__(
+        self,
+        files: Files,
+        folder: Path,
+        *,
+        follower: Follower,
+        writer: Writer,
+        checkpointer: Checkpointer,
+    ) -> None:
+        self._files = files
+        self._folder = folder
+        self._follower = follower
+        self._writer = writer
+        self._checkpointer = checkpointer
+
+    def compact(
+        self, *, horizon: int, keep_versions: int, dead_share_min: float, segment_bytes_max: int
+    ) -> CompactionResult:
+        """Do one pass over the segments that have index files.
+
+        Args:
+            horizon: see ``retention``.
+            keep_versions: versions of a key that are kept whatever their age.
+            dead_share_min: rewrite segments with at least this share of dead bytes.
+            segment_bytes_max: size of the segments written.
+
+        Raises:
+            Damaged: a segment is not what was written; everything is left as it was.
+        """
+        view = self._follower.refresh()
+        if not view.indexes:
+            return CompactionResult()
+        merged = self._checkpointer.merged(view.indexes)
+        is_needed = needed_versions(merged, horizon, keep_versions)
+        columns = index_columns.select(merged, is_needed)
+        usages = _usages(view, columns)
+        chosen = _choose(usages, dead_share_min, segment_bytes_max)
+        columns = _without_tombstones(columns, usages, chosen, horizon)
+        dropped = merged.row_count - columns.row_count
+        if not chosen and not dropped and len(view.indexes) == 1:
+            return CompactionResult()
+
+        rewrite = _Rewrite(self._files, self._folder, view, columns)
+        replaced = rewrite.run(chosen, self._reserve(chosen, segment_bytes_max), segment_bytes_max)
+        self._files.sync_folder(self._folder)
+        index = self._checkpointer.write(self._follower.refresh(), rewrite.moved_columns())
+
+        def change(manifest: Manifest) -> Manifest:
+            changed = replace_indexes(
+                manifest, view.indexes, index, oldest_revision=horizon if dropped else 0
+            )
+            return dataclasses.replace(changed, segments=_replaced(manifest, replaced))
+
+        self._writer.change_manifest(change)
+        self._follower.refresh()
+        for old_index in view.indexes:
+            self._files.unlink(old_index.path)
+        before = [state for run in chosen for state in run]
+        for state in before:
+            self._files.unlink(self._folder / segment_name(state.number))
+        after = [state for outputs in replaced.values() for state in outputs]
+        return CompactionResult(
+            len(before),
+            len(after),
+            sum(state.size for state in before),
+            sum(state.size for state in after),
+            dropped,
+        )
+
+    def _reserve(self, runs: Sequence[Sequence[SegmentState]], segment_bytes_max: int) -> int:
+        """The first of as many segment numbers as the outputs can need."""
+        size = sum(state.size for run in runs for state in run)
+        count = size // segment_bytes_max + len(runs) + 1
+        manifest = self._writer.change_manifest(
+            lambda manifest: manifest.changed(next_segment=manifest.next_segment + count)
+        )
+        return manifest.next_segment - count
+
+
+class _Rewrite:
+    """Copies live records of runs of segments to new segments, and notes where they went."""
+
+    def __init__(self, files: Files, folder: Path, view: View, columns: Columns) -> None:
+        self._files = files
+        self._folder = folder
+        self._view = view
+        self._columns = columns
+        self._moved: list[tuple[int, int]] = []
+
+    def run(
+        self, runs: Sequence[Sequence[SegmentState]], first_number: int, segment_bytes_max: int
+    ) -> dict[tuple[int, ...], list[SegmentState]]:
+        """Rewrite each run; says by which segments the segments of a run are replaced."""
+        replaced = {}
+        number = first_number
+        for states in runs:
+            outputs = []
+            units = self._live_units(states)
+            unit = next(units, None)
+            while unit is not None:
+                output = _Output(self._files, self._folder, self._view, number)
+                while unit is not None and output.size < segment_bytes_max:
+                    self._moved += output.add(unit)
+                    unit = next(units, None)
+                outputs.append(output.finish())
+                number += 1
+            replaced[tuple(state.number for state in states)] = outputs
+        return replaced
+
+    def moved_columns(self) -> Columns:
+        """The index with the positions that the records have now."""
+        if not self._moved:
+            return self._columns
+        moved = np.array(self._moved, np.uint64)
+        moved = moved[np.argsort(moved[:, 0])]
+        rows = self._columns.rows.copy()
+        positions = rows["position"][:-1]
+        places = np.minimum(np.searchsorted(moved[:, 0], positions), len(moved) - 1)
+        is_moved = moved[places, 0] == positions
+        rows["position"][:-1] = np.where(is_moved, moved[places, 1], positions)
+        return dataclasses.replace(self._columns, rows=rows)
+
+    def _live_units(self, states: Sequence[SegmentState]) -> Iterator[_Unit]:
+        """The live records of each frame; those of one frame are one commit and stay together."""
+        for state in states:
+            live = self._live_positions(state.number)
+            segment = self._view.segment(state.number)
+            for frame in segment.frames(HEADER_SIZE, state.size):
+                try:
+                    records = [
+                        (position, data)
+                        for offset, data in frame.records()
+                        if (position := pack_position(state.number, offset)) in live
+                    ]
+                except BadFrame as ex:
+                    raise Damaged(segment.path, frame.offset, str(ex)) from ex
+                if records:
+                    yield _Unit(frame, records)
+
+    def _live_positions(self, number: int) -> set[int]:
+        positions = self._columns.rows["position"][:-1]
+        return set(positions[positions >> _SEGMENT_SHIFT == number].tolist())
+
+
+class _Unit(NamedTuple):
+    """The live records of one frame, with the positions they have."""
+
+    frame: Frame
+    records: list[tuple[int, memoryview]]
+
+
+class _Output:
+    """A segment being written by compaction."""
+
+    def __init__(self, files: Files, folder: Path, view: View, number: int) -> None:
+        salt = int.from_bytes(os.urandom(4), "little")
+        header = SegmentHeader(COMPACTED, number, view.manifest.store_id, salt)
+        self._segment = Segment.create(files, folder, header)
+        self._waiting: list[memoryview] = []
+        self._waiting_bytes = 0
+        self._last: Frame | None = None
+        self._count = 0
+        self._offset = HEADER_SIZE
+
+    @property
+    def size(self) -> int:
+        """Bytes written and waiting."""
+        return self._offset + self._waiting_bytes
+
+    def add(self, unit: _Unit) -> Iterator[tuple[int, int]]:
+        """Take over records; gives the old and the new position of each."""
+        if self._waiting_bytes >= _BLOCK_BYTES:
+            self._flush()
+        self._last = unit.frame
+        for position, data in unit.records:
+            offset = self._offset + frames.HEADER.size + self._waiting_bytes
+            self._waiting.append(data)
+            self._waiting_bytes += len(data)
+            yield position, pack_position(self._segment.number, offset)
+
+    def finish(self) -> SegmentState:
+        """Write what waits, sync, close."""
+        self._flush()
+        assert self._last is not None
+        self._segment.file.sync()
+        self._segment.file.close()
+        return SegmentState(
+            self._segment.number,
+            self._offset,
+            self._count,
+            self._last.revision,
+            self._last.time_us,
+            self._last.totals,
+            is_indexed=True,
+        )
+
+    def _flush(self) -> None:
+        assert self._last is not None
+        buffers, size = frames.encode(
+            [self._waiting],
+            record_count=len(self._waiting),
+            revision=self._last.revision,
+            time_us=self._last.time_us,
+            totals=self._last.totals,
+            synced=0,
+            salt=self._segment.header.salt,
+            offset=self._offset,
+        )
+        self._segment.append(buffers, self._offset)
+        self._offset += size
+        self._count += len(self._waiting)
+        self._waiting, self._waiting_bytes = [], 0
+
+
+def _usages(view: View, columns: Columns) -> list[_Usage]:
+    """What is live in each segment that has an index file, in log order."""
+    positions = columns.rows["position"][:-1]
+    numbers, places = np.unique(positions >> _SEGMENT_SHIFT, return_inverse=True)
+    sizes = np.bincount(places, weights=columns.rows["size"][:-1], minlength=len(numbers))
+    counts = np.bincount(places, minlength=len(numbers))
+    live = {
+        number: (int(size), count)
+        for number, size, count in zip(
+            numbers.tolist(), sizes.tolist(), counts.tolist(), strict=True
+        )
+    }
+    return [
+        _Usage(state, *live.get(state.number, (0, 0)))
+        for state in view.manifest.segments
+        if state.is_indexed
+    ]
+
+
+def _choose(
+    usages: Sequence[_Usage], dead_share_min: float, segment_bytes_max: int
+) -> list[list[SegmentState]]:
+    """Runs of adjacent segments to rewrite."""
+
+    def is_worth_it(usage: _Usage) -> bool:
+        return usage.dead_share >= dead_share_min
+
+    def is_small(usage: _Usage) -> bool:
+        return usage.state.size * _SMALL_SHARE < segment_bytes_max
+
+    runs = []
+    for _, group in groupby(usages, lambda usage: is_worth_it(usage) or is_small(usage)):
+        run = list(group)
+        is_gaining = any(map(is_worth_it, run)) or len(run) >= _SMALL_SHARE
+        if is_gaining and (is_worth_it(run[0]) or is_small(run[0])):
+            runs.append([usage.state for usage in run])
+    return runs
+
+
+def _without_tombstones(
+    columns: Columns,
+    usages: Sequence[_Usage],
+    runs: Sequence[Sequence[SegmentState]],
+    horizon: int,
+) -> Columns:
+    """Let go of tombstones behind the horizon that no older record can need any more."""
+    chosen = {state.number for run in runs for state in run}
+    clean = []
+    for usage in usages:
+        clean.append(usage.state.number)
+        if not usage.is_all_live and usage.state.number not in chosen:
+            break
+    rows = columns.rows[:-1]
+    is_first = (rows["flags"] & index_columns.OLDER) == 0
+    is_last = np.append(is_first[1:], True)
+    is_behind = rows["revision"] <= np.uint64(horizon)
+    is_clean = np.isin(rows["position"] >> _SEGMENT_SHIFT, np.array(clean, np.uint64))
+    # A key with older versions still needed keeps its tombstone in front of them.
+    is_droppable = is_tombstone(columns) & is_first & is_last & is_behind & is_clean
+    return index_columns.select(columns, ~is_droppable)
+
+
+def _replaced(
+    manifest: Manifest, replaced: dict[tuple[int, ...], list[SegmentState]]
+) -> tuple[SegmentState, ...]:
+    """The manifest's segments with each run's outputs at the run's place."""
+    outputs_at = {numbers[0]: outputs for numbers, outputs in replaced.items()}
+    inputs = {number for numbers in replaced for number in numbers}
+    segments: list[SegmentState] = []
+    for state in manifest.segments:
+        segments += outputs_at.get(state.number, [])
+        if state.number not in inputs:
+            segments.append(state)
+    return tuple(segments)

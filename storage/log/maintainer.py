@@ -1,0 +1,218 @@
+"""What must be done in the background: index files, compaction, expiry, removing leftovers.
+
+One process at a time does it for a folder (the lock file ``MAINTENANCE``): the maintenance
+process of a server, or, where there is none, whoever has the store open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from storage.log.batch import Expire
+from storage.log.checkpoint import Checkpointer
+from storage.log.clock import SharedClock
+from storage.log.compaction import CompactionResult, Compactor
+from storage.log.follower import Follower
+from storage.log.leftovers import remove_leftovers
+from storage.log.locator import Locator
+from storage.log.record import OVERHEAD
+from storage.log.retention import Horizon
+from storage.log.shared import SharedPage
+from storage.log.view import View
+from storage.log.writer import Writer
+from storage.settings import StoreSettings
+
+LOCK_NAME: Final = "MAINTENANCE"
+DEAD_SHARE_THOROUGH: Final = 0.05
+DEAD_SHARE: Final = 0.4
+_DEAD_BYTES_MIN: Final = 64 * 1024 * 1024
+"""Below this nothing is compacted unasked."""
+_GROWTH_MIN: Final = 0.1
+_EXPIRE_KEYS_MAX: Final = 1_000
+"""Expiries logged in one commit."""
+
+
+class Maintainer:
+    """Looks after one folder. All methods may be called from any thread."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: StoreSettings,
+        *,
+        shared: SharedPage,
+        follower: Follower,
+        writer: Writer,
+        clock: SharedClock,
+    ) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._shared = shared
+        self._follower = follower
+        self._writer = writer
+        self._clock = clock
+        self._horizon = Horizon(settings.keep_for_s)
+        self._last_pass = (0, -1)
+        self._threads = threading.Lock()
+        self._lock_file = settings.files.open(folder / LOCK_NAME, create=True)
+        self._checkpointer = Checkpointer(settings.files, folder, follower=follower, writer=writer)
+        self._compactor = Compactor(
+            settings.files,
+            folder,
+            follower=follower,
+            writer=writer,
+            checkpointer=self._checkpointer,
+        )
+
+    @property
+    def compactions_wanted(self) -> int:
+        """How many compactions were asked for since the store was first opened."""
+        return self._shared.compactions_wanted
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether a sealed segment waits for its index file."""
+        return len(self._follower.refresh().deltas) > 1
+
+    def checkpoint(self, *, wait: bool = True) -> int:
+        """Write index files for sealed segments and merge them where they have grown.
+
+        Args:
+            wait: for whoever is doing it already; else nothing is done then.
+
+        Returns:
+            The number of segments that got an index file.
+        """
+        with self._exclusive(wait=wait) as is_ours:
+            if not is_ours:
+                return 0
+            view = self._sampled_view()
+            count = self._checkpointer.checkpoint()
+            self._checkpointer.merge(
+                horizon=self._horizon.revision(view, self._clock.now_us()),
+                keep_versions=self._settings.keep_versions,
+            )
+            return count
+
+    def compact(self, *, thorough: bool) -> CompactionResult:
+        """Give back the space of what nobody needs any more.
+
+        Args:
+            thorough: take the active segment in, and rewrite segments with little to gain, too.
+        """
+        with self._exclusive(wait=True):
+            self._expire_all()
+            if thorough:
+                self._writer.seal()
+            self._checkpointer.checkpoint()
+            horizon = self._horizon.revision(self._sampled_view(), self._clock.now_us())
+            result = self._compactor.compact(
+                horizon=horizon,
+                keep_versions=self._settings.keep_versions,
+                dead_share_min=DEAD_SHARE_THOROUGH if thorough else DEAD_SHARE,
+                segment_bytes_max=self._settings.segment_bytes_max,
+            )
+            log_bytes = sum(state.size for state in self._follower.view.manifest.segments)
+            self._last_pass = (log_bytes, horizon)
+            return result
+
+    def is_compaction_worth_it(self) -> bool:
+        """Whether so much of the log seems dead that a pass is due.
+
+        An estimate from the totals: what live keys and values need, against what is there.
+        A pass that could not give back what it hoped for (versions still to be kept) is not
+        repeated before the horizon has moved and the log has grown.
+        """
+        view = self._sampled_view()
+        log_bytes = sum(state.size for state in view.manifest.segments)
+        rows = sum(index.row_count for index in view.indexes)
+        key_bytes = sum(index.key_bytes for index in view.indexes) / max(1, rows)
+        live_bytes = view.head.totals.value_bytes
+        live_bytes += round(view.head.totals.key_count * (key_bytes + OVERHEAD))
+        horizon = self._horizon.revision(view, self._clock.now_us())
+        before_bytes, before_horizon = self._last_pass
+        if log_bytes - live_bytes < DEAD_SHARE * log_bytes + _DEAD_BYTES_MIN:
+            return False
+        return horizon > before_horizon and log_bytes > before_bytes * (1 + _GROWTH_MIN)
+
+    def merge_all(self) -> int:
+        """Merge all index files to one; says how many there were (0: nothing to do)."""
+        with self._exclusive(wait=False) as is_ours:
+            if not is_ours or len(self._follower.refresh().indexes) < 2:
+                return 0
+            return self._checkpointer.merge(
+                horizon=self._horizon.revision(self._sampled_view(), self._clock.now_us()),
+                keep_versions=self._settings.keep_versions,
+                all_files=True,
+            )
+
+    def expire(self) -> int:
+        """Log the expiry of all keys whose time has come; says how many."""
+        with self._exclusive(wait=False) as is_ours:
+            return self._expire_all() if is_ours else 0
+
+    def due(self, view: View) -> list[tuple[bytes, Locator]]:
+        """Keys that have expired and whose expiry is not in the log yet."""
+        now_us = self._clock.now_us()
+        through_us = self._shared.expired_through_us
+        keys = {
+            key
+            for delta in view.deltas
+            for expires_us, key in delta.expiring[:]
+            if through_us < expires_us <= now_us
+        }
+        for index in view.indexes:
+            keys.update(index.expiring(through_us, now_us))
+        found = ((key, view.find(key)) for key in keys)
+        return [
+            (key, locator)
+            for key, locator in found
+            if locator is not None and 0 < locator.expires_us <= now_us
+        ]
+
+    def remove_leftovers(self) -> list[str]:
+        """Remove files that a crash left behind; says which."""
+        with self._exclusive(wait=True), self._writer.exclusive() as view:
+            return remove_leftovers(self._settings.files, self._folder, view.manifest)
+
+    def close(self) -> None:
+        """Close the lock file."""
+        self._lock_file.close()
+
+    def _expire_all(self) -> int:
+        now_us = self._clock.now_us()
+        due = self.due(self._follower.current())
+        expired = [Expire(key.decode(), locator.revision) for key, locator in due]
+        count = 0
+        for start in range(0, len(expired), _EXPIRE_KEYS_MAX):
+            with self._writer.exclusive() as view:
+                batch = self._writer.begin(view)
+                count += batch.expire(expired[start : start + _EXPIRE_KEYS_MAX])
+                self._writer.write(view, batch)
+        self._shared.expired_through_us = now_us
+        return count
+
+    def _sampled_view(self) -> View:
+        view = self._follower.refresh()
+        self._horizon.sample(view, self._clock.now_us())
+        return view
+
+    @contextlib.contextmanager
+    def _exclusive(self, *, wait: bool) -> Iterator[bool]:
+        """Be the one who maintains the folder; false when another one is, and not to wait."""
+        if not self._threads.acquire(blocking=wait):
+            yield False
+            return
+        try:
+            is_ours = self._lock_file.lock(wait=wait)
+            try:
+                yield is_ours
+            finally:
+                if is_ours:
+                    self._lock_file.unlock()
+        finally:
+            self._threads.release()

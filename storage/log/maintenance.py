@@ -1,0 +1,142 @@
+"""The maintenance process of a folder: ``python -m storage.log.maintenance DIR``.
+
+A server starts it and watches it. It follows the log like any other process and does what the
+``Maintainer`` offers, when it is time. It ends when its standard input does, so it never
+outlives the server, however that ended; every job may be cut off at any place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import select
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TextIO
+
+from storage.errors import StoreError
+from storage.log.compaction import CompactionResult
+from storage.log.store import LogStore
+from storage.settings import StoreSettings
+
+_log = logging.getLogger("rundlet.maintenance")
+
+_TICK_S: Final = 0.1
+_EXPIRE_EVERY_S: Final = 1.0
+_COMPACT_EVERY_S: Final = 30.0
+_IDLE_S: Final = 10.0
+"""A store that was not written to for so long gets its index files merged to one."""
+
+
+@dataclass(slots=True)
+class _Timer:
+    """Something to be done every so often."""
+
+    every_s: float
+    action: Callable[[], object]
+    due_s: float = 0.0
+
+    def tick(self, now_s: float) -> None:
+        if now_s >= self.due_s:
+            self.action()
+            self.due_s = now_s + self.every_s
+
+
+class MaintenanceLoop:
+    """Decides when which job is due for one store."""
+
+    def __init__(self, store: LogStore) -> None:
+        self._store = store
+        self._maintainer = store.maintainer
+        self._compactions_seen = self._maintainer.compactions_wanted
+        self._timers = (
+            _Timer(_EXPIRE_EVERY_S, self._maintainer.expire),
+            _Timer(_COMPACT_EVERY_S, self._compact_if_worth_it),
+            _Timer(_IDLE_S, self._merge_if_idle),
+        )
+        self._revision_seen = -1
+
+    def tick(self, now_s: float) -> None:
+        """Do what is due; ``now_s`` is a monotonic time."""
+        if self._maintainer.has_backlog:
+            self._maintainer.checkpoint()
+        wanted = self._maintainer.compactions_wanted
+        if wanted != self._compactions_seen:
+            self._compactions_seen = wanted
+            _report(self._maintainer.compact(thorough=True))
+        for timer in self._timers:
+            timer.tick(now_s)
+
+    def _compact_if_worth_it(self) -> None:
+        if self._maintainer.is_compaction_worth_it():
+            _report(self._maintainer.compact(thorough=False))
+
+    def _merge_if_idle(self) -> None:
+        revision = self._store.stats().revision
+        if revision == self._revision_seen:
+            self._maintainer.merge_all()
+        self._revision_seen = revision
+
+
+def run(store: LogStore, lifeline: TextIO) -> None:
+    """Maintain a store until ``lifeline`` reaches its end."""
+    removed = store.maintainer.remove_leftovers()
+    if removed:
+        _log.info("removed files that a crash left behind: %s", ", ".join(removed))
+    loop = MaintenanceLoop(store)
+    while not _has_ended(lifeline, _TICK_S):
+        try:
+            loop.tick(time.monotonic())
+        except (StoreError, OSError) as ex:
+            # Whatever it is, reads and writes meet it too and tell their callers; try again.
+            _log.warning("maintenance of the store failed, will try again: %s", ex)
+            time.sleep(1.0)
+
+
+def _has_ended(lifeline: TextIO, timeout_s: float) -> bool:
+    readable, _, _ = select.select([lifeline], [], [], timeout_s)
+    return bool(readable) and not os.read(lifeline.fileno(), 1)
+
+
+def _report(result: CompactionResult) -> None:
+    _log.info(
+        "compacted %d segments to %d, %d bytes to %d, %d versions dropped",
+        result.segments_before,
+        result.segments_after,
+        result.bytes_before,
+        result.bytes_after,
+        result.versions_dropped,
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the process."""
+    parser = argparse.ArgumentParser(prog="storage.log.maintenance", description=__doc__)
+    parser.add_argument("folder", type=Path, help="the store's folder")
+    parser.add_argument("--keep-versions", type=int, default=1)
+    parser.add_argument("--keep-for", type=float, default=3_600.0, help="seconds")
+    parser.add_argument("--sync", choices=("always", "interval", "never"), default="always")
+    parser.add_argument("--sync-interval", type=float, default=1.0, help="seconds")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    settings = StoreSettings(
+        sync=options.sync,
+        sync_interval_s=options.sync_interval,
+        keep_versions=options.keep_versions,
+        keep_for_s=options.keep_for,
+    )
+    store = LogStore(options.folder, settings)
+    try:
+        run(store, sys.stdin)
+    except KeyboardInterrupt:
+        pass  # a terminal sends it to the whole group; the server ends us in its own order
+    finally:
+        store.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+"""The log store: our own append-only log behind the ``Store`` interface."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+from storage.errors import Compacted, InvalidRequest, ReadOnly, StoreError
+from storage.interface import (
+    Commit,
+    Entry,
+    KeyInfo,
+    Page,
+    Snapshot,
+    Stats,
+    StoreInfo,
+    Txn,
+    Version,
+)
+from storage.log.clock import SharedClock
+from storage.log.follower import Follower
+from storage.log.group_commit import GroupCommit
+from storage.log.locator import Locator
+from storage.log.maintainer import Maintainer
+from storage.log.record import KIND_NAMES, Record
+from storage.log.recovery import open_folder
+from storage.log.scan import Range, list_page
+from storage.log.view import View
+from storage.log.writer import FolderLock, Writer
+from storage.requests import check_txn, encode_key
+from storage.settings import StoreSettings
+
+_BACKLOG_MAX: Final = 2
+"""Sealed segments without an index file that may wait before this process makes one itself."""
+_BACKLOG_MAX_MAINTAINED: Final = 8
+"""The same where a maintenance process should have; so memory is bounded without it, too."""
+_HOUSEKEEPING_S: Final = 1.0
+
+_Answer = TypeVar("_Answer")
+
+
+class LogStore:
+    """A store in a folder. Any number of processes may have the same folder open."""
+
+    def __init__(self, folder: Path, settings: StoreSettings) -> None:
+        """Open a folder, or make a new store in it.
+
+        Raises:
+            Damaged, UnknownFormat: see ``recovery``.
+            OSError: the folder cannot be used.
+        """
+        files = settings.files
+        files.make_folder(folder)
+        self._settings = settings
+        self._limits = settings.limits
+        self._lock = FolderLock(files, folder)
+        with self._lock.held():
+            self._shared = open_folder(files, folder)
+        self._follower = Follower(files, folder, self._shared)
+        self._clock = SharedClock(settings.clock, self._shared)
+        self._writer = Writer(
+            folder, settings, shared=self._shared, follower=self._follower, lock=self._lock
+        )
+        self._group_commit = GroupCommit(self._writer)
+        self._maintainer = Maintainer(
+            folder,
+            settings,
+            shared=self._shared,
+            follower=self._follower,
+            writer=self._writer,
+            clock=self._clock,
+        )
+        self.info = StoreInfo(
+            "log",
+            self._follower.view.manifest.store_id.hex(),
+            settings.is_read_only,
+            settings.limits,
+        )
+        self._closing = threading.Event()
+        self._housekeeper = threading.Thread(
+            target=self._keep_house, name="rundlet-housekeeping", daemon=True
+        )
+        self._housekeeper.start()
+
+    def get(self, key: str, *, at: int | None = None) -> Entry | None:
+        """See ``Store.get``."""
+        encoded = encode_key(key, self._limits)
+        return self._read(at, lambda view: self._entry(view, key, encoded, at))
+
+    def get_many(self, keys: Sequence[str], *, at: int | None = None) -> Snapshot:
+        """See ``Store.get_many``."""
+        encoded = [encode_key(key, self._limits) for key in keys]
+
+        def read(view: View) -> Snapshot:
+            revision = view.head.revision if at is None else at
+            pairs = zip(keys, encoded, strict=True)
+            return Snapshot(revision, [self._entry(view, *pair, revision) for pair in pairs])
+
+        return self._read(at, read)
+
+    def commit(self, txn: Txn) -> Commit:
+        """See ``Store.commit``."""
+        if self._settings.is_read_only:
+            raise ReadOnly("this store is served read-only")
+        check_txn(txn, self._limits)
+        commit = self._group_commit.commit(txn)
+        is_inline = self._settings.maintain_inline
+        backlog = len(self._follower.view.deltas) - 1
+        if backlog >= (_BACKLOG_MAX if is_inline else _BACKLOG_MAX_MAINTAINED):
+            self._maintainer.checkpoint(wait=False)
+        return commit
+
+    def scan(
+        self,
+        *,
+        prefix: str = "",
+        start: str | None = None,
+        end: str | None = None,
+        after: str | None = None,
+        limit: int = 1_000,
+        reverse: bool = False,
+        delimiter: str | None = None,
+        include_values: bool = False,
+        at: int | None = None,
+    ) -> Page:
+        """See ``Store.scan``."""
+        wanted = Range.of(prefix, start, end, reverse=reverse).resumed(after, delimiter)
+
+        def read(view: View) -> Page:
+            revision = view.head.revision if at is None else at
+            found = list_page(
+                view, wanted, limit=limit, delimiter=delimiter, at=revision, is_live=self._is_live
+            )
+            keys = [
+                self._key_info(view, key, locator, include_values) for key, locator in found.keys
+            ]
+            return Page(revision, keys, found.prefixes, found.resume)
+
+        return self._read(at, read)
+
+    def count(
+        self,
+        *,
+        prefix: str = "",
+        start: str | None = None,
+        end: str | None = None,
+        at: int | None = None,
+    ) -> int:
+        """See ``Store.count``; without arguments it costs nothing."""
+        if at is None and not prefix and start is None and end is None:
+            return self.stats().key_count
+        wanted = Range.of(prefix, start, end, reverse=False)
+
+        def read(view: View) -> int:
+            revision = view.head.revision if at is None else at
+            return sum(self._is_live(locator) for _, locator in wanted.scan(view, revision))
+
+        return self._read(at, read)
+
+    def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> list[Version]:
+        """See ``Store.history``."""
+        encoded = encode_key(key, self._limits)
+
+        def read(view: View) -> list[Version]:
+            versions: list[Version] = []
+            for locator in view.versions(encoded):
+                if before is not None and locator.revision >= before:
+                    continue
+                if len(versions) == limit:
+                    break
+                versions.append(self._version(view.read(encoded, locator)))
+            return versions
+
+        return self._read(None, read)
+
+    def stats(self) -> Stats:
+        """See ``Store.stats``."""
+        view = self._follower.current()
+        due = self._maintainer.due(view)
+        head = view.head
+        states = view.manifest.segments
+        internals: dict[str, int | float] = {
+            "segments": len(states),
+            "log_bytes": sum(state.size for state in states) + view.active.offset,
+            "index_files": len(view.indexes),
+            "index_bytes": sum(state.size for state in view.manifest.indexes),
+            "unindexed_records": sum(delta.record_count for delta in view.deltas),
+        }
+        return Stats(
+            head.revision,
+            view.manifest.oldest_revision,
+            head.totals.key_count - len(due),
+            head.totals.value_bytes - sum(locator.value_size for _, locator in due),
+            internals,
+        )
+
+    def compact(self) -> None:
+        """See ``Store.compact``."""
+        if self._settings.is_read_only:
+            raise ReadOnly("this store is served read-only")
+        if self._settings.maintain_inline:
+            threading.Thread(target=self._compact_quietly, daemon=True).start()
+        else:
+            self._shared.compactions_wanted += 1
+
+    @property
+    def maintainer(self) -> Maintainer:
+        """Checkpoints, compaction and expiry of this folder, for whoever looks after it."""
+        return self._maintainer
+
+    def problem(self) -> str | None:
+        """See ``Store.problem``."""
+        return self._writer.problem
+
+    def close(self) -> None:
+        """See ``Store.close``."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._housekeeper.join()
+        if self._settings.sync == "interval":
+            self._writer.sync()
+        self._maintainer.close()
+        self._lock.close()
+
+    def _read(self, at: int | None, read: Callable[[View], _Answer]) -> _Answer:
+        """Read from a view; again from a newer one when compaction has moved what it needs."""
+        view = self._follower.current()
+        while True:
+            _check_revision(view, at)
+            try:
+                return read(view)
+            except FileNotFoundError:
+                generation = view.manifest.generation
+                view = self._follower.reload()
+                if view.manifest.generation == generation:
+                    raise
+
+    def _entry(self, view: View, key: str, encoded: bytes, at: int | None) -> Entry | None:
+        locator = view.find(encoded, at)
+        if locator is None or not self._is_live(locator):
+            return None
+        record = view.read(encoded, locator)
+        return Entry(
+            key,
+            record.value,
+            record.revision,
+            record.version,
+            record.time_us,
+            record.content_type,
+            record.expires_us or None,
+        )
+
+    def _key_info(
+        self, view: View, encoded: bytes, locator: Locator, include_values: bool
+    ) -> KeyInfo:
+        key = encoded.decode()
+        entry = None
+        if include_values or not locator.content_type:
+            entry = self._entry(view, key, encoded, locator.revision)
+        return KeyInfo(
+            key,
+            locator.revision,
+            locator.version,
+            locator.value_size,
+            entry.content_type if entry else locator.content_type,
+            entry if include_values else None,
+        )
+
+    def _version(self, record: Record) -> Version:
+        return Version(
+            record.revision,
+            record.version,
+            KIND_NAMES[record.kind],
+            record.time_us,
+            len(record.value),
+            record.content_type,
+        )
+
+    def _is_live(self, locator: Locator) -> bool:
+        """Whether a version is a value that has not expired."""
+        if locator.is_tombstone:
+            return False
+        return not locator.expires_us or locator.expires_us > self._clock.now_us()
+
+    def _keep_house(self) -> None:
+        """Take over checkpoints, sync where the policy is an interval."""
+        interval_s = min(_HOUSEKEEPING_S, self._settings.sync_interval_s)
+        while not self._closing.wait(interval_s):
+            try:
+                self._follower.refresh()
+                if self._settings.sync == "interval":
+                    self._writer.sync()
+            except (StoreError, OSError):
+                # The next read or write meets the same error and can report it to someone.
+                continue
+
+    def _compact_quietly(self) -> None:
+        try:
+            self._maintainer.compact(thorough=True)
+        except (StoreError, OSError) as ex:
+            self._writer.problem = f"compaction failed: {ex}"
+
+
+def _check_revision(view: View, at: int | None) -> None:
+    if at is None:
+        return
+    if at < view.manifest.oldest_revision:
+        raise Compacted(view.manifest.oldest_revision)
+    if at > view.head.revision:
+        raise InvalidRequest(f"revision {at} is not there yet; the head is {view.head.revision}")

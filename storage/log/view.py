@@ -1,0 +1,146 @@
+"""A view: the segments, deltas and index files that together answer reads.
+
+Everything in a view but its newest delta is immutable. When the manifest changes, the
+follower makes a new view out of the parts that stay; whoever still reads the old one may
+finish, because a file that was unlinked can be read as long as it is open.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from storage.files import Files
+from storage.log.delta import Delta
+from storage.log.frame import Totals
+from storage.log.index_file import IndexFile
+from storage.log.locator import Locator, pack_position, segment_of
+from storage.log.manifest import Manifest
+from storage.log.record import Record
+from storage.log.segment import Segment
+
+
+class Head(NamedTuple):
+    """The store after its last commit."""
+
+    revision: int
+    time_us: int
+    totals: Totals
+
+
+class View:
+    """What one process knows of the store at some position of the log.
+
+    Attributes:
+        manifest: the state of the files this view was made of.
+        deltas: newest first; the first one belongs to the active segment and grows.
+        indexes: newest first.
+        position: of the log up to which everything has been added; written last.
+        head: revision, time and totals of the last commit added; replaced as one.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        folder: Path,
+        manifest: Manifest,
+        *,
+        segments: dict[int, Segment],
+        deltas: tuple[Delta, ...],
+        indexes: tuple[IndexFile, ...],
+    ) -> None:
+        self._files = files
+        self._folder = folder
+        self.manifest = manifest
+        self.segments = segments
+        self.deltas = deltas
+        self.indexes = indexes
+        active = manifest.active
+        self.head = Head(active.last_revision, active.last_time_us, active.totals)
+        self.position = pack_position(deltas[0].segment, deltas[0].offset)
+
+    @property
+    def active(self) -> Delta:
+        """The delta of the segment that is appended to."""
+        return self.deltas[0]
+
+    def find(self, key: bytes, at: int | None = None) -> Locator | None:
+        """The newest version of a key, or the newest of revision ``at`` or before.
+
+        Costs a dict look-up per delta and a hash look-up per index file.
+        """
+        for delta in self.deltas:
+            locator = delta.find(key, at)
+            if locator is not None:
+                return locator
+        for index in self.indexes:
+            locator = index.find(key, at)
+            if locator is not None:
+                return locator
+        return None
+
+    def versions(self, key: bytes) -> Iterator[Locator]:
+        """All versions of a key that are kept, newest first."""
+        for delta in self.deltas:
+            locator = delta.rows.get(key)
+            while locator is not None:
+                yield locator
+                locator = locator.previous
+        for index in self.indexes:
+            yield from index.versions(key)
+
+    def scan(
+        self, start: bytes, at: int | None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, Locator]]:
+        """Keys from ``start`` on (in reverse: below it, downwards) with their newest versions.
+
+        Tombstones are among them.
+        """
+        sources: list[Iterator[tuple[bytes, int, int]]] = [
+            ((key, age, 0) for key in delta.keys_from(start, reverse=reverse))
+            for age, delta in enumerate(self.deltas)
+        ]
+        sources += [
+            ((index.key(row), age, row) for row in index.first_rows_from(start, reverse=reverse))
+            for age, index in enumerate(self.indexes, len(self.deltas))
+        ]
+        if reverse:
+            # Ages are negated so that, for one key, the newest source still comes first.
+            sources = [_aged_backwards(source) for source in sources]
+        last_key: bytes | None = None
+        for key, age, row in heapq.merge(*sources, reverse=reverse):
+            if key == last_key:
+                continue
+            locator = self._version_in(-age if reverse else age, key, row, at)
+            if locator is not None:
+                last_key = key
+                yield key, locator
+
+    def _version_in(self, age: int, key: bytes, row: int, at: int | None) -> Locator | None:
+        if age < len(self.deltas):
+            return self.deltas[age].find(key, at)
+        return self.indexes[age - len(self.deltas)].version_at(row, at, len(key))
+
+    def read(self, key: bytes, locator: Locator) -> Record:
+        """The record at a locator, verified.
+
+        Raises:
+            FileNotFoundError: compaction has moved it; follow the log and find it again.
+            Damaged: the bytes are not that record.
+        """
+        return self.segment(segment_of(locator.position)).read(key, locator)
+
+    def segment(self, number: int) -> Segment:
+        """A segment of this view, opened at first use."""
+        segment = self.segments.get(number)
+        if segment is None:
+            # Two threads may both open it: the loser's file closes itself.
+            segment = Segment.open(self._files, self._folder, number)
+            self.segments[number] = segment
+        return segment
+
+
+def _aged_backwards(source: Iterator[tuple[bytes, int, int]]) -> Iterator[tuple[bytes, int, int]]:
+    return ((key, -age, row) for key, age, row in source)

@@ -1,0 +1,270 @@
+"""The writer: everything that is done to the log and the manifest under the folder's lock.
+
+A batch is written in these steps; a process may die between any two of them:
+
+1. take the lock (``LOCK``, flock: it falls with the process);
+2. catch up with the log, and cut what a dead writer left behind the published position:
+   nobody was answered for it;
+3. fill the batch (``batch``): decide each transaction against the head, encode its frame;
+4. write all frames with one ``pwrite``: until step 6 they are leftovers;
+5. with ``sync=always``: ``fdatasync``;
+6. publish: one store to the shared page. From here on every process sees the batch;
+7. let go of the lock.
+
+When step 4 fails, its bytes are cut. When step 5 fails, nobody knows what is on disk, and a
+second ``fdatasync`` could report success for pages that are lost: the file is given up. It is
+sealed at its last published position and the log goes on in a new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from storage.errors import Damaged, DiskFull, OutcomeUnknown, Unavailable
+from storage.files import File, Files
+from storage.log.batch import Batch
+from storage.log.follower import Follower
+from storage.log.locator import offset_of, pack_position, segment_of
+from storage.log.manifest import Manifest, SegmentState, read_manifest, write_manifest
+from storage.log.recovery import ensure_end
+from storage.log.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
+from storage.log.shared import SharedPage
+from storage.log.view import View
+from storage.settings import StoreSettings
+
+LOCK_NAME: Final = "LOCK"
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+class FolderLock:
+    """The lock by which the writers of all processes take turns."""
+
+    def __init__(self, files: Files, folder: Path) -> None:
+        self._file: File = files.open(folder / LOCK_NAME, create=True)
+        self._threads = threading.Lock()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock; the threads of this process wait for each other first."""
+        with self._threads:
+            self._file.lock()
+            try:
+                yield
+            finally:
+                self._file.unlock()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class Writer:
+    """Appends batches and changes the manifest, for one process.
+
+    Attributes:
+        problem: why the last write was refused; ``None`` after one that was not.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: StoreSettings,
+        *,
+        shared: SharedPage,
+        follower: Follower,
+        lock: FolderLock,
+    ) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._files = settings.files
+        self._shared = shared
+        self._follower = follower
+        self._lock = lock
+        self.problem: str | None = None
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[View]:
+        """Hold the lock, with an up-to-date view whose active segment has room.
+
+        Raises:
+            Unavailable, DiskFull: nothing can be written now; nothing was.
+            Damaged: the log cannot be followed.
+        """
+        with self._lock.held():
+            try:
+                yield self._prepare()
+            except OSError as ex:
+                raise self._refusal(ex) from ex
+
+    def begin(self, view: View) -> Batch:
+        """An empty batch for the end of the log; inside ``exclusive``."""
+        now_us = max(self._settings.clock(), view.head.time_us, self._shared.clock_us)
+        durable = self._shared.durable or 0
+        is_here = segment_of(durable) == view.active.segment
+        return Batch(
+            view,
+            salt=self._active(view).header.salt,
+            now_us=now_us,
+            synced=offset_of(durable) if is_here else 0,
+        )
+
+    def write(self, view: View, batch: Batch) -> None:
+        """Append a batch and publish it; inside ``exclusive``.
+
+        Raises:
+            Unavailable, DiskFull: certainly not applied.
+            OutcomeUnknown: the disk failed so that the batch may come back after a restart.
+        """
+        if not batch.size:
+            return
+        segment = self._active(view)
+        start = view.active.offset
+        try:
+            segment.append(batch.buffers, start)
+        except OSError as ex:
+            self._take_back(segment, start, ex)
+        if self._settings.sync == "always":
+            self._sync_or_give_up(view, segment)
+        position = pack_position(segment.number, start + batch.size)
+        if self._settings.sync == "always":
+            self._shared.durable = position
+        self._shared.clock_us = batch.head.time_us
+        self._shared.published = position
+        self.problem = None
+        self._follower.advance(
+            batch.entries,
+            start=pack_position(segment.number, start),
+            position=position,
+            head=batch.head,
+        )
+
+    def seal(self) -> None:
+        """Seal the active segment, if it holds anything, and go on in a new one."""
+        with self.exclusive() as view:
+            if view.active.record_count:
+                self._roll(view)
+
+    def sync(self) -> None:
+        """Put on stable storage what is published: the work of ``sync=interval``.
+
+        Raises:
+            Unavailable: the disk failed; the segment is given up.
+        """
+        position = self._follower.current().position
+        if (self._shared.durable or 0) >= position:
+            return
+        segment = self._active(self._follower.view)
+        try:
+            segment.file.sync()
+        except OSError as ex:
+            self._shared.given_up = segment.number
+            raise self._refusal(ex) from ex
+        self._shared.durable = position
+
+    def change_manifest(self, change: Callable[[Manifest], Manifest]) -> Manifest:
+        """Put a changed manifest in force while nobody appends.
+
+        Args:
+            change: gets the manifest in force and returns the next one.
+        """
+        with self._lock.held():
+            manifest = change(read_manifest(self._files, self._folder))
+            self._put_in_force(manifest)
+            return manifest
+
+    def _prepare(self) -> View:
+        """Catch up, clean the end of the log, and make room."""
+        view = self._follower.refresh()
+        ensure_end(self._files, self._folder, view.manifest, self._shared)
+        view = self._follower.refresh()
+        segment = self._active(view)
+        size = segment.file.size()
+        if size < view.active.offset:
+            raise Damaged(segment.path, size, f"published up to {view.active.offset}, cut short")
+        if size > view.active.offset:
+            segment.file.truncate(view.active.offset)
+        if self._settings.sync != "always" and not view.manifest.is_lax:
+            self._put_in_force(dataclasses.replace(view.manifest.changed(), is_lax=True))
+            view = self._follower.refresh()
+        is_full = (
+            view.active.offset >= self._settings.segment_bytes_max
+            or view.active.record_count >= self._settings.segment_records_max
+        )
+        if is_full or self._shared.given_up == view.active.segment:
+            view = self._roll(view)
+        return view
+
+    def _roll(self, view: View) -> View:
+        """Seal the active segment and go on in a new one.
+
+        1. sync the old segment, whatever the policy: what is sealed is durable;
+        2. create the new one and make its name durable: a crash leaves an unnamed file;
+        3. put the manifest in force that seals the old one and names the new one;
+        4. publish the new segment's start.
+        """
+        old = self._active(view)
+        if self._shared.given_up != old.number:
+            old.file.sync()
+        manifest = view.manifest
+        number = manifest.next_segment
+        salt = int.from_bytes(os.urandom(4), "little")
+        header = SegmentHeader(APPENDED, number, manifest.store_id, salt)
+        Segment.create(self._files, self._folder, header)
+        self._files.sync_folder(self._folder)
+        head = view.head
+        sealed = SegmentState(
+            old.number,
+            view.active.offset,
+            view.active.record_count,
+            head.revision,
+            head.time_us,
+            head.totals,
+            is_indexed=False,
+        )
+        opened = SegmentState(number, 0, 0, *head, is_indexed=False)
+        segments = (*manifest.segments[:-1], sealed, opened)
+        self._put_in_force(manifest.changed(next_segment=number + 1, segments=segments))
+        self._shared.durable = self._shared.published = pack_position(number, HEADER_SIZE)
+        return self._follower.refresh()
+
+    def _put_in_force(self, manifest: Manifest) -> None:
+        write_manifest(self._files, self._folder, manifest)
+        self._shared.generation = manifest.generation
+
+    def _active(self, view: View) -> Segment:
+        return view.segment(view.active.segment)
+
+    def _take_back(self, segment: Segment, start: int, cause: OSError) -> None:
+        """Cut what a failed write may have left, and refuse."""
+        try:
+            segment.file.truncate(start)
+        except OSError as ex:
+            self._refusal(ex)
+            raise OutcomeUnknown(f"the disk failed while writing: {cause}") from cause
+        raise self._refusal(cause) from cause
+
+    def _sync_or_give_up(self, view: View, segment: Segment) -> None:
+        try:
+            segment.file.sync()
+        except OSError as cause:
+            self._shared.given_up = segment.number
+            refusal = self._refusal(cause)
+            try:
+                self._roll(view)
+            except OSError:
+                raise OutcomeUnknown(f"the disk failed while syncing: {cause}") from cause
+            raise refusal from cause
+
+    def _refusal(self, cause: OSError) -> Unavailable:
+        """The error for a write that was certainly not applied."""
+        self.problem = f"writes are refused: {cause.strerror or cause}"
+        if cause.errno in _NO_SPACE:
+            return DiskFull("no space is left on the device; the write was not applied")
+        return Unavailable(f"the disk failed ({cause.strerror}); the write was not applied")

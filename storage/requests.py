@@ -1,0 +1,71 @@
+"""Checks of requests that mean the same for every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from storage.errors import InvalidKey, InvalidOperation, LimitExceeded
+from storage.interface import Limits, Op, Put, Touch, Txn
+
+CONTENT_TYPE_BYTES_MAX = 200
+"""Content types are kept with every value; this bounds what they cost."""
+TTL_S_MAX = 100 * 366 * 86_400
+"""A hundred years."""
+
+
+def encode_key(key: str, limits: Limits) -> bytes:
+    """The UTF-8 bytes of a key.
+
+    Raises:
+        InvalidKey: it is empty or has no UTF-8 form.
+        LimitExceeded: it is too long.
+    """
+    try:
+        encoded = key.encode()
+    except UnicodeEncodeError as ex:
+        raise InvalidKey(f"the key cannot be encoded as UTF-8: {ex.reason}") from ex
+    if not encoded:
+        raise InvalidKey("a key has at least one byte")
+    if len(encoded) > limits.key_bytes_max:
+        raise LimitExceeded("key_bytes_max", limits.key_bytes_max, len(encoded))
+    return encoded
+
+
+def check_txn(txn: Txn, limits: Limits) -> None:
+    """Refuse a transaction that no store of these limits takes.
+
+    Raises:
+        InvalidKey, LimitExceeded, InvalidOperation: see ``storage.errors``.
+    """
+    for condition in txn.conditions:
+        encode_key(condition.key, limits)
+    for ops in (txn.then, txn.otherwise or ()):
+        _check_ops(ops, limits)
+
+
+def _check_ops(ops: Sequence[Op], limits: Limits) -> None:
+    if len(ops) > limits.txn_ops_max:
+        raise LimitExceeded("txn_ops_max", limits.txn_ops_max, len(ops))
+    seen: set[bytes] = set()
+    size = 0
+    for index, op in enumerate(ops):
+        key = encode_key(op.key, limits)
+        if key in seen:
+            raise InvalidOperation(index, f"the key {op.key!r} stands twice among the writes")
+        seen.add(key)
+        size += len(key)
+        if isinstance(op, Put):
+            size += len(op.value)
+            _check_put(op, limits)
+        if isinstance(op, Put | Touch) and op.ttl_s is not None and not 0 < op.ttl_s <= TTL_S_MAX:
+            raise InvalidOperation(index, "a time to live is above 0 and at most 100 years")
+    if size > limits.txn_bytes_max and len(ops) > 1:
+        raise LimitExceeded("txn_bytes_max", limits.txn_bytes_max, size)
+
+
+def _check_put(op: Put, limits: Limits) -> None:
+    if len(op.value) > limits.value_bytes_max:
+        raise LimitExceeded("value_bytes_max", limits.value_bytes_max, len(op.value))
+    content_type_bytes = len(op.content_type.encode())
+    if content_type_bytes > CONTENT_TYPE_BYTES_MAX:
+        raise LimitExceeded("content_type_bytes_max", CONTENT_TYPE_BYTES_MAX, content_type_bytes)

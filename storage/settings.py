@@ -1,0 +1,52 @@
+"""How a log store runs. Everything has a default that is safe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from storage.files import Files, RealFiles
+from storage.interface import Limits
+
+SyncPolicy = Literal["always", "interval", "never"]
+
+
+def system_clock_us() -> int:
+    """Microseconds since the epoch by the system's clock."""
+    return time.time_ns() // 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Settings of a log store.
+
+    Attributes:
+        sync: when a commit is on stable storage: before it is answered (``always``), at most
+            ``sync_interval_s`` later (``interval``), when the system likes (``never``).
+        sync_interval_s: for ``interval``, in seconds.
+        keep_versions: compaction keeps this many newest versions of a key that has a value.
+        keep_for_s: compaction keeps everything that was visible in the last so many seconds.
+        limits: the most a request may ask for.
+        is_read_only: refuse commits.
+        maintain_inline: checkpoint and compact in this process; false where a maintenance
+            process looks after the folder.
+        segment_bytes_max: a segment this long is sealed.
+        segment_records_max: so is one with this many records; bounds the memory for what is
+            not indexed yet, and the time to open.
+        files: the file system.
+        clock: tells the time in microseconds since the epoch.
+    """
+
+    sync: SyncPolicy = "always"
+    sync_interval_s: float = 1.0
+    keep_versions: int = 1
+    keep_for_s: float = 3_600.0
+    limits: Limits = field(default_factory=Limits)
+    is_read_only: bool = False
+    maintain_inline: bool = True
+    segment_bytes_max: int = 128 * 1024 * 1024
+    segment_records_max: int = 65_536
+    files: Files = field(default_factory=RealFiles)
+    clock: Callable[[], int] = system_clock_us
