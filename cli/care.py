@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import typer
 
+from cli.folder import Purpose
 from cli.jsonlines import to_line
 from cli.panels import Panel
 from cli.place import (
@@ -47,7 +48,7 @@ def compact(url: UrlOption = None, data: DataOption = None, token: TokenOption =
 
     Example: rundlet compact
     """
-    with open_target(url, data, token) as target:
+    with open_target(url, data, token, Purpose.COMPACT) as target:
         target.compact()
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cli.exits import CommandError, ExitCode, no_value
+from cli.folder import Purpose
 from cli.jsonlines import to_line, value_members
 from cli.panels import Panel
 from cli.place import DataOption, JsonOption, TokenOption, UrlOption, open_target
@@ -107,7 +108,7 @@ def set_(
         message = "--if-absent and --if-revision exclude each other; give one of them"
         raise CommandError(message, ExitCode.USAGE)
     stored, default_type = _given_value(value, file)
-    with open_target(url, data, token, writes=True) as target:
+    with open_target(url, data, token, Purpose.WRITE) as target:
         written = target.set(
             key,
             stored,
@@ -135,7 +136,7 @@ def delete(
     Example: rundlet del old-1 old-2
     """
     unique = list(dict.fromkeys(keys))
-    with open_target(url, data, token, writes=True) as target:
+    with open_target(url, data, token, Purpose.WRITE) as target:
         commit = target.txn([Delete(key) for key in unique])
     count = sum(result.found is True for result in commit.results)
     if as_json:
@@ -164,7 +165,7 @@ def incr(
 
     Example: rundlet incr visits 5
     """
-    with open_target(url, data, token, writes=True) as target:
+    with open_target(url, data, token, Purpose.WRITE) as target:
         number = target.incr(key, by)
     write_line(to_line({"key": key, "number": number}) if as_json else str(number))
 

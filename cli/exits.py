@@ -10,6 +10,7 @@ import enum
 from collections.abc import Sequence
 
 import rundlet
+from server.errors import ExposedError, ServeError
 from storage import errors
 
 
@@ -51,6 +52,8 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (rundlet.Compacted, ExitCode.NOT_FOUND),
     (rundlet.Damaged, ExitCode.DAMAGED),
     (rundlet.RundletError, ExitCode.UNREACHABLE),
+    (ExposedError, ExitCode.USAGE),
+    (ServeError, ExitCode.UNREACHABLE),
     (UnicodeError, ExitCode.USAGE),  # an argument that is not UTF-8
     (OSError, ExitCode.UNREACHABLE),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -11,18 +12,37 @@ import rundlet
 import storage.interface as engine
 from cli.exits import CommandError, ExitCode
 from rundlet import Commit, Condition, KeyInfo, Op, OpResult, PreconditionFailed, Value, Written
+from storage import LogStore, StoreSettings, open_store
 from storage.errors import Conflict
-from storage.interface import Store
 
 _PAGE_KEYS = 1_000
 _BATCH_BYTES_MAX = 8 * 1024 * 1024
+_KEEP_ALL_VERSIONS = 1_000_000_000
+_KEEP_ALL_S = 50 * 365 * 86_400.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Purpose(enum.Enum):
+    """What a command opens a folder for."""
+
+    READ = enum.auto()
+    WRITE = enum.auto()
+    COMPACT = enum.auto()
+
+
+_SETTINGS = {
+    Purpose.READ: StoreSettings(is_read_only=True),
+    # What history to keep is the server's to decide, and its settings are not known here: a
+    # command that happens to tidy up while it writes drops nothing.
+    Purpose.WRITE: StoreSettings(keep_versions=_KEEP_ALL_VERSIONS, keep_for_s=_KEEP_ALL_S),
+    Purpose.COMPACT: StoreSettings(),
+}
 
 
 class FolderTarget:
     """Speaks the client's records, does the work on a ``Store``, which it owns."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: LogStore) -> None:
         self._store = store
 
     def get(self, key: str, *, revision: int | None = None) -> Value | None:
@@ -124,8 +144,8 @@ class FolderTarget:
         }
 
     def compact(self) -> None:
-        """Compact; done when the folder is closed."""
-        self._store.compact()
+        """Compact, here and now: nobody else may be there to do it."""
+        self._store.maintainer.compact(thorough=True)
 
     def close(self) -> None:
         """Close the store."""
@@ -206,15 +226,13 @@ def _engine_condition(condition: Condition) -> engine.Condition:
     )
 
 
-def open_folder(folder: Path, *, writes: bool) -> FolderTarget:
+def open_folder(folder: Path, purpose: Purpose) -> FolderTarget:
     """The store in a folder; only a command that writes may create one.
 
     Raises:
         CommandError: there is no store in the folder, and it must not be created.
     """
-    from storage import StoreSettings, open_store  # noqa: PLC0415
-
-    if not writes and not (folder.is_dir() and any(folder.iterdir())):
-        message = f"no such store: {folder} is not a store's folder; check --data"
+    if purpose is not Purpose.WRITE and not any(folder.glob("*.log")):
+        message = f"no such store: there is none in {folder}; check --data"
         raise CommandError(message)
-    return FolderTarget(open_store(folder, StoreSettings()))
+    return FolderTarget(open_store(folder, _SETTINGS[purpose]))

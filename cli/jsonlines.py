@@ -57,7 +57,7 @@ class Row:
         return Put(self.key, self.value, self.content_type, ttl)
 
 
-class BadLine(ValueError):  # noqa: N818 -- named for what it is, as in storage.errors
+class BadLine(ValueError):
     """A line that is not a row; the message is the reason, one clause."""
 
 

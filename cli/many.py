@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from cli.exits import CommandError, ExitCode, no_value
+from cli.folder import Purpose
 from cli.jsonlines import BadLine, row_of, to_line, value_members
 from cli.panels import Panel
 from cli.place import DataOption, JsonOption, TokenOption, UrlOption, open_target
@@ -59,7 +60,7 @@ def mset(
     if not puts:
         message = "nothing to store; give KEY=VALUE or --file FILE"
         raise CommandError(message, ExitCode.USAGE)
-    with open_target(url, data, token, writes=True) as target:
+    with open_target(url, data, token, Purpose.WRITE) as target:
         commit = target.txn(puts)
     if as_json:
         write_line(to_line({"stored": len(puts), "revision": commit.revision}))

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from cli.exits import CommandError, ExitCode
-from cli.folder import open_folder
+from cli.folder import Purpose, open_folder
 from cli.target import Target
 from rundlet import DEFAULT_URL, Client
 
@@ -67,7 +67,7 @@ _WITHOUT_VALUE = frozenset({"--json"})
 
 @contextmanager
 def open_target(
-    url: str | None, data: Path | None, token: str | None, *, writes: bool = False
+    url: str | None, data: Path | None, token: str | None, purpose: Purpose = Purpose.READ
 ) -> Iterator[Target]:
     """The store that the options and the environment name, closed at the end.
 
@@ -75,14 +75,14 @@ def open_target(
         url: ``--url`` as given.
         data: ``--data`` as given.
         token: ``--token`` as given.
-        writes: a folder that is not there yet may be created.
+        purpose: only for writing may a folder that is not there yet be created.
 
     Raises:
         CommandError: both a URL and a folder are named, or there is no store in the folder.
     """
     url, data = _chosen_place(url, data)
     if data is not None:
-        target: Target = open_folder(data, writes=writes)
+        target: Target = open_folder(data, purpose)
     else:
         target = Client(url or DEFAULT_URL, token=token or os.environ.get("RUNDLET_TOKEN") or None)
     try:

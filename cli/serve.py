@@ -24,15 +24,16 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 ServerName = Literal["waitress", "granian"]
 
 
-def _duration(text: str) -> float:
+def _seconds(option: str, text: str) -> float:
     """A time such as ``90``, ``90s``, ``15m``, ``12h`` or ``30d``, in seconds."""
-    number, unit = (text[:-1], text[-1:]) if text[-1:] in _SECONDS else (text, "s")
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _SECONDS else (text, "s")
     try:
         seconds = float(number) * _SECONDS[unit]
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise typer.BadParameter(f"{text!r} is no time; write 90s, 15m, 12h or 30d")
+        message = f"{text!r} is no time; write 90s, 15m, 12h or 30d"
+        raise typer.BadParameter(message, param_hint=option)
     return seconds
 
 
@@ -86,14 +87,13 @@ def serve(
         typer.Option(envvar="RUNDLET_SYNC", help="When writes reach the disk."),
     ] = "always",
     sync_interval: Annotated[
-        float,
+        str,
         typer.Option(
             envvar="RUNDLET_SYNC_INTERVAL",
-            parser=_duration,
             metavar="TIME",
             help="For --sync interval.",
         ),
-    ] = 1.0,
+    ] = "1s",
     read_only: Annotated[
         bool,
         typer.Option(
@@ -128,15 +128,14 @@ def serve(
         ),
     ] = 1,
     keep_for: Annotated[
-        float,
+        str,
         typer.Option(
             envvar="RUNDLET_KEEP_FOR",
-            parser=_duration,
             metavar="TIME",
             rich_help_panel=_HISTORY_PANEL,
             help="How long everything is kept.",
         ),
-    ] = 3_600.0,
+    ] = "1h",
     max_key_bytes: Annotated[
         int, _limit("--max-key-bytes", "RUNDLET_MAX_KEY_BYTES", "Longest key.")
     ] = _DEFAULT.key_bytes_max,
@@ -162,9 +161,9 @@ def serve(
         settings=ServerSettings(
             data_path=data,
             sync=sync,
-            sync_interval_s=sync_interval,
+            sync_interval_s=_seconds("--sync-interval", sync_interval),
             keep_versions=keep_versions,
-            keep_for_s=keep_for,
+            keep_for_s=_seconds("--keep-for", keep_for),
             read_only=read_only,
             read_only_file=file if read_only else None,
             any_key=any_key,

@@ -14,6 +14,7 @@ from typing import Annotated, BinaryIO
 import typer
 
 from cli.exits import CommandError, ExitCode
+from cli.folder import Purpose
 from cli.formats import Format, format_of
 from cli.jsonlines import row_of, to_line, value_members
 from cli.loading import Loaded, Parse, Source, load
@@ -63,7 +64,7 @@ def import_(
     Example: rundlet import example.data
     """
     is_text = format_of(file, file_format) is Format.TEXT
-    with _opened(file) as opened, open_target(url, data, token, writes=True) as target:
+    with _opened(file) as opened, open_target(url, data, token, Purpose.WRITE) as target:
         source = Source(
             name="stdin" if str(file) == "-" else str(file),
             file=opened,
