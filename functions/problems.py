@@ -33,11 +33,13 @@ from storage.errors import (
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_LATER = {"Retry-After": "1"}
+DISCARD_BYTES_MAX = 128 * 1024 * 1024
+DISCARD_STEP_BYTES = 256 * 1024
 
 Member = str | int | Sequence[Mapping[str, object]]
 
 
-class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
+class Problem(Exception):
     """An answer that is not a success.
 
     Attributes:
@@ -95,6 +97,7 @@ class ErrorAnswers:
             self._log.error(
                 "%s %s %s: %s", request_id, req.method, problem.name, ex, exc_info=unexpected
             )
+        _discard_body(req)
         resp.status = problem.status
         resp.text = None
         resp.data = _encode(problem, request_id)
@@ -107,6 +110,23 @@ class ErrorAnswers:
                 **problem.headers,
             }
         )
+
+
+def _discard_body(req: falcon.Request) -> None:
+    """Read on what a client is still sending, so that it gets to read the answer.
+
+    Granian closes a connection whose request was not read to its end, and a client in the
+    middle of sending then sees a broken pipe instead of the reason. Servers that do not mark
+    the end of the input, where reading on could wait for ever, are left alone.
+    """
+    if not req.env.get("wsgi.input_terminated"):
+        return
+    left = DISCARD_BYTES_MAX
+    try:
+        while left > 0 and req.stream.read(DISCARD_STEP_BYTES):
+            left -= DISCARD_STEP_BYTES
+    except OSError:  # the client is gone; nobody will read the answer
+        return
 
 
 def problem_of(ex: Exception) -> Problem:

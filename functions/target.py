@@ -43,7 +43,7 @@ class RawTargetRouter(CompiledRouter):
                 Falcon itself would call a bad request.
         """
         path = uri if req is None else raw_path(req.env)
-        if path.startswith("//"):  # Falcon would strip all leading slashes
+        if path[:1] != "/" or path[:2] == "//":  # Falcon would not mind how many slashes
             return None
         route = super().find(path, req)
         if route is not None and req is not None and req.method not in route[1]:
@@ -65,8 +65,8 @@ def raw_path(environ: Mapping[str, str]) -> str:
         # its own. PATH_INFO is the same everywhere: the decoded bytes, read as latin-1.
         return quote(environ["PATH_INFO"].encode("latin-1"))
     if target[0] != "/":
-        target = _ORIGIN.sub("", target, count=1) or "/"
-    return target.partition("?")[0].partition("#")[0]
+        target = _ORIGIN.sub("", target, count=1)
+    return target.partition("?")[0].partition("#")[0] or "/"
 
 
 def key_from_path(encoded: str, key_bytes_max: int) -> str:
