@@ -69,6 +69,14 @@ def exit_code_of(error: Exception) -> ExitCode | None:
     return None
 
 
+def message_of(error: Exception) -> str:
+    """The line that tells a person of an error: what is wrong and what to do."""
+    message = str(error)
+    if isinstance(error, errors.Damaged):
+        return f"{message}; run rundlet verify to see all damage, rundlet repair to keep the rest"
+    return message
+
+
 def no_value(keys: Sequence[str]) -> CommandError:
     """The error of a command that was asked for keys that have no value."""
     message = "no value for " + ", ".join(repr(key) for key in keys)

@@ -6,7 +6,6 @@ with ``rich_help_panel=Panel.DATA`` and so on, and is joined at the end of this 
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import sys
 from typing import Annotated
@@ -15,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli import care, data, many, serve, transfer
-from cli.exits import ExitCode, exit_code_of
+from cli.exits import ExitCode, exit_code_of, message_of
 from cli.place import moved_behind_command
 
 
@@ -41,7 +40,7 @@ class _OneLineErrors(TyperGroup):
         except Exception as ex:
             code = exit_code_of(ex)
             if code is not None:
-                raise _exit_with(str(ex), code) from ex
+                raise _exit_with(message_of(ex), code) from ex
             if os.environ.get("RUNDLET_TRACEBACK"):
                 raise
             what = f"internal error, {type(ex).__name__}: {ex}"
@@ -68,7 +67,9 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"rundlet {importlib.metadata.version('rundlet')}")
+        from functions.app import software_version  # noqa: PLC0415 -- falcon takes its time
+
+        print(f"rundlet {software_version()}")
         raise typer.Exit
 
 

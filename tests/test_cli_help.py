@@ -30,7 +30,7 @@ def test_every_command_has_one_line_of_help_and_an_example(name):
     assert first.endswith(".")
     assert len(first) <= 64
     assert shown.code == 0
-    assert f"rundlet {name}" in command.help
+    assert f"Example: rundlet {name}" in shown.text
 
 
 def test_the_version_is_shown():
