@@ -1,0 +1,12 @@
+"""Our own append-only log store, in the Bitcask family. In reading order:
+
+What is on disk: ``record`` (one write of one key), ``frame`` (one commit), ``segment`` (a
+file of frames), ``manifest`` (which files make up the store), ``index_file`` over
+``index_columns`` (sorted, immutable, mapped by all), ``shared`` (the page that publishes).
+
+Reading: ``locator``, ``delta``, ``view``, ``follower``, ``scan``. Writing: ``batch`` decides,
+``writer`` writes, ``group_commit`` shares a write among threads. Opening: ``recovery``.
+
+In the background: ``retention``, ``checkpoint``, ``compaction``, ``leftovers``, gathered by
+``maintainer`` and run by the process ``maintenance``. ``store`` ties it all to the interface.
+"""
