@@ -16,6 +16,7 @@ import base64
 import binascii
 import json
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -74,6 +75,16 @@ def to_line(members: dict[str, object]) -> str:
     """One line of JSON without its newline, with nothing in it that could drive a terminal."""
     line = json.dumps(members, ensure_ascii=False)
     return line if line.isprintable() else json.dumps(members)
+
+
+def read_rows(lines: Iterable[bytes]) -> Iterator[tuple[int, Row | BadLine]]:
+    """The rows of a file with the numbers of their lines from 1; blank lines are skipped."""
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                yield number, row_of(line)
+            except BadLine as ex:
+                yield number, ex
 
 
 def row_of(line: bytes) -> Row:

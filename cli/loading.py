@@ -24,7 +24,8 @@ from storage.interface import Limits
 
 _BATCH_BYTES_MAX = 8 * 1024 * 1024
 
-Parse = Callable[[bytes], Row]
+Line = tuple[int, Row | BadLine]
+"""A line's number from 1, with the row on it or with what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +35,14 @@ class Source:
     Attributes:
         name: for messages.
         file: its bytes, seekable.
-        parse: reads a line, without its newline, or raises ``BadLine``.
+        read: reads all its lines.
         skip_bad: leave out bad lines instead of refusing the file.
-        skip_blank: lines of nothing but white space are no rows.
     """
 
     name: str
     file: BinaryIO
-    parse: Parse
+    read: Callable[[BinaryIO], Iterator[Line]]
     skip_bad: bool
-    skip_blank: bool
 
 
 @dataclass(slots=True)
@@ -136,14 +135,14 @@ def _batches(source: Source, limits: Limits, loaded: Loaded) -> Iterator[tuple[l
         yield list(batch.values()), row_count
 
 
-def _lines(source: Source, limits: Limits) -> Iterator[tuple[int, Row | BadLine]]:
-    """Every line with its number from 1: a row, or what is wrong with it."""
+def _lines(source: Source, limits: Limits) -> Iterator[Line]:
+    """Every line, also checked for what only the store would refuse."""
     source.file.seek(0)
-    for number, line in enumerate(source.file, start=1):
-        if source.skip_blank and not line.strip():
+    for number, row in source.read(source.file):
+        if isinstance(row, BadLine):
+            yield number, row
             continue
         try:
-            row = source.parse(line.removesuffix(b"\n"))
             _check_size(row, limits)
             row.put(datetime.now(UTC))
         except BadLine as ex:

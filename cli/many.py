@@ -12,7 +12,7 @@ import typer
 
 from cli.exits import CommandError, ExitCode, no_value
 from cli.folder import Purpose
-from cli.jsonlines import BadLine, row_of, to_line, value_members
+from cli.jsonlines import BadLine, read_rows, to_line, value_members
 from cli.panels import Panel
 from cli.place import DataOption, JsonOption, TokenOption, UrlOption, open_target
 from cli.target import Target
@@ -178,11 +178,11 @@ def _puts_in(file: Path) -> list[Put]:
     content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     now = datetime.now(UTC)
     puts = []
-    for number, line in enumerate(content.split(b"\n"), start=1):
-        if not line.strip():
-            continue
+    for number, row in read_rows(content.split(b"\n")):
         try:
-            put = row_of(line).put(now)
+            if isinstance(row, BadLine):
+                raise row
+            put = row.put(now)
         except BadLine as ex:
             message = f"{file}:{number}: {ex}"
             raise CommandError(message, ExitCode.USAGE) from ex

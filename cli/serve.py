@@ -37,8 +37,11 @@ def _seconds(option: str, text: str) -> float:
     return seconds
 
 
-def _limit(option: str, variable: str, text: str) -> typer.models.OptionInfo:
-    return typer.Option(option, envvar=variable, min=1, rich_help_panel=_LIMITS_PANEL, help=text)
+def _limit(name: str, variable: str, text: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(
+        name, envvar=variable, min=1, rich_help_panel=_LIMITS_PANEL, help=text
+    )
+    return option
 
 
 @commands.command(

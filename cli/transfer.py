@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,8 +16,8 @@ import typer
 from cli.exits import CommandError, ExitCode
 from cli.folder import Purpose
 from cli.formats import Format, format_of
-from cli.jsonlines import row_of, to_line, value_members
-from cli.loading import Loaded, Parse, Source, load
+from cli.jsonlines import read_rows, to_line, value_members
+from cli.loading import Line, Loaded, Source, load
 from cli.panels import Panel
 from cli.place import DataOption, JsonOption, TokenOption, UrlOption, open_target
 from cli.progress import RowProgress
@@ -68,9 +68,8 @@ def import_(
         source = Source(
             name="stdin" if str(file) == "-" else str(file),
             file=opened,
-            parse=_text_parser(any_key=any_key) if is_text else row_of,
+            read=_text_reader(any_key=any_key) if is_text else read_rows,
             skip_bad=skip_bad,
-            skip_blank=not is_text,
         )
         with RowProgress("importing") as progress:
             loaded = load(source, target, progress)
@@ -143,7 +142,7 @@ def _output(file: Path | None) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
-def _text_parser(*, any_key: bool) -> Parse:
+def _text_reader(*, any_key: bool) -> Callable[[BinaryIO], Iterator[Line]]:
     raise CommandError("text later")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from cli_places import run, run_process
 from served_model import served
 
 from storage import StoreSettings, open_store
+from storage.interface import Put, Txn
 
 
 @pytest.fixture
@@ -72,6 +74,17 @@ def test_writing_in_a_folder_keeps_its_history(folder):
 
     assert '"revision": 1,' in first
     assert run("get", "k", "--rev", "1", "--data", str(folder)).out == b"old"
+
+
+def test_a_list_goes_over_all_segments(folder):
+    keys = [f"{number:03}" for number in range(300)]
+    store = open_store(folder, StoreSettings(segment_records_max=40))
+    for key in random.Random(1).sample(keys, len(keys)):
+        store.commit(Txn([Put(key, b"v")]))
+    store.close()
+
+    assert run("ls", "--data", str(folder)).text.split() == keys
+    assert len(run("export", "--data", str(folder)).out.splitlines()) == len(keys)
 
 
 def test_a_revision_that_is_not_there_yet_is_a_usage_error(folder):
