@@ -1,5 +1,11 @@
-"""The command line ``rundlet``: one module per help group, plus ``main`` which joins them.
+"""The command line ``rundlet``.
 
-``main`` holds the app, ``exits`` what ends a command and with which exit code; every other
-module exposes ``commands``, a Typer app whose commands ``main`` joins into one.
+In reading order: ``main`` joins the commands and turns errors into one line; ``exits`` says
+which error leads to which exit code; ``place`` finds the server or folder that a command works
+on, a ``target``: the client as it is, or ``folder``.
+
+One module per help group, each with an app ``commands`` that ``main`` joins: ``data`` (one key),
+``many`` (many keys) and ``transfer`` (files) for *Data*, ``serve`` for *Server*, ``care`` for
+*Care*. They print through ``terminal`` and ``progress``, and read files through ``formats``,
+``jsonlines`` and ``loading``.
 """

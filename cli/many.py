@@ -12,7 +12,7 @@ import typer
 
 from cli.exits import CommandError, ExitCode, no_value
 from cli.folder import Purpose
-from cli.jsonlines import BadLine, read_rows, to_line, value_members
+from cli.jsonlines import BadLine, Row, read_rows, to_line, value_members
 from cli.panels import Panel
 from cli.place import DataOption, JsonOption, TokenOption, UrlOption, open_target
 from cli.target import Target
@@ -180,15 +180,19 @@ def _puts_in(file: Path) -> list[Put]:
     puts = []
     for number, row in read_rows(content.split(b"\n")):
         try:
-            if isinstance(row, BadLine):
-                raise row
-            put = row.put(now)
+            put = _put(row, now)
         except BadLine as ex:
             message = f"{file}:{number}: {ex}"
             raise CommandError(message, ExitCode.USAGE) from ex
         if put is not None:
             puts.append(put)
     return puts
+
+
+def _put(row: Row | BadLine, now: datetime) -> Put | None:
+    if isinstance(row, BadLine):
+        raise row
+    return row.put(now)
 
 
 def _tabbed(key: str, value: bytes) -> bytes:

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from model import Clock, ModelStore
 from served_model import served
 
@@ -106,6 +108,21 @@ def test_every_key_is_stored_under_its_own_name(client, store, key):
     assert client.mget([key])[0] is not None
     assert client.delete(key)
     assert client.get(key) is None
+
+
+@given(key=st.text(min_size=1, max_size=300), data=st.binary(max_size=100))
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # the keys may well meet
+)
+def test_any_text_is_a_key(client, store, key, data):
+    client.set(key, data)
+
+    entry = store.get(key)
+    assert entry is not None
+    assert entry.value == data
+    assert client.get_bytes(key) == data
 
 
 def test_awkward_keys_do_not_get_into_each_others_way(client):
