@@ -1,6 +1,6 @@
-"""Our own append-only log store, in the Bitcask family. In reading order:
+"""Our own append-only log store, in the Bitcask family.
 
-What is on disk: ``record`` (one write of one key), ``frame`` (one commit), ``segment`` (a
+In reading order. What is on disk: ``record`` (one write of one key), ``frame`` (one commit), ``segment`` (a
 file of frames), ``manifest`` (which files make up the store), ``index_file`` over
 ``index_columns`` (sorted, immutable, mapped by all), ``shared`` (the page that publishes).
 

@@ -67,6 +67,7 @@ class Batch:
         self._synced = synced
         self._start = view.active.offset
         self._pending: dict[bytes, list[tuple[Locator, Record]]] = {}
+        self._newest: dict[bytes, Locator | None] = {}
         self.buffers: list[Buffer] = []
         self.entries: list[tuple[bytes, Locator]] = []
         self.size = 0
@@ -219,6 +220,7 @@ class Batch:
             )
             self.entries.append((record.key, locator))
             self._pending.setdefault(record.key, []).append((locator, record))
+            self._newest[record.key] = locator
             place += size
         self.head = Head(self.head.revision + 1, self.head.time_us, totals)
         buffers, size = frames.encode(
@@ -247,8 +249,9 @@ class Batch:
         return Totals(key_count, value_bytes)
 
     def _latest(self, key: bytes) -> Locator | None:
-        pending = self._pending.get(key)
-        return pending[-1][0] if pending else self._view.find(key)
+        if key not in self._newest:
+            self._newest[key] = self._view.find(key)
+        return self._newest[key]
 
     def _live(self, key: bytes) -> Locator | None:
         """The latest version of a key if it is a value that has not expired."""

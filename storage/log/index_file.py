@@ -43,10 +43,17 @@ BLOCK_SIZE: Final = 1 << BLOCK_BITS
 _HEADER: Final = struct.Struct("<8sII16sQQ12x")
 _HEADER_SIZE: Final = _HEADER.size + CHECKSUM_SIZE
 _SECTION_ALIGNMENT: Final = 64
-_ROW: Final = struct.Struct("<QQIIIHBB")
-_KEY_OFFSET: Final = struct.Struct("<I")
-_KEY_OFFSET_PLACE: Final = 16
+_ROW: Final = struct.Struct("<QQIIIHBB16xI")
+"""A row, and the field of the next one that tells where this one's key ends."""
+_REVISION: Final = 0
+_KEY_START: Final = 2
+_FLAGS: Final = 6
+_KEY_END: Final = 8
+_NO_ROW: Final = (0,) * 9
+_ROW_MASK: Final = 0xFFFFFFFF
 _KEYS_PER_BUCKET: Final = 4
+
+_Fields = tuple[int, int, int, int, int, int, int, int, int]
 
 
 def index_name(number: int) -> str:
@@ -187,25 +194,27 @@ class IndexFile:
 
     def version_at(self, row: int, at: int | None, key_size: int) -> Locator | None:
         """The newest version of revision ``at`` or before of the key whose first row this is."""
+        fields = self._row(row)
         if at is not None:
-            while self._row(row)[0] > at:
+            while fields[_REVISION] > at:
                 row += 1
-                if row >= self.row_count or not self._row(row)[6] & OLDER:
+                fields = self._row(row) if row < self.row_count else _NO_ROW
+                if not fields[_FLAGS] & OLDER:
                     return None
-        return self.locator(row, key_size)
+        return self._locator(row, fields, key_size)
 
     def versions(self, key: bytes) -> Iterator[Locator]:
         """All versions of a key, newest first."""
         row = self._first_row(key)
         while row is not None:
-            yield self.locator(row, len(key))
+            yield self._locator(row, self._row(row), len(key))
             row += 1
-            if row >= self.row_count or not self._row(row)[6] & OLDER:
+            if row >= self.row_count or not self._row(row)[_FLAGS] & OLDER:
                 return
 
-    def locator(self, row: int, key_size: int) -> Locator:
+    def _locator(self, row: int, fields: _Fields, key_size: int) -> Locator:
         """What a row says; the content type is empty where only the record knows it."""
-        revision, position, _, size, version, type_number, flags, meta_size = self._row(row)
+        revision, position, _, size, version, type_number, flags, meta_size, _ = fields
         types = self.types
         return Locator(
             revision,
@@ -220,15 +229,8 @@ class IndexFile:
 
     def key(self, row: int) -> bytes:
         """The key of a row."""
-        start = self._row(row)[2]
-        place = self._rows_place + (row + 1) * ROW_DTYPE.itemsize + _KEY_OFFSET_PLACE
-        if not self._is_verified:
-            self._verify(place, 4)
-        (end,) = _KEY_OFFSET.unpack_from(self._bytes, place)
-        place = self._keys_place + start
-        if not self._is_verified:
-            self._verify(place, end - start)
-        return bytes(self._bytes[place : place + end - start])
+        fields = self._row(row)
+        return self._key_bytes(fields[_KEY_START], fields[_KEY_END])
 
     def lower_bound(self, key: bytes) -> int:
         """The first row whose key is ``key`` or above; ``row_count`` when there is none."""
@@ -246,7 +248,7 @@ class IndexFile:
         start = self.lower_bound(key)
         rows = range(start - 1, -1, -1) if reverse else range(start, self.row_count)
         for row in rows:
-            if not self._row(row)[6] & OLDER:
+            if not self._row(row)[_FLAGS] & OLDER:
                 yield row
 
     def expiring(self, after_us: int, through_us: int) -> Iterator[bytes]:
@@ -282,6 +284,8 @@ class IndexFile:
         Raises:
             Damaged: a block is damaged.
         """
+        if self._is_verified:
+            return
         for block in range(len(self._blocks)):
             if not self._is_block_verified[block]:
                 self._verify(block << BLOCK_BITS, 1)
@@ -300,15 +304,22 @@ class IndexFile:
         table = self._table
         for place in range(start, end):
             word = table[place]
-            if word >> 32 == tag and self.key(word & 0xFFFFFFFF) == key:
-                return word & 0xFFFFFFFF
+            if word >> 32 == tag and self.key(word & _ROW_MASK) == key:
+                return word & _ROW_MASK
         return None
 
-    def _row(self, row: int) -> tuple[int, int, int, int, int, int, int, int]:
+    def _row(self, row: int) -> _Fields:
+        """The fields of a row, and where the key of the next row starts."""
         place = self._rows_place + row * ROW_DTYPE.itemsize
         if not self._is_verified:
-            self._verify(place, ROW_DTYPE.itemsize)
+            self._verify(place, _ROW.size)
         return _ROW.unpack_from(self._bytes, place)
+
+    def _key_bytes(self, start: int, end: int) -> bytes:
+        place = self._keys_place
+        if not self._is_verified:
+            self._verify(place + start, end - start)
+        return self._map[place + start : place + end]
 
     def _expiry(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint64]]:
         for name in ("expiry_rows", "expiry_times"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -286,16 +287,18 @@ class LogStore:
         return not locator.expires_us or locator.expires_us > self._clock.now_us()
 
     def _keep_house(self) -> None:
-        """Take over checkpoints, sync where the policy is an interval."""
+        """Take over checkpoints, verify index files, sync where the policy is an interval."""
         interval_s = min(_HOUSEKEEPING_S, self._settings.sync_interval_s)
-        while not self._closing.wait(interval_s):
-            try:
-                self._follower.refresh()
+        while True:
+            with contextlib.suppress(StoreError, OSError):
+                # Whatever fails, the next read or write meets it too and can tell somebody.
+                view = self._follower.refresh()
                 if self._settings.sync == "interval":
                     self._writer.sync()
-            except (StoreError, OSError):
-                # The next read or write meets the same error and can report it to someone.
-                continue
+                for index in view.indexes:
+                    index.verify(self._closing.is_set)
+            if self._closing.wait(interval_s):
+                return
 
     def _compact_quietly(self) -> None:
         try:
