@@ -1,16 +1,18 @@
-"""The engine. Handlers and the CLI import from here and from nowhere deeper.
+"""The engine. Handlers and the CLI need nothing deeper than this package and its first level.
 
-``interface`` says what a store can do, ``errors`` how it fails; ``log`` is our own
-append-only log store, ``textfile`` serves a key-value text file read-only.
+``interface`` says what a store can do, ``errors`` how it fails, ``settings`` how it runs;
+``log`` is our own append-only log store, ``textfile`` serves a key-value text file read-only,
+``counters`` counts operations over the processes of a server.
 """
 
 from pathlib import Path
 
 from storage.counters import OperationCounters
+from storage.interface import Store
 from storage.log.store import LogStore
 from storage.settings import StoreSettings, SyncPolicy
 
-__all__ = ["LogStore", "OperationCounters", "StoreSettings", "SyncPolicy", "open_store"]
+__all__ = ["LogStore", "OperationCounters", "Store", "StoreSettings", "SyncPolicy", "open_store"]
 
 
 def open_store(path: Path, settings: StoreSettings | None = None) -> LogStore:

@@ -1,8 +1,8 @@
 """Our own append-only log store, in the Bitcask family.
 
-In reading order. What is on disk: ``record`` (one write of one key), ``frame`` (one commit), ``segment`` (a
-file of frames), ``manifest`` (which files make up the store), ``index_file`` over
-``index_columns`` (sorted, immutable, mapped by all), ``shared`` (the page that publishes).
+In reading order. What is on disk: ``record`` (one write of one key), ``frame`` (one commit),
+``segment`` (a file of frames), ``manifest`` (which files make up the store), ``index_file``
+over ``index_columns`` (sorted, immutable, mapped by all), ``shared`` (the page that publishes).
 
 Reading: ``locator``, ``delta``, ``view``, ``follower``, ``scan``. Writing: ``batch`` decides,
 ``writer`` writes, ``group_commit`` shares a write among threads. Opening: ``recovery``.
