@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import metadata
 
 import falcon
@@ -24,10 +25,11 @@ from functions.service import (
     ServiceResource,
     StatsResource,
 )
-from functions.settings import ServerSettings
+from functions.settings import ServerSettings, SettingError
 from functions.target import RawTargetRouter, key_from_base64url, key_from_path
 from functions.validators import EntityTags
 from functions.values import ValueResource
+from storage import OperationCounters, StoreSettings, open_store
 from storage.interface import Store
 
 
@@ -68,6 +70,19 @@ def _add_routes(app: falcon.App[falcon.Request, falcon.Response], store: Counted
     app.add_route("/openapi.json", FixedResource(document))
 
 
+def get_app() -> falcon.App[falcon.Request, falcon.Response]:
+    """The application as the environment describes it, with its store open.
+
+    Raises:
+        SettingError: a variable cannot be read.
+        StoreError: the store does not open.
+    """
+    settings = ServerSettings.from_environ(os.environ)
+    folder = settings.counters_path
+    counters = ProcessCounters() if folder is None else OperationCounters(folder)
+    return create_app(open_configured_store(settings), settings, counters)
+
+
 def software_version() -> str:
     """The version of the installed package; of a bare checkout ``0+checkout``."""
     try:
@@ -82,3 +97,25 @@ def _welcome(version: str) -> dict[str, object]:
         "version": version,
         "see": {"service": "/v1", "keys": "/v1/keys", "openapi": "/openapi.json"},
     }
+
+
+def open_configured_store(settings: ServerSettings) -> Store:
+    """Open the store that the settings name: a text file, or else a folder.
+
+    Raises:
+        StoreError: it does not open.
+    """
+    if settings.read_only_file is not None:
+        raise SettingError("RUNDLET_READ_ONLY_FILE: this release does not serve text files yet")
+    return open_store(
+        settings.data_path,
+        StoreSettings(
+            sync=settings.sync,
+            sync_interval_s=settings.sync_interval_s,
+            keep_versions=settings.keep_versions,
+            keep_for_s=settings.keep_for_s,
+            limits=settings.limits,
+            is_read_only=settings.read_only,
+            maintain_inline=settings.maintain_inline,
+        ),
+    )

@@ -21,7 +21,7 @@ from functions.counting import CountedStore
 from functions.members import Members
 from functions.operations import parse_txn
 from functions.problems import too_large
-from functions.query import Query, require_known
+from functions.query import Query
 from functions.validators import rfc3339
 from storage.interface import Add, Delete, Entry, Op, OpResult
 
@@ -46,7 +46,6 @@ class MgetResource:
         key_bytes_max = self._limits.key_bytes_max
         keys = [members.as_key(f"keys[{i}]", key, key_bytes_max) for i, key in enumerate(listed)]
         revision = members.number_or_none("rev", least=0)
-        require_known(revision, self._store.store)
         snapshot = self._store.get_many(keys, revision)
         answer = {
             "revision": snapshot.revision,

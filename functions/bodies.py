@@ -23,6 +23,8 @@ NESTING_MAX = 16
 _JSON_GROWTH = 3
 _ITEM_OVERHEAD_BYTES = 512
 
+_STEP_BYTES = 1024 * 1024
+
 
 def read_body(req: falcon.Request, what: str, size_max: int) -> bytes:
     """The whole body as one object; ``what`` names the limit as ``storage.Limits`` does.
@@ -126,18 +128,24 @@ def _read_to_end(req: falcon.Request, what: str, size_max: int) -> bytes:
 
 
 def _read_up_to(stream: ReadableIO, size: int) -> bytes:
-    """At most ``size`` bytes; in one piece, and never twice in memory, where the server can."""
-    body = _read(stream, size)
-    if len(body) == size:
-        return body
-    pieces = [body]
-    while size > len(body) and (piece := _read(stream, size - len(body))):
-        pieces.append(piece)
-        size -= len(piece)
-    return b"".join(pieces)
+    """At most ``size`` bytes, and never twice in memory.
+
+    A large body is not read at once, since Granian would gather it before it copies it, nor
+    joined from pieces, but grows in a ``BytesIO``, which gives its buffer away uncopied.
+    """
+    piece = _read(stream, min(size, _STEP_BYTES))
+    if len(piece) == size:
+        return piece
+    body = io.BytesIO()
+    while piece:
+        body.write(piece)
+        piece = _read(stream, min(size - body.tell(), _STEP_BYTES))
+    return body.getvalue()
 
 
 def _read(stream: ReadableIO, size: int) -> bytes:
+    if size == 0:
+        return b""
     try:
         return stream.read(size)
     except OSError as ex:

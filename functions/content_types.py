@@ -8,8 +8,7 @@ import falcon
 
 from functions.problems import Problem
 from storage.interface import DEFAULT_CONTENT_TYPE
-
-CONTENT_TYPE_CHARS_MAX = 1_024
+from storage.requests import CONTENT_TYPE_BYTES_MAX
 
 _HEADER_SAFE = re.compile(r"[\t\x20-\x7e]*")
 
@@ -31,8 +30,8 @@ def require_header_safe(content_type: str) -> None:
     Raises:
         Problem: 400 ``bad-content-type``.
     """
-    if len(content_type) > CONTENT_TYPE_CHARS_MAX or not _HEADER_SAFE.fullmatch(content_type):
-        detail = f"a content type is printable ASCII, at most {CONTENT_TYPE_CHARS_MAX} characters"
+    if len(content_type) > CONTENT_TYPE_BYTES_MAX or not _HEADER_SAFE.fullmatch(content_type):
+        detail = f"a content type is printable ASCII, at most {CONTENT_TYPE_BYTES_MAX} characters"
         raise Problem(400, "bad-content-type", detail)
 
 

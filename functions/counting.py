@@ -81,7 +81,7 @@ class Counters(Protocol):
     def add(self, kind: OperationKind, count: int = 1) -> None:
         """Count operations."""
 
-    def totals(self) -> Mapping[str, int]:
+    def totals(self) -> Mapping[OperationKind, int]:
         """The counts by kind."""
 
 
@@ -90,14 +90,14 @@ class ProcessCounters:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[OperationKind] = Counter()
 
     def add(self, kind: OperationKind, count: int = 1) -> None:
         """Count operations."""
         with self._lock:
             self._counts[kind] += count
 
-    def totals(self) -> dict[str, int]:
+    def totals(self) -> dict[OperationKind, int]:
         """The counts by kind."""
         with self._lock:
             return dict(self._counts)

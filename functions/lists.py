@@ -13,7 +13,7 @@ import falcon
 from functions.batches import entry_members
 from functions.bodies import answer_type, encode
 from functions.counting import CountedStore
-from functions.query import REVISION_MAX, Query, bad_query, require_known
+from functions.query import REVISION_MAX, Query, bad_query
 from storage.interface import KeyInfo, Page
 
 LIMIT_DEFAULT = 1_000
@@ -43,7 +43,6 @@ class KeysResource:
     def _page(self, req: falcon.Request, resp: falcon.Response) -> tuple[Selection, Page]:
         selection = Selection.from_query(Query(req, *_OPTIONS), self._limits.list_keys_max)
         media_type = answer_type(req)
-        require_known(selection.revision, self._store.store)
         page = self._scan(selection, selection.limit)
         if selection.include_values:
             page = self._with_values(selection, page)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 
 from functions.problems import Member, Problem
-from functions.query import REVISION_MAX, TTL_S_MAX, is_ttl
+from functions.query import REVISION_MAX, is_ttl
+from storage.requests import TTL_S_MAX
 
 
 class Members:

@@ -55,7 +55,7 @@ def _parse_ops(name: str, items: list[object], limits: Limits) -> list[Op]:
         first_index[op.key] = index
         size += len(op.key.encode()) + (len(op.value) if isinstance(op, Put) else 0)
         ops.append(op)
-    if size > limits.txn_bytes_max:
+    if size > limits.txn_bytes_max and len(ops) > 1:  # a single value has a limit of its own
         raise too_large("txn_bytes_max", limits.txn_bytes_max, size)
     return ops
 

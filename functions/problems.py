@@ -117,9 +117,10 @@ def _discard_body(req: falcon.Request) -> None:
 
     Granian closes a connection whose request was not read to its end, and a client in the
     middle of sending then sees a broken pipe instead of the reason. Servers that do not mark
-    the end of the input, where reading on could wait for ever, are left alone.
+    the end of the input, where reading on could wait for ever, are left alone; and a client
+    that waits for "100 Continue" has sent nothing yet, and now need not.
     """
-    if not req.env.get("wsgi.input_terminated"):
+    if not req.env.get("wsgi.input_terminated") or "HTTP_EXPECT" in req.env:
         return
     left = DISCARD_BYTES_MAX
     try:

@@ -9,9 +9,8 @@ from urllib.parse import unquote_to_bytes
 import falcon
 
 from functions.problems import Problem
-from storage.interface import Store
+from storage.requests import TTL_S_MAX
 
-TTL_S_MAX = 100 * 365 * 86_400
 REVISION_MAX = 2**63 - 1
 
 _DECIMAL = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
@@ -86,19 +85,6 @@ class Query:
 def is_ttl(seconds: float) -> bool:
     """Whether a time to live is at least a microsecond, and ends within what a date can say."""
     return 0.000_001 <= seconds <= TTL_S_MAX
-
-
-def require_known(revision: int | None, store: Store) -> None:
-    """Refuse a revision that has not happened yet: what it will hold nobody knows.
-
-    Raises:
-        Problem: 400 ``bad-query``.
-    """
-    if revision is None:
-        return
-    head = store.get_many(()).revision
-    if revision > head:
-        raise bad_query(f"revision {revision} has not happened yet; the last one is {head}")
 
 
 def bad_query(detail: str) -> Problem:

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 import falcon
 
 from functions.bodies import JSON_TYPE, encode
-from functions.counting import CountedStore
+from functions.counting import CountedStore, OperationKind
 from functions.problems import RETRY_LATER, Problem
 from functions.query import Query
 from storage.interface import Stats
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-OPERATION_KINDS = ("get", "set", "delete")
+OPERATION_KINDS: tuple[OperationKind, ...] = ("get", "set", "delete")
 
 _NOT_METRIC_NAME = re.compile(r"[^a-z0-9_]+")
 

@@ -10,7 +10,7 @@ from functions.bodies import read_body
 from functions.content_types import content_type_given
 from functions.counting import CountedStore
 from functions.problems import Problem
-from functions.query import Query, require_known
+from functions.query import Query
 from functions.ranges import range_of
 from functions.validators import (
     EntityTags,
@@ -110,7 +110,6 @@ class ValueResource:
         """The entry with its headers set; ``None`` where a precondition has the answer."""
         name = self._decode_key(key, self._limits.key_bytes_max)
         revision = Query(req, "rev").revision("rev") if req.query_string else None
-        require_known(revision, self._store.store)
         entry = self._store.get(name, revision)
         if entry is None:
             raise _not_found(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import falcon.testing
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from functions.app import create_app
 from functions.counting import ProcessCounters
 from functions.settings import ServerSettings
+from storage import StoreSettings, open_store
 from storage.interface import Limits, Store
 from tests.model import Clock, ModelStore
 
@@ -28,10 +30,15 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["model"])
-def api_store(request: pytest.FixtureRequest, clock: Clock) -> Iterator[Store]:
+@pytest.fixture(params=["model", "log"])
+def api_store(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Iterator[Store]:
     """An empty store with small limits, of each kind."""
-    store = ModelStore(clock, SMALL_LIMITS)
+    store: Store
+    if request.param == "model":
+        store = ModelStore(clock, SMALL_LIMITS)
+    else:
+        settings = StoreSettings(sync="never", limits=SMALL_LIMITS, clock=clock)
+        store = open_store(tmp_path / "data", settings)
     yield store
     store.close()
 

@@ -17,10 +17,12 @@ from storage.errors import (
     FailedCondition,
     InvalidKey,
     InvalidOperation,
+    InvalidRequest,
     LimitExceeded,
     ReadOnly,
 )
 from storage.interface import (
+    DEFAULT_CONTENT_TYPE,
     TEXT_CONTENT_TYPE,
     Add,
     Commit,
@@ -43,8 +45,8 @@ from storage.interface import (
     Version,
 )
 
-NUMBER = re.compile(rb"-?[0-9]+")
-NUMBER_MIN, NUMBER_MAX = -(2**63), 2**63 - 1
+NUMBER = re.compile(rb"[+-]?[0-9]+")
+NUMBER_BYTES_MAX = 1_000
 START_US = 1_700_000_000_000_000
 
 
@@ -70,7 +72,7 @@ class Record(NamedTuple):
     kind: EventKind
     time_us: int
     value: bytes = b""
-    content_type: str = ""
+    content_type: str = DEFAULT_CONTENT_TYPE
     expires_us: int | None = None
 
     @property
@@ -198,7 +200,7 @@ class ModelStore:
                 raise ReadOnly("this store takes no writes")
             for ops in (txn.then, txn.otherwise or ()):
                 self._check_ops(ops)
-            self._time_us = max(self._time_us, self._clock())
+            self._now_us()
             failed = tuple(
                 FailedCondition(index, condition.key, self._revision_of(condition.key))
                 for index, condition in enumerate(txn.conditions)
@@ -223,11 +225,14 @@ class ModelStore:
         pass
 
     def _apply(self, ops: Sequence[Op]) -> tuple[OpResult, ...]:
-        """Work everything out first, so that an operation that fails leaves nothing behind."""
+        """Work everything out first, so that an operation that fails leaves nothing behind.
+
+        Only what has expired ends before that, at a revision of its own: it is over whatever
+        becomes of the operations.
+        """
+        self._log_expiries([op.key for op in ops])
         changes = [self._change(index, op) for index, op in enumerate(ops)]
         written = [(op.key, change) for op, change in zip(ops, changes, strict=True) if change]
-        for key, _ in written:
-            self._log_expiry(key)
         if written:
             self._revision += 1
         for key, change in written:
@@ -270,16 +275,20 @@ class ModelStore:
         number = int(change.value) if isinstance(op, Add) else None
         return OpResult(found=found, version=change.version, number=number)
 
-    def _log_expiry(self, key: str) -> None:
-        """Before a key is written again, its expired value ends at a revision of its own."""
-        records = self._records.get(key)
-        if records and records[-1].has_value and self._has_expired(records[-1]):
+    def _log_expiries(self, keys: Sequence[str]) -> None:
+        """Let expired values that are about to be written over end at one revision before."""
+        latest = [(key, self._records[key][-1]) for key in keys if key in self._records]
+        due = [key for key, last in latest if last.has_value and self._has_expired(last)]
+        if due:
             self._revision += 1
-            records.append(Record(self._revision, 0, "expire", self._time_us))
+        for key in due:
+            self._records[key].append(Record(self._revision, 0, "expire", self._time_us))
 
     def _kept_version(self, index: int, key: str, version: int) -> Record:
         for record in reversed(self._records.get(key, [])):
-            if record.has_value and record.version == version and not self._has_expired(record):
+            if record.has_value and record.version == version:
+                if self._has_expired(record):
+                    break
                 return record
         raise InvalidOperation(index, f"there is no version {version} of this key")
 
@@ -317,11 +326,15 @@ class ModelStore:
         return entry.revision if entry else 0
 
     def _has_expired(self, record: Record) -> bool:
-        now_us = max(self._time_us, self._clock())
-        return record.expires_us is not None and record.expires_us <= now_us
+        return record.expires_us is not None and record.expires_us <= self._now_us()
+
+    def _now_us(self) -> int:
+        """The time, which never goes back behind any that was seen before."""
+        self._time_us = max(self._time_us, self._clock())
+        return self._time_us
 
     def _expiry(self, ttl_s: float | None) -> int | None:
-        return None if ttl_s is None else self._time_us + round(ttl_s * 1_000_000)
+        return None if ttl_s is None else self._time_us + max(1, round(ttl_s * 1_000_000))
 
     def _in_range(
         self, prefix: str, start: str | None, end: str | None, revision: int, reverse: bool
@@ -338,10 +351,13 @@ class ModelStore:
         return found[::-1] if reverse else found
 
     def _at(self, at: int | None) -> int:
+        self._now_us()
         if at is None:
             return self._revision
         if at < self._oldest_revision:
             raise Compacted(self._oldest_revision)
+        if at > self._revision:
+            raise InvalidRequest(f"revision {at} is not there yet; the head is {self._revision}")
         return at
 
     def _check_key(self, key: str) -> None:
@@ -367,7 +383,8 @@ class ModelStore:
             value = op.value if isinstance(op, Put) else b""
             _check_limit("value_bytes_max", limits.value_bytes_max, len(value))
             size += len(op.key.encode()) + len(value)
-        _check_limit("txn_bytes_max", limits.txn_bytes_max, size)
+        if len(ops) > 1:  # a single value has a limit of its own
+            _check_limit("txn_bytes_max", limits.txn_bytes_max, size)
 
 
 def _order(key: str) -> bytes:
@@ -398,12 +415,9 @@ def _key_info(entry: Entry, include_value: bool) -> KeyInfo:
 
 
 def _sum(index: int, value: bytes, by: int) -> bytes:
-    if not NUMBER.fullmatch(value) or len(value) > 20:
+    if not NUMBER.fullmatch(value) or len(value) > NUMBER_BYTES_MAX:
         raise InvalidOperation(index, "the value is not decimal text")
-    total = int(value) + by
-    if not NUMBER_MIN <= total <= NUMBER_MAX:
-        raise InvalidOperation(index, "the sum does not fit 64 bits")
-    return b"%d" % total
+    return b"%d" % (int(value) + by)
 
 
 def _check_limit(what: str, limit: int, got: int) -> None:

@@ -151,7 +151,7 @@ def test_unknown_option_is_named(api):
         ({"Content-Encoding": "identity"}, 201),
         ({"Content-Type": "text/plain\x0bx"}, 400),
         ({"Content-Type": "text/\xe9"}, 400),
-        ({"Content-Type": "x" * 1_025}, 400),
+        ({"Content-Type": "x" * 201}, 400),
         ({"Content-Length": "1001"}, 413),
     ],
 )
