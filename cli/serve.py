@@ -204,4 +204,5 @@ def _checked_in_memory(in_memory: bool, read_only: bool) -> bool:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

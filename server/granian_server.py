@@ -22,6 +22,7 @@ from granian.log import LogLevels
 
 from server import worker
 from server.address import HeldPort
+from server.errors import ServeError
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -30,6 +31,7 @@ DEFAULT_THREADS: Final = 4
 
 _BACKLOG: Final = 1_024
 _HEADER_TIMEOUT_MS: Final = 15_000
+_RESPAWN_S: Final = 0.1
 _DRAIN_MAX_S: Final = 30
 _READY_POLL_S: Final = 0.02
 
@@ -56,7 +58,7 @@ def run(
         on_ready: called once when connections are accepted, in another thread.
 
     Raises:
-        SystemExit: workers could not be started or kept alive.
+        ServeError: a worker ended twice within seconds; it has said why.
     """
     multiprocessing.set_start_method("spawn")
     port.share_with_workers()
@@ -72,14 +74,19 @@ def run(
         log_level=LogLevels.error,
         log_dictconfig=_LOG_TO_STDERR,
         respawn_failed_workers=True,
+        respawn_interval=_RESPAWN_S,
         workers_kill_timeout=_DRAIN_MAX_S,
     )
     threading.Thread(
         target=_call_when_ready, args=(port, on_ready), name="rundlet-ready", daemon=True
     ).start()
-    granian.serve(
-        target_loader=functools.partial(worker.load_app, make_app, os.getpid()), wrap_loader=False
-    )
+    try:
+        granian.serve(
+            target_loader=functools.partial(worker.load_app, make_app, os.getpid()),
+            wrap_loader=False,
+        )
+    except SystemExit as ex:
+        raise ServeError("the workers do not stay alive; see above for the reason") from ex
 
 
 # Granian's own default writes to stdout, where nobody looks for errors.

@@ -13,8 +13,9 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final, Self
+
+from functions.settings import ServerSettings
 
 _BACK_OFF_FIRST_S: Final = 0.5
 _BACK_OFF_MAX_S: Final = 30.0
@@ -24,15 +25,15 @@ _END_S: Final = 10.0
 _logger = logging.getLogger("rundlet.server")
 
 
-def maintenance_command(data: Path, *, keep_versions: int, keep_for_s: float) -> list[str]:
-    """The process that checkpoints and compacts a data folder."""
+def maintenance_command(settings: ServerSettings) -> list[str]:
+    """The process that checkpoints and compacts the server's data folder."""
     return module_command(
         "storage.log.maintenance",
-        str(data),
-        "--keep-versions",
-        str(keep_versions),
-        "--keep-for",
-        str(keep_for_s),
+        str(settings.data_path),
+        *("--keep-versions", str(settings.keep_versions)),
+        *("--keep-for", str(settings.keep_for_s)),
+        *("--sync", settings.sync),
+        *("--sync-interval", str(settings.sync_interval_s)),
     )
 
 

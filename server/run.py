@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shlex
 import signal
 import sys
@@ -17,6 +18,7 @@ from functions.app import create_app, get_app, open_configured_store, software_v
 from functions.bodies import body_bytes_max
 from functions.settings import ServerSettings
 from server.address import HeldPort, is_loopback
+from server.errors import ExposedError, GranianMissingError
 from server.maintenance import WatchedProcess, maintenance_command
 from server.scratch import ScratchFolder
 from server.waitress_server import GracefulServer
@@ -26,14 +28,7 @@ ServerName = Literal["waitress", "granian"]
 
 
 _COUNTERS: Final = "counters"
-
-
-class ExposedError(ValueError):
-    """Everybody who can reach the port could do everything."""
-
-
-class GranianMissingError(RuntimeError):
-    """Granian is not installed."""
+_FILES_MAX: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +76,7 @@ def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
         StoreError: the store does not open, or does not take the file.
     """
     _refuse_exposure(options)
+    _allow_many_files()
     signal.signal(signal.SIGTERM, _unwind)
     with contextlib.ExitStack() as stack:
         port = stack.enter_context(HeldPort(options.host, options.port))
@@ -98,6 +94,14 @@ def _refuse_exposure(options: ServeOptions) -> None:
             f"--host {options.host} can be reached from other machines, and anyone there could"
             " read and change everything; add --insecure if that is wanted"
         )
+
+
+def _allow_many_files() -> None:
+    """Each connection and each segment takes a descriptor; shells often start us with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES_MAX if hard == resource.RLIM_INFINITY else min(_FILES_MAX, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _unwind(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -161,17 +165,28 @@ class _Life:
         """The store, with the file loaded; closed when left."""
         with contextlib.closing(open_configured_store(self.options.settings)) as store:
             if self.options.load_path is not None:
-                self.load(store, self.options.load_path)
+                self._load(store, self.options.load_path)
             yield store
+
+    def _load(self, store: Store, path: Path) -> None:
+        from storage.textfile import load_text_file  # noqa: PLC0415 # only where a file is given
+
+        settings = self.options.settings
+        report = load_text_file(
+            store,
+            path,
+            any_key=settings.any_key,
+            skip_bad=settings.skip_bad,
+            progress=None,
+        )
+        if report is not None:
+            self.say(str(report))
 
     def _start_maintenance(self) -> None:
         settings = self.options.settings
         if settings.read_only or settings.read_only_file is not None:
             return
-        command = maintenance_command(
-            settings.data_path, keep_versions=settings.keep_versions, keep_for_s=settings.keep_for_s
-        )
-        self.stack.enter_context(WatchedProcess("maintenance", command))
+        self.stack.enter_context(WatchedProcess("maintenance", maintenance_command(settings)))
 
     def _say_ready(self) -> None:
         self.say(_headline(self.options, self.port))

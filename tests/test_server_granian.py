@@ -19,7 +19,7 @@ from server import granian_server
 from server.address import HeldPort
 
 def say(line):
-    print(line, file=sys.stderr, flush=True)
+    sys.stderr.write(line + "\\n")  # one write, so that lines of two processes do not mix
 
 def app(environ, start_response):
     say(f"working on {environ['PATH_INFO']}")
@@ -116,3 +116,12 @@ def test_killed_worker_is_replaced(server, port):
     third = worker_pids(server)[2]
     wait_for(lambda: ask(port).startswith(b"%d " % third))
     assert server.stop() == 0
+
+
+def test_workers_that_do_not_start_are_an_error(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.replace('say(f"worker {os.getpid()}")', 'raise OSError("no")'))
+
+    with ServerProcess([sys.executable, program], stderr_path=tmp_path / "stderr") as process:
+        assert process.wait() == 1
+        assert "ServeError: the workers do not stay alive" in process.stderr

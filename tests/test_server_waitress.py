@@ -18,7 +18,7 @@ from server.address import HeldPort
 from server.waitress_server import GracefulServer
 
 def say(line):
-    print(line, file=sys.stderr, flush=True)
+    sys.stderr.write(line + "\\n")  # one write, so that lines of two processes do not mix
 
 def app(environ, start_response):
     say(f"working on {environ['PATH_INFO']}")
@@ -60,7 +60,7 @@ def connection(port):
 def is_refused(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):  # reset: it closed meanwhile
         return True
     return False
 
