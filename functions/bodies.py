@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import cbor2
 import falcon
+from falcon import mediatypes
 from falcon.typing import ReadableIO
 
 from functions.problems import Problem, too_large
@@ -71,7 +72,9 @@ def body_type(req: falcon.Request) -> str:
     if media_type in (JSON_TYPE, CBOR_TYPE):
         return media_type
     detail = f"send Content-Type: {JSON_TYPE} or {CBOR_TYPE}"
-    raise Problem(415, "unsupported-media-type", detail, headers={"Accept": _BOTH})
+    raise Problem(
+        415, "unsupported-media-type", detail, headers={"Accept": f"{JSON_TYPE}, {CBOR_TYPE}"}
+    )
 
 
 def answer_type(req: falcon.Request, preferred: str = JSON_TYPE) -> str:
@@ -84,8 +87,11 @@ def answer_type(req: falcon.Request, preferred: str = JSON_TYPE) -> str:
     if not accept or accept == "*/*":
         return preferred
     other = CBOR_TYPE if preferred == JSON_TYPE else JSON_TYPE
-    chosen = req.client_prefers((preferred, other))
-    if chosen is None:
+    try:
+        chosen = mediatypes.best_match((preferred, other), accept.lower())
+    except ValueError:  # not a list of media types at all
+        chosen = ""
+    if not chosen:
         raise Problem(406, "not-acceptable", f"accept {JSON_TYPE} or {CBOR_TYPE}")
     return chosen
 
@@ -110,9 +116,6 @@ def encode(answer: Mapping[str, object], media_type: str) -> bytes:
     if media_type == CBOR_TYPE:
         return cbor2.dumps(answer)
     return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-_BOTH = f"{JSON_TYPE}, {CBOR_TYPE}"
 
 
 def _read_to_end(req: falcon.Request, what: str, size_max: int) -> bytes:

@@ -143,6 +143,8 @@ def test_cbor_carries_bytes_as_they_are(api):
         (JSON, "application/cbor, application/json;q=0.9", CBOR),
         (CBOR, "application/*;q=0.2", CBOR),
         (JSON, "text/html, */*;q=0.1", JSON),
+        (JSON, "Application/CBOR", CBOR),
+        (CBOR, "application/json; charset=utf-8", JSON),
         (JSON, "text/html", None),
         (JSON, "application/json;q=0", None),
         (JSON, ";;;", None),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from functions.problems import Problem
 from functions.target import key_from_base64url, key_from_path, raw_path
@@ -36,6 +38,27 @@ def test_key_survives_the_path(key: str):
 @pytest.mark.parametrize("key", [*KEYS, ".", "..", "a/../b"])
 def test_key_survives_base64url(key: str):
     assert key_from_base64url(base64url(key.encode()), KEY_BYTES_MAX) == key
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_any_key_has_one_spelling_in_base64url(key: str):
+    encoded = base64url(key.encode())
+
+    assert key_from_base64url(encoded, KEY_BYTES_MAX) == key
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.text("AQgw-_=x", min_size=1, max_size=6), st.text("AQgw-_=x", min_size=1, max_size=6))
+def test_two_spellings_never_name_one_key(one: str, other: str):
+    keys = []
+    for encoded in (one, other):
+        try:
+            keys.append(key_from_base64url(encoded, KEY_BYTES_MAX))
+        except Problem:
+            return
+
+    assert (keys[0] == keys[1]) == (one == other)
 
 
 @pytest.mark.parametrize(
