@@ -42,8 +42,13 @@ class File(Protocol):
     def map(self, size: int, *, writable: bool = False) -> mmap.mmap:
         """Map the first ``size`` bytes, shared with every process that maps them."""
 
-    def lock(self, *, wait: bool = True) -> bool:
-        """Take the exclusive advisory lock of the file; false when taken and not to wait."""
+    def lock(self, *, wait: bool = True, is_shared: bool = False) -> bool:
+        """Take the advisory lock of the file; false when taken and not to wait.
+
+        Args:
+            wait: for the lock, as long as it takes.
+            is_shared: let others have it shared, too; else it is exclusive.
+        """
 
     def unlock(self) -> None:
         """Let go of the lock; closing the file or the death of the process does it too."""
@@ -123,10 +128,11 @@ class RealFile:
         access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
         return mmap.mmap(self._fd, size, access=access)
 
-    def lock(self, *, wait: bool = True) -> bool:
+    def lock(self, *, wait: bool = True, is_shared: bool = False) -> bool:
         """See ``File.lock``: ``flock``, which closing another descriptor does not drop."""
+        kind = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(self._fd, kind | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             return False
         return True

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from storage.files import Files, RealFiles
@@ -16,6 +19,18 @@ SyncPolicy = Literal["always", "interval", "never"]
 def system_clock_us() -> int:
     """Microseconds since the epoch by the system's clock."""
     return time.time_ns() // 1_000
+
+
+@functools.cache
+def system_boot_id() -> int:
+    """A number of this boot of the machine; random where the system does not tell one.
+
+    A random one makes every first opener ask the log, which is slower and just as right.
+    """
+    try:
+        return uuid.UUID(Path("/proc/sys/kernel/random/boot_id").read_text().strip()).int
+    except (OSError, ValueError):
+        return uuid.uuid4().int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +52,8 @@ class StoreSettings:
             not indexed yet, and the time to open.
         files: the file system.
         clock: tells the time in microseconds since the epoch.
+        boot_id: of this boot of the machine, 128 bits; memory written under another one may
+            have been lost.
     """
 
     sync: SyncPolicy = "always"
@@ -50,3 +67,4 @@ class StoreSettings:
     segment_records_max: int = 65_536
     files: Files = field(default_factory=RealFiles)
     clock: Callable[[], int] = system_clock_us
+    boot_id: int = field(default_factory=system_boot_id)

@@ -32,7 +32,7 @@ REVISION_GAP: Final = 1 << 24
 with another value. More than a machine commits in the time that can be lost."""
 
 
-def open_folder(files: Files, folder: Path) -> SharedPage:
+def open_folder(files: Files, folder: Path, boot_id: int) -> SharedPage:
     """Make the folder a store that can be followed and appended to; idempotent.
 
     The caller holds the store's lock.
@@ -50,7 +50,7 @@ def open_folder(files: Files, folder: Path) -> SharedPage:
             )
         create_store(files, folder)
     manifest = read_manifest(files, folder)
-    shared = SharedPage.open(files, folder)
+    shared = SharedPage.open(files, folder, boot_id)
     try:
         ensure_end(files, folder, manifest, shared)
     except BaseException:

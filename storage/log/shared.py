@@ -13,7 +13,6 @@ it likes: it carries the boot id, and under another one the log is asked, too.
 from __future__ import annotations
 
 import mmap
-import uuid
 from pathlib import Path
 from typing import Final
 
@@ -44,14 +43,17 @@ class SharedPage:
             ``words[WORD_PUBLISHED]`` without any lock.
     """
 
-    def __init__(self, file: File, page: mmap.mmap) -> None:
+    def __init__(self, file: File, page: mmap.mmap, boot_id: int) -> None:
         self._file = file
+        self._boot_id = boot_id
         self._page = page
         self.words = memoryview(page).cast("Q")
 
     @classmethod
-    def open(cls, files: Files, folder: Path) -> SharedPage:
+    def open(cls, files: Files, folder: Path, boot_id: int) -> SharedPage:
         """Map the page; the caller holds the store's lock. A missing one is made, all zero.
+
+        While it is open the file is locked shared: a repair wants to be alone.
 
         Raises:
             UnknownFormat: the page is of another release.
@@ -62,7 +64,8 @@ class SharedPage:
             file.pwrite([bytes(PAGE_SIZE)], 0)
             file.truncate(PAGE_SIZE)
             file.sync()
-        page = cls(file, file.map(PAGE_SIZE, writable=True))
+        file.lock(is_shared=True)
+        page = cls(file, file.map(PAGE_SIZE, writable=True), boot_id)
         magic = page.words[_WORD_MAGIC]
         if magic != _MAGIC and magic.to_bytes(8, "little").startswith(b"RNDLTCM"):
             raise UnknownFormat(f"{folder / FILE_NAME}: written by another release")
@@ -71,7 +74,7 @@ class SharedPage:
     @property
     def published(self) -> int | None:
         """Up to where the log is answered for; ``None`` when the page cannot be trusted."""
-        if self.words[_WORD_MAGIC] != _MAGIC or self._boot() != boot_id():
+        if self.words[_WORD_MAGIC] != _MAGIC or self._boot() != self._boot_id:
             return None
         return self._pair(WORD_PUBLISHED)
 
@@ -143,9 +146,13 @@ class SharedPage:
         self.generation = generation
         self.clock_us = clock_us
         self.expired_through_us = 0
-        boot = boot_id()
+        boot = self._boot_id
         self.words[_WORD_BOOT], self.words[_WORD_BOOT + 1] = boot >> 64, boot & _ALL_ONES
         self.words[_WORD_MAGIC] = _MAGIC
+
+    def leave(self) -> None:
+        """Say that this process is done with the folder; readers may still look at the words."""
+        self._file.unlock()
 
     def close(self) -> None:
         """Unmap."""
@@ -159,21 +166,3 @@ class SharedPage:
     def _pair(self, word: int) -> int | None:
         value = self.words[word]
         return value if value ^ _ALL_ONES == self.words[word + 1] else None
-
-
-def boot_id() -> int:
-    """A number of this boot of the machine; random where the system does not tell one.
-
-    A random one makes every first opener ask the log, which is slower and just as right.
-    """
-    return _BOOT_ID
-
-
-def _read_boot_id() -> int:
-    try:
-        return uuid.UUID(Path("/proc/sys/kernel/random/boot_id").read_text().strip()).int
-    except (OSError, ValueError):
-        return uuid.uuid4().int
-
-
-_BOOT_ID: Final = _read_boot_id()

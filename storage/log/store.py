@@ -58,7 +58,7 @@ class LogStore:
         self._limits = settings.limits
         self._lock = FolderLock(files, folder)
         with self._lock.held():
-            self._shared = open_folder(files, folder)
+            self._shared = open_folder(files, folder, settings.boot_id)
         self._follower = Follower(files, folder, self._shared)
         self._clock = SharedClock(settings.clock, self._shared)
         self._writer = Writer(
@@ -225,6 +225,7 @@ class LogStore:
             self._writer.sync()
         self._maintainer.close()
         self._lock.close()
+        self._shared.leave()
 
     def _read(self, at: int | None, read: Callable[[View], _Answer]) -> _Answer:
         """Read from a view; again from a newer one when compaction has moved what it needs."""
