@@ -19,7 +19,7 @@ that opening does not read the file, and damage is an error, not a key that seem
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -61,8 +61,22 @@ def index_name(number: int) -> str:
     return f"{number:010d}.idx"
 
 
-def write_index(files: Files, path: Path, store_id: bytes, columns: Columns) -> int:
-    """Write a new index file and sync it; durable once the folder is synced. Returns its size."""
+def write_index(
+    files: Files,
+    path: Path,
+    store_id: bytes,
+    columns: Columns,
+    about: Mapping[str, int] | None = None,
+) -> int:
+    """Write a new index file and sync it; durable once the folder is synced. Returns its size.
+
+    Args:
+        files: the file system.
+        path: of the file; what is there is replaced.
+        store_id: 16 bytes.
+        columns: the index.
+        about: what else ``IndexFile.about`` is to tell; the log store needs nothing.
+    """
     sections: dict[str, npt.NDArray[np.generic]] = {
         "directory": _directory(columns.table),
         "table": columns.table,
@@ -80,16 +94,15 @@ def write_index(files: Files, path: Path, store_id: bytes, columns: Columns) -> 
     blocks_offset = offset + -offset % _SECTION_ALIGNMENT
     block_count = -(-blocks_offset // BLOCK_SIZE)
     places["blocks"] = (blocks_offset, 4 * block_count)
-    contents = seal(
-        cbor2.dumps(
-            {
-                "sections": places,
-                "row_count": columns.row_count,
-                "key_count": len(columns.table),
-                "types": columns.types,
-            }
-        )
-    )
+    fields: dict[str, object] = {
+        "sections": places,
+        "row_count": columns.row_count,
+        "key_count": len(columns.table),
+        "types": columns.types,
+    }
+    if about:
+        fields["about"] = dict(about)
+    contents = seal(cbor2.dumps(fields))
     contents_offset = blocks_offset + 4 * block_count
     header = _HEADER.pack(
         MAGIC, FORMAT_VERSION, BLOCK_SIZE, store_id, contents_offset, len(contents)
@@ -165,6 +178,7 @@ class IndexFile:
         self.row_count: int = fields["row_count"]
         self.key_count: int = fields["key_count"]
         self.types: tuple[str, ...] = tuple(fields["types"])
+        self.about: dict[str, int] = fields.get("about", {})
         places: dict[str, tuple[int, int]] = fields["sections"]
         self._places = places
         self._directory_place = places["directory"][0]

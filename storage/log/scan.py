@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from storage.log.locator import Locator
-from storage.log.view import View
 
 _ABOVE_ALL_KEYS = b"\xff"
 """No UTF-8 text starts with this byte."""
+
+
+class Sorted(Protocol):
+    """Keys in order with their locators: a ``View``, or the index of a text file."""
+
+    def scan(
+        self, start: bytes, at: int | None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, Locator]]:
+        """Keys from ``start`` on (in reverse: below it, downwards) with their newest versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,7 @@ class Range:
         following = successor(place) if is_rolled_up else place + b"\0"
         return replace(self, low=max(self.low, following))
 
-    def scan(self, view: View, at: int | None) -> Iterator[tuple[bytes, Locator]]:
+    def scan(self, view: Sorted, at: int | None) -> Iterator[tuple[bytes, Locator]]:
         """The keys of the range with their newest versions, tombstones among them."""
         if self.reverse:
             for key, locator in view.scan(self.high, at, reverse=True):
@@ -69,7 +78,7 @@ class FoundPage:
 
 
 def list_page(
-    view: View,
+    view: Sorted,
     wanted: Range,
     *,
     limit: int,

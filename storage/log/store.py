@@ -206,6 +206,14 @@ class LogStore:
         else:
             self._shared.compactions_wanted += 1
 
+    def sync(self) -> None:
+        """Put everything committed so far on stable storage, whatever the sync policy.
+
+        Raises:
+            Unavailable: the disk failed.
+        """
+        self._writer.sync()
+
     @property
     def maintainer(self) -> Maintainer:
         """Checkpoints, compaction and expiry of this folder, for whoever looks after it."""
