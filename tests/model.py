@@ -47,6 +47,7 @@ from storage.interface import (
 
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
+TTL_S_MAX = 100 * 366 * 86_400
 START_US = 1_700_000_000_000_000
 
 
@@ -383,6 +384,9 @@ class ModelStore:
             value = op.value if isinstance(op, Put) else b""
             _check_limit("value_bytes_max", limits.value_bytes_max, len(value))
             size += len(op.key.encode()) + len(value)
+            ttl_s = op.ttl_s if isinstance(op, Put | Touch) else None
+            if ttl_s is not None and not 0 < ttl_s <= TTL_S_MAX:
+                raise InvalidOperation(index, "a time to live is above 0 and at most 100 years")
         if len(ops) > 1:  # a single value has a limit of its own
             _check_limit("txn_bytes_max", limits.txn_bytes_max, size)
 

@@ -99,11 +99,10 @@ class View:
         Tombstones are among them.
         """
         sources: list[Iterator[tuple[bytes, int, int]]] = [
-            ((key, age, 0) for key in delta.keys_from(start, reverse=reverse))
-            for age, delta in enumerate(self.deltas)
+            _delta_keys(delta, age, start, reverse) for age, delta in enumerate(self.deltas)
         ]
         sources += [
-            ((index.key(row), age, row) for row in index.first_rows_from(start, reverse=reverse))
+            _index_keys(index, age, start, reverse)
             for age, index in enumerate(self.indexes, len(self.deltas))
         ]
         if reverse:
@@ -140,6 +139,21 @@ class View:
             segment = Segment.open(self._files, self._folder, number)
             self.segments[number] = segment
         return segment
+
+
+# Functions, not expressions inside the list: those would all see the last source and its age.
+
+
+def _delta_keys(
+    delta: Delta, age: int, start: bytes, reverse: bool
+) -> Iterator[tuple[bytes, int, int]]:
+    return ((key, age, 0) for key in delta.keys_from(start, reverse=reverse))
+
+
+def _index_keys(
+    index: IndexFile, age: int, start: bytes, reverse: bool
+) -> Iterator[tuple[bytes, int, int]]:
+    return ((index.key(row), age, row) for row in index.first_rows_from(start, reverse=reverse))
 
 
 def _aged_backwards(source: Iterator[tuple[bytes, int, int]]) -> Iterator[tuple[bytes, int, int]]:
