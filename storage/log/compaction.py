@@ -9,7 +9,7 @@ A pass, of which a process may die at any place without loss:
 4. write an index file with the new positions; sync it and the folder;
 5. change the manifest: the outputs stand where the inputs stood, so that the order of the log
    is still the order of revisions;
-6. unlink the inputs.
+6. unlink the inputs, in the order of the log and each durably: see ``leftovers`` for why.
 
 Tombstones: an index can always be built anew from the log alone, so the log must never hold a
 record of a key without the tombstone behind it. A tombstone is let go only when all segments
@@ -141,6 +141,7 @@ class Compactor:
         before = [state for run in chosen for state in run]
         for state in before:
             self._files.unlink(self._folder / segment_name(state.number))
+            self._files.sync_folder(self._folder)
         after = [state for outputs in replaced.values() for state in outputs]
         return CompactionResult(
             len(before),

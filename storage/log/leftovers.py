@@ -10,35 +10,61 @@ from storage.errors import Damaged, UnknownFormat
 from storage.files import Files
 from storage.log.index_file import index_name
 from storage.log.manifest import Manifest
-from storage.log.segment import APPENDED, HEADER_SIZE, Segment, segment_name
+from storage.log.segment import HEADER_SIZE, Segment, segment_name
 
-_OURS: Final = re.compile(r"(?P<number>\d{10})\.(log|idx)|.+\.tmp")
+_OURS: Final = re.compile(r"\d{10}\.(log|idx)|.+\.tmp")
 
 
 def remove_leftovers(files: Files, folder: Path, manifest: Manifest) -> list[str]:
     """Remove them; says which. The caller holds both locks.
 
-    A segment that was appended to and holds more than its header is never removed: no crash
-    leaves one, so somebody put an older manifest back, and the data may be all there is.
+    Segments that compaction has replaced go before others can be replaced, in the order of
+    the log, like compaction itself does it: what is left of them at any time still holds
+    the tombstone of every dead record in it. So a repair that has lost the manifest may
+    read them beside all others and no deleted key comes back.
     """
-    named = {segment_name(state.number) for state in manifest.segments}
-    named |= {index_name(state.number) for state in manifest.indexes}
-    removed = []
-    for name in sorted(files.names(folder)):
-        if name in named or not _OURS.fullmatch(name) or _holds_commits(files, folder, name):
-            continue
+    keep = set(unnamed_commits(files, folder, manifest))
+    removed = [name for name in _unnamed(files, folder, manifest) if name not in keep]
+    removed.sort(key=lambda name: (_first_revision(files, folder, name), name))
+    for name in removed:
         files.unlink(folder / name)
-        removed.append(name)
+        files.sync_folder(folder)
     return removed
 
 
-def _holds_commits(files: Files, folder: Path, name: str) -> bool:
+def unnamed_commits(files: Files, folder: Path, manifest: Manifest) -> list[str]:
+    """Segments that hold commits and that the manifest has never known.
+
+    Numbers are given out by the manifest, in order: no crash leaves such a segment. Somebody
+    put an older manifest back, and the data may be all there is.
+    """
+    return [
+        name
+        for name in sorted(_unnamed(files, folder, manifest))
+        if name.endswith(".log")
+        and int(name.removesuffix(".log")) >= manifest.next_segment
+        and _first_revision(files, folder, name)
+    ]
+
+
+def _unnamed(files: Files, folder: Path, manifest: Manifest) -> list[str]:
+    named = {segment_name(state.number) for state in manifest.segments}
+    named |= {index_name(state.number) for state in manifest.indexes}
+    return [name for name in files.names(folder) if _OURS.fullmatch(name) and name not in named]
+
+
+def _first_revision(files: Files, folder: Path, name: str) -> int:
+    """Revision of the first frame of a segment; 0 where there is none."""
     if not name.endswith(".log"):
-        return False
+        return 0
     try:
-        segment = Segment.open(files, folder, int(name.removesuffix(".log")))
-    except (Damaged, UnknownFormat):
-        return False
-    holds_commits = segment.header.origin == APPENDED and segment.file.size() > HEADER_SIZE
-    segment.file.close()
-    return holds_commits
+        segment = Segment.open(files, folder, int(name.removesuffix(".log")), writable=False)
+    except (Damaged, UnknownFormat, FileNotFoundError):
+        return 0
+    try:
+        frame = next(segment.frames(HEADER_SIZE, segment.file.size()), None)
+    except Damaged:
+        return 0
+    finally:
+        segment.file.close()
+    return frame.revision if frame else 0

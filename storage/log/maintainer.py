@@ -105,6 +105,7 @@ class Maintainer:
             thorough: take the active segment in, and rewrite segments with little to gain, too.
         """
         with self._exclusive(wait=True):
+            self._remove_leftovers()
             self._expire_all()
             if thorough:
                 self._writer.seal()
@@ -176,12 +177,16 @@ class Maintainer:
 
     def remove_leftovers(self) -> list[str]:
         """Remove files that a crash left behind; says which."""
-        with self._exclusive(wait=True), self._writer.exclusive() as view:
-            return remove_leftovers(self._settings.files, self._folder, view.manifest)
+        with self._exclusive(wait=True):
+            return self._remove_leftovers()
 
     def close(self) -> None:
         """Close the lock file."""
         self._lock_file.close()
+
+    def _remove_leftovers(self) -> list[str]:
+        with self._writer.exclusive() as view:
+            return remove_leftovers(self._settings.files, self._folder, view.manifest)
 
     def _expire_all(self) -> int:
         now_us = self._clock.now_us()

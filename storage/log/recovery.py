@@ -16,6 +16,7 @@ from storage.errors import Damaged
 from storage.files import Files
 from storage.log import frame as frames
 from storage.log.frame import ALIGNMENT, Totals
+from storage.log.leftovers import unnamed_commits
 from storage.log.locator import offset_of, pack_position, segment_of
 from storage.log.manifest import (
     FILE_NAME,
@@ -39,7 +40,7 @@ def open_folder(files: Files, folder: Path, boot_id: int) -> SharedPage:
 
     Raises:
         Damaged: data before the last known durable point is not what was written, or the
-            manifest is missing beside segments.
+            manifest is missing beside segments, or older than they are.
         UnknownFormat: written by another release.
     """
     names = files.names(folder)
@@ -50,6 +51,8 @@ def open_folder(files: Files, folder: Path, boot_id: int) -> SharedPage:
             )
         create_store(files, folder)
     manifest = read_manifest(files, folder)
+    for name in unnamed_commits(files, folder, manifest):
+        raise Damaged(folder / name, 0, "the manifest is older than it; see `rundlet repair`")
     shared = SharedPage.open(files, folder, boot_id)
     try:
         ensure_end(files, folder, manifest, shared)
@@ -105,7 +108,7 @@ def recover_end(files: Files, folder: Path, manifest: Manifest, shared: SharedPa
     end, time_us = _whole_frames(segment, size)
     if durable is not None and segment_of(durable) == segment.number:
         _refuse_if_durable(segment, end, offset_of(durable))
-    _refuse_if_durable(segment, end, _durable_by_witness(segment, end, size))
+    _refuse_if_durable(segment, end, durable_by_witness(segment, end, size))
     if size > end:
         segment.file.truncate(end)
     segment.file.sync()
@@ -142,7 +145,7 @@ def _refuse_if_durable(segment: Segment, end: int, durable: int) -> None:
         )
 
 
-def _durable_by_witness(segment: Segment, end: int, size: int) -> int:
+def durable_by_witness(segment: Segment, end: int, size: int) -> int:
     """The highest place that a whole frame behind ``end`` says was durable; 0 without one."""
     rest = memoryview(segment.file.pread(size - end, end))
     found = frames.search(rest[ALIGNMENT:], end + ALIGNMENT, segment.header.salt)

@@ -96,7 +96,7 @@ class Segment:
         return cls(path, file, header)
 
     @classmethod
-    def open(cls, files: Files, folder: Path, number: int) -> Segment:
+    def open(cls, files: Files, folder: Path, number: int, *, writable: bool = True) -> Segment:
         """Open an existing segment.
 
         Raises:
@@ -104,7 +104,7 @@ class Segment:
             UnknownFormat, Damaged: see ``decode_header``.
         """
         path = folder / segment_name(number)
-        file = files.open(path)
+        file = files.open(path, writable=writable)
         header = decode_header(file.pread(HEADER_SIZE, 0), path)
         if header.number != number:
             raise Damaged(path, 0, f"this is segment {header.number} under another name")
