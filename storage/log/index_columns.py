@@ -50,6 +50,7 @@ Rows = npt.NDArray[np.void]
 Words = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+TypeNumbers = npt.NDArray[np.uint16]
 
 
 def key_tag(key: bytes) -> int:

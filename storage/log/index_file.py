@@ -307,6 +307,14 @@ class IndexFile:
                     return
         self._is_verified = True
 
+    def damage(self) -> Iterator[Damaged]:
+        """Every damaged block, as the error that reading it raises."""
+        for block in range(len(self._blocks)):
+            try:
+                self._verify(block << BLOCK_BITS, 1)
+            except Damaged as ex:
+                yield ex
+
     def _first_row(self, key: bytes) -> int | None:
         tag = xxhash.xxh3_64_intdigest(key) >> 32
         bucket = tag >> self._tag_shift

@@ -16,7 +16,7 @@ import mmap
 from pathlib import Path
 from typing import Final
 
-from storage.errors import UnknownFormat
+from storage.errors import Damaged, UnknownFormat
 from storage.files import File, Files
 
 FILE_NAME: Final = "COMMIT"
@@ -70,6 +70,19 @@ class SharedPage:
         if magic != _MAGIC and magic.to_bytes(8, "little").startswith(b"RNDLTCM"):
             raise UnknownFormat(f"{folder / FILE_NAME}: written by another release")
         return page
+
+    @classmethod
+    def look(cls, files: Files, folder: Path, boot_id: int) -> SharedPage:
+        """Map the page for reading only, without telling anyone.
+
+        Raises:
+            FileNotFoundError: there is none.
+            Damaged: it has another size.
+        """
+        file = files.open(folder / FILE_NAME, writable=False)
+        if file.size() != PAGE_SIZE:
+            raise Damaged(folder / FILE_NAME, 0, f"it has {file.size()} bytes, not {PAGE_SIZE}")
+        return cls(file, file.map(PAGE_SIZE), boot_id)
 
     @property
     def published(self) -> int | None:
