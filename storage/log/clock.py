@@ -16,9 +16,4 @@ class SharedClock:
 
     def now_us(self) -> int:
         """Microseconds since the epoch, as of which a value is shown or is not any more."""
-        now_us = self._clock()
-        latest_us = self._shared.clock_us
-        if now_us > latest_us:
-            self._shared.clock_us = now_us
-            return now_us
-        return latest_us
+        return self._shared.advance_clock(self._clock())

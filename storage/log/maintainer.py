@@ -215,6 +215,8 @@ class Maintainer:
         try:
             is_ours = self._lock_file.lock(wait=wait)
             try:
+                if is_ours:
+                    self._writer.settle()
                 yield is_ours
             finally:
                 if is_ours:

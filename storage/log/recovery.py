@@ -55,6 +55,7 @@ def open_folder(files: Files, folder: Path, boot_id: int) -> SharedPage:
         raise Damaged(folder / name, 0, "the manifest is older than it; see `rundlet repair`")
     shared = SharedPage.open(files, folder, boot_id)
     try:
+        manifest = settle_manifest(files, folder, shared)
         ensure_end(files, folder, manifest, shared)
     except BaseException:
         shared.close()
@@ -71,6 +72,29 @@ def create_store(files: Files, folder: Path) -> None:
     files.sync_folder(folder)
     first = SegmentState(1, 0, 0, 0, 0, Totals(), is_indexed=False)
     write_manifest(files, folder, Manifest(1, store_id, 2, 1, 0, 0, False, (first,), ()))
+
+
+def put_in_force(files: Files, folder: Path, manifest: Manifest, shared: SharedPage) -> None:
+    """Write a manifest and tell everyone; the caller holds the store's lock.
+
+    Who dies or fails in between leaves ``is_changing``, so that the next one to hold the lock
+    looks at the disk (``settle_manifest``) and does not go on from the manifest before.
+    """
+    shared.is_changing = True
+    write_manifest(files, folder, manifest)
+    shared.generation = manifest.generation
+    shared.is_changing = False
+
+
+def settle_manifest(files: Files, folder: Path, shared: SharedPage) -> Manifest:
+    """The manifest on disk, made durable where a change of it was cut off.
+
+    Called with the store's lock held.
+    """
+    manifest = read_manifest(files, folder)
+    if shared.is_changing:
+        put_in_force(files, folder, manifest, shared)
+    return manifest
 
 
 def ensure_end(files: Files, folder: Path, manifest: Manifest, shared: SharedPage) -> None:
@@ -97,7 +121,7 @@ def recover_end(files: Files, folder: Path, manifest: Manifest, shared: SharedPa
     2. Refuse if something says that the bytes there were durable once: the durable word of
        the page, or a whole frame behind that was written when they were. Else it is a torn
        tail, which is cut.
-    3. Sync: frames found whole may still be only in memory.
+    3. Sync: frames found whole may still be only in memory, and so may the manifest's name.
     4. Where commits that were seen may be lost (``is_lax``), leave a gap in the revisions, in
        the manifest, before anything new is written.
     5. Publish.
@@ -112,6 +136,7 @@ def recover_end(files: Files, folder: Path, manifest: Manifest, shared: SharedPa
     if size > end:
         segment.file.truncate(end)
     segment.file.sync()
+    files.sync_folder(folder)
     revision, last_time_us = _last_commit(segment, manifest, end)
     if manifest.is_lax:
         floor = revision + REVISION_GAP

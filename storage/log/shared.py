@@ -32,6 +32,7 @@ _WORD_GIVEN_UP: Final = 6
 _WORD_COMPACTIONS: Final = 7
 WORD_PUBLISHED: Final = 8  # and its complement in 9
 _WORD_DURABLE: Final = 10  # and its complement in 11
+_WORD_CHANGING: Final = 12
 _ALL_ONES: Final = (1 << 64) - 1
 
 
@@ -116,13 +117,30 @@ class SharedPage:
         self.words[_WORD_GENERATION] = generation
 
     @property
+    def is_changing(self) -> bool:
+        """A manifest is being put in force, or the one who did it died or failed at it.
+
+        Whoever holds the store's lock knows which: then the manifest on disk may be a newer
+        one than ``generation`` says, and its name may not be durable yet.
+        """
+        return bool(self.words[_WORD_CHANGING])
+
+    @is_changing.setter
+    def is_changing(self, is_changing: bool) -> None:
+        self.words[_WORD_CHANGING] = is_changing
+
+    @property
     def clock_us(self) -> int:
         """The latest time any process has acted on; time does not go back behind it."""
         return self.words[_WORD_CLOCK]
 
-    @clock_us.setter
-    def clock_us(self, now_us: int) -> None:
+    def advance_clock(self, now_us: int) -> int:
+        """Act on a time, or on a later one that others have acted on already; says which."""
+        latest_us = self.words[_WORD_CLOCK]
+        if now_us <= latest_us:
+            return latest_us
         self.words[_WORD_CLOCK] = now_us
+        return now_us
 
     @property
     def expired_through_us(self) -> int:
@@ -153,11 +171,13 @@ class SharedPage:
 
     def start(self, *, published: int, generation: int, clock_us: int) -> None:
         """Begin anew after recovery; the caller holds the store's lock."""
+        if self.words[_WORD_MAGIC] != _MAGIC or self._boot() != self._boot_id:
+            self.words[_WORD_CLOCK] = 0
         self.words[_WORD_MAGIC] = 0
         self.published = published
         self.durable = published
         self.generation = generation
-        self.clock_us = clock_us
+        self.advance_clock(clock_us)
         self.expired_through_us = 0
         boot = self._boot_id
         self.words[_WORD_BOOT], self.words[_WORD_BOOT + 1] = boot >> 64, boot & _ALL_ONES

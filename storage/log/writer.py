@@ -32,8 +32,8 @@ from storage.files import File, Files
 from storage.log.batch import Batch
 from storage.log.follower import Follower
 from storage.log.locator import offset_of, pack_position, segment_of
-from storage.log.manifest import Manifest, SegmentState, read_manifest, write_manifest
-from storage.log.recovery import ensure_end
+from storage.log.manifest import Manifest, SegmentState, read_manifest
+from storage.log.recovery import ensure_end, put_in_force, settle_manifest
 from storage.log.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
 from storage.log.shared import SharedPage
 from storage.log.view import View
@@ -135,7 +135,7 @@ class Writer:
         position = pack_position(segment.number, start + batch.size)
         if self._settings.sync == "always":
             self._shared.durable = position
-        self._shared.clock_us = batch.head.time_us
+        self._shared.advance_clock(batch.head.time_us)
         self._shared.published = position
         self.problem = None
         self._follower.advance(
@@ -179,8 +179,16 @@ class Writer:
             self._put_in_force(manifest)
             return manifest
 
+    def settle(self) -> None:
+        """Finish a change of the manifest that somebody died or failed at."""
+        if self._shared.is_changing:
+            with self._lock.held():
+                settle_manifest(self._files, self._folder, self._shared)
+
     def _prepare(self) -> View:
         """Catch up, clean the end of the log, and make room."""
+        if self._shared.is_changing:
+            settle_manifest(self._files, self._folder, self._shared)
         view = self._follower.refresh()
         ensure_end(self._files, self._folder, view.manifest, self._shared)
         view = self._follower.refresh()
@@ -235,8 +243,7 @@ class Writer:
         return self._follower.refresh()
 
     def _put_in_force(self, manifest: Manifest) -> None:
-        write_manifest(self._files, self._folder, manifest)
-        self._shared.generation = manifest.generation
+        put_in_force(self._files, self._folder, manifest, self._shared)
 
     def _active(self, view: View) -> Segment:
         return view.segment(view.active.segment)
