@@ -11,8 +11,31 @@ from storage.counters import OperationCounters
 from storage.interface import Store
 from storage.log.store import LogStore
 from storage.settings import StoreSettings, SyncPolicy
+from storage.textfile import (
+    BadFile,
+    BadLine,
+    LoadReport,
+    load_text_file,
+    open_text_file,
+    parse_lines,
+    split_line,
+)
 
-__all__ = ["LogStore", "OperationCounters", "Store", "StoreSettings", "SyncPolicy", "open_store"]
+__all__ = [
+    "BadFile",
+    "BadLine",
+    "LoadReport",
+    "LogStore",
+    "OperationCounters",
+    "Store",
+    "StoreSettings",
+    "SyncPolicy",
+    "load_text_file",
+    "open_store",
+    "open_text_file",
+    "parse_lines",
+    "split_line",
+]
 
 
 def open_store(path: Path, settings: StoreSettings | None = None) -> LogStore:

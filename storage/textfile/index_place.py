@@ -1,0 +1,146 @@
+"""Where the index of a text file lies, and how many processes share it.
+
+It lies beside the file, or, where nothing can be written there, in the user's cache folder:
+
+1. an index that was made of the file as it is now, by the rules asked for, is used;
+2. else take the lock of the text file, and look again: another process may have made it;
+3. make it, and look whether the text file is still the same;
+4. write it to a temporary file and rename that into place: a crash leaves the old index or
+   the new one.
+
+Where it can be written nowhere, each process keeps its own, in a file without a name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from storage.errors import Damaged, Unavailable, UnknownFormat
+from storage.files import File, Files
+from storage.interface import Limits
+from storage.textfile.index import NewIndex, TextIndex, TextSource
+
+SUFFIX: Final = ".rundlet-index"
+_TEMPORARY: Final = ".tmp"
+
+
+def index_places(path: Path, cache_folder: Path | None = None) -> tuple[Path, Path]:
+    """Where the index of a text file may lie, the better place first.
+
+    Args:
+        path: of the text file.
+        cache_folder: instead of the user's (``$XDG_CACHE_HOME`` or ``~/.cache``).
+    """
+    whole = path.resolve()
+    if cache_folder is None:
+        home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        cache_folder = Path(home) / "rundlet"
+    name = hashlib.blake2b(os.fsencode(whole), digest_size=16).hexdigest()
+    return whole.with_name(whole.name + SUFFIX), cache_folder / (name + SUFFIX)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedFile:
+    """A text file to be opened with its index.
+
+    Attributes:
+        limits: a line with a longer key or value is bad.
+        places: for the index, the best first.
+    """
+
+    files: Files
+    path: Path
+    any_key: bool
+    skip_bad: bool
+    limits: Limits
+    places: Sequence[Path]
+
+    def open(self) -> tuple[File, TextSource, TextIndex]:
+        """The open file, what it is, and its index, made if it must be.
+
+        Raises:
+            BadFile: lines are bad, and are not to be skipped.
+            Unavailable: somebody is changing the file.
+            OSError: it cannot be read.
+        """
+        before = self._source()
+        file = self.files.open(self.path, writable=False)
+        try:
+            if self._source() != before:
+                raise self._changing()
+            return file, before, self._find(before) or self._make_in_turn(file, before)
+        except BaseException:
+            file.close()
+            raise
+
+    def _source(self) -> TextSource:
+        return TextSource.of(
+            self.path, any_key=self.any_key, skip_bad=self.skip_bad, limits=self.limits
+        )
+
+    def _find(self, source: TextSource) -> TextIndex | None:
+        """An index that fits; one that is damaged is as good as none."""
+        for place in self.places:
+            with contextlib.suppress(OSError, Damaged, UnknownFormat):
+                index = TextIndex(self.files, place)
+                if index.is_of(source):
+                    return index
+        return None
+
+    def _make_in_turn(self, file: File, source: TextSource) -> TextIndex:
+        with _turn(file):
+            return self._find(source) or self._make(file, source)
+
+    def _make(self, file: File, source: TextSource) -> TextIndex:
+        index = NewIndex.read(file, self.path, source)
+        if self._source() != source:
+            raise self._changing()
+        for place in self.places:
+            with contextlib.suppress(OSError):
+                self.files.make_folder(place.parent)
+                self._remove_leftovers(place)
+                return self._write(index, place)
+        with tempfile.TemporaryDirectory(prefix="rundlet-") as folder:
+            # What is mapped stays when its name goes.
+            return self._write(index, Path(folder) / SUFFIX)
+
+    def _write(self, index: NewIndex, place: Path) -> TextIndex:
+        temporary = place.with_name(f"{place.name}.{os.getpid()}{_TEMPORARY}")
+        try:
+            index.write(self.files, temporary)
+            self.files.rename(temporary, place)
+        finally:
+            self.files.unlink(temporary)
+        return TextIndex(self.files, place)
+
+    def _remove_leftovers(self, place: Path) -> None:
+        """Remove what processes left that died while they made this index."""
+        for name in self.files.names(place.parent):
+            if name.startswith(place.name + ".") and name.endswith(_TEMPORARY):
+                self.files.unlink(place.with_name(name))
+
+    def _changing(self) -> Unavailable:
+        return Unavailable(f"{self.path} is being changed; try again when it is complete")
+
+
+@contextlib.contextmanager
+def _turn(file: File) -> Iterator[None]:
+    """Hold the lock of a file, so that one process makes its index and the others wait.
+
+    Some network file systems lock no file that is open for reading only. There two processes
+    may do the same work at once, which costs time and nothing else.
+    """
+    with contextlib.suppress(OSError):
+        file.lock()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            file.unlock()

@@ -1,0 +1,244 @@
+"""Loads a text file into a store.
+
+1. Read the whole file, checking every line: with a bad one, nothing is loaded.
+2. Where its content was loaded into this folder before, stop: loading it again would undo
+   what was written since.
+3. Read it again and commit it in transactions. A crash leaves some of the lines in the store
+   and no mark: the next load begins anew and stores the same values.
+4. Sync the store, whatever its policy, and only then set the mark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol, runtime_checkable
+
+import numpy as np
+import xxhash
+
+from storage.errors import ReadOnly, Unavailable
+from storage.files import File, Files, RealFiles
+from storage.interface import TEXT_CONTENT_TYPE, Limits, Put, Store, Txn
+from storage.textfile.lines import BadFile, BadLine, content_type_of
+from storage.textfile.marks import LoadMarks
+from storage.textfile.parsing import FIRST_ERRORS_MAX, Lines, parse_lines
+
+_TXN_PUTS_MAX: Final = 1_000
+_TXN_BYTES_MAX: Final = 8 * 1024 * 1024
+
+Progress = Callable[[int, int, int], None]
+"""Told, after every transaction: bytes of the file done, bytes in all, lines stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What a file held, and what became of it.
+
+    Attributes:
+        path: the file.
+        rows: good lines.
+        duplicates: those of them whose key came again in a later line, which won.
+        bad: bad lines, which were left out.
+        first_errors: the first of them.
+        already_loaded: the file had been loaded before, so nothing was.
+    """
+
+    path: Path
+    rows: int
+    duplicates: int
+    bad: int
+    first_errors: tuple[BadLine, ...]
+    already_loaded: bool
+
+    def __str__(self) -> str:
+        if self.already_loaded:
+            return f"{self.path} was loaded before; nothing was changed"
+        notes = []
+        if self.duplicates:
+            notes.append(f"{self.duplicates} replaced by a later line with the same key")
+        if self.bad:
+            notes.append(f"{self.bad} bad ones left out")
+        noted = f" ({', '.join(notes)})" if notes else ""
+        return f"loaded {self.rows} lines of {self.path}{noted}"
+
+
+def load_text_file(
+    store: Store,
+    path: Path,
+    *,
+    any_key: bool = False,
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+    folder: Path | None = None,
+    force: bool = False,
+    files: Files | None = None,
+) -> LoadReport:
+    """Load a text file into a store.
+
+    Args:
+        store: anything with ``commit``.
+        path: the file.
+        any_key: keys need not be UUIDs.
+        skip_bad: leave out bad lines instead of refusing the file.
+        progress: told how far it is.
+        folder: the store's own, where it is marked that this content was loaded; without it
+            nothing is marked or remembered.
+        force: load it even if it was loaded before.
+        files: the file system.
+
+    Raises:
+        BadFile: lines are bad and are not to be skipped; nothing was loaded.
+        ReadOnly: the store takes no writes.
+        Unavailable: the file changed while it was loaded, or the store refused; the lines
+            before may be stored, the file is not marked, and it can be loaded again.
+        OSError: the file cannot be read.
+    """
+    if store.info.read_only:
+        raise ReadOnly("this store is served read-only; nothing can be loaded into it")
+    files = files or RealFiles()
+    file = files.open(path, writable=False)
+    try:
+        load = _Load(store, path, file, file.size(), any_key)
+        report = load.check()
+        if report.bad and not skip_bad:
+            raise BadFile(report.bad, report.first_errors)
+        marks = LoadMarks(files, folder) if folder is not None else None
+        if marks and not force and marks.rows_loaded(report.digest) == report.rows:
+            return report.report(path, already_loaded=True)
+        load.commit(report, progress or _ignore)
+        if marks:
+            if isinstance(store, _Syncable):
+                store.sync()
+            marks.add(report.digest, report.rows)
+        return report.report(path, already_loaded=False)
+    finally:
+        file.close()
+
+
+@runtime_checkable
+class _Syncable(Protocol):
+    """A store that may have committed what is not on stable storage yet."""
+
+    def sync(self) -> None:
+        """Put it there."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What the first reading found out.
+
+    Attributes:
+        digest: SHA-256 of the file.
+    """
+
+    digest: bytes
+    rows: int
+    duplicates: int
+    bad: int
+    first_errors: tuple[BadLine, ...]
+
+    def report(self, path: Path, *, already_loaded: bool) -> LoadReport:
+        return LoadReport(
+            path, self.rows, self.duplicates, self.bad, self.first_errors, already_loaded
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """One load; the file is read up to the size that it had at the beginning."""
+
+    store: Store
+    path: Path
+    file: File
+    size: int
+    any_key: bool
+
+    def check(self) -> _Checked:
+        """Read every line, and change nothing."""
+        bad = 0
+        first_errors: list[BadLine] = []
+        # Eight bytes a key instead of the key, so that any file can be counted. Two keys out
+        # of a million have the same hash once in forty million files.
+        hashes = array("Q")
+        for lines in self._lines():
+            data = lines.data
+            hashes.extend(
+                xxhash.xxh3_64_intdigest(data[start:key_end]) for start, key_end, _ in lines
+            )
+            bad += lines.bad
+            first_errors += lines.first_errors[: FIRST_ERRORS_MAX - len(first_errors)]
+        in_order = np.sort(np.frombuffer(hashes, np.uint64))
+        duplicates = int(np.count_nonzero(in_order[1:] == in_order[:-1]))
+        return _Checked(self._digest(), len(hashes), duplicates, bad, tuple(first_errors))
+
+    def commit(self, checked: _Checked, progress: Progress) -> None:
+        """Store every good line.
+
+        Raises:
+            Unavailable: this is not the file that was checked.
+        """
+        rows = 0
+        for puts, row_count, bytes_done in _transactions(self._lines(), self.store.info.limits):
+            self.store.commit(Txn(puts))
+            rows += row_count
+            progress(bytes_done, self.size, rows)
+        if rows != checked.rows or self._digest() != checked.digest:
+            raise Unavailable(f"{self.path} changed while it was loaded; load it again")
+
+    def _lines(self) -> Iterator[Lines]:
+        return parse_lines(
+            self.file,
+            self.path,
+            any_key=self.any_key,
+            limits=self.store.info.limits,
+            size=self.size,
+        )
+
+    def _digest(self) -> bytes:
+        digest = hashlib.sha256()
+        offset = 0
+        while data := self.file.pread(min(1 << 20, self.size - offset), offset):
+            digest.update(data)
+            offset += len(data)
+        return digest.digest()
+
+
+def _transactions(blocks: Iterator[Lines], limits: Limits) -> Iterator[tuple[list[Put], int, int]]:
+    """Writes for one transaction each, how many lines they are of, and the file offset behind.
+
+    A key stands once in a transaction: the later line wins.
+    """
+    puts_max = min(_TXN_PUTS_MAX, limits.txn_ops_max)
+    bytes_max = min(_TXN_BYTES_MAX, limits.txn_bytes_max)
+    puts: dict[str, Put] = {}
+    row_count = size = done = 0
+    for lines in blocks:
+        for put, line_size, end in _puts(lines):
+            if len(puts) == puts_max or (puts and size + line_size > bytes_max):
+                yield list(puts.values()), row_count, done
+                puts, row_count, size = {}, 0, 0
+            puts[put.key] = put
+            row_count += 1
+            size += line_size
+            done = end
+    if puts:
+        yield list(puts.values()), row_count, done
+
+
+def _puts(lines: Lines) -> Iterator[tuple[Put, int, int]]:
+    """The writes of a block, each with the size of its line and the file offset behind it."""
+    data = lines.data
+    is_ascii = data.isascii()
+    for start, key_end, end in lines:
+        value = data[key_end + 1 : end]
+        content_type = TEXT_CONTENT_TYPE if is_ascii else content_type_of(value)
+        put = Put(data[start:key_end].decode(), value, content_type)
+        yield put, end - start, lines.offset + end
+
+
+def _ignore(_bytes_done: int, _bytes_total: int, _rows: int) -> None:
+    """Progress that nobody watches."""

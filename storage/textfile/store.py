@@ -1,0 +1,198 @@
+"""A read-only store over a text file, which is served as it is.
+
+Everything in it is of revision 1 and version 1, and as old as the file. Values are read from
+the file and verified: a file that is changed while it is served gives errors, never other
+values. Opened again it is another store, with another id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from storage.errors import Damaged, InvalidRequest, ReadOnly
+from storage.files import Files, RealFiles
+from storage.interface import (
+    Commit,
+    Entry,
+    KeyInfo,
+    Limits,
+    Page,
+    Snapshot,
+    Stats,
+    StoreInfo,
+    Txn,
+    Version,
+)
+from storage.log.checksum import checksum
+from storage.log.locator import Locator
+from storage.log.scan import Range, list_page
+from storage.requests import encode_key
+from storage.textfile.index import REVISION, place_of
+from storage.textfile.index_place import IndexedFile, index_places
+
+_VERSION = 1
+
+
+class TextFileStore:
+    """A text file behind the ``Store`` interface. All processes share one index of it."""
+
+    def __init__(self, indexed: IndexedFile) -> None:
+        """Open the file.
+
+        Raises:
+            BadFile, Unavailable, OSError: see ``IndexedFile.open``.
+        """
+        self._path = indexed.path
+        self._limits = indexed.limits
+        self._file, self._source, self._index = indexed.open()
+        self._time_us = self._source.mtime_ns // 1_000
+        self.info = StoreInfo("file", self._index.store_id, True, indexed.limits)
+
+    def get(self, key: str, *, at: int | None = None) -> Entry | None:
+        """See ``Store.get``."""
+        _check_revision(at)
+        encoded = encode_key(key, self._limits)
+        locator = self._index.find(encoded, at)
+        return None if locator is None else self._entry(key, encoded, locator)
+
+    def get_many(self, keys: Sequence[str], *, at: int | None = None) -> Snapshot:
+        """See ``Store.get_many``."""
+        _check_revision(at)
+        revision = REVISION if at is None else at
+        return Snapshot(revision, [self.get(key, at=at) for key in keys])
+
+    def commit(self, txn: Txn) -> Commit:  # noqa: ARG002 # as the interface has it
+        """See ``Store.commit``."""
+        raise ReadOnly(f"{self._path} is served as it is; load it into a store to write")
+
+    def scan(
+        self,
+        *,
+        prefix: str = "",
+        start: str | None = None,
+        end: str | None = None,
+        after: str | None = None,
+        limit: int = 1_000,
+        reverse: bool = False,
+        delimiter: str | None = None,
+        include_values: bool = False,
+        at: int | None = None,
+    ) -> Page:
+        """See ``Store.scan``."""
+        _check_revision(at)
+        wanted = Range.of(prefix, start, end, reverse=reverse).resumed(after, delimiter)
+        found = list_page(
+            self._index, wanted, limit=limit, delimiter=delimiter, at=at, is_live=_is_live
+        )
+        keys = [self._key_info(key, locator, include_values) for key, locator in found.keys]
+        return Page(REVISION if at is None else at, keys, found.prefixes, found.resume)
+
+    def count(
+        self,
+        *,
+        prefix: str = "",
+        start: str | None = None,
+        end: str | None = None,
+        at: int | None = None,
+    ) -> int:
+        """See ``Store.count``; costs two binary searches."""
+        _check_revision(at)
+        if at is not None and at < REVISION:
+            return 0
+        wanted = Range.of(prefix, start, end, reverse=False)
+        return self._index.count(wanted.low, wanted.high)
+
+    def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> list[Version]:
+        """See ``Store.history``."""
+        locator = self._index.find(encode_key(key, self._limits), None)
+        if locator is None or limit < 1 or (before is not None and before <= REVISION):
+            return []
+        size, content_type = locator.value_size, locator.content_type
+        return [Version(REVISION, _VERSION, "put", self._time_us, size, content_type)]
+
+    def stats(self) -> Stats:
+        """See ``Store.stats``."""
+        about = self._index.about
+        internals: dict[str, int | float] = {
+            "file_bytes": self._source.size,
+            "duplicate_lines": about["duplicates"],
+            "bad_lines": about["bad"],
+        }
+        return Stats(REVISION, 0, self._index.key_count, about["value_bytes"], internals)
+
+    def compact(self) -> None:
+        """See ``Store.compact``."""
+        raise ReadOnly(f"{self._path} is served as it is; there is nothing to compact")
+
+    def problem(self) -> str | None:
+        """See ``Store.problem``: values at the end of the file may have gone."""
+        if self._file.size() < self._source.size:
+            return f"{self._path} became shorter since it was opened; start again to serve it"
+        return None
+
+    def close(self) -> None:
+        """See ``Store.close``."""
+        self._file.close()
+
+    def _entry(self, key: str, encoded: bytes, locator: Locator) -> Entry:
+        """Read a line, and verify it.
+
+        Raises:
+            Damaged: the line is not what it was when the index was made.
+        """
+        place = place_of(encoded, locator)
+        line = self._file.pread(place.size, place.offset)
+        if len(line) != place.size or checksum(line) != place.checksum:
+            reason = "the line is not what it was when the file was opened; start again"
+            raise Damaged(self._path, place.offset, reason)
+        value = line[len(encoded) + 1 :]
+        return Entry(key, value, REVISION, _VERSION, self._time_us, locator.content_type, None)
+
+    def _key_info(self, encoded: bytes, locator: Locator, include_values: bool) -> KeyInfo:
+        key = encoded.decode()
+        entry = self._entry(key, encoded, locator) if include_values else None
+        return KeyInfo(key, REVISION, _VERSION, locator.value_size, locator.content_type, entry)
+
+
+def open_text_file(
+    path: Path,
+    *,
+    any_key: bool = False,
+    skip_bad: bool = False,
+    limits: Limits | None = None,
+    cache_folder: Path | None = None,
+    files: Files | None = None,
+) -> TextFileStore:
+    """Serve a text file read-only.
+
+    Its index is kept beside it as ``NAME.rundlet-index``, or in the user's cache folder. The
+    first time takes about two seconds per million lines, afterwards 0.03.
+
+    Args:
+        path: the file.
+        any_key: keys need not be UUIDs.
+        skip_bad: leave out bad lines instead of refusing the file.
+        limits: of keys and values; a longer one makes a bad line.
+        cache_folder: instead of the user's.
+        files: the file system.
+
+    Raises:
+        BadFile: lines are bad, and are not to be skipped.
+        Unavailable: somebody is changing the file.
+        OSError: it cannot be read.
+    """
+    places = index_places(path, cache_folder)
+    return TextFileStore(
+        IndexedFile(files or RealFiles(), path, any_key, skip_bad, limits or Limits(), places)
+    )
+
+
+def _check_revision(at: int | None) -> None:
+    if at is not None and at > REVISION:
+        raise InvalidRequest(f"revision {at} is not there yet; the head is {REVISION}")
+
+
+def _is_live(_: Locator) -> bool:
+    """Whether a line is a value: always."""
+    return True
