@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -17,11 +18,12 @@ from cli.exits import CommandError, ExitCode
 from cli.folder import Purpose
 from cli.formats import Format, format_of
 from cli.jsonlines import read_rows, to_line, value_members
-from cli.loading import Line, Loaded, Source, load
+from cli.loading import Loaded, Source, load
 from cli.panels import Panel
 from cli.place import DataOption, JsonOption, TokenOption, UrlOption, open_target
 from cli.progress import RowProgress
 from cli.terminal import write_line
+from cli.textlines import read_text_rows
 from cli.values import existing_file
 from rundlet import Value
 
@@ -68,7 +70,7 @@ def import_(
         source = Source(
             name="stdin" if str(file) == "-" else str(file),
             file=opened,
-            read=_text_reader(any_key=any_key) if is_text else read_rows,
+            read=partial(read_text_rows, any_key=any_key) if is_text else read_rows,
             skip_bad=skip_bad,
         )
         with RowProgress("importing") as progress:
@@ -109,7 +111,7 @@ def export(
                 count += 1
                 progress.advance(1)
     if to_file is not None:
-        write_line(f"exported {count} keys")
+        write_line(f"exported {_counted(count, 'key')}")
 
 
 @contextmanager
@@ -142,10 +144,6 @@ def _output(file: Path | None) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
-def _text_reader(*, any_key: bool) -> Callable[[BinaryIO], Iterator[Line]]:
-    raise CommandError("text later")
-
-
 def _json_line(value: Value) -> bytes:
     return to_line(value_members(value)).encode() + b"\n"
 
@@ -165,4 +163,9 @@ def _summary(loaded: Loaded) -> str:
         "expired": loaded.expired,
     }
     notes = [f"{count} {name}" for name, count in extras.items() if count]
-    return f"imported {stored} rows" + (f" ({', '.join(notes)})" if notes else "")
+    noted = f" ({', '.join(notes)})" if notes else ""
+    return f"imported {_counted(stored, 'row')}{noted}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

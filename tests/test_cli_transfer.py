@@ -173,6 +173,67 @@ def test_an_import_can_come_from_stdin(place):
     )
 
 
+UUID = "3479d894-3271-4935-88cf-a06f3cbb80a5"
+
+
+def test_the_example_file_is_imported_as_it_is(place):
+    example = Path(__file__).parent.parent / "example.data"
+
+    assert place.run("import", str(example)).text == "imported 3 rows\n"
+
+    assert place.run("get", UUID).out == b"this is a value"
+    assert b"text/plain" in place.run("ls", "--long", UUID).out
+
+
+def test_a_text_value_is_every_byte_up_to_the_newline(place, tmp_path):
+    rows = tmp_path / "rows.txt"
+    other = UUID.replace("3479d894", "00000000")
+    rows.write_bytes(f"{other} ".encode() + b"\n" + UUID.encode() + b"  a \xff \r\x00")
+
+    assert place.run("import", str(rows)).code == 0
+
+    assert place.run("get", UUID).out == b" a \xff \r\x00"
+    assert place.run("get", other).out == b""
+
+
+@pytest.mark.parametrize(
+    "line", ["no-uuid v", UUID.upper() + " v", UUID, UUID.replace("-4", "-1") + " v", ""]
+)
+def test_a_bad_text_line_is_named_and_nothing_is_loaded(place, tmp_path, line):
+    place.run("set", "other", "v")
+    rows = tmp_path / "rows.data"
+    rows.write_text(f"{UUID} first\n{line}\n{UUID} second\n")
+
+    ended = place.run("import", str(rows))
+    assert ended.code == 2
+    assert ended.err.startswith(f"rundlet: {rows}:2: ")
+    assert place.run("ls").text == "other\n"
+
+    ended = place.run("import", str(rows), "--skip-bad")
+    assert ended.text == "imported 2 rows (1 repeated, 1 bad)\n"
+    assert place.run("get", UUID).out == b"second"
+
+
+def test_any_key_without_a_space_can_be_allowed(place, tmp_path):
+    rows = tmp_path / "rows.data"
+    rows.write_text("🗝/.. two words\n")
+
+    assert place.run("import", str(rows), "--any-key").code == 0
+
+    assert place.run("get", "🗝/..").out == b"two words"
+
+
+def test_a_text_export_can_be_imported(place, tmp_path):
+    exported = tmp_path / "all.data"
+    place.run("set", UUID, "a value with spaces")
+    place.run("export", str(exported))
+    place.run("del", UUID)
+
+    assert place.run("import", str(exported)).text == "imported 1 row\n"
+
+    assert place.run("get", UUID).out == b"a value with spaces"
+
+
 def test_the_ending_or_the_format_must_tell(place, tmp_path):
     rows = tmp_path / "rows.unknown"
     rows.write_text('{"key": "a", "text": "1"}\n')
