@@ -30,13 +30,18 @@ _STEP_BYTES = 1024 * 1024
 def read_body(req: falcon.Request, what: str, size_max: int) -> bytes:
     """The whole body as one object; ``what`` names the limit as ``storage.Limits`` does.
 
+    A chunked body counts where the WSGI server has put it together and tells its length, as
+    waitress does. Granian hands on chunks as they come and says nothing where they break off or
+    are malformed: a part of a value would be stored for the whole.
+
     Raises:
         Problem: 411 without a length, 413 over the limit (from ``Content-Length`` before
             anything is read), 400 ``short-body`` where the client sent less than promised.
     """
     size = req.content_length
     if size is None:
-        return _read_to_end(req, what, size_max)
+        detail = "send Content-Length, which tells a whole body from one that broke off"
+        raise Problem(411, "length-required", detail)
     if size > size_max:
         raise too_large(what, size_max, size)
     body = _read_up_to(req.stream, size)
@@ -116,18 +121,6 @@ def encode(answer: Mapping[str, object], media_type: str) -> bytes:
     if media_type == CBOR_TYPE:
         return cbor2.dumps(answer)
     return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _read_to_end(req: falcon.Request, what: str, size_max: int) -> bytes:
-    is_http_1 = req.env.get("SERVER_PROTOCOL", "HTTP/1.1").startswith("HTTP/1")
-    is_chunked = "chunked" in req.env.get("HTTP_TRANSFER_ENCODING", "").lower()
-    if is_http_1 and not is_chunked:  # HTTP/2 marks the end of a body by itself
-        detail = "send Content-Length (0 for an empty body) or Transfer-Encoding: chunked"
-        raise Problem(411, "length-required", detail)
-    body = _read_up_to(req.stream, size_max + 1)
-    if len(body) > size_max:
-        raise too_large(what, size_max, len(body))
-    return body
 
 
 def _read_up_to(stream: ReadableIO, size: int) -> bytes:

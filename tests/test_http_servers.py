@@ -116,6 +116,10 @@ def put(port: int, target: str, value: bytes) -> Answer:
     return exchange(port, "PUT", target, f"Content-Length: {len(value)}", body=value)
 
 
+def put_chunked(port: int, target: str, body: bytes, *, shut: bool = False) -> Answer:
+    return exchange(port, "PUT", target, "Transfer-Encoding: chunked", body=body, shut=shut)
+
+
 @pytest.mark.parametrize(
     ("encoded", "key64"),
     [
@@ -174,26 +178,37 @@ def test_other_forms_of_the_target_are_understood(port: int, target: str):
     assert b"no value for the key 'abs'" in exchange(port, "GET", target).body
 
 
-def test_chunked_value_is_stored(port: int):
+def test_chunked_value_is_stored(waitress_port: int):
     body = b"3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n"
 
-    assert exchange(
-        port, "PUT", "/v1/kv/chunked", "Transfer-Encoding: chunked", body=body
-    ).status in (201, 204)
+    assert put_chunked(waitress_port, "/v1/kv/chunked", body).status in (201, 204)
 
-    assert exchange(port, "GET", "/v1/kv/chunked").body == b"abcdefg"
+    assert exchange(waitress_port, "GET", "/v1/kv/chunked").body == b"abcdefg"
 
 
-def test_chunked_value_over_the_limit_is_413(port: int):
+def test_chunked_value_over_the_limit_is_413(waitress_port: int):
     chunk = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
 
-    answer = exchange(
-        port, "PUT", "/v1/kv/large", "Transfer-Encoding: chunked",
-        body=chunk * 9 + b"0\r\n\r\n",
-    )  # fmt: skip
+    answer = put_chunked(waitress_port, "/v1/kv/large", chunk * 9 + b"0\r\n\r\n")
 
     assert answer.status == 413
-    assert exchange(port, "GET", "/v1/kv/large").status == 404
+    assert exchange(waitress_port, "GET", "/v1/kv/large").status == 404
+
+
+def test_chunked_value_needs_a_length_where_its_end_cannot_be_known(granian_port: int):
+    answer = put_chunked(granian_port, "/v1/kv/chunked", b"3\r\nabc\r\n0\r\n\r\n")
+
+    assert answer.status == 411
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "body", [b"3\r\nabc\r\n", b"3\r\nabc\r\nzz\r\n", b"-3\r\nabc\r\n0\r\n\r\n"]
+)
+def test_broken_chunks_are_not_stored(port: int, body: bytes):
+    put_chunked(port, "/v1/kv/broken", body, shut=True)
+
+    assert exchange(port, "GET", "/v1/kv/broken").status == 404
 
 
 def test_large_value_survives(port: int):
