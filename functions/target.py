@@ -41,7 +41,10 @@ class RawTargetRouter(CompiledRouter):
         Raises:
             falcon.HTTPMethodNotAllowed: the route does not know this method at all, which
                 Falcon itself would call a bad request.
+            Problem: 400 ``no-host``.
         """
+        if req is not None:
+            _require_one_host(req.env)
         path = uri if req is None else raw_path(req.env)
         if path[:1] != "/" or path[:2] == "//":  # Falcon would not mind how many slashes
             return None
@@ -49,6 +52,13 @@ class RawTargetRouter(CompiledRouter):
         if route is not None and req is not None and req.method not in route[1]:
             raise falcon.HTTPMethodNotAllowed(offered_methods(route[0]))
         return route
+
+
+def _require_one_host(environ: Mapping[str, str]) -> None:
+    """Refuse what RFC 9112 (section 3.2) tells every server to refuse."""
+    host = environ.get("HTTP_HOST")
+    if (not host and environ["SERVER_PROTOCOL"] == "HTTP/1.1") or (host and "," in host):
+        raise Problem(400, "no-host", "send exactly one Host header; HTTP/1.1 asks for it")
 
 
 def offered_methods(resource: object) -> list[str]:

@@ -256,6 +256,23 @@ def test_head_tells_the_length_and_sends_nothing(port: int):
     assert answer.body == b""
 
 
+@pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: b\r\n"])
+def test_host_is_told_exactly_once(port: int, hosts: bytes):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"GET /v1/keys HTTP/1.1\r\nConnection: close\r\n" + hosts + b"\r\n")
+        answer = Answer(connection.recv(65_536))
+
+    assert answer.status == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_http_1_0_needs_no_host(port: int):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+
+        assert Answer(connection.recv(65_536)).status == 200
+
+
 def test_304_and_204_have_no_body(port: int):
     tag = put(port, "/v1/kv/tagged", b"1").headers["etag"]
 
