@@ -100,7 +100,7 @@ class ErrorAnswers:
         _discard_body(req)
         resp.status = problem.status
         resp.text = None
-        resp.data = _encode(problem, request_id)
+        resp.data = encode_problem(problem, request_id)
         resp.set_headers(
             {
                 "Content-Type": PROBLEM_TYPE,
@@ -215,7 +215,8 @@ def _of_falcon(ex: falcon.HTTPError) -> Problem:
     return Problem(status, name, ex.description or ex.title or status.phrase, headers=headers)
 
 
-def _encode(problem: Problem, request_id: str) -> bytes:
+def encode_problem(problem: Problem, request_id: str) -> bytes:
+    """The body of the answer."""
     body = {
         "type": f"/problems/{problem.name}",
         "title": HTTPStatus(problem.status).phrase,
