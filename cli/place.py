@@ -100,6 +100,16 @@ def chosen_folder(data: Path | None) -> Path:
     return folder
 
 
+@contextmanager
+def no_store_if_missing(folder: Path) -> Iterator[None]:
+    """Tells a missing store by the words that every command has for it."""
+    try:
+        yield
+    except FileNotFoundError as ex:
+        message = f"no such store: there is none in {folder}; check --data"
+        raise CommandError(message) from ex
+
+
 def moved_behind_command(arguments: list[str]) -> list[str]:
     """The arguments with place options that stand before the command moved behind it.
 
