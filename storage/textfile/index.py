@@ -21,7 +21,7 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from storage.errors import InvalidRequest, Unavailable
+from storage.errors import InvalidRequest
 from storage.files import File, Files
 from storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Limits
 from storage.log.checksum import checksum
@@ -30,7 +30,7 @@ from storage.log.index_file import IndexFile, write_index
 from storage.log.locator import Locator
 from storage.log.record import OVERHEAD, PUT
 from storage.textfile.lines import BadFile, BadLine, is_utf8
-from storage.textfile.parsing import FIRST_ERRORS_MAX, Lines, parse_lines
+from storage.textfile.parsing import FIRST_ERRORS_MAX, Lines, parse_lines, read_pieces
 from storage.textfile.sorting import gather_keys, sort_keys
 
 FORMAT_VERSION: Final = 1
@@ -38,7 +38,6 @@ FORMAT_VERSION: Final = 1
 REVISION: Final = 1
 """Of all that is in a text file."""
 _TYPES: Final = (DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE)
-_READ_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,6 @@ class NewIndex:
 
         Raises:
             BadFile: lines are bad, and are not to be skipped.
-            Unavailable: the file became shorter meanwhile.
             OSError: the file cannot be read.
         """
         rows = _read_rows(file, path, source)
@@ -204,13 +202,8 @@ def _read_rows(file: File, path: Path, source: TextSource) -> _Rows:
 def _store_id(file: File, source: TextSource) -> bytes:
     """Another one for every content, for entity tags are made of it."""
     digest = hashlib.blake2b(b"%d %d" % (source.any_key, source.skip_bad), digest_size=16)
-    offset = 0
-    while offset < source.size:
-        data = file.pread(min(_READ_BYTES, source.size - offset), offset)
-        if not data:
-            raise Unavailable("the file became shorter while it was read; try again")
-        digest.update(data)
-        offset += len(data)
+    for piece in read_pieces(file, source.size):
+        digest.update(piece)
     return digest.digest()
 
 

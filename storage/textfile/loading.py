@@ -25,7 +25,7 @@ from storage.files import File, Files, RealFiles
 from storage.interface import TEXT_CONTENT_TYPE, Limits, Put, Store, Txn
 from storage.textfile.lines import BadFile, BadLine, content_type_of
 from storage.textfile.marks import LoadMarks
-from storage.textfile.parsing import FIRST_ERRORS_MAX, Lines, parse_lines
+from storage.textfile.parsing import FIRST_ERRORS_MAX, Lines, parse_lines, read_pieces
 
 _TXN_PUTS_MAX: Final = 1_000
 _TXN_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -200,10 +200,8 @@ class _Load:
 
     def _digest(self) -> bytes:
         digest = hashlib.sha256()
-        offset = 0
-        while data := self.file.pread(min(1 << 20, self.size - offset), offset):
-            digest.update(data)
-            offset += len(data)
+        for piece in read_pieces(self.file, self.size):
+            digest.update(piece)
         return digest.digest()
 
 
@@ -237,7 +235,7 @@ def _puts(lines: Lines) -> Iterator[tuple[Put, int, int]]:
         value = data[key_end + 1 : end]
         content_type = TEXT_CONTENT_TYPE if is_ascii else content_type_of(value)
         put = Put(data[start:key_end].decode(), value, content_type)
-        yield put, end - start, lines.offset + end
+        yield put, end - start, lines.offset + min(end + 1, len(data))
 
 
 def _ignore(_bytes_done: int, _bytes_total: int, _rows: int) -> None:

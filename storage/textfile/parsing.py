@@ -108,6 +108,14 @@ def parse_lines(
         yield lines
 
 
+def read_pieces(file: File, size: int) -> Iterator[bytes]:
+    """The first ``size`` bytes of a file in order, a block at a time."""
+    offset = 0
+    while data := file.pread(min(BLOCK_BYTES, size - offset), offset):
+        yield data
+        offset += len(data)
+
+
 def _blocks(file: File, size: int, line_bytes_max: int) -> Iterator[tuple[int, bytes]]:
     """Offset and bytes of blocks of whole lines.
 
