@@ -27,8 +27,6 @@ from server.errors import ServeError
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
-DEFAULT_THREADS: Final = 4
-
 _BACKLOG: Final = 1_024
 _HEADER_TIMEOUT_MS: Final = 15_000
 _RESPAWN_S: Final = 0.1

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Final
 
 import waitress.server
 from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.task import WSGITask
+
+from server.waitress_errors import ProblemTask, StrictParser
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
-
-DEFAULT_THREADS: Final = 8
 
 _IDLE_TIMEOUT_S: Final = 75  # above the 60 s after which common proxies close their side
 _CONNECTIONS_MAX: Final = 1_000
@@ -74,6 +76,7 @@ class GracefulServer:
             asyncore_use_poll=True,  # select() cannot take descriptors above 1,023
             log_socket_errors=False,  # clients that go away are no news either
         )
+        self._server.channel_class = _Channel
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Serve until a signal asks to stop, then finish; must be called in the main thread.
@@ -123,7 +126,26 @@ class GracefulServer:
             self._turn(_DRAIN_POLL_S)
 
 
-def _is_done(channel: waitress.server.HTTPChannel) -> bool:
+class _Task(WSGITask):  # type: ignore[misc] # waitress has no types
+    """A request whose connection stays open when the answer has no body.
+
+    waitress 3.0 closes it after each 204 and 304, so that every PUT and DELETE would need a new
+    connection. Such an answer ends with its headers (RFC 9112, section 6.3): nothing is unclear.
+    """
+
+    def set_close_on_finish(self) -> None:
+        asked_to_close = self.request.headers.get("CONNECTION", "").lower() == "close"
+        if self.has_body or self.version != "1.1" or asked_to_close:
+            super().set_close_on_finish()
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc] # as above
+    task_class = _Task
+    error_task_class = ProblemTask
+    parser_class = StrictParser
+
+
+def _is_done(channel: HTTPChannel) -> bool:
     """Whether a connection may be closed without cutting off a request or an answer."""
     if channel.requests or channel.total_outbufs_len:
         return False

@@ -28,6 +28,9 @@ def app(environ, start_response):
     if environ["PATH_INFO"] == "/stuck":
         time.sleep(60)
     answer = b"x" * 20_000_000 if environ["PATH_INFO"] == "/large" else b"got %d" % len(body)
+    if environ["PATH_INFO"] == "/empty":
+        start_response("204 No Content", [])
+        return []
     start_response("200 OK", [("Content-Length", str(len(answer)))])
     return [answer]
 
@@ -142,3 +145,25 @@ def test_same_signal_passed_on_twice_counts_once(server, port, connection):
 
     assert connection.getresponse().status == 200
     assert server.wait() == 0
+
+
+def test_connection_stays_open_after_an_answer_without_body(server, connection):
+    for _ in range(3):
+        connection.request("PUT", "/empty", body=b"x")
+        answer = connection.getresponse()
+
+        assert (answer.status, answer.read()) == (204, b"")
+        assert answer.getheader("Connection") is None
+        assert connection.sock is not None  # http.client drops it where the server will close
+
+
+@pytest.mark.parametrize(
+    ("version", "header"), [("1.1", "Connection: close\r\n"), ("1.0", "")], ids=["1.1", "1.0"]
+)
+def test_connection_is_closed_where_the_client_wants_it(server, port, version, header):
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(f"GET /empty HTTP/{version}\r\nHost: x\r\n{header}\r\n".encode())
+        answer = b"".join(iter(lambda: client.recv(10_000), b""))
+
+    assert answer.startswith(f"HTTP/{version} 204".encode())
+    assert b"Connection: close" in answer
