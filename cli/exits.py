@@ -10,6 +10,7 @@ import enum
 from collections.abc import Sequence
 
 import rundlet
+from functions.settings import SettingError
 from server.errors import ExposedError, ServeError
 from storage import errors
 
@@ -54,6 +55,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (rundlet.RundletError, ExitCode.UNREACHABLE),
     (ExposedError, ExitCode.USAGE),
     (ServeError, ExitCode.UNREACHABLE),
+    (SettingError, ExitCode.USAGE),
     (UnicodeError, ExitCode.USAGE),  # an argument that is not UTF-8
     (OSError, ExitCode.UNREACHABLE),
 )

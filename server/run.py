@@ -23,6 +23,8 @@ from server.maintenance import WatchedProcess, maintenance_command
 from server.scratch import ScratchFolder
 from server.waitress_server import GracefulServer
 from storage import OperationCounters, Store
+from storage.textfile import load_text_file
+from storage.textfile.loading import Progress
 
 ServerName = Literal["waitress", "granian"]
 
@@ -58,7 +60,20 @@ class ServeOptions:
     insecure: bool = False
 
 
-def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How a server tells a person what it does.
+
+    Attributes:
+        say: shows a line.
+        load_progress: shows how far a file is loaded, as long as the block lasts.
+    """
+
+    say: Callable[[str], None]
+    load_progress: Callable[[], contextlib.AbstractContextManager[Progress]]
+
+
+def serve(options: ServeOptions, telling: Telling) -> None:
     """Run a server until a signal ends it; must be called in the main thread.
 
     1. Take the port, so that a second server stops here, before it touches the folder.
@@ -81,7 +96,7 @@ def serve(options: ServeOptions, say: Callable[[str], None]) -> None:
     with contextlib.ExitStack() as stack:
         port = stack.enter_context(HeldPort(options.host, options.port))
         scratch = stack.enter_context(ScratchFolder())
-        life = _Life(_with_scratch(options, scratch), port, stack, say)
+        life = _Life(_with_scratch(options, scratch), port, stack, telling)
         if options.server == "granian":
             life.run_granian()
         else:
@@ -126,7 +141,7 @@ class _Life:
     options: ServeOptions
     port: HeldPort
     stack: contextlib.ExitStack
-    say: Callable[[str], None]
+    telling: Telling
 
     def run_waitress(self, counters: OperationCounters) -> None:
         """Serve in this process."""
@@ -169,18 +184,17 @@ class _Life:
             yield store
 
     def _load(self, store: Store, path: Path) -> None:
-        from storage.textfile import load_text_file  # noqa: PLC0415 # only where a file is given
-
         settings = self.options.settings
-        report = load_text_file(
-            store,
-            path,
-            any_key=settings.any_key,
-            skip_bad=settings.skip_bad,
-            progress=None,
-        )
-        if report is not None:
-            self.say(str(report))
+        with self.telling.load_progress() as progress:
+            report = load_text_file(
+                store,
+                path,
+                any_key=settings.any_key,
+                skip_bad=settings.skip_bad,
+                progress=progress,
+                folder=settings.data_path,
+            )
+        self.telling.say(str(report))
 
     def _start_maintenance(self) -> None:
         settings = self.options.settings
@@ -189,16 +203,15 @@ class _Life:
         self.stack.enter_context(WatchedProcess("maintenance", maintenance_command(settings)))
 
     def _say_ready(self) -> None:
-        self.say(_headline(self.options, self.port))
+        self.telling.say(_headline(self.options, self.port))
 
 
 def _headline(options: ServeOptions, port: HeldPort) -> str:
     """The one line that tells what runs where; on a terminal with something to try."""
-    threads = f"{options.threads} thread{'s' if options.threads > 1 else ''}"
-    layout = threads
+    layout = _count(options.threads, "thread")
     if options.server == "granian":
-        workers = f"{options.workers} worker{'s' if options.workers > 1 else ''}"
-        layout = f"{workers}, {threads} each"
+        each = " each" if options.workers > 1 else ""
+        layout = f"{_count(options.workers, 'worker')}, {layout}{each}"
     url = port.address.url
     line = (
         f"Rundlet {software_version()} serving {_what(options)} on {url}"
@@ -207,6 +220,10 @@ def _headline(options: ServeOptions, port: HeldPort) -> str:
     if sys.stderr.isatty():
         line += f"\nTry: curl -d hello -X PUT {url}/v1/kv/greeting && curl {url}/v1/kv/greeting"
     return line
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number > 1 else ''}"
 
 
 def _what(options: ServeOptions) -> str:
