@@ -9,7 +9,11 @@ from pathlib import Path
 
 from storage.counters import OperationCounters
 from storage.interface import Store
+from storage.log.repair import LostVersion, RepairReport, repair
+from storage.log.repair_sources import Loss
+from storage.log.snapshot import Problem
 from storage.log.store import LogStore
+from storage.log.verify import VerifyReport, verify
 from storage.settings import StoreSettings, SyncPolicy
 from storage.textfile import (
     BadFile,
@@ -26,15 +30,22 @@ __all__ = [
     "BadLine",
     "LoadReport",
     "LogStore",
+    "Loss",
+    "LostVersion",
     "OperationCounters",
+    "Problem",
+    "RepairReport",
     "Store",
     "StoreSettings",
     "SyncPolicy",
+    "VerifyReport",
     "load_text_file",
     "open_store",
     "open_text_file",
     "parse_lines",
+    "repair",
     "split_line",
+    "verify",
 ]
 
 

@@ -9,4 +9,8 @@ Reading: ``locator``, ``delta``, ``view``, ``follower``, ``scan``. Writing: ``ba
 
 In the background: ``retention``, ``checkpoint``, ``compaction``, ``leftovers``, gathered by
 ``maintainer`` and run by the process ``maintenance``. ``store`` ties it all to the interface.
+
+Damage: ``verify`` reads everything and changes nothing (``snapshot`` opens the files, ``rebuild``
+and ``index_check`` compare index and log); ``repair`` keeps what is whole (``repair_log`` out of
+``repair_sources`` and ``repair_index`` to ``repair_output``). Both read over gaps with ``salvage``.
 """

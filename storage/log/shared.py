@@ -67,9 +67,7 @@ class SharedPage:
             file.sync()
         file.lock(is_shared=True)
         page = cls(file, file.map(PAGE_SIZE, writable=True), boot_id)
-        magic = page.words[_WORD_MAGIC]
-        if magic != _MAGIC and magic.to_bytes(8, "little").startswith(b"RNDLTCM"):
-            raise UnknownFormat(f"{folder / FILE_NAME}: written by another release")
+        page._refuse_unknown(folder)
         return page
 
     @classmethod
@@ -79,11 +77,14 @@ class SharedPage:
         Raises:
             FileNotFoundError: there is none.
             Damaged: it has another size.
+            UnknownFormat: the page is of another release.
         """
         file = files.open(folder / FILE_NAME, writable=False)
         if file.size() != PAGE_SIZE:
             raise Damaged(folder / FILE_NAME, 0, f"it has {file.size()} bytes, not {PAGE_SIZE}")
-        return cls(file, file.map(PAGE_SIZE), boot_id)
+        page = cls(file, file.map(PAGE_SIZE), boot_id)
+        page._refuse_unknown(folder)
+        return page
 
     @property
     def published(self) -> int | None:
@@ -192,6 +193,11 @@ class SharedPage:
         self.words.release()
         self._page.close()
         self._file.close()
+
+    def _refuse_unknown(self, folder: Path) -> None:
+        magic = self.words[_WORD_MAGIC]
+        if magic != _MAGIC and magic.to_bytes(8, "little").startswith(b"RNDLTCM"):
+            raise UnknownFormat(f"{folder / FILE_NAME}: written by another release")
 
     def _boot(self) -> int:
         return self.words[_WORD_BOOT] << 64 | self.words[_WORD_BOOT + 1]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from storage.errors import Damaged, Unavailable
+from storage.errors import Damaged, Unavailable, UnknownFormat
 from storage.files import Files
-from storage.log import salvage
+from storage.log import salvage, shared
 from storage.log.index_file import IndexFile, index_name
 from storage.log.leftovers import unnamed_commits
 from storage.log.locator import offset_of, segment_of
@@ -87,25 +87,29 @@ class Snapshot:
         self.ends.update((state.number, state.size) for state in self.manifest.segments)
         active = self.manifest.active.number
         self.ends[active] = HEADER_SIZE
-        page = self._page(settings)
-        published = page.published if page else None
-        if published is None:
-            durable = (page.durable or 0) if page else 0
-            if active in self.segments:
-                is_here = segment_of(durable) == active
-                durable = offset_of(durable) if is_here else 0
-                self.ends[active] = end_of_log(self.segments[active], durable)
-        elif segment_of(published) == active:
-            self.ends[active] = offset_of(published)
-        elif segment_of(published) > active:
+        page = None
+        try:
+            page = shared_page(self.folder, settings)
+        except UnknownFormat as ex:
+            self.problems.append(Problem(self.folder / shared.FILE_NAME, 0, str(ex)))
+        published = segment_of(page.published or 0) if page else 0
+        if published > active:
             reason = "it does not know the segment that is published"
             self.problems.append(Problem(self.folder / FILE_NAME, 0, reason))
+        elif active in self.segments and published in (0, active):
+            self.ends[active] = end_of_active(self.segments[active], page)
 
-    def _page(self, settings: StoreSettings) -> SharedPage | None:
-        try:
-            return SharedPage.look(settings.files, self.folder, settings.boot_id)
-        except (FileNotFoundError, Damaged):
-            return None  # it is made anew at the next open, from the log
+
+def shared_page(folder: Path, settings: StoreSettings) -> SharedPage | None:
+    """The shared page, for looking at; ``None`` where an open would make it anew.
+
+    Raises:
+        UnknownFormat: written by another release.
+    """
+    try:
+        return SharedPage.look(settings.files, folder, settings.boot_id)
+    except (FileNotFoundError, Damaged):
+        return None
 
 
 @contextlib.contextmanager
@@ -121,12 +125,17 @@ def reporting(path: Path, problems: list[Problem]) -> Iterator[None]:
         problems.append(Problem(path, 0, f"it cannot be read: {ex.strerror}"))
 
 
-def end_of_log(segment: Segment, durable: int) -> int:
-    """Where an active segment ends when nobody knows what was published.
+def end_of_active(segment: Segment, page: SharedPage | None) -> int:
+    """Where an active segment ends.
 
-    Behind the first frame that is not whole there is a torn tail, unless ``durable`` or a
-    whole frame says that it was on stable storage once: then that is damage, to be read over.
+    Where the shared page says; if it cannot be trusted, behind the last whole frame before
+    the torn tail. What was on stable storage once, as the page or a whole frame tells, is no
+    torn tail but damage, to be read over.
     """
+    published, durable = (page.published or 0, page.durable or 0) if page else (0, 0)
+    if segment_of(published) == segment.number:
+        return offset_of(published)
+    durable = offset_of(durable) if segment_of(durable) == segment.number else 0
     size = segment.file.size()
     ends = [HEADER_SIZE]
     first_gap = 0
