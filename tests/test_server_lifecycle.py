@@ -51,8 +51,11 @@ def text_file(tmp_path):
     return path
 
 
-def scratch_folders() -> set[Path]:
-    return set(Path("/dev/shm").glob("rundlet-run-*"))
+def scratch_folder_of(pid: int) -> Path:
+    """The private folder whose lock a server holds."""
+    held = {path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir()}
+    [folder] = [path for path in held if path.name.startswith("rundlet-run-")]
+    return folder
 
 
 def run_serve(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -153,15 +156,15 @@ def test_dead_maintenance_process_is_replaced(start, data):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_store_in_memory_goes_with_the_server(start, layout, number):
-    before = scratch_folders()
     with start("--in-memory", *layout) as server:
         server.client.put("/v1/kv/greeting", content=b"hello")
         assert server.client.get("/v1/kv/greeting").content == b"hello"
-        assert len(scratch_folders() - before) == 1
+        folder = scratch_folder_of(server.process.pid)
+        assert (folder / "data").is_dir()
         server.process.send_signal(number)
         server.wait()
 
-    wait_for(lambda: not scratch_folders() - before)
+    wait_for(lambda: not folder.exists())
 
 
 # --- what does not start -------------------------------------------------------------------
