@@ -4,7 +4,8 @@ It lies beside the file, or, where nothing can be written there, in the user's c
 
 1. an index that was made of the file as it is now, by the rules asked for, is used;
 2. else take the lock of the text file, and look again: another process may have made it;
-3. make it, and look whether the text file is still the same;
+3. make it, when the text file has not been written to for a moment, and look whether it is
+   still the same;
 4. write it to a temporary file and rename that into place: a crash leaves the old index or
    the new one.
 
@@ -17,6 +18,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,8 @@ from storage.textfile.index import NewIndex, TextIndex, TextSource
 
 SUFFIX: Final = ".rundlet-index"
 _TEMPORARY: Final = ".tmp"
+_TICK_S: Final = 0.05
+"""Two changes of a file that are further apart have different times (Linux: up to 0.01 s)."""
 
 
 def index_places(path: Path, cache_folder: Path | None = None) -> tuple[Path, Path]:
@@ -99,6 +103,7 @@ class IndexedFile:
             return self._find(source) or self._make(file, source)
 
     def _make(self, file: File, source: TextSource) -> TextIndex:
+        _let_tick_pass(source)
         index = NewIndex.read(file, self.path, source)
         if self._source() != source:
             raise self._changing()
@@ -128,6 +133,15 @@ class IndexedFile:
 
     def _changing(self) -> Unavailable:
         return Unavailable(f"{self.path} is being changed; try again when it is complete")
+
+
+def _let_tick_pass(source: TextSource) -> None:
+    """Wait until a change of the file, from now on, must give it another time.
+
+    Else one that keeps its size could go unnoticed: the index would seem to be of the new lines.
+    """
+    if time.time_ns() - source.mtime_ns < _TICK_S * 1_000_000_000:
+        time.sleep(_TICK_S)
 
 
 @contextlib.contextmanager

@@ -59,10 +59,8 @@ def sort_keys(keys: Bytes, ends: Places) -> tuple[Places, Flags]:
 
 def gather_keys(keys: Bytes, ends: Places, order: Places) -> Bytes:
     """The bytes of the keys with these numbers, one after the other in this order."""
-    if not len(order):
-        return np.zeros(0, np.uint8)
-    size = int(ends[0])
-    if len(keys) == size * len(ends) and (np.diff(ends) == size).all():
+    size = int(ends[0]) if len(keys) else 0
+    if size and len(keys) == size * len(ends) and (np.diff(ends) == size).all():
         return keys.reshape(-1, size)[order].reshape(-1)
     view = keys.data
     key_ends = ends[order].tolist()
