@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
 
 import typer
 
+from cli.exits import CommandError, ExitCode
 from cli.folder import Purpose
 from cli.jsonlines import to_line
 from cli.panels import Panel
 from cli.place import (
     DataOption,
+    FolderOption,
     JsonOption,
     TokenOption,
     UrlOption,
+    chosen_folder,
+    no_store_if_missing,
     open_target,
 )
-from cli.terminal import escaped, write_line, write_lines
+from cli.progress import byte_progress
+from cli.terminal import escaped, shown_key, write_line, write_lines
+from storage import Problem, RepairReport, VerifyReport, repair, verify
 
 commands = typer.Typer()
 
@@ -50,6 +58,79 @@ def compact(url: UrlOption = None, data: DataOption = None, token: TokenOption =
     """
     with open_target(url, data, token, Purpose.COMPACT) as target:
         target.compact()
+
+
+@commands.command("verify", rich_help_panel=Panel.CARE)
+def verify_(data: FolderOption = None, as_json: JsonOption = False) -> None:
+    """Read everything and report all damage; changes nothing.
+
+    Works on a folder, also while a server runs on it.
+
+    Example: rundlet verify --data ./data
+    """
+    folder = chosen_folder(data)
+    with no_store_if_missing(folder), byte_progress("verifying") as progress:
+        report = verify(folder, progress=progress)
+    if as_json:
+        write_line(to_line(_json_members(report)))
+    elif report.problems:
+        write_lines(_problem_line(problem) for problem in report.problems)
+    else:
+        counts = f"{report.key_count} keys at revision {report.revision}"
+        write_line(f"all is well: {counts}, {report.bytes_read} bytes read")
+    if report.problems:
+        message = f"{folder} is damaged; run rundlet repair --data {folder} to keep what is whole"
+        raise CommandError(message, ExitCode.DAMAGED)
+
+
+@commands.command("repair", rich_help_panel=Panel.CARE)
+def repair_(data: FolderOption = None, as_json: JsonOption = False) -> None:
+    """Keep all that is whole, and say what is lost.
+
+    Works on a folder that nobody has open. The files that are replaced are kept beside.
+
+    Example: rundlet repair --data ./data
+    """
+    folder = chosen_folder(data)
+    with no_store_if_missing(folder):
+        report = repair(folder)
+    write_lines([to_line(_json_members(report))] if as_json else _repair_lines(report))
+
+
+def _problem_line(problem: Problem) -> str:
+    return escaped(f"{problem.path}:{problem.offset}: {problem.reason}")
+
+
+def _repair_lines(report: RepairReport) -> Iterator[str]:
+    """What a repair did, for people."""
+    if not report.problems:
+        yield "nothing to repair: all is well"
+        return
+    for loss in report.losses:
+        yield escaped(f"lost: {loss.path}:{loss.offset}: {loss.size} bytes: {loss.reason}")
+    for version in report.lost_versions:
+        what = f"{version.kind} of revision {version.revision}"
+        yield f"lost: {what} of key {shown_key(version.key)}"
+    if report.deletes_kept:
+        yield f"kept: {report.deletes_kept} deletes that were in what is lost"
+    yield f"repaired: {report.key_count} keys, {report.record_count} records kept"
+    if report.originals is not None:
+        yield escaped(f"the files as they were are in {report.originals}")
+
+
+def _json_members(report: VerifyReport | RepairReport) -> dict[str, object]:
+    """The members of a report, with its paths as text."""
+    return {name: _plain(member) for name, member in asdict(report).items()}
+
+
+def _plain(member: object) -> object:
+    if isinstance(member, Path):
+        return str(member)
+    if isinstance(member, tuple) and hasattr(member, "_asdict"):
+        return _plain(member._asdict())
+    if isinstance(member, dict):
+        return {name: _plain(inner) for name, inner in member.items()}
+    return [_plain(inner) for inner in member] if isinstance(member, list) else member
 
 
 def _flat(members: Mapping[str, object], above: str = "") -> Iterator[tuple[str, str]]:
