@@ -37,6 +37,7 @@ from storage.interface import (
 )
 from storage.log.store import LogStore
 from tests.model import START_US, Clock, ModelStore
+from tests.unsynced_files import UnsyncedFiles
 
 LIMITS = Limits(
     key_bytes_max=32, value_bytes_max=100, txn_ops_max=8, txn_bytes_max=150, list_keys_max=100
@@ -59,7 +60,7 @@ def open_backend(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -
         if request.param == "model":
             return ModelStore(clock, LIMITS, read_only=read_only)
         settings = StoreSettings(
-            sync="never",
+            files=UnsyncedFiles(),
             limits=LIMITS,
             clock=clock,
             is_read_only=read_only,
@@ -849,7 +850,7 @@ def test_everything_is_there_after_opening_again(open_backend, clock):
 
 
 def test_compaction_keeps_what_was_visible_in_the_time_to_keep(tmp_path, clock):
-    store = open_store(tmp_path, StoreSettings(sync="never", keep_for_s=60, clock=clock))
+    store = open_store(tmp_path, StoreSettings(files=UnsyncedFiles(), keep_for_s=60, clock=clock))
     put(store, "a", b"1")
     put(store, "a", b"2")
     store.maintainer.compact(thorough=True)
@@ -866,8 +867,37 @@ def test_compaction_keeps_what_was_visible_in_the_time_to_keep(tmp_path, clock):
     store.close()
 
 
+@pytest.mark.parametrize("keep_versions", [1, 2])
+def test_a_version_let_go_is_not_restored_from_an_earlier_life_of_the_key(
+    tmp_path, clock, keep_versions
+):
+    settings = StoreSettings(
+        files=UnsyncedFiles(), keep_for_s=0, keep_versions=keep_versions, clock=clock
+    )
+    store = open_store(tmp_path, settings)
+    put(store, "a", b"earlier life")
+    for number in range(20):
+        put(store, f"k{number}")
+    store._writer.seal()
+    store.maintainer.checkpoint()
+    do(store, Delete("a"))
+    put(store, "a", b"1")
+    store._writer.seal()
+    store.maintainer.checkpoint()
+    put(store, "a", b"2")
+    put(store, "a", b"3")
+    store._writer.seal()
+    store.maintainer.checkpoint()  # merges the two small index files, not the large one
+
+    assert store.stats().internals["index_files"] == 2
+    assert [version.version for version in store.history("a")] == [3, 2][:keep_versions]
+    with pytest.raises(InvalidOperation):
+        do(store, Restore("a", 1))
+    store.close()
+
+
 def test_behind_the_horizon_only_the_newest_version_is_left(tmp_path, clock):
-    settings = StoreSettings(sync="never", keep_for_s=0, clock=clock)
+    settings = StoreSettings(files=UnsyncedFiles(), keep_for_s=0, clock=clock)
     store = open_store(tmp_path, settings)
     put(store, "a", b"1")
     put(store, "a", b"2")

@@ -30,6 +30,7 @@ from storage.log import record as records
 from storage.log.frame import Totals
 from storage.log.locator import Locator, pack_position
 from storage.log.record import DELETE, EXPIRE, PUT, RESTORE, Record
+from storage.log.retention import kept_versions
 from storage.log.view import Head, View
 
 _NUMBER_DIGITS_MAX: Final = 1_000
@@ -53,7 +54,9 @@ class Batch:
         size: bytes of all frames.
     """
 
-    def __init__(self, view: View, *, salt: int, now_us: int, synced: int) -> None:
+    def __init__(
+        self, view: View, *, salt: int, now_us: int, synced: int, keep_versions: int
+    ) -> None:
         """Begin a batch.
 
         Args:
@@ -61,10 +64,12 @@ class Batch:
             salt: of the active segment.
             now_us: the time of all commits of the batch.
             synced: offset in the active segment up to which it is on stable storage.
+            keep_versions: how many versions of a key can be restored, whatever their age.
         """
         self._view = view
         self._salt = salt
         self._synced = synced
+        self._keep_versions = keep_versions
         self._start = view.active.offset
         self._pending: dict[bytes, list[tuple[Locator, Record]]] = {}
         self._newest: dict[bytes, Locator | None] = {}
@@ -185,7 +190,12 @@ class Batch:
 
     def _restored(self, index: int, op: Restore, key: bytes, current: Locator | None) -> Record:
         """The newest record of that version (a key that was deleted counts from 1 again)."""
-        for locator in self._versions(key):
+        kept = kept_versions(
+            self._versions(key),
+            oldest_revision=self._view.manifest.oldest_revision,
+            keep_versions=self._keep_versions,
+        )
+        for locator in kept:
             if locator.version == op.version and not locator.is_tombstone:
                 if self._is_due(locator):
                     break

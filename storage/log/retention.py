@@ -8,10 +8,12 @@ a newer version of its key has a revision at or below the horizon.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from storage.log.index_columns import KIND_MASK, OLDER, Columns, Flags
+from storage.log.locator import Locator
 from storage.log.record import DELETE, EXPIRE
 from storage.log.view import View
 
@@ -43,6 +45,25 @@ class Horizon:
             if place:
                 horizon = max(horizon, samples[place - 1][1])
         return horizon
+
+
+def kept_versions(
+    versions: Iterable[Locator], *, oldest_revision: int, keep_versions: int
+) -> Iterator[Locator]:
+    """Of all versions found of a key, newest first, those that are still kept.
+
+    Index files are merged a few at a time, so an older one may hold versions from before some
+    that are gone already: the same rule as in ``needed_versions`` leaves them out.
+    """
+    newest, successor = None, None
+    for number, locator in enumerate(versions):
+        newest = newest or locator
+        if successor is not None and successor.revision <= oldest_revision:
+            is_counted = not newest.is_tombstone and number < keep_versions
+            if not is_counted:
+                return
+        yield locator
+        successor = locator
 
 
 def needed_versions(columns: Columns, horizon: int, keep_versions: int) -> Flags:

@@ -27,6 +27,7 @@ from storage.log.locator import Locator
 from storage.log.maintainer import Maintainer
 from storage.log.record import KIND_NAMES, Record
 from storage.log.recovery import open_folder
+from storage.log.retention import kept_versions
 from storage.log.scan import Range, list_page
 from storage.log.view import View
 from storage.log.writer import FolderLock, Writer
@@ -166,7 +167,12 @@ class LogStore:
 
         def read(view: View) -> list[Version]:
             versions: list[Version] = []
-            for locator in view.versions(encoded):
+            kept = kept_versions(
+                view.versions(encoded),
+                oldest_revision=view.manifest.oldest_revision,
+                keep_versions=self._settings.keep_versions,
+            )
+            for locator in kept:
                 if before is not None and locator.revision >= before:
                     continue
                 if len(versions) == limit:

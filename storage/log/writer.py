@@ -113,6 +113,7 @@ class Writer:
             salt=self._active(view).header.salt,
             now_us=now_us,
             synced=offset_of(durable) if is_here else 0,
+            keep_versions=self._settings.keep_versions,
         )
 
     def write(self, view: View, batch: Batch) -> None:
