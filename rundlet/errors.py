@@ -18,8 +18,6 @@
 Absence is not an error: a missing key is ``None``.
 """
 
-# ruff: noqa: N818 -- the names say what happened; "Error" behind each would say nothing more
-
 from __future__ import annotations
 
 from dataclasses import dataclass
