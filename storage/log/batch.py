@@ -76,8 +76,7 @@ class Batch:
         self.buffers: list[Buffer] = []
         self.entries: list[tuple[bytes, Locator]] = []
         self.size = 0
-        floor = max(view.head.revision, view.manifest.revision_floor)
-        self.head = Head(floor, now_us, view.head.totals)
+        self.head = Head(view.head.revision, now_us, view.head.totals)
 
     def add(self, txn: Txn) -> Commit:
         """Decide a transaction and add its writes.
@@ -160,11 +159,14 @@ class Batch:
     def _put(self, key: bytes, value: bytes, current: Locator | None, content_type: str) -> Record:
         """A new version of a key that does not expire."""
         version = current.version + 1 if current else 1
-        revision = self.head.revision + 1
+        revision = self._next_revision()
         return Record(key, value, PUT, revision, version, self.head.time_us, content_type)
 
     def _tombstone(self, key: bytes, kind: int) -> Record:
-        return Record(key, b"", kind, self.head.revision + 1, 0, self.head.time_us)
+        return Record(key, b"", kind, self._next_revision(), 0, self.head.time_us)
+
+    def _next_revision(self) -> int:
+        return max(self.head.revision, self._view.manifest.revision_floor) + 1
 
     def _expiry_us(self, ttl_s: float | None) -> int:
         return 0 if ttl_s is None else self.head.time_us + max(1, round(ttl_s * 1_000_000))
@@ -232,7 +234,7 @@ class Batch:
             self._pending.setdefault(record.key, []).append((locator, record))
             self._newest[record.key] = locator
             place += size
-        self.head = Head(self.head.revision + 1, self.head.time_us, totals)
+        self.head = Head(self._next_revision(), self.head.time_us, totals)
         buffers, size = frames.encode(
             encoded,
             record_count=len(encoded),
