@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import pytest
 
 from storage import StoreSettings, open_store
 from storage.errors import StoreError
-from storage.files import RealFiles
-from storage.interface import Put, Txn
+from storage.files import RealFile, RealFiles
+from storage.interface import Delete, Put, Txn
 from storage.log.manifest import FILE_NAME
-from storage.log.store import LogStore
+from storage.log.store import COMPACTION_NAME, LogStore
+from tests.model import Clock
 
 
 class Died(BaseException):
@@ -137,3 +139,152 @@ def test_a_compaction_cut_off_behind_the_rename_is_taken_over_by_others(open_log
     other.maintainer.compact(thorough=True)
 
     assert contents(other) == contents(open_log()) == expected
+
+
+# --- what fails in the background -----------------------------------------------------------
+
+
+class FailingIndexFiles(RealFiles):
+    """A disk on which no index file can be written."""
+
+    def open(self, path: Path, *, create: bool = False, writable: bool = True) -> RealFile:
+        if create and path.suffix == ".idx":
+            raise OSError(errno.ENOSPC, "planted")
+        return super().open(path, create=create, writable=writable)
+
+
+def test_a_commit_is_acknowledged_although_the_checkpoint_after_it_fails(open_log):
+    store = open_log(files=FailingIndexFiles())
+    expected = {f"k{number:02}": b"v" for number in range(20)}
+    for key in expected:
+        put(store, key)
+
+    assert contents(store) == contents(open_log()) == expected
+
+
+def test_closing_waits_for_a_compaction_that_is_under_way(open_log):
+    store = open_log()
+    for number in range(20):
+        put(store, f"k{number % 5}", b"%d" % number)
+    for _ in range(3):
+        store.compact()
+    store.close()
+
+    assert not [thread for thread in threading.enumerate() if thread.name == COMPACTION_NAME]
+    again = open_log()
+    assert contents(again) == {f"k{number}": b"%d" % (number + 15) for number in range(5)}
+    assert store.problem() is None
+
+
+# --- exact counts while keys expire ----------------------------------------------------------
+
+
+def test_keys_that_expire_together_are_seen_together(open_log):
+    ticking = Clock()
+
+    def clock() -> int:
+        ticking.advance(0.1)
+        return ticking.now_us
+
+    store = open_log(clock=clock)
+    store.commit(Txn([Put(key, b"v", ttl_s=10) for key in "abcdefgh"]))
+    counts = []
+    while not counts or counts[-1]:
+        counts.append(sum(entry is not None for entry in store.get_many("abcdefgh").entries))
+        counts.append(len(store.scan(include_values=True).keys))
+        counts.append(store.count(start="a"))
+
+    assert set(counts) == {8, 0}
+
+
+def test_a_value_that_expires_while_it_is_committed_is_not_counted(open_log):
+    clock = Clock()
+    store, other = open_log(clock=clock), open_log(clock=clock)
+    with store._writer.exclusive() as view:
+        batch = store._writer.begin(view)
+        batch.add(Txn([Put("a", b"v", ttl_s=1)]))
+        # A slow disk: meanwhile time goes on and another process logs what has expired.
+        clock.advance(2)
+        other.maintainer.expire()
+        store._writer.write(view, batch)
+
+    assert store.get("a") is None
+    assert store.stats().key_count == store.count(prefix="a") == 0
+    assert store.maintainer.expire() == 1
+    assert store.stats().key_count == 0
+
+
+def test_an_expiry_that_is_logged_meanwhile_is_not_counted_twice(open_log):
+    clock = Clock()
+    store, other = open_log(clock=clock), open_log(clock=clock)
+    store.commit(Txn([Put("a", b"v", ttl_s=1), Put("b", b"v")]))
+    clock.advance(2)
+    counts = []
+
+    class ExpiringWords:
+        """The page of a store, in which another process logs expiries between two looks."""
+
+        def __init__(self, words):
+            self.words, self.looks = words, 0
+
+        def __getitem__(self, word):
+            self.looks += 1
+            if self.looks == self.when:
+                other.maintainer.expire()
+            return self.words[word]
+
+        def __setitem__(self, word, value):
+            self.words[word] = value
+
+    for when in range(1, 12):
+        words = store._shared.words
+        slow = ExpiringWords(words)
+        slow.when = when
+        store._shared.words = store._follower._words = slow
+        counts.append(store.stats().key_count)
+        store._shared.words = store._follower._words = words
+        store.commit(Txn([Put("a", b"v", ttl_s=1)]))
+        clock.advance(2)
+
+    assert counts == [1] * 11
+
+
+def test_time_on_the_page_does_not_go_back_when_a_batch_began_earlier(open_log):
+    clock = Clock()
+    store = open_log(clock=clock)
+    store.commit(Txn([Put("a", b"v", ttl_s=5)]))
+    with store._writer.exclusive() as view:
+        batch = store._writer.begin(view)
+        batch.add(Txn([Put("b", b"v")]))
+        clock.advance(10)
+        assert store.get("a") is None
+        store._writer.write(view, batch)
+    clock.advance(-10)
+
+    assert store.get("a") is None
+
+
+def test_a_commit_that_changes_nothing_reports_a_revision_that_can_be_read(open_log):
+    store = open_log(sync="never")
+    put(store, "a")
+    store.close()
+    restarted = open_log(boot_id=1, sync="never")
+    commit = restarted.commit(Txn([Delete("missing")]))
+
+    assert commit.revision == restarted.stats().revision
+    assert restarted.get("a", at=commit.revision) is not None
+    assert put(restarted, "b") > commit.revision + 1_000_000
+
+
+def test_a_store_whose_making_was_cut_off_is_made_again(tmp_path, open_log):
+    class DyingFiles(RealFiles):
+        def sync_folder(self, path: Path) -> None:
+            raise Died(path)
+
+    with pytest.raises(Died):
+        open_log(files=DyingFiles())
+    assert [path.suffix for path in (tmp_path / "data").glob("*.log")] == [".log"]
+
+    store = open_log()
+    put(store, "a")
+    assert contents(open_log()) == {"a": b"v"}

@@ -10,7 +10,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from storage.log.batch import Expire
 from storage.log.checkpoint import Checkpointer
@@ -22,7 +22,7 @@ from storage.log.locator import Locator
 from storage.log.record import OVERHEAD
 from storage.log.retention import Horizon
 from storage.log.shared import SharedPage
-from storage.log.view import View
+from storage.log.view import Head, View
 from storage.log.writer import Writer
 from storage.settings import StoreSettings
 
@@ -34,6 +34,14 @@ _DEAD_BYTES_MIN: Final = 64 * 1024 * 1024
 _GROWTH_MIN: Final = 0.1
 _EXPIRE_KEYS_MAX: Final = 1_000
 """Expiries logged in one commit."""
+
+
+class Due(NamedTuple):
+    """Keys with their expired versions, and the view and head they are of."""
+
+    view: View
+    head: Head
+    expired: list[tuple[bytes, Locator]]
 
 
 class Maintainer:
@@ -156,10 +164,13 @@ class Maintainer:
         with self._exclusive(wait=False) as is_ours:
             return self._expire_all() if is_ours else 0
 
-    def due(self, view: View) -> list[tuple[bytes, Locator]]:
-        """Keys that have expired and whose expiry is not in the log yet."""
-        now_us = self._clock.now_us()
+    def due(self) -> Due:
+        """Keys that have expired and whose expiry is not in the log yet, as of one head."""
+        # First of all: every expiry up to it is in the view that is taken after it.
         through_us = self._shared.expired_through_us
+        view = self._follower.current()
+        head = view.head
+        now_us = self._clock.now_us()
         keys = {
             key
             for delta in view.deltas
@@ -168,12 +179,13 @@ class Maintainer:
         }
         for index in view.indexes:
             keys.update(index.expiring(through_us, now_us))
-        found = ((key, view.find(key)) for key in keys)
-        return [
+        found = ((key, view.find(key, head.revision)) for key in keys)
+        expired = [
             (key, locator)
             for key, locator in found
             if locator is not None and 0 < locator.expires_us <= now_us
         ]
+        return Due(view, head, expired)
 
     def remove_leftovers(self) -> list[str]:
         """Remove files that a crash left behind; says which."""
@@ -189,16 +201,16 @@ class Maintainer:
             return remove_leftovers(self._settings.files, self._folder, view.manifest)
 
     def _expire_all(self) -> int:
-        now_us = self._clock.now_us()
-        due = self.due(self._follower.current())
-        expired = [Expire(key.decode(), locator.revision) for key, locator in due]
+        due = self.due()
+        expired = [Expire(key.decode(), locator.revision) for key, locator in due.expired]
         count = 0
         for start in range(0, len(expired), _EXPIRE_KEYS_MAX):
             with self._writer.exclusive() as view:
                 batch = self._writer.begin(view)
                 count += batch.expire(expired[start : start + _EXPIRE_KEYS_MAX])
                 self._writer.write(view, batch)
-        self._shared.expired_through_us = now_us
+        # Not the time now: a commit that is being written may have begun, and expired, before.
+        self._shared.expired_through_us = due.head.time_us
         return count
 
     def _sampled_view(self) -> View:

@@ -20,6 +20,7 @@ from storage.interface import (
     Txn,
     Version,
 )
+from storage.log.background import Background
 from storage.log.clock import SharedClock
 from storage.log.follower import Follower
 from storage.log.group_commit import GroupCommit
@@ -39,6 +40,8 @@ _BACKLOG_MAX: Final = 2
 _BACKLOG_MAX_MAINTAINED: Final = 8
 """The same where a maintenance process should have; so memory is bounded without it, too."""
 _HOUSEKEEPING_S: Final = 1.0
+COMPACTION_NAME: Final = "rundlet-compaction"
+"""Of the thread in which a compaction that was asked for is done."""
 
 _Answer = TypeVar("_Answer")
 
@@ -80,6 +83,7 @@ class LogStore:
             settings.is_read_only,
             settings.limits,
         )
+        self._compaction = Background(self._compact_quietly, COMPACTION_NAME)
         self._closing = threading.Event()
         self._housekeeper = threading.Thread(
             target=self._keep_house, name="rundlet-housekeeping", daemon=True
@@ -97,8 +101,15 @@ class LogStore:
 
         def read(view: View) -> Snapshot:
             revision = view.head.revision if at is None else at
-            pairs = zip(keys, encoded, strict=True)
-            return Snapshot(revision, [self._entry(view, *pair, revision) for pair in pairs])
+            is_live = self._live_now()
+            entries: list[Entry | None] = []
+            for key, key_bytes in zip(keys, encoded, strict=True):
+                locator = view.find(key_bytes, revision)
+                if locator is not None and is_live(locator):
+                    entries.append(_entry(key, view.read(key_bytes, locator)))
+                else:
+                    entries.append(None)
+            return Snapshot(revision, entries)
 
         return self._read(at, read)
 
@@ -111,7 +122,9 @@ class LogStore:
         is_inline = self._settings.maintain_inline
         backlog = len(self._follower.view.deltas) - 1
         if backlog >= (_BACKLOG_MAX if is_inline else _BACKLOG_MAX_MAINTAINED):
-            self._maintainer.checkpoint(wait=False)
+            # The commit stands whatever becomes of this; the next one tries again.
+            with contextlib.suppress(StoreError, OSError):
+                self._maintainer.checkpoint(wait=False)
         return commit
 
     def scan(
@@ -133,7 +146,12 @@ class LogStore:
         def read(view: View) -> Page:
             revision = view.head.revision if at is None else at
             found = list_page(
-                view, wanted, limit=limit, delimiter=delimiter, at=revision, is_live=self._is_live
+                view,
+                wanted,
+                limit=limit,
+                delimiter=delimiter,
+                at=revision,
+                is_live=self._live_now(),
             )
             keys = [
                 self._key_info(view, key, locator, include_values) for key, locator in found.keys
@@ -157,7 +175,8 @@ class LogStore:
 
         def read(view: View) -> int:
             revision = view.head.revision if at is None else at
-            return sum(self._is_live(locator) for _, locator in wanted.scan(view, revision))
+            is_live = self._live_now()
+            return sum(map(is_live, (locator for _, locator in wanted.scan(view, revision))))
 
         return self._read(at, read)
 
@@ -184,9 +203,7 @@ class LogStore:
 
     def stats(self) -> Stats:
         """See ``Store.stats``."""
-        view = self._follower.current()
-        due = self._maintainer.due(view)
-        head = view.head
+        view, head, expired = self._maintainer.due()
         states = view.manifest.segments
         internals: dict[str, int | float] = {
             "segments": len(states),
@@ -198,8 +215,8 @@ class LogStore:
         return Stats(
             head.revision,
             view.manifest.oldest_revision,
-            head.totals.key_count - len(due),
-            head.totals.value_bytes - sum(locator.value_size for _, locator in due),
+            head.totals.key_count - len(expired),
+            head.totals.value_bytes - sum(locator.value_size for _, locator in expired),
             internals,
         )
 
@@ -208,7 +225,7 @@ class LogStore:
         if self._settings.is_read_only:
             raise ReadOnly("this store is served read-only")
         if self._settings.maintain_inline:
-            threading.Thread(target=self._compact_quietly, daemon=True).start()
+            self._compaction.request()
         else:
             self._shared.compactions_wanted += 1
 
@@ -235,6 +252,7 @@ class LogStore:
             return
         self._closing.set()
         self._housekeeper.join()
+        self._compaction.join()
         if self._settings.sync == "interval":
             self._writer.sync()
         self._maintainer.close()
@@ -256,18 +274,11 @@ class LogStore:
 
     def _entry(self, view: View, key: str, encoded: bytes, at: int | None) -> Entry | None:
         locator = view.find(encoded, at)
-        if locator is None or not self._is_live(locator):
+        if locator is None or locator.is_tombstone:
             return None
-        record = view.read(encoded, locator)
-        return Entry(
-            key,
-            record.value,
-            record.revision,
-            record.version,
-            record.time_us,
-            record.content_type,
-            record.expires_us or None,
-        )
+        if locator.expires_us and locator.expires_us <= self._clock.now_us():
+            return None
+        return _entry(key, view.read(encoded, locator))
 
     def _key_info(
         self, view: View, encoded: bytes, locator: Locator, include_values: bool
@@ -275,7 +286,7 @@ class LogStore:
         key = encoded.decode()
         entry = None
         if include_values or not locator.content_type:
-            entry = self._entry(view, key, encoded, locator.revision)
+            entry = _entry(key, view.read(encoded, locator))
         return KeyInfo(
             key,
             locator.revision,
@@ -295,11 +306,18 @@ class LogStore:
             record.content_type,
         )
 
-    def _is_live(self, locator: Locator) -> bool:
-        """Whether a version is a value that has not expired."""
-        if locator.is_tombstone:
-            return False
-        return not locator.expires_us or locator.expires_us > self._clock.now_us()
+    def _live_now(self) -> Callable[[Locator], bool]:
+        """Tells whether a version is a value that has not expired, for all of a read the same.
+
+        Else keys of one transaction, which expire together, could be seen by halves.
+        """
+        now_us = self._clock.now_us()
+
+        def is_live(locator: Locator) -> bool:
+            is_due = 0 < locator.expires_us <= now_us
+            return not locator.is_tombstone and not is_due
+
+        return is_live
 
     def _keep_house(self) -> None:
         """Take over checkpoints, verify index files, sync where the policy is an interval."""
@@ -320,6 +338,18 @@ class LogStore:
             self._maintainer.compact(thorough=True)
         except (StoreError, OSError) as ex:
             self._writer.problem = f"compaction failed: {ex}"
+
+
+def _entry(key: str, record: Record) -> Entry:
+    return Entry(
+        key,
+        record.value,
+        record.revision,
+        record.version,
+        record.time_us,
+        record.content_type,
+        record.expires_us or None,
+    )
 
 
 def _check_revision(view: View, at: int | None) -> None:
