@@ -25,11 +25,11 @@ from functions.service import (
     ServiceResource,
     StatsResource,
 )
-from functions.settings import ServerSettings, SettingError
+from functions.settings import ServerSettings
 from functions.target import RawTargetRouter, key_from_base64url, key_from_path
 from functions.validators import EntityTags
 from functions.values import ValueResource
-from storage import OperationCounters, StoreSettings, open_store
+from storage import OperationCounters, StoreSettings, open_store, open_text_file
 from storage.interface import Store
 
 
@@ -106,7 +106,12 @@ def open_configured_store(settings: ServerSettings) -> Store:
         StoreError: it does not open.
     """
     if settings.read_only_file is not None:
-        raise SettingError("RUNDLET_READ_ONLY_FILE: this release does not serve text files yet")
+        return open_text_file(
+            settings.read_only_file,
+            any_key=settings.any_key,
+            skip_bad=settings.skip_bad,
+            limits=settings.limits,
+        )
     return open_store(
         settings.data_path,
         StoreSettings(
