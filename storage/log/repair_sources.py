@@ -156,10 +156,10 @@ class Source:
         return 1
 
     def _pieces(self) -> Iterator[Frame | Gap]:
-        if self.segment is None:
-            yield Gap(HEADER_SIZE, self.end - HEADER_SIZE, "the segment header is damaged")
-        else:
+        if self.segment is not None:
             yield from salvage.pieces(self.segment, HEADER_SIZE, self.end)
+        elif self.end > HEADER_SIZE:
+            yield Gap(HEADER_SIZE, self.end - HEADER_SIZE, "the segment header is damaged")
 
     def _whole_records(self, piece: Frame | Gap) -> Iterator[tuple[int, memoryview]]:
         if isinstance(piece, Gap):

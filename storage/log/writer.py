@@ -219,8 +219,9 @@ class Writer:
         4. publish the new segment's start.
         """
         old = self._active(view)
-        if self._shared.given_up != old.number:
-            old.file.sync()
+        is_durable = (self._shared.durable or 0) >= view.position
+        if not is_durable and self._shared.given_up != old.number:
+            self._sync_before_seal(old)
         manifest = view.manifest
         number = manifest.next_segment
         salt = int.from_bytes(os.urandom(4), "little")
@@ -265,10 +266,19 @@ class Writer:
             self._shared.given_up = segment.number
             refusal = self._refusal(cause)
             try:
+                segment.file.truncate(view.active.offset)
                 self._roll(view)
             except OSError:
                 raise OutcomeUnknown(f"the disk failed while syncing: {cause}") from cause
             raise refusal from cause
+
+    def _sync_before_seal(self, segment: Segment) -> None:
+        try:
+            segment.file.sync()
+        except OSError:
+            # The next roll seals it without: a second sync could report a success that is none.
+            self._shared.given_up = segment.number
+            raise
 
     def _refusal(self, cause: OSError) -> Unavailable:
         """The error for a write that was certainly not applied."""
