@@ -25,12 +25,17 @@ def main() -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder, again while workers that have yet to notice still write to it."""
+    """Remove a folder, until it stays away.
+
+    Helpers that were just starting may still make files in it, and those that have yet to notice
+    the end still write to it.
+    """
     for _ in range(_TRIES):
+        was_there = folder.exists()
         shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
         time.sleep(_PAUSE_S)
+        if not was_there and not folder.exists():
+            return
 
 
 if __name__ == "__main__":

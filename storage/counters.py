@@ -44,11 +44,13 @@ class OperationCounters:
     def __init__(self, directory: Path) -> None:
         """Join the counting in ``directory``, which is made if missing.
 
+        Its parent is not: where that is gone, so is the server that the counts would be of.
+
         Raises:
             OSError: the folder cannot be written or is full; later calls do not fail.
         """
         self._directory = directory
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(exist_ok=True)
         self._lock = threading.Lock()
         self._begin()
         _begin_again_after_fork(self)

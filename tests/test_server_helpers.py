@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from server_processes import is_running, wait_for
 
+from functions.settings import ServerSettings
 from server.address import HeldPort, PortError, is_loopback
-from server.maintenance import WatchedProcess
+from server.maintenance import WatchedProcess, maintenance_command
 from server.scratch import ScratchFolder, sweep
+from storage import OperationCounters
 
 # Stands in for a helper: writes its process id, then ends when its stdin does.
 HELPER = "import os, sys; print(os.getpid(), file=open(sys.argv[1], 'a')); sys.stdin.read()"
@@ -181,3 +183,15 @@ def test_folder_of_a_killed_process_is_removed(tmp_path):
 
     assert ended.returncode == -signal.SIGKILL
     wait_for(lambda: not list(tmp_path.iterdir()))
+
+
+def test_folder_stays_away_though_a_helper_starts_late(tmp_path):
+    folder = tmp_path / "rundlet-run-gone"
+    command = maintenance_command(ServerSettings(data_path=folder / "data"))
+
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=60, check=False)
+
+    assert ended.returncode == 0
+    assert not folder.exists()
+    with pytest.raises(FileNotFoundError):
+        OperationCounters(folder / "counters")

@@ -129,6 +129,8 @@ def main(arguments: list[str] | None = None) -> None:
         keep_versions=options.keep_versions,
         keep_for_s=options.keep_for,
     )
+    if not options.folder.is_dir():
+        return  # the server was killed and its private folder removed: make no new one
     store = LogStore(options.folder, settings)
     try:
         run(store, sys.stdin)
