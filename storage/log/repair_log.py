@@ -87,7 +87,10 @@ class LogRepair:
         """Segments to read by number, and up to where; ``None`` for all of the file."""
         ends: dict[int, int | None] = {}
         if self._old is not None:
-            ends |= Snapshot.take(self._folder, self._settings).ends
+            snapshot = Snapshot.take(self._folder, self._settings)
+            ends |= snapshot.ends
+            if self._old.active.number not in snapshot.segments:
+                ends[self._old.active.number] = None  # damaged, so all of it is to be looked at
             unnamed = unnamed_commits(self._files, self._folder, self._old)
             return ends | {int(name.removesuffix(".log")): None for name in unnamed}
         ends |= dict.fromkeys(log_numbers(self._files, self._folder))

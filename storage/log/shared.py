@@ -4,7 +4,8 @@ The file ``COMMIT`` is one page of aligned, native 8-byte words, mapped by every
 compares one word to know whether anything is new; a writer makes a commit visible by one
 store of that word. The words that matter are kept twice (the word and its complement): a
 process that died between the two stores, or a damaged page, shows as a pair that does not
-fit, and then the log itself is asked.
+fit, and then the log itself is asked. Times are written by everyone, without a lock, so
+they stand in one word with a check of 12 bits: a damaged one must not let keys expire.
 
 The page says nothing after the machine was restarted, because the kernel writes it back when
 it likes: it carries the boot id, and under another one the log is asked, too.
@@ -18,6 +19,7 @@ from typing import Final
 
 from storage.errors import Damaged, UnknownFormat
 from storage.files import File, Files
+from storage.log.checksum import checksum
 
 FILE_NAME: Final = "COMMIT"
 PAGE_SIZE: Final = 4_096
@@ -34,6 +36,9 @@ WORD_PUBLISHED: Final = 8  # and its complement in 9
 _WORD_DURABLE: Final = 10  # and its complement in 11
 _WORD_CHANGING: Final = 12
 _ALL_ONES: Final = (1 << 64) - 1
+_CHECK_BITS: Final = 12
+_CHECK_MASK: Final = (1 << _CHECK_BITS) - 1
+_TIME_MAX: Final = (1 << 64 - _CHECK_BITS) - 1
 
 
 class SharedPage:
@@ -133,24 +138,24 @@ class SharedPage:
     @property
     def clock_us(self) -> int:
         """The latest time any process has acted on; time does not go back behind it."""
-        return self.words[_WORD_CLOCK]
+        return _checked_time(self.words[_WORD_CLOCK])
 
     def advance_clock(self, now_us: int) -> int:
         """Act on a time, or on a later one that others have acted on already; says which."""
-        latest_us = self.words[_WORD_CLOCK]
+        latest_us = _checked_time(self.words[_WORD_CLOCK])
         if now_us <= latest_us:
             return latest_us
-        self.words[_WORD_CLOCK] = now_us
+        self.words[_WORD_CLOCK] = _time_word(now_us)
         return now_us
 
     @property
     def expired_through_us(self) -> int:
         """Every key that expired up to this time has its ``expire`` record in the log."""
-        return self.words[_WORD_EXPIRED_THROUGH]
+        return _checked_time(self.words[_WORD_EXPIRED_THROUGH])
 
     @expired_through_us.setter
     def expired_through_us(self, time_us: int) -> None:
-        self.words[_WORD_EXPIRED_THROUGH] = time_us
+        self.words[_WORD_EXPIRED_THROUGH] = _time_word(time_us)
 
     @property
     def given_up(self) -> int:
@@ -205,3 +210,19 @@ class SharedPage:
     def _pair(self, word: int) -> int | None:
         value = self.words[word]
         return value if value ^ _ALL_ONES == self.words[word + 1] else None
+
+
+def _time_word(time_us: int) -> int:
+    """A time, up to the year 2112, and a check of it in one word."""
+    time_us = min(time_us, _TIME_MAX)
+    return time_us << _CHECK_BITS | _time_check(time_us)
+
+
+def _checked_time(word: int) -> int:
+    """The time in a word; 0, as if none were known, when it does not fit its check."""
+    time_us = word >> _CHECK_BITS
+    return time_us if word & _CHECK_MASK == _time_check(time_us) else 0
+
+
+def _time_check(time_us: int) -> int:
+    return checksum(time_us.to_bytes(8, "little")) & _CHECK_MASK

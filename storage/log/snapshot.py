@@ -96,7 +96,9 @@ class Snapshot:
         if published > active:
             reason = "it does not know the segment that is published"
             self.problems.append(Problem(self.folder / FILE_NAME, 0, reason))
-        elif active in self.segments and published in (0, active):
+            page = None
+        # Published below the active segment: nothing has been appended to that yet.
+        if active in self.segments and not 0 < published < active:
             self.ends[active] = end_of_active(self.segments[active], page)
 
 
