@@ -162,9 +162,14 @@ class IndexFile:
         finally:
             file.close()
         self._bytes = memoryview(self._map)
-        self._open_sections()
+        contents = self._contents()
+        try:
+            self._open_sections(contents)
+        except (cbor2.CBORDecodeError, KeyError, TypeError, ValueError, AttributeError) as ex:
+            raise Damaged(path, 0, f"the contents cannot be read: {ex!r}") from ex
 
-    def _open_sections(self) -> None:
+    def _contents(self) -> bytes:
+        """The encoded map of the sections, verified."""
         header = self._bytes[:_HEADER_SIZE]
         if not is_whole(header):
             raise Damaged(self.path, 0, "the checksum of the header does not fit")
@@ -174,7 +179,10 @@ class IndexFile:
         contents = self._bytes[offset : offset + size]
         if len(contents) != size or not is_whole(contents):
             raise Damaged(self.path, offset, "the checksum of the contents does not fit")
-        fields = cbor2.loads(bytes(contents[:-CHECKSUM_SIZE]))
+        return bytes(contents[:-CHECKSUM_SIZE])
+
+    def _open_sections(self, contents: bytes) -> None:
+        fields = cbor2.loads(contents)
         self.row_count: int = fields["row_count"]
         self.key_count: int = fields["key_count"]
         self.types: tuple[str, ...] = tuple(fields["types"])
