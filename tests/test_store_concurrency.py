@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import errno
+import random
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
 
-from storage import StoreSettings, open_store
-from storage.errors import StoreError
+from storage import StoreSettings, open_store, verify
+from storage.errors import Compacted, StoreError
 from storage.files import RealFile, RealFiles
 from storage.interface import Delete, Put, Txn
 from storage.log.manifest import FILE_NAME
 from storage.log.store import COMPACTION_NAME, LogStore
 from tests.model import Clock
+from tests.store_processes import (
+    ACKNOWLEDGED,
+    PROCESSES,
+    WRITERS,
+    count_up,
+    halves,
+    open_tiny,
+    pair_keys,
+    watch,
+    write_until_killed,
+)
 
 
 class Died(BaseException):
@@ -288,3 +305,186 @@ def test_a_store_whose_making_was_cut_off_is_made_again(tmp_path, open_log):
     store = open_log()
     put(store, "a")
     assert contents(open_log()) == {"a": b"v"}
+
+
+# --- many processes ------------------------------------------------------------------------
+
+
+def test_compare_and_swap_of_16_threads_in_2_processes_loses_no_increment(tmp_path):
+    folder = tmp_path / "data"
+    processes = [PROCESSES.Process(target=count_up, args=(folder, 8, 15)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+
+    store = open_tiny(folder)
+    assert store.get("counter").value == store.get("added").value == b"240"
+    assert store.get("counter").version == 240
+    store.close()
+    assert verify(folder).problems == []
+
+
+class Writers:
+    """Writers that are killed and replaced, and what was acknowledged to each."""
+
+    def __init__(self, folder: Path, chosen: random.Random) -> None:
+        self.folder = folder
+        self.chosen = chosen
+        self.acknowledged = [0] * WRITERS
+        self._running: dict[int, tuple[ForkServerProcess, Connection]] = {}
+        for number in range(WRITERS):
+            self.start(number)
+
+    def start(self, number: int) -> None:
+        ours, theirs = PROCESSES.Pipe(duplex=False)
+        seed = self.chosen.randrange(1 << 32)
+        arguments = (self.folder, number, seed, theirs)
+        process = PROCESSES.Process(target=write_until_killed, args=arguments)
+        process.start()
+        theirs.close()
+        self._running[number] = process, ours
+
+    def drain(self) -> None:
+        """Take note of what was answered, or the pipes would fill up."""
+        for number, (_, pipe) in self._running.items():
+            while pipe.poll(0):
+                try:
+                    self.acknowledged[number] = ACKNOWLEDGED.unpack(pipe.recv_bytes())[0]
+                except EOFError:
+                    break
+
+    def kill(self, number: int) -> None:
+        process, pipe = self._running[number]
+        assert process.exitcode is None, "a writer ended by itself"
+        process.kill()
+        process.join()
+        self.drain()
+        pipe.close()
+        del self._running[number]
+        process.close()
+
+    def kill_all(self) -> None:
+        for number in list(self._running):
+            self.kill(number)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_kill_9_of_writers_and_maintenance_loses_nothing_and_halves_nothing(tmp_path, seed):
+    """30 kills a seed, at random moments, while others write, read, checkpoint and compact."""
+    folder = tmp_path / "data"
+    chosen = random.Random(seed)
+    follower = open_tiny(folder, is_inline=False)
+    writers = Writers(folder, chosen)
+    alive, watcher_alive = PROCESSES.Pipe(duplex=False)
+    found, problems = PROCESSES.Pipe(duplex=False)
+    watcher = PROCESSES.Process(target=watch, args=(folder, alive, problems))
+    watcher.start()
+    maintenance = start_maintenance(folder)
+    try:
+        for kill in range(30):
+            deadline = time.monotonic() + chosen.uniform(0, 0.15)
+            while time.monotonic() < deadline:
+                writers.drain()
+                assert halves(follower) == []
+            victim = chosen.randrange(WRITERS)
+            writers.kill(victim)
+            if kill % 7 == 3:
+                maintenance.kill()
+                maintenance.communicate()
+                maintenance = start_maintenance(folder)
+            for store in (follower, fresh) if (fresh := maybe_open(folder, kill)) else (follower,):
+                left, right = (store.get(key) for key in pair_keys(victim))
+                written = int(left.value) if left else 0
+                assert (left and left.value) == (right and right.value)
+                assert written - writers.acknowledged[victim] in (0, 1), f"kill {kill}"
+            if fresh:
+                fresh.close()
+            writers.acknowledged[victim] = written
+            writers.start(victim)
+    finally:
+        writers.kill_all()
+        watcher_alive.close()
+        maintenance.kill()
+        maintenance.communicate()
+    reports = []
+    while not reports or not isinstance(reports[-1], int):
+        reports.append(found.recv())
+    watcher.join(30)
+    follower.close()
+
+    assert reports[:-1] == []
+    assert reports[-1] > 0
+    store = open_tiny(folder)
+    assert halves(store) == []
+    totals = [int(entry.value) for entry in store.get_many(["total"]).entries if entry]
+    assert sum(totals) > 30
+    for _ in range(2):
+        store.maintainer.compact(thorough=True)
+        assert halves(store) == []
+    store.close()
+    assert verify(folder).problems == []
+
+
+def maybe_open(folder: Path, kill: int) -> LogStore | None:
+    return open_tiny(folder, is_inline=False) if kill % 4 == 0 else None
+
+
+def start_maintenance(folder: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "storage.log.maintenance", str(folder), "--keep-for", "0"]
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def test_a_snapshot_stays_the_same_while_all_of_it_is_rewritten(tmp_path):
+    """For as long as it is kept; and then it is refused, not wrong."""
+    store = open_tiny(tmp_path, keep_for_s=1.5)
+    for number in range(40):
+        put(store, f"k{number:02}", b"first")
+    revision = store.stats().revision
+    expected = store.scan(include_values=True, at=revision)
+    is_over = threading.Event()
+    failures: list[BaseException] = []
+
+    def rewrite(thread: int) -> None:
+        chosen = random.Random(thread)
+        try:
+            while not is_over.is_set():
+                key = f"k{chosen.randrange(40):02}"
+                store.commit(Txn([Delete(key) if chosen.random() < 0.3 else Put(key, b"later")]))
+        except BaseException as ex:
+            failures.append(ex)
+
+    def maintain() -> None:
+        try:
+            while not is_over.is_set():
+                store.maintainer.compact(thorough=True)
+        except BaseException as ex:
+            failures.append(ex)
+
+    threads = [threading.Thread(target=rewrite, args=(number,)) for number in range(3)]
+    threads.append(threading.Thread(target=maintain))
+    other = open_tiny(tmp_path, is_inline=False)
+    for thread in threads:
+        thread.start()
+    looks = 0
+    try:
+        while True:
+            for reader in (store, other):
+                assert reader.scan(include_values=True, at=revision) == expected
+                assert reader.count(at=revision, start="k") == 40
+            looks += 1
+    except Compacted as ex:
+        oldest = ex.oldest_revision
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+        other.close()
+        store.close()
+
+    assert failures == []
+    assert looks > 3
+    assert oldest > revision
