@@ -10,10 +10,11 @@ from pathlib import Path
 
 import cbor2
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from storage.errors import Damaged, UnknownFormat
+from storage.errors import Damaged, Unavailable, UnknownFormat
 from storage.files import RealFiles
 from storage.interface import DEFAULT_CONTENT_TYPE
 from storage.log import frame as frames
@@ -21,7 +22,7 @@ from storage.log import record as records
 from storage.log.checksum import CHECKSUM_SIZE, seal
 from storage.log.delta import Delta
 from storage.log.frame import BadFrame, Totals
-from storage.log.index_columns import from_delta
+from storage.log.index_columns import KEY_BYTES_MAX, from_delta, merge
 from storage.log.index_file import IndexFile, index_name, write_index
 from storage.log.locator import Locator, pack_position
 from storage.log.manifest import (
@@ -377,6 +378,14 @@ def test_noise_under_a_good_checksum_is_no_index_file(folder, payload):
     path.write_bytes(seal(header) + contents)
     with pytest.raises(Damaged):
         IndexFile(RealFiles(), path, 1, path.stat().st_size)
+
+
+def test_more_keys_than_an_index_can_hold_are_refused_before_they_are_mixed_up():
+    columns = from_delta(delta_of({b"a": 1}))
+    huge = np.broadcast_to(np.uint8(97), (KEY_BYTES_MAX,))
+
+    with pytest.raises(Unavailable, match="bytes of keys"):
+        merge(columns, dataclasses.replace(columns, keys=huge))
 
 
 def test_a_manifest_without_segments_is_refused(folder):

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from storage.errors import Unavailable
 from storage.log.delta import Delta
 from storage.log.locator import Locator
 from storage.log.record import OVERHEAD
@@ -148,7 +149,12 @@ def merge(newer: Columns, older: Columns) -> Columns:
 
     The work done in Python is proportional to the number of keys in ``newer``; the rest is
     copying by numpy.
+
+    Raises:
+        Unavailable: there are more bytes of keys than one index can hold.
     """
+    if len(newer.keys) + len(older.keys) > KEY_BYTES_MAX:
+        raise Unavailable(f"one index cannot hold more than {KEY_BYTES_MAX} bytes of keys")
     firsts = np.flatnonzero(~_is_older(newer.rows[:-1]))
     places, is_same = _lower_bounds(older, newer, firsts)
     key_number = np.cumsum(~_is_older(newer.rows[:-1])) - 1
