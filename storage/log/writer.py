@@ -134,10 +134,12 @@ class Writer:
         if self._settings.sync == "always":
             self._sync_or_give_up(view, segment)
         position = pack_position(segment.number, start + batch.size)
-        if self._settings.sync == "always":
-            self._shared.durable = position
         self._shared.advance_clock(batch.head.time_us)
         self._shared.published = position
+        # Behind it: who dies in between leaves a word that is too low, never one that vouches
+        # for bytes that the next writer cuts, as nobody was answered for them.
+        if self._settings.sync == "always":
+            self._shared.durable = position
         self.problem = None
         self._follower.advance(
             batch.entries,
@@ -241,7 +243,7 @@ class Writer:
         opened = SegmentState(number, 0, 0, *head, is_indexed=False)
         segments = (*manifest.segments[:-1], sealed, opened)
         self._put_in_force(manifest.changed(next_segment=number + 1, segments=segments))
-        self._shared.durable = self._shared.published = pack_position(number, HEADER_SIZE)
+        self._shared.published = self._shared.durable = pack_position(number, HEADER_SIZE)
         return self._follower.refresh()
 
     def _put_in_force(self, manifest: Manifest) -> None:
