@@ -6,6 +6,7 @@ Every bit of small files is flipped, sectors are zeroed, swapped and copied over
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import random
 import shutil
@@ -21,7 +22,8 @@ from storage.interface import Delete, Put, Txn
 from storage.log.index_file import IndexFile
 from storage.log.manifest import read_manifest
 from storage.log.recovery import REVISION_GAP
-from tests.storage_samples import Sample, fill, flipped, folder_in_memory, state_of
+from tests.faulty_files import FaultyFiles, dying_at
+from tests.storage_samples import Sample, State, fill, flipped, folder_in_memory, state_of
 
 SECTOR_SIZE = 512
 
@@ -401,6 +403,35 @@ def test_repair_twice_is_repair_once(large):
 
     assert repair(large.folder, large.settings).problems == []
     assert contents(large.folder) == before
+
+
+@pytest.mark.parametrize("name", ["MANIFEST", "*.log", "*.idx"])
+def test_a_repair_that_is_cut_off_at_any_call_can_be_done_again(large, name):
+    path = sorted(large.folder.glob(name))[0]
+    flipped(path, 8 * 350 if name == "*.log" else 8 * 50)
+    copy = large.folder.parent / "copy"
+    shutil.copytree(large.folder, copy)
+    files = FaultyFiles()
+    repair(copy, dataclasses.replace(large.settings, files=files))
+    expected = values_in(copy)
+    shutil.rmtree(copy)
+
+    for number in range(1, len(files.calls) + 1):
+        shutil.copytree(large.folder, copy)
+        with pytest.raises(OSError, match="dead"):
+            repair(copy, dataclasses.replace(large.settings, files=dying_at(number)))
+        repair(copy, large.settings)
+        assert values_in(copy) == expected, f"cut off at call {number}"
+        assert verify(copy, large.settings).problems == []
+        shutil.rmtree(copy)
+
+
+def values_in(folder: Path) -> State:
+    store = open_store(folder)
+    try:
+        return state_of(store)
+    finally:
+        store.close()
 
 
 @pytest.mark.parametrize("seed", range(40))
