@@ -77,9 +77,9 @@ class Maintainer:
         )
 
     @property
-    def compactions_wanted(self) -> int:
-        """How many compactions were asked for since the store was first opened."""
-        return self._shared.compactions_wanted
+    def is_compaction_wanted(self) -> bool:
+        """Whether one was asked for that nobody has finished."""
+        return self._shared.compactions_wanted != self._shared.compactions_done
 
     @property
     def has_backlog(self) -> bool:
@@ -113,6 +113,7 @@ class Maintainer:
             thorough: take the active segment in, and rewrite segments with little to gain, too.
         """
         with self._exclusive(wait=True):
+            wanted = self._shared.compactions_wanted
             self._remove_leftovers()
             self._expire_all()
             if thorough:
@@ -127,6 +128,8 @@ class Maintainer:
             )
             log_bytes = sum(state.size for state in self._follower.view.manifest.segments)
             self._last_pass = (log_bytes, horizon)
+            if thorough:
+                self._shared.compactions_done = wanted
             return result
 
     def is_compaction_worth_it(self) -> bool:

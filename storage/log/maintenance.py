@@ -52,7 +52,6 @@ class MaintenanceLoop:
     def __init__(self, store: LogStore) -> None:
         self._store = store
         self._maintainer = store.maintainer
-        self._compactions_seen = self._maintainer.compactions_wanted
         self._timers = (
             _Timer(_EXPIRE_EVERY_S, self._maintainer.expire),
             _Timer(_COMPACT_EVERY_S, self._compact_if_worth_it),
@@ -64,9 +63,7 @@ class MaintenanceLoop:
         """Do what is due; ``now_s`` is a monotonic time."""
         if self._maintainer.has_backlog:
             self._maintainer.checkpoint()
-        wanted = self._maintainer.compactions_wanted
-        if wanted != self._compactions_seen:
-            self._compactions_seen = wanted
+        if self._maintainer.is_compaction_wanted:
             _report(self._maintainer.compact(thorough=True))
         for timer in self._timers:
             timer.tick(now_s)

@@ -35,6 +35,7 @@ _WORD_COMPACTIONS: Final = 7
 WORD_PUBLISHED: Final = 8  # and its complement in 9
 _WORD_DURABLE: Final = 10  # and its complement in 11
 _WORD_CHANGING: Final = 12
+_WORD_COMPACTIONS_DONE: Final = 13
 _ALL_ONES: Final = (1 << 64) - 1
 _CHECK_BITS: Final = 12
 _CHECK_MASK: Final = (1 << _CHECK_BITS) - 1
@@ -168,12 +169,25 @@ class SharedPage:
 
     @property
     def compactions_wanted(self) -> int:
-        """How many compactions were asked for; a change wakes the maintenance process."""
+        """How many compactions were asked for, ever."""
         return self.words[_WORD_COMPACTIONS]
 
     @compactions_wanted.setter
     def compactions_wanted(self, count: int) -> None:
         self.words[_WORD_COMPACTIONS] = count
+
+    @property
+    def compactions_done(self) -> int:
+        """What ``compactions_wanted`` was when the last thorough compaction began.
+
+        Kept here and not by whoever maintains: a compaction may be asked for before its process
+        is up, or while it is started again.
+        """
+        return self.words[_WORD_COMPACTIONS_DONE]
+
+    @compactions_done.setter
+    def compactions_done(self, count: int) -> None:
+        self.words[_WORD_COMPACTIONS_DONE] = count
 
     def start(self, *, published: int, generation: int, clock_us: int) -> None:
         """Begin anew after recovery; the caller holds the store's lock."""
