@@ -45,7 +45,7 @@ def open_folder(files: Files, folder: Path, boot_id: int) -> SharedPage:
     """
     names = files.names(folder)
     if FILE_NAME not in names:
-        if any(_may_hold_commits(files, folder / name) for name in names):
+        if any(may_hold_commits(files, folder / name) for name in names):
             raise Damaged(
                 folder / FILE_NAME, 0, "missing although there are segments; see `rundlet repair`"
             )
@@ -63,7 +63,7 @@ def open_folder(files: Files, folder: Path, boot_id: int) -> SharedPage:
     return shared
 
 
-def _may_hold_commits(files: Files, path: Path) -> bool:
+def may_hold_commits(files: Files, path: Path) -> bool:
     """Whether it is more than what is left when the making of a store is cut off."""
     if path.suffix != ".log":
         return path.suffix == ".idx"

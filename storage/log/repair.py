@@ -41,7 +41,7 @@ from storage.log.maintainer import LOCK_NAME as MAINTENANCE_NAME
 from storage.log.manifest import IndexState, Manifest, SegmentState, read_manifest, write_manifest
 from storage.log.rebuild import IndexBuilder, count_totals
 from storage.log.record import KIND_NAMES
-from storage.log.recovery import REVISION_GAP
+from storage.log.recovery import REVISION_GAP, may_hold_commits
 from storage.log.repair_index import KnownVersion, index_numbers
 from storage.log.repair_log import LogRepair
 from storage.log.repair_sources import Loss, log_numbers
@@ -104,7 +104,8 @@ def repair(path: Path, settings: StoreSettings | None = None) -> RepairReport:
 def _alone(files: Files, folder: Path) -> Iterator[None]:
     """Hold every lock of a folder."""
     names = files.names(folder)
-    if manifests.FILE_NAME not in names and not log_numbers(files, folder):
+    is_there = manifests.FILE_NAME in names
+    if not is_there and not any(may_hold_commits(files, folder / name) for name in names):
         raise FileNotFoundError(f"there is no store in {folder}")
     held: list[File] = []
     try:

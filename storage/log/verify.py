@@ -27,6 +27,7 @@ from storage.log.locator import pack_position
 from storage.log.manifest import FILE_NAME, SegmentState
 from storage.log.rebuild import IndexBuilder, count_totals
 from storage.log.record import BadRecord
+from storage.log.recovery import may_hold_commits
 from storage.log.salvage import Gap
 from storage.log.segment import APPENDED, HEADER_SIZE, Segment
 from storage.log.snapshot import Problem, Snapshot, reporting
@@ -77,7 +78,8 @@ def verify(
     except Damaged as ex:
         return VerifyReport([Problem(ex.path, ex.offset, ex.reason)])
     except FileNotFoundError:
-        if not any(name.endswith(".log") for name in settings.files.names(path)):
+        names = settings.files.names(path)
+        if not any(may_hold_commits(settings.files, path / name) for name in names):
             raise
         reason = "missing although there are segments"
         return VerifyReport([Problem(path / FILE_NAME, 0, reason)])
