@@ -134,6 +134,8 @@ class ModelStore:
     ) -> Page:
         with self._lock:
             revision = self._at(at)
+            for bound in (prefix, start, end, after, delimiter):
+                _order(bound or "")
             page = Page(revision, [], [], None)
             resume = None
             for entry in self._in_range(prefix, start, end, revision, reverse):
@@ -232,7 +234,16 @@ class ModelStore:
         becomes of the operations.
         """
         self._log_expiries([op.key for op in ops])
-        changes = [self._change(index, op) for index, op in enumerate(ops)]
+        changes = []
+        copied_bytes = 0
+        for index, op in enumerate(ops):
+            change = self._change(index, op)
+            if isinstance(op, Touch | Restore) and change:
+                if copied_bytes:  # a single value has a limit of its own
+                    size = copied_bytes + len(change.value)
+                    _check_limit("txn_bytes_max", self.info.limits.txn_bytes_max, size)
+                copied_bytes += len(change.value)
+            changes.append(change)
         written = [(op.key, change) for op, change in zip(ops, changes, strict=True) if change]
         if written:
             self._revision += 1
@@ -392,7 +403,10 @@ class ModelStore:
 
 
 def _order(key: str) -> bytes:
-    return key.encode()
+    try:
+        return key.encode()
+    except UnicodeEncodeError as ex:
+        raise InvalidKey("this is not encodable as UTF-8") from ex
 
 
 def _rolled_up(key: str, prefix: str, delimiter: str | None) -> str | None:

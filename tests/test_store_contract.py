@@ -297,6 +297,18 @@ def test_a_transaction_has_limits_of_operations_and_bytes(store):
     assert caught.value.what == "txn_bytes_max"
 
 
+def test_values_that_are_written_once_more_count_like_those_put(store):
+    put(store, "a", bytes(100))
+    put(store, "b", bytes(100))
+
+    with pytest.raises(LimitExceeded) as caught:
+        do(store, Touch("a", 5), Touch("b", 5))
+    assert (caught.value.what, caught.value.got) == ("txn_bytes_max", 200)
+    with pytest.raises(LimitExceeded):
+        do(store, Touch("a", 5), Restore("b", 1))
+    assert do(store, Touch("a", 5)).revision == 3
+
+
 # --- conditions ----------------------------------------------------------------------------
 
 
@@ -746,6 +758,14 @@ def test_a_prefix_under_which_nothing_is_left_is_not_listed(store):
     do(store, Delete("a/1"))
 
     assert store.scan(delimiter="/").prefixes == ["b/"]
+
+
+@pytest.mark.parametrize("option", ["prefix", "start", "end", "after", "delimiter"])
+def test_what_has_no_bytes_bounds_no_list(store, option):
+    put(store, "a")
+
+    with pytest.raises(InvalidKey):
+        store.scan(**{option: "\ud800"})
 
 
 # --- history -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from storage.errors import Conflict, FailedCondition, InvalidOperation
+from storage.errors import Conflict, FailedCondition, InvalidOperation, LimitExceeded
 from storage.files import Buffer
 from storage.interface import (
     TEXT_CONTENT_TYPE,
@@ -18,6 +18,7 @@ from storage.interface import (
     Commit,
     Condition,
     Delete,
+    Limits,
     Op,
     OpResult,
     Put,
@@ -55,7 +56,14 @@ class Batch:
     """
 
     def __init__(
-        self, view: View, *, salt: int, now_us: int, synced: int, keep_versions: int
+        self,
+        view: View,
+        *,
+        salt: int,
+        now_us: int,
+        synced: int,
+        keep_versions: int,
+        limits: Limits,
     ) -> None:
         """Begin a batch.
 
@@ -65,11 +73,14 @@ class Batch:
             now_us: the time of all commits of the batch.
             synced: offset in the active segment up to which it is on stable storage.
             keep_versions: how many versions of a key can be restored, whatever their age.
+            limits: of a transaction.
         """
         self._view = view
         self._salt = salt
         self._synced = synced
         self._keep_versions = keep_versions
+        self._limits = limits
+        self._copied_bytes = 0
         self._start = view.active.offset
         self._pending: dict[bytes, list[tuple[Locator, Record]]] = {}
         self._newest: dict[bytes, Locator | None] = {}
@@ -83,13 +94,15 @@ class Batch:
 
         Raises:
             Conflict: conditions failed and there is no ``otherwise``.
-            InvalidOperation: an operation cannot be done; the batch is as before.
+            InvalidOperation, LimitExceeded: an operation cannot be done; what has expired is
+                logged all the same.
         """
         failed = tuple(self._failed(txn.conditions))
         if failed and txn.otherwise is None:
             raise Conflict(failed)
         ops = txn.then if not failed else txn.otherwise or ()
         self._expire_first(ops)
+        self._copied_bytes = 0
         written: list[Record] = []
         results = tuple(self._do(index, op, written) for index, op in enumerate(ops))
         if written:
@@ -176,8 +189,9 @@ class Batch:
     ) -> tuple[int, Record]:
         if current is None:
             return op.by, self._put(key, b"%d" % op.by, None, TEXT_CONTENT_TYPE)
-        old = self._read(key, current)
-        if len(old.value) > _NUMBER_DIGITS_MAX or not _is_decimal(old.value):
+        is_short = current.value_size <= _NUMBER_DIGITS_MAX
+        old = self._read(key, current) if is_short else None
+        if old is None or not _is_decimal(old.value):
             raise InvalidOperation(index, f"the value of {op.key!r} is not a decimal number")
         number = int(old.value) + op.by
         record = self._put(key, b"%d" % number, current, old.content_type)
@@ -186,7 +200,7 @@ class Batch:
     def _touched(self, index: int, op: Touch, key: bytes, current: Locator | None) -> Record:
         if current is None:
             raise InvalidOperation(index, f"there is no key {op.key!r}")
-        old = self._read(key, current)
+        old = self._copy(key, current)
         record = self._put(key, old.value, current, old.content_type)
         return record._replace(expires_us=self._expiry_us(op.ttl_s))
 
@@ -201,7 +215,7 @@ class Batch:
             if locator.version == op.version and not locator.is_tombstone:
                 if self._is_due(locator):
                     break
-                old = self._read(key, locator)
+                old = self._copy(key, locator)
                 record = self._put(key, old.value, current, old.content_type)
                 return record._replace(kind=RESTORE)
         raise InvalidOperation(index, f"version {op.version} of {op.key!r} is not kept")
@@ -274,6 +288,14 @@ class Batch:
 
     def _is_due(self, locator: Locator) -> bool:
         return 0 < locator.expires_us <= self.head.time_us
+
+    def _copy(self, key: bytes, locator: Locator) -> Record:
+        """A record whose value is written once more; small requests can name many large ones."""
+        size = self._copied_bytes + locator.value_size
+        if self._copied_bytes and size > self._limits.txn_bytes_max:
+            raise LimitExceeded("txn_bytes_max", self._limits.txn_bytes_max, size)
+        self._copied_bytes = size
+        return self._read(key, locator)
 
     def _read(self, key: bytes, locator: Locator) -> Record:
         for pending, record in self._pending.get(key, []):

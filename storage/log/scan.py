@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from storage.errors import InvalidKey
 from storage.log.locator import Locator
 
 _ABOVE_ALL_KEYS = b"\xff"
@@ -32,22 +33,26 @@ class Range:
 
     @classmethod
     def of(cls, prefix: str, start: str | None, end: str | None, *, reverse: bool) -> Range:
-        """The keys that start with ``prefix``, are >= ``start`` and < ``end``."""
-        encoded = prefix.encode()
-        low = max(encoded, (start or "").encode())
+        """The keys that start with ``prefix``, are >= ``start`` and < ``end``.
+
+        Raises:
+            InvalidKey: one of them cannot be encoded as UTF-8.
+        """
+        encoded = _encode(prefix)
+        low = max(encoded, _encode(start or ""))
         high = successor(encoded)
         if end is not None:
-            high = min(high, end.encode())
+            high = min(high, _encode(end))
         return cls(low, high, encoded, reverse)
 
     def resumed(self, after: str | None, delimiter: str | None) -> Range:
         """What is left behind ``after``: a key, or a prefix that was rolled up."""
         if after is None:
             return self
-        place = after.encode()
+        place = _encode(after)
         if self.reverse:
             return replace(self, high=min(self.high, place))
-        is_rolled_up = delimiter is not None and delimiter.encode() in place[len(self.prefix) :]
+        is_rolled_up = delimiter is not None and _encode(delimiter) in place[len(self.prefix) :]
         following = successor(place) if is_rolled_up else place + b"\0"
         return replace(self, low=max(self.low, following))
 
@@ -88,7 +93,7 @@ def list_page(
 ) -> FoundPage:
     """Up to ``limit`` keys and prefixes of a range that have a value."""
     page = FoundPage()
-    mark = delimiter.encode() if delimiter else None
+    mark = _encode(delimiter) if delimiter else None
     rest: Range | None = wanted
     last = ""
     while rest is not None:
@@ -110,6 +115,13 @@ def list_page(
             rest = scanned.resumed(last, delimiter)
             break
     return page
+
+
+def _encode(bound: str) -> bytes:
+    try:
+        return bound.encode()
+    except UnicodeEncodeError as ex:
+        raise InvalidKey(f"this bounds no keys, it cannot be UTF-8: {ex.reason}") from ex
 
 
 def _rolled_up(key: bytes, prefix: bytes, delimiter: bytes | None) -> bytes | None:

@@ -114,6 +114,7 @@ class Writer:
             now_us=now_us,
             synced=offset_of(durable) if is_here else 0,
             keep_versions=self._settings.keep_versions,
+            limits=self._settings.limits,
         )
 
     def write(self, view: View, batch: Batch) -> None:
