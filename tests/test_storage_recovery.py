@@ -379,6 +379,26 @@ with store._writer.exclusive():
     time.sleep(60)
 """
 
+_CROWDED = """
+import resource, signal, sys
+from pathlib import Path
+from storage import open_store
+from storage.errors import Unavailable
+from storage.interface import Put, Txn
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store = open_store(Path(sys.argv[1]))
+store.commit(Txn([Put("a", b"1")]))
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, most))
+try:
+    store.commit(Txn([Put("b", bytes(500_000))]))
+except Unavailable:
+    print("refused", flush=True)
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+store.commit(Txn([Put("c", b"3")]))
+store.close()
+"""
+
 
 def started(script: str, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
@@ -407,6 +427,15 @@ def test_a_lock_falls_with_the_process_that_held_it(folder):
         holder.wait(10)
 
     assert values_of_folder_at(folder / "data") == {"a": b"1"}
+
+
+def test_a_write_that_the_kernel_cuts_short_is_taken_back(folder):
+    with started(_CROWDED, folder / "data") as process:
+        output, _ = process.communicate(timeout=60)
+
+    assert output == "refused\n"
+    assert values_of_folder_at(folder / "data") == {"a": b"1", "c": b"3"}
+    assert verify(folder / "data").problems == []
 
 
 def test_garbage_in_the_lock_files_blocks_nothing(sample):
