@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import subprocess
 import sys
@@ -16,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from storage import StoreSettings, open_store, verify
-from storage.errors import Compacted, StoreError
+from storage.errors import Compacted, OutcomeUnknown, StoreError, Unavailable
 from storage.files import RealFile, RealFiles
-from storage.interface import Delete, Put, Txn
+from storage.interface import Condition, Delete, Put, Txn
+from storage.log.group_commit import _Request
 from storage.log.manifest import FILE_NAME
 from storage.log.store import COMPACTION_NAME, LogStore
 from tests.model import Clock
@@ -193,6 +195,44 @@ def test_closing_waits_for_a_compaction_that_is_under_way(open_log):
     assert store.problem() is None
 
 
+class FailingSyncFiles(RealFiles):
+    """A disk that does not sync data any more once it is told so."""
+
+    def __init__(self) -> None:
+        self.is_failing = False
+
+    def open(self, path: Path, *, create: bool = False, writable: bool = True) -> RealFile:
+        files = self
+
+        class File(RealFile):
+            def sync(self) -> None:
+                if files.is_failing:
+                    raise OSError(errno.EIO, "planted")
+                super().sync()
+
+        flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC
+        return File(os.open(path, flags | (os.O_CREAT if create else 0), 0o600))
+
+
+def test_a_refusal_decided_against_a_write_of_the_group_that_failed_is_void(open_log):
+    files = FailingSyncFiles()
+    store = open_log(files=files)
+    group = [
+        _Request(Txn([Put("a", b"v")])),
+        _Request(Txn([Put("b", b"v")], [Condition("a", exists=False)])),
+    ]
+    group[1].wakeup.acquire()
+    store._group_commit._queue = list(group)
+    files.is_failing = True
+    store._group_commit._lead()
+    files.is_failing = False
+
+    assert all(isinstance(r.error, Unavailable | OutcomeUnknown) for r in group)
+    assert contents(store) == {}
+    put(store, "c")
+    assert contents(store) == contents(open_log()) == {"c": b"v"}
+
+
 # --- exact counts while keys expire ----------------------------------------------------------
 
 
@@ -305,6 +345,22 @@ def test_a_store_whose_making_was_cut_off_is_made_again(tmp_path, open_log):
     store = open_log()
     put(store, "a")
     assert contents(open_log()) == {"a": b"v"}
+
+
+def test_a_commit_that_a_reader_has_replayed_already_is_not_added_again(open_log, monkeypatch):
+    store = open_log()
+    advance = store._follower.advance
+
+    def advance_late(*arguments, **options):
+        assert store.get("a") is not None  # published, so it is read from the log
+        advance(*arguments, **options)
+
+    monkeypatch.setattr(store._follower, "advance", advance_late)
+    put(store, "a")
+    put(store, "a")
+
+    assert [version.revision for version in store.history("a")] == [2, 1]
+    assert store.stats().internals["unindexed_records"] == 2
 
 
 # --- many processes ------------------------------------------------------------------------

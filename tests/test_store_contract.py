@@ -887,6 +887,22 @@ def test_compaction_keeps_what_was_visible_in_the_time_to_keep(tmp_path, clock):
     store.close()
 
 
+def test_the_horizon_itself_is_readable(tmp_path, clock):
+    store = open_store(tmp_path, StoreSettings(files=UnsyncedFiles(), keep_for_s=60, clock=clock))
+    for number in (1, 2, 3):
+        put(store, "a", b"%d" % number)
+        store._writer.seal()
+        clock.advance(10)
+    clock.advance(45)  # the first value was replaced 65 seconds ago, the second one 55
+    store.maintainer.compact(thorough=True)
+
+    assert store.stats().oldest_revision == 2
+    assert [value(store, "a", at=revision) for revision in (2, 3)] == [b"2", b"3"]
+    with pytest.raises(Compacted):
+        store.get("a", at=1)
+    store.close()
+
+
 @pytest.mark.parametrize("keep_versions", [1, 2])
 def test_a_version_let_go_is_not_restored_from_an_earlier_life_of_the_key(
     tmp_path, clock, keep_versions
