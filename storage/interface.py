@@ -169,8 +169,7 @@ class Txn:
     otherwise: Sequence[Op] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OpResult:
+class OpResult(NamedTuple):
     """What one operation did.
 
     Attributes:
@@ -184,8 +183,7 @@ class OpResult:
     number: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """The outcome of a transaction.
 
     Attributes:

@@ -154,8 +154,7 @@ class Batch:
         number: int | None = None
         match op:
             case Put():
-                record = self._put(key, op.value, current, op.content_type)
-                record = record._replace(expires_us=self._expiry_us(op.ttl_s))
+                record = self._put(key, op.value, current, op.content_type, op.ttl_s)
             case Delete():
                 if current is None:
                     return OpResult(found=False, version=0)
@@ -169,20 +168,26 @@ class Batch:
         written.append(record)
         return OpResult(current is not None, record.version, number)
 
-    def _put(self, key: bytes, value: bytes, current: Locator | None, content_type: str) -> Record:
-        """A new version of a key that does not expire."""
+    def _put(
+        self,
+        key: bytes,
+        value: bytes,
+        current: Locator | None,
+        content_type: str,
+        ttl_s: float | None = None,
+    ) -> Record:
+        """A new version of a key."""
         version = current.version + 1 if current else 1
+        now_us = self.head.time_us
+        expires_us = 0 if ttl_s is None else now_us + max(1, round(ttl_s * 1_000_000))
         revision = self._next_revision()
-        return Record(key, value, PUT, revision, version, self.head.time_us, content_type)
+        return Record(key, value, PUT, revision, version, now_us, content_type, expires_us)
 
     def _tombstone(self, key: bytes, kind: int) -> Record:
         return Record(key, b"", kind, self._next_revision(), 0, self.head.time_us)
 
     def _next_revision(self) -> int:
         return max(self.head.revision, self._view.manifest.revision_floor) + 1
-
-    def _expiry_us(self, ttl_s: float | None) -> int:
-        return 0 if ttl_s is None else self.head.time_us + max(1, round(ttl_s * 1_000_000))
 
     def _added(
         self, index: int, op: Add, key: bytes, current: Locator | None
@@ -201,8 +206,7 @@ class Batch:
         if current is None:
             raise InvalidOperation(index, f"there is no key {op.key!r}")
         old = self._copy(key, current)
-        record = self._put(key, old.value, current, old.content_type)
-        return record._replace(expires_us=self._expiry_us(op.ttl_s))
+        return self._put(key, old.value, current, old.content_type, op.ttl_s)
 
     def _restored(self, index: int, op: Restore, key: bytes, current: Locator | None) -> Record:
         """The newest record of that version (a key that was deleted counts from 1 again)."""

@@ -7,7 +7,9 @@ call over the bytes as they were read verifies them, without slicing.
 
 from __future__ import annotations
 
-from crc32c import crc32c as _crc32c
+from typing import Final, Protocol
+
+from crc32c import crc32c
 
 from storage.files import Buffer
 
@@ -16,9 +18,12 @@ RESIDUE = 0x48674BC7
 """Checksum of any piece that ends with its own checksum."""
 
 
-def checksum(data: Buffer, seed: int = 0) -> int:
-    """Checksum of ``data``; ``seed`` continues an earlier checksum."""
-    return _crc32c(data, seed)
+class _Checksum(Protocol):
+    def __call__(self, data: Buffer, seed: int = 0, /) -> int: ...
+
+
+checksum: Final[_Checksum] = crc32c
+"""Checksum of some bytes; a seed continues an earlier checksum."""
 
 
 def seal(data: bytes, seed: int = 0) -> bytes:

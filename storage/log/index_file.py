@@ -212,7 +212,12 @@ class IndexFile:
             Damaged: a part of the file that was needed is damaged.
         """
         row = self._first_row(key)
-        return None if row is None else self.version_at(row, at, len(key))
+        if row is None:
+            return None
+        number, fields = row
+        if at is None or fields[_REVISION] <= at:
+            return self._locator(number, fields, len(key))
+        return self.version_at(number, at, len(key))
 
     def version_at(self, row: int, at: int | None, key_size: int) -> Locator | None:
         """The newest version of revision ``at`` or before of the key whose first row this is."""
@@ -227,11 +232,15 @@ class IndexFile:
 
     def versions(self, key: bytes) -> Iterator[Locator]:
         """All versions of a key, newest first."""
-        row = self._first_row(key)
-        while row is not None:
-            yield self._locator(row, self._row(row), len(key))
+        found = self._first_row(key)
+        if found is None:
+            return
+        row, fields = found
+        while True:
+            yield self._locator(row, fields, len(key))
             row += 1
-            if row >= self.row_count or not self._row(row)[_FLAGS] & OLDER:
+            fields = self._row(row) if row < self.row_count else _NO_ROW
+            if not fields[_FLAGS] & OLDER:
                 return
 
     def _locator(self, row: int, fields: _Fields, key_size: int) -> Locator:
@@ -323,19 +332,21 @@ class IndexFile:
             except Damaged as ex:
                 yield ex
 
-    def _first_row(self, key: bytes) -> int | None:
+    def _first_row(self, key: bytes) -> tuple[int, _Fields] | None:
+        """Number and fields of a key's newest row; ``None`` when the key is not here."""
         tag = xxhash.xxh3_64_intdigest(key) >> 32
         bucket = tag >> self._tag_shift
-        if not self._is_verified:
+        is_verified = self._is_verified
+        if not is_verified:
             self._verify(self._directory_place + 4 * bucket, 8)
         start, end = self._directory[bucket], self._directory[bucket + 1]
-        if not self._is_verified and start < end:
+        if not is_verified and start < end:
             self._verify(self._table_place + 8 * start, 8 * (end - start))
-        table = self._table
-        for place in range(start, end):
-            word = table[place]
-            if word >> 32 == tag and self.key(word & _ROW_MASK) == key:
-                return word & _ROW_MASK
+        for word in self._table[start:end]:
+            if word >> 32 == tag:
+                fields = self._row(word & _ROW_MASK)
+                if self._key_bytes(fields[_KEY_START], fields[_KEY_END]) == key:
+                    return word & _ROW_MASK, fields
         return None
 
     def _row(self, row: int) -> _Fields:

@@ -115,12 +115,12 @@ def _encode_meta(code: int, record: Record) -> bytes:
     return cbor2.dumps(meta)
 
 
-def decode(data: Buffer, *, verify: bool = True) -> Record:
+def decode(data: bytes, *, verify: bool = True) -> Record:
     """The record that fills ``data`` exactly.
 
     Args:
         data: the bytes of one record, checksum included.
-        verify: check the checksum (left out where one over the whole frame was checked).
+        verify: check the checksum (left out where it was checked).
 
     Raises:
         BadRecord: the checksum or a length does not fit.
@@ -137,8 +137,8 @@ def decode(data: Buffer, *, verify: bool = True) -> Record:
     value_offset = meta_offset + meta_size
     content_type, expires_us = decode_meta(code, data[meta_offset:value_offset])
     return Record(
-        bytes(data[HEADER.size : meta_offset]),
-        bytes(data[value_offset : value_offset + value_size]),
+        data[HEADER.size : meta_offset],
+        data[value_offset:-CHECKSUM_SIZE],
         kind,
         revision,
         version,

@@ -26,7 +26,7 @@ from storage.log.follower import Follower
 from storage.log.group_commit import GroupCommit
 from storage.log.locator import Locator
 from storage.log.maintainer import Maintainer
-from storage.log.record import KIND_NAMES, Record
+from storage.log.record import DELETE, EXPIRE, KIND_NAMES, Record
 from storage.log.recovery import open_folder
 from storage.log.retention import kept_versions
 from storage.log.scan import Range, list_page
@@ -93,6 +93,12 @@ class LogStore:
     def get(self, key: str, *, at: int | None = None) -> Entry | None:
         """See ``Store.get``."""
         encoded = encode_key(key, self._limits)
+        if at is None:
+            # The way of nearly all requests: no snapshot to hold to, hardly ever a file moved.
+            try:
+                return self._entry(self._follower.current(), key, encoded, None)
+            except FileNotFoundError:
+                pass
         return self._read(at, lambda view: self._entry(view, key, encoded, at))
 
     def get_many(self, keys: Sequence[str], *, at: int | None = None) -> Snapshot:
@@ -274,7 +280,7 @@ class LogStore:
 
     def _entry(self, view: View, key: str, encoded: bytes, at: int | None) -> Entry | None:
         locator = view.find(encoded, at)
-        if locator is None or locator.is_tombstone:
+        if locator is None or locator.kind in (DELETE, EXPIRE):
             return None
         if locator.expires_us and locator.expires_us <= self._clock.now_us():
             return None

@@ -152,7 +152,7 @@ class _Verifier:
     def _check_record(
         self, segment: Segment, frame: Frame, delta: Delta, offset: int, data: memoryview
     ) -> None:
-        record = records.decode(data)
+        record = records.decode(bytes(data))
         is_appended = segment.header.origin == APPENDED
         lowest = frame.revision if is_appended else self._revision
         if record.kind not in records.KIND_NAMES or not lowest <= record.revision <= frame.revision:

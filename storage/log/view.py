@@ -129,7 +129,9 @@ class View:
             FileNotFoundError: compaction has moved it; follow the log and find it again.
             Damaged: the bytes are not that record.
         """
-        return self.segment(segment_of(locator.position)).read(key, locator)
+        number = segment_of(locator.position)
+        segment = self.segments.get(number) or self.segment(number)
+        return segment.read(key, locator)
 
     def segment(self, number: int) -> Segment:
         """A segment of this view, opened at first use."""
