@@ -112,6 +112,23 @@ def test_a_flipped_bit_in_a_sealed_segment_is_never_served(large):
         assert refusals > 400
 
 
+def test_a_whole_record_in_the_place_of_another_is_not_served_for_it(folder):
+    sample = Sample(folder / "data")
+    with sample.opened() as store:
+        sample.commit(store, Put("a", b"old"))
+        sample.commit(store, Put("b", b"two"))
+        sample.commit(store, Put("a", b"new"))
+        log = sample.active.read_bytes()
+        size = (len(log) - 64) // 3
+        first, second, third = (log[64 + n * size :][:size] for n in range(3))
+        for wrong in (first, second):
+            sample.active.write_bytes(log[: 64 + 2 * size] + wrong)
+            with pytest.raises(Damaged):
+                store.get("a")
+        sample.active.write_bytes(log[: 64 + 2 * size] + third)
+        assert state_of(store) == sample.last
+
+
 @pytest.mark.parametrize("is_restarted", [False, True])
 def test_sectors_lost_swapped_or_copied_are_never_served(folder, is_restarted):
     sample = Sample(folder / "data")

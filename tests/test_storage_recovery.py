@@ -106,13 +106,16 @@ def test_what_a_dead_writer_left_behind_the_published_end_is_cut(sample):
     page = (sample.folder / "COMMIT").read_bytes()
     before = sample.last
     with sample.opened() as store:
-        store.commit(Txn([Put("unanswered", b"1")]))
+        store.commit(Txn([Put("unanswered1", b"1")]))
+        store.commit(Txn([Put("unanswered2", b"1")]))
     (sample.folder / "COMMIT").write_bytes(page)
 
     assert sample.reopened() == before
     with sample.opened() as store:
-        sample.commit(store, Put("x", b"1"))
+        sample.commit(store, Put("as_long_as_", b"1"))
     assert sample.reopened() == sample.last
+    with sample.opened(sample.after_restart()) as store:
+        assert state_of(store) == sample.last, "a whole frame stood right behind"
 
 
 def test_commits_that_were_seen_and_lost_leave_a_gap_in_the_revisions(folder):
@@ -341,6 +344,31 @@ def test_after_a_failed_sync_the_log_goes_on_in_another_file(folder):
     store.close()
 
     assert files.calls[before:].count(sync) == 1
+    assert values_of_folder_at(folder / "data") == {"a": b"2"}
+
+
+def test_a_repair_tells_refused_commits_from_those_that_took_their_revisions(folder):
+    """The end of a segment that was given up is cut, but that need not reach the disk."""
+    path = folder / "data" / "0000000001.log"
+    refused: list[bytes] = []
+
+    def failing(count: int, call: Call) -> OSError | None:
+        if call == ("sync", path.name) and path.stat().st_size > HEADER_SIZE and not refused:
+            refused.append(path.read_bytes())
+            return OSError(errno.EIO, "bad disk")
+        return None
+
+    settings = small(FaultyFiles(failing), Clock())
+    store = open_store(folder / "data", settings)
+    with pytest.raises(Unavailable):
+        store.commit(Txn([Put("refused", b"1")]))
+    store.commit(Txn([Put("a", b"2")]))
+    store.close()
+    path.write_bytes(refused[0])
+    (folder / "data" / "MANIFEST").unlink()
+
+    repair(folder / "data", settings)
+
     assert values_of_folder_at(folder / "data") == {"a": b"2"}
 
 
