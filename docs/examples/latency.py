@@ -67,9 +67,7 @@ def measure(name: str, request: Request, clients: int, seconds: float) -> None:
     mean, half = statistics.fmean(waits), waits[len(waits) // 2]
     worst = waits[len(waits) * 99 // 100]
     rate = len(waits) / seconds
-    print(
-        f"{name}  {rate:7,.0f}/s   mean {mean:6.2f} ms   p50 {half:6.2f} ms   p99 {worst:6.2f} ms"
-    )
+    print(f"{name} {rate:7,.0f}/s  mean {mean:.2f} ms  p50 {half:.2f} ms  p99 {worst:.2f} ms")
 
 
 def main() -> None:
