@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter, eq
 from typing import Final
 
 import numpy as np
@@ -103,44 +104,45 @@ def from_delta(delta: Delta) -> Columns:
 
 def from_locators(items: Sequence[tuple[bytes, Locator]]) -> Columns:
     """Columns of rows that already stand in order."""
-    types: dict[str, int] = {}
+    keys = [key for key, _ in items]
+    locators = [locator for _, locator in items]
+
+    def column(name: str) -> Words:
+        return np.fromiter(map(attrgetter(name), locators), np.uint64, len(locators))
+
+    key_sizes = np.fromiter(map(len, keys), np.uint64, len(keys))
+    is_older = np.zeros(len(keys), np.bool_)
+    is_older[1:] = np.fromiter(map(eq, keys[1:], keys), np.bool_, max(0, len(keys) - 1))
+    expires_us = column("expires_us")
+    flags = column("kind").astype(np.uint8)
+    flags[is_older] |= OLDER
+    flags[expires_us > 0] |= EXPIRES
+    content_types = [locator.content_type for locator in locators]
+    types = {name: number for number, name in enumerate(dict.fromkeys(content_types))}
+    type_numbers = np.fromiter(map(types.__getitem__, content_types), np.int64, len(keys))
+    sizes = column("size")
+
     rows = np.zeros(len(items) + 1, ROW_DTYPE)
-    table: list[int] = []
-    expiry: list[tuple[int, int]] = []
-    values: list[tuple[int, int, int, int, int, int, int, int]] = []
-    key_offset, last_key = 0, b""
-    for row, (key, locator) in enumerate(items):
-        flags = locator.kind | (EXPIRES if locator.expires_us else 0)
-        if key == last_key:
-            flags |= OLDER
-        else:
-            table.append(key_tag(key) << 32 | row)
-            last_key = key
-        if locator.expires_us:
-            expiry.append((row, locator.expires_us))
-        type_number = types.setdefault(locator.content_type, len(types))
-        values.append(
-            (
-                locator.revision,
-                locator.position,
-                key_offset,
-                locator.size,
-                locator.version,
-                min(type_number, TYPE_IN_RECORD),
-                flags,
-                locator.size - OVERHEAD - len(key) - locator.value_size,
-            )
-        )
-        key_offset += len(key)
-    rows[:-1] = values
-    rows[-1]["key_offset"] = key_offset
+    rows["key_offset"][1:] = np.cumsum(key_sizes)
+    filled = rows[:-1]
+    filled["revision"] = column("revision")
+    filled["position"] = column("position")
+    filled["size"] = sizes
+    filled["version"] = column("version")
+    filled["type"] = np.minimum(type_numbers, TYPE_IN_RECORD)
+    filled["flags"] = flags
+    filled["meta_size"] = sizes - np.uint64(OVERHEAD) - key_sizes - column("value_size")
+
+    firsts = np.flatnonzero(~is_older)
+    tags = np.fromiter((key_tag(keys[row]) for row in firsts.tolist()), np.uint64, len(firsts))
+    expiry_rows = np.flatnonzero(expires_us)
     return Columns(
         rows,
-        np.frombuffer(b"".join(key for key, _ in items), np.uint8),
-        np.sort(np.array(table, np.uint64)),
+        np.frombuffer(b"".join(keys), np.uint8),
+        np.sort(tags << _TAG_SHIFT | firsts.astype(np.uint64)),
         tuple(types)[:TYPE_IN_RECORD],
-        np.array([row for row, _ in expiry], np.uint32),
-        np.array([time_us for _, time_us in expiry], np.uint64),
+        expiry_rows.astype(np.uint32),
+        expires_us[expiry_rows],
     )
 
 
