@@ -2,6 +2,7 @@
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+BENCHED := .venv/.bench-installed
 SOURCES := cli functions rundlet server storage tests
 LOCK := $(BIN)/pip-compile --quiet --extra fast --generate-hashes --allow-unsafe --strip-extras \
 	--no-header --annotation-style line \
@@ -42,8 +43,12 @@ format: $(INSTALLED) ## put the code into the one layout
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(INSTALLED) ## run every benchmark in bench/, one after the other
-	@for file in bench/*.py; do [ ! -e "$$file" ] || $(BIN)/python "$$file" || exit 1; done
+bench: $(BENCHED) ## compare with other servers and engines: bench/report (SCALE=small: a try)
+	@$(BIN)/python -m bench.run --scale $(or $(SCALE),$(BENCH_SCALE),full) $(ARGS)
+
+$(BENCHED): bench/requirements.lock $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r bench/requirements.lock
+	@touch $@
 
 soak: $(INSTALLED) ## repeat the tests with new random seeds (MINUTES=10)
 	@scripts/soak $(or $(MINUTES),10)

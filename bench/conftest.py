@@ -1,0 +1,147 @@
+"""Fixtures and the order of a run: systems take turns, what cannot be measured is skipped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from bench.engine.killed import GrownStores
+from bench.engine.loaded import LoadedEngines
+from bench.errors import NotMeasurable
+from bench.http.servers import Servers
+from bench.places import MISSING_NAME, REPORT
+from bench.recorder import Recorder
+from bench.scale import Scale, chosen_scale
+
+SCALE: Final = chosen_scale()
+_WORK: Final = REPORT / "work"
+
+
+@pytest.fixture
+def record(benchmark: BenchmarkFixture, request: pytest.FixtureRequest, repeat: int) -> Recorder:
+    """See ``Recorder``; the question is the name of the file."""
+    path = request.path
+    question = f"{path.parent.name}/{path.stem.removeprefix('bench_')}"
+    return Recorder(benchmark, question, repeat)
+
+
+@pytest.fixture(scope="session")
+def scale() -> Scale:
+    """How much of everything."""
+    return SCALE
+
+
+@pytest.fixture(scope="module")
+def work_folder() -> Iterator[Path]:
+    """A folder on the disk of this checkout, for one question."""
+    _WORK.mkdir(parents=True, exist_ok=True)
+    path = Path(tempfile.mkdtemp(dir=_WORK))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def folder(work_folder: Path) -> Iterator[Path]:
+    """A folder for one measurement."""
+    path = Path(tempfile.mkdtemp(dir=work_folder))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def loaded(work_folder: Path) -> Iterator[LoadedEngines]:
+    """Engines that hold the usual number of keys."""
+    with LoadedEngines(work_folder, SCALE.engine_keys) as engines:
+        yield engines
+
+
+@pytest.fixture(scope="session")
+def grown() -> Iterator[GrownStores]:
+    """Stores by number of keys, for all questions about that."""
+    _WORK.mkdir(parents=True, exist_ok=True)
+    path = Path(tempfile.mkdtemp(dir=_WORK))
+    yield GrownStores(path)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def servers(work_folder: Path) -> Iterator[Servers]:
+    """Servers, started when they are first asked for and ended with the question."""
+    with Servers(work_folder, SCALE) as started:
+        yield started
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every question is put several times; a file may say ``REPEATS_MAX``."""
+    if "repeat" in metafunc.fixturenames:
+        most: int = getattr(metafunc.module, "REPEATS_MAX", SCALE.repeats)
+        metafunc.parametrize("repeat", range(min(most, SCALE.repeats)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Within a file every system has its turn before the first has its second."""
+    items.sort(key=lambda item: (*_place_of(item), _repeat_of(item)))
+
+
+def _place_of(item: pytest.Item) -> tuple[bool, str, str]:
+    """Engines before servers; last what no target needs, if the time should not suffice."""
+    module = item.getparent(pytest.Module)
+    is_extra = module is not None and hasattr(module.obj, "REPEATS_MAX")
+    return is_extra, item.path.parent.name, item.path.name
+
+
+def _repeat_of(item: pytest.Item) -> int:
+    repeat: int = item.callspec.params.get("repeat", 0) if hasattr(item, "callspec") else 0
+    return repeat
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """Skip, by name, what cannot be measured."""
+    try:
+        return (yield)
+    except NotMeasurable as ex:
+        pytest.skip(str(ex))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Note the time, for the end of the run, and what is left out."""
+    config.pluginmanager.register(_RunWatch(time.monotonic()))
+
+
+class _RunWatch:
+    """Ends the run in time, and tells the report what is missing in it and why."""
+
+    def __init__(self, began_s: float) -> None:
+        self._began_s = began_s
+        self._missing: list[dict[str, str]] = []
+
+    def pytest_runtest_setup(self) -> None:
+        """Leave out what is not begun in time."""
+        if time.monotonic() - self._began_s > SCALE.run_s_max:
+            pytest.skip(f"not begun within {SCALE.run_s_max:.0f} s")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note what was skipped or failed."""
+        if report.skipped and isinstance(report.longrepr, tuple):
+            reason = report.longrepr[2].removeprefix("Skipped: ")
+            self._missing.append({"what": report.nodeid, "kind": "skipped", "reason": reason})
+        elif report.failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            reason = crash.message.splitlines()[0] if crash else report.longreprtext[-200:]
+            self._missing.append({"what": report.nodeid, "kind": "failed", "reason": reason})
+
+    def pytest_sessionfinish(self) -> None:
+        """Write it beside the results."""
+        REPORT.mkdir(parents=True, exist_ok=True)
+        (REPORT / MISSING_NAME).write_text(json.dumps(self._missing, indent=1))
+        shutil.rmtree(_WORK, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Questions about engines in this process: a file each."""

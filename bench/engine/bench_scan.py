@@ -1,0 +1,29 @@
+"""How long does it take to list keys in order, with their values? Per key, 1,000 a page."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.engine.loaded import LoadedEngines
+from bench.engines import ENGINES, EngineKind, OrderedEngine
+from bench.recorder import Recorder
+from bench.scale import Scale
+
+_PAGE_KEYS = 1_000
+_STARTS = "0123456789abcde"  # most pages are full
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in ENGINES if kind.is_ordered], ids=lambda k: k.name
+)
+def test_scan(record: Recorder, loaded: LoadedEngines, scale: Scale, kind: EngineKind) -> None:
+    engine = loaded.get(kind)
+    assert isinstance(engine, OrderedEngine)
+    page_keys = min(_PAGE_KEYS, scale.engine_keys // 100)
+    assert len(engine.scan("0", page_keys)) == page_keys
+
+    def scan_pages() -> None:
+        for start in _STARTS:
+            engine.scan(start, page_keys)
+
+    record.operations(scan_pages, count=page_keys * len(_STARTS), system=kind.name)

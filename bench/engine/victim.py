@@ -1,0 +1,58 @@
+"""A process that has a store open and is killed: ``python -m bench.engine.victim JOB DIR COUNT``.
+
+``grow`` makes a store of so many keys; ``reopen`` opens one, gets a key and writes so many
+more. Then it prints its figures as JSON and waits to be killed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from bench.engines import OURS
+from bench.workload import key_of, rows, value_of
+
+TAIL_KEYS: Final = 5_000
+"""Written last, so that something of the log is not yet in an index file."""
+_NEW_KEYS: Final = 1 << 40
+
+
+def grow(folder: Path, count: int) -> dict[str, float]:
+    """Fill a new store."""
+    began_s = time.perf_counter()
+    engine = OURS.open(folder, "never")
+    tail = min(TAIL_KEYS, count // 2)
+    engine.put_all(rows(count - tail))
+    engine.put_all((key_of(number), value_of(number)) for number in range(count - tail, count))
+    return {"s": time.perf_counter() - began_s}
+
+
+def reopen(folder: Path, count: int) -> dict[str, float]:
+    """Open a store, get its first key, then write; only the first two are timed."""
+    began_s = time.perf_counter()
+    engine = OURS.open(folder, "never")
+    opened_s = time.perf_counter()
+    value = engine.get(key_of(0))
+    ended_s = time.perf_counter()
+    assert value == value_of(0)
+    first = _NEW_KEYS + time.time_ns()
+    engine.put_all((key_of(number), value_of(number)) for number in range(first, first + count))
+    return {
+        "ms to first get": (ended_s - began_s) * 1_000,
+        "ms to open": (opened_s - began_s) * 1_000,
+    }
+
+
+def main() -> None:
+    """Do the job."""
+    job, folder, count = sys.argv[1:]
+    figures = {"grow": grow, "reopen": reopen}[job](Path(folder), int(count))
+    print(json.dumps(figures), flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Rundlet's own engine: every value read is verified against its checksum."""
+
+# ``Engine`` describes the methods.
+# ruff: noqa: D102
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from bench.engines import Policy
+from storage import StoreSettings, open_store
+from storage.interface import Limits, Put, Store, Txn
+
+_OPS_MAX = Limits().txn_ops_max
+
+
+class RundletEngine:
+    """The store with one operation a transaction, or as many as its limit allows."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def get(self, key: str) -> bytes | None:
+        entry = self.store.get(key)
+        return entry.value if entry else None
+
+    def get_all(self, keys: Sequence[str]) -> list[bytes | None]:
+        return [entry and entry.value for entry in self.store.get_many(keys).entries]
+
+    def put(self, key: str, value: bytes) -> None:
+        self.store.commit(Txn([Put(key, value)]))
+
+    def put_all(self, rows: Iterable[tuple[str, bytes]]) -> None:
+        for batch in _batches(rows):
+            self.store.commit(Txn([Put(key, value) for key, value in batch]))
+
+    def scan(self, start: str, count: int) -> list[tuple[str, bytes]]:
+        page = self.store.scan(start=start, limit=count, include_values=True)
+        return [(info.key, info.entry.value) for info in page.keys if info.entry is not None]
+
+    def close(self) -> None:
+        self.store.close()
+
+
+def open_engine(folder: Path, policy: Policy) -> RundletEngine:
+    """See ``EngineKind.open``."""
+    return RundletEngine(open_store(folder, StoreSettings(sync=policy)))
+
+
+def _batches(rows: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    remaining = iter(rows)
+    while batch := list(islice(remaining, _OPS_MAX)):
+        yield batch

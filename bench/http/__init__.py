@@ -1,0 +1,1 @@
+"""Servers compared over HTTP: ``systems`` starts them, ``load`` and ``wrk`` ask them."""

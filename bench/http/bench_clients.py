@@ -1,0 +1,23 @@
+"""What does the number of clients do to reading over HTTP?"""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.http.servers import Servers
+from bench.http.system import System
+from bench.http.systems import A_FEW
+from bench.recorder import Recorder
+from bench.workload import READS
+
+REPEATS_MAX = 2
+
+
+@pytest.mark.parametrize("clients", [1, 4, 16, 64])
+@pytest.mark.parametrize("system", A_FEW, ids=lambda system: system.name)
+def test_clients(record: Recorder, servers: Servers, system: System, clients: int) -> None:
+    server = servers.get(system)
+
+    record.figures(
+        lambda: server.read(READS, clients), system=system.name, case=f"{clients} clients"
+    )

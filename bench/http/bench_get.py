@@ -1,0 +1,25 @@
+"""How many values a second are read over HTTP, and how long does each take? 16 clients."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.http.servers import Servers
+from bench.http.system import System
+from bench.http.systems import A_FEW, READERS
+from bench.recorder import Recorder
+from bench.workload import READS, ZIPF_READS
+
+
+@pytest.mark.parametrize("system", READERS, ids=lambda system: system.name)
+def test_get(record: Recorder, servers: Servers, system: System) -> None:
+    server = servers.get(system)
+
+    record.figures(lambda: server.read(READS), system=system.name, case="uniform")
+
+
+@pytest.mark.parametrize("system", A_FEW, ids=lambda system: system.name)
+def test_get_zipf(record: Recorder, servers: Servers, system: System) -> None:
+    server = servers.get(system)
+
+    record.figures(lambda: server.read(ZIPF_READS), system=system.name, case="zipf")

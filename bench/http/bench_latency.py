@@ -1,0 +1,34 @@
+"""What do durable writes do to the latency of reads? At a rate every server can keep up with.
+
+Sixteen clients send at a given rate; a request that has to wait for the one before it counts
+from when it was due.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.errors import LoadFailed
+from bench.http.servers import Servers
+from bench.http.system import System
+from bench.http.systems import REDIS, RUNDLETS, SQLITES
+from bench.recorder import Recorder
+from bench.workload import READS, SOME_WRITES
+
+_RATE_PER_S = 1_000
+_CASES = {"no puts": READS, "5 % puts": SOME_WRITES}
+
+
+@pytest.mark.parametrize("case", _CASES)
+@pytest.mark.parametrize("system", [*RUNDLETS, SQLITES[0], REDIS], ids=lambda system: system.name)
+def test_latency(record: Recorder, servers: Servers, system: System, case: str) -> None:
+    server = servers.get(system)
+
+    def ask() -> dict[str, float]:
+        outcome = server.run(server.plan(server.script(_CASES[case]), rate_per_s=_RATE_PER_S))
+        if "get" not in outcome.samples:
+            raise LoadFailed("no read was answered in time")
+        latencies = outcome.samples["get"].percentiles_ms()
+        return {f"{name} ms": value for name, value in latencies.items()}
+
+    record.figures(ask, system=system.name, case=case)

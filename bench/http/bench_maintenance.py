@@ -1,0 +1,130 @@
+"""What do checkpoints and compaction do to the latency of reads? At a steady rate.
+
+``checkpoint`` includes the transactions that make one due: 70,000 values, 1,000 at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from bench.errors import LoadFailed
+from bench.http import load
+from bench.http.servers import Server, Servers
+from bench.http.system import System
+from bench.http.systems import FORGETFUL
+from bench.recorder import Recorder
+from bench.workload import READS, key_of, value_of
+from rundlet import Client, Put, RundletError
+
+_RATE_PER_S = 1_000
+_TXN_KEYS = 1_000
+_SEGMENT_KEYS = 70_000
+_NEW_KEYS = 1 << 40
+_WORK_S_MAX = 30.0
+_POLL_S = 0.02
+
+
+def _idle(server: Server, _client: Client) -> None:
+    time.sleep(server.scale.load_s)
+
+
+def _checkpoint(_server: Server, client: Client) -> None:
+    before = _gauge(client, "index_bytes")
+    _put_segment(client)
+    _wait(lambda: _gauge(client, "index_bytes") != before)
+
+
+def _compact(_server: Server, client: Client) -> None:
+    before = _gauge(client, "log_bytes")
+    client.compact()
+    _wait(lambda: _gauge(client, "log_bytes") < before)
+
+
+_Job = Callable[[Server, Client], None]
+_CASES: dict[str, _Job] = {"idle": _idle, "checkpoint": _checkpoint, "compaction": _compact}
+
+
+@pytest.mark.parametrize("case", _CASES)
+@pytest.mark.parametrize("system", FORGETFUL, ids=lambda system: system.name)
+def test_maintenance(record: Recorder, servers: Servers, system: System, case: str) -> None:
+    server = servers.get(system)
+    with Client(f"http://127.0.0.1:{server.port}") as client:
+        if case == "compaction":
+            _put_segment(client)
+            _put_segment(client)  # so that all of the first is dead
+
+        def ask() -> dict[str, float]:
+            return _latencies_ms(server, lambda: _CASES[case](server, client))
+
+        record.figures(ask, system=system.name, case=case)
+
+
+def _latencies_ms(server: Server, work: Callable[[], None]) -> dict[str, float]:
+    """Latencies of the reads that began while the work was done."""
+    plan = server.plan(server.script(READS), rate_per_s=_RATE_PER_S, load_s=_WORK_S_MAX)
+    span = _Span(work, begin_after_s=plan.warm_up_s)
+    outcome = load.run(plan, until=span.has_ended)
+    between_s = span.between_s()
+    latencies = outcome.samples["get"].percentiles_ms(between_s)
+    named = {f"{name} ms": value for name, value in latencies.items()}
+    return named | {"took s": between_s[1] - between_s[0]}
+
+
+class _Span:
+    """Work in a thread, and from when to when it was done."""
+
+    def __init__(self, work: Callable[[], None], *, begin_after_s: float) -> None:
+        self._work = work
+        self._began_s = time.monotonic() + begin_after_s
+        self._ended_s = self._began_s
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def has_ended(self) -> bool:
+        """Whether the work is done."""
+        return not self._thread.is_alive()
+
+    def between_s(self) -> tuple[float, float]:
+        """Begin and end on the monotonic clock.
+
+        Raises:
+            LoadFailed: the work was not done.
+        """
+        self._thread.join()
+        if self._error is not None:
+            raise LoadFailed(str(self._error)) from self._error
+        return self._began_s, self._ended_s
+
+    def _run(self) -> None:
+        time.sleep(max(0.0, self._began_s - time.monotonic()))
+        try:
+            self._work()
+        except (RundletError, LoadFailed) as ex:
+            self._error = ex  # for the thread that asks for the figures
+        self._ended_s = time.monotonic()
+
+
+def _put_segment(client: Client) -> None:
+    """Enough to seal a segment; the same keys every time."""
+    for start in range(_NEW_KEYS, _NEW_KEYS + _SEGMENT_KEYS, _TXN_KEYS):
+        numbers = range(start, start + _TXN_KEYS)
+        client.txn([Put(key_of(number), value_of(number)) for number in numbers])
+
+
+def _gauge(client: Client, name: str) -> float:
+    gauges = client.stats()["store"]
+    assert isinstance(gauges, dict)
+    return float(gauges[name])
+
+
+def _wait(is_done: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + _WORK_S_MAX
+    while not is_done():
+        if time.monotonic() > deadline_s:
+            raise LoadFailed(f"not done after {_WORK_S_MAX:.0f} s")
+        time.sleep(_POLL_S)

@@ -1,0 +1,71 @@
+"""How much memory does a server take, by number of keys? After reading many of them.
+
+``private`` is what each worker has changed and holds for itself. ``index files`` are mapped:
+all workers, and the page cache, share one copy.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import mean
+
+import pytest
+
+from bench.engine.killed import GrownStores
+from bench.errors import NotMeasurable
+from bench.http import load
+from bench.http.dialects import PathDialect
+from bench.http.load import Plan
+from bench.http.processes import Processes, descendants_of
+from bench.http.script import MixScript
+from bench.http.systems import granian_options, serve_rundlet
+from bench.recorder import Recorder
+from bench.scale import CORES, Scale, chosen_scale
+from bench.workload import READS
+
+_CLIENTS = 16
+_WORKER_MARK = b"multiprocessing.spawn"
+
+
+@pytest.mark.parametrize("key_count", chosen_scale().key_counts)
+def test_memory(
+    record: Recorder, grown: GrownStores, folder: Path, scale: Scale, key_count: int
+) -> None:
+    store = grown.folder(key_count)
+
+    def measure() -> dict[str, float]:
+        with Processes(folder) as processes:
+            port = serve_rundlet(granian_options(CORES, 4), processes, store)
+            script = MixScript(PathDialect(), READS, key_count, insert_from=0)
+            load.run(Plan(port, script, _CLIENTS, scale.load_s))
+            workers = _workers_of(processes.pids[0])
+            private = mean(_kilobytes(pid, "Private_Dirty") for pid in workers)
+            resident = mean(_kilobytes(pid, "Rss") for pid in workers)
+        index_bytes = sum(path.stat().st_size for path in store.glob("*.idx"))
+        return {
+            "private MB/worker": private / 1_000,
+            "resident MB/worker": resident / 1_000,
+            "index file B/key": index_bytes / key_count,
+        }
+
+    record.figures(measure, system=f"rundlet, granian {CORES}x4", case=f"{key_count:,} keys")
+
+
+def _workers_of(pid: int) -> list[int]:
+    """The processes of a server that answer requests."""
+    workers = [
+        child
+        for child in descendants_of(pid)
+        if _WORKER_MARK in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+    if not workers:
+        raise NotMeasurable("the worker processes cannot be told apart on this system")
+    return workers
+
+
+def _kilobytes(pid: int, name: str) -> int:
+    path = Path(f"/proc/{pid}/smaps_rollup")
+    if not path.exists():
+        raise NotMeasurable(f"{path.parent.parent} does not tell about memory here")
+    lines = path.read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])

@@ -1,0 +1,30 @@
+"""How many values a second are read a hundred at a time, in CBOR, of one snapshot each?"""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.http import load
+from bench.http.dialects import PathDialect
+from bench.http.script import MgetScript
+from bench.http.servers import Servers
+from bench.http.system import System
+from bench.http.systems import RUNDLETS
+from bench.http.wrk import figures_of
+from bench.recorder import Recorder
+from bench.scale import Scale
+
+_KEYS_A_REQUEST = 100
+_CLIENTS = 8
+
+
+@pytest.mark.parametrize("system", RUNDLETS, ids=lambda system: system.name)
+def test_mget(record: Recorder, servers: Servers, scale: Scale, system: System) -> None:
+    server = servers.get(system)
+    script = MgetScript(PathDialect(), scale.http_keys, _KEYS_A_REQUEST)
+
+    def ask() -> dict[str, float]:
+        figures = figures_of(load.run(server.plan(script, _CLIENTS)))
+        return {"keys/s": figures["requests/s"] * _KEYS_A_REQUEST} | figures
+
+    record.figures(ask, system=system.name, case=f"{_KEYS_A_REQUEST} keys")

@@ -1,0 +1,52 @@
+"""How long after ``kill -9`` until a server answers again, by number of keys? All of its start.
+
+The interpreter, the modules and the sockets are in it; ``engine/open`` has the store alone.
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.engine.killed import GrownStores
+from bench.errors import LoadFailed
+from bench.http.processes import Processes
+from bench.http.systems import granian_options, serve_rundlet
+from bench.recorder import Recorder
+from bench.scale import CORES, chosen_scale
+from bench.workload import key_of, value_of
+
+_LAYOUTS = {
+    "rundlet, waitress": ["--server", "waitress"],
+    f"rundlet, granian {CORES}x4": granian_options(CORES, 4),
+}
+
+
+@pytest.mark.parametrize("key_count", chosen_scale().key_counts)
+@pytest.mark.parametrize("name", _LAYOUTS)
+def test_open(
+    record: Recorder, grown: GrownStores, folder: Path, name: str, key_count: int
+) -> None:
+    store = grown.folder(key_count)
+    with Processes(folder) as processes:
+        serve_rundlet(_LAYOUTS[name], processes, store)
+        processes.kill()
+
+        def start() -> dict[str, float]:
+            began_s = time.monotonic()
+            port = serve_rundlet(_LAYOUTS[name], processes, store)
+            _get_first(port)
+            return {"s to first answer": time.monotonic() - began_s}
+
+        record.figures(start, system=name, case=f"{key_count:,} keys")
+
+
+def _get_first(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", f"/v1/kv/{key_of(0)}")
+    if connection.getresponse().read() != value_of(0):
+        raise LoadFailed("the first key has another value")
+    connection.close()

@@ -1,0 +1,21 @@
+"""How many new values a second are stored over HTTP, each synced to the disk? 64 clients.
+
+Every write that was acknowledged is read back.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.http.servers import Servers
+from bench.http.system import System
+from bench.http.systems import DURABLE_WRITERS
+from bench.recorder import Recorder
+from bench.workload import WRITES
+
+
+@pytest.mark.parametrize("system", DURABLE_WRITERS, ids=lambda system: system.name)
+def test_put(record: Recorder, servers: Servers, system: System) -> None:
+    server = servers.get(system)
+
+    record.figures(lambda: server.mix(WRITES, clients=64), system=system.name, case="sync=always")

@@ -1,0 +1,25 @@
+"""What does the size of a value do to reading it over HTTP?"""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.http.servers import Servers
+from bench.http.system import Stage, System
+from bench.http.systems import A_FEW
+from bench.recorder import Recorder
+from bench.scale import Scale
+from bench.workload import READS
+
+REPEATS_MAX = 2
+_SIZES = {"16 B": 16, "100 B": 100, "10 KiB": 10 * 1024, "1 MiB": 1024 * 1024}
+_STAGE_BYTES_MAX = 64 * 1024 * 1024
+
+
+@pytest.mark.parametrize("size", _SIZES)
+@pytest.mark.parametrize("system", A_FEW, ids=lambda system: system.name)
+def test_size(record: Recorder, servers: Servers, scale: Scale, system: System, size: str) -> None:
+    key_count = min(scale.http_keys, _STAGE_BYTES_MAX // _SIZES[size])
+    server = servers.get(system, Stage(key_count, _SIZES[size]))
+
+    record.figures(lambda: server.read(READS), system=system.name, case=size)

@@ -1,0 +1,26 @@
+"""How do servers do under the mixes of YCSB? Writes are synced, and read back; 16 clients.
+
+A: half updates. B: 5 % updates. C: reads. D: 5 % new keys, the latest are read. F: half of
+the operations read a key and write it. Keys are chosen by Zipf's law.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.http.servers import Servers
+from bench.http.system import System
+from bench.http.systems import GRANIANS, REDIS, SQLITES, WAITRESS
+from bench.recorder import Recorder
+from bench.workload import YCSB, Mix
+
+REPEATS_MAX = 2
+_SYSTEMS = (WAITRESS, GRANIANS[-1], SQLITES[0], REDIS)
+
+
+@pytest.mark.parametrize("mix", YCSB, ids=lambda mix: mix.name)
+@pytest.mark.parametrize("system", _SYSTEMS, ids=lambda system: system.name)
+def test_ycsb(record: Recorder, servers: Servers, system: System, mix: Mix) -> None:
+    server = servers.get(system)
+
+    record.figures(lambda: server.mix(mix), system=system.name, case=mix.name)

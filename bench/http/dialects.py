@@ -1,0 +1,114 @@
+"""How each kind of server is asked over HTTP: whole requests as bytes, made before they are sent.
+
+Dialects have no state, so that processes can hand them to each other.
+"""
+
+# ``Dialect`` describes the methods.
+# ruff: noqa: D102
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from typing import Protocol
+
+import cbor2
+
+from bench.errors import NotMeasurable
+
+
+class Dialect(Protocol):
+    """The requests that one kind of server understands."""
+
+    def get(self, key: str) -> bytes:
+        """Ask for one value."""
+
+    def put(self, key: str, value: bytes) -> bytes:
+        """Store one value."""
+
+    def value_in(self, body: bytes) -> bytes:
+        """The value in the body of an answer to ``get``; empty where there is none."""
+
+
+class PathDialect:
+    """``/v1/kv/KEY``: Rundlet itself, and the small servers of ``bench.peers``."""
+
+    def get(self, key: str) -> bytes:
+        return request("GET", f"/v1/kv/{key}")
+
+    def put(self, key: str, value: bytes) -> bytes:
+        return request("PUT", f"/v1/kv/{key}", value)
+
+    def value_in(self, body: bytes) -> bytes:
+        return body
+
+    def mget(self, keys: Sequence[str]) -> bytes:
+        """Ask for many values, in CBOR."""
+        return request("POST", "/v1/mget", cbor2.dumps({"keys": list(keys)}), "application/cbor")
+
+
+class WebdisDialect:
+    """Redis commands as paths, answered with the bare value."""
+
+    def get(self, key: str) -> bytes:
+        return request("GET", f"/GET/{key}.txt")
+
+    def put(self, key: str, value: bytes) -> bytes:
+        return request("PUT", f"/SET/{key}", value)
+
+    def value_in(self, body: bytes) -> bytes:
+        return body
+
+
+class EtcdDialect:
+    """etcd's JSON gateway; reads are serializable: answered by the node itself, no round trip."""
+
+    def get(self, key: str) -> bytes:
+        return _json_request("/v3/kv/range", {"key": _base64(key.encode()), "serializable": True})
+
+    def put(self, key: str, value: bytes) -> bytes:
+        return _json_request("/v3/kv/put", {"key": _base64(key.encode()), "value": _base64(value)})
+
+    def put_all(self, rows: Sequence[tuple[str, bytes]]) -> bytes:
+        """Store many values in one transaction; etcd takes at most 128."""
+        puts = [
+            {"requestPut": {"key": _base64(key.encode()), "value": _base64(value)}}
+            for key, value in rows
+        ]
+        return _json_request("/v3/kv/txn", {"success": puts})
+
+    def value_in(self, body: bytes) -> bytes:
+        found = json.loads(body).get("kvs", [])
+        return base64.b64decode(found[0]["value"]) if found else b""
+
+
+class ConstantDialect:
+    """A server that answers everything alike, and so stores nothing."""
+
+    def get(self, key: str) -> bytes:
+        return request("GET", f"/{key}")
+
+    def put(self, key: str, value: bytes) -> bytes:  # noqa: ARG002 # nothing is written
+        raise NotMeasurable("a constant answer cannot be written")
+
+    def value_in(self, body: bytes) -> bytes:
+        return body
+
+
+def request(method: str, path: str, body: bytes = b"", content_type: str = "") -> bytes:
+    """One HTTP/1.1 request, as it goes over the wire."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    if content_type:
+        head += f"Content-Type: {content_type}\r\nAccept: {content_type}\r\n"
+    if body or method in ("PUT", "POST"):
+        head += f"Content-Length: {len(body)}\r\n"
+    return f"{head}\r\n".encode() + body
+
+
+def _json_request(path: str, members: dict[str, object]) -> bytes:
+    return request("POST", path, json.dumps(members).encode(), "application/json")
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

@@ -1,0 +1,365 @@
+"""A load generator that any machine can run: many connections, one loop, as many processes.
+
+Every client has one connection and sends its next request when it has the answer to the last
+(a closed loop), or, with a rate, when it is time. A request that is late because the answer
+before it was late counts from when it was due, so a stall of the server is not left out.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import selectors
+import socket
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from threading import Barrier
+from typing import Final
+
+import numpy as np
+
+from bench.errors import LoadFailed
+from bench.http.dialects import Dialect
+from bench.http.script import Kind, ReadBackScript, Request, Script
+
+_RECEIVE_BYTES: Final = 1 << 18
+_ANSWER_S_MAX: Final = 20.0
+_FAILURES_MAX: Final = 10
+_CHECK_S_MAX: Final = 60.0
+PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A load.
+
+    Attributes:
+        port: of the server, on this machine.
+        script: what is sent.
+        clients: connections, each with one request at a time.
+        load_s: length of what is counted, in seconds.
+        warm_up_s: load before that.
+        processes: that share the clients.
+        rate_per_s: requests of all clients together; ``None`` for as many as are answered.
+    """
+
+    port: int
+    script: Script
+    clients: int
+    load_s: float
+    warm_up_s: float = 0.0
+    processes: int = 1
+    rate_per_s: float | None = None
+
+
+@dataclass(slots=True)
+class Samples:
+    """When requests of one kind began, and how long each took; seconds, monotonic clock."""
+
+    began_s: array[float] = field(default_factory=lambda: array("d"))
+    took_s: array[float] = field(default_factory=lambda: array("d"))
+
+    def percentiles_ms(self, between_s: tuple[float, float] | None = None) -> dict[str, float]:
+        """Latencies in milliseconds by name; only of requests that began in a span of time."""
+        took = np.frombuffer(self.took_s)
+        if between_s is not None:
+            began = np.frombuffer(self.began_s)
+            took = took[(began >= between_s[0]) & (began <= between_s[1])]
+        if not len(took):
+            return {}
+        found = np.percentile(took, list(PERCENTILES.values())) * 1_000
+        return dict(zip(PERCENTILES, found.tolist(), strict=True))
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a load measured.
+
+    Attributes:
+        load_s: how long was counted.
+        samples: by kind of request.
+        acknowledged: the last acknowledged value of every key written, warm-up included.
+    """
+
+    load_s: float
+    samples: dict[Kind, Samples]
+    acknowledged: dict[str, bytes]
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """Requests answered in the time that counts."""
+        return sum(len(samples.took_s) for samples in self.samples.values())
+
+    @property
+    def requests_per_s(self) -> float:
+        """Throughput."""
+        return self.count / self.load_s
+
+    def add(self, other: Outcome) -> None:
+        """Take in what another process measured at the same time."""
+        for kind, samples in other.samples.items():
+            mine = self.samples.setdefault(kind, Samples())
+            mine.began_s.extend(samples.began_s)
+            mine.took_s.extend(samples.took_s)
+        self.acknowledged.update(other.acknowledged)
+        self.failures += other.failures
+
+
+def run(plan: Plan, *, until: Callable[[], bool] | None = None) -> Outcome:
+    """Put a load on a server.
+
+    Args:
+        plan: what to send.
+        until: ends the load sooner once it gives true; then one process sends it.
+
+    Raises:
+        LoadFailed: an answer was no success, or a connection broke.
+    """
+    if plan.processes == 1 or until is not None:
+        outcome = _run_clients(plan, range(plan.clients), until)
+    else:
+        outcome = _run_processes(plan)
+    if outcome.failures:
+        raise LoadFailed(outcome.failures[0])
+    return outcome
+
+
+def read_back(port: int, dialect: Dialect, acknowledged: dict[str, bytes]) -> int:
+    """Ask for every acknowledged write and compare; says how many there were.
+
+    Raises:
+        LoadFailed: one is missing or has another value.
+    """
+    if acknowledged:
+        script = ReadBackScript(dialect, acknowledged)
+        outcome = run(Plan(port, script, min(16, len(acknowledged)), load_s=_CHECK_S_MAX))
+        if outcome.count != len(acknowledged):
+            message = f"read back only {outcome.count} of {len(acknowledged)} writes in time"
+            raise LoadFailed(message)
+    return len(acknowledged)
+
+
+def _run_processes(plan: Plan) -> Outcome:
+    """Clients by turns over the processes, which begin together once all are there."""
+    context = multiprocessing.get_context("spawn")
+    with (
+        context.Manager() as manager,
+        ProcessPoolExecutor(plan.processes, mp_context=context) as pool,
+    ):
+        barrier = manager.Barrier(plan.processes)
+        jobs = [
+            pool.submit(_run_share, plan, range(first, plan.clients, plan.processes), barrier)
+            for first in range(plan.processes)
+        ]
+        outcomes = [job.result() for job in jobs]
+    outcome = outcomes[0]
+    for other in outcomes[1:]:
+        outcome.add(other)
+    return outcome
+
+
+def _run_share(plan: Plan, clients: range, barrier: Barrier) -> Outcome:
+    barrier.wait()
+    return _run_clients(plan, clients)
+
+
+def _run_clients(plan: Plan, clients: range, until: Callable[[], bool] | None = None) -> Outcome:
+    loop = _Loop(plan, until)
+    try:
+        loop.run([_Client(plan, number) for number in clients])
+    finally:
+        loop.close()
+    return loop.outcome
+
+
+class _Client:
+    """A connection with its requests, and the answer that is coming in."""
+
+    def __init__(self, plan: Plan, number: int) -> None:
+        self.requests = plan.script.requests(number, plan.clients)
+        self.interval_s = plan.clients / plan.rate_per_s if plan.rate_per_s else 0.0
+        self.due_s = 0.0
+        self.began_s = 0.0
+        self.request = Request("get", b"")
+        self.socket = socket.create_connection(("127.0.0.1", plan.port), timeout=_ANSWER_S_MAX)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._answer = bytearray()
+        self._answer_size = 0
+
+    def send(self, began_s: float) -> bool:
+        """Send the next request; false when there is none."""
+        following = next(self.requests, None)
+        if following is None:
+            return False
+        self.request = following
+        self.began_s = began_s
+        self.socket.sendall(following.data)
+        return True
+
+    def receive(self) -> bytes | None:
+        """The whole answer once it is there.
+
+        Raises:
+            ConnectionError: the server hung up.
+        """
+        received = self.socket.recv(_RECEIVE_BYTES)
+        if not received:
+            raise ConnectionError("the server closed the connection")
+        if not self._answer_size:
+            received = bytes(self._answer) + received
+            self._answer.clear()
+            size = answer_size(received)
+            if len(received) == size:
+                return received
+            self._answer_size = size or 0
+        self._answer += received
+        if self._answer_size and len(self._answer) >= self._answer_size:
+            answer = bytes(self._answer)
+            self._answer.clear()
+            self._answer_size = 0
+            return answer
+        return None
+
+
+class _Loop:
+    """Serves the connections of one process until the time is up."""
+
+    def __init__(self, plan: Plan, until: Callable[[], bool] | None) -> None:
+        self._plan = plan
+        self._until = until
+        self._start_s = time.monotonic()
+        self._count_from_s = self._start_s + plan.warm_up_s
+        self._end_s = self._count_from_s + plan.load_s
+        self._selector = selectors.DefaultSelector()
+        self._idle: list[_Client] = []
+        self._clients: list[_Client] = []
+        self._running = 0
+        self.outcome = Outcome(plan.load_s, {}, {})
+
+    def run(self, clients: list[_Client]) -> None:
+        """Until every client has ended; see ``outcome``."""
+        self._clients = clients
+        self._running = len(clients)
+        for position, client in enumerate(clients):
+            self._selector.register(client.socket, selectors.EVENT_READ, client)
+            client.due_s = self._start_s + client.interval_s * position / len(clients)
+            self._next(client, self._start_s)
+        answers_by_s = self._end_s + _ANSWER_S_MAX
+        while self._running:
+            for key, _ in self._selector.select(self._pause_s()):
+                self._receive(key.data)
+            now_s = time.monotonic()
+            if self._until is not None and self._until():
+                self._end_s = min(self._end_s, now_s)
+            self._wake(now_s)
+            if now_s > answers_by_s or len(self.outcome.failures) >= _FAILURES_MAX:
+                self.outcome.failures.append(f"no answer within {_ANSWER_S_MAX:.0f} s")
+                return
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._selector.close()
+        for client in self._clients:
+            client.socket.close()
+
+    def _pause_s(self) -> float:
+        if not self._idle:
+            return 1.0
+        return max(0.0, min(client.due_s for client in self._idle) - time.monotonic())
+
+    def _wake(self, now_s: float) -> None:
+        for client in [client for client in self._idle if client.due_s <= now_s]:
+            self._idle.remove(client)
+            self._next(client, now_s, is_late=False)
+
+    def _receive(self, client: _Client) -> None:
+        try:
+            answer = client.receive()
+        except OSError as ex:
+            self._fail(client, str(ex))
+            return
+        if answer is None:
+            return
+        now_s = time.monotonic()
+        if answer[9:10] != b"2":
+            self._fail(client, answer[:200].decode("latin-1"))
+            return
+        self._note(client, answer, now_s)
+        self._next(client, now_s)
+
+    def _note(self, client: _Client, answer: bytes, now_s: float) -> None:
+        request = client.request
+        if request.kind == "put":
+            self.outcome.acknowledged[request.key] = request.value
+        elif request.kind == "check":
+            self._compare(request, answer)
+        if self._count_from_s <= client.began_s and now_s <= self._end_s:
+            samples = self.outcome.samples.setdefault(request.kind, Samples())
+            samples.began_s.append(client.began_s)
+            samples.took_s.append(now_s - client.began_s)
+
+    def _compare(self, request: Request, answer: bytes) -> None:
+        script = self._plan.script
+        assert isinstance(script, ReadBackScript)
+        if script.dialect.value_in(body_of(answer)) != request.value:
+            self.outcome.failures.append(f"an acknowledged write of {request.key} is not there")
+
+    def _next(self, client: _Client, now_s: float, *, is_late: bool = True) -> None:
+        """Send at once, or when it is time, or never again.
+
+        Args:
+            client: has its answer.
+            now_s: monotonic time.
+            is_late: a request that is due has waited for the answer before it, and counts from
+                then; not for us, who were asleep until it was due.
+        """
+        if now_s >= self._end_s:
+            self._running -= 1
+        elif not client.interval_s:
+            self._send(client, now_s)
+        elif client.due_s <= now_s:
+            self._send(client, client.due_s if is_late else now_s)
+        else:
+            self._idle.append(client)
+
+    def _send(self, client: _Client, began_s: float) -> None:
+        client.due_s += client.interval_s
+        if not client.send(began_s):
+            self._running -= 1
+
+    def _fail(self, client: _Client, reason: str) -> None:
+        self.outcome.failures.append(reason)
+        self._selector.unregister(client.socket)
+        self._running -= 1
+
+
+def answer_size(received: bytes) -> int | None:
+    """Bytes of a whole answer, head included; ``None`` while that cannot be told."""
+    head_end = received.find(b"\r\n\r\n")
+    if head_end < 0:
+        return None
+    head = received[: head_end + 2].lower()
+    found = head.find(b"\r\ncontent-length:")
+    if found >= 0:
+        return head_end + 4 + int(head[found + 17 : head.index(b"\r\n", found + 2)])
+    if b"\r\ntransfer-encoding: chunked" in head:
+        return len(received) if received.endswith(b"\r\n0\r\n\r\n") else None
+    return head_end + 4
+
+
+def body_of(answer: bytes) -> bytes:
+    """The body of a whole answer, put together where it came in chunks."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if b"transfer-encoding: chunked" not in head.lower():
+        return body
+    return b"".join(_chunks(body))
+
+
+def _chunks(body: bytes) -> Iterator[bytes]:
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        yield rest[: int(size, 16)]
+        body = rest[int(size, 16) + 2 :]

@@ -1,0 +1,118 @@
+"""What a figure depends on: the machine, its disk, and what is installed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import time
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from bench.http.wrk import generator_name
+from bench.scale import CORES, Scale
+
+_PACKAGES: Final = (
+    "rundlet",
+    "falcon",
+    "waitress",
+    "granian",
+    "fastapi",
+    "uvicorn",
+    "flask",
+    "lmdb",
+    "rocksdict",
+    "diskcache",
+    "sqlitedict",
+)
+_PROGRAMS: Final = {
+    "redis-server": "--version",
+    "webdis": "",  # cannot tell; it would take any option for its settings and serve
+    "etcd": "--version",
+    "nginx": "-v",
+    "wrk": "-v",
+}
+_SYNCS: Final = 50
+_RECORD_BYTES: Final = 145
+
+
+def describe(folder: Path, scale: Scale) -> dict[str, str]:
+    """Everything worth knowing, by name.
+
+    Args:
+        folder: on the disk that is measured.
+        scale: of the run.
+    """
+    return {
+        "processor": _processor(),
+        "cores": str(CORES),
+        "memory": _memory(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": ", ".join(f"{name} {_version(name)}" for name in _PACKAGES),
+        "programs": ", ".join(f"{name} {_program_version(name)}" for name in _PROGRAMS),
+        "commit": _commit(),
+        "fdatasync of one append": f"{_sync_ms(folder):.2f} ms (median of {_SYNCS})",
+        "load generator for reads": generator_name(scale.load_s),
+        "load average before": load_average(),
+    }
+
+
+def load_average() -> str:
+    """Of the last minute; more than a little before a run means that others were at work."""
+    return f"{os.getloadavg()[0]:.1f}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "?")
+
+
+def _memory() -> str:
+    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+def _program_version(program: str) -> str:
+    if shutil.which(program) is None:
+        return "absent"
+    if not _PROGRAMS[program]:
+        return "installed"
+    command = [program, _PROGRAMS[program]]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    words = (told.stdout + told.stderr).replace("v=", "").replace("/", " ").split()
+    return next((word.rstrip(",") for word in words if word[:1].isdigit()), "?")
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    told = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent
+    )
+    return told.stdout.strip() or "?"
+
+
+def _sync_ms(folder: Path) -> float:
+    path = folder / "sync"
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    took = []
+    for _ in range(_SYNCS):
+        os.write(file, bytes(_RECORD_BYTES))
+        began_s = time.perf_counter()
+        os.fdatasync(file)
+        took.append((time.perf_counter() - began_s) * 1_000)
+    os.close(file)
+    path.unlink()
+    return median(took)

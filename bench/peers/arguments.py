@@ -1,0 +1,40 @@
+"""The command line that the small servers share."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class PeerArguments:
+    """What a peer is told.
+
+    Attributes:
+        port: to listen on.
+        rows: key-value text file it holds from the start.
+        folder: for its own files.
+        server: which WSGI server, where there is a choice.
+        workers: processes.
+        threads: of each process.
+    """
+
+    port: int
+    rows: Path
+    folder: Path
+    server: str
+    workers: int
+    threads: int
+
+
+def parse_arguments() -> PeerArguments:
+    """Read the command line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--rows", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--server", choices=("waitress", "granian"), default="waitress")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=8)
+    return PeerArguments(**vars(parser.parse_args()))

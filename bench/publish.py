@@ -1,0 +1,37 @@
+"""Copies the last report into the documentation: ``python -m bench.publish``."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+
+from bench.places import REPORT, ROOT
+
+_TARGET: Final = ROOT / "docs" / "performance"
+_PATTERNS: Final = ("report.md", "*.svg", "raw.json", "machine.json", "missing.json")
+
+
+def publish(source: Path, target: Path) -> bool:
+    """Replace what is in ``target``; false where there is no report."""
+    if not (source / "report.md").exists():
+        return False
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for path in (path for pattern in _PATTERNS for path in source.glob(pattern)):
+        shutil.copy(path, target / ("README.md" if path.name == "report.md" else path.name))
+    return True
+
+
+def main() -> int:
+    """Publish the last report; 1 where there is none."""
+    if not publish(REPORT, _TARGET):
+        print("there is no report yet; make bench writes one", file=sys.stderr)
+        return 1
+    print(f"copied to {_TARGET.relative_to(ROOT)}; commit it")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""The report: tables, charts and targets of one run."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from bench.charts import Line, bar_chart, line_chart, number
+from bench.http.load import PERCENTILES
+from bench.places import MISSING_NAME
+from bench.results import Results, Spread
+from bench.targets import Verdict, judge
+
+_VERDICTS: Final = {True: "pass", False: "**miss**", None: "not measured"}
+_INTRODUCTION: Final = """\
+# Benchmarks
+
+Every figure is the median of the repeats, with the lowest and the highest in brackets where they
+differ. Within a repeat the systems took turns, so ratios are taken between neighbours. Everything
+ran on one machine, load generators included, over loopback: compare figures within this report,
+not with others. Server names say `processes`x`threads of each` for Granian; `sync=always` and its
+peers answer a write once it is synced to the disk, and every acknowledged write was read back.
+"""
+
+
+def write(folder: Path, results: Results, told: dict[str, str]) -> None:
+    """Write ``report.md`` and its charts.
+
+    Args:
+        folder: for it; the raw results are there already.
+        results: of the run.
+        told: about the machine and the run, by name.
+    """
+    charts = dict(_charts(results))
+    for name, chart in charts.items():
+        (folder / f"{name}.svg").write_text(chart)
+    (folder / "machine.json").write_text(json.dumps(told, indent=1))
+    parts = [_INTRODUCTION, _machine(told), _targets(judge(results)), _missing(folder)]
+    parts += [f"![{name}]({name}.svg)\n" for name in charts]
+    parts += [_question(results.of(question), question) for question in results.questions()]
+    (folder / "report.md").write_text("\n".join(part for part in parts if part))
+
+
+def _machine(told: dict[str, str]) -> str:
+    rows = [f"| {name} | {value} |" for name, value in told.items()]
+    return "\n".join(["## Machine and run", "", "| what | |", "|---|---|", *rows, ""])
+
+
+def _targets(verdicts: Sequence[Verdict]) -> str:
+    lines = ["## Targets", "", "| what | target | measured | |", "|---|---|---|---|"]
+    for verdict in verdicts:
+        target = verdict.target
+        bound = f"≥ {target.least:,g}" if target.least is not None else f"≤ {target.most:,g}"
+        measured = _spread(verdict.measured)
+        lines.append(
+            f"| {target.what} | {bound} {target.unit} | {measured} | "
+            f"{_VERDICTS[verdict.is_reached]} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _missing(folder: Path) -> str:
+    path = folder / MISSING_NAME
+    missing = json.loads(path.read_text()) if path.exists() else []
+    if not missing:
+        return ""
+    reasons = Counter((entry["kind"], entry["reason"]) for entry in missing)
+    first = {(entry["kind"], entry["reason"]): entry["what"] for entry in reversed(missing)}
+    lines = ["## Skipped and failed", ""]
+    for (kind, reason), count in reasons.items():
+        more = f" and {count - 1} more" if count > 1 else ""
+        lines.append(f"- {kind}: {reason} (`{first[kind, reason]}`{more})")
+    return "\n".join([*lines, ""])
+
+
+def _question(results: Results, question: str) -> str:
+    """A table: a row for every case and system, a column for every figure."""
+    figures = results.figure_names()
+    lines = [f"## {question}", "", "| case | system | " + " | ".join(figures) + " |"]
+    lines.append("|---|---|" + "---:|" * len(figures))
+    for case in results.names(lambda found: found.case):
+        in_case = Results([found for found in results.cases if found.case == case])
+        for system in in_case.names(lambda found: found.system):
+            cells = [_spread(results.spread(question, case, system, name)) for name in figures]
+            lines.append(f"| {case} | {system} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, ""])
+
+
+def _spread(spread: Spread | None) -> str:
+    if spread is None:
+        return ""
+    median = number(spread.median)
+    if spread.lowest == spread.highest:
+        return median
+    return f"{median} ({number(spread.lowest)} to {number(spread.highest)})"
+
+
+def _charts(results: Results) -> Iterator[tuple[str, str]]:
+    """Names and SVG of the charts that there are figures for."""
+    yield from _bars(results, "http/get", "requests/s", "Reads over HTTP, 16 clients")
+    yield from _bars(results, "http/put", "requests/s", "Durable writes over HTTP, 64 clients")
+    yield from _lines(results, "http/clients", "requests/s", "Reads by number of clients")
+    yield from _lines(results, "engine/keys", "µs/op", "Cost by number of keys")
+    yield from _lines(results, "engine/open", "ms to first get", "Opening after kill -9")
+    yield from _lines(results, "http/memory", "private MB/worker", "Private memory by keys")
+    for case in results.of("http/latency").names(lambda found: found.case):
+        yield from _percentiles(results, "http/latency", case)
+
+
+def _bars(results: Results, question: str, figure: str, title: str) -> Iterator[tuple[str, str]]:
+    found = results.of(question)
+    case = next(iter(found.names(lambda case: case.case)), "")
+    bars = [
+        (system, spread.median)
+        for system in found.names(lambda case: case.system)
+        if (spread := found.spread(question, case, system, figure)) is not None
+    ]
+    if bars:
+        bars.sort(key=lambda bar: -bar[1])
+        yield _name(question), bar_chart(title, figure, bars)
+
+
+def _lines(results: Results, question: str, figure: str, title: str) -> Iterator[tuple[str, str]]:
+    found = results.of(question)
+    cases = found.names(lambda case: case.case)
+    lines = [
+        Line(
+            system,
+            [
+                spread.median if (spread := found.spread(question, case, system, figure)) else None
+                for case in cases
+            ],
+        )
+        for system in found.names(lambda case: case.system)
+    ]
+    if any(line.values for line in lines):
+        yield _name(question), line_chart(title, figure, cases, lines)
+
+
+def _percentiles(results: Results, question: str, case: str) -> Iterator[tuple[str, str]]:
+    found = results.of(question)
+    lines = []
+    for system in found.names(lambda other: other.system):
+        spreads = [found.spread(question, case, system, f"{name} ms") for name in PERCENTILES]
+        lines.append(Line(system, [spread.median if spread else None for spread in spreads]))
+    if any(value for line in lines for value in line.values):
+        title = f"Latency of reads, {case}"
+        yield f"{_name(question)}-{_name(case)}", line_chart(title, "ms", list(PERCENTILES), lines)
+
+
+def _name(text: str) -> str:
+    """For a file."""
+    return "-".join("".join(c if c.isalnum() else " " for c in text).split())

@@ -1,0 +1,53 @@
+"""Runs the benchmarks and writes the report: ``python -m bench.run [--scale small]``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+
+from bench import machine, report
+from bench.places import RAW_NAME, REPORT, ROOT
+from bench.results import Results
+from bench.scale import SCALES, VARIABLE
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what was asked for; 1 where something failed, else 0."""
+    parser = argparse.ArgumentParser(prog="bench.run", description=__doc__)
+    default = os.environ.get(VARIABLE, "full")
+    parser.add_argument("--scale", choices=tuple(SCALES), default=default)
+    parser.add_argument("-k", dest="chosen", default="", help="only questions whose name matches")
+    options = parser.parse_args(arguments)
+    shutil.rmtree(REPORT, ignore_errors=True)
+    REPORT.mkdir(parents=True)
+    told = machine.describe(REPORT, SCALES[options.scale])
+    began_s = time.monotonic()
+    code = _measure(options.scale, options.chosen)
+    told["scale"] = options.scale
+    told["command"] = shlex.join(["python", "-m", "bench.run", *sys.argv[1:]])
+    told["run took"] = f"{time.monotonic() - began_s:.0f} s"
+    told["load average after"] = machine.load_average()
+    if not (REPORT / RAW_NAME).exists() or not (REPORT / RAW_NAME).stat().st_size:
+        print("nothing was measured", file=sys.stderr)
+        return 1
+    report.write(REPORT, Results.read(REPORT / RAW_NAME), told)
+    print(f"wrote {(REPORT / 'report.md').relative_to(ROOT)}")
+    return min(code, 1)
+
+
+def _measure(scale: str, chosen: str) -> int:
+    command = [sys.executable, "-m", "pytest", "-c", "bench/pytest.ini", "bench"]
+    command += ["--rootdir", ".", f"--benchmark-json={REPORT / RAW_NAME}"]
+    command += ["-k", chosen] if chosen else []
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ | {VARIABLE: scale}, check=False
+    ).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

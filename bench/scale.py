@@ -1,0 +1,96 @@
+"""How much of everything a run does: ``small`` shows that it works, ``full`` gives figures."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Final
+
+VARIABLE: Final = "BENCH_SCALE"
+CORES: Final = (
+    len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The sizes of one run.
+
+    Attributes:
+        name: of the scale.
+        repeats: how often every question is put to every system, taking turns.
+        engine_keys: keys in an embedded store that is asked.
+        engine_operations: operations in one measured round.
+        import_rows: lines of the file that is imported.
+        http_keys: keys in a server that is asked.
+        load_s: length of one measured load, in seconds.
+        warm_up_s: load before that, not counted.
+        key_counts: for costs by number of keys; the first and last are compared.
+        run_s_max: questions not begun by then are skipped, so that a run has an end.
+    """
+
+    name: str
+    repeats: int
+    engine_keys: int
+    engine_operations: int
+    import_rows: int
+    http_keys: int
+    load_s: float
+    warm_up_s: float
+    key_counts: tuple[int, ...]
+    run_s_max: float
+
+
+SCALES: Final = {
+    scale.name: scale
+    for scale in (
+        Scale(
+            name="tiny",  # for the tests: does it run at all?
+            repeats=1,
+            engine_keys=200,
+            engine_operations=50,
+            import_rows=200,
+            http_keys=200,
+            load_s=0.1,
+            warm_up_s=0.02,
+            key_counts=(200, 400),
+            run_s_max=120,
+        ),
+        Scale(
+            name="small",
+            repeats=1,
+            engine_keys=5_000,
+            engine_operations=1_000,
+            import_rows=20_000,
+            http_keys=1_000,
+            load_s=0.3,
+            warm_up_s=0.1,
+            key_counts=(1_000, 10_000),
+            run_s_max=170,
+        ),
+        Scale(
+            name="full",
+            repeats=3,
+            engine_keys=200_000,
+            engine_operations=10_000,
+            import_rows=1_000_000,
+            http_keys=100_000,
+            load_s=2.0,
+            warm_up_s=0.4,
+            key_counts=(10_000, 100_000, 1_000_000, 10_000_000),
+            run_s_max=1_500,
+        ),
+    )
+}
+
+
+def chosen_scale() -> Scale:
+    """The scale named by ``BENCH_SCALE``; full where there is none.
+
+    Raises:
+        SystemExit: there is no such scale.
+    """
+    name = os.environ.get(VARIABLE, "full")
+    if name not in SCALES:
+        raise SystemExit(f"{VARIABLE} is {name!r}; choose one of {', '.join(SCALES)}")
+    return SCALES[name]

@@ -1,0 +1,238 @@
+"""What is to be reached: ratios within one run on one machine, and whether they were.
+
+Each ratio is taken between systems that took turns, and is the median over the repeats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bench.results import Results, Spread
+from bench.scale import CORES
+
+_BATCH_KEYS_PER_S: Final = 300_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A figure of a system in a case; of all systems that begin so, the best.
+
+    Attributes:
+        question: file.
+        system: name, or the beginning of the names.
+        figure: name.
+        case: of the question; empty for the only one.
+        is_less_better: for times and sizes.
+    """
+
+    question: str
+    system: str
+    figure: str
+    case: str = ""
+    is_less_better: bool = False
+
+    def values(self, results: Results) -> dict[int, float]:
+        """By number of the repeat; empty where it was not measured."""
+        best: dict[int, float] = {}
+        choose: Callable[[float, float], float] = min if self.is_less_better else max
+        for found in results.cases:
+            if (
+                found.question == self.question
+                and found.system.startswith(self.system)
+                and self.case in ("", found.case)
+                and self.figure in found.figures
+            ):
+                value = found.figures[self.figure]
+                best[found.repeat] = choose(value, best.get(found.repeat, value))
+        return best
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A ratio, or a figure where there is nothing to compare with.
+
+    Attributes:
+        what: in words.
+        ours: above the line.
+        other: below it; ``None``: the figure itself counts.
+        least: it is at least this ...
+        most: ... or at most this.
+        unit: of a figure that is no ratio.
+    """
+
+    what: str
+    ours: Cell
+    other: Cell | None
+    least: float | None = None
+    most: float | None = None
+    unit: str = "times"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A target and what was measured; ``None`` where it was not."""
+
+    target: Target
+    measured: Spread | None
+
+    @property
+    def is_reached(self) -> bool | None:
+        """Whether the median reaches it."""
+        if self.measured is None:
+            return None
+        target = self.target
+        if target.least is not None:
+            return self.measured.median >= target.least
+        return target.most is not None and self.measured.median <= target.most
+
+
+def judge(results: Results) -> list[Verdict]:
+    """Every target, in order."""
+    return [Verdict(target, _measured(results, target)) for target in all_targets(results)]
+
+
+def _measured(results: Results, target: Target) -> Spread | None:
+    ours = target.ours.values(results)
+    if target.other is None:
+        return Spread.of(list(ours.values())) if ours else None
+    others = target.other.values(results)
+    ratios = [value / others[repeat] for repeat, value in ours.items() if others.get(repeat)]
+    return Spread.of(ratios) if ratios else None
+
+
+def all_targets(results: Results) -> list[Target]:
+    """The targets; those about numbers of keys take the numbers that were measured."""
+    return [*_HTTP, *_latency_targets(results), *_ENGINE, *_size_targets(results)]
+
+
+def _get(system: str) -> Cell:
+    return Cell("http/get", system, "requests/s", "uniform")
+
+
+def _put(system: str) -> Cell:
+    return Cell("http/put", system, "requests/s", "sync=always")
+
+
+def _engine(question: str, system: str, case: str = "") -> Cell:
+    return Cell(f"engine/{question}", system, "µs/op", case, is_less_better=True)
+
+
+_GRANIAN: Final = "rundlet, granian"
+_HTTP: Final = (
+    Target(
+        "GET, Granian, to Falcon over a dict on Granian",
+        _get(_GRANIAN),
+        _get("falcon + dict, granian"),
+        least=0.85,
+    ),
+    Target("GET, Granian, to Redis behind Webdis", _get(_GRANIAN), _get("redis"), least=1.0),
+    Target("GET, Granian, to FastAPI + SQLite", _get(_GRANIAN), _get("fastapi + sqlite"), least=8),
+    Target("GET, Granian, to nginx, constant", _get(_GRANIAN), _get("nginx"), least=0.5),
+    Target(
+        "GET, waitress, to Falcon over a dict on waitress",
+        _get("rundlet, waitress"),
+        _get("falcon + dict, waitress"),
+        least=0.9,
+    ),
+    Target("durable PUT to FastAPI + SQLite", _put("rundlet"), _put("fastapi + sqlite"), least=3),
+    Target("durable PUT to etcd", _put("rundlet"), _put("etcd"), least=1.0),
+    Target("durable PUT to Redis behind Webdis", _put("rundlet"), _put("redis"), least=0.8),
+    Target(
+        "mget of 100 keys, CBOR",
+        Cell("http/mget", "rundlet", "keys/s"),
+        None,
+        least=_BATCH_KEYS_PER_S,
+        unit="keys/s",
+    ),
+)
+_ENGINE: Final = (
+    # Of times the ratio is theirs to ours, so that more is better everywhere.
+    Target("engine get to lmdb", _engine("get", "lmdb"), _engine("get", "rundlet"), least=1.0),
+    Target(
+        "engine get to rocksdict",
+        _engine("get", "rocksdict"),
+        _engine("get", "rundlet"),
+        least=1.5,
+    ),
+    Target(
+        "engine put, unsynced, to rocksdict",
+        _engine("put", "rocksdict", "sync=never"),
+        _engine("put", "rundlet", "sync=never"),
+        least=1.0,
+    ),
+    Target(
+        "engine put, batched, to lmdb in one transaction",
+        _engine("put_batch", "lmdb"),
+        _engine("put_batch", "rundlet"),
+        least=1.0,
+    ),
+    Target(
+        "time of an import to SQLite in one transaction",
+        Cell("engine/import", "rundlet", "s"),
+        Cell("engine/import", "sqlite3", "s"),
+        most=1.0,
+    ),
+    Target(
+        "compaction to a copy of the same bytes",
+        Cell("engine/maintenance", "rundlet, compaction", "MB/s"),
+        Cell("engine/maintenance", "cp", "MB/s"),
+        least=0.3,
+    ),
+)
+
+
+def _latency_targets(results: Results) -> Iterator[Target]:
+    """Of every layout: p99 of GET, disturbed to undisturbed."""
+    for system in results.of("http/latency").names(lambda case: case.system):
+        if system.startswith("rundlet"):
+            disturbed, alone = (
+                Cell("http/latency", system, "p99 ms", case) for case in ("5 % puts", "no puts")
+            )
+            yield Target(f"p99 of GET with 5 % durable PUT, {system}", disturbed, alone, most=1.5)
+    for system in results.of("http/maintenance").names(lambda case: case.system):
+        for work in ("checkpoint", "compaction"):
+            disturbed, alone = (
+                Cell("http/maintenance", system, "p99 ms", case) for case in (work, "idle")
+            )
+            yield Target(f"p99 of GET during {work}, {system}", disturbed, alone, most=2.0)
+
+
+def _size_targets(results: Results) -> Iterator[Target]:
+    """From the smallest number of keys that makes more than one segment to the largest."""
+    few, many = _first_and_last(results.of("engine/open").names(lambda case: case.case))
+    open_ms = [Cell("engine/open", "rundlet", "ms to first get", case) for case in (many, few)]
+    yield _growth("open to first get after kill -9", open_ms, most=1.5)
+    yield Target(f"open to first get after kill -9, {many}", open_ms[0], None, most=300, unit="ms")
+    waitress = [
+        Cell("http/open", "rundlet, waitress", "s to first answer", case) for case in (many, few)
+    ]
+    yield _growth("start to first answer after kill -9", waitress, most=1.5)
+    layout = f"rundlet, granian {CORES}x4"
+    yield Target(
+        f"index files, {many}",
+        Cell("http/memory", layout, "index file B/key", many),
+        None,
+        most=80,
+        unit="B/key",
+    )
+    private = [Cell("http/memory", layout, "private MB/worker", case) for case in (many, few)]
+    yield _growth("private memory of a worker", private, most=1.25)
+    for work in ("get", "put"):
+        cost = [_engine("keys", f"rundlet, {work}", case) for case in (many, few)]
+        yield _growth(f"cost of an engine {work}", cost, most=1.5)
+
+
+def _growth(what: str, cells: Sequence[Cell], *, most: float) -> Target:
+    """From few keys, the second cell, to many, the first."""
+    many, few = cells
+    return Target(f"{what}, {many.case} to {few.case}", many, few, most=most)
+
+
+def _first_and_last(cases: Sequence[str]) -> tuple[str, str]:
+    """The numbers of keys to compare: 100,000 with the most, where both were measured."""
+    usual = "100,000 keys"
+    if not cases:
+        return usual, "10,000,000 keys"
+    return (usual if usual in cases[:-1] else cases[0]), cases[-1]
