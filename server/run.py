@@ -79,10 +79,10 @@ def serve(options: ServeOptions, telling: Telling) -> None:
     1. Take the port, so that a second server stops here, before it touches the folder.
     2. Make the private folder with the counters (and the store of ``in_memory``).
     3. Open the store: damage is reported here, by one process, not by every worker.
-    4. Load the file.
-    5. Start the maintenance process, unless nothing can change.
+    4. Start the maintenance process, unless nothing can change.
+    5. Load the file, while maintenance indexes it: killed after that, the server starts quickly.
     6. Serve, and say so once connections are accepted.
-    7. Undo 5 to 1 in that order, however serving ended.
+    7. Undo 4 to 1 in that order, however serving ended.
 
     Raises:
         ExposedError: see ``insecure``.
@@ -147,7 +147,6 @@ class _Life:
         """Serve in this process."""
         settings = self.options.settings
         store = self.stack.enter_context(self._open_store())
-        self._start_maintenance()
         server = GracefulServer(
             create_app(store, settings, counters),
             self.port.listener,
@@ -165,7 +164,6 @@ class _Life:
             raise GranianMissingError(message) from ex
         with self._open_store():
             pass  # it opens, and the file is loaded; each worker opens it again
-        self._start_maintenance()
         os.environ.update(self.options.settings.to_environ())
         granian_server.run(
             get_app,
@@ -177,8 +175,9 @@ class _Life:
 
     @contextlib.contextmanager
     def _open_store(self) -> Iterator[Store]:
-        """The store, with the file loaded; closed when left."""
+        """The store, maintained and with the file loaded; closed when left."""
         with contextlib.closing(open_configured_store(self.options.settings)) as store:
+            self._start_maintenance()
             if self.options.load_path is not None:
                 self._load(store, self.options.load_path)
             yield store
