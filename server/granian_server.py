@@ -59,6 +59,7 @@ def run(
         ServeError: a worker ended twice within seconds; it has said why.
     """
     multiprocessing.set_start_method("spawn")
+    os.environ.update(worker.ENVIRONMENT)
     port.share_with_workers()
     granian = Granian(
         "rundlet",  # a name only: target_loader makes the app

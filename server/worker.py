@@ -1,4 +1,12 @@
-"""What runs in each Granian worker: the app, and a watch over the server's first process."""
+"""What runs in each Granian worker: the app, and two threads that see to its end.
+
+Granian 2.8 takes a signal in a way that can block a worker for ever: when it comes twice, as
+after Ctrl-C in a terminal (once from there, once from the first process), and when it comes in
+the moment before the worker listens. So signals are blocked in every thread, one thread waits
+for the first, and calls what Granian installed for it, once and not too early.
+
+That needs a process without threads of others, which would take the signals: see ``ENVIRONMENT``.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +20,38 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
+ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1"}
+"""Variables for workers: numpy is not to start threads for linear algebra when it is imported,
+which is before anything here runs. Nobody here does linear algebra."""
+
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _WATCH_S: Final = 0.2
+_SETTLE_S: Final = 0.1
 _LAST_ANSWERS_S: Final = 0.6
 
 
 def load_app(make_app: Callable[[], WSGIApplication], server_pid: int) -> WSGIApplication:
-    """Make the app of one worker.
+    """Make the app of one worker; called in its main thread, before there is any other.
 
     Args:
         make_app: called once; finds its settings in the environment.
         server_pid: the process that started this worker; the worker ends when it is gone.
     """
-    # Ctrl-C in a terminal, and process managers, signal the whole group. The first process passes
-    # that on, and a second signal blocks a Granian worker for ever (2.8): so, a group of its own.
-    os.setpgid(0, 0)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)  # later threads inherit this
+    threading.Thread(target=_stop_once, name="rundlet-stop", daemon=True).start()
     threading.Thread(
         target=_end_with, args=(server_pid,), name="rundlet-watch", daemon=True
     ).start()
     return make_app()
+
+
+def _stop_once() -> None:
+    signal.sigwait(_STOP_SIGNALS)
+    stop = signal.getsignal(signal.SIGTERM)
+    if not callable(stop):
+        os._exit(0)  # the app is still being made: there is nothing to finish
+    time.sleep(_SETTLE_S)  # between installing the handler and listening, Granian forgets it
+    stop(signal.SIGTERM, None)
 
 
 def _end_with(server_pid: int) -> None:

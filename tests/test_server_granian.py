@@ -93,6 +93,12 @@ def test_signal_to_the_whole_group_ends_in_order(server, port, number):
     assert "Unexpected" not in server.stderr
 
 
+def test_signal_while_workers_start_ends_them_too(server):
+    wait_for(lambda: worker_pids(server))  # one of two; neither may listen yet
+
+    assert server.stop() == 0
+
+
 def test_killed_server_leaves_no_process_and_a_free_port(server, port):
     everybody = children_of(server.process.pid)
     assert set(worker_pids(server)) <= set(everybody)
