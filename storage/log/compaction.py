@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -36,7 +37,7 @@ from storage.log.checkpoint import Checkpointer, replace_indexes
 from storage.log.follower import Follower
 from storage.log.frame import BadFrame, Frame
 from storage.log.index_columns import Columns
-from storage.log.locator import pack_position
+from storage.log.locator import offset_of, pack_position
 from storage.log.manifest import Manifest, SegmentState
 from storage.log.retention import is_tombstone, needed_versions
 from storage.log.segment import COMPACTED, HEADER_SIZE, Segment, SegmentHeader, segment_name
@@ -169,7 +170,7 @@ class _Rewrite:
         self._folder = folder
         self._view = view
         self._columns = columns
-        self._moved: list[tuple[int, int]] = []
+        self._moved = array("Q")
 
     def run(
         self, runs: Sequence[Sequence[SegmentState]], first_number: int, segment_bytes_max: int
@@ -184,7 +185,7 @@ class _Rewrite:
             while unit is not None:
                 output = _Output(self._files, self._folder, self._view, number)
                 while unit is not None and output.size < segment_bytes_max:
-                    self._moved += output.add(unit)
+                    self._moved.extend(output.add(unit))
                     unit = next(units, None)
                 outputs.append(output.finish())
                 number += 1
@@ -195,7 +196,7 @@ class _Rewrite:
         """The index with the positions that the records have now."""
         if not self._moved:
             return self._columns
-        moved = np.array(self._moved, np.uint64)
+        moved = np.frombuffer(self._moved, np.uint64).reshape(-1, 2)
         moved = moved[np.argsort(moved[:, 0])]
         rows = self._columns.rows.copy()
         positions = rows["position"][:-1]
@@ -208,22 +209,26 @@ class _Rewrite:
         """The live records of each frame; those of one frame are one commit and stay together."""
         for state in states:
             live = self._live_positions(state.number)
+            next_live = next(live, None)
             segment = self._view.segment(state.number)
             for frame in segment.frames(HEADER_SIZE, state.size):
+                records = []
                 try:
-                    records = [
-                        (position, data)
-                        for offset, data in frame.records()
-                        if (position := pack_position(state.number, offset)) in live
-                    ]
+                    for offset, data in frame.records():
+                        # Both go through the segment in order, so that no set is needed.
+                        if next_live == pack_position(state.number, offset):
+                            records.append((next_live, data))
+                            next_live = next(live, None)
                 except BadFrame as ex:
                     raise Damaged(segment.path, frame.offset, str(ex)) from ex
                 if records:
                     yield _Unit(frame, records)
+            if next_live is not None:
+                raise Damaged(segment.path, offset_of(next_live), "no record lies there")
 
-    def _live_positions(self, number: int) -> set[int]:
+    def _live_positions(self, number: int) -> Iterator[int]:
         positions = self._columns.rows["position"][:-1]
-        return set(positions[positions >> _SEGMENT_SHIFT == number].tolist())
+        return iter(np.sort(positions[positions >> _SEGMENT_SHIFT == number]).tolist())
 
 
 class _Unit(NamedTuple):
@@ -251,8 +256,8 @@ class _Output:
         """Bytes written and waiting."""
         return self._offset + self._waiting_bytes
 
-    def add(self, unit: _Unit) -> Iterator[tuple[int, int]]:
-        """Take over records; gives the old and the new position of each."""
+    def add(self, unit: _Unit) -> Iterator[int]:
+        """Take over records; gives the old and the new position of each in turn."""
         if self._waiting_bytes >= _BLOCK_BYTES:
             self._flush()
         self._last = unit.frame
@@ -260,7 +265,8 @@ class _Output:
             offset = self._offset + frames.HEADER.size + self._waiting_bytes
             self._waiting.append(data)
             self._waiting_bytes += len(data)
-            yield position, pack_position(self._segment.number, offset)
+            yield position
+            yield pack_position(self._segment.number, offset)
 
     def finish(self) -> SegmentState:
         """Write what waits, sync, close."""

@@ -19,7 +19,8 @@ that opening does not read the file, and damage is an error, not a key that seem
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +30,7 @@ import numpy.typing as npt
 import xxhash
 
 from storage.errors import Damaged, UnknownFormat
-from storage.files import Files
+from storage.files import Buffer, Files
 from storage.log.checksum import CHECKSUM_SIZE, checksum, is_whole, seal
 from storage.log.index_columns import EXPIRES, KIND_MASK, OLDER, ROW_DTYPE, Columns
 from storage.log.locator import Locator
@@ -86,12 +87,14 @@ def write_index(
         "expiry_times": columns.expiry_times_us,
     }
     places: dict[str, tuple[int, int]] = {}
+    pieces: list[Buffer] = [bytes(_HEADER_SIZE)]
     offset = _HEADER_SIZE
     for name, column in sections.items():
-        offset += -offset % _SECTION_ALIGNMENT
         places[name] = (offset, column.nbytes)
-        offset += column.nbytes
-    blocks_offset = offset + -offset % _SECTION_ALIGNMENT
+        padding = -column.nbytes % _SECTION_ALIGNMENT
+        pieces += [column.view(np.uint8).data, bytes(padding)]
+        offset += column.nbytes + padding
+    blocks_offset = offset
     block_count = -(-blocks_offset // BLOCK_SIZE)
     places["blocks"] = (blocks_offset, 4 * block_count)
     fields: dict[str, object] = {
@@ -107,24 +110,35 @@ def write_index(
     header = _HEADER.pack(
         MAGIC, FORMAT_VERSION, BLOCK_SIZE, store_id, contents_offset, len(contents)
     )
-    body = bytearray(blocks_offset)
-    body[:_HEADER_SIZE] = seal(header)
-    for name, column in sections.items():
-        start, size = places[name]
-        body[start : start + size] = column.view(np.uint8).data
-    view = memoryview(body)
-    blocks = b"".join(
-        struct.pack("<I", checksum(view[start : start + BLOCK_SIZE]))
-        for start in range(0, blocks_offset, BLOCK_SIZE)
-    )
+    pieces[0] = seal(header)
+    pieces += [_block_checksums(pieces), contents]
     files.unlink(path)
     file = files.open(path, create=True)
     try:
-        file.pwrite([body, blocks, contents], 0)
+        file.pwrite(pieces, 0)
         file.sync()
     finally:
         file.close()
     return contents_offset + len(contents)
+
+
+def _block_checksums(pieces: Sequence[Buffer]) -> bytes:
+    """The checksum of each block of what the pieces are together."""
+    checksums = array("I")
+    crc, room = 0, BLOCK_SIZE
+    for piece in (memoryview(piece) for piece in pieces):
+        start = 0
+        while start < len(piece):
+            part = piece[start : start + room]
+            crc = checksum(part, crc)
+            start += len(part)
+            room -= len(part)
+            if not room:
+                checksums.append(crc)
+                crc, room = 0, BLOCK_SIZE
+    if room < BLOCK_SIZE:
+        checksums.append(crc)
+    return checksums.tobytes()
 
 
 def _directory(table: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
