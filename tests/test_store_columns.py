@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from storage import StoreSettings, open_store
+from storage.interface import Put, Txn
 from storage.log import index_columns
 from storage.log.delta import Delta
 from storage.log.index_columns import TYPE_IN_RECORD, Columns
@@ -224,6 +226,19 @@ def test_types_that_find_no_room_are_left_to_the_record(tmp_path, parts):
     assert len(index.types) == TYPE_IN_RECORD
     assert types.count("") == 20
     assert all(name in ("", f"type/{number}") for number, name in enumerate(types))
+
+
+def test_the_record_tells_a_type_that_the_index_does_not_know_also_of_a_large_value(tmp_path):
+    store = open_store(tmp_path, StoreSettings(files=UnsyncedFiles()))
+    for size in (1, 300_000):
+        store.commit(Txn([Put("a", bytes(size), content_type="text/x-rare")]))
+        view = store._follower.current()
+        locator = view.find(b"a")
+        assert locator is not None
+        record = view.read(b"a", locator._replace(content_type=""))
+
+        assert (len(record.value), record.content_type) == (size, "text/x-rare")
+    store.close()
 
 
 def test_an_empty_index_answers_everything_with_nothing(tmp_path):

@@ -137,20 +137,15 @@ class Segment:
         tail = self.file.pread(CHECKSUM_SIZE, offset + head_size + locator.value_size)
         if checksum(tail, checksum(value, checksum(head))) != RESIDUE:
             raise Damaged(self.path, offset, "the checksum of a record does not fit")
-        _, _, _, version, kind, _, _, revision, time_us = records.HEADER.unpack_from(head)
-        found_key = head[records.HEADER.size : records.HEADER.size + len(key)]
-        if found_key != key or revision != locator.revision:
+        _, _, _, version, kind, code, _, revision, time_us = records.HEADER.unpack_from(head)
+        key_end = records.HEADER.size + len(key)
+        if head[records.HEADER.size : key_end] != key or revision != locator.revision:
             raise Damaged(self.path, offset, "this is the record of another key or revision")
-        return Record(
-            key,
-            value,
-            kind,
-            revision,
-            version,
-            time_us,
-            locator.content_type,
-            locator.expires_us,
-        )
+        try:
+            content_type, expires_us = records.decode_meta(code, head[key_end:])
+        except BadRecord as ex:
+            raise Damaged(self.path, offset, str(ex)) from ex
+        return Record(key, value, kind, revision, version, time_us, content_type, expires_us)
 
     def frames(self, start: int, end: int) -> Iterator[Frame]:
         """The frames from offset ``start`` to ``end``, each verified.
