@@ -440,11 +440,13 @@ def test_kill_9_of_writers_and_maintenance_loses_nothing_and_halves_nothing(tmp_
     maintenance = start_maintenance(folder)
     try:
         for kill in range(30):
-            deadline = time.monotonic() + chosen.uniform(0, 0.15)
-            while time.monotonic() < deadline:
+            victim = chosen.randrange(WRITERS)
+            # Most of them are killed at work, the others perhaps while they open the store.
+            wanted = writers.acknowledged[victim] + (1 if chosen.random() < 0.7 else 0)
+            deadline = time.monotonic() + chosen.uniform(0, 0.1)
+            while time.monotonic() < deadline or writers.acknowledged[victim] < wanted:
                 writers.drain()
                 assert halves(follower) == []
-            victim = chosen.randrange(WRITERS)
             writers.kill(victim)
             if kill % 7 == 3:
                 maintenance.kill()
@@ -475,7 +477,7 @@ def test_kill_9_of_writers_and_maintenance_loses_nothing_and_halves_nothing(tmp_
     store = open_tiny(folder)
     assert halves(store) == []
     totals = [int(entry.value) for entry in store.get_many(["total"]).entries if entry]
-    assert sum(totals) > 30
+    assert sum(totals) >= 20
     for _ in range(2):
         store.maintainer.compact(thorough=True)
         assert halves(store) == []
