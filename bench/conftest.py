@@ -23,6 +23,7 @@ from bench.scale import Scale, chosen_scale
 
 SCALE: Final = chosen_scale()
 _WORK: Final = REPORT / "work"
+_BASIC: Final = ("bench_get", "bench_put")
 
 
 @pytest.fixture
@@ -92,11 +93,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (*_place_of(item), _repeat_of(item)))
 
 
-def _place_of(item: pytest.Item) -> tuple[bool, str, str]:
-    """Engines before servers; last what no target needs, if the time should not suffice."""
+def _place_of(item: pytest.Item) -> tuple[bool, bool, str, str]:
+    """What matters most comes first, if the time should not suffice; what no target needs, last."""
     module = item.getparent(pytest.Module)
     is_extra = module is not None and hasattr(module.obj, "REPEATS_MAX")
-    return is_extra, item.path.parent.name, item.path.name
+    is_basic = item.path.stem in _BASIC
+    return is_extra, not is_basic, item.path.parent.name, item.path.name
 
 
 def _repeat_of(item: pytest.Item) -> int:

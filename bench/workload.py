@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,7 +56,8 @@ def read_text_file(path: Path) -> Iterator[tuple[str, bytes]]:
             yield key.decode(), value
 
 
-def sample(choice: Choice, key_count: int, size: int, seed: int) -> list[int]:
+@functools.lru_cache(maxsize=16)
+def sample(choice: Choice, key_count: int, size: int, seed: int) -> tuple[int, ...]:
     """Numbers of keys to ask for.
 
     Args:
@@ -67,12 +69,12 @@ def sample(choice: Choice, key_count: int, size: int, seed: int) -> list[int]:
     """
     generator = np.random.default_rng(seed)
     if choice == "uniform":
-        return [int(number) for number in generator.integers(0, key_count, size)]
+        return tuple(generator.integers(0, key_count, size).tolist())
     weights = np.cumsum(1 / np.arange(1, key_count + 1) ** _ZIPF_EXPONENT)
     ranks = np.searchsorted(weights, generator.random(size) * weights[-1])
     if choice == "latest":
-        return [int(number) for number in key_count - 1 - ranks]
-    return [int(number) for number in generator.permutation(key_count)[ranks]]
+        return tuple((key_count - 1 - ranks).tolist())
+    return tuple(generator.permutation(key_count)[ranks].tolist())
 
 
 @dataclass(frozen=True, slots=True)

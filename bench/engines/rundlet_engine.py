@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 from bench.engines import Policy
@@ -14,6 +13,7 @@ from storage import StoreSettings, open_store
 from storage.interface import Limits, Put, Store, Txn
 
 _OPS_MAX = Limits().txn_ops_max
+_BATCH_BYTES = Limits().txn_bytes_max // 2
 
 
 class RundletEngine:
@@ -50,6 +50,13 @@ def open_engine(folder: Path, policy: Policy) -> RundletEngine:
 
 
 def _batches(rows: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
-    remaining = iter(rows)
-    while batch := list(islice(remaining, _OPS_MAX)):
+    batch: list[tuple[str, bytes]] = []
+    size = 0
+    for row in rows:
+        if len(batch) == _OPS_MAX or size + len(row[1]) > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(row)
+        size += len(row[1])
+    if batch:
         yield batch

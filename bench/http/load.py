@@ -179,7 +179,8 @@ class _Client:
     """A connection with its requests, and the answer that is coming in."""
 
     def __init__(self, plan: Plan, number: int) -> None:
-        self.requests = plan.script.requests(number, plan.clients)
+        self._requests = plan.script.requests(number, plan.clients)
+        self._following = next(self._requests, None)  # made before the time runs
         self.interval_s = plan.clients / plan.rate_per_s if plan.rate_per_s else 0.0
         self.due_s = 0.0
         self.began_s = 0.0
@@ -191,12 +192,12 @@ class _Client:
 
     def send(self, began_s: float) -> bool:
         """Send the next request; false when there is none."""
-        following = next(self.requests, None)
-        if following is None:
+        if self._following is None:
             return False
-        self.request = following
+        self.request = self._following
         self.began_s = began_s
-        self.socket.sendall(following.data)
+        self.socket.sendall(self.request.data)
+        self._following = next(self._requests, None)
         return True
 
     def receive(self) -> bytes | None:
@@ -230,9 +231,7 @@ class _Loop:
     def __init__(self, plan: Plan, until: Callable[[], bool] | None) -> None:
         self._plan = plan
         self._until = until
-        self._start_s = time.monotonic()
-        self._count_from_s = self._start_s + plan.warm_up_s
-        self._end_s = self._count_from_s + plan.load_s
+        self._count_from_s = self._end_s = 0.0
         self._selector = selectors.DefaultSelector()
         self._idle: list[_Client] = []
         self._clients: list[_Client] = []
@@ -241,12 +240,15 @@ class _Loop:
 
     def run(self, clients: list[_Client]) -> None:
         """Until every client has ended; see ``outcome``."""
+        start_s = time.monotonic()
+        self._count_from_s = start_s + self._plan.warm_up_s
+        self._end_s = self._count_from_s + self._plan.load_s
         self._clients = clients
         self._running = len(clients)
         for position, client in enumerate(clients):
             self._selector.register(client.socket, selectors.EVENT_READ, client)
-            client.due_s = self._start_s + client.interval_s * position / len(clients)
-            self._next(client, self._start_s)
+            client.due_s = start_s + client.interval_s * position / len(clients)
+            self._next(client, start_s)
         answers_by_s = self._end_s + _ANSWER_S_MAX
         while self._running:
             for key, _ in self._selector.select(self._pause_s()):

@@ -55,8 +55,7 @@ class MixScript:
     def requests(self, client: int, clients: int) -> Iterator[Request]:
         """See ``Script``."""
         dice = random.Random(self.insert_from * 1_009 + client)
-        seed = dice.getrandbits(32)
-        numbers = sample(self.mix.choice, self.key_count, _SAMPLE_SIZE, seed)
+        numbers = sample(self.mix.choice, self.key_count, _SAMPLE_SIZE, self.insert_from)
         inserted = written = 0
         while True:
             number = dice.choice(numbers)
@@ -102,7 +101,7 @@ class MgetScript:
 
     def requests(self, client: int, clients: int) -> Iterator[Request]:
         """See ``Script``."""
-        numbers = sample("uniform", self.key_count, _SAMPLE_SIZE, client + clients)
+        numbers = sample("uniform", self.key_count, _SAMPLE_SIZE, seed=clients)
         dice = random.Random(client)
         while True:
             keys = [key_of(number) for number in dice.sample(numbers, self.keys_per_request)]

@@ -47,7 +47,13 @@ def read_figures(plan: Plan, folder: Path) -> dict[str, float]:
 
 
 def figures_of(outcome: load.Outcome) -> dict[str, float]:
-    """Throughput, and the latency percentiles of all kinds of requests together."""
+    """Throughput, and the latency percentiles of all kinds of requests together.
+
+    Raises:
+        LoadFailed: there was no answer in the time that counts.
+    """
+    if not outcome.count:
+        raise LoadFailed(f"no answer within {outcome.load_s} s")
     together = load.Samples()
     for samples in outcome.samples.values():
         together.began_s.extend(samples.began_s)
