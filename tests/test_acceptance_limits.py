@@ -118,7 +118,7 @@ def test_signal_under_load_loses_nothing_and_ends_with_0(tmp_path, options, numb
     with start(tmp_path, *options) as server:
         port = port_of(server)
         pids = processes_of(server.process.pid)
-        timer = threading.Timer(1, server.process.send_signal, [number])
+        timer = threading.Timer(0.5, server.process.send_signal, [number])
         timer.start()
         written = in_threads(write, 8)
         assert server.wait() == 0, server.stderr
