@@ -41,9 +41,11 @@ def test_memory(
             workers = _workers_of(processes.pids[0])
             private = mean(_kilobytes(pid, "Private_Dirty") for pid in workers)
             resident = mean(_kilobytes(pid, "Rss") for pid in workers)
+            shared = mean(_kilobytes(pid, "Shared_Clean") for pid in workers)
         index_bytes = sum(path.stat().st_size for path in store.glob("*.idx"))
         return {
             "private MB/worker": private / 1_000,
+            "shared MB/worker": shared / 1_000,
             "resident MB/worker": resident / 1_000,
             "index file B/key": index_bytes / key_count,
         }
