@@ -287,11 +287,9 @@ class StoreMachine(RuleBasedStateMachine):
         needed, successor, is_counted = set(), self.bound() + 1, True
         for number, line in enumerate(lines):
             is_counted &= line.version > 0 and number < self.keep_versions
-            if number == 0:
-                is_needed = line.version > 0 or line.revision > self.bound()
-            else:
-                is_needed = is_counted or successor > self.bound()
-            if is_needed:
+            is_needed = number == 0 or is_counted or successor > self.bound()
+            # Where nothing older is left, no tombstone behind the horizon tells anything.
+            if is_needed and (line.version > 0 or line.revision > self.bound()):
                 needed.add(line.revision)
             successor = line.revision
         return needed
