@@ -8,7 +8,7 @@ from bench.engine.loaded import LoadedEngines
 from bench.engines import ENGINES, EngineKind
 from bench.recorder import Recorder
 from bench.scale import Scale
-from bench.workload import key_of, sample
+from bench.workload import key_of, sample, value_of
 
 
 @pytest.mark.parametrize("kind", ENGINES, ids=lambda kind: kind.name)
@@ -23,3 +23,4 @@ def test_get(record: Recorder, loaded: LoadedEngines, scale: Scale, kind: Engine
             get(key)
 
     record.operations(get_all, count=len(keys), system=kind.name)
+    assert [engine.get(key) for key in keys] == [value_of(number) for number in numbers]

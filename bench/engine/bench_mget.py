@@ -8,7 +8,7 @@ from bench.engine.loaded import LoadedEngines
 from bench.engines import ENGINES, EngineKind
 from bench.recorder import Recorder
 from bench.scale import Scale
-from bench.workload import key_of, sample
+from bench.workload import key_of, sample, value_of
 
 _KEYS_A_CALL = 100
 
@@ -25,3 +25,4 @@ def test_mget(record: Recorder, loaded: LoadedEngines, scale: Scale, kind: Engin
             engine.get_all(call)
 
     record.operations(get_all, count=len(keys), system=kind.name)
+    assert engine.get_all(keys) == [value_of(number) for number in numbers]
