@@ -18,8 +18,10 @@ from bench.engines import ENGINES, OURS
 from bench.engines.checked import puts_that_are_read_back
 from bench.errors import LoadFailed, NotMeasurable
 from bench.http import load
+from bench.http.answers import answer_size, body_of
 from bench.http.dialects import EtcdDialect, PathDialect, WebdisDialect
-from bench.http.load import Outcome, Plan, Samples, answer_size, body_of
+from bench.http.load import Plan
+from bench.http.outcome import Outcome, Samples
 from bench.http.script import MixScript
 from bench.publish import publish
 from bench.results import Case, Results

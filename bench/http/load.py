@@ -11,24 +11,22 @@ import multiprocessing
 import selectors
 import socket
 import time
-from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Barrier
 from typing import Final
 
-import numpy as np
-
 from bench.errors import LoadFailed
+from bench.http.answers import answer_size, body_of
 from bench.http.dialects import Dialect
-from bench.http.script import Kind, ReadBackScript, Request, Script
+from bench.http.outcome import Outcome, Samples
+from bench.http.script import ReadBackScript, Request, Script
 
 _RECEIVE_BYTES: Final = 1 << 18
 _ANSWER_S_MAX: Final = 20.0
 _FAILURES_MAX: Final = 10
 _CHECK_S_MAX: Final = 60.0
-PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,60 +50,6 @@ class Plan:
     warm_up_s: float = 0.0
     processes: int = 1
     rate_per_s: float | None = None
-
-
-@dataclass(slots=True)
-class Samples:
-    """When requests of one kind began, and how long each took; seconds, monotonic clock."""
-
-    began_s: array[float] = field(default_factory=lambda: array("d"))
-    took_s: array[float] = field(default_factory=lambda: array("d"))
-
-    def percentiles_ms(self, between_s: tuple[float, float] | None = None) -> dict[str, float]:
-        """Latencies in milliseconds by name; only of requests that began in a span of time."""
-        took = np.frombuffer(self.took_s)
-        if between_s is not None:
-            began = np.frombuffer(self.began_s)
-            took = took[(began >= between_s[0]) & (began <= between_s[1])]
-        if not len(took):
-            return {}
-        found = np.percentile(took, list(PERCENTILES.values())) * 1_000
-        return dict(zip(PERCENTILES, found.tolist(), strict=True))
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a load measured.
-
-    Attributes:
-        load_s: how long was counted.
-        samples: by kind of request.
-        acknowledged: the last acknowledged value of every key written, warm-up included.
-    """
-
-    load_s: float
-    samples: dict[Kind, Samples]
-    acknowledged: dict[str, bytes]
-    failures: list[str] = field(default_factory=list)
-
-    @property
-    def count(self) -> int:
-        """Requests answered in the time that counts."""
-        return sum(len(samples.took_s) for samples in self.samples.values())
-
-    @property
-    def requests_per_s(self) -> float:
-        """Throughput."""
-        return self.count / self.load_s
-
-    def add(self, other: Outcome) -> None:
-        """Take in what another process measured at the same time."""
-        for kind, samples in other.samples.items():
-            mine = self.samples.setdefault(kind, Samples())
-            mine.began_s.extend(samples.began_s)
-            mine.took_s.extend(samples.took_s)
-        self.acknowledged.update(other.acknowledged)
-        self.failures += other.failures
 
 
 def run(plan: Plan, *, until: Callable[[], bool] | None = None) -> Outcome:
@@ -336,32 +280,3 @@ class _Loop:
         self.outcome.failures.append(reason)
         self._selector.unregister(client.socket)
         self._running -= 1
-
-
-def answer_size(received: bytes) -> int | None:
-    """Bytes of a whole answer, head included; ``None`` while that cannot be told."""
-    head_end = received.find(b"\r\n\r\n")
-    if head_end < 0:
-        return None
-    head = received[: head_end + 2].lower()
-    found = head.find(b"\r\ncontent-length:")
-    if found >= 0:
-        return head_end + 4 + int(head[found + 17 : head.index(b"\r\n", found + 2)])
-    if b"\r\ntransfer-encoding: chunked" in head:
-        return len(received) if received.endswith(b"\r\n0\r\n\r\n") else None
-    return head_end + 4
-
-
-def body_of(answer: bytes) -> bytes:
-    """The body of a whole answer, put together where it came in chunks."""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    if b"transfer-encoding: chunked" not in head.lower():
-        return body
-    return b"".join(_chunks(body))
-
-
-def _chunks(body: bytes) -> Iterator[bytes]:
-    while body:
-        size, _, rest = body.partition(b"\r\n")
-        yield rest[: int(size, 16)]
-        body = rest[int(size, 16) + 2 :]

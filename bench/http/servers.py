@@ -9,7 +9,8 @@ from typing import Final, Self
 
 from bench.errors import LoadFailed, NotMeasurable
 from bench.http import load, wrk
-from bench.http.load import Outcome, Plan
+from bench.http.load import Plan
+from bench.http.outcome import Outcome
 from bench.http.processes import Processes
 from bench.http.script import MixScript, Script
 from bench.http.system import Stage, System

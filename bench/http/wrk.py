@@ -13,7 +13,8 @@ from typing import Final
 
 from bench.errors import LoadFailed
 from bench.http import load
-from bench.http.load import PERCENTILES, Plan
+from bench.http.load import Plan
+from bench.http.outcome import PERCENTILES, Outcome, Samples
 
 VARIABLE: Final = "BENCH_LOAD"
 """``python`` takes our own generator also where wrk is installed."""
@@ -46,7 +47,7 @@ def read_figures(plan: Plan, folder: Path) -> dict[str, float]:
     return figures_of(outcome)
 
 
-def figures_of(outcome: load.Outcome) -> dict[str, float]:
+def figures_of(outcome: Outcome) -> dict[str, float]:
     """Throughput, and the latency percentiles of all kinds of requests together.
 
     Raises:
@@ -54,7 +55,7 @@ def figures_of(outcome: load.Outcome) -> dict[str, float]:
     """
     if not outcome.count:
         raise LoadFailed(f"no answer within {outcome.load_s} s")
-    together = load.Samples()
+    together = Samples()
     for samples in outcome.samples.values():
         together.began_s.extend(samples.began_s)
         together.took_s.extend(samples.took_s)

@@ -1,0 +1,67 @@
+"""What a load measured."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from bench.http.script import Kind
+
+PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9}
+
+
+@dataclass(slots=True)
+class Samples:
+    """When requests of one kind began, and how long each took; seconds, monotonic clock."""
+
+    began_s: array[float] = field(default_factory=lambda: array("d"))
+    took_s: array[float] = field(default_factory=lambda: array("d"))
+
+    def percentiles_ms(self, between_s: tuple[float, float] | None = None) -> dict[str, float]:
+        """Latencies in milliseconds by name; only of requests that began in a span of time."""
+        took = np.frombuffer(self.took_s)
+        if between_s is not None:
+            began = np.frombuffer(self.began_s)
+            took = took[(began >= between_s[0]) & (began <= between_s[1])]
+        if not len(took):
+            return {}
+        found = np.percentile(took, list(PERCENTILES.values())) * 1_000
+        return dict(zip(PERCENTILES, found.tolist(), strict=True))
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a load measured.
+
+    Attributes:
+        load_s: how long was counted.
+        samples: by kind of request.
+        acknowledged: the last acknowledged value of every key written, warm-up included.
+    """
+
+    load_s: float
+    samples: dict[Kind, Samples]
+    acknowledged: dict[str, bytes]
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """Requests answered in the time that counts."""
+        return sum(len(samples.took_s) for samples in self.samples.values())
+
+    @property
+    def requests_per_s(self) -> float:
+        """Throughput."""
+        return self.count / self.load_s
+
+    def add(self, other: Outcome) -> None:
+        """Take in what another process measured at the same time."""
+        for kind, samples in other.samples.items():
+            mine = self.samples.setdefault(kind, Samples())
+            mine.began_s.extend(samples.began_s)
+            mine.took_s.extend(samples.took_s)
+        self.acknowledged.update(other.acknowledged)
+        self.failures += other.failures
