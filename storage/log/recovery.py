@@ -76,6 +76,7 @@ def may_hold_commits(files: Files, path: Path) -> bool:
 
 def create_store(files: Files, folder: Path) -> None:
     """Make an empty store: one empty segment, then the manifest that names it."""
+    files.sync_folder(folder.absolute().parent)  # the folder may be new, too
     store_id = os.urandom(16)
     salt = int.from_bytes(os.urandom(4), "little")
     segment = Segment.create(files, folder, SegmentHeader(APPENDED, 1, store_id, salt))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from storage.errors import Compacted, InvalidRequest, ReadOnly, StoreError
+from storage.errors import Compacted, Damaged, InvalidRequest, ReadOnly, StoreError
 from storage.interface import (
     Commit,
     Entry,
@@ -272,11 +272,11 @@ class LogStore:
             _check_revision(view, at)
             try:
                 return read(view)
-            except FileNotFoundError:
+            except FileNotFoundError as ex:
                 generation = view.manifest.generation
                 view = self._follower.reload()
                 if view.manifest.generation == generation:
-                    raise
+                    raise Damaged(str(ex.filename), 0, "the manifest names it, it is gone") from ex
 
     def _entry(self, view: View, key: str, encoded: bytes, at: int | None) -> Entry | None:
         locator = view.find(encoded, at)
