@@ -23,7 +23,8 @@ from storage.log.checksum import CHECKSUM_SIZE, seal
 from storage.log.delta import Delta
 from storage.log.frame import BadFrame, Totals
 from storage.log.index_columns import KEY_BYTES_MAX, from_delta, merge
-from storage.log.index_file import IndexFile, index_name, write_index
+from storage.log.index_file import IndexFile, index_name
+from storage.log.index_writer import write_index
 from storage.log.locator import Locator, pack_position
 from storage.log.manifest import (
     IndexState,

@@ -15,7 +15,8 @@ from storage.interface import Put, Txn
 from storage.log import index_columns
 from storage.log.delta import Delta
 from storage.log.index_columns import TYPE_IN_RECORD, Columns
-from storage.log.index_file import IndexFile, write_index
+from storage.log.index_file import IndexFile
+from storage.log.index_writer import write_index
 from storage.log.locator import Locator, pack_position
 from storage.log.record import DELETE, OVERHEAD, PUT
 from tests.unsynced_files import UnsyncedFiles

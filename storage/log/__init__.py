@@ -2,7 +2,8 @@
 
 In reading order. What is on disk: ``record`` (one write of one key), ``frame`` (one commit),
 ``segment`` (a file of frames), ``manifest`` (which files make up the store), ``index_file``
-over ``index_columns`` (sorted, immutable, mapped by all), ``shared`` (the page that publishes).
+(sorted, immutable, mapped by all; made of ``index_columns`` by ``index_writer``), ``shared``
+(the page that publishes).
 
 Reading: ``locator``, ``delta``, ``view``, ``follower``, ``scan``. Writing: ``batch`` decides,
 ``writer`` writes, ``group_commit`` shares a write among threads. Opening: ``recovery``.

@@ -17,7 +17,8 @@ from storage.files import Files
 from storage.log import index_columns
 from storage.log.follower import Follower
 from storage.log.index_columns import KEY_BYTES_MAX, Columns
-from storage.log.index_file import IndexFile, index_name, write_index
+from storage.log.index_file import IndexFile, index_name
+from storage.log.index_writer import write_index
 from storage.log.manifest import IndexState, Manifest
 from storage.log.retention import needed_versions
 from storage.log.view import View

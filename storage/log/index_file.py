@@ -19,8 +19,7 @@ that opening does not read the file, and damage is an error, not a key that seem
 from __future__ import annotations
 
 import struct
-from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -30,8 +29,8 @@ import numpy.typing as npt
 import xxhash
 
 from storage.errors import Damaged, UnknownFormat
-from storage.files import Buffer, Files
-from storage.log.checksum import CHECKSUM_SIZE, checksum, is_whole, seal
+from storage.files import Files
+from storage.log.checksum import CHECKSUM_SIZE, checksum, is_whole
 from storage.log.index_columns import EXPIRES, KIND_MASK, OLDER, ROW_DTYPE, Columns
 from storage.log.locator import Locator
 from storage.log.record import OVERHEAD
@@ -41,9 +40,8 @@ FORMAT_VERSION: Final = 1
 BLOCK_BITS: Final = 16
 BLOCK_SIZE: Final = 1 << BLOCK_BITS
 
-_HEADER: Final = struct.Struct("<8sII16sQQ12x")
-_HEADER_SIZE: Final = _HEADER.size + CHECKSUM_SIZE
-_SECTION_ALIGNMENT: Final = 64
+HEADER: Final = struct.Struct("<8sII16sQQ12x")
+HEADER_SIZE: Final = HEADER.size + CHECKSUM_SIZE
 _ROW: Final = struct.Struct("<QQIIIHBB16xI")
 """A row, and the field of the next one that tells where this one's key ends."""
 _REVISION: Final = 0
@@ -52,7 +50,6 @@ _FLAGS: Final = 6
 _KEY_END: Final = 8
 _NO_ROW: Final = (0,) * 9
 _ROW_MASK: Final = 0xFFFFFFFF
-_KEYS_PER_BUCKET: Final = 4
 
 _Fields = tuple[int, int, int, int, int, int, int, int, int]
 
@@ -60,93 +57,6 @@ _Fields = tuple[int, int, int, int, int, int, int, int, int]
 def index_name(number: int) -> str:
     """File name of an index file."""
     return f"{number:010d}.idx"
-
-
-def write_index(
-    files: Files,
-    path: Path,
-    store_id: bytes,
-    columns: Columns,
-    about: Mapping[str, int] | None = None,
-) -> int:
-    """Write a new index file and sync it; durable once the folder is synced. Returns its size.
-
-    Args:
-        files: the file system.
-        path: of the file; what is there is replaced.
-        store_id: 16 bytes.
-        columns: the index.
-        about: what else ``IndexFile.about`` is to tell; the log store needs nothing.
-    """
-    sections: dict[str, npt.NDArray[np.generic]] = {
-        "directory": _directory(columns.table),
-        "table": columns.table,
-        "rows": columns.rows,
-        "keys": columns.keys,
-        "expiry_rows": columns.expiry_rows,
-        "expiry_times": columns.expiry_times_us,
-    }
-    places: dict[str, tuple[int, int]] = {}
-    pieces: list[Buffer] = [bytes(_HEADER_SIZE)]
-    offset = _HEADER_SIZE
-    for name, column in sections.items():
-        places[name] = (offset, column.nbytes)
-        padding = -column.nbytes % _SECTION_ALIGNMENT
-        pieces += [column.view(np.uint8).data, bytes(padding)]
-        offset += column.nbytes + padding
-    blocks_offset = offset
-    block_count = -(-blocks_offset // BLOCK_SIZE)
-    places["blocks"] = (blocks_offset, 4 * block_count)
-    fields: dict[str, object] = {
-        "sections": places,
-        "row_count": columns.row_count,
-        "key_count": len(columns.table),
-        "types": columns.types,
-    }
-    if about:
-        fields["about"] = dict(about)
-    contents = seal(cbor2.dumps(fields))
-    contents_offset = blocks_offset + 4 * block_count
-    header = _HEADER.pack(
-        MAGIC, FORMAT_VERSION, BLOCK_SIZE, store_id, contents_offset, len(contents)
-    )
-    pieces[0] = seal(header)
-    pieces += [_block_checksums(pieces), contents]
-    files.unlink(path)
-    file = files.open(path, create=True)
-    try:
-        file.pwrite(pieces, 0)
-        file.sync()
-    finally:
-        file.close()
-    return contents_offset + len(contents)
-
-
-def _block_checksums(pieces: Sequence[Buffer]) -> bytes:
-    """The checksum of each block of what the pieces are together."""
-    checksums = array("I")
-    crc, room = 0, BLOCK_SIZE
-    for piece in (memoryview(piece) for piece in pieces):
-        start = 0
-        while start < len(piece):
-            part = piece[start : start + room]
-            crc = checksum(part, crc)
-            start += len(part)
-            room -= len(part)
-            if not room:
-                checksums.append(crc)
-                crc, room = 0, BLOCK_SIZE
-    if room < BLOCK_SIZE:
-        checksums.append(crc)
-    return checksums.tobytes()
-
-
-def _directory(table: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
-    """Where in the table each range of tags starts; ranges are equal powers of two."""
-    bits = max(0, (len(table) // _KEYS_PER_BUCKET).bit_length() - 1)
-    starts = np.arange((1 << bits) + 1, dtype=np.uint64) << np.uint64(32 - bits)
-    found = np.searchsorted(table >> np.uint64(32), starts, side="left")
-    return found.astype(np.uint32)
 
 
 class IndexFile:
@@ -170,7 +80,7 @@ class IndexFile:
         self.number = number
         file = files.open(path, writable=False)
         try:
-            if file.size() != size or size < _HEADER_SIZE:
+            if file.size() != size or size < HEADER_SIZE:
                 raise Damaged(path, 0, f"it has {file.size()} bytes and should have {size}")
             self._map = file.map(size)
         finally:
@@ -184,10 +94,10 @@ class IndexFile:
 
     def _contents(self) -> bytes:
         """The encoded map of the sections, verified."""
-        header = self._bytes[:_HEADER_SIZE]
+        header = self._bytes[:HEADER_SIZE]
         if not is_whole(header):
             raise Damaged(self.path, 0, "the checksum of the header does not fit")
-        magic, version, _, self.store_id, offset, size = _HEADER.unpack_from(header)
+        magic, version, _, self.store_id, offset, size = HEADER.unpack_from(header)
         if magic != MAGIC or version != FORMAT_VERSION:
             raise UnknownFormat(f"{self.path}: index format {magic!r} {version} is not known")
         contents = self._bytes[offset : offset + size]

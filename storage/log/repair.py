@@ -35,7 +35,8 @@ from storage.log import manifest as manifests
 from storage.log import shared
 from storage.log.delta import Delta
 from storage.log.frame import Totals
-from storage.log.index_file import index_name, write_index
+from storage.log.index_file import index_name
+from storage.log.index_writer import write_index
 from storage.log.locator import pack_position
 from storage.log.maintainer import LOCK_NAME as MAINTENANCE_NAME
 from storage.log.manifest import IndexState, Manifest, SegmentState, read_manifest, write_manifest

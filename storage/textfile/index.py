@@ -26,7 +26,8 @@ from storage.files import File, Files
 from storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Limits
 from storage.log.checksum import checksum
 from storage.log.index_columns import KEY_BYTES_MAX, ROW_DTYPE, Columns, key_tag
-from storage.log.index_file import IndexFile, write_index
+from storage.log.index_file import IndexFile
+from storage.log.index_writer import write_index
 from storage.log.locator import Locator
 from storage.log.record import OVERHEAD, PUT
 from storage.textfile.lines import BadFile, BadLine, is_utf8
