@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import resource
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -126,17 +128,23 @@ def test_file_that_is_being_created_counts_as_nothing(tmp_path):
     assert counters.totals()["get"] == 1
 
 
-@pytest.fixture
-def no_new_files():
-    """From here on this process can write no byte to a file, as on a full disk."""
+@contextlib.contextmanager
+def full_disk() -> Iterator[None]:
+    """This process can write no byte to a file.
+
+    No fixture: pytest reports before those are undone, perhaps to a file.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, previous)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, previous)
 
 
-def test_full_disk_shares_a_slot_and_loses_no_count(tmp_path, no_new_files):
+def test_full_disk_shares_a_slot_and_loses_no_count(tmp_path):
     counters = OperationCounters(tmp_path)
     may_end = threading.Event()
     ready = threading.Barrier(64)
@@ -150,9 +158,9 @@ def test_full_disk_shares_a_slot_and_loses_no_count(tmp_path, no_new_files):
     for holder in holders:
         holder.start()
     ready.wait()
-    no_new_files()
 
-    count_in_threads(counters, threads=4, adds=1_000)
+    with full_disk():
+        count_in_threads(counters, threads=4, adds=1_000)
     may_end.set()
     for holder in holders:
         holder.join()
@@ -160,8 +168,6 @@ def test_full_disk_shares_a_slot_and_loses_no_count(tmp_path, no_new_files):
     assert counters.totals()["get"] == 4_063
 
 
-def test_full_disk_at_the_start_is_an_error(tmp_path, no_new_files):
-    no_new_files()
-
-    with pytest.raises(OSError, match=os.strerror(27)):
+def test_full_disk_at_the_start_is_an_error(tmp_path):
+    with full_disk(), pytest.raises(OSError, match=os.strerror(27)):
         OperationCounters(tmp_path)
