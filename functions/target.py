@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # not a public name of Falcon's, so of no use at run time
 
 _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~/\-]+")
 _BASE64URL = re.compile(r"[A-Za-z0-9_\-]+")
 
 

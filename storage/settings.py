@@ -50,6 +50,7 @@ class StoreSettings:
         segment_bytes_max: a segment this long is sealed.
         segment_records_max: so is one with this many records; bounds the memory for what is
             not indexed yet, and the time to open.
+        cache_bytes_max: memory, in each process, for values that were read.
         files: the file system.
         clock: tells the time in microseconds since the epoch.
         boot_id: of this boot of the machine, 128 bits; memory written under another one may
@@ -65,6 +66,7 @@ class StoreSettings:
     maintain_inline: bool = True
     segment_bytes_max: int = 128 * 1024 * 1024
     segment_records_max: int = 65_536
+    cache_bytes_max: int = 32 * 1024 * 1024
     files: Files = field(default_factory=RealFiles)
     clock: Callable[[], int] = system_clock_us
     boot_id: int = field(default_factory=system_boot_id)

@@ -28,7 +28,8 @@ class Sample:
     def __init__(self, folder: Path, settings: StoreSettings | None = None) -> None:
         self.folder = folder
         self.clock = Clock()
-        settings = settings or StoreSettings(keep_for_s=0)
+        # No cache: these tests look at what reading the disk gives.
+        settings = settings or StoreSettings(keep_for_s=0, cache_bytes_max=0)
         self.settings = dataclasses.replace(settings, clock=self.clock, files=FaultyFiles())
         self.states: dict[int, State] = {0: {}}
         self.expired: set[str] = set()

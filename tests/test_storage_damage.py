@@ -45,7 +45,9 @@ def sample(folder: Path) -> Sample:
 @pytest.fixture
 def large(folder: Path) -> Sample:
     """Sealed and compacted segments with an index file, deletes among them, and an active one."""
-    sample = Sample(folder / "data", StoreSettings(segment_records_max=30, keep_for_s=0))
+    sample = Sample(
+        folder / "data", StoreSettings(segment_records_max=30, keep_for_s=0, cache_bytes_max=0)
+    )
     with sample.opened() as store:
         for number in range(60):
             sample.commit(store, Put(f"k{number % 20}", b"old %d" % number))

@@ -15,6 +15,7 @@ from pathlib import Path
 from storage.errors import Damaged
 from storage.files import Files
 from storage.log.delta import Delta
+from storage.log.entry_cache import EntryCache
 from storage.log.frame import BadFrame, Frame
 from storage.log.index_file import IndexFile, index_name
 from storage.log.locator import Locator, offset_of, pack_position, segment_of
@@ -34,8 +35,11 @@ class Follower:
         view: the newest view; may be behind the log until ``current`` is called.
     """
 
-    def __init__(self, files: Files, folder: Path, shared: SharedPage) -> None:
+    def __init__(
+        self, files: Files, folder: Path, shared: SharedPage, *, cache_bytes_max: int
+    ) -> None:
         self._files = files
+        self._cache_bytes_max = cache_bytes_max
         self._folder = folder
         self._shared = shared
         self._words = shared.words
@@ -133,6 +137,7 @@ class Follower:
             segments={number: segments[number] for number in numbers & segments.keys()},
             deltas=tuple(reversed(deltas)),
             indexes=indexes,
+            cache=EntryCache(self._cache_bytes_max),
         )
         for delta, state in zip(deltas[:-1], waiting[:-1], strict=True):
             self._add_frames(view, delta, state.size)

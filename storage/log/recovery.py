@@ -76,7 +76,6 @@ def may_hold_commits(files: Files, path: Path) -> bool:
 
 def create_store(files: Files, folder: Path) -> None:
     """Make an empty store: one empty segment, then the manifest that names it."""
-    files.sync_folder(folder.absolute().parent)  # the folder may be new, too
     store_id = os.urandom(16)
     salt = int.from_bytes(os.urandom(4), "little")
     segment = Segment.create(files, folder, SegmentHeader(APPENDED, 1, store_id, salt))
@@ -84,6 +83,7 @@ def create_store(files: Files, folder: Path) -> None:
     files.sync_folder(folder)
     first = SegmentState(1, 0, 0, 0, 0, Totals(), is_indexed=False)
     write_manifest(files, folder, Manifest(1, store_id, 2, 1, 0, 0, False, (first,), ()))
+    files.sync_folder(folder.absolute().parent)  # the folder may be new, too
 
 
 def put_in_force(files: Files, folder: Path, manifest: Manifest, shared: SharedPage) -> None:

@@ -63,7 +63,9 @@ class LogStore:
         self._lock = FolderLock(files, folder)
         with self._lock.held():
             self._shared = open_folder(files, folder, settings.boot_id)
-        self._follower = Follower(files, folder, self._shared)
+        self._follower = Follower(
+            files, folder, self._shared, cache_bytes_max=settings.cache_bytes_max
+        )
         self._clock = SharedClock(settings.clock, self._shared)
         self._writer = Writer(
             folder, settings, shared=self._shared, follower=self._follower, lock=self._lock
@@ -96,7 +98,7 @@ class LogStore:
         if at is None:
             # The way of nearly all requests: no snapshot to hold to, hardly ever a file moved.
             try:
-                return self._entry(self._follower.current(), key, encoded, None)
+                return self._newest(self._follower.current(), key, encoded)
             except FileNotFoundError:
                 pass
         return self._read(at, lambda view: self._entry(view, key, encoded, at))
@@ -111,10 +113,14 @@ class LogStore:
             entries: list[Entry | None] = []
             for key, key_bytes in zip(keys, encoded, strict=True):
                 locator = view.find(key_bytes, revision)
-                if locator is not None and is_live(locator):
-                    entries.append(_entry(key, view.read(key_bytes, locator)))
-                else:
+                if locator is None or not is_live(locator):
                     entries.append(None)
+                    continue
+                entry = view.cache.get(key_bytes)
+                if entry is None or entry.revision != locator.revision:
+                    entry = _entry(key, view.read(key_bytes, locator))
+                    view.cache.put(key_bytes, entry)
+                entries.append(entry)
             return Snapshot(revision, entries)
 
         return self._read(at, read)
@@ -277,6 +283,19 @@ class LogStore:
                 view = self._follower.reload()
                 if view.manifest.generation == generation:
                     raise Damaged(str(ex.filename), 0, "the manifest names it, it is gone") from ex
+
+    def _newest(self, view: View, key: str, encoded: bytes) -> Entry | None:
+        """The value of a key at the head, out of the cache where that still holds it."""
+        entry = view.cache.get(encoded)
+        if entry is not None:
+            newer = view.deltas[0].rows.get(encoded)
+            if newer is None or newer.revision == entry.revision:
+                is_due = entry.expires_us and entry.expires_us <= self._clock.now_us()
+                return None if is_due else entry
+        entry = self._entry(view, key, encoded, None)
+        if entry is not None:
+            view.cache.put(encoded, entry)
+        return entry
 
     def _entry(self, view: View, key: str, encoded: bytes, at: int | None) -> Entry | None:
         locator = view.find(encoded, at)

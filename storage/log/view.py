@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from storage.files import Files
 from storage.log.delta import Delta
+from storage.log.entry_cache import EntryCache
 from storage.log.frame import Totals
 from storage.log.index_file import IndexFile
 from storage.log.locator import Locator, pack_position, segment_of
@@ -37,6 +38,7 @@ class View:
         manifest: the state of the files this view was made of.
         deltas: newest first; the first one belongs to the active segment and grows.
         indexes: newest first.
+        cache: of values read from this view.
         position: of the log up to which everything has been added; written last.
         head: revision, time and totals of the last commit added; replaced as one.
     """
@@ -50,6 +52,7 @@ class View:
         segments: dict[int, Segment],
         deltas: tuple[Delta, ...],
         indexes: tuple[IndexFile, ...],
+        cache: EntryCache,
     ) -> None:
         self._files = files
         self._folder = folder
@@ -57,6 +60,7 @@ class View:
         self.segments = segments
         self.deltas = deltas
         self.indexes = indexes
+        self.cache = cache
         active = manifest.active
         self.head = Head(active.last_revision, active.last_time_us, active.totals)
         self.position = pack_position(deltas[0].segment, deltas[0].offset)
