@@ -53,10 +53,11 @@ $(BENCHED): bench/requirements.lock $(INSTALLED)
 soak: $(INSTALLED) ## repeat the tests with new random seeds (MINUTES=10)
 	@scripts/soak $(or $(MINUTES),10)
 
-# Two files: everything a developer needs, and of that what a running server needs.
+# What a developer needs; of that what a running server needs; and what benchmarks compare with.
 lock: $(INSTALLED) ## pin the newest fitting version of every dependency
 	@$(LOCK) --upgrade --extra dev --build-deps-for editable -o requirements.lock pyproject.toml
 	@$(LOCK) --upgrade -c requirements.lock -o deploy/requirements.lock pyproject.toml
+	@$(LOCK) --upgrade --extra bench -c requirements.lock -o bench/requirements.lock pyproject.toml
 
 clean: ## remove .venv and every cache; never ./data
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks

@@ -64,7 +64,7 @@ def test_every_package_is_listed_where_packages_are_listed():
         assert f'"{package}"' in pyproject
 
 
-LOCK_FILES = ["requirements.lock", "deploy/requirements.lock"]
+LOCK_FILES = ["requirements.lock", "deploy/requirements.lock", "bench/requirements.lock"]
 
 
 @pytest.mark.parametrize("name", LOCK_FILES)

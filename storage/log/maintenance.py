@@ -28,6 +28,9 @@ _log = logging.getLogger("rundlet.maintenance")
 _TICK_S: Final = 0.1
 _EXPIRE_EVERY_S: Final = 1.0
 _COMPACT_EVERY_S: Final = 30.0
+_NICENESS: Final = 5
+"""Requests go first where there is more to do than processors; not more, as this process
+holds the writers' lock for moments."""
 _IDLE_S: Final = 10.0
 """A store that was not written to for so long gets its index files merged to one."""
 
@@ -128,6 +131,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     if not options.folder.is_dir():
         return  # the server was killed and its private folder removed: make no new one
+    os.nice(_NICENESS)
     store = LogStore(options.folder, settings)
     try:
         run(store, sys.stdin)
