@@ -22,7 +22,7 @@ commands = typer.Typer()
 _LIMITS_PANEL: Final = "Limits"
 _HISTORY_PANEL: Final = "History"
 _DEFAULT: Final = Limits()
-_THREADS: Final = {"waitress": 16, "granian": 8}  # docs/decisions/server-processes.md
+_THREADS: Final = {"waitress": 16, "granian": 32}  # docs/decisions/server-processes.md
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 ServerName = Literal["waitress", "granian"]
@@ -86,7 +86,7 @@ def serve(
             min=1,
             max=1_024,
             help="Requests each process works on at a time.",
-            show_default="waitress 16, granian 8",
+            show_default="waitress 16, granian 32",
         ),
     ] = None,
     sync: Annotated[

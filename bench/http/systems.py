@@ -61,7 +61,7 @@ def _layout(workers: int, threads: int) -> str:
 
 
 _COUNTS: Final = tuple(dict.fromkeys((1, CORES)))  # one process, and one for every core
-_LAYOUTS: Final = tuple((workers, threads) for workers in _COUNTS for threads in (1, 4))
+_LAYOUTS: Final = tuple((workers, threads) for workers in _COUNTS for threads in (1, 32))
 
 WAITRESS: Final = _rundlet("waitress", "--server", "waitress")
 GRANIANS: Final = tuple(
