@@ -108,8 +108,8 @@ def assert_holds(index: IndexFile, expected: Versions) -> None:
     ordered = sorted(expected)
     assert index.key_count == len(ordered)
     assert index.row_count == sum(map(len, expected.values()))
-    firsts = list(index.first_rows_from(b"", reverse=False))
-    assert [index.key(row) for row in firsts] == ordered
+    newest = [(key, expected[key][0]) for key in ordered]
+    assert list(index.scan(b"", None, reverse=False)) == newest
     for key in {*expected, *AWKWARD_KEYS, b"missing"}:
         rows = expected.get(key, [])
         assert list(index.versions(key)) == rows
@@ -117,8 +117,8 @@ def assert_holds(index: IndexFile, expected: Versions) -> None:
         for at in {0, *(row.revision - 1 for row in rows), *(row.revision for row in rows)}:
             visible = [row for row in rows if row.revision <= at]
             assert index.find(key, at) == (visible[0] if visible else None)
-        above = [index.key(row) for row in index.first_rows_from(key, reverse=False)]
-        below = [index.key(row) for row in index.first_rows_from(key, reverse=True)]
+        above = [other for other, _ in index.scan(key, None, reverse=False)]
+        below = [other for other, _ in index.scan(key, None, reverse=True)]
         assert above == [other for other in ordered if other >= key]
         assert below == [other for other in reversed(ordered) if other < key]
     for after_us, through_us in ((0, 1), (0, 1 << 63), (1, 1 << 63), (5, 6)):

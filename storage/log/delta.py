@@ -45,13 +45,14 @@ class Delta:
         """The newest locator of a key, or the newest of revision ``at`` or before."""
         return newest_at(self.rows.get(key), at)
 
-    def keys_from(self, key: bytes, *, reverse: bool) -> Iterator[bytes]:
-        """Keys in order from ``key`` on; in reverse, those below ``key`` downwards."""
+    def scan(self, key: bytes, at: int | None, *, reverse: bool) -> Iterator[tuple[bytes, Locator]]:
+        """Keys from ``key`` on, in reverse those below it downwards, as ``find`` finds them."""
         keys = self.sorted_keys()
-        place = bisect_left(keys, key)
-        if reverse:
-            return (keys[i] for i in range(place - 1, -1, -1))
-        return (keys[i] for i in range(place, len(keys)))
+        start = bisect_left(keys, key)
+        for place in range(start - 1, -1, -1) if reverse else range(start, len(keys)):
+            locator = self.find(keys[place], at)
+            if locator is not None:
+                yield keys[place], locator
 
     def sorted_keys(self) -> list[bytes]:
         """All keys in order. Costs little when few came since the last call."""

@@ -136,16 +136,12 @@ class IndexFile:
             Damaged: a part of the file that was needed is damaged.
         """
         row = self._first_row(key)
-        if row is None:
-            return None
-        number, fields = row
-        if at is None or fields[_REVISION] <= at:
-            return self._locator(number, fields, len(key))
-        return self.version_at(number, at, len(key))
+        return None if row is None else self._version_at(*row, at, len(key))
 
-    def version_at(self, row: int, at: int | None, key_size: int) -> Locator | None:
+    def _version_at(
+        self, row: int, fields: _Fields, at: int | None, key_size: int
+    ) -> Locator | None:
         """The newest version of revision ``at`` or before of the key whose first row this is."""
-        fields = self._row(row)
         if at is not None:
             while fields[_REVISION] > at:
                 row += 1
@@ -198,13 +194,18 @@ class IndexFile:
                 high = middle
         return low
 
-    def first_rows_from(self, key: bytes, *, reverse: bool) -> Iterator[int]:
-        """First row of each key from ``key`` on; in reverse, of those below it downwards."""
+    def scan(self, key: bytes, at: int | None, *, reverse: bool) -> Iterator[tuple[bytes, Locator]]:
+        """Keys from ``key`` on, in reverse those below it downwards, as ``find`` finds them."""
         start = self.lower_bound(key)
         rows = range(start - 1, -1, -1) if reverse else range(start, self.row_count)
         for row in rows:
-            if not self._row(row)[_FLAGS] & OLDER:
-                yield row
+            fields = self._row(row)
+            if fields[_FLAGS] & OLDER:
+                continue
+            found = self._key_bytes(fields[_KEY_START], fields[_KEY_END])
+            locator = self._version_at(row, fields, at, len(found))
+            if locator is not None:
+                yield found, locator
 
     def expiring(self, after_us: int, through_us: int) -> Iterator[bytes]:
         """Keys of rows whose expiry lies in (``after_us``, ``through_us``]."""

@@ -102,29 +102,22 @@ class View:
 
         Tombstones are among them.
         """
-        sources: list[Iterator[tuple[bytes, int, int]]] = [
-            _delta_keys(delta, age, start, reverse) for age, delta in enumerate(self.deltas)
+        sources: list[Delta | IndexFile] = [delta for delta in self.deltas if delta.rows]
+        sources += self.indexes
+        if len(sources) == 1:
+            yield from sources[0].scan(start, at, reverse=reverse)
+            return
+        # In reverse the ages are negated, so that the newest source of a key still comes first.
+        ages = range(0, -len(sources), -1) if reverse else range(len(sources))
+        aged = [
+            _aged(source.scan(start, at, reverse=reverse), age)
+            for source, age in zip(sources, ages, strict=True)
         ]
-        sources += [
-            _index_keys(index, age, start, reverse)
-            for age, index in enumerate(self.indexes, len(self.deltas))
-        ]
-        if reverse:
-            # Ages are negated so that, for one key, the newest source still comes first.
-            sources = [_aged_backwards(source) for source in sources]
         last_key: bytes | None = None
-        for key, age, row in heapq.merge(*sources, reverse=reverse):
-            if key == last_key:
-                continue
-            locator = self._version_in(-age if reverse else age, key, row, at)
-            if locator is not None:
+        for key, _, locator in heapq.merge(*aged, reverse=reverse):
+            if key != last_key:
                 last_key = key
                 yield key, locator
-
-    def _version_in(self, age: int, key: bytes, row: int, at: int | None) -> Locator | None:
-        if age < len(self.deltas):
-            return self.deltas[age].find(key, at)
-        return self.indexes[age - len(self.deltas)].version_at(row, at, len(key))
 
     def read(self, key: bytes, locator: Locator) -> Record:
         """The record at a locator, verified.
@@ -147,20 +140,8 @@ class View:
         return segment
 
 
-# Functions, not expressions inside the list: those would all see the last source and its age.
-
-
-def _delta_keys(
-    delta: Delta, age: int, start: bytes, reverse: bool
-) -> Iterator[tuple[bytes, int, int]]:
-    return ((key, age, 0) for key in delta.keys_from(start, reverse=reverse))
-
-
-def _index_keys(
-    index: IndexFile, age: int, start: bytes, reverse: bool
-) -> Iterator[tuple[bytes, int, int]]:
-    return ((index.key(row), age, row) for row in index.first_rows_from(start, reverse=reverse))
-
-
-def _aged_backwards(source: Iterator[tuple[bytes, int, int]]) -> Iterator[tuple[bytes, int, int]]:
-    return ((key, -age, row) for key, age, row in source)
+def _aged(
+    source: Iterator[tuple[bytes, Locator]], age: int
+) -> Iterator[tuple[bytes, int, Locator]]:
+    """A function, not an expression in a loop, which would see the last age only."""
+    return ((key, age, locator) for key, locator in source)

@@ -136,11 +136,7 @@ class TextIndex:
         self, start: bytes, at: int | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, Locator]]:
         """Keys from ``start`` on; in reverse, those below it downwards."""
-        for row in self._index.first_rows_from(start, reverse=reverse):
-            key = self._index.key(row)
-            locator = self._index.version_at(row, at, len(key))
-            if locator is not None:
-                yield key, locator
+        return self._index.scan(start, at, reverse=reverse)
 
     def count(self, low: bytes, high: bytes) -> int:
         """How many keys are >= ``low`` and < ``high``."""
