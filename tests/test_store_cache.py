@@ -75,6 +75,17 @@ def test_an_old_revision_is_not_answered_with_the_newest_value(tmp_path):
     store.close()
 
 
+def test_an_old_value_that_is_read_does_not_become_the_newest(tmp_path):
+    store = open_store(tmp_path)
+    first = store.commit(Txn([Put("a", b"1")])).revision
+    store.commit(Txn([Put("a", b"2")]))
+    store._writer.seal()  # what is newer is not in the newest delta any more
+
+    assert store.get_many(["a"], at=first).entries[0].value == b"1"
+    assert store.get("a").value == b"2"
+    store.close()
+
+
 def test_a_cached_value_expires(tmp_path):
     now_us = 1_000_000
     store = open_store(tmp_path, StoreSettings(clock=lambda: now_us))

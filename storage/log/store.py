@@ -119,7 +119,8 @@ class LogStore:
                 entry = view.cache.get(key_bytes)
                 if entry is None or entry.revision != locator.revision:
                     entry = _entry(key, view.read(key_bytes, locator))
-                    view.cache.put(key_bytes, entry)
+                    if at is None:  # an older one would be taken for the key's newest
+                        view.cache.put(key_bytes, entry)
                 entries.append(entry)
             return Snapshot(revision, entries)
 
