@@ -7,6 +7,7 @@ yet; nobody else sees any of it until the whole batch is.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -82,7 +83,9 @@ class Batch:
         self._limits = limits
         self._copied_bytes = 0
         self._start = view.active.offset
-        self._pending: dict[bytes, list[tuple[Locator, Record]]] = {}
+        self._revision_before = view.head.revision
+        self._revision = max(view.head.revision, view.manifest.revision_floor)
+        self._records: list[Record] = []  # one for each of the entries
         self._newest: dict[bytes, Locator | None] = {}
         self.buffers: list[Buffer] = []
         self.entries: list[tuple[bytes, Locator]] = []
@@ -101,10 +104,11 @@ class Batch:
         if failed and txn.otherwise is None:
             raise Conflict(failed)
         ops = txn.then if not failed else txn.otherwise or ()
-        self._expire_first(ops)
+        keys = [op.key.encode() for op in ops]
+        self._expire_first(keys)
         self._copied_bytes = 0
         written: list[Record] = []
-        results = tuple(self._do(index, op, written) for index, op in enumerate(ops))
+        results = tuple([self._do(index, op, keys[index], written) for index, op in enumerate(ops)])
         if written:
             self._append(written)
         return Commit(not failed, self.head.revision, results)
@@ -112,10 +116,11 @@ class Batch:
     def expire(self, expired: Sequence[Expire]) -> int:
         """Log expiries; those that were written again meanwhile are left out. Says how many."""
         written = []
-        for key, revision in expired:
-            locator = self._latest(key.encode())
+        for text, revision in expired:
+            key = text.encode()
+            locator = self._latest(key)
             if locator is not None and locator.revision == revision and self._is_due(locator):
-                written.append(self._tombstone(key.encode(), EXPIRE))
+                written.append(self._tombstone(key, EXPIRE))
         if written:
             self._append(written)
         return len(written)
@@ -135,19 +140,18 @@ class Batch:
                 failed.append(FailedCondition(index, condition.key, revision))
         return failed
 
-    def _expire_first(self, ops: Sequence[Op]) -> None:
+    def _expire_first(self, keys: Sequence[bytes]) -> None:
         """Give an expired value that is about to be written over its own event, before."""
         due = []
-        for op in ops:
-            locator = self._latest(op.key.encode())
+        for key in keys:
+            locator = self._latest(key)
             if locator is not None and not locator.is_tombstone and self._is_due(locator):
-                due.append(Expire(op.key, locator.revision))
+                due.append(self._tombstone(key, EXPIRE))
         if due:
-            self.expire(due)
+            self._append(due)
 
-    def _do(self, index: int, op: Op, written: list[Record]) -> OpResult:
+    def _do(self, index: int, op: Op, key: bytes, written: list[Record]) -> OpResult:
         """Carry out one operation; what it writes is added to ``written``."""
-        key = op.key.encode()
         current = self._live(key)
         if current is not None and current.version == _VERSION_MAX:
             raise InvalidOperation(index, "this key was written 4,294,967,295 times; delete it")
@@ -187,7 +191,7 @@ class Batch:
         return Record(key, b"", kind, self._next_revision(), 0, self.head.time_us)
 
     def _next_revision(self) -> int:
-        return max(self.head.revision, self._view.manifest.revision_floor) + 1
+        return self._revision + 1
 
     def _added(
         self, index: int, op: Add, key: bytes, current: Locator | None
@@ -225,38 +229,52 @@ class Batch:
         raise InvalidOperation(index, f"version {op.version} of {op.key!r} is not kept")
 
     def _versions(self, key: bytes) -> Iterator[Locator]:
-        for locator, _ in reversed(self._pending.get(key, [])):
-            yield locator
+        pending = self._newest.get(key)
+        while pending is not None and self._is_pending(pending):
+            yield pending
+            pending = pending.previous
         yield from self._view.versions(key)
 
     def _append(self, written: Sequence[Record]) -> None:
         """Add one frame with these records."""
-        encoded = [records.encode(record) for record in written]
         offset = self._start + self.size
-        totals = self.head.totals
-        place = offset + frames.HEADER.size
-        for record, buffers in zip(written, encoded, strict=True):
-            size = sum(map(len, buffers))
-            totals = self._counted(totals, record)
+        position = pack_position(self._view.active.segment, offset + frames.HEADER.size)
+        key_count, value_bytes = self.head.totals
+        encoded: list[list[Buffer]] = []
+        for record in written:
+            key, value = record.key, record.value
+            before = self._latest(key)
+            if before is not None and not before.is_tombstone:
+                key_count -= 1
+                value_bytes -= before.value_size
+            if not record.is_tombstone:
+                key_count += 1
+                value_bytes += len(value)
+            pieces = records.encode(record)
+            encoded.append(pieces)
+            size = sum(map(len, pieces))
             locator = Locator(
                 record.revision,
-                pack_position(self._view.active.segment, place),
+                position,
                 size,
-                len(record.value),
+                len(value),
                 record.version,
                 record.kind,
                 record.content_type,
                 record.expires_us,
+                before if before is not None and self._is_pending(before) else None,
             )
-            self.entries.append((record.key, locator))
-            self._pending.setdefault(record.key, []).append((locator, record))
-            self._newest[record.key] = locator
-            place += size
-        self.head = Head(self._next_revision(), self.head.time_us, totals)
+            self.entries.append((key, locator))
+            self._newest[key] = locator
+            position += size
+        self._records += written
+        self._revision += 1
+        totals = Totals(key_count, value_bytes)
+        self.head = Head(self._revision, self.head.time_us, totals)
         buffers, size = frames.encode(
             encoded,
-            record_count=len(encoded),
-            revision=self.head.revision,
+            record_count=len(written),
+            revision=self._revision,
             time_us=self.head.time_us,
             totals=totals,
             synced=self._synced,
@@ -266,22 +284,12 @@ class Batch:
         self.buffers += buffers
         self.size += size
 
-    def _counted(self, totals: Totals, record: Record) -> Totals:
-        """The totals after one more record."""
-        before = self._latest(record.key)
-        key_count, value_bytes = totals
-        if before is not None and not before.is_tombstone:
-            key_count -= 1
-            value_bytes -= before.value_size
-        if not record.is_tombstone:
-            key_count += 1
-            value_bytes += len(record.value)
-        return Totals(key_count, value_bytes)
-
     def _latest(self, key: bytes) -> Locator | None:
-        if key not in self._newest:
-            self._newest[key] = self._view.find(key)
-        return self._newest[key]
+        try:
+            return self._newest[key]
+        except KeyError:
+            found = self._newest[key] = self._view.find(key)
+            return found
 
     def _live(self, key: bytes) -> Locator | None:
         """The latest version of a key if it is a value that has not expired."""
@@ -302,10 +310,17 @@ class Batch:
         return self._read(key, locator)
 
     def _read(self, key: bytes, locator: Locator) -> Record:
-        for pending, record in self._pending.get(key, []):
-            if pending is locator:
-                return record
-        return self._view.read(key, locator)
+        if not self._is_pending(locator):
+            return self._view.read(key, locator)
+        return self._records[bisect_left(self.entries, locator.position, key=_position)]
+
+    def _is_pending(self, locator: Locator) -> bool:
+        """Whether it is of this batch and not in the view yet."""
+        return locator.revision > self._revision_before
+
+
+def _position(entry: tuple[bytes, Locator]) -> int:
+    return entry[1].position
 
 
 def _is_decimal(value: bytes) -> bool:
