@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import closing
 
 from storage import StoreSettings, open_store
 from storage.interface import Delete, Entry, Put, Txn
@@ -124,3 +125,13 @@ def test_random_reads_and_writes_agree_with_a_dict(tmp_path):
             assert (found.value if found else None) == model.get(key)
     for store in stores:
         store.close()
+
+
+def test_a_value_read_as_it_was_is_not_taken_for_the_newest(tmp_path):
+    with closing(open_store(tmp_path)) as store:
+        old = store.commit(Txn([Put("a", b"old")])).revision
+        store.commit(Txn([Put("a", b"new")]))
+        store._writer.seal()  # what decides is in no newest delta any more
+
+        assert store.get_many(["a"], at=old).entries[0].value == b"old"
+        assert store.get("a").value == b"new"
