@@ -112,7 +112,7 @@ def test_example_does_not_pass_elsewhere():
         ("Record", records.HEADER, False),
         ("Frame", frames.HEADER, False),
         ("Segment", segment._HEADER, True),
-        ("Index file", index_file._HEADER, True),
+        ("Index file", index_file.HEADER, True),
     ],
 )
 def test_table_has_the_offsets_and_sizes_of_the_struct(name, layout, sealed):
