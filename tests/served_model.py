@@ -35,4 +35,6 @@ def served(store: Store, settings: ServerSettings | None = None) -> Iterator[str
         server.pull_trigger()
         thread.join()
         server.task_dispatcher.shutdown()
+        for channel in list(server.active_channels.values()):
+            channel.handle_close()  # also of the files that hold large answers
         wasyncore.close_all(sockets)
