@@ -64,7 +64,9 @@ def _load(target: Target, keys: KeySpace, value: bytes, batch_keys: int) -> None
 
 
 def _remove_or_tell(target: Target, prefix: str, batch_keys: int) -> None:
-    what = f"keys under {prefix} are left; remove them: rundlet ls {prefix} | xargs rundlet del"
+    # xargs alone would put more keys into one transaction than most stores take.
+    command = f"rundlet ls {prefix} | xargs -n {batch_keys} rundlet del"
+    what = f"keys under {prefix} are left; remove them: {command} (with the same --url or --data)"
     try:
         _remove(target, prefix, batch_keys)
     except KeyboardInterrupt:
