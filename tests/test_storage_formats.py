@@ -346,7 +346,7 @@ def test_an_index_file_finds_what_was_written(folder, versions):
         found = index.find(key, None)
         assert found == newest._replace(previous=None)
         assert len(list(index.versions(key))) == count
-    assert [index.key(row) for row in index.first_rows_from(b"", reverse=False)] == sorted(versions)
+    assert [key for key, _ in index.scan(b"", None, reverse=False)] == sorted(versions)
     assert index.find(b"not there", None) is None
 
 

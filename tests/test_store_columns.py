@@ -190,7 +190,7 @@ def test_many_keys_of_one_prefix_and_many_versions_are_found(tmp_path):
     index = opened(tmp_path, columns)
 
     assert {key: list(index.versions(key)) for key in expected} == expected
-    assert [index.key(row) for row in index.first_rows_from(b"", reverse=False)] == sorted(expected)
+    assert [key for key, _ in index.scan(b"", None, reverse=False)] == sorted(expected)
     assert index.find(b"prefix/", None) is None
     assert index.find(b"prefix/000001\0", None) is None
 
