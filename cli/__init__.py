@@ -5,7 +5,7 @@ which error leads to which exit code; ``place`` finds the server or folder that 
 on, a ``target``: the client as it is, or ``folder``.
 
 One module per help group, each with an app ``commands`` that ``main`` joins: ``data`` (one key),
-``many`` (many keys) and ``transfer`` (files) for *Data*, ``serve`` for *Server*, ``care`` for
-*Care*. They print through ``terminal`` and ``progress``, and read files through ``formats``,
-``jsonlines`` and ``loading``.
+``many`` (many keys) and ``transfer`` (files) for *Data*, ``serve`` for *Server*, ``care`` and
+``bench`` for *Care*. They print through ``terminal`` and ``progress``, and read files through
+``formats``, ``jsonlines`` and ``loading``.
 """

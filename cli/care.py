@@ -24,6 +24,7 @@ from cli.place import (
 )
 from cli.progress import byte_progress
 from cli.terminal import escaped, shown_key, write_line, write_lines
+from rundlet import Client
 from storage import Problem, RepairReport, VerifyReport, repair, verify
 
 commands = typer.Typer()
@@ -58,6 +59,8 @@ def compact(url: UrlOption = None, data: DataOption = None, token: TokenOption =
     """
     with open_target(url, data, token, Purpose.COMPACT) as target:
         target.compact()
+        is_server = isinstance(target, Client)
+    write_line("asked for; rundlet stats shows what it gives back" if is_server else "done")
 
 
 @commands.command("verify", rich_help_panel=Panel.CARE)

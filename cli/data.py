@@ -52,6 +52,8 @@ def get(
 
     Example: rundlet get greeting > value.bin
     """
+    if as_json and output is not None:
+        raise CommandError("--json and -o exclude each other; give one of them", ExitCode.USAGE)
     with open_target(url, data, token) as target:
         value = target.get(key, revision=rev)
     if value is None:

@@ -225,4 +225,5 @@ def encode_problem(problem: Problem, request_id: str) -> bytes:
         "request_id": request_id,
         **problem.members,
     }
-    return json.dumps(body).encode()  # ASCII: a detail may quote text that UTF-8 cannot hold
+    # ASCII: a detail may quote text that UTF-8 cannot hold.
+    return json.dumps(body, separators=(",", ":")).encode()
