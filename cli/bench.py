@@ -24,12 +24,11 @@ from cli.bench_mix import MIXES, Distribution, KeySpace, Mix, MixName
 from cli.bench_report import Conditions, Report, Subject, shown
 from cli.bench_svg import svg
 from cli.exits import CommandError, ExitCode, exit_code_of, message_of
-from cli.folder import Purpose
 from cli.jsonlines import to_line
 from cli.panels import Panel
 from cli.place import DataOption, JsonOption, TokenOption, UrlOption, open_target
 from cli.progress import RowProgress
-from cli.target import Target
+from cli.target import Purpose, Target
 from cli.terminal import escaped, write_line
 from rundlet import Client
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from cli.exits import CommandError, ExitCode
-from cli.folder import Purpose
 from cli.jsonlines import to_line
 from cli.panels import Panel
 from cli.place import (
@@ -23,9 +23,12 @@ from cli.place import (
     open_target,
 )
 from cli.progress import byte_progress
+from cli.target import Purpose
 from cli.terminal import escaped, shown_key, write_line, write_lines
 from rundlet import Client
-from storage import Problem, RepairReport, VerifyReport, repair, verify
+
+if TYPE_CHECKING:
+    from storage import Problem, RepairReport, VerifyReport
 
 commands = typer.Typer()
 
@@ -71,6 +74,8 @@ def verify_(data: FolderOption = None, as_json: JsonOption = False) -> None:
 
     Example: rundlet verify --data ./data
     """
+    from storage import verify  # noqa: PLC0415 - loads the engine, which takes its time
+
     folder = chosen_folder(data)
     with no_store_if_missing(folder), byte_progress("verifying") as progress:
         report = verify(folder, progress=progress)
@@ -94,6 +99,8 @@ def repair_(data: FolderOption = None, as_json: JsonOption = False) -> None:
 
     Example: rundlet repair --data ./data
     """
+    from storage import repair  # noqa: PLC0415 - loads the engine, which takes its time
+
     folder = chosen_folder(data)
     with no_store_if_missing(folder):
         report = repair(folder)

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from cli.exits import CommandError, ExitCode, no_value
-from cli.folder import Purpose
 from cli.jsonlines import to_line, value_members
 from cli.panels import Panel
 from cli.place import DataOption, JsonOption, TokenOption, UrlOption, open_target
+from cli.target import Purpose
 from cli.terminal import write_line, write_value
 from cli.values import existing_file, is_content_type, typed_argument
 from rundlet import DEFAULT_CONTENT_TYPE, Delete

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,7 @@ from pathlib import Path
 import rundlet
 import storage.interface as engine
 from cli.exits import CommandError, ExitCode
+from cli.target import Purpose
 from rundlet import Commit, Condition, KeyInfo, Op, OpResult, PreconditionFailed, Value, Written
 from storage import LogStore, StoreSettings, open_store
 from storage.errors import Conflict
@@ -20,14 +20,6 @@ _BATCH_BYTES_MAX = 8 * 1024 * 1024
 _KEEP_ALL_VERSIONS = 1_000_000_000
 _KEEP_ALL_S = 50 * 365 * 86_400.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Purpose(enum.Enum):
-    """What a command opens a folder for."""
-
-    READ = enum.auto()
-    WRITE = enum.auto()
-    COMPACT = enum.auto()
 
 
 _SETTINGS = {

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO, Protocol
 
-import numpy as np
-
 from cli.exits import CommandError, ExitCode, exit_code_of
 from cli.jsonlines import BadLine, Row
 from cli.target import Target
@@ -108,6 +106,8 @@ def _check(source: Source, limits: Limits) -> Loaded:
             continue
         loaded.rows += 1
         hashes.append(hash(row.key))
+    import numpy as np  # noqa: PLC0415 - takes as long to load as all the rest
+
     loaded.duplicates = loaded.rows - np.unique(np.frombuffer(hashes, dtype=np.int64)).size
     return loaded
 

@@ -11,11 +11,10 @@ from typing import Annotated
 import typer
 
 from cli.exits import CommandError, ExitCode, no_value
-from cli.folder import Purpose
 from cli.jsonlines import BadLine, Row, read_rows, to_line, value_members
 from cli.panels import Panel
 from cli.place import DataOption, JsonOption, TokenOption, UrlOption, open_target
-from cli.target import Target
+from cli.target import Purpose, Target
 from cli.terminal import (
     escaped_value,
     shown_key,

@@ -16,8 +16,7 @@ from typing import Annotated
 import typer
 
 from cli.exits import CommandError, ExitCode
-from cli.folder import Purpose, open_folder
-from cli.target import Target
+from cli.target import Purpose, Target
 from rundlet import DEFAULT_URL, Client
 
 _PANEL = "Where the data is"
@@ -82,6 +81,8 @@ def open_target(
     """
     url, data = _chosen_place(url, data)
     if data is not None:
+        from cli.folder import open_folder  # noqa: PLC0415 - loads the engine, which takes its time
+
         target: Target = open_folder(data, purpose)
     else:
         target = Client(url or DEFAULT_URL, token=token or os.environ.get("RUNDLET_TOKEN") or None)

@@ -7,10 +7,19 @@ which ``cli.exits`` maps.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from rundlet import Commit, Condition, KeyInfo, Op, Value, Written
+
+
+class Purpose(enum.Enum):
+    """What a command opens a folder for."""
+
+    READ = enum.auto()
+    WRITE = enum.auto()
+    COMPACT = enum.auto()
 
 
 class Target(Protocol):

@@ -15,15 +15,14 @@ from typing import Annotated, BinaryIO
 import typer
 
 from cli.exits import CommandError, ExitCode
-from cli.folder import Purpose
 from cli.formats import Format, format_of
 from cli.jsonlines import read_rows, to_line, value_members
 from cli.loading import Loaded, Source, load
 from cli.panels import Panel
 from cli.place import DataOption, JsonOption, TokenOption, UrlOption, open_target
 from cli.progress import RowProgress
+from cli.target import Purpose
 from cli.terminal import write_line
-from cli.textlines import read_text_rows
 from cli.values import existing_file
 from rundlet import Value
 
@@ -65,6 +64,8 @@ def import_(
 
     Example: rundlet import example.data
     """
+    from cli.textlines import read_text_rows  # noqa: PLC0415 - loads the engine, which takes its time
+
     is_text = format_of(file, file_format) is Format.TEXT
     with _opened(file) as opened, open_target(url, data, token, Purpose.WRITE) as target:
         source = Source(

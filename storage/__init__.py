@@ -5,25 +5,31 @@
 ``counters`` counts operations over the processes of a server.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from storage.counters import OperationCounters
 from storage.interface import Store
-from storage.log.repair import LostVersion, RepairReport, repair
-from storage.log.repair_sources import Loss
-from storage.log.snapshot import Problem
-from storage.log.store import LogStore
-from storage.log.verify import VerifyReport, verify
 from storage.settings import StoreSettings, SyncPolicy
-from storage.textfile import (
-    BadFile,
-    BadLine,
-    LoadReport,
-    load_text_file,
-    open_text_file,
-    parse_lines,
-    split_line,
-)
+
+if TYPE_CHECKING:
+    from storage.log.repair import LostVersion, RepairReport, repair
+    from storage.log.repair_sources import Loss
+    from storage.log.snapshot import Problem
+    from storage.log.store import LogStore
+    from storage.log.verify import VerifyReport, verify
+    from storage.textfile import (
+        BadFile,
+        BadLine,
+        LoadReport,
+        load_text_file,
+        open_text_file,
+        parse_lines,
+        split_line,
+    )
 
 __all__ = [
     "BadFile",
@@ -49,6 +55,36 @@ __all__ = [
 ]
 
 
+# Loaded when first asked for: a command that talks to a server needs the errors and the words
+# of the interface, and not the engine with numpy, which takes as long to load as all the rest.
+_HOMES = {
+    "storage.log.repair": ("LostVersion", "RepairReport", "repair"),
+    "storage.log.repair_sources": ("Loss",),
+    "storage.log.snapshot": ("Problem",),
+    "storage.log.store": ("LogStore",),
+    "storage.log.verify": ("VerifyReport", "verify"),
+    "storage.textfile": (
+        "BadFile",
+        "BadLine",
+        "LoadReport",
+        "load_text_file",
+        "open_text_file",
+        "parse_lines",
+        "split_line",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Import a part of the engine (PEP 562)."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'storage' has no attribute {name!r}")
+    found: object = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = found
+    return found
+
+
 def open_store(path: Path, settings: StoreSettings | None = None) -> LogStore:
     """Open the log store in a folder; a missing folder becomes a new, empty store.
 
@@ -56,4 +92,6 @@ def open_store(path: Path, settings: StoreSettings | None = None) -> LogStore:
         Damaged, UnknownFormat: what is there cannot be read.
         OSError: the folder cannot be used.
     """
+    from storage.log.store import LogStore  # noqa: PLC0415 - see above
+
     return LogStore(path, settings or StoreSettings())
