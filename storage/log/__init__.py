@@ -5,8 +5,9 @@ In reading order. What is on disk: ``record`` (one write of one key), ``frame`` 
 (sorted, immutable, mapped by all; made of ``index_columns`` by ``index_writer``), ``shared``
 (the page that publishes).
 
-Reading: ``locator``, ``delta``, ``entry_cache``, ``view``, ``follower``, ``scan``. Writing: ``batch`` decides,
-``writer`` writes, ``group_commit`` shares a write among threads. Opening: ``recovery``.
+Reading: ``locator``, ``delta``, ``entry_cache``, ``view``, ``follower``, ``scan``. Writing:
+``batch`` decides, ``writer`` writes, ``group_commit`` shares a write among threads. Opening:
+``recovery``.
 
 In the background: ``retention``, ``checkpoint``, ``compaction``, ``leftovers``, gathered by
 ``maintainer`` and run by the process ``maintenance``. ``store`` ties it all to the interface.
