@@ -1,4 +1,4 @@
-"""How much of everything a run does: ``small`` shows that it works, ``full`` gives figures."""
+"""How much of everything a run does: ``small`` shows that it works, the others give figures."""
 
 from __future__ import annotations
 
@@ -67,6 +67,18 @@ SCALES: Final = {
             warm_up_s=0.1,
             key_counts=(1_000, 10_000),
             run_s_max=170,
+        ),
+        Scale(
+            name="medium",  # figures in a quarter of an hour
+            repeats=2,
+            engine_keys=100_000,
+            engine_operations=10_000,
+            import_rows=1_000_000,
+            http_keys=50_000,
+            load_s=1.0,
+            warm_up_s=0.3,
+            key_counts=(10_000, 100_000, 1_000_000),
+            run_s_max=840,
         ),
         Scale(
             name="full",
