@@ -15,6 +15,7 @@ from typing import Final
 
 from storage.files import Files
 from storage.log import index_columns
+from storage.log.delta import Delta
 from storage.log.follower import Follower
 from storage.log.index_columns import KEY_BYTES_MAX, Columns
 from storage.log.index_file import IndexFile, index_name
@@ -42,13 +43,17 @@ class Checkpointer:
         view = self._follower.refresh()
         deltas = view.deltas[:0:-1]
         for delta in deltas:
-            columns = index_columns.from_delta(delta)
-            state = self.write(view, columns)
+            state = self.write(view, index_columns.from_delta(delta))
             self._writer.change_manifest(
                 functools.partial(_indexed, index=state, segment=delta.segment)
             )
             view = self._follower.refresh()
         return len(deltas)
+
+    def index_delta(self, view: View, delta: Delta) -> View:
+        """Write the index file of a view's oldest delta, inside ``Writer.exclusive``."""
+        state = self.write(view, index_columns.from_delta(delta))
+        return self._writer.put_in_force(_indexed(view.manifest, state, delta.segment))
 
     def merge(self, *, horizon: int, keep_versions: int, all_files: bool = False) -> int:
         """Merge the newest index files where they have grown; says how many became one.

@@ -31,7 +31,15 @@ import xxhash
 from storage.errors import Damaged, UnknownFormat
 from storage.files import Files
 from storage.log.checksum import CHECKSUM_SIZE, checksum, is_whole
-from storage.log.index_columns import EXPIRES, KIND_MASK, OLDER, ROW_DTYPE, Columns
+from storage.log.index_columns import (
+    EXPIRES,
+    KIND_MASK,
+    OLDER,
+    ROW_DTYPE,
+    Columns,
+    Flags,
+    Places,
+)
 from storage.log.locator import Locator
 from storage.log.record import OVERHEAD
 
@@ -149,6 +157,18 @@ class IndexFile:
                 if not fields[_FLAGS] & OLDER:
                     return None
         return self._locator(row, fields, key_size)
+
+    def has_tags(self, tags: Places) -> Flags:
+        """For each of many hashes of keys, ascending, whether a key with it may be here.
+
+        Raises:
+            Damaged: the hash table is damaged.
+        """
+        self._verify(*self._places["table"])
+        known = (np.frombuffer(self._table, np.uint64) >> np.uint64(32)).astype(np.int64)
+        places = np.searchsorted(known, tags)
+        has: Flags = np.append(known, -1)[places] == tags
+        return has
 
     def versions(self, key: bytes) -> Iterator[Locator]:
         """All versions of a key, newest first."""

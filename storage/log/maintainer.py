@@ -12,8 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from storage.errors import StoreError
 from storage.log.batch import Expire
+from storage.log.bulk_load import BulkLoader
 from storage.log.checkpoint import Checkpointer
+from storage.log.chunk import Chunk
 from storage.log.clock import SharedClock
 from storage.log.compaction import CompactionResult, Compactor
 from storage.log.follower import Follower
@@ -32,6 +35,8 @@ DEAD_SHARE: Final = 0.4
 _DEAD_BYTES_MIN: Final = 64 * 1024 * 1024
 """Below this nothing is compacted unasked."""
 _GROWTH_MIN: Final = 0.1
+_LOADED_INDEXES_MAX: Final = 16
+"""Index files there may be before a bulk load merges them."""
 _EXPIRE_KEYS_MAX: Final = 1_000
 """Expiries logged in one commit."""
 
@@ -75,6 +80,7 @@ class Maintainer:
             writer=writer,
             checkpointer=self._checkpointer,
         )
+        self._loader = BulkLoader(follower=follower, writer=writer, checkpointer=self._checkpointer)
 
     @property
     def is_compaction_wanted(self) -> bool:
@@ -105,6 +111,25 @@ class Maintainer:
                 keep_versions=self._settings.keep_versions,
             )
             return count
+
+    def load(self, chunk: Chunk) -> bool:
+        """Store a chunk of a bulk load; false, and nothing is done, where only commits can.
+
+        Raises:
+            Unavailable, DiskFull, OutcomeUnknown: see ``BulkLoader.load``.
+        """
+        with self._exclusive(wait=False) as is_ours:
+            if not is_ours or not self._loader.load(chunk):
+                return False
+            view = self._sampled_view()
+            if len(view.indexes) > _LOADED_INDEXES_MAX:
+                # The chunk is stored whatever becomes of this; the next one tries again.
+                with contextlib.suppress(StoreError, OSError):
+                    self._checkpointer.merge(
+                        horizon=self._horizon.revision(view, self._clock.now_us()),
+                        keep_versions=self._settings.keep_versions,
+                    )
+            return True
 
     def compact(self, *, thorough: bool) -> CompactionResult:
         """Give back the space of what nobody needs any more.

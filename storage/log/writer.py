@@ -28,15 +28,15 @@ from pathlib import Path
 from typing import Final
 
 from storage.errors import Damaged, DiskFull, OutcomeUnknown, Unavailable
-from storage.files import File, Files
+from storage.files import Buffer, File, Files
 from storage.log.batch import Batch
 from storage.log.follower import Follower
 from storage.log.locator import offset_of, pack_position, segment_of
-from storage.log.manifest import Manifest, SegmentState, read_manifest
+from storage.log.manifest import IndexState, Manifest, SegmentState, read_manifest
 from storage.log.recovery import ensure_end, put_in_force, settle_manifest
 from storage.log.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
 from storage.log.shared import SharedPage
-from storage.log.view import View
+from storage.log.view import Head, View
 from storage.settings import StoreSettings
 
 LOCK_NAME: Final = "LOCK"
@@ -105,17 +105,20 @@ class Writer:
 
     def begin(self, view: View) -> Batch:
         """An empty batch for the end of the log; inside ``exclusive``."""
-        now_us = max(self._settings.clock(), view.head.time_us, self._shared.clock_us)
         durable = self._shared.durable or 0
         is_here = segment_of(durable) == view.active.segment
         return Batch(
             view,
             salt=self._active(view).header.salt,
-            now_us=now_us,
+            now_us=self.time_us(view),
             synced=offset_of(durable) if is_here else 0,
             keep_versions=self._settings.keep_versions,
             limits=self._settings.limits,
         )
+
+    def time_us(self, view: View) -> int:
+        """The time of commits that are made now."""
+        return max(self._settings.clock(), view.head.time_us, self._shared.clock_us)
 
     def write(self, view: View, batch: Batch) -> None:
         """Append a batch and publish it; inside ``exclusive``.
@@ -149,11 +152,52 @@ class Writer:
             head=batch.head,
         )
 
+    def write_sealed(
+        self,
+        view: View,
+        buffers: list[Buffer],
+        *,
+        record_count: int,
+        head: Head,
+        make_index: Callable[[], IndexState],
+    ) -> None:
+        """Fill the active segment, which is empty, and seal it with its index file.
+
+        Inside ``exclusive``.
+
+        Args:
+            view: up to date, with no delta that holds anything.
+            buffers: all frames.
+            record_count: records in them.
+            head: the state after them.
+            make_index: writes the index file of the segment, durably.
+
+        Raises:
+            Unavailable, DiskFull: certainly not applied.
+            OutcomeUnknown: the disk failed when the frames were there.
+        """
+        segment = self._active(view)
+        try:
+            segment.append(buffers, HEADER_SIZE)
+        except OSError as ex:
+            self._take_back(segment, HEADER_SIZE, ex)
+        self._sync_or_give_up(view, segment)
+        try:
+            index = make_index()
+            self._shared.advance_clock(head.time_us)
+            size = HEADER_SIZE + sum(map(len, buffers))
+            sealed = SegmentState(segment.number, size, record_count, *head, is_indexed=True)
+            self._seal_as(view, sealed, index)
+        except OSError as ex:
+            self._refusal(ex)
+            raise OutcomeUnknown(f"the disk failed while loading: {ex}") from ex
+        self.problem = None
+
     def seal(self) -> None:
         """Seal the active segment, if it holds anything, and go on in a new one."""
         with self.exclusive() as view:
             if view.active.record_count:
-                self._roll(view)
+                self.roll(view)
 
     def sync(self) -> None:
         """Put on stable storage what is published: the work of ``sync=interval``.
@@ -183,6 +227,11 @@ class Writer:
             self._put_in_force(manifest)
             return manifest
 
+    def put_in_force(self, manifest: Manifest) -> View:
+        """Put a manifest in force, inside ``exclusive``."""
+        self._put_in_force(manifest)
+        return self._follower.refresh()
+
     def settle(self) -> None:
         """Finish a change of the manifest that somebody died or failed at."""
         if self._shared.is_changing:
@@ -210,11 +259,11 @@ class Writer:
             or view.active.record_count >= self._settings.segment_records_max
         )
         if is_full or self._shared.given_up == view.active.segment:
-            view = self._roll(view)
+            view = self.roll(view)
         return view
 
-    def _roll(self, view: View) -> View:
-        """Seal the active segment and go on in a new one.
+    def roll(self, view: View) -> View:
+        """Seal the active segment and go on in a new one, inside ``exclusive``.
 
         1. sync the old segment, whatever the policy: what is sealed is durable;
         2. create the new one and make its name durable: a crash leaves an unnamed file;
@@ -225,25 +274,33 @@ class Writer:
         is_durable = (self._shared.durable or 0) >= view.position
         if not is_durable and self._shared.given_up != old.number:
             self._sync_before_seal(old)
+        sealed = SegmentState(
+            old.number,
+            view.active.offset,
+            view.active.record_count,
+            *view.head,
+            is_indexed=False,
+        )
+        return self._seal_as(view, sealed)
+
+    def _seal_as(self, view: View, sealed: SegmentState, index: IndexState | None = None) -> View:
+        """Steps 2 to 4 of a roll, for a segment that is durable, with its index file or without."""
         manifest = view.manifest
         number = manifest.next_segment
         salt = int.from_bytes(os.urandom(4), "little")
         header = SegmentHeader(APPENDED, number, manifest.store_id, salt)
         Segment.create(self._files, self._folder, header)
         self._files.sync_folder(self._folder)
-        head = view.head
-        sealed = SegmentState(
-            old.number,
-            view.active.offset,
-            view.active.record_count,
-            head.revision,
-            head.time_us,
-            head.totals,
-            is_indexed=False,
+        opened = dataclasses.replace(
+            sealed, number=number, size=0, record_count=0, is_indexed=False
         )
-        opened = SegmentState(number, 0, 0, *head, is_indexed=False)
-        segments = (*manifest.segments[:-1], sealed, opened)
-        self._put_in_force(manifest.changed(next_segment=number + 1, segments=segments))
+        changed = manifest.changed(
+            next_segment=number + 1,
+            segments=(*manifest.segments[:-1], sealed, opened),
+            next_index=index.number + 1 if index else None,
+            indexes=(index, *manifest.indexes) if index else None,
+        )
+        self._put_in_force(changed)
         self._shared.published = self._shared.durable = pack_position(number, HEADER_SIZE)
         return self._follower.refresh()
 
@@ -270,7 +327,7 @@ class Writer:
             refusal = self._refusal(cause)
             try:
                 segment.file.truncate(view.active.offset)
-                self._roll(view)
+                self.roll(view)
             except OSError:
                 raise OutcomeUnknown(f"the disk failed while syncing: {cause}") from cause
             raise refusal from cause

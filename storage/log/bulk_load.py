@@ -1,0 +1,111 @@
+"""Bulk load: a chunk of rows becomes a sealed segment with its index file in one step.
+
+Commits go through the memory of every process first (``delta``) and are indexed later. Where
+a lot comes at once that is a detour: here the segment is written whole, its index file beside
+it, and one change of the manifest puts both in force. Other processes take them over with
+that manifest and replay nothing.
+
+1. seal and index what was committed before: an index file must not be older than a delta;
+2. write the frames into the active, empty segment, behind what is published, and sync;
+3. write the index file, and make its name durable;
+4. roll (``writer``): the manifest seals the segment and names its index file.
+
+Whoever dies before the manifest of step 4 is there leaves bytes that the next writer cuts and
+an index file that no manifest names. After a restart of the machine whole frames may stay
+that were never published: each is a commit whose outcome nobody was told.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from storage.log.checkpoint import Checkpointer
+from storage.log.chunk import Chunk
+from storage.log.follower import Follower
+from storage.log.locator import Locator
+from storage.log.view import Head, View
+from storage.log.writer import Writer
+
+_WAITING_MAX: Final = 4_096
+"""Records not indexed yet that may be indexed while every writer waits."""
+_VERSION_MAX: Final = (1 << 32) - 1
+
+
+class BulkLoader:
+    """Loads chunks; the caller holds the maintenance lock."""
+
+    def __init__(self, *, follower: Follower, writer: Writer, checkpointer: Checkpointer) -> None:
+        self._follower = follower
+        self._writer = writer
+        self._checkpointer = checkpointer
+
+    def load(self, chunk: Chunk) -> bool:
+        """Store a chunk, durably; false, and nothing is done, where only commits can do it.
+
+        Raises:
+            Unavailable, DiskFull: certainly not applied.
+            OutcomeUnknown: the disk failed; some or all may be there.
+        """
+        if _waiting(self._follower.refresh()) > _WAITING_MAX:
+            self._writer.seal()
+            self._checkpointer.checkpoint()
+        with self._writer.exclusive() as view:
+            is_soon_indexed = _waiting(view) <= _WAITING_MAX
+            return is_soon_indexed and self._append(self._index_waiting(view), chunk)
+
+    def _append(self, view: View, chunk: Chunk) -> bool:
+        """Fill the active segment, which is empty, with the chunk, and seal it."""
+        now_us = self._writer.time_us(view)
+        replaced = _found(view, chunk, now_us)
+        if replaced is None:
+            return False
+        filled = chunk.fill(
+            view.active.segment,
+            view.segment(view.active.segment).header.salt,
+            Head(view.head.revision, now_us, view.head.totals),
+            view.manifest.revision_floor,
+            replaced,
+        )
+        self._writer.write_sealed(
+            view,
+            filled.buffers,
+            record_count=len(chunk.rows),
+            head=filled.head,
+            make_index=lambda: self._checkpointer.write(view, filled.columns),
+        )
+        return True
+
+    def _index_waiting(self, view: View) -> View:
+        """Index what was committed before, so that the active segment and all deltas are empty."""
+        if view.active.record_count:
+            view = self._writer.roll(view)
+        for delta in view.deltas[:0:-1]:
+            view = self._checkpointer.index_delta(view, delta)
+        return view
+
+
+def _waiting(view: View) -> int:
+    return sum(delta.record_count for delta in view.deltas)
+
+
+def _found(view: View, chunk: Chunk, now_us: int) -> dict[int, Locator] | None:
+    """What the index files have of the chunk's keys, by row; ``None`` if commits must do it.
+
+    An expired value needs its own event first; a version may have reached its end.
+    """
+    tags = chunk.tags
+    is_likely = np.zeros(len(tags), np.bool_)
+    for index in view.indexes:
+        is_likely |= index.has_tags(tags)
+    found = {}
+    for row in chunk.rows_at(np.flatnonzero(is_likely)):
+        locator = view.find(chunk.rows[row][0])
+        if locator is None:
+            continue
+        is_due = not locator.is_tombstone and 0 < locator.expires_us <= now_us
+        if is_due or locator.version == _VERSION_MAX:
+            return None
+        found[row] = locator
+    return found
