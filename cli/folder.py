@@ -32,14 +32,18 @@ _SETTINGS = {
 
 
 class FolderTarget:
-    """Speaks the client's records, does the work on a ``Store``, which it owns."""
+    """Speaks the client's records, does the work on a ``Store``, which it owns.
+
+    Attributes:
+        store: the same in the engine's own words.
+    """
 
     def __init__(self, store: LogStore) -> None:
-        self._store = store
+        self.store = store
 
     def get(self, key: str, *, revision: int | None = None) -> Value | None:
         """The value of a key, now or as of a revision."""
-        entry = self._store.get(key, at=revision)
+        entry = self.store.get(key, at=revision)
         return None if entry is None else _value(entry)
 
     def set(
@@ -73,12 +77,12 @@ class FolderTarget:
 
     def mget(self, keys: Sequence[str]) -> list[Value | None]:
         """The values of many keys, from one snapshot."""
-        entries = self._store.get_many(keys).entries
+        entries = self.store.get_many(keys).entries
         return [None if entry is None else _value(entry) for entry in entries]
 
     def txn(self, then: Sequence[Op], *, conditions: Sequence[Condition] = ()) -> Commit:
         """Many writes, all or none."""
-        commit = self._store.commit(
+        commit = self.store.commit(
             engine.Txn(
                 then=[_engine_op(op) for op in then],
                 conditions=[_engine_condition(condition) for condition in conditions],
@@ -100,7 +104,7 @@ class FolderTarget:
         after: str | None = None
         revision: int | None = None
         while left != 0:
-            page = self._store.scan(
+            page = self.store.scan(
                 prefix=prefix,
                 delimiter=delimiter,
                 after=after,
@@ -122,11 +126,11 @@ class FolderTarget:
 
     def info(self) -> dict[str, object]:
         """What the store is, with its limits."""
-        return asdict(self._store.info)
+        return asdict(self.store.info)
 
     def stats(self) -> dict[str, object]:
         """Counts by name, as a server gives them but for the operations, which only it counts."""
-        stats = self._store.stats()
+        stats = self.store.stats()
         return {
             "revision": stats.revision,
             "oldest_revision": stats.oldest_revision,
@@ -137,15 +141,15 @@ class FolderTarget:
 
     def compact(self) -> None:
         """Compact, here and now: nobody else may be there to do it."""
-        self._store.maintainer.compact(thorough=True)
+        self.store.maintainer.compact(thorough=True)
 
     def close(self) -> None:
         """Close the store."""
-        self._store.close()
+        self.store.close()
 
     def _with_values(self, infos: list[KeyInfo], revision: int) -> Iterator[KeyInfo]:
         for batch in _batches(infos):
-            snapshot = self._store.get_many([info.key for info in batch], at=revision)
+            snapshot = self.store.get_many([info.key for info in batch], at=revision)
             # A key that expired since it was listed has no value any more.
             yield from (_info(entry) for entry in snapshot.entries if entry is not None)
 

@@ -87,11 +87,16 @@ def load(source: Source, target: Target, progress: Progress) -> Loaded:
         except (RundletError, StoreError) as ex:
             if stored == 0:
                 raise
-            message = f"{ex} -- the first {stored} rows are stored; run the import again"
-            raise CommandError(message, exit_code_of(ex) or ExitCode.UNREACHABLE) from ex
+            raise broken_off(ex, stored) from ex
         stored += row_count
         progress.advance(row_count)
     return loaded
+
+
+def broken_off(cause: RundletError | StoreError, stored: int) -> CommandError:
+    """The error of a load of which only the first rows were stored."""
+    message = f"{cause} -- the first {stored} rows are stored; run the import again"
+    return CommandError(message, exit_code_of(cause) or ExitCode.UNREACHABLE)
 
 
 def _check(source: Source, limits: Limits) -> Loaded:

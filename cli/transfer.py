@@ -64,17 +64,23 @@ def import_(
 
     Example: rundlet import example.data
     """
-    from cli.textlines import read_text_rows  # noqa: PLC0415 - loads the engine, which takes its time
+    # These load the engine, which takes its time.
+    from cli.folder import FolderTarget  # noqa: PLC0415 - see above
+    from cli.textlines import read_text_rows  # noqa: PLC0415 - see above
+    from cli.textload import load_text  # noqa: PLC0415 - see above
 
     is_text = format_of(file, file_format) is Format.TEXT
-    with _opened(file) as opened, open_target(url, data, token, Purpose.WRITE) as target:
-        source = Source(
-            name="stdin" if str(file) == "-" else str(file),
-            file=opened,
-            read=partial(read_text_rows, any_key=any_key) if is_text else read_rows,
-            skip_bad=skip_bad,
-        )
-        with RowProgress("importing") as progress:
+    with open_target(url, data, token, Purpose.WRITE) as target, ExitStack() as stack:
+        progress = stack.enter_context(RowProgress("importing"))
+        if is_text and isinstance(target, FolderTarget) and _is_plain(file):
+            loaded = load_text(file, target, progress, any_key=any_key, skip_bad=skip_bad)
+        else:
+            source = Source(
+                name="stdin" if str(file) == "-" else str(file),
+                file=stack.enter_context(_opened(file)),
+                read=partial(read_text_rows, any_key=any_key) if is_text else read_rows,
+                skip_bad=skip_bad,
+            )
             loaded = load(source, target, progress)
     write_line(to_line(asdict(loaded)) if as_json else _summary(loaded))
 
@@ -113,6 +119,11 @@ def export(
                 progress.advance(1)
     if to_file is not None:
         write_line(f"exported {_counted(count, 'key')}")
+
+
+def _is_plain(file: Path) -> bool:
+    """Whether it is a file that can be read twice; stdin and a pipe cannot."""
+    return str(file) != "-" and file.is_file()
 
 
 @contextmanager

@@ -15,7 +15,8 @@ import pytest
 from storage import StoreSettings, open_store, verify
 from storage.errors import InvalidKey, LimitExceeded, ReadOnly, StoreError
 from storage.interface import Delete, Limits, Put, Txn
-from storage.log.chunk import Row, transactions
+from storage.log.bulk_load import transactions
+from storage.log.chunk import Row
 from storage.log.store import LogStore
 from storage.log.writer import Writer
 from tests.faulty_files import FaultyFiles, dying_at, failing_at

@@ -17,20 +17,66 @@ that were never published: each is a commit whose outcome nobody was told.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
 
+from storage.interface import Commit, Limits, Put, Txn
 from storage.log.checkpoint import Checkpointer
-from storage.log.chunk import Chunk
+from storage.log.chunk import FRAME_BYTES_MAX, FRAME_RECORDS_MAX, Chunk, Row
 from storage.log.follower import Follower
 from storage.log.locator import Locator
 from storage.log.view import Head, View
 from storage.log.writer import Writer
+from storage.settings import StoreSettings
 
 _WAITING_MAX: Final = 4_096
 """Records not indexed yet that may be indexed while every writer waits."""
+_ROWS_MIN: Final = 4_096
+"""Fewer rows than this are not worth a segment and an index file of their own."""
 _VERSION_MAX: Final = (1 << 32) - 1
+
+
+def load_rows(
+    rows: Sequence[Row],
+    settings: StoreSettings,
+    load: Callable[[Chunk], bool],
+    commit: Callable[[Txn], Commit],
+) -> None:
+    """Store rows as chunks as far as that goes and is worth it, else by commits.
+
+    Args:
+        rows: in order of time.
+        settings: of the store.
+        load: stores a chunk, see ``BulkLoader.load``.
+        commit: of the store.
+    """
+    rows_max = settings.segment_records_max
+    for start in range(0, len(rows), rows_max):
+        part = rows[start : start + rows_max]
+        is_worth_it = len(part) >= min(_ROWS_MIN, rows_max)
+        chunk = Chunk.of(part, settings.limits) if is_worth_it else None
+        if chunk is None or not load(chunk):
+            for puts in transactions(part, settings.limits):
+                commit(Txn(puts))
+
+
+def transactions(rows: Iterable[Row], limits: Limits) -> Iterator[list[Put]]:
+    """The same rows as commits; of a key that comes twice in one of them the later row wins."""
+    puts_max = min(FRAME_RECORDS_MAX, limits.txn_ops_max)
+    bytes_max = min(FRAME_BYTES_MAX, limits.txn_bytes_max)
+    puts: dict[bytes, Put] = {}
+    size = 0
+    for key, value, content_type in rows:
+        row_size = len(key) + len(value)
+        if len(puts) == puts_max or (puts and size + row_size > bytes_max):
+            yield list(puts.values())
+            puts, size = {}, 0
+        puts[key] = Put(key.decode(), value, content_type)
+        size += row_size
+    if puts:
+        yield list(puts.values())
 
 
 class BulkLoader:

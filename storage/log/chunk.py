@@ -10,7 +10,7 @@ commit with a revision of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +19,7 @@ import xxhash
 
 from storage.errors import InvalidKey, LimitExceeded
 from storage.files import Buffer
-from storage.interface import Limits, Put
+from storage.interface import Limits
 from storage.log import frame as frames
 from storage.log import record as records
 from storage.log.checksum import CHECKSUM_SIZE, checksum
@@ -34,7 +34,7 @@ Row = tuple[bytes, bytes, str]
 """Key in UTF-8, value, content type."""
 
 FRAME_RECORDS_MAX: Final = 1_000
-_FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
+FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
 _ROW_MASK: Final = np.uint64(0xFFFFFFFF)
 _TAG_SHIFT: Final = np.uint64(32)
 
@@ -195,23 +195,6 @@ class Chunk:
             start, offset = end, offset + size
 
 
-def transactions(rows: Iterable[Row], limits: Limits) -> Iterator[list[Put]]:
-    """The same rows as commits; of a key that comes twice in one of them the later row wins."""
-    puts_max = min(FRAME_RECORDS_MAX, limits.txn_ops_max)
-    bytes_max = min(_FRAME_BYTES_MAX, limits.txn_bytes_max)
-    puts: dict[bytes, Put] = {}
-    size = 0
-    for key, value, content_type in rows:
-        row_size = len(key) + len(value)
-        if len(puts) == puts_max or (puts and size + row_size > bytes_max):
-            yield list(puts.values())
-            puts, size = {}, 0
-        puts[key] = Put(key.decode(), value, content_type)
-        size += row_size
-    if puts:
-        yield list(puts.values())
-
-
 def _check(rows: Sequence[Row], keys: Sequence[bytes], limits: Limits) -> None:
     longest = max(map(len, keys))
     if longest > limits.key_bytes_max:
@@ -233,7 +216,7 @@ def _frame_ends(sizes: Places, records_max: int) -> Iterator[int]:
     ends = np.cumsum(sizes)
     start = done = 0
     while start < len(sizes):
-        fitting = int(np.searchsorted(ends, done + _FRAME_BYTES_MAX, side="right"))
+        fitting = int(np.searchsorted(ends, done + FRAME_BYTES_MAX, side="right"))
         start = max(start + 1, min(start + records_max, fitting))
         done = int(ends[start - 1])
         yield start

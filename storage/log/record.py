@@ -24,7 +24,7 @@ from typing import Final, NamedTuple
 import cbor2
 
 from storage.files import Buffer
-from storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, EventKind
+from storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Entry, EventKind
 from storage.log.checksum import CHECKSUM_SIZE, RESIDUE, checksum
 
 HEADER: Final = struct.Struct("<IHHIBBHQQ")
@@ -113,6 +113,19 @@ def _encode_meta(code: int, record: Record) -> bytes:
     if record.expires_us:
         meta[META_EXPIRES_US] = record.expires_us
     return cbor2.dumps(meta)
+
+
+def to_entry(key: str, record: Record) -> Entry:
+    """The record of a value as readers of the store see it."""
+    return Entry(
+        key,
+        record.value,
+        record.revision,
+        record.version,
+        record.time_us,
+        record.content_type,
+        record.expires_us or None,
+    )
 
 
 def decode(data: bytes, *, verify: bool = True) -> Record:

@@ -21,13 +21,14 @@ from storage.interface import (
     Version,
 )
 from storage.log.background import Background
-from storage.log.chunk import Chunk, Row, transactions
+from storage.log.bulk_load import load_rows
+from storage.log.chunk import Row
 from storage.log.clock import SharedClock
 from storage.log.follower import Follower
 from storage.log.group_commit import GroupCommit
 from storage.log.locator import Locator
 from storage.log.maintainer import Maintainer
-from storage.log.record import DELETE, EXPIRE, KIND_NAMES, Record
+from storage.log.record import DELETE, EXPIRE, KIND_NAMES, Record, to_entry
 from storage.log.recovery import open_folder
 from storage.log.retention import kept_versions
 from storage.log.scan import Range, list_page
@@ -40,8 +41,6 @@ _BACKLOG_MAX: Final = 2
 """Sealed segments without an index file that may wait before this process makes one itself."""
 _BACKLOG_MAX_MAINTAINED: Final = 8
 """The same where a maintenance process should have; so memory is bounded without it, too."""
-_LOAD_ROWS_MIN: Final = 4_096
-"""Fewer rows than this are not worth a segment and an index file of their own."""
 _HOUSEKEEPING_S: Final = 1.0
 COMPACTION_NAME: Final = "rundlet-compaction"
 """Of the thread in which a compaction that was asked for is done."""
@@ -121,7 +120,7 @@ class LogStore:
                     continue
                 entry = view.cache.get(key_bytes)
                 if entry is None or entry.revision != locator.revision:
-                    entry = _entry(key, view.read(key_bytes, locator))
+                    entry = to_entry(key, view.read(key_bytes, locator))
                     if at is None:  # an older one would be taken for the key's newest
                         view.cache.put(key_bytes, entry)
                 entries.append(entry)
@@ -154,17 +153,7 @@ class LogStore:
         """
         if self._settings.is_read_only:
             raise ReadOnly("this store is served read-only")
-        rows_max = self._settings.segment_records_max
-        for start in range(0, len(rows), rows_max):
-            part = rows[start : start + rows_max]
-            is_worth_it = len(part) >= min(_LOAD_ROWS_MIN, rows_max)
-            chunk = Chunk.of(part, self._limits) if is_worth_it else None
-            if chunk is None or not self._maintainer.load(chunk):
-                self._commit_rows(part)
-
-    def _commit_rows(self, rows: Sequence[Row]) -> None:
-        for puts in transactions(rows, self._limits):
-            self.commit(Txn(puts))
+        load_rows(rows, self._settings, self._maintainer.load, self.commit)
         if self._settings.sync != "always":
             self.sync()
 
@@ -332,7 +321,7 @@ class LogStore:
             return None
         if locator.expires_us and locator.expires_us <= self._clock.now_us():
             return None
-        return _entry(key, view.read(encoded, locator))
+        return to_entry(key, view.read(encoded, locator))
 
     def _key_info(
         self, view: View, encoded: bytes, locator: Locator, include_values: bool
@@ -340,7 +329,7 @@ class LogStore:
         key = encoded.decode()
         entry = None
         if include_values or not locator.content_type:
-            entry = _entry(key, view.read(encoded, locator))
+            entry = to_entry(key, view.read(encoded, locator))
         return KeyInfo(
             key,
             locator.revision,
@@ -392,18 +381,6 @@ class LogStore:
             self._maintainer.compact(thorough=True)
         except (StoreError, OSError) as ex:
             self._writer.problem = f"compaction failed: {ex}"
-
-
-def _entry(key: str, record: Record) -> Entry:
-    return Entry(
-        key,
-        record.value,
-        record.revision,
-        record.version,
-        record.time_us,
-        record.content_type,
-        record.expires_us or None,
-    )
 
 
 def _check_revision(view: View, at: int | None) -> None:

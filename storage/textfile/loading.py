@@ -81,6 +81,7 @@ def load_text_file(
     any_key: bool = False,
     skip_bad: bool = False,
     progress: Progress | None = None,
+    on_checked: Callable[[int], None] | None = None,
     folder: Path | None = None,
     force: bool = False,
     files: Files | None = None,
@@ -93,6 +94,7 @@ def load_text_file(
         any_key: keys need not be UUIDs.
         skip_bad: leave out bad lines instead of refusing the file.
         progress: told how far it is.
+        on_checked: told once, before anything is stored, how many lines there are to store.
         folder: the store's own, where it is marked that this content was loaded; without it
             nothing is marked or remembered.
         force: load it even if it was loaded before.
@@ -117,6 +119,8 @@ def load_text_file(
         marks = LoadMarks(files, folder) if folder is not None else None
         if marks and not force and marks.rows_loaded(report.digest) == report.rows:
             return report.report(path, already_loaded=True)
+        if on_checked:
+            on_checked(report.rows)
         load.commit(report, progress or _ignore)
         if marks:
             if isinstance(store, _Syncable):
