@@ -13,6 +13,8 @@ from cli_places import Place, run
 from model import Clock, ModelStore
 from served_model import served
 
+from storage import LogStore
+from storage.errors import DiskFull
 from storage.interface import Limits, Put, Txn
 
 AWKWARD = {
@@ -212,6 +214,37 @@ def test_a_bad_text_line_is_named_and_nothing_is_loaded(place, tmp_path, line):
     ended = place.run("import", str(rows), "--skip-bad")
     assert ended.text == "imported 2 rows (1 repeated, 1 bad)\n"
     assert place.run("get", UUID).out == b"second"
+
+
+def test_a_long_text_file_is_imported(place, tmp_path):
+    """So long that a folder takes its lines many at once."""
+    rows = tmp_path / "rows.data"
+    text = [f"{number:08x}-3271-4935-88cf-a06f3cbb80a5 v{number}\n" for number in range(12_000)]
+    rows.write_text("".join([*text, f"{text[5].split()[0]} again\n"]))
+
+    assert place.run("import", str(rows)).text == "imported 12001 rows (1 repeated)\n"
+
+    assert place.run("get", text[5].split()[0]).out == b"again"
+    assert place.run("get", text[-1].split()[0]).out == b"v11999"
+    assert json.loads(place.run("stats", "--json").out)["keys"] == 12_000
+
+
+def test_an_import_into_a_folder_that_breaks_off_says_how_far_it_came(tmp_path, monkeypatch):
+    rows = tmp_path / "rows.data"
+    text = [f"{number:08x}-3271-4935-88cf-a06f3cbb80a5 v\n" for number in range(2_500)]
+    rows.write_text("".join(text))
+    commit = LogStore.commit
+
+    def filling_up(store, txn):
+        if store.stats().key_count:
+            raise DiskFull("no space is left")
+        return commit(store, txn)
+
+    monkeypatch.setattr(LogStore, "commit", filling_up)
+    ended = run("import", str(rows), "--data", str(tmp_path / "store"))
+
+    assert ended.code == 4
+    assert "the first 1000 rows are stored" in ended.err
 
 
 def test_any_key_without_a_space_can_be_allowed(place, tmp_path):

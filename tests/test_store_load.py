@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import StoreSettings, open_store, verify
+from storage import StoreSettings, open_store, repair, verify
 from storage.errors import InvalidKey, LimitExceeded, ReadOnly, StoreError
 from storage.interface import Delete, Limits, Put, Txn
 from storage.log.bulk_load import transactions
@@ -266,6 +266,21 @@ def run_load(folder: Path, files: FaultyFiles) -> dict[str, bytes] | None:
             store.close()
 
 
+def check_repair_without_manifest(folder: Path, states: list[dict[str, bytes]]) -> None:
+    copy = folder.with_name(f"{folder.name}-without-manifest")
+    shutil.copytree(folder, copy)
+    (copy / "MANIFEST").unlink(missing_ok=True)
+    try:
+        repair(copy, settings_of(3))
+    except FileNotFoundError:
+        assert {} in states
+        return
+    with opened(copy, settings_of(3)) as store:
+        assert values_of(store) in states
+    assert verify(copy).problems == []
+    shutil.rmtree(copy)
+
+
 @pytest.mark.parametrize(
     "make", [dying_at, failing_at, lambda number: failing_at(number, errno.ENOSPC)]
 )
@@ -277,9 +292,11 @@ def test_a_load_that_is_cut_off_at_any_call_is_there_or_not(tmp_path, make):
         held = run_load(folder, make(number))
         if not folder.exists():
             continue
+        states = [held] if held else [{}, BEFORE, AFTER]
+        check_repair_without_manifest(folder, states)
         with opened(folder, settings_of(3, boot_id=number % 2)) as store:
             found = values_of(store)
-            assert found in ([held] if held else [{}, BEFORE, AFTER]), number
+            assert found in states, number
             store.load(LOADED)
             assert values_of(store) == AFTER
         assert verify(folder).problems == [], number

@@ -24,18 +24,33 @@ from hypothesis.stateful import (
 
 from storage import StoreSettings, open_store
 from storage.errors import Compacted, InvalidOperation, StoreError
-from storage.interface import Add, Condition, Delete, Op, Page, Put, Restore, Touch, Txn, Version
+from storage.interface import (
+    Add,
+    Condition,
+    Delete,
+    Limits,
+    Op,
+    Page,
+    Put,
+    Restore,
+    Touch,
+    Txn,
+    Version,
+)
+from storage.log.bulk_load import transactions
 from storage.log.store import LogStore
 from tests.model import Clock, ModelStore
 from tests.unsynced_files import UnsyncedFiles
 
 KEYS = ["a", "a\0", "a/b", "a/b/c", "a/d", "b", "é"]
 KEEP_FOR_S = 50
+SEGMENT_RECORDS_MAX = 4
 
 keys = st.sampled_from(KEYS)
 values = st.sampled_from([b"", b"7", b"-12", b"text", b"x" * 300, b"y" * 1_500])
 ttls = st.sampled_from([None, None, 5.0, 60.0])
 content_types = st.sampled_from(["application/octet-stream", "text/css", "text/x-rare"])
+well_known_types = st.sampled_from(["application/octet-stream", "text/plain"])
 revisions = st.integers(0, 60)
 conditions = st.builds(
     Condition,
@@ -80,7 +95,7 @@ class StoreMachine(RuleBasedStateMachine):
                 keep_versions=self.keep_versions,
                 keep_for_s=self.keep_for_s,
                 segment_bytes_max=2_048,
-                segment_records_max=4,
+                segment_records_max=SEGMENT_RECORDS_MAX,
                 files=UnsyncedFiles(),
                 clock=self.clock,
                 boot_id=self.boot_id,
@@ -127,6 +142,15 @@ class StoreMachine(RuleBasedStateMachine):
     def write_many(self, place: int, ops: list[Op]) -> None:
         for op in ops:
             self.commit(place, Txn([op]))
+
+    @rule(place=places, rows=st.lists(st.tuples(keys, values, well_known_types), max_size=10))
+    def load(self, place: int, rows: list[tuple[str, bytes, str]]) -> None:
+        """A segment takes four records, so that four keys make a chunk."""
+        encoded = [(key.encode(), value, content_type) for key, value, content_type in rows]
+        self.stores[place].load(encoded)
+        for start in range(0, len(rows), SEGMENT_RECORDS_MAX):
+            for puts in transactions(encoded[start : start + SEGMENT_RECORDS_MAX], Limits()):
+                self.model.commit(Txn(puts))
 
     @rule(place=places, key=keys, version=st.integers(1, 4))
     def restore(self, place: int, key: str, version: int) -> None:
