@@ -5,7 +5,8 @@ a lot comes at once that is a detour: here the segment is written whole, its ind
 it, and one change of the manifest puts both in force. Other processes take them over with
 that manifest and replay nothing.
 
-1. seal and index what was committed before: an index file must not be older than a delta;
+1. look up the keys in the index files, and then, under the store's lock, in the deltas;
+   seal and index what these hold: no delta may be older than an index file;
 2. write the frames into the active, empty segment, behind what is published, and sync;
 3. write the index file, and make its name durable;
 4. roll (``writer``): the manifest seals the segment and names its index file.
@@ -17,7 +18,7 @@ that were never published: each is a commit whose outcome nobody was told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -97,16 +98,21 @@ class BulkLoader:
         if _waiting(self._follower.refresh()) > _WAITING_MAX:
             self._writer.seal()
             self._checkpointer.checkpoint()
+        replaced = _indexed(self._follower.refresh(), chunk)
         with self._writer.exclusive() as view:
-            is_soon_indexed = _waiting(view) <= _WAITING_MAX
-            return is_soon_indexed and self._append(self._index_waiting(view), chunk)
+            if _waiting(view) > _WAITING_MAX:
+                return False
+            replaced |= _committed_since(view, chunk)
+            now_us = self._writer.time_us(view)
+            if any(_needs_commit(locator, now_us) for locator in replaced.values()):
+                return False
+            self._append(self._index_waiting(view), chunk, now_us, replaced)
+            return True
 
-    def _append(self, view: View, chunk: Chunk) -> bool:
+    def _append(
+        self, view: View, chunk: Chunk, now_us: int, replaced: Mapping[int, Locator]
+    ) -> None:
         """Fill the active segment, which is empty, with the chunk, and seal it."""
-        now_us = self._writer.time_us(view)
-        replaced = _found(view, chunk, now_us)
-        if replaced is None:
-            return False
         filled = chunk.fill(
             view.active.segment,
             view.segment(view.active.segment).header.salt,
@@ -121,7 +127,6 @@ class BulkLoader:
             head=filled.head,
             make_index=lambda: self._checkpointer.write(view, filled.columns),
         )
-        return True
 
     def _index_waiting(self, view: View) -> View:
         """Index what was committed before, so that the active segment and all deltas are empty."""
@@ -136,22 +141,33 @@ def _waiting(view: View) -> int:
     return sum(delta.record_count for delta in view.deltas)
 
 
-def _found(view: View, chunk: Chunk, now_us: int) -> dict[int, Locator] | None:
-    """What the index files have of the chunk's keys, by row; ``None`` if commits must do it.
+def _indexed(view: View, chunk: Chunk) -> dict[int, Locator]:
+    """What the index files have of the chunk's keys, by row.
 
-    An expired value needs its own event first; a version may have reached its end.
+    This is the long part, and no writer waits for it: while the maintenance lock is held no
+    other index files come.
     """
     tags = chunk.tags
-    is_likely = np.zeros(len(tags), np.bool_)
+    found: dict[int, Locator] = {}
     for index in view.indexes:
-        is_likely |= index.has_tags(tags)
-    found = {}
-    for row in chunk.rows_at(np.flatnonzero(is_likely)):
-        locator = view.find(chunk.rows[row][0])
-        if locator is None:
-            continue
-        is_due = not locator.is_tombstone and 0 < locator.expires_us <= now_us
-        if is_due or locator.version == _VERSION_MAX:
-            return None
-        found[row] = locator
+        for row in chunk.rows_at(np.flatnonzero(index.has_tags(tags))):
+            if row not in found:
+                locator = index.find(chunk.rows[row][0], None)
+                if locator is not None:
+                    found[row] = locator
     return found
+
+
+def _committed_since(view: View, chunk: Chunk) -> dict[int, Locator]:
+    """What the deltas have of the chunk's keys, by row."""
+    return {
+        chunk.row_of[key]: locator
+        for delta in reversed(view.deltas)
+        for key, locator in delta.rows.items()
+        if key in chunk.row_of
+    }
+
+
+def _needs_commit(locator: Locator, now_us: int) -> bool:
+    """Whether only a commit replaces it: its expiry is an event; its version may be the last."""
+    return 0 < locator.expires_us <= now_us or locator.version == _VERSION_MAX

@@ -62,6 +62,7 @@ class Chunk:
 
     Attributes:
         rows: in order of time; no key twice.
+        row_of: the number of each key's row.
         frame_ends: the number of the row behind each frame's last.
         order: of the rows by key.
         columns: their index, for position and version 1 in segment 0, where the revision is
@@ -69,6 +70,7 @@ class Chunk:
     """
 
     rows: Sequence[Row]
+    row_of: Mapping[bytes, int]
     frame_ends: list[int]
     order: Places
     columns: Columns
@@ -83,7 +85,8 @@ class Chunk:
         keys = [key for key, _, _ in rows]
         _check(rows, keys, limits)
         types = tuple(dict.fromkeys(content_type for _, _, content_type in rows))
-        if len(set(keys)) < len(keys) or not set(types).issubset(WELL_KNOWN_TYPES):
+        row_of = {key: row for row, key in enumerate(keys)}
+        if len(row_of) < len(keys) or not set(types).issubset(WELL_KNOWN_TYPES):
             return None
         key_sizes = np.fromiter(map(len, keys), np.int64, len(keys))
         values = (value for _, value, _ in rows)
@@ -112,7 +115,7 @@ class Chunk:
             np.zeros(0, np.uint32),
             np.zeros(0, np.uint64),
         )
-        return cls(rows, frame_ends, order, columns)
+        return cls(rows, row_of, frame_ends, order, columns)
 
     @property
     def tags(self) -> Places:
@@ -122,7 +125,8 @@ class Chunk:
     def rows_at(self, places: Places) -> list[int]:
         """The rows with the tags at these places."""
         index_rows = (self.columns.table[places] & _ROW_MASK).astype(np.int64)
-        return [int(row) for row in self.order[index_rows]]
+        rows: list[int] = self.order[index_rows].tolist()
+        return rows
 
     def fill(
         self, segment: int, salt: int, head: Head, floor: int, replaced: Mapping[int, Locator]
