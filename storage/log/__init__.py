@@ -6,8 +6,8 @@ In reading order. What is on disk: ``record`` (one write of one key), ``frame`` 
 (the page that publishes).
 
 Reading: ``locator``, ``delta``, ``entry_cache``, ``view``, ``follower``, ``scan``. Writing:
-``batch`` decides, ``writer`` writes, ``group_commit`` shares a write among threads. Opening:
-``recovery``.
+``batch`` decides, ``writer`` writes, ``group_commit`` shares a write among threads. Many rows at
+once: ``chunk`` is a segment with its index, ``bulk_load`` puts it in force. Opening: ``recovery``.
 
 In the background: ``retention``, ``checkpoint``, ``compaction``, ``leftovers``, gathered by
 ``maintainer`` and run by the process ``maintenance``. ``store`` ties it all to the interface.

@@ -18,11 +18,13 @@ that were never published: each is a commit whose outcome nobody was told.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
+from storage.errors import StoreError
 from storage.interface import Commit, Limits, Put, Txn
 from storage.log.checkpoint import Checkpointer
 from storage.log.chunk import FRAME_BYTES_MAX, FRAME_RECORDS_MAX, Chunk, Row
@@ -96,8 +98,10 @@ class BulkLoader:
             OutcomeUnknown: the disk failed; some or all may be there.
         """
         if _waiting(self._follower.refresh()) > _WAITING_MAX:
-            self._writer.seal()
-            self._checkpointer.checkpoint()
+            # Where this fails, commits are tried, and tell what is wrong if it lasts.
+            with contextlib.suppress(StoreError, OSError):
+                self._writer.seal()
+                self._checkpointer.checkpoint()
         replaced = _indexed(self._follower.refresh(), chunk)
         with self._writer.exclusive() as view:
             if _waiting(view) > _WAITING_MAX:

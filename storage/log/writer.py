@@ -25,7 +25,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from storage.errors import Damaged, DiskFull, OutcomeUnknown, Unavailable
 from storage.files import Buffer, File, Files
@@ -174,7 +174,7 @@ class Writer:
 
         Raises:
             Unavailable, DiskFull: certainly not applied.
-            OutcomeUnknown: the disk failed when the frames were there.
+            OutcomeUnknown: the disk failed while the manifest was put in force.
         """
         segment = self._active(view)
         try:
@@ -184,9 +184,12 @@ class Writer:
         self._sync_or_give_up(view, segment)
         try:
             index = make_index()
-            self._shared.advance_clock(head.time_us)
-            size = HEADER_SIZE + sum(map(len, buffers))
-            sealed = SegmentState(segment.number, size, record_count, *head, is_indexed=True)
+        except OSError as ex:
+            self._take_back(segment, HEADER_SIZE, ex)
+        self._shared.advance_clock(head.time_us)
+        size = HEADER_SIZE + sum(map(len, buffers))
+        sealed = SegmentState(segment.number, size, record_count, *head, is_indexed=True)
+        try:
             self._seal_as(view, sealed, index)
         except OSError as ex:
             self._refusal(ex)
@@ -310,7 +313,7 @@ class Writer:
     def _active(self, view: View) -> Segment:
         return view.segment(view.active.segment)
 
-    def _take_back(self, segment: Segment, start: int, cause: OSError) -> None:
+    def _take_back(self, segment: Segment, start: int, cause: OSError) -> NoReturn:
         """Cut what a failed write may have left, and refuse."""
         try:
             segment.file.truncate(start)

@@ -33,8 +33,8 @@ _TXN_BYTES_MAX: Final = 8 * 1024 * 1024
 _BULK_ROWS_MIN: Final = 10_000
 """Lines of a file from which on they are loaded many at once."""
 _BULK_ROWS: Final = 65_536
-_BULK_BYTES: Final = 8 * 1024 * 1024
-"""As many are loaded at once; other writers wait meanwhile, about a tenth of a second."""
+_BULK_BYTES: Final = 6 * 1024 * 1024
+"""With as many, after a whole block, they are; other writers wait, about a tenth of a second."""
 
 _Row = tuple[bytes, bytes, str]
 
