@@ -16,6 +16,7 @@ from functions.counting import CountedStore, Counters, ProcessCounters
 from functions.lists import KeysResource
 from functions.openapi import openapi_document
 from functions.problems import ErrorAnswers
+from functions.routing import TargetRouter
 from functions.service import (
     CompactResource,
     FixedResource,
@@ -26,7 +27,7 @@ from functions.service import (
     StatsResource,
 )
 from functions.settings import ServerSettings
-from functions.target import RawTargetRouter, key_from_base64url, key_from_path
+from functions.target import key_from_base64url, key_from_path
 from functions.validators import EntityTags
 from functions.values import ValueResource
 from storage import OperationCounters, StoreSettings, open_store, open_text_file
@@ -45,7 +46,7 @@ def create_app(
     """
     settings = settings or ServerSettings()
     counted = CountedStore(store, counters or ProcessCounters(), read_only=settings.read_only)
-    app = falcon.App(router=RawTargetRouter(), media_type="text/plain")
+    app = falcon.App(router=TargetRouter(), media_type="text/plain")
     ErrorAnswers().install(app)
     _add_routes(app, counted)
     return app

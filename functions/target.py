@@ -1,11 +1,11 @@
-"""The raw request target: which route it names, and which key.
+"""The raw request target: its path, and the key in it.
 
-Falcon routes on a path that the WSGI server has already percent-decoded and that Falcon has
-decoded leniently: ``%2F`` became ``/``, and broken UTF-8 became U+FFFD, so that two keys
-become one. So routes and keys are taken from the target as the client sent it, where the
-server hands it on: waitress and uWSGI as ``REQUEST_URI``, gunicorn as ``RAW_URI``. Granian
-hands on nothing but ``PATH_INFO``; there a malformed ``%`` has become an ordinary character
-and ``/v1%2Fkv`` an ordinary path, and nobody can tell any more.
+Falcon's own ``req.path`` is percent-decoded by the WSGI server and then decoded leniently:
+``%2F`` became ``/``, and broken UTF-8 became U+FFFD, so that two keys become one. So routes
+and keys are taken from the target as the client sent it, where the server hands it on:
+waitress and uWSGI as ``REQUEST_URI``, gunicorn as ``RAW_URI``. Granian hands on nothing but
+``PATH_INFO``; there a malformed ``%`` has become an ordinary character and ``/v1%2Fkv`` an
+ordinary path, and nobody can tell any more.
 """
 
 from __future__ import annotations
@@ -14,67 +14,24 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes
-
-import falcon
-from falcon.routing import CompiledRouter
 
 from functions.problems import Problem
 
-if TYPE_CHECKING:  # not a public name of Falcon's, so of no use at run time
-    from falcon._typing import MethodDict
-
 _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_UNRESERVED = re.compile(r"[A-Za-z0-9_.~/\-]+")
 _BASE64URL = re.compile(r"[A-Za-z0-9_\-]+")
 
 
-class RawTargetRouter(CompiledRouter):
-    """Falcon's router, asked for the raw path instead of the decoded one."""
-
-    def find(
-        self, uri: str, req: falcon.Request | None = None
-    ) -> tuple[object, MethodDict, dict[str, object], str | None] | None:
-        """The route of a request, or ``None``; ``uri`` is used only without a request.
-
-        Raises:
-            falcon.HTTPMethodNotAllowed: the route does not know this method at all, which
-                Falcon itself would call a bad request.
-            Problem: 400 ``no-host``.
-        """
-        if req is not None:
-            _require_one_host(req.env)
-        path = uri if req is None else raw_path(req.env)
-        if path[:1] != "/" or path[:2] == "//":  # Falcon would not mind how many slashes
-            return None
-        route = super().find(path, req)
-        if route is not None and req is not None and req.method not in route[1]:
-            raise falcon.HTTPMethodNotAllowed(offered_methods(route[0]))
-        return route
-
-
-def _require_one_host(environ: Mapping[str, str]) -> None:
-    """Refuse what RFC 9112 (section 3.2) tells every server to refuse."""
-    host = environ.get("HTTP_HOST")
-    if (not host and environ["SERVER_PROTOCOL"] == "HTTP/1.1") or (host and "," in host):
-        raise Problem(400, "no-host", "send exactly one Host header; HTTP/1.1 asks for it")
-
-
-def offered_methods(resource: object) -> list[str]:
-    """The methods a resource answers, ``OPTIONS`` included."""
-    offered = [name for name in falcon.HTTP_METHODS if hasattr(resource, f"on_{name.lower()}")]
-    return sorted({*offered, "OPTIONS"})
-
-
 def raw_path(environ: Mapping[str, str]) -> str:
-    """The path of the request target, still percent-encoded, ASCII only."""
+    """The path of the request target, percent-encoded where it needs to be, ASCII only."""
     target = environ.get("REQUEST_URI") or environ.get("RAW_URI")
     if not target or not target.isascii():
         # No raw target, or one with raw bytes above 127, which each server spells in a way of
         # its own. PATH_INFO is the same everywhere: the decoded bytes, read as latin-1.
-        return quote(environ["PATH_INFO"].encode("latin-1"))
+        path = environ["PATH_INFO"]
+        is_plain = path.isascii() and "%" not in path
+        return path if is_plain else quote(path.encode("latin-1"))
     if target[0] != "/":
         target = _ORIGIN.sub("", target, count=1)
     return target.partition("?")[0].partition("#")[0] or "/"
@@ -86,7 +43,10 @@ def key_from_path(encoded: str, key_bytes_max: int) -> str:
     Raises:
         Problem: 400 ``bad-key``, 414 ``key-too-long``.
     """
-    key = _decode_utf8(decode_percent(encoded), key_bytes_max)
+    if "%" not in encoded and 0 < len(encoded) <= key_bytes_max:
+        key = encoded  # ASCII, a byte each character: nothing to decode
+    else:
+        key = _decode_utf8(decode_percent(encoded), key_bytes_max)
     if "." in key and not {".", ".."}.isdisjoint(key.split("/")):
         raise bad_key(
             "a '.' or '..' segment in a path is rewritten by many clients and proxies; "

@@ -15,6 +15,12 @@ from storage.interface import Condition, Entry
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ENTITY_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 _LIST_ITEM = re.compile(rf"[ \t]*(?:{_ENTITY_TAG.pattern})?[ \t]*(?:,|$)")
+_READ_CONDITIONS = (
+    "HTTP_IF_MATCH",
+    "HTTP_IF_NONE_MATCH",
+    "HTTP_IF_MODIFIED_SINCE",
+    "HTTP_IF_UNMODIFIED_SINCE",
+)
 _REVISION = re.compile(r"[1-9][0-9]{0,18}")
 
 
@@ -43,6 +49,8 @@ class EntityTags:
     def read_condition_fails(self, req: falcon.Request, entry: Entry) -> int | None:
         """Decide ``GET`` and ``HEAD`` in the order of section 13.2.2: 412, 304 or ``None``."""
         environ = req.env
+        if environ.keys().isdisjoint(_READ_CONDITIONS):
+            return None
         if (listed := environ.get("HTTP_IF_MATCH")) is not None:
             if not self._matches(listed, entry, weak=False):
                 return 412

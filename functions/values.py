@@ -16,7 +16,6 @@ from functions.validators import (
     EntityTags,
     has_unmodified_since,
     http_date,
-    modified_s,
     precondition_failed,
     rfc3339,
     unmodified_condition,
@@ -120,7 +119,7 @@ class ValueResource:
             ("etag", self._tags.tag(entry.revision)),
             ("kv-revision", str(entry.revision)),
             ("kv-version", str(entry.version)),
-            ("last-modified", http_date(modified_s(entry))),
+            ("last-modified", http_date(entry.time_us // 1_000_000)),
             *_VALUE_HEADERS,
         ]
         if entry.expires_us is not None:
