@@ -42,7 +42,11 @@ def load_app(make_app: Callable[[], WSGIApplication], server_pid: int) -> WSGIAp
     threading.Thread(
         target=_end_with, args=(server_pid,), name="rundlet-watch", daemon=True
     ).start()
-    return make_app()
+    app = make_app()
+    # Granian copies the environment into that of every request: with forty variables, which a
+    # shell often has, GET answers took 13 % longer. Nor is it any request's business.
+    os.environ.clear()
+    return app
 
 
 def _stop_once() -> None:
