@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,10 @@ ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1"}
 """Variables for workers: numpy is not to start threads for linear algebra when it is imported,
 which is before anything here runs. Nobody here does linear algebra."""
 
+_SWITCH_INTERVAL_S: Final = 0.000_5
+"""A thread that computes gives way to the others after this; Python's own 5 ms let a read wait
+for a large transaction. Beside 1,000-put transactions it made the p99 of GET a quarter shorter and
+the throughput of GET 10 to 25 % larger; alone it made no difference."""
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _WATCH_S: Final = 0.2
 _SETTLE_S: Final = 0.1
@@ -42,6 +47,7 @@ def load_app(make_app: Callable[[], WSGIApplication], server_pid: int) -> WSGIAp
     threading.Thread(
         target=_end_with, args=(server_pid,), name="rundlet-watch", daemon=True
     ).start()
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     app = make_app()
     # Granian copies the environment into that of every request: with forty variables, which a
     # shell often has, GET answers took 13 % longer. Nor is it any request's business.

@@ -7,7 +7,7 @@ import contextlib
 import pytest
 
 from bench.engine.killed import GrownStores
-from bench.engines import OURS
+from bench.engines import OURS, OURS_UNCACHED
 from bench.recorder import Recorder
 from bench.scale import Scale, chosen_scale
 from bench.workload import key_of, sample, value_of
@@ -17,7 +17,7 @@ from bench.workload import key_of, sample, value_of
 def test_get_by_keys(record: Recorder, grown: GrownStores, scale: Scale, key_count: int) -> None:
     numbers = sample("uniform", key_count, scale.engine_operations, seed=3)
     keys = [key_of(number) for number in numbers]
-    with contextlib.closing(OURS.open(grown.folder(key_count), "never")) as engine:
+    with contextlib.closing(OURS_UNCACHED.open(grown.folder(key_count), "never")) as engine:
 
         def get_all() -> None:
             for key in keys:

@@ -1,0 +1,14 @@
+"""Rundlet's own engine without its memory of values read: each ``get`` goes to the log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.engines import Policy
+from bench.engines.rundlet_engine import RundletEngine
+from storage import StoreSettings, open_store
+
+
+def open_engine(folder: Path, policy: Policy) -> RundletEngine:
+    """See ``EngineKind.open``."""
+    return RundletEngine(open_store(folder, StoreSettings(sync=policy, cache_bytes_max=0)))
