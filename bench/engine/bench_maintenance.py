@@ -22,12 +22,22 @@ _SEGMENT_KEYS = 65_536
 
 @contextlib.contextmanager
 def _half_replaced(folder: Path, count: int) -> Iterator[LogStore]:
-    """A store that does nothing by itself; every other value was replaced and may go."""
-    settings = StoreSettings(sync="never", maintain_inline=False, keep_for_s=0)
+    """A store that does nothing by itself; every other value was replaced and may go.
+
+    It has made its index files already: what they cost is the question of ``checkpoint``.
+    """
+    settings = StoreSettings(
+        sync="never",
+        maintain_inline=False,
+        keep_for_s=0,
+        segment_records_max=min(_SEGMENT_KEYS, count // 4),
+    )
     with contextlib.closing(open_store(folder, settings)) as store:
         engine = RundletEngine(store)
         engine.put_all(rows(count))
         engine.put_all((key_of(number), value_of(number + 1)) for number in range(0, count, 2))
+        engine.put(key_of(0), value_of(1))  # seals the segment, if it is full
+        store.maintainer.checkpoint()
         yield store
 
 

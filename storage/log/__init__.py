@@ -9,7 +9,7 @@ Reading: ``locator``, ``delta``, ``entry_cache``, ``view``, ``follower``, ``scan
 ``batch`` decides, ``writer`` writes, ``group_commit`` shares a write among threads. Many rows at
 once: ``chunk`` is a segment with its index, ``bulk_load`` puts it in force. Opening: ``recovery``.
 
-In the background: ``retention``, ``checkpoint``, ``compaction``, ``leftovers``, gathered by
+In the background: ``retention``, ``checkpoint``, ``compaction``, ``rewrite``, ``leftovers``, gathered by
 ``maintainer`` and run by the process ``maintenance``. ``store`` ties it all to the interface.
 
 Damage: ``verify`` reads everything and changes nothing (``snapshot`` opens the files, ``rebuild``

@@ -19,34 +19,27 @@ before its own hold live records only, and so no older record of its key.
 from __future__ import annotations
 
 import dataclasses
-import os
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
-from storage.errors import Damaged
 from storage.files import Files
-from storage.log import frame as frames
 from storage.log import index_columns
 from storage.log.checkpoint import Checkpointer, replace_indexes
 from storage.log.follower import Follower
-from storage.log.frame import BadFrame, Frame
 from storage.log.index_columns import Columns
-from storage.log.locator import offset_of, pack_position
 from storage.log.manifest import Manifest, SegmentState
 from storage.log.retention import is_tombstone, needed_versions
-from storage.log.segment import COMPACTED, HEADER_SIZE, Segment, SegmentHeader, segment_name
+from storage.log.rewrite import Rewrite
+from storage.log.segment import HEADER_SIZE, segment_name
 from storage.log.view import View
 from storage.log.writer import Writer
 
 _SEGMENT_SHIFT: Final = np.uint64(40)
-_BLOCK_BYTES: Final = 256 * 1024
-"""Records are gathered to frames of about this size."""
 _SMALL_SHARE: Final = 4
 """A segment under a quarter of the full size is small; runs of small ones become one."""
 
@@ -124,7 +117,7 @@ class Compactor:
         if not chosen and not dropped and len(view.indexes) == 1:
             return CompactionResult()
 
-        rewrite = _Rewrite(self._files, self._folder, view, columns)
+        rewrite = Rewrite(self._files, self._folder, view, columns)
         replaced = rewrite.run(chosen, self._reserve(chosen, segment_bytes_max), segment_bytes_max)
         self._files.sync_folder(self._folder)
         index = self._checkpointer.write(self._follower.refresh(), rewrite.moved_columns())
@@ -160,146 +153,6 @@ class Compactor:
             lambda manifest: manifest.changed(next_segment=manifest.next_segment + count)
         )
         return manifest.next_segment - count
-
-
-class _Rewrite:
-    """Copies live records of runs of segments to new segments, and notes where they went."""
-
-    def __init__(self, files: Files, folder: Path, view: View, columns: Columns) -> None:
-        self._files = files
-        self._folder = folder
-        self._view = view
-        self._columns = columns
-        self._moved = array("Q")
-
-    def run(
-        self, runs: Sequence[Sequence[SegmentState]], first_number: int, segment_bytes_max: int
-    ) -> dict[tuple[int, ...], list[SegmentState]]:
-        """Rewrite each run; says by which segments the segments of a run are replaced."""
-        replaced = {}
-        number = first_number
-        for states in runs:
-            outputs = []
-            units = self._live_units(states)
-            unit = next(units, None)
-            while unit is not None:
-                output = _Output(self._files, self._folder, self._view, number)
-                while unit is not None and output.size < segment_bytes_max:
-                    self._moved.extend(output.add(unit))
-                    unit = next(units, None)
-                outputs.append(output.finish())
-                number += 1
-            replaced[tuple(state.number for state in states)] = outputs
-        return replaced
-
-    def moved_columns(self) -> Columns:
-        """The index with the positions that the records have now."""
-        if not self._moved:
-            return self._columns
-        moved = np.frombuffer(self._moved, np.uint64).reshape(-1, 2)
-        moved = moved[np.argsort(moved[:, 0])]
-        rows = self._columns.rows.copy()
-        positions = rows["position"][:-1]
-        places = np.minimum(np.searchsorted(moved[:, 0], positions), len(moved) - 1)
-        is_moved = moved[places, 0] == positions
-        rows["position"][:-1] = np.where(is_moved, moved[places, 1], positions)
-        return dataclasses.replace(self._columns, rows=rows)
-
-    def _live_units(self, states: Sequence[SegmentState]) -> Iterator[_Unit]:
-        """The live records of each frame; those of one frame are one commit and stay together."""
-        for state in states:
-            live = self._live_positions(state.number)
-            next_live = next(live, None)
-            segment = self._view.segment(state.number)
-            for frame in segment.frames(HEADER_SIZE, state.size):
-                records = []
-                try:
-                    for offset, data in frame.records():
-                        # Both go through the segment in order, so that no set is needed.
-                        if next_live == pack_position(state.number, offset):
-                            records.append((next_live, data))
-                            next_live = next(live, None)
-                except BadFrame as ex:
-                    raise Damaged(segment.path, frame.offset, str(ex)) from ex
-                if records:
-                    yield _Unit(frame, records)
-            if next_live is not None:
-                raise Damaged(segment.path, offset_of(next_live), "no record lies there")
-
-    def _live_positions(self, number: int) -> Iterator[int]:
-        positions = self._columns.rows["position"][:-1]
-        return iter(np.sort(positions[positions >> _SEGMENT_SHIFT == number]).tolist())
-
-
-class _Unit(NamedTuple):
-    """The live records of one frame, with the positions they have."""
-
-    frame: Frame
-    records: list[tuple[int, memoryview]]
-
-
-class _Output:
-    """A segment being written by compaction."""
-
-    def __init__(self, files: Files, folder: Path, view: View, number: int) -> None:
-        salt = int.from_bytes(os.urandom(4), "little")
-        header = SegmentHeader(COMPACTED, number, view.manifest.store_id, salt)
-        self._segment = Segment.create(files, folder, header)
-        self._waiting: list[memoryview] = []
-        self._waiting_bytes = 0
-        self._last: Frame | None = None
-        self._count = 0
-        self._offset = HEADER_SIZE
-
-    @property
-    def size(self) -> int:
-        """Bytes written and waiting."""
-        return self._offset + self._waiting_bytes
-
-    def add(self, unit: _Unit) -> Iterator[int]:
-        """Take over records; gives the old and the new position of each in turn."""
-        if self._waiting_bytes >= _BLOCK_BYTES:
-            self._flush()
-        self._last = unit.frame
-        for position, data in unit.records:
-            offset = self._offset + frames.HEADER.size + self._waiting_bytes
-            self._waiting.append(data)
-            self._waiting_bytes += len(data)
-            yield position
-            yield pack_position(self._segment.number, offset)
-
-    def finish(self) -> SegmentState:
-        """Write what waits, sync, close."""
-        self._flush()
-        assert self._last is not None
-        self._segment.file.sync()
-        self._segment.file.close()
-        return SegmentState(
-            self._segment.number,
-            self._offset,
-            self._count,
-            self._last.revision,
-            self._last.time_us,
-            self._last.totals,
-            is_indexed=True,
-        )
-
-    def _flush(self) -> None:
-        assert self._last is not None
-        buffers, size = frames.encode(
-            [self._waiting],
-            record_count=len(self._waiting),
-            revision=self._last.revision,
-            time_us=self._last.time_us,
-            totals=self._last.totals,
-            synced=0,
-            salt=self._segment.header.salt,
-            offset=self._offset,
-        )
-        self._segment.append(buffers, self._offset)
-        self._offset += size
-        self._count += len(self._waiting)
-        self._waiting, self._waiting_bytes = [], 0
 
 
 def _usages(view: View, columns: Columns) -> list[_Usage]:
