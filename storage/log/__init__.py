@@ -9,8 +9,9 @@ Reading: ``locator``, ``delta``, ``entry_cache``, ``view``, ``follower``, ``scan
 ``batch`` decides, ``writer`` writes, ``group_commit`` shares a write among threads. Many rows at
 once: ``chunk`` is a segment with its index, ``bulk_load`` puts it in force. Opening: ``recovery``.
 
-In the background: ``retention``, ``checkpoint``, ``compaction``, ``rewrite``, ``leftovers``, gathered by
-``maintainer`` and run by the process ``maintenance``. ``store`` ties it all to the interface.
+In the background: ``retention``, ``checkpoint``, ``compaction`` which lets ``rewrite`` copy,
+``leftovers``, gathered by ``maintainer`` and run by the process ``maintenance``. ``store`` ties
+it all to the interface.
 
 Damage: ``verify`` reads everything and changes nothing (``snapshot`` opens the files, ``rebuild``
 and ``index_check`` compare index and log); ``repair`` keeps what is whole (``repair_log`` out of
