@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import struct
 import tracemalloc
@@ -143,6 +144,39 @@ def test_a_changed_record_is_refused(pair):
     if changed != whole:
         with pytest.raises(BadRecord):
             records.decode(changed)
+
+
+@quick
+@given(RECORDS)
+def test_the_value_in_a_record_is_that_of_the_record_for_its_own_key_and_revision_only(record):
+    data = encoded(record)
+    entry = records.decode_entry(data, "key", record.key, record.revision)
+    assert entry == records.to_entry("key", record)
+    for key, revision in [
+        (record.key + b"x", record.revision),
+        (record.key[:-1], record.revision),
+        (record.key, record.revision + 1),
+    ]:
+        with pytest.raises(BadRecord):
+            records.decode_entry(data, "key", key, revision)
+
+
+@quick
+@given(mutated(RECORDS.map(encoded)))
+def test_no_value_is_taken_out_of_a_changed_record(pair):
+    whole, changed = pair
+    record = records.decode(whole)
+    if changed != whole:
+        with pytest.raises(BadRecord):
+            records.decode_entry(changed, "key", record.key, record.revision)
+
+
+@quick
+@given(st.binary(max_size=200), RECORDS)
+def test_any_bytes_with_a_good_checksum_hold_a_value_or_are_refused(data, record):
+    for bytes_with_checksum in (data, seal(data), seal(encoded(record)[:-5] + data)):
+        with contextlib.suppress(BadRecord):
+            records.decode_entry(bytes_with_checksum, "key", record.key, record.revision)
 
 
 @quick

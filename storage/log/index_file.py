@@ -143,8 +143,13 @@ class IndexFile:
         Raises:
             Damaged: a part of the file that was needed is damaged.
         """
-        row = self._first_row(key)
-        return None if row is None else self._version_at(*row, at, len(key))
+        found = self._first_row(key)
+        if found is None:
+            return None
+        row, fields = found
+        if at is None or fields[_REVISION] <= at:
+            return self._locator(row, fields, len(key))
+        return self._version_at(row, fields, at, len(key))
 
     def _version_at(
         self, row: int, fields: _Fields, at: int | None, key_size: int
@@ -289,9 +294,10 @@ class IndexFile:
             self._verify(self._table_place + 8 * start, 8 * (end - start))
         for word in self._table[start:end]:
             if word >> 32 == tag:
-                fields = self._row(word & _ROW_MASK)
+                row = word & _ROW_MASK
+                fields = self._row(row)
                 if self._key_bytes(fields[_KEY_START], fields[_KEY_END]) == key:
-                    return word & _ROW_MASK, fields
+                    return row, fields
         return None
 
     def _row(self, row: int) -> _Fields:

@@ -128,6 +128,34 @@ def to_entry(key: str, record: Record) -> Entry:
     )
 
 
+def decode_entry(data: bytes, key: str, encoded: bytes, revision: int) -> Entry:
+    """The value in a record that fills ``data``: the short way of most reads.
+
+    Args:
+        data: the bytes of one record, checksum included.
+        key: whose record it must be ...
+        encoded: ... the same in UTF-8 ...
+        revision: ... and of which revision.
+
+    Raises:
+        BadRecord: the checksum does not fit, or it is the record of another key or revision.
+    """
+    if checksum(data) != RESIDUE or len(data) < OVERHEAD:
+        raise BadRecord("the checksum does not fit")
+    value_size, key_size, meta_size, version, _, code, _, found, time_us = HEADER.unpack_from(data)
+    meta_offset = HEADER.size + key_size
+    value_offset = meta_offset + meta_size
+    if found != revision or data[HEADER.size : meta_offset] != encoded:
+        raise BadRecord("this is the record of another key or revision")
+    if len(data) != value_offset + value_size + CHECKSUM_SIZE:
+        raise BadRecord("the lengths do not add up")
+    value = data[value_offset:-CHECKSUM_SIZE]
+    if code < len(WELL_KNOWN_TYPES) and not meta_size:
+        return Entry(key, value, revision, version, time_us, WELL_KNOWN_TYPES[code], None)
+    content_type, expires_us = decode_meta(code, data[meta_offset:value_offset])
+    return Entry(key, value, revision, version, time_us, content_type, expires_us or None)
+
+
 def decode(data: bytes, *, verify: bool = True) -> Record:
     """The record that fills ``data`` exactly.
 

@@ -19,11 +19,12 @@ from typing import Final, NamedTuple
 
 from storage.errors import Damaged, UnknownFormat
 from storage.files import Buffer, File, Files
+from storage.interface import Entry
 from storage.log import frame as frames
 from storage.log import record as records
 from storage.log.checksum import CHECKSUM_SIZE, RESIDUE, checksum, is_whole, seal
 from storage.log.frame import BadFrame, Frame
-from storage.log.locator import Locator, offset_of
+from storage.log.locator import OFFSET_MAX, Locator, offset_of
 from storage.log.record import BadRecord, Record
 
 MAGIC: Final = b"RNDLTSEG"
@@ -109,6 +110,21 @@ class Segment:
         if header.number != number:
             raise Damaged(path, 0, f"this is segment {header.number} under another name")
         return cls(path, file, header)
+
+    def read_entry(self, key: str, encoded: bytes, locator: Locator) -> Entry:
+        """The value at a locator, verified: checksum, key and revision.
+
+        Raises:
+            Damaged: the bytes are not that record.
+        """
+        if locator.size > _LARGE_RECORD:
+            return records.to_entry(key, self._read_large(encoded, locator))
+        offset = locator.position & OFFSET_MAX
+        data = self.file.pread(locator.size, offset)
+        try:
+            return records.decode_entry(data, key, encoded, locator.revision)
+        except BadRecord as ex:
+            raise Damaged(self.path, offset, str(ex)) from ex
 
     def read(self, key: bytes, locator: Locator) -> Record:
         """The record at a locator, verified: checksum, key and revision.

@@ -28,7 +28,7 @@ from storage.log.follower import Follower
 from storage.log.group_commit import GroupCommit
 from storage.log.locator import Locator
 from storage.log.maintainer import Maintainer
-from storage.log.record import DELETE, EXPIRE, KIND_NAMES, Record, to_entry
+from storage.log.record import DELETE, EXPIRE, KIND_NAMES, Record
 from storage.log.recovery import open_folder
 from storage.log.retention import kept_versions
 from storage.log.scan import Range, list_page
@@ -120,7 +120,7 @@ class LogStore:
                     continue
                 entry = view.cache.get(key_bytes)
                 if entry is None or entry.revision != locator.revision:
-                    entry = to_entry(key, view.read(key_bytes, locator))
+                    entry = view.read_entry(key, key_bytes, locator)
                     if at is None:  # an older one would be taken for the key's newest
                         view.cache.put(key_bytes, entry)
                 entries.append(entry)
@@ -321,7 +321,7 @@ class LogStore:
             return None
         if locator.expires_us and locator.expires_us <= self._clock.now_us():
             return None
-        return to_entry(key, view.read(encoded, locator))
+        return view.read_entry(key, encoded, locator)
 
     def _key_info(
         self, view: View, encoded: bytes, locator: Locator, include_values: bool
@@ -329,7 +329,7 @@ class LogStore:
         key = encoded.decode()
         entry = None
         if include_values or not locator.content_type:
-            entry = to_entry(key, view.read(encoded, locator))
+            entry = view.read_entry(key, encoded, locator)
         return KeyInfo(
             key,
             locator.revision,

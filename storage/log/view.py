@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from storage.files import Files
-from storage.log.delta import Delta
+from storage.interface import Entry
+from storage.log.delta import Delta, newest_at
 from storage.log.entry_cache import EntryCache
 from storage.log.frame import Totals
 from storage.log.index_file import IndexFile
@@ -76,7 +77,7 @@ class View:
         Costs a dict look-up per delta and a hash look-up per index file.
         """
         for delta in self.deltas:
-            locator = delta.find(key, at)
+            locator = newest_at(delta.rows.get(key), at)
             if locator is not None:
                 return locator
         for index in self.indexes:
@@ -126,9 +127,13 @@ class View:
             FileNotFoundError: compaction has moved it; follow the log and find it again.
             Damaged: the bytes are not that record.
         """
+        return self.segment(segment_of(locator.position)).read(key, locator)
+
+    def read_entry(self, key: str, encoded: bytes, locator: Locator) -> Entry:
+        """The value at a locator, verified; raises what ``read`` raises."""
         number = segment_of(locator.position)
         segment = self.segments.get(number) or self.segment(number)
-        return segment.read(key, locator)
+        return segment.read_entry(key, encoded, locator)
 
     def segment(self, number: int) -> Segment:
         """A segment of this view, opened at first use."""
