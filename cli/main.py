@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from cli import bench, care, data, many, serve, transfer
+from cli import bench, care, data, many, serve, tokens, transfer
 from cli.exits import ExitCode, exit_code_of, message_of
 from cli.place import moved_behind_command
 
@@ -89,6 +89,7 @@ app.add_typer(many.commands)
 app.add_typer(transfer.commands)
 app.add_typer(serve.commands)
 app.add_typer(care.commands)
+app.add_typer(tokens.commands)
 app.add_typer(bench.commands)
 
 if __name__ == "__main__":

@@ -101,6 +101,13 @@ def chosen_folder(data: Path | None) -> Path:
     return folder
 
 
+def token_folder(data: Path | None) -> Path:
+    """The folder for tokens, which need no store yet: they are made before the first start."""
+    return data or Path(
+        os.environ.get("RUNDLET_TOKENS") or os.environ.get("RUNDLET_DATA") or DEFAULT_FOLDER
+    )
+
+
 @contextmanager
 def no_store_if_missing(folder: Path) -> Iterator[None]:
     """Tells a missing store by the words that every command has for it."""
@@ -128,7 +135,9 @@ def moved_behind_command(arguments: list[str]) -> list[str]:
     command = arguments[position : position + 1]
     if not command or command[0].startswith("-"):
         return arguments
-    return command + arguments[:position] + arguments[position + 1 :]
+    size = 2 if command == ["token"] else 1  # its commands have two words
+    command = arguments[position : position + size]
+    return command + arguments[:position] + arguments[position + size :]
 
 
 def _chosen_place(url: str | None, data: Path | None) -> tuple[str | None, Path | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from cli.panels import Panel
+from cli.times import seconds_of
 from functions.settings import ServerSettings, SyncPolicy
 from storage.interface import Limits
 
@@ -21,24 +21,11 @@ commands = typer.Typer()
 
 _LIMITS_PANEL: Final = "Limits"
 _HISTORY_PANEL: Final = "History"
+_ACCESS_PANEL: Final = "Access"
 _DEFAULT: Final = Limits()
 _THREADS: Final = {"waitress": 16, "granian": 32}  # docs/decisions/server-processes.md
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 ServerName = Literal["waitress", "granian"]
-
-
-def _seconds(option: str, text: str) -> float:
-    """A time such as ``90``, ``90s``, ``15m``, ``12h`` or ``30d``, in seconds."""
-    number, unit = (text[:-1], text[-1]) if text[-1:] in _SECONDS else (text, "s")
-    try:
-        seconds = float(number) * _SECONDS[unit]
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        message = f"{text!r} is no time; write 90s, 15m, 12h or 30d"
-        raise typer.BadParameter(message, param_hint=option)
-    return seconds
 
 
 def _limit(name: str, variable: str, text: str) -> typer.models.OptionInfo:
@@ -119,6 +106,28 @@ def serve(
             help="Let other machines in, without any check.",
         ),
     ] = False,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RUNDLET_TOKENS",
+            metavar="DIR",
+            file_okay=False,
+            rich_help_panel=_ACCESS_PANEL,
+            help="The tokens' folder.",
+            show_default="that of --data",
+        ),
+    ] = None,
+    audit: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RUNDLET_AUDIT",
+            metavar="FILE",
+            dir_okay=False,
+            rich_help_panel=_ACCESS_PANEL,
+            help="Where the audit trail goes, kept while there are tokens.",
+            show_default="stderr",
+        ),
+    ] = None,
     any_key: Annotated[
         bool, typer.Option("--any-key", help="Keys in FILE need not be UUIDs.")
     ] = False,
@@ -168,13 +177,15 @@ def serve(
         settings=ServerSettings(
             data_path=data,
             sync=sync,
-            sync_interval_s=_seconds("--sync-interval", sync_interval),
+            sync_interval_s=seconds_of("--sync-interval", sync_interval),
             keep_versions=keep_versions,
-            keep_for_s=_seconds("--keep-for", keep_for),
+            keep_for_s=seconds_of("--keep-for", keep_for),
             read_only=read_only,
             read_only_file=file if read_only else None,
             any_key=any_key,
             skip_bad=skip_bad,
+            tokens_path=tokens,
+            audit_path=audit,
             limits=Limits(
                 key_bytes_max=max_key_bytes,
                 value_bytes_max=max_value_bytes,

@@ -11,11 +11,14 @@ from importlib import metadata
 
 import falcon
 
+from functions.access import Access, TokenSource
+from functions.audit import AuditTrail, audit_writer
 from functions.batches import MgetResource, TxnResource
 from functions.counting import CountedStore, Counters, ProcessCounters
 from functions.lists import KeysResource
 from functions.openapi import openapi_document
 from functions.problems import ErrorAnswers
+from functions.request_ids import RequestIds
 from functions.routing import TargetRouter
 from functions.service import (
     CompactResource,
@@ -32,22 +35,37 @@ from functions.validators import EntityTags
 from functions.values import ValueResource
 from storage import OperationCounters, StoreSettings, open_store, open_text_file
 from storage.interface import Store
+from storage.tokens import TokenWatch
 
 
 def create_app(
-    store: Store, settings: ServerSettings | None = None, counters: Counters | None = None
+    store: Store,
+    settings: ServerSettings | None = None,
+    counters: Counters | None = None,
+    tokens: TokenSource | None = None,
 ) -> falcon.App[falcon.Request, falcon.Response]:
     """The application over an open store, which stays the caller's to close.
 
     Args:
         store: what the functions read and write.
-        settings: of these only what the functions themselves decide is used: ``read_only``.
+        settings: of these only what the functions themselves decide is used: ``read_only``,
+            ``open_without_tokens``, ``audit_path``.
         counters: of operations; by default this process counts for itself.
+        tokens: in force; without them everybody may do everything.
+
+    Raises:
+        OSError: the file for the audit trail cannot be opened.
     """
     settings = settings or ServerSettings()
-    counted = CountedStore(store, counters or ProcessCounters(), read_only=settings.read_only)
-    app = falcon.App(router=TargetRouter(), media_type="text/plain")
-    ErrorAnswers().install(app)
+    counters = counters or ProcessCounters()
+    counted = CountedStore(store, counters, read_only=settings.read_only)
+    ids = RequestIds()
+    access, middleware = None, []
+    if tokens is not None:
+        access = Access(tokens, counters, is_open=settings.open_without_tokens)
+        middleware = [AuditTrail(ids, audit_writer(settings.audit_path))]
+    app = falcon.App(router=TargetRouter(access), media_type="text/plain", middleware=middleware)
+    ErrorAnswers(ids).install(app)
     _add_routes(app, counted)
     return app
 
@@ -81,7 +99,18 @@ def get_app() -> falcon.App[falcon.Request, falcon.Response]:
     settings = ServerSettings.from_environ(os.environ)
     folder = settings.counters_path
     counters = ProcessCounters() if folder is None else OperationCounters(folder)
-    return create_app(open_configured_store(settings), settings, counters)
+    tokens = watch_tokens(settings)
+    return create_app(open_configured_store(settings), settings, counters, tokens)
+
+
+def watch_tokens(settings: ServerSettings) -> TokenWatch | None:
+    """The tokens in the folder that the settings name; ``None`` where they name none.
+
+    Raises:
+        StoreError, OSError: see ``TokenWatch``.
+    """
+    folder = settings.tokens_folder
+    return None if folder is None else TokenWatch(folder)
 
 
 def software_version() -> str:

@@ -6,6 +6,7 @@ import base64
 
 import falcon
 
+from functions.access import require_keys
 from functions.bodies import (
     CBOR_TYPE,
     answer_type,
@@ -19,7 +20,7 @@ from functions.bodies import (
 from functions.content_types import readable_text
 from functions.counting import CountedStore
 from functions.members import Members
-from functions.operations import parse_txn
+from functions.operations import keys_of, parse_txn
 from functions.problems import too_large
 from functions.query import Query
 from functions.validators import rfc3339
@@ -45,6 +46,7 @@ class MgetResource:
             raise too_large("list_keys_max", self._limits.list_keys_max, len(listed))
         key_bytes_max = self._limits.key_bytes_max
         keys = [members.as_key(f"keys[{i}]", key, key_bytes_max) for i, key in enumerate(listed)]
+        require_keys(req.env, keys)
         revision = members.number_or_none("rev", least=0)
         snapshot = self._store.get_many(keys, revision)
         answer = {
@@ -74,6 +76,7 @@ class TxnResource:
         body = read_body(req, "body_bytes_max", txn_body_bytes_max(self._limits))
         txn = parse_txn(decode(body, asked_type), self._limits)
         del body  # the values have been taken out of it; it need not wait for the disk
+        require_keys(req.env, keys_of(txn))
         commit = self._store.commit(txn)
         ops = txn.then if commit.succeeded else txn.otherwise or ()
         answer = {

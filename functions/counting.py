@@ -11,6 +11,8 @@ from storage.errors import ReadOnly
 from storage.interface import Commit, Delete, Entry, Op, Snapshot, Store, Txn
 
 OperationKind = Literal["get", "set", "delete"]
+RefusalKind = Literal["refused_missing", "refused_unknown", "refused_expired", "refused_forbidden"]
+CountedKind = OperationKind | RefusalKind
 
 
 class CountedStore:
@@ -76,12 +78,12 @@ class CountedStore:
 
 
 class Counters(Protocol):
-    """Counts of operations; exact also when many threads add."""
+    """Counts of operations and refusals; exact also when many threads add."""
 
-    def add(self, kind: OperationKind, count: int = 1) -> None:
+    def add(self, kind: CountedKind, count: int = 1) -> None:
         """Count operations."""
 
-    def totals(self) -> Mapping[OperationKind, int]:
+    def totals(self) -> Mapping[CountedKind, int]:
         """The counts by kind."""
 
 
@@ -90,14 +92,14 @@ class ProcessCounters:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._counts: Counter[OperationKind] = Counter()
+        self._counts: Counter[CountedKind] = Counter()
 
-    def add(self, kind: OperationKind, count: int = 1) -> None:
+    def add(self, kind: CountedKind, count: int = 1) -> None:
         """Count operations."""
         with self._lock:
             self._counts[kind] += count
 
-    def totals(self) -> dict[OperationKind, int]:
+    def totals(self) -> dict[CountedKind, int]:
         """The counts by kind."""
         with self._lock:
             return dict(self._counts)

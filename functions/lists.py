@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 import falcon
 
+from functions.access import visible_prefix
 from functions.batches import entry_members
 from functions.bodies import answer_type, encode
 from functions.counting import CountedStore
@@ -42,6 +43,7 @@ class KeysResource:
 
     def _page(self, req: falcon.Request, resp: falcon.Response) -> tuple[Selection, Page]:
         selection = Selection.from_query(Query(req, *_OPTIONS), self._limits.list_keys_max)
+        selection = replace(selection, prefix=visible_prefix(req.env, selection.prefix))
         media_type = answer_type(req)
         page = self._scan(selection, selection.limit)
         if selection.include_values:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from functions.content_types import require_header_safe
 from functions.members import Members
@@ -39,6 +39,12 @@ def parse_txn(body: object, limits: Limits) -> Txn:
         conditions=[_parse_condition(index, item, limits) for index, item in enumerate(conditions)],
         otherwise=_parse_ops("else", members.items("else"), limits) if "else" in members else None,
     )
+
+
+def keys_of(txn: Txn) -> Iterator[str]:
+    """Every key that a transaction writes, may write, or asks about."""
+    for part in (txn.conditions, txn.then, txn.otherwise or ()):
+        yield from (item.key for item in part)
 
 
 def _parse_ops(name: str, items: list[object], limits: Limits) -> list[Op]:

@@ -10,11 +10,10 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from itertools import count
-from secrets import token_hex
 
 import falcon
 
+from functions.request_ids import RequestIds
 from storage.errors import (
     Compacted,
     Conflict,
@@ -70,12 +69,9 @@ class Problem(Exception):
 class ErrorAnswers:
     """Answers for exceptions, each with an id that the log repeats where there is more to say."""
 
-    def __init__(self) -> None:
+    def __init__(self, ids: RequestIds) -> None:
+        self._ids = ids
         self._log = logging.getLogger("rundlet.functions")
-        # Cheaper than a random number for each request, and as unique: the first half differs
-        # in every process.
-        self._process_id = token_hex(4)
-        self._numbers = count(1)
 
     def install(self, app: falcon.App[falcon.Request, falcon.Response]) -> None:
         """Make ``app`` answer every exception with a problem."""
@@ -90,7 +86,7 @@ class ErrorAnswers:
         params: dict[str, object],  # noqa: ARG002 - Falcon passes the path's fields by position
     ) -> None:
         """Fill in the response for an exception of any kind."""
-        request_id = f"{self._process_id}-{next(self._numbers):x}"
+        request_id = self._ids.of(req.env)
         problem = problem_of(ex)
         if problem.status >= 500:
             unexpected = problem.name == "internal"

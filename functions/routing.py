@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import falcon
 from falcon.routing import CompiledRouter, map_http_methods, set_default_responders
 
+from functions.access import Access
 from functions.problems import Problem
 from functions.target import raw_path
 
@@ -37,8 +38,10 @@ class TargetRouter(CompiledRouter):
         routes: in the order they were added.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, access: Access | None = None) -> None:
+        """``access`` decides who is let in; without it everybody is."""
         super().__init__()
+        self._access = access
         self.routes: list[Route] = []
         self._paths: dict[str, Route] = {}
         self._prefixes: dict[str, Route] = {}
@@ -62,7 +65,7 @@ class TargetRouter(CompiledRouter):
         Raises:
             falcon.HTTPMethodNotAllowed: the route does not know this method at all, which
                 Falcon itself would call a bad request.
-            Problem: 400 ``no-host``.
+            Problem: 400 ``no-host``; see ``Access.admit``.
         """
         if req is not None:
             _require_one_host(req.env)
@@ -78,6 +81,8 @@ class TargetRouter(CompiledRouter):
                 return None
         if req is not None and req.method not in route.responders:
             raise falcon.HTTPMethodNotAllowed(offered_methods(route.resource))
+        if req is not None and self._access is not None:
+            self._access.admit(req.env, req.method, route.template)
         return route.resource, route.responders, params, route.template
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import get_args
 
 import falcon
 
 from functions.bodies import JSON_TYPE, encode
-from functions.counting import CountedStore, OperationKind
+from functions.counting import CountedKind, CountedStore, OperationKind, RefusalKind
 from functions.problems import RETRY_LATER, Problem
 from functions.query import Query
 from storage.interface import Stats
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-OPERATION_KINDS: tuple[OperationKind, ...] = ("get", "set", "delete")
+OPERATION_KINDS: tuple[OperationKind, ...] = get_args(OperationKind)
+REFUSAL_KINDS: tuple[RefusalKind, ...] = get_args(RefusalKind)
 
 _NOT_METRIC_NAME = re.compile(r"[^a-z0-9_]+")
 
@@ -76,7 +78,7 @@ class StatsResource:
             "oldest_revision": stats.oldest_revision,
             "keys": stats.key_count,
             "value_bytes": stats.value_bytes,
-            "operations": _operations(self._store),
+            "operations": _counts(self._store, OPERATION_KINDS),
             "store": stats.internals,
         }
         resp.content_type = JSON_TYPE
@@ -106,7 +108,16 @@ class MetricsResource:
                 "Operations carried out since the start, by kind.",
                 [
                     f'rundlet_operations_total{{operation="{kind}"}} {count}'
-                    for kind, count in _operations(self._store).items()
+                    for kind, count in _counts(self._store, OPERATION_KINDS).items()
+                ],
+            ),
+            *_metric(
+                "refused_total",
+                "counter",
+                "Requests that no token, or not theirs, allowed, by reason.",
+                [
+                    f'rundlet_refused_total{{reason="{kind.removeprefix("refused_")}"}} {count}'
+                    for kind, count in _counts(self._store, REFUSAL_KINDS).items()
                 ],
             ),
             *_gauges(stats),
@@ -166,9 +177,9 @@ def _say(resp: falcon.Response, status: str) -> None:
     resp.data = encode({"status": status}, JSON_TYPE)
 
 
-def _operations(store: CountedStore) -> dict[str, int]:
+def _counts(store: CountedStore, kinds: Sequence[CountedKind]) -> dict[str, int]:
     totals = store.counters.totals()
-    return {kind: totals.get(kind, 0) for kind in OPERATION_KINDS}
+    return {kind: totals.get(kind, 0) for kind in kinds}
 
 
 def _gauges(stats: Stats) -> Iterator[str]:

@@ -46,6 +46,10 @@ class ServerSettings:
         maintain_inline: no other process does the maintenance (``RUNDLET_MAINTAIN_INLINE``).
         counters_path: folder of counters that all workers share (``RUNDLET_COUNTERS``);
             without it each process counts for itself.
+        tokens_path: folder of the tokens (``RUNDLET_TOKENS``); by default the store's.
+        open_without_tokens: while there is no token, everybody is let in and may do everything;
+            else nobody is (``RUNDLET_OPEN``).
+        audit_path: where the audit trail goes (``RUNDLET_AUDIT``); by default stderr.
         limits: ``RUNDLET_MAX_KEY_BYTES``, ``_VALUE_BYTES``, ``_TXN_OPS``, ``_TXN_BYTES``,
             ``_LIST_KEYS``.
     """
@@ -61,7 +65,15 @@ class ServerSettings:
     skip_bad: bool = False
     maintain_inline: bool = True
     counters_path: Path | None = None
+    tokens_path: Path | None = None
+    open_without_tokens: bool = True
+    audit_path: Path | None = None
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def tokens_folder(self) -> Path | None:
+        """Where tokens are looked for; ``None`` for a served file, which has no folder."""
+        return self.tokens_path or (None if self.read_only_file else self.data_path)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> ServerSettings:
@@ -84,6 +96,9 @@ class ServerSettings:
             skip_bad=read.flag("RUNDLET_SKIP_BAD", default=False),
             maintain_inline=read.flag("RUNDLET_MAINTAIN_INLINE", default=True),
             counters_path=read.path("RUNDLET_COUNTERS"),
+            tokens_path=read.path("RUNDLET_TOKENS"),
+            open_without_tokens=read.flag("RUNDLET_OPEN", default=True),
+            audit_path=read.path("RUNDLET_AUDIT"),
             limits=dataclasses.replace(
                 Limits(), **{name: size for name, size in limits.items() if size is not None}
             ),
@@ -103,6 +118,9 @@ class ServerSettings:
             "RUNDLET_SKIP_BAD": str(int(self.skip_bad)),
             "RUNDLET_MAINTAIN_INLINE": str(int(self.maintain_inline)),
             "RUNDLET_COUNTERS": str(self.counters_path or ""),
+            "RUNDLET_TOKENS": str(self.tokens_path or ""),
+            "RUNDLET_OPEN": str(int(self.open_without_tokens)),
+            "RUNDLET_AUDIT": str(self.audit_path or ""),
             **{
                 variable: str(getattr(self.limits, name))
                 for name, variable in _LIMIT_VARIABLES.items()

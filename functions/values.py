@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import falcon
 
+from functions.access import require_keys
 from functions.bodies import read_body
 from functions.content_types import content_type_given
 from functions.counting import CountedStore
@@ -75,7 +76,7 @@ class ValueResource:
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
         """Store the body."""
-        name = self._decode_key(key, self._limits.key_bytes_max)
+        name = self._key(req, key)
         self._store.require_writable()
         ttl_s = Query(req, "ttl").ttl_s("ttl")
         _require_whole_value(req)
@@ -95,7 +96,7 @@ class ValueResource:
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
         """Remove the value."""
-        name = self._decode_key(key, self._limits.key_bytes_max)
+        name = self._key(req, key)
         self._store.require_writable()
         Query(req)
         conditions = self._tags.write_conditions(req, name)
@@ -105,9 +106,15 @@ class ValueResource:
         resp.status = 204
         resp.set_header("KV-Revision", str(commit.revision))
 
+    def _key(self, req: falcon.Request, encoded: str) -> str:
+        """The key of a request, which the caller may touch."""
+        key = self._decode_key(encoded, self._limits.key_bytes_max)
+        require_keys(req.env, (key,))
+        return key
+
     def _entry(self, req: falcon.Request, resp: falcon.Response, key: str) -> Entry | None:
         """The entry with its headers set; ``None`` where a precondition has the answer."""
-        name = self._decode_key(key, self._limits.key_bytes_max)
+        name = self._key(req, key)
         revision = Query(req, "rev").revision("rev") if req.query_string else None
         entry = self._store.get(name, revision)
         if entry is None:

@@ -14,7 +14,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Literal, NoReturn
 
-from functions.app import create_app, get_app, open_configured_store, software_version
+from functions.app import (
+    create_app,
+    get_app,
+    open_configured_store,
+    software_version,
+    watch_tokens,
+)
 from functions.bodies import body_bytes_max
 from functions.settings import ServerSettings
 from server.address import HeldPort, is_loopback
@@ -25,6 +31,7 @@ from server.waitress_server import GracefulServer
 from storage import OperationCounters, Store
 from storage.textfile import load_text_file
 from storage.textfile.loading import Progress
+from storage.tokens import TokenFile
 
 ServerName = Literal["waitress", "granian"]
 
@@ -76,7 +83,8 @@ class Telling:
 def serve(options: ServeOptions, telling: Telling) -> None:
     """Run a server until a signal ends it; must be called in the main thread.
 
-    1. Take the port, so that a second server stops here, before it touches the folder.
+    1. Refuse to be open to other machines, and take the port, so that a second server stops
+       here, before it touches the folder.
     2. Make the private folder with the counters (and the store of ``in_memory``).
     3. Open the store: damage is reported here, by one process, not by every worker.
     4. Start the maintenance process, unless nothing can change.
@@ -90,7 +98,7 @@ def serve(options: ServeOptions, telling: Telling) -> None:
         PortError: the port cannot be had.
         StoreError: the store does not open, or does not take the file.
     """
-    _refuse_exposure(options)
+    options = _with_access(options)
     _allow_many_files()
     signal.signal(signal.SIGTERM, _unwind)
     with contextlib.ExitStack() as stack:
@@ -103,12 +111,27 @@ def serve(options: ServeOptions, telling: Telling) -> None:
             life.run_waitress(OperationCounters(scratch.path / _COUNTERS))
 
 
-def _refuse_exposure(options: ServeOptions) -> None:
-    if not options.insecure and not is_loopback(options.host):
+def _with_access(options: ServeOptions) -> ServeOptions:
+    """Who is let in while there are no tokens: on this machine all, from others nobody.
+
+    A server that others can reach and that has tokens stays closed when the last one is removed.
+    """
+    is_open = options.insecure or is_loopback(options.host)
+    settings = replace(options.settings, open_without_tokens=is_open)
+    folder = None if options.in_memory and settings.tokens_path is None else settings.tokens_folder
+    if not is_open and (folder is None or not TokenFile(folder).read()):
         raise ExposedError(
             f"--host {options.host} can be reached from other machines, and anyone there could"
-            " read and change everything; add --insecure if that is wanted"
+            f" read and change everything; make tokens first: rundlet token add NAME"
+            f"{_token_place(settings)} (or add --insecure, if that is wanted)"
         )
+    return replace(options, settings=settings)
+
+
+def _token_place(settings: ServerSettings) -> str:
+    if settings.tokens_folder is None:
+        return " --data DIR, and serve with --tokens DIR"
+    return f" --data {shlex.quote(str(settings.tokens_folder))}"
 
 
 def _allow_many_files() -> None:
@@ -148,7 +171,7 @@ class _Life:
         settings = self.options.settings
         store = self.stack.enter_context(self._open_store())
         server = GracefulServer(
-            create_app(store, settings, counters),
+            create_app(store, settings, counters, watch_tokens(settings)),
             self.port.listener,
             threads=self.options.threads,
             body_bytes_max=2 * body_bytes_max(settings.limits),

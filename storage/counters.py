@@ -1,4 +1,4 @@
-"""Exact counts of get, set and delete over all threads and processes of one server life.
+"""Exact counts over all threads and processes of one server life.
 
 Each process has files of its own in one folder, each thread a slot in one of them, so counting
 takes no lock and shares no cache line; ``totals`` sums the slots of every file. Files outlive
@@ -6,9 +6,9 @@ their process: what a worker counted stays counted after it died.
 
 A file is ``_SLOTS_PER_FILE`` slots, each::
 
-    +-----------+-----------+-----------+------------------+
-    | get  (8)  | set  (8)  | delete(8) | unused (40)      |   native byte order, 64 bytes
-    +-----------+-----------+-----------+------------------+
+    +---------+---------+------------+------------------------+------------+
+    | get (8) | set (8) | delete (8) | refused_... (4 times 8) | unused (8) |  64 bytes
+    +---------+---------+------------+------------------------+------------+
 
 Words are written as aligned native integers through ``memoryview.cast``, so that a reader in
 another process never sees half of one.
@@ -24,11 +24,21 @@ import threading
 import weakref
 from collections import deque
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
-OperationKind = Literal["get", "set", "delete"]
+CountedKind = Literal[
+    "get",
+    "set",
+    "delete",
+    "refused_missing",
+    "refused_unknown",
+    "refused_expired",
+    "refused_forbidden",
+]
 
-_WORD_OF_KIND: Final[dict[OperationKind, int]] = {"get": 0, "set": 1, "delete": 2}
+_WORD_OF_KIND: Final[dict[CountedKind, int]] = {
+    kind: word for word, kind in enumerate(get_args(CountedKind))
+}
 _WORDS_PER_SLOT: Final = 8  # a cache line, so that threads do not slow each other down
 _SLOTS_PER_FILE: Final = 64
 _FILE_SIZE: Final = _SLOTS_PER_FILE * _WORDS_PER_SLOT * 8
@@ -55,7 +65,7 @@ class OperationCounters:
         self._begin()
         _begin_again_after_fork(self)
 
-    def add(self, kind: OperationKind, count: int = 1) -> None:
+    def add(self, kind: CountedKind, count: int = 1) -> None:
         """Count ``count`` operations of a kind; about 0.1 µs."""
         try:
             words = self._own.words
@@ -66,7 +76,7 @@ class OperationCounters:
                 return
         words[_WORD_OF_KIND[kind]] += count
 
-    def totals(self) -> dict[OperationKind, int]:
+    def totals(self) -> dict[CountedKind, int]:
         """How many operations of each kind all processes counted so far."""
         totals = dict.fromkeys(_WORD_OF_KIND, 0)
         for path in self._directory.glob(f"*{_SUFFIX}"):
@@ -115,12 +125,12 @@ class OperationCounters:
         self._own.words = slot
         return slot
 
-    def _add_shared(self, kind: OperationKind, count: int) -> None:
+    def _add_shared(self, kind: CountedKind, count: int) -> None:
         with self._lock:
             self._shared[_WORD_OF_KIND[kind]] += count
 
 
-def _add_slots(totals: dict[OperationKind, int], content: mmap.mmap) -> None:
+def _add_slots(totals: dict[CountedKind, int], content: mmap.mmap) -> None:
     """Add what all slots of a mapped file hold; mapped, because ``read`` may tear a word."""
     with memoryview(content) as view, view.cast("Q") as words:
         for kind, word in _WORD_OF_KIND.items():

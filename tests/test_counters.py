@@ -18,6 +18,11 @@ import pytest
 from storage.counters import OperationCounters
 
 
+def operations(counters: OperationCounters) -> dict[str, int]:
+    totals = counters.totals()
+    return {kind: totals[kind] for kind in ("get", "set", "delete")}
+
+
 def count_in_threads(counters: OperationCounters, *, threads: int, adds: int) -> None:
     def work() -> None:
         for _ in range(adds):
@@ -37,7 +42,7 @@ def count_in_process(directory: Path, threads: int, adds: int) -> None:
 
 
 def test_nothing_is_counted_at_first(tmp_path):
-    assert OperationCounters(tmp_path).totals() == {"get": 0, "set": 0, "delete": 0}
+    assert set(OperationCounters(tmp_path).totals().values()) == {0}
 
 
 def test_threads_lose_no_count(tmp_path):
@@ -45,7 +50,7 @@ def test_threads_lose_no_count(tmp_path):
 
     count_in_threads(counters, threads=8, adds=5_000)
 
-    assert counters.totals() == {"get": 40_000, "set": 80_000, "delete": 120_000}
+    assert operations(counters) == {"get": 40_000, "set": 80_000, "delete": 120_000}
 
 
 def test_processes_lose_no_count(tmp_path):
@@ -56,7 +61,7 @@ def test_processes_lose_no_count(tmp_path):
     for worker in workers:
         worker.join()
 
-    totals = OperationCounters(tmp_path).totals()
+    totals = operations(OperationCounters(tmp_path))
 
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert totals == {"get": 24_000, "set": 48_000, "delete": 72_000}

@@ -22,6 +22,9 @@ UNUSUAL = ServerSettings(
     skip_bad=True,
     maintain_inline=False,
     counters_path=Path("counters"),
+    tokens_path=Path("tokens"),
+    open_without_tokens=False,
+    audit_path=Path("audit.log"),
     limits=Limits(1, 2, 3, 4, 5),
 )
 

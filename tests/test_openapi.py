@@ -105,7 +105,8 @@ def test_every_parameter_is_whole(document: dict):
 
 
 def test_every_schema_type_exists(document: dict):
-    types = {part["type"] for part in every_part(document) if isinstance(part.get("type"), str)}
+    schemas = [document["paths"], document["components"]["schemas"]]
+    types = {part["type"] for part in every_part(schemas) if isinstance(part.get("type"), str)}
 
     assert types <= SCHEMA_TYPES
 

@@ -5,9 +5,10 @@ A test holds it and the routes of the application together, in both directions.
 
 from __future__ import annotations
 
+from functions.access import OPEN_ROUTES
 from functions.openapi.batches import BATCH_PATHS, BATCH_SCHEMAS
 from functions.openapi.lists import LIST_PATHS, LIST_SCHEMAS
-from functions.openapi.parts import PROBLEM_SCHEMA, Json
+from functions.openapi.parts import PROBLEM_SCHEMA, Json, problems
 from functions.openapi.service import SERVICE_PATHS, SERVICE_SCHEMAS
 from functions.openapi.values import VALUE_PATHS
 
@@ -28,13 +29,40 @@ def openapi_document(version: str) -> Json:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "paths": {**VALUE_PATHS, **LIST_PATHS, **BATCH_PATHS, **SERVICE_PATHS},
+        "security": [{}, {"token": []}],
+        "paths": _guarded({**VALUE_PATHS, **LIST_PATHS, **BATCH_PATHS, **SERVICE_PATHS}),
         "components": {
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "Needed as soon as the server has a token.",
+                }
+            },
             "schemas": {
                 "Problem": PROBLEM_SCHEMA,
                 **LIST_SCHEMAS,
                 **BATCH_SCHEMAS,
                 **SERVICE_SCHEMAS,
-            }
+            },
         },
     }
+
+
+_METHODS = frozenset({"get", "head", "put", "post", "delete"})
+
+
+def _guarded(paths: Json) -> Json:
+    """Paths with the answers of every operation that may need a token."""
+    guarded = dict(paths)
+    for path in guarded.keys() - OPEN_ROUTES:
+        item = guarded[path]
+        assert isinstance(item, dict)
+        guarded[path] = {name: _guard(name, part) for name, part in item.items()}
+    return guarded
+
+
+def _guard(name: str, part: object) -> object:
+    if name not in _METHODS or not isinstance(part, dict):
+        return part
+    return {**part, "responses": {**problems(401, 403, 503), **part["responses"]}}

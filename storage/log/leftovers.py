@@ -12,7 +12,7 @@ from storage.log.index_file import index_name
 from storage.log.manifest import Manifest
 from storage.log.segment import HEADER_SIZE, Segment, segment_name
 
-_OURS: Final = re.compile(r"\d{10}\.(log|idx)|.+\.tmp")
+_OURS: Final = re.compile(r"\d{10}\.(log|idx)|(?!TOKENS).+\.tmp")  # tokens may be changed right now
 
 
 def remove_leftovers(files: Files, folder: Path, manifest: Manifest) -> list[str]:
