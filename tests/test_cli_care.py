@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from cli_places import run
 
-from storage import StoreSettings, open_store
+from storage import StoreSettings, open_store, repair
+from storage.errors import Damaged
 
 
 @pytest.fixture
@@ -85,6 +86,16 @@ def test_repair_of_a_whole_store_does_nothing(folder):
 
     assert (ended.code, ended.text) == (0, "nothing to repair: all is well\n")
     assert content_of(folder) == before
+
+
+def test_store_that_does_not_open_is_let_go_of(folder):
+    damage(folder)
+
+    with pytest.raises(Damaged) as caught:
+        open_store(folder)
+
+    assert caught.value.__traceback__ is not None
+    assert repair(folder).problems
 
 
 def test_repair_keeps_what_is_whole_and_says_what_is_lost(folder):

@@ -65,9 +65,13 @@ class LogStore:
         self._lock = FolderLock(files, folder)
         with self._lock.held():
             self._shared = open_folder(files, folder, settings.boot_id)
-        self._follower = Follower(
-            files, folder, self._shared, cache_bytes_max=settings.cache_bytes_max
-        )
+        try:
+            self._follower = Follower(
+                files, folder, self._shared, cache_bytes_max=settings.cache_bytes_max
+            )
+        except BaseException:
+            self._shared.leave()  # else a repair in this process would wait for the garbage
+            raise
         self._clock = SharedClock(settings.clock, self._shared)
         self._writer = Writer(
             folder, settings, shared=self._shared, follower=self._follower, lock=self._lock
