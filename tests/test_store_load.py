@@ -192,8 +192,20 @@ def test_index_files_do_not_become_many(tmp_path):
             store.load(rows_of(4, first=4 * number))
 
         assert store.stats().internals["index_files"] <= 24
+        store.finish_load()
+        assert store.stats().internals["index_files"] <= 2
         assert store.stats().key_count == 240
         check_whole(store, tmp_path)
+
+
+def test_a_small_load_does_not_copy_a_large_index(tmp_path):
+    with opened(tmp_path, settings_of(50)) as store:
+        store.load(rows_of(800))
+        store.finish_load()
+        store.load(rows_of(100, first=800))
+        store.finish_load()
+
+        assert [index.row_count for index in store._follower.refresh().indexes] == [100, 800]
 
 
 def test_rows_that_no_commit_takes_are_refused(tmp_path):

@@ -77,10 +77,7 @@ class Checkpointer:
 
     def merged(self, indexes: Sequence[IndexFile]) -> Columns:
         """One index of several, newest first."""
-        columns = indexes[-1].columns()
-        for index in reversed(indexes[:-1]):
-            columns = index_columns.merge(index.columns(), columns)
-        return columns
+        return index_columns.merge_all([index.columns() for index in indexes])
 
     def write(self, view: View, columns: Columns) -> IndexState:
         """Write a new index file, durably, that no manifest names yet."""

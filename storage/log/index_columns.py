@@ -52,6 +52,7 @@ Rows = npt.NDArray[np.void]
 Words = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+KeyBytes = npt.NDArray[np.uint8]
 TypeNumbers = npt.NDArray[np.uint16]
 
 
@@ -74,7 +75,7 @@ class Columns:
     """
 
     rows: Rows
-    keys: npt.NDArray[np.uint8]
+    keys: KeyBytes
     table: Words
     types: tuple[str, ...]
     expiry_rows: npt.NDArray[np.uint32]
@@ -146,11 +147,19 @@ def from_locators(items: Sequence[tuple[bytes, Locator]]) -> Columns:
     )
 
 
+def merge_all(parts: Sequence[Columns]) -> Columns:
+    """One index of several, newest first: neighbours become one until one is left.
+
+    So each row is copied only as often as the number of parts can be halved.
+    """
+    while len(parts) > 1:
+        pairs = zip(parts[::2], parts[1::2], strict=False)
+        parts = [*(merge(newer, older) for newer, older in pairs), *parts[len(parts) // 2 * 2 :]]
+    return parts[0]
+
+
 def merge(newer: Columns, older: Columns) -> Columns:
     """One index of two; all revisions in ``newer`` are above those in ``older``.
-
-    The work done in Python is proportional to the number of keys in ``newer``; the rest is
-    copying by numpy.
 
     Raises:
         Unavailable: there are more bytes of keys than one index can hold.
@@ -172,6 +181,8 @@ def merge(newer: Columns, older: Columns) -> Columns:
     rows[older_at] = older.rows[:-1]
     rows["type"][older_at] = older_types[older.rows["type"][:-1]]
     rows["flags"][older_at[places[is_same]]] |= OLDER
+    is_newer = np.zeros(len(rows) - 1, np.bool_)
+    is_newer[newer_at] = True
     lengths = np.zeros(len(rows), np.int64)
     lengths[newer_at + 1] = _key_lengths(newer.rows)
     lengths[older_at + 1] = _key_lengths(older.rows)
@@ -182,7 +193,7 @@ def merge(newer: Columns, older: Columns) -> Columns:
     expiry_times = np.concatenate([newer.expiry_times_us, older.expiry_times_us])
     return Columns(
         rows,
-        _interleave_keys(newer, older, firsts, places),
+        _interleave_keys(newer, older, is_newer, lengths[1:]),
         _merge_tables(newer, older, newer_at, older_at, places[is_same]),
         types,
         expiry_rows[expiry_order].astype(np.uint32),
@@ -203,9 +214,9 @@ def select(columns: Columns, is_kept: Flags) -> Columns:
     is_first[1:] = kept_numbers[1:] != kept_numbers[:-1]
     flags = rows["flags"][:-1]
     rows["flags"][:-1] = np.where(is_first, flags & ~np.uint8(OLDER), flags | np.uint8(OLDER))
-    lengths = _key_lengths(columns.rows)[kept]
+    lengths = _key_lengths(columns.rows)
     rows["key_offset"][0] = 0
-    rows["key_offset"][1:] = np.cumsum(lengths)
+    rows["key_offset"][1:] = np.cumsum(lengths[kept])
 
     new_row = np.full(columns.row_count, -1, np.int64)
     new_row[kept] = np.arange(len(kept))
@@ -217,7 +228,7 @@ def select(columns: Columns, is_kept: Flags) -> Columns:
     expiry_rows = new_row[columns.expiry_rows]
     return Columns(
         rows,
-        _gather_keys(columns, kept),
+        columns.keys[np.repeat(is_kept, lengths)],
         np.sort(tags | table_rows[is_left].astype(np.uint64)),
         columns.types,
         expiry_rows[expiry_rows >= 0].astype(np.uint32),
@@ -264,37 +275,13 @@ def _merge_tables(
     return np.sort(np.concatenate(words))
 
 
-def _interleave_keys(
-    newer: Columns, older: Columns, firsts: Places, places: Places
-) -> npt.NDArray[np.uint8]:
-    """The key bytes of both in row order: slices of ``older`` between those of ``newer``."""
-    newer_keys, older_keys = newer.keys.data, older.keys.data
-    newer_starts = newer.rows["key_offset"][firsts].tolist()
-    newer_starts.append(len(newer_keys))
-    older_starts = older.rows["key_offset"][places].tolist()
-    pieces = []
-    done = 0
-    for number, older_start in enumerate(older_starts):
-        if older_start > done:
-            pieces.append(older_keys[done:older_start])
-            done = older_start
-        pieces.append(newer_keys[newer_starts[number] : newer_starts[number + 1]])
-    pieces.append(older_keys[done:])
-    return np.frombuffer(b"".join(pieces), np.uint8)
-
-
-def _gather_keys(columns: Columns, kept: Places) -> npt.NDArray[np.uint8]:
-    """The key bytes of the kept rows, copied run by run."""
-    if not len(kept):
-        return np.zeros(0, np.uint8)
-    run_starts = np.flatnonzero(np.diff(kept, prepend=-2) != 1)
-    run_ends = np.append(run_starts[1:], len(kept)) - 1
-    offsets = columns.rows["key_offset"]
-    starts = offsets[kept[run_starts]].tolist()
-    ends = offsets[kept[run_ends] + 1].tolist()
-    keys = columns.keys.data
-    pieces = (keys[start:end] for start, end in zip(starts, ends, strict=True))
-    return np.frombuffer(b"".join(pieces), np.uint8)
+def _interleave_keys(newer: Columns, older: Columns, is_newer: Flags, lengths: Places) -> KeyBytes:
+    """The key bytes of both in row order; ``is_newer`` and ``lengths`` say whose each row's are."""
+    keys = np.empty(len(newer.keys) + len(older.keys), np.uint8)
+    is_newer_byte = np.repeat(is_newer, lengths)
+    keys[is_newer_byte] = newer.keys
+    keys[~is_newer_byte] = older.keys
+    return keys
 
 
 def _lower_bounds(older: Columns, newer: Columns, firsts: Places) -> tuple[Places, Flags]:

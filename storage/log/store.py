@@ -161,6 +161,12 @@ class LogStore:
         if self._settings.sync != "always":
             self.sync()
 
+    def finish_load(self) -> None:
+        """Merge the index files that calls of ``load`` have left: reads ask one after the other."""
+        # What was loaded stands whatever becomes of this; maintenance tries again.
+        with contextlib.suppress(StoreError, OSError):
+            self._maintainer.checkpoint(wait=False)
+
     def scan(
         self,
         *,

@@ -146,6 +146,9 @@ class _Loadable(Protocol):
     def load(self, rows: Sequence[_Row]) -> None:
         """Store key, value and content type of each row, durably."""
 
+    def finish_load(self) -> None:
+        """Make what was loaded quick to read."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
@@ -223,7 +226,8 @@ class _Load:
                 rows, size = [], 0
         if rows:
             store.load(rows)
-            yield len(rows), self.size
+        store.finish_load()
+        yield len(rows), self.size
 
     def _commit(self) -> Iterator[tuple[int, int]]:
         """The same in transactions."""
