@@ -5,9 +5,10 @@ In reading order. What is on disk: ``record`` (one write of one key), ``frame`` 
 (sorted, immutable, mapped by all; made of ``index_columns`` by ``index_writer``), ``shared``
 (the page that publishes).
 
-Reading: ``locator``, ``delta``, ``entry_cache``, ``view``, ``follower``, ``scan``. Writing:
-``batch`` decides, ``writer`` writes, ``group_commit`` shares a write among threads. Many rows at
-once: ``chunk`` is a segment with its index, ``bulk_load`` puts it in force. Opening: ``recovery``.
+Reading: ``locator``, ``delta``, ``entry_cache``, ``view``, ``follower``, ``scan``,
+``reading``. Writing: ``batch`` decides, ``writer`` writes, ``group_commit`` shares a write among
+threads. Many rows at once: ``chunk`` is a segment with its index, ``bulk_load`` puts it in force.
+Opening: ``recovery``.
 
 In the background: ``retention``, ``checkpoint``, ``compaction`` which lets ``rewrite`` copy,
 ``leftovers``, gathered by ``maintainer`` and run by the process ``maintenance``. ``store`` ties

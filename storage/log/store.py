@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from storage.errors import Compacted, Damaged, InvalidRequest, ReadOnly, StoreError
+from storage.errors import Damaged, ReadOnly, StoreError
 from storage.interface import (
     Commit,
     Entry,
-    KeyInfo,
     Page,
     Snapshot,
     Stats,
@@ -28,7 +27,8 @@ from storage.log.follower import Follower
 from storage.log.group_commit import GroupCommit
 from storage.log.locator import Locator
 from storage.log.maintainer import Maintainer
-from storage.log.record import DELETE, EXPIRE, KIND_NAMES, Record
+from storage.log.reading import check_revision, key_info, version_of
+from storage.log.record import DELETE, EXPIRE
 from storage.log.recovery import open_folder
 from storage.log.retention import kept_versions
 from storage.log.scan import Range, list_page
@@ -193,9 +193,7 @@ class LogStore:
                 at=revision,
                 is_live=self._live_now(),
             )
-            keys = [
-                self._key_info(view, key, locator, include_values) for key, locator in found.keys
-            ]
+            keys = [key_info(view, key, locator, include_values) for key, locator in found.keys]
             return Page(revision, keys, found.prefixes, found.resume)
 
         return self._read(at, read)
@@ -236,7 +234,7 @@ class LogStore:
                     continue
                 if len(versions) == limit:
                     break
-                versions.append(self._version(view.read(encoded, locator)))
+                versions.append(version_of(view.read(encoded, locator)))
             return versions
 
         return self._read(None, read)
@@ -303,7 +301,7 @@ class LogStore:
         """Read from a view; again from a newer one when compaction has moved what it needs."""
         view = self._follower.current()
         while True:
-            _check_revision(view, at)
+            check_revision(view, at)
             try:
                 return read(view)
             except FileNotFoundError as ex:
@@ -332,32 +330,6 @@ class LogStore:
         if locator.expires_us and locator.expires_us <= self._clock.now_us():
             return None
         return view.read_entry(key, encoded, locator)
-
-    def _key_info(
-        self, view: View, encoded: bytes, locator: Locator, include_values: bool
-    ) -> KeyInfo:
-        key = encoded.decode()
-        entry = None
-        if include_values or not locator.content_type:
-            entry = view.read_entry(key, encoded, locator)
-        return KeyInfo(
-            key,
-            locator.revision,
-            locator.version,
-            locator.value_size,
-            entry.content_type if entry else locator.content_type,
-            entry if include_values else None,
-        )
-
-    def _version(self, record: Record) -> Version:
-        return Version(
-            record.revision,
-            record.version,
-            KIND_NAMES[record.kind],
-            record.time_us,
-            len(record.value),
-            record.content_type,
-        )
 
     def _live_now(self) -> Callable[[Locator], bool]:
         """Tells whether a version is a value that has not expired, for all of a read the same.
@@ -391,12 +363,3 @@ class LogStore:
             self._maintainer.compact(thorough=True)
         except (StoreError, OSError) as ex:
             self._writer.problem = f"compaction failed: {ex}"
-
-
-def _check_revision(view: View, at: int | None) -> None:
-    if at is None:
-        return
-    if at < view.manifest.oldest_revision:
-        raise Compacted(view.manifest.oldest_revision)
-    if at > view.head.revision:
-        raise InvalidRequest(f"revision {at} is not there yet; the head is {view.head.revision}")
