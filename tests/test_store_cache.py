@@ -87,6 +87,38 @@ def test_an_old_value_that_is_read_does_not_become_the_newest(tmp_path):
     store.close()
 
 
+def test_a_checkpoint_or_a_compaction_forgets_no_value(tmp_path):
+    settings = StoreSettings(maintain_inline=False, keep_for_s=0)
+    with closing(open_store(tmp_path, settings)) as store:
+        store.commit(Txn([Put("a", b"1"), Put("b", b"1")]))
+        store.commit(Txn([Put("a", b"2")]))
+        store._writer.seal()
+        entries = [store.get("a"), store.get("b")]
+        store.maintainer.checkpoint()
+        store.maintainer.compact(thorough=True)
+        store.commit(Txn([Put("b", b"2")]))
+
+        assert store.get("a") is entries[0]
+        assert store.get("b").value == b"2"
+        store._writer.seal()
+        assert store.get("a") == entries[0]
+        assert store.get("b").value == b"2"
+
+
+def test_a_value_read_before_a_newer_one_was_sealed_is_never_the_newest_again(tmp_path):
+    with closing(open_store(tmp_path, StoreSettings(maintain_inline=False))) as store:
+        store.commit(Txn([Put("a", b"1")]))
+        view = store._follower.current()
+        entry = store.get("a")
+        store.commit(Txn([Put("a", b"2")]))
+        store._writer.seal()
+        view.cache.put(b"a", entry)  # a reader that was slow
+
+        assert store.get("a").value == b"2"
+        store.maintainer.checkpoint()
+        assert store.get("a").value == b"2"
+
+
 def test_a_cached_value_expires(tmp_path):
     now_us = 1_000_000
     store = open_store(tmp_path, StoreSettings(clock=lambda: now_us))

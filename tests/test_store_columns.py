@@ -88,7 +88,7 @@ def delta_of(versions: Versions) -> Delta:
 
 def merged(drawn: list[Versions]) -> tuple[Columns, Versions]:
     """All generations merged by the engine, and by hand."""
-    columns = index_columns.from_locators([])
+    columns = index_columns.from_versions([], [])
     expected: Versions = {}
     for versions in drawn:
         columns = index_columns.merge(index_columns.from_delta(delta_of(versions)), columns)
@@ -159,7 +159,7 @@ def test_selected_columns_hold_what_was_selected(tmp_path_factory, drawn, seed, 
 @settings(max_examples=30, deadline=None)
 @given(drawn=generations())
 def test_merging_the_columns_of_files_is_the_same_as_merging_in_memory(tmp_path_factory, drawn):
-    columns = index_columns.from_locators([])
+    columns = index_columns.from_versions([], [])
     for versions in drawn:
         newer = opened(
             tmp_path_factory.mktemp("index"), index_columns.from_delta(delta_of(versions))
@@ -195,6 +195,21 @@ def test_many_keys_of_one_prefix_and_many_versions_are_found(tmp_path):
     assert index.find(b"prefix/000001\0", None) is None
 
 
+@pytest.mark.parametrize("rows_at_once", [1, 2, 5])
+def test_keys_are_copied_in_steps(monkeypatch, rows_at_once):
+    keys = sorted(AWKWARD_KEYS)
+    locators = [put_locator(number + 1, key, "text/html") for number, key in enumerate(keys)]
+    parts = [index_columns.from_versions(keys[part::3], locators[part::3]) for part in range(3)]
+    expected = index_columns.from_versions(keys, locators)
+    monkeypatch.setattr(index_columns, "_ROWS_AT_ONCE", rows_at_once)
+
+    merged = index_columns.merge_all(parts)
+
+    assert merged.keys.tobytes() == expected.keys.tobytes()
+    assert merged.rows.tobytes() == expected.rows.tobytes()
+    assert merged.table.tobytes() == expected.table.tobytes()
+
+
 def test_equal_hashes_do_not_hide_keys(tmp_path, monkeypatch):
     monkeypatch.setattr(index_columns, "key_tag", lambda _: 7)
     columns, _ = merged([{key: [put_locator(1, key)]} for key in AWKWARD_KEYS])
@@ -217,9 +232,9 @@ def test_types_that_find_no_room_are_left_to_the_record(tmp_path, parts):
         for key in (b"%06d" % number,)
     ]
     pieces = np.array_split(np.arange(count), parts)
-    columns = index_columns.from_locators([])
+    columns = index_columns.from_versions([], [])
     for piece in pieces:
-        newer = index_columns.from_locators([rows[number] for number in piece])
+        newer = index_columns.from_versions(*zip(*(rows[number] for number in piece), strict=True))
         columns = index_columns.merge(newer, columns)
     index = opened(tmp_path, columns)
     types = [locator.content_type for key, _ in rows if (locator := index.find(key, None))]
@@ -243,6 +258,6 @@ def test_the_record_tells_a_type_that_the_index_does_not_know_also_of_a_large_va
 
 
 def test_an_empty_index_answers_everything_with_nothing(tmp_path):
-    columns = index_columns.from_locators([])
+    columns = index_columns.from_versions([], [])
 
     assert_holds(opened(tmp_path, index_columns.merge(columns, columns)), {})

@@ -1,8 +1,8 @@
 """A bounded memory of values that were read, in front of index files and segments.
 
-It belongs to one view. In a view only the newest delta changes, so a value that was read from
-it is still the key's newest one unless that delta has a newer: the reader looks there first,
-and nothing ever has to be taken out because somebody wrote.
+It belongs to the views that have one newest delta. Nothing else in them changes what a key's
+newest value is, so a value that was read is still that unless the delta has a newer: the reader
+looks there first, and nothing ever has to be taken out because somebody wrote.
 """
 
 from __future__ import annotations

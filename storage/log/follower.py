@@ -130,6 +130,7 @@ class Follower:
         deltas = [
             old_deltas.get(state.number) or Delta(state.number, HEADER_SIZE) for state in waiting
         ]
+        is_same_active = old is not None and deltas[-1] is old.active
         view = View(
             self._files,
             self._folder,
@@ -137,11 +138,13 @@ class Follower:
             segments={number: segments[number] for number in numbers & segments.keys()},
             deltas=tuple(reversed(deltas)),
             indexes=indexes,
-            cache=EntryCache(self._cache_bytes_max),
+            # While the newest delta stays, it knows of every newer value. It must never be emptied
+            # for another delta: who reads the old view may still put in what that replaced.
+            cache=old.cache if old and is_same_active else EntryCache(self._cache_bytes_max),
         )
         for delta, state in zip(deltas[:-1], waiting[:-1], strict=True):
             self._add_frames(view, delta, state.size)
-        if old is not None and deltas[-1] is old.active:
+        if old and is_same_active:
             view.head = old.head
         return view
 

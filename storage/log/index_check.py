@@ -42,9 +42,7 @@ def differences(indexes: Sequence[Columns], log: Columns) -> Iterator[str]:
         indexes: the index files, newest first.
         log: all versions in those segments.
     """
-    index = index_columns.from_locators([])
-    for newer in reversed(indexes):
-        index = index_columns.merge(newer, index)
+    index = index_columns.merge_all(indexes) if indexes else index_columns.from_versions([], [])
     yield from _lost_rows(index, log)
     covered = index_columns.select(log, _is_among(log, index))
     if covered.row_count == index.row_count:

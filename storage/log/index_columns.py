@@ -45,6 +45,8 @@ TYPE_IN_RECORD: Final = 0xFFFF
 KEY_BYTES_MAX: Final = (1 << 32) - 1
 """Key bytes that one index file can hold."""
 
+_ROWS_AT_ONCE: Final = 1 << 18
+"""Rows whose keys are copied in one step: one flag a byte is all the memory it needs."""
 _ROW_MASK: Final = np.uint64(0xFFFFFFFF)
 _TAG_SHIFT: Final = np.uint64(32)
 
@@ -94,19 +96,21 @@ class Columns:
 
 def from_delta(delta: Delta) -> Columns:
     """The rows of a delta that is complete."""
-    items: list[tuple[bytes, Locator]] = []
+    # Two lists, not one of pairs: new objects by the ten thousand wake the garbage collector,
+    # which then looks at every locator there is.
+    keys: list[bytes] = []
+    locators: list[Locator] = []
     for key in delta.sorted_keys():
         locator: Locator | None = delta.rows[key]
         while locator is not None:
-            items.append((key, locator))
+            keys.append(key)
+            locators.append(locator)
             locator = locator.previous
-    return from_locators(items)
+    return from_versions(keys, locators)
 
 
-def from_locators(items: Sequence[tuple[bytes, Locator]]) -> Columns:
-    """Columns of rows that already stand in order."""
-    keys = [key for key, _ in items]
-    locators = [locator for _, locator in items]
+def from_versions(keys: Sequence[bytes], locators: Sequence[Locator]) -> Columns:
+    """Columns of versions that already stand in order, each with its key."""
 
     def column(name: str) -> Words:
         return np.fromiter(map(attrgetter(name), locators), np.uint64, len(locators))
@@ -123,7 +127,7 @@ def from_locators(items: Sequence[tuple[bytes, Locator]]) -> Columns:
     type_numbers = np.fromiter(map(types.__getitem__, content_types), np.int64, len(keys))
     sizes = column("size")
 
-    rows = np.zeros(len(items) + 1, ROW_DTYPE)
+    rows = np.zeros(len(keys) + 1, ROW_DTYPE)
     rows["key_offset"][1:] = np.cumsum(key_sizes)
     filled = rows[:-1]
     filled["revision"] = column("revision")
@@ -278,9 +282,18 @@ def _merge_tables(
 def _interleave_keys(newer: Columns, older: Columns, is_newer: Flags, lengths: Places) -> KeyBytes:
     """The key bytes of both in row order; ``is_newer`` and ``lengths`` say whose each row's are."""
     keys = np.empty(len(newer.keys) + len(older.keys), np.uint8)
-    is_newer_byte = np.repeat(is_newer, lengths)
-    keys[is_newer_byte] = newer.keys
-    keys[~is_newer_byte] = older.keys
+    done = newer_done = 0
+    for start in range(0, len(lengths), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        is_newer_byte = np.repeat(is_newer[rows], lengths[rows])
+        block = keys[done : done + len(is_newer_byte)]
+        newer_size = int(np.count_nonzero(is_newer_byte))
+        older_done = done - newer_done
+        older_size = len(block) - newer_size
+        block[is_newer_byte] = newer.keys[newer_done : newer_done + newer_size]
+        block[~is_newer_byte] = older.keys[older_done : older_done + older_size]
+        done += len(block)
+        newer_done += newer_size
     return keys
 
 

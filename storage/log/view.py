@@ -39,7 +39,7 @@ class View:
         manifest: the state of the files this view was made of.
         deltas: newest first; the first one belongs to the active segment and grows.
         indexes: newest first.
-        cache: of values read from this view.
+        cache: of values read from this view and others with the same newest delta.
         position: of the log up to which everything has been added; written last.
         head: revision, time and totals of the last commit added; replaced as one.
     """
