@@ -152,6 +152,16 @@ def serve(
             help="How long everything is kept.",
         ),
     ] = "1h",
+    max_uploads: Annotated[
+        int | None,
+        typer.Option(
+            envvar="RUNDLET_MAX_UPLOADS",
+            min=1,
+            rich_help_panel=_LIMITS_PANEL,
+            help="Bodies that each process waits for at a time (granian).",
+            show_default="half of the threads",
+        ),
+    ] = None,
     max_key_bytes: Annotated[
         int, _limit("--max-key-bytes", "RUNDLET_MAX_KEY_BYTES", "Longest key.")
     ] = _DEFAULT.key_bytes_max,
@@ -173,6 +183,7 @@ def serve(
     from server import run  # noqa: PLC0415 # see above
 
     name = _server_name(server, workers)
+    threads = threads or _THREADS[name]
     options = run.ServeOptions(
         settings=ServerSettings(
             data_path=data,
@@ -186,6 +197,8 @@ def serve(
             skip_bad=skip_bad,
             tokens_path=tokens,
             audit_path=audit,
+            # waitress has read the whole body before it takes a thread.
+            uploads_max=(max_uploads or max(1, threads // 2)) if name == "granian" else None,
             limits=Limits(
                 key_bytes_max=max_key_bytes,
                 value_bytes_max=max_value_bytes,
@@ -198,7 +211,7 @@ def serve(
         port=port,
         server=name,
         workers=workers,
-        threads=threads or _THREADS[name],
+        threads=threads,
         load_path=None if read_only else file,
         in_memory=_checked_in_memory(in_memory, read_only),
         insecure=insecure,

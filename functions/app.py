@@ -31,6 +31,7 @@ from functions.service import (
 )
 from functions.settings import ServerSettings
 from functions.target import key_from_base64url, key_from_path
+from functions.uploads import UploadGate
 from functions.validators import EntityTags
 from functions.values import ValueResource
 from storage import OperationCounters, StoreSettings, open_store, open_text_file
@@ -49,7 +50,7 @@ def create_app(
     Args:
         store: what the functions read and write.
         settings: of these only what the functions themselves decide is used: ``read_only``,
-            ``open_without_tokens``, ``audit_path``.
+            ``open_without_tokens``, ``audit_path``, ``uploads_max``.
         counters: of operations; by default this process counts for itself.
         tokens: in force; without them everybody may do everything.
 
@@ -65,22 +66,25 @@ def create_app(
         access = Access(tokens, counters, is_open=settings.open_without_tokens)
         middleware = [AuditTrail(ids, audit_writer(settings.audit_path))]
     app = falcon.App(router=TargetRouter(access), media_type="text/plain", middleware=middleware)
-    ErrorAnswers(ids).install(app)
-    _add_routes(app, counted)
+    gate = UploadGate(settings.uploads_max)
+    ErrorAnswers(ids, gate.discard).install(app)
+    _add_routes(app, counted, gate)
     return app
 
 
-def _add_routes(app: falcon.App[falcon.Request, falcon.Response], store: CountedStore) -> None:
+def _add_routes(
+    app: falcon.App[falcon.Request, falcon.Response], store: CountedStore, gate: UploadGate
+) -> None:
     version = software_version()
     tags = EntityTags(store.store.info.store_id)
     document = openapi_document(version)
     app.add_route("/", FixedResource(_welcome(version)))
     app.add_route("/v1", ServiceResource(store, version))
-    app.add_route("/v1/kv/{key:path}", ValueResource(store, tags, key_from_path))
-    app.add_route("/v1/kv64/{key:path}", ValueResource(store, tags, key_from_base64url))
+    app.add_route("/v1/kv/{key:path}", ValueResource(store, gate, tags, key_from_path))
+    app.add_route("/v1/kv64/{key:path}", ValueResource(store, gate, tags, key_from_base64url))
     app.add_route("/v1/keys", KeysResource(store))
-    app.add_route("/v1/mget", MgetResource(store))
-    app.add_route("/v1/txn", TxnResource(store))
+    app.add_route("/v1/mget", MgetResource(store, gate))
+    app.add_route("/v1/txn", TxnResource(store, gate))
     app.add_route("/v1/stats", StatsResource(store))
     app.add_route("/v1/admin/compact", CompactResource(store))
     app.add_route("/metrics", MetricsResource(store, version))

@@ -23,6 +23,7 @@ from functions.members import Members
 from functions.operations import keys_of, parse_txn
 from functions.problems import too_large
 from functions.query import Query
+from functions.uploads import UploadGate
 from functions.validators import rfc3339
 from storage.interface import Add, Delete, Entry, Op, OpResult
 
@@ -30,8 +31,9 @@ from storage.interface import Add, Delete, Entry, Op, OpResult
 class MgetResource:
     """Many values of one snapshot."""
 
-    def __init__(self, store: CountedStore) -> None:
+    def __init__(self, store: CountedStore, gate: UploadGate) -> None:
         self._store = store
+        self._gate = gate
         self._limits = store.store.info.limits
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -39,7 +41,7 @@ class MgetResource:
         Query(req)
         asked_type = body_type(req)
         media_type = answer_type(req, asked_type)
-        body = read_body(req, "body_bytes_max", mget_body_bytes_max(self._limits))
+        body = read_body(req, self._gate, "body_bytes_max", mget_body_bytes_max(self._limits))
         members = Members("the body", decode(body, asked_type), {"keys", "rev"})
         listed = members.items("keys")
         if len(listed) > self._limits.list_keys_max:
@@ -63,8 +65,9 @@ class MgetResource:
 class TxnResource:
     """Many writes, all or none."""
 
-    def __init__(self, store: CountedStore) -> None:
+    def __init__(self, store: CountedStore, gate: UploadGate) -> None:
         self._store = store
+        self._gate = gate
         self._limits = store.store.info.limits
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -73,7 +76,7 @@ class TxnResource:
         Query(req)
         asked_type = body_type(req)
         media_type = answer_type(req, asked_type)
-        body = read_body(req, "body_bytes_max", txn_body_bytes_max(self._limits))
+        body = read_body(req, self._gate, "body_bytes_max", txn_body_bytes_max(self._limits))
         txn = parse_txn(decode(body, asked_type), self._limits)
         del body  # the values have been taken out of it; it need not wait for the disk
         require_keys(req.env, keys_of(txn))

@@ -13,6 +13,7 @@ from falcon import mediatypes
 from falcon.typing import ReadableIO
 
 from functions.problems import Problem, too_large
+from functions.uploads import UploadGate
 from storage.interface import Limits
 
 JSON_TYPE = "application/json"
@@ -27,7 +28,7 @@ _ITEM_OVERHEAD_BYTES = 512
 _STEP_BYTES = 1024 * 1024
 
 
-def read_body(req: falcon.Request, what: str, size_max: int) -> bytes:
+def read_body(req: falcon.Request, gate: UploadGate, what: str, size_max: int) -> bytes:
     """The whole body as one object; ``what`` names the limit as ``storage.Limits`` does.
 
     A chunked body counts where the WSGI server has put it together and tells its length, as
@@ -36,7 +37,8 @@ def read_body(req: falcon.Request, what: str, size_max: int) -> bytes:
 
     Raises:
         Problem: 411 without a length, 413 over the limit (from ``Content-Length`` before
-            anything is read), 400 ``short-body`` where the client sent less than promised.
+            anything is read), 400 ``short-body`` where the client sent less than promised,
+            503 ``too-many-uploads``.
     """
     size = req.content_length
     if size is None:
@@ -44,7 +46,8 @@ def read_body(req: falcon.Request, what: str, size_max: int) -> bytes:
         raise Problem(411, "length-required", detail)
     if size > size_max:
         raise too_large(what, size_max, size)
-    body = _read_up_to(req.stream, size)
+    with gate.held():
+        body = _read_up_to(req.stream, size)
     if len(body) < size:
         detail = f"Content-Length promises {size} bytes, only {len(body)} came; send it again"
         raise Problem(400, "short-body", detail)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 
 import falcon
@@ -32,8 +32,6 @@ from storage.errors import (
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_LATER = {"Retry-After": "1"}
-DISCARD_BYTES_MAX = 128 * 1024 * 1024
-DISCARD_STEP_BYTES = 256 * 1024
 
 Member = str | int | Sequence[Mapping[str, object]]
 
@@ -69,8 +67,10 @@ class Problem(Exception):
 class ErrorAnswers:
     """Answers for exceptions, each with an id that the log repeats where there is more to say."""
 
-    def __init__(self, ids: RequestIds) -> None:
+    def __init__(self, ids: RequestIds, discard_body: Callable[[falcon.Request], None]) -> None:
+        """``discard_body`` reads on what a client is still sending."""
         self._ids = ids
+        self._discard_body = discard_body
         self._log = logging.getLogger("rundlet.functions")
 
     def install(self, app: falcon.App[falcon.Request, falcon.Response]) -> None:
@@ -93,7 +93,7 @@ class ErrorAnswers:
             self._log.error(
                 "%s %s %s: %s", request_id, req.method, problem.name, ex, exc_info=unexpected
             )
-        _discard_body(req)
+        self._discard_body(req)
         resp.status = problem.status
         resp.text = None
         resp.data = encode_problem(problem, request_id)
@@ -106,24 +106,6 @@ class ErrorAnswers:
                 **problem.headers,
             }
         )
-
-
-def _discard_body(req: falcon.Request) -> None:
-    """Read on what a client is still sending, so that it gets to read the answer.
-
-    Granian closes a connection whose request was not read to its end, and a client in the
-    middle of sending then sees a broken pipe instead of the reason. Servers that do not mark
-    the end of the input, where reading on could wait for ever, are left alone; and a client
-    that waits for "100 Continue" has sent nothing yet, and now need not.
-    """
-    if not req.env.get("wsgi.input_terminated") or "HTTP_EXPECT" in req.env:
-        return
-    left = DISCARD_BYTES_MAX
-    try:
-        while left > 0 and req.stream.read(DISCARD_STEP_BYTES):
-            left -= DISCARD_STEP_BYTES
-    except OSError:  # the client is gone; nobody will read the answer
-        return
 
 
 def problem_of(ex: Exception) -> Problem:

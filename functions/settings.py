@@ -50,6 +50,8 @@ class ServerSettings:
         open_without_tokens: while there is no token, everybody is let in and may do everything;
             else nobody is (``RUNDLET_OPEN``).
         audit_path: where the audit trail goes (``RUNDLET_AUDIT``); by default stderr.
+        uploads_max: bodies that one process waits for at a time (``RUNDLET_MAX_UPLOADS``); no
+            limit where the server reads bodies before it calls.
         limits: ``RUNDLET_MAX_KEY_BYTES``, ``_VALUE_BYTES``, ``_TXN_OPS``, ``_TXN_BYTES``,
             ``_LIST_KEYS``.
     """
@@ -68,6 +70,7 @@ class ServerSettings:
     tokens_path: Path | None = None
     open_without_tokens: bool = True
     audit_path: Path | None = None
+    uploads_max: int | None = None
     limits: Limits = field(default_factory=Limits)
 
     @property
@@ -99,6 +102,7 @@ class ServerSettings:
             tokens_path=read.path("RUNDLET_TOKENS"),
             open_without_tokens=read.flag("RUNDLET_OPEN", default=True),
             audit_path=read.path("RUNDLET_AUDIT"),
+            uploads_max=read.size("RUNDLET_MAX_UPLOADS"),
             limits=dataclasses.replace(
                 Limits(), **{name: size for name, size in limits.items() if size is not None}
             ),
@@ -121,6 +125,7 @@ class ServerSettings:
             "RUNDLET_TOKENS": str(self.tokens_path or ""),
             "RUNDLET_OPEN": str(int(self.open_without_tokens)),
             "RUNDLET_AUDIT": str(self.audit_path or ""),
+            "RUNDLET_MAX_UPLOADS": str(self.uploads_max or ""),
             **{
                 variable: str(getattr(self.limits, name))
                 for name, variable in _LIMIT_VARIABLES.items()

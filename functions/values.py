@@ -13,6 +13,7 @@ from functions.counting import CountedStore
 from functions.problems import Problem
 from functions.query import Query
 from functions.ranges import range_of
+from functions.uploads import UploadGate
 from functions.validators import (
     EntityTags,
     has_unmodified_since,
@@ -45,9 +46,14 @@ class ValueResource:
     """One value. ``decode_key`` makes the two routes differ: (rest of the path, size) → key."""
 
     def __init__(
-        self, store: CountedStore, tags: EntityTags, decode_key: Callable[[str, int], str]
+        self,
+        store: CountedStore,
+        gate: UploadGate,
+        tags: EntityTags,
+        decode_key: Callable[[str, int], str],
     ) -> None:
         self._store = store
+        self._gate = gate
         self._tags = tags
         self._decode_key = decode_key
         self._limits = store.store.info.limits
@@ -82,7 +88,7 @@ class ValueResource:
         _require_whole_value(req)
         content_type = content_type_given(req)
         conditions = self._tags.write_conditions(req, name)
-        value = read_body(req, "value_bytes_max", self._limits.value_bytes_max)
+        value = read_body(req, self._gate, "value_bytes_max", self._limits.value_bytes_max)
         commit = self._commit(req, Put(name, value, content_type, ttl_s), conditions)
         result = commit.results[0]
         resp.status = 204 if result.found else 201

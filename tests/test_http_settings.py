@@ -25,6 +25,7 @@ UNUSUAL = ServerSettings(
     tokens_path=Path("tokens"),
     open_without_tokens=False,
     audit_path=Path("audit.log"),
+    uploads_max=7,
     limits=Limits(1, 2, 3, 4, 5),
 )
 

@@ -1,0 +1,79 @@
+"""How many bodies may be waited for at a time.
+
+A server that hands bodies on as they come, as Granian does, waits for a slow one in a thread that
+could answer others. Neither it nor we can give up on such a read: it ends when the client sends
+or goes. So only some of the threads may wait for bodies, and the rest always answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+import falcon
+from falcon.typing import ReadableIO
+
+from functions.problems import RETRY_LATER, Problem
+
+_PATIENCE_S: Final = 0.02
+"""Bodies that are there already are read in far less; a burst of them is not refused."""
+
+DISCARD_BYTES_MAX: Final = 128 * 1024 * 1024
+DISCARD_STEP_BYTES: Final = 256 * 1024
+
+
+class UploadGate:
+    """Lets at most so many threads of this process wait for bodies."""
+
+    def __init__(self, most: int | None = None) -> None:
+        """``most`` threads; ``None`` where the server reads whole bodies before it calls."""
+        self._most = most
+        self._free = None if most is None else threading.Semaphore(most)
+
+    @contextlib.contextmanager
+    def held(self, patience_s: float = _PATIENCE_S) -> Iterator[None]:
+        """Wait for a body within the block, after at most ``patience_s`` for a place.
+
+        Raises:
+            Problem: 503 ``too-many-uploads``.
+        """
+        if self._free is None:
+            yield
+            return
+        if not self._free.acquire(timeout=patience_s):
+            detail = f"{self._most} bodies are being waited for already; send it again later"
+            limit = {"limit": self._most or 0}
+            raise Problem(503, "too-many-uploads", detail, limit, headers=RETRY_LATER)
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    def discard(self, req: falcon.Request) -> None:
+        """Read on what a client is still sending, so that it gets to read the answer.
+
+        Granian closes a connection whose request was not read to its end, and a client in the
+        middle of sending then sees a broken pipe instead of the reason. Servers that do not mark
+        the end of the input, where reading on could wait for ever, are left alone; and a client
+        that waits for "100 Continue" has sent nothing yet, and now need not.
+        """
+        environ = req.env
+        size = environ.get("CONTENT_LENGTH", "0")
+        if size.isdigit() and int(size[:20]) > DISCARD_BYTES_MAX:
+            return  # it would be cut off all the same
+        has_body = size != "0" or "HTTP_TRANSFER_ENCODING" in environ
+        if not has_body or not environ.get("wsgi.input_terminated") or "HTTP_EXPECT" in environ:
+            return
+        try:
+            with self.held(patience_s=0):
+                _discard(req.stream)
+        except (OSError, Problem):  # the client is gone, or must do without
+            return
+
+
+def _discard(stream: ReadableIO) -> None:
+    left = DISCARD_BYTES_MAX
+    while left > 0 and stream.read(DISCARD_STEP_BYTES):
+        left -= DISCARD_STEP_BYTES
