@@ -137,6 +137,15 @@ def test_a_record_is_decoded_as_it_was_encoded(record):
     assert records.decode(encoded(record)) == record
 
 
+@pytest.mark.parametrize("size", [4_095, 4_096, 4_097, 100_000])
+def test_large_values_are_not_copied_and_encoded_alike(size):
+    record = Record(b"key", bytes(size), records.PUT, 1, 1, 7, "image/png", 8)
+    buffers = records.encode(record)
+
+    assert records.decode(encoded(record)) == record
+    assert any(buffer is record.value for buffer in buffers) == (size > 4_096)
+
+
 @quick
 @given(mutated(RECORDS.map(encoded)))
 def test_a_changed_record_is_refused(pair):
@@ -346,19 +355,17 @@ def delta_of(versions: dict[bytes, int]) -> Delta:
     for key, count in versions.items():
         for version in range(1, count + 1):
             revision += 1
-            delta.add(
-                key,
-                Locator(
-                    revision,
-                    pack_position(1, 64 + 100 * revision),
-                    records.OVERHEAD + len(key) + 10,
-                    10,
-                    version,
-                    records.PUT,
-                    DEFAULT_CONTENT_TYPE,
-                    revision * (revision % 2),
-                ),
+            locator = Locator(
+                revision,
+                pack_position(1, 64 + 100 * revision),
+                records.OVERHEAD + len(key) + 10,
+                10,
+                version,
+                records.PUT,
+                DEFAULT_CONTENT_TYPE,
+                revision * (revision % 2),
             )
+            delta.add([(key, locator)])
     return delta
 
 

@@ -82,7 +82,7 @@ def delta_of(versions: Versions) -> Delta:
     delta = Delta(1, 64)
     rows = [(locator, key) for key, locators in versions.items() for locator in locators]
     for locator, key in sorted(rows):
-        delta.add(key, locator)
+        delta.add([(key, locator)])
     return delta
 
 

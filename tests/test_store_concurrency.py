@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from storage import StoreSettings, open_store, verify
-from storage.errors import Compacted, OutcomeUnknown, StoreError, Unavailable
+from storage.errors import Compacted, Damaged, OutcomeUnknown, StoreError, Unavailable
 from storage.files import RealFile, RealFiles
 from storage.interface import Condition, Delete, Put, Txn
 from storage.log.group_commit import _Request
 from storage.log.manifest import FILE_NAME
 from storage.log.store import COMPACTION_NAME, LogStore
+from tests.faulty_files import FaultyFiles
 from tests.model import Clock
 from tests.store_processes import (
     ACKNOWLEDGED,
@@ -231,6 +232,38 @@ def test_a_refusal_decided_against_a_write_of_the_group_that_failed_is_void(open
     assert contents(store) == {}
     put(store, "c")
     assert contents(store) == contents(open_log()) == {"c": b"v"}
+
+
+def test_a_group_grows_while_another_process_has_its_turn(open_log):
+    files = FaultyFiles()
+    store, other = open_log(files=files), open_log()
+    queue = store._group_commit
+    put(store, "a")
+    files.calls.clear()
+    threads = [threading.Thread(target=put, args=(store, key)) for key in "abcdefgh"]
+    with other._writer.exclusive():
+        for thread in threads:
+            thread.start()
+        while len(queue._queue) < len(threads):  # the leader waits for the lock, too
+            time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+
+    assert [call.name for call in files.calls] == ["pwrite", "sync"]
+    assert contents(store) == contents(other) == dict.fromkeys("abcdefgh", b"v")
+
+
+def test_a_whole_queue_is_refused_when_the_log_cannot_be_written(open_log):
+    store = open_log()
+    group = [_Request(Txn([Put(key, b"v")])) for key in "ab"]
+    group[1].wakeup.acquire()
+    store._group_commit._queue = list(group)
+    store._follower.view.segment(1).file.truncate(10)
+    store._group_commit._lead()
+
+    assert all(isinstance(request.error, Damaged) for request in group)
+    assert not group[1].wakeup.locked()
+    assert store._group_commit._queue == []
 
 
 # --- exact counts while keys expire ----------------------------------------------------------

@@ -91,6 +91,19 @@ def assert_goes_on(folder: Path, store: LogStore, commits: int) -> None:
     assert verify(folder).problems == []
 
 
+def test_a_generation_that_was_lost_is_put_right_by_the_next_commit(tmp_path):
+    store, other = open_one(tmp_path), open_one(tmp_path)
+    store.maintainer.compact(thorough=True)
+    store.commit(Txn([Put("a", b"1")]))
+    store._shared.generation = 0
+    store.commit(Txn([Put("b", b"2")]))
+
+    assert store._shared.generation == store._follower.view.manifest.generation > 0
+    assert contents(other) == {"a": b"1", "b": b"2"}
+    other.close()
+    store.close()
+
+
 def test_a_process_that_dies_between_two_stores_is_not_noticed_by_others(tmp_path):
     for stores in itertools.count():
         folder = tmp_path / str(stores)

@@ -31,7 +31,7 @@ from storage.log import frame as frames
 from storage.log import record as records
 from storage.log.frame import Totals
 from storage.log.locator import Locator, pack_position
-from storage.log.record import DELETE, EXPIRE, PUT, RESTORE, Record
+from storage.log.record import DELETE, EXPIRE, PUT, RESTORE, TOMBSTONES, Record
 from storage.log.retention import kept_versions
 from storage.log.view import Head, View
 
@@ -82,6 +82,7 @@ class Batch:
         self._keep_versions = keep_versions
         self._limits = limits
         self._copied_bytes = 0
+        self._segment = view.active.segment
         self._start = view.active.offset
         self._revision_before = view.head.revision
         self._revision = max(view.head.revision, view.manifest.revision_floor)
@@ -100,7 +101,7 @@ class Batch:
             InvalidOperation, LimitExceeded: an operation cannot be done; what has expired is
                 logged all the same.
         """
-        failed = tuple(self._failed(txn.conditions))
+        failed = self._failed(txn.conditions) if txn.conditions else ()
         if failed and txn.otherwise is None:
             raise Conflict(failed)
         ops = txn.then if not failed else txn.otherwise or ()
@@ -108,10 +109,10 @@ class Batch:
         self._expire_first(keys)
         self._copied_bytes = 0
         written: list[Record] = []
-        results = tuple([self._do(index, op, keys[index], written) for index, op in enumerate(ops)])
+        results = [self._do(index, op, keys[index], written) for index, op in enumerate(ops)]
         if written:
             self._append(written)
-        return Commit(not failed, self.head.revision, results)
+        return Commit(not failed, self.head.revision, tuple(results))
 
     def expire(self, expired: Sequence[Expire]) -> int:
         """Log expiries; those that were written again meanwhile are left out. Says how many."""
@@ -125,7 +126,7 @@ class Batch:
             self._append(written)
         return len(written)
 
-    def _failed(self, conditions: Sequence[Condition]) -> list[FailedCondition]:
+    def _failed(self, conditions: Sequence[Condition]) -> tuple[FailedCondition, ...]:
         failed = []
         for index, condition in enumerate(conditions):
             locator = self._live(condition.key.encode())
@@ -138,14 +139,14 @@ class Batch:
             )
             if not holds:
                 failed.append(FailedCondition(index, condition.key, revision))
-        return failed
+        return tuple(failed)
 
     def _expire_first(self, keys: Sequence[bytes]) -> None:
         """Give an expired value that is about to be written over its own event, before."""
         due = []
         for key in keys:
             locator = self._latest(key)
-            if locator is not None and not locator.is_tombstone and self._is_due(locator):
+            if locator is not None and self._is_due(locator) and not locator.is_tombstone:
                 due.append(self._tombstone(key, EXPIRE))
         if due:
             self._append(due)
@@ -238,44 +239,48 @@ class Batch:
     def _append(self, written: Sequence[Record]) -> None:
         """Add one frame with these records."""
         offset = self._start + self.size
-        position = pack_position(self._view.active.segment, offset + frames.HEADER.size)
+        position = pack_position(self._segment, offset + frames.HEADER.size)
+        time_us = self.head.time_us
         key_count, value_bytes = self.head.totals
         encoded: list[list[Buffer]] = []
         for record in written:
-            key, value = record.key, record.value
-            before = self._latest(key)
-            if before is not None and not before.is_tombstone:
-                key_count -= 1
-                value_bytes -= before.value_size
-            if not record.is_tombstone:
+            key, value, kind, revision, version, _, content_type, expires_us = record
+            value_size = len(value)
+            previous = self._latest(key)
+            if previous is not None:
+                if previous.kind not in TOMBSTONES:
+                    key_count -= 1
+                    value_bytes -= previous.value_size
+                if not self._is_pending(previous):
+                    previous = None
+            if kind not in TOMBSTONES:
                 key_count += 1
-                value_bytes += len(value)
+                value_bytes += value_size
             pieces = records.encode(record)
             encoded.append(pieces)
             size = sum(map(len, pieces))
-            locator = Locator(
-                record.revision,
+            locator = self._newest[key] = Locator(
+                revision,
                 position,
                 size,
-                len(value),
-                record.version,
-                record.kind,
-                record.content_type,
-                record.expires_us,
-                before if before is not None and self._is_pending(before) else None,
+                value_size,
+                version,
+                kind,
+                content_type,
+                expires_us,
+                previous,
             )
             self.entries.append((key, locator))
-            self._newest[key] = locator
             position += size
         self._records += written
         self._revision += 1
         totals = Totals(key_count, value_bytes)
-        self.head = Head(self._revision, self.head.time_us, totals)
+        self.head = Head(self._revision, time_us, totals)
         buffers, size = frames.encode(
             encoded,
             record_count=len(written),
             revision=self._revision,
-            time_us=self.head.time_us,
+            time_us=time_us,
             totals=totals,
             synced=self._synced,
             salt=self._salt,
@@ -294,7 +299,7 @@ class Batch:
     def _live(self, key: bytes) -> Locator | None:
         """The latest version of a key if it is a value that has not expired."""
         locator = self._latest(key)
-        if locator is None or locator.is_tombstone or self._is_due(locator):
+        if locator is None or locator.kind in TOMBSTONES or self._is_due(locator):
             return None
         return locator
 

@@ -7,7 +7,7 @@ any thread reads without a lock. Its size is bounded by the number of records in
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from storage.log.locator import Locator
 
@@ -31,15 +31,18 @@ class Delta:
         self.expiring: list[tuple[int, bytes]] = []
         self._sorted: list[bytes] = []
 
-    def add(self, key: bytes, locator: Locator) -> None:
-        """Put a newer locator in front of what is known of its key."""
-        previous = self.rows.get(key)
-        if previous is not None:
-            locator = Locator(*locator[:-1], previous)
-        self.rows[key] = locator
-        self.record_count += 1
-        if locator.expires_us:
-            self.expiring.append((locator.expires_us, key))
+    def add(self, entries: Sequence[tuple[bytes, Locator]]) -> None:
+        """Put newer locators, oldest first, in front of what is known of their keys."""
+        rows = self.rows
+        for key, locator in entries:
+            previous = rows.get(key)
+            if previous is None:
+                rows[key] = locator
+            else:
+                rows[key] = Locator(*locator[:-1], previous)
+            if locator.expires_us:
+                self.expiring.append((locator.expires_us, key))
+        self.record_count += len(entries)
 
     def find(self, key: bytes, at: int | None) -> Locator | None:
         """The newest locator of a key, or the newest of revision ``at`` or before."""

@@ -97,9 +97,9 @@ class Follower:
             view = self.view
             if view.position != start:
                 return  # another thread has seen them published and has read them already
-            for key, locator in entries:
-                view.active.add(key, locator)
-            view.active.offset = offset_of(position)
+            active = view.active
+            active.add(entries)
+            active.offset = offset_of(position)
             view.head = head
             view.position = position
 
@@ -174,8 +174,7 @@ class Follower:
 
 def _add_frame(segment: Segment, delta: Delta, frame: Frame) -> None:
     try:
-        for key, locator in frame.locators(segment.number):
-            delta.add(key, locator)
+        delta.add(frame.locators(segment.number))
     except BadFrame as ex:
         raise Damaged(segment.path, frame.offset, str(ex)) from ex
     delta.offset = frame.offset + frame.size

@@ -20,7 +20,8 @@ r"""A frame: one commit (or, after compaction, a run of records) under one check
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Final, NamedTuple
 
 from storage.files import Buffer
@@ -78,17 +79,31 @@ class Frame(NamedTuple):
             size = _record_size(self.body, place)
             yield self.offset + HEADER.size + place, self.body[place : place + size]
             place += size
+        self._require_end(place)
+
+    def locators(self, segment: int) -> list[tuple[bytes, Locator]]:
+        """Key and locator of each record, for the index.
+
+        Raises:
+            BadFrame: see ``records`` and ``locate``.
+        """
+        first = pack_position(segment, self.offset + HEADER.size)
+        found: list[tuple[bytes, Locator]] = []
+        place = 0
+        for _ in range(self.record_count):
+            entry = locate(self.body, place, first + place)
+            found.append(entry)
+            place += entry[1].size
+        self._require_end(place)
+        return found
+
+    def _require_end(self, place: int) -> None:
         if len(self.body) - place >= ALIGNMENT:
             raise BadFrame("bytes are left over behind the last record")
 
-    def locators(self, segment: int) -> Iterator[tuple[bytes, Locator]]:
-        """Key and locator of each record, for the index."""
-        for offset, data in self.records():
-            yield locate(data, pack_position(segment, offset))
-
 
 def encode(
-    encoded_records: Sequence[Sequence[Buffer]],
+    encoded_records: Iterable[Iterable[Buffer]],
     *,
     record_count: int,
     revision: int,
@@ -99,7 +114,7 @@ def encode(
     offset: int,
 ) -> tuple[list[Buffer], int]:
     """The buffers of a frame to be written at ``offset``, and their size together."""
-    buffers = [buffer for encoded in encoded_records for buffer in encoded]
+    buffers = list(chain.from_iterable(encoded_records))
     content = HEADER.size + sum(map(len, buffers)) + CHECKSUM_SIZE
     padding = -content % ALIGNMENT
     size = content + padding
@@ -174,30 +189,38 @@ def frame_seed(salt: int, offset: int) -> int:
     return checksum(_SEED.pack(offset), salt)
 
 
-def locate(data: memoryview, position: int) -> tuple[bytes, Locator]:
-    """Key and locator of the record whose bytes are ``data``; its checksum is not looked at.
+def locate(body: memoryview, place: int, position: int) -> tuple[bytes, Locator]:
+    """Key and locator of a record; its checksum is not looked at.
+
+    Args:
+        body: of a frame.
+        place: where in it the record starts.
+        position: of the record in the log.
 
     Raises:
-        BadFrame: the record's meta map cannot be read.
+        BadFrame: the record does not fit into the frame, or its meta map cannot be read.
     """
+    size = _record_size(body, place)
     value_size, key_size, meta_size, version, kind, code, _, revision, _ = (
-        records.HEADER.unpack_from(data)
+        records.HEADER.unpack_from(body, place)
     )
-    key_end = records.HEADER.size + key_size
+    key_start = place + records.HEADER.size
+    key_end = key_start + key_size
+    meta = body[key_end : key_end + meta_size] if meta_size else b""
     try:
-        content_type, expires_us = records.decode_meta(code, data[key_end : key_end + meta_size])
+        content_type, expires_us = records.decode_meta(code, meta)
     except BadRecord as ex:
         raise BadFrame(str(ex)) from ex
-    return bytes(data[records.HEADER.size : key_end]), Locator(
-        revision, position, len(data), value_size, version, kind, content_type, expires_us
+    return bytes(body[key_start:key_end]), Locator(
+        revision, position, size, value_size, version, kind, content_type, expires_us
     )
 
 
 def _record_size(body: memoryview, place: int) -> int:
     if place + records.OVERHEAD > len(body):
         raise BadFrame("the records do not fit into the frame")
-    value_size, key_size, meta_size = records.HEADER.unpack_from(body, place)[:3]
-    size = records.OVERHEAD + int(value_size) + int(key_size) + int(meta_size)
+    value_size, key_size, meta_size = records.SIZES.unpack_from(body, place)
+    size: int = records.OVERHEAD + value_size + key_size + meta_size
     if place + size > len(body):
         raise BadFrame("a record does not fit into the frame")
     return size

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from storage.errors import OutcomeUnknown, StoreError
 from storage.interface import Commit, Txn
+from storage.log.view import View
 from storage.log.writer import Writer
 
 
@@ -66,11 +67,14 @@ class GroupCommit:
 
     def _lead(self) -> None:
         """Commit all that are queued, then hand over to the first that came meanwhile."""
-        with self._queue_lock:
-            group, self._queue = self._queue, []
+        group: list[_Request] = []
         try:
-            self._commit_group(group)
+            with self._writer.exclusive() as view:
+                # Not before: while other processes have their turns, the group grows.
+                group = self._take_queue()
+                self._commit_group(view, group)
         except BaseException as ex:
+            group = group or self._take_queue()
             error = ex if isinstance(ex, Exception) else OutcomeUnknown("interrupted")
             for request in group:
                 # A refusal decided against writes of this group that did not happen is void too.
@@ -85,12 +89,17 @@ class GroupCommit:
             for request in group[1:]:
                 request.wakeup.release()
 
-    def _commit_group(self, group: Sequence[_Request]) -> None:
-        with self._writer.exclusive() as view:
-            batch = self._writer.begin(view)
-            for request in group:
-                try:
-                    request.commit = batch.add(request.txn)
-                except StoreError as ex:
-                    request.error = ex
-            self._writer.write(view, batch)
+    def _take_queue(self) -> list[_Request]:
+        """All that are queued, the leader's own request first."""
+        with self._queue_lock:
+            group, self._queue = self._queue, []
+        return group
+
+    def _commit_group(self, view: View, group: Sequence[_Request]) -> None:
+        batch = self._writer.begin(view)
+        for request in group:
+            try:
+                request.commit = batch.add(request.txn)
+            except StoreError as ex:
+                request.error = ex
+        self._writer.write(view, batch)

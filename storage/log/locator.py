@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from storage.log.record import DELETE, EXPIRE
+from storage.log.record import TOMBSTONES
 
 _OFFSET_BITS: Final = 40
 _OFFSET_MASK: Final = (1 << _OFFSET_BITS) - 1
@@ -35,7 +35,7 @@ class Locator(NamedTuple):
     @property
     def is_tombstone(self) -> bool:
         """Whether the key has no value from this revision on."""
-        return self.kind in (DELETE, EXPIRE)
+        return self.kind in TOMBSTONES
 
 
 def pack_position(segment: int, offset: int) -> int:

@@ -28,6 +28,8 @@ from storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Entry, Ev
 from storage.log.checksum import CHECKSUM_SIZE, RESIDUE, checksum
 
 HEADER: Final = struct.Struct("<IHHIBBHQQ")
+SIZES: Final = struct.Struct("<IHH")
+"""The header's first fields: sizes of value, key and meta."""
 OVERHEAD: Final = HEADER.size + CHECKSUM_SIZE
 """Bytes of a record beside key, meta and value."""
 
@@ -35,6 +37,9 @@ PUT: Final = 1
 DELETE: Final = 2
 EXPIRE: Final = 3
 RESTORE: Final = 4
+
+TOMBSTONES: Final = (DELETE, EXPIRE)
+"""Kinds after which the key has no value."""
 
 KIND_NAMES: Final[Mapping[int, EventKind]] = {
     PUT: "put",
@@ -59,6 +64,9 @@ WELL_KNOWN_TYPES: Final = (
 )
 """Content types that cost one byte: the type code is the place in this list. Only append."""
 
+_COPIED_BYTES_MAX: Final = 4_096
+"""To copy a value up to this size costs less than to handle it as a buffer of its own."""
+
 _TYPE_CODES: Final = {name: code for code, name in enumerate(WELL_KNOWN_TYPES)}
 
 
@@ -81,29 +89,23 @@ class Record(NamedTuple):
     @property
     def is_tombstone(self) -> bool:
         """Whether the key has no value from this record on."""
-        return self.kind in (DELETE, EXPIRE)
+        return self.kind in TOMBSTONES
 
 
 def encode(record: Record) -> list[Buffer]:
-    """The bytes of a record, in two or three buffers: the value is never copied."""
+    """The bytes of a record, in two or three buffers: a large value is never copied."""
+    key, value, kind, revision, version, time_us, content_type, expires_us = record
     meta = b""
-    code = _TYPE_CODES.get(record.content_type, TYPE_IN_META)
-    if code == TYPE_IN_META or record.expires_us:
+    code = _TYPE_CODES.get(content_type, TYPE_IN_META)
+    if code == TYPE_IN_META or expires_us:
         meta = _encode_meta(code, record)
-    head = HEADER.pack(
-        len(record.value),
-        len(record.key),
-        len(meta),
-        record.version,
-        record.kind,
-        code,
-        0,
-        record.revision,
-        record.time_us,
-    )
-    head += record.key + meta
-    crc = checksum(record.value, checksum(head))
-    return [head, record.value, crc.to_bytes(CHECKSUM_SIZE, "little")]
+    data = HEADER.pack(len(value), len(key), len(meta), version, kind, code, 0, revision, time_us)
+    data += key + meta
+    if len(value) > _COPIED_BYTES_MAX:
+        crc = checksum(value, checksum(data))
+        return [data, value, crc.to_bytes(CHECKSUM_SIZE, "little")]
+    data += value
+    return [data, checksum(data).to_bytes(CHECKSUM_SIZE, "little")]
 
 
 def _encode_meta(code: int, record: Record) -> bytes:

@@ -186,8 +186,7 @@ class _Repair:
         segment = Segment.open(self._files, self._folder, state.number, writable=False)
         delta = Delta(state.number, HEADER_SIZE)
         for frame in segment.frames(HEADER_SIZE, state.size):
-            for key, locator in frame.locators(state.number):
-                delta.add(key, locator)
+            delta.add(frame.locators(state.number))
         segment.file.close()
         return delta
 

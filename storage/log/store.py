@@ -63,7 +63,7 @@ class LogStore:
         self._settings = settings
         self._limits = settings.limits
         self._lock = FolderLock(files, folder)
-        with self._lock.held():
+        with self._lock:
             self._shared = open_folder(files, folder, settings.boot_id)
         try:
             self._follower = Follower(

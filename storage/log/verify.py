@@ -159,7 +159,7 @@ class _Verifier:
             self._add(segment.path, offset, "a record whose kind or revision cannot be")
             return
         self._revision = record.revision
-        delta.add(*frames.locate(data, pack_position(segment.number, offset)))
+        delta.add([frames.locate(data, 0, pack_position(segment.number, offset))])
 
     def _check_state(self, state: SegmentState, segment: Segment, delta: Delta) -> None:
         """Whether a sealed segment is what the manifest says of it."""

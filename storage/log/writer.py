@@ -44,21 +44,28 @@ _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class FolderLock:
-    """The lock by which the writers of all processes take turns."""
+    """The lock by which the writers of all processes take turns: ``with lock``.
+
+    The threads of a process take turns by a lock of their own first.
+    """
 
     def __init__(self, files: Files, folder: Path) -> None:
         self._file: File = files.open(folder / LOCK_NAME, create=True)
         self._threads = threading.Lock()
 
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the lock; the threads of this process wait for each other first."""
-        with self._threads:
+    def __enter__(self) -> None:
+        self._threads.acquire()
+        try:
             self._file.lock()
-            try:
-                yield
-            finally:
-                self._file.unlock()
+        except BaseException:
+            self._threads.release()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._file.unlock()
+        finally:
+            self._threads.release()
 
     def close(self) -> None:
         """Close the file."""
@@ -97,7 +104,7 @@ class Writer:
             Unavailable, DiskFull: nothing can be written now; nothing was.
             Damaged: the log cannot be followed.
         """
-        with self._lock.held():
+        with self._lock:
             try:
                 yield self._prepare()
             except OSError as ex:
@@ -106,19 +113,19 @@ class Writer:
     def begin(self, view: View) -> Batch:
         """An empty batch for the end of the log; inside ``exclusive``."""
         durable = self._shared.durable or 0
-        is_here = segment_of(durable) == view.active.segment
+        active = view.active.segment
         return Batch(
             view,
-            salt=self._active(view).header.salt,
+            salt=view.segment(active).header.salt,
             now_us=self.time_us(view),
-            synced=offset_of(durable) if is_here else 0,
+            synced=offset_of(durable) if segment_of(durable) == active else 0,
             keep_versions=self._settings.keep_versions,
             limits=self._settings.limits,
         )
 
     def time_us(self, view: View) -> int:
-        """The time of commits that are made now."""
-        return max(self._settings.clock(), view.head.time_us, self._shared.clock_us)
+        """The time of commits that are made now; it is acted on, so none goes back behind it."""
+        return self._shared.advance_clock(max(self._settings.clock(), view.head.time_us))
 
     def write(self, view: View, batch: Batch) -> None:
         """Append a batch and publish it; inside ``exclusive``.
@@ -131,18 +138,18 @@ class Writer:
             return
         segment = self._active(view)
         start = view.active.offset
+        is_synced = self._settings.sync == "always"
         try:
             segment.append(batch.buffers, start)
         except OSError as ex:
             self._take_back(segment, start, ex)
-        if self._settings.sync == "always":
+        if is_synced:
             self._sync_or_give_up(view, segment)
         position = pack_position(segment.number, start + batch.size)
-        self._shared.advance_clock(batch.head.time_us)
         self._shared.published = position
         # Behind it: who dies in between leaves a word that is too low, never one that vouches
         # for bytes that the next writer cuts, as nobody was answered for them.
-        if self._settings.sync == "always":
+        if is_synced:
             self._shared.durable = position
         self.problem = None
         self._follower.advance(
@@ -225,7 +232,7 @@ class Writer:
         Args:
             change: gets the manifest in force and returns the next one.
         """
-        with self._lock.held():
+        with self._lock:
             manifest = change(read_manifest(self._files, self._folder))
             self._put_in_force(manifest)
             return manifest
@@ -238,7 +245,7 @@ class Writer:
     def settle(self) -> None:
         """Finish a change of the manifest that somebody died or failed at."""
         if self._shared.is_changing:
-            with self._lock.held():
+            with self._lock:
                 settle_manifest(self._files, self._folder, self._shared)
 
     def _prepare(self) -> View:
@@ -246,24 +253,33 @@ class Writer:
         if self._shared.is_changing:
             settle_manifest(self._files, self._folder, self._shared)
         view = self._follower.refresh()
-        ensure_end(self._files, self._folder, view.manifest, self._shared)
-        view = self._follower.refresh()
-        segment = self._active(view)
+        if not self._is_at_end(view):
+            ensure_end(self._files, self._folder, view.manifest, self._shared)
+            view = self._follower.refresh()
+        active = view.active
+        segment = view.segment(active.segment)
         size = segment.file.size()
-        if size < view.active.offset:
-            raise Damaged(segment.path, size, f"published up to {view.active.offset}, cut short")
-        if size > view.active.offset:
-            segment.file.truncate(view.active.offset)
+        if size < active.offset:
+            raise Damaged(segment.path, size, f"published up to {active.offset}, cut short")
+        if size > active.offset:
+            segment.file.truncate(active.offset)
         if self._settings.sync != "always" and not view.manifest.is_lax:
             self._put_in_force(dataclasses.replace(view.manifest.changed(), is_lax=True))
             view = self._follower.refresh()
         is_full = (
-            view.active.offset >= self._settings.segment_bytes_max
-            or view.active.record_count >= self._settings.segment_records_max
+            active.offset >= self._settings.segment_bytes_max
+            or active.record_count >= self._settings.segment_records_max
         )
-        if is_full or self._shared.given_up == view.active.segment:
+        if is_full or self._shared.given_up == active.segment:
             view = self.roll(view)
         return view
+
+    def _is_at_end(self, view: View) -> bool:
+        """Whether the shared page is whole and says that the log ends where this view does."""
+        return (
+            self._shared.published == view.position
+            and self._shared.generation == view.manifest.generation
+        )
 
     def roll(self, view: View) -> View:
         """Seal the active segment and go on in a new one, inside ``exclusive``.
