@@ -73,7 +73,7 @@ class Files(Protocol):
         """Make creations, renames and removals in a folder durable."""
 
     def make_folder(self, path: Path) -> None:
-        """Create a folder and its parents where missing."""
+        """Create a folder, for its owner only, and its parents where missing."""
 
     def names(self, path: Path) -> list[str]:
         """Names of the entries of a folder, in no particular order."""
@@ -188,7 +188,7 @@ class RealFiles:
 
     def make_folder(self, path: Path) -> None:
         """See ``Files.make_folder``."""
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def names(self, path: Path) -> list[str]:
         """See ``Files.names``."""
