@@ -91,6 +91,16 @@ def test_a_log_cut_below_the_durable_point_is_refused(sample):
         assert sample.active.read_bytes() == log[:size], "a refusal changes nothing"
 
 
+def test_a_missing_log_is_refused_and_named(sample):
+    sample.active.unlink()
+
+    with (
+        pytest.raises(Damaged, match=r"0000000001\.log.*missing"),
+        sample.opened(sample.after_restart()),
+    ):
+        pass
+
+
 def test_a_restart_of_the_machine_keeps_whole_frames_that_were_never_published(sample):
     """The page may be older than the log: the kernel writes it back when it likes."""
     page = (sample.folder / "COMMIT").read_bytes()

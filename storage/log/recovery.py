@@ -138,7 +138,10 @@ def recover_end(files: Files, folder: Path, manifest: Manifest, shared: SharedPa
        the manifest, before anything new is written.
     5. Publish.
     """
-    segment = Segment.open(files, folder, manifest.active.number)
+    try:
+        segment = Segment.open(files, folder, manifest.active.number)
+    except FileNotFoundError as ex:
+        raise Damaged(str(ex.filename), 0, "the manifest names it, and it is missing") from ex
     durable = shared.durable
     size = segment.file.size()
     end, time_us = _whole_frames(segment, size)
