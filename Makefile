@@ -50,8 +50,8 @@ $(BENCHED): bench/requirements.lock $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --require-hashes -r bench/requirements.lock
 	@touch $@
 
-soak: $(INSTALLED) ## repeat the tests with new random seeds (MINUTES=10)
-	@scripts/soak $(or $(MINUTES),10)
+soak: $(INSTALLED) ## the long fault campaigns, with a new seed (MINUTES=10 for all; ARGS="-k name")
+	@scripts/soak $(or $(MINUTES),10) $(ARGS)
 
 # What a developer needs; of that what a running server needs; and what benchmarks compare with.
 lock: $(INSTALLED) ## pin the newest fitting version of every dependency

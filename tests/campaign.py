@@ -1,63 +1,86 @@
-"""What long and short forms of a test share: a seed that is printed, a length, a summary.
+"""Campaigns: tests that inject faults by chance, round after round, and say what they tried.
 
-A campaign is written once. ``make test`` runs it for as long as it says itself; ``make soak`` runs
-it for ``RUNDLET_SOAK_S`` seconds, with a new seed. ``RUNDLET_SEED`` repeats a run.
+Each has a short form, which runs in ``make test``, and a long one, marked ``soak``, for
+``make soak``. Both take a ``campaign`` (a fixture, see ``conftest``) and do their rounds by it::
+
+    def test_power_cuts_lose_nothing(campaign):
+        cut_power(campaign, campaign.rounds(3))
+
+    @pytest.mark.soak
+    def test_power_cuts_lose_nothing_for_long(campaign):
+        cut_power(campaign, campaign.rounds())
+
+Every round has a seed of its own, the one after that of the round before. The seed of the round
+that failed is reported, and ``RUNDLET_SEED`` set to it makes that round the first one.
 """
 
 from __future__ import annotations
 
 import os
 import random
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Final
+from collections.abc import Iterator, Sequence
 
-_SEED: Final = "RUNDLET_SEED"
-_SOAK_S: Final = "RUNDLET_SOAK_S"
-_SUMMARY: Final = "RUNDLET_SOAK_SUMMARY"
-_SHORT_SEED: Final = 1
+SEED_VARIABLE = "RUNDLET_SEED"
+MINUTES_VARIABLE = "RUNDLET_SOAK_MINUTES"
+_SEED_DEFAULT = 1
+_MINUTES_DEFAULT = 1.0
 
 
 class Campaign:
-    """One run of a randomised test.
+    """One run of a campaign: its seed, its time, and what it counts for the summary.
 
     Attributes:
-        seed: of this run.
-        random: begins at the seed.
-        is_long: the run is to go on for as long as it was told.
+        name: of the test.
+        seed: of the round that is under way, or of the next one.
+        round_count: rounds begun.
+        faults: faults injected so far, by kind; add to it with ``count``.
+        has_failed: whether the test found something.
     """
 
-    def __init__(self, name: str, *, short_s: float | None = None) -> None:
-        """A short run ends after ``short_s`` seconds, or after one round where it is ``None``."""
-        self._name = name
-        self.seed = int(os.environ.get(_SEED) or _SHORT_SEED)
-        self.random = random.Random(self.seed)
-        self.is_long = bool(os.environ.get(_SOAK_S))
-        length_s = float(os.environ.get(_SOAK_S) or short_s or 0)
-        self._end_s = time.monotonic() + length_s
-        self._counts: dict[str, int] = {}
-        sys.stdout.write(f"{name}: {_SEED}={self.seed}\n")  # shown when the test fails
+    def __init__(self, name: str, share: int = 1) -> None:
+        """``share``: among how many campaigns the time is divided."""
+        self.name = name
+        self.seed = int(os.environ.get(SEED_VARIABLE, _SEED_DEFAULT))
+        self.round_count = 0
+        self.faults: dict[str, int] = {}
+        self.has_failed = False
+        minutes = float(os.environ.get(MINUTES_VARIABLE, _MINUTES_DEFAULT))
+        self._duration_s = 60 * minutes / share
+        self._begin_s = time.monotonic()
 
-    def rounds(self) -> Iterator[int]:
-        """Numbers of rounds, from 1, until the time is over; at least one. Then sums up."""
-        number = 0
-        while number == 0 or time.monotonic() < self._end_s:
-            number += 1
-            self.count("rounds")
-            yield number
-        self._sum_up()
+    def rounds(self, count: int | None = None) -> Iterator[random.Random]:
+        """Chance for each round; so many rounds, or, without ``count``, until the time is over."""
+        self._begin_s = time.monotonic()
+        while self._is_to_go_on(count):
+            self.round_count += 1
+            yield random.Random(self.seed)
+            self.seed += 1
 
-    def count(self, what: str, more: int = 1) -> None:
-        """Count something that the summary is to tell."""
-        self._counts[what] = self._counts.get(what, 0) + more
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is used up: long rounds ask, and end early."""
+        return time.monotonic() - self._begin_s >= self._duration_s
 
-    def _sum_up(self) -> None:
-        line = ", ".join(f"{count:,} {what}" for what, count in self._counts.items())
-        text = f"{self._name}: {line} (seed {self.seed})\n"
-        sys.stdout.write(text)
-        path = os.environ.get(_SUMMARY)
-        if path:
-            with Path(path).open("a") as file:
-                file.write(text)
+    def count(self, kind: str, count: int = 1) -> None:
+        """Count faults injected, or states tried, of a kind."""
+        self.faults[kind] = self.faults.get(kind, 0) + count
+
+    def _is_to_go_on(self, count: int | None) -> bool:
+        if count is not None:
+            return self.round_count < count
+        return self.round_count == 0 or not self.is_over
+
+
+def summary(campaigns: Sequence[Campaign]) -> list[str]:
+    """A table of what campaigns tried, one line each."""
+    rows = [("campaign", "rounds", "found", "faults injected")]
+    for campaign in campaigns:
+        faults = ", ".join(f"{count:,} {kind}" for kind, count in campaign.faults.items())
+        found = f"seed {campaign.seed}" if campaign.has_failed else "nothing"
+        rows.append((campaign.name, str(campaign.round_count), found, faults))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
+        for row in rows
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import falcon.testing
@@ -13,6 +13,7 @@ from functions.counting import ProcessCounters
 from functions.settings import ServerSettings
 from storage import StoreSettings, open_store
 from storage.interface import Limits, Store
+from tests.campaign import SEED_VARIABLE, Campaign, summary
 from tests.model import Clock, ModelStore
 
 SMALL_LIMITS = Limits(
@@ -22,6 +23,48 @@ SMALL_LIMITS = Limits(
     txn_bytes_max=2_000,
     list_keys_max=20,
 )
+
+
+CAMPAIGNS = pytest.StashKey[list[Campaign]]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A campaign ends by its own time."""
+    for item in items:
+        if item.get_closest_marker("soak"):
+            item.add_marker(pytest.mark.timeout(0))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the campaigns of this run did."""
+    campaigns = terminalreporter.config.stash.get(CAMPAIGNS, [])
+    if campaigns:
+        terminalreporter.section("fault campaigns")
+        for line in summary(campaigns):
+            terminalreporter.write_line(line)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Where a campaign fails, tell the seed of its round."""
+    try:
+        yield
+    except BaseException:
+        for campaign in item.config.stash.get(CAMPAIGNS, []):
+            if campaign.name == item.name:
+                campaign.has_failed = True
+                replay = f"{SEED_VARIABLE}={campaign.seed} replays this round"
+                item.add_report_section("call", "campaign", replay)
+        raise
+
+
+@pytest.fixture
+def campaign(request: pytest.FixtureRequest) -> Campaign:
+    """Seed and time of this test, see ``tests.campaign``; the time is for all that are to run."""
+    share = sum(1 for item in request.session.items if item.get_closest_marker("soak"))
+    campaign = Campaign(request.node.name, max(1, share))
+    request.config.stash.setdefault(CAMPAIGNS, []).append(campaign)
+    return campaign
 
 
 @pytest.fixture

@@ -136,8 +136,11 @@ def _apply(op: Op, state: State) -> None:
 class Cuts:
     """Cuts the power at every operation of a disk, and opens what is left."""
 
-    def __init__(self, campaign: Campaign, folder: Path, clock: Clock) -> None:
+    def __init__(
+        self, campaign: Campaign, chance: random.Random, folder: Path, clock: Clock
+    ) -> None:
         self._campaign = campaign
+        self._random = chance
         self._folder = folder
         self._clock = clock
         self._number = 0
@@ -147,7 +150,7 @@ class Cuts:
 
         def cut(disk: SimulatedDisk) -> None:
             for mode in MODES:
-                if self._campaign.random.random() < share:
+                if self._random.random() < share:
                     self._cut(disk, mode, workload.allowed, nested=0.03)
 
         return SimulatedDisk(self._folder / "live", on_operation=cut)
@@ -155,9 +158,9 @@ class Cuts:
     def _cut(self, disk: SimulatedDisk, mode: Mode, allowed: list[State], *, nested: float) -> None:
         self._campaign.count("power cuts")
         context = f"{mode}, before operation {disk.operations}"
-        state = disk.crashed(mode, self._campaign.random)
+        state = disk.crashed(mode, self._random)
         with self._laid_out(state) as folder:
-            if self._campaign.random.random() < nested:
+            if self._random.random() < nested:
                 self._cut_while_recovering(folder, allowed)
             found = self._opened(folder, UnsyncedFiles(), 2)
             assert found in allowed, context
@@ -202,17 +205,25 @@ def _strays(folder: Path, clock: Clock) -> set[str]:
     } - named
 
 
-def test_power_may_go_at_any_operation():
-    campaign = Campaign("power cuts")
-    for _ in campaign.rounds():
-        with folder_in_memory() as folder:
-            clock = Clock()
-            workload = Workload(folder / "live", campaign.random, clock)
-            cuts = Cuts(campaign, folder, clock)
-            disk = cuts.after_every_operation(workload, share=1.0 if campaign.is_long else 0.35)
-            workload.run(disk, steps=60 if campaign.is_long else 40)
-            campaign.count("operations", disk.operations)
-            assert disk.operations > 100
+def cut_everywhere(campaign: Campaign, chance: random.Random, *, share: float, steps: int) -> None:
+    with folder_in_memory() as folder:
+        clock = Clock()
+        workload = Workload(folder / "live", chance, clock)
+        disk = Cuts(campaign, chance, folder, clock).after_every_operation(workload, share)
+        workload.run(disk, steps)
+        campaign.count("operations", disk.operations)
+        assert disk.operations > 100
+
+
+def test_power_may_go_at_any_operation(campaign: Campaign):
+    for chance in campaign.rounds(1):
+        cut_everywhere(campaign, chance, share=0.35, steps=40)
+
+
+@pytest.mark.soak
+def test_power_may_go_at_any_operation_for_long(campaign: Campaign):
+    for chance in campaign.rounds():
+        cut_everywhere(campaign, chance, share=1.0, steps=60)
 
 
 def test_power_may_go_while_a_token_is_made(tmp_path: Path):
@@ -255,13 +266,13 @@ class LyingDisk(SimulatedDisk):
 
 
 @pytest.mark.parametrize("lie", ["folder", ".log", ".tmp"])
-def test_a_disk_that_lies_about_a_sync_is_found_out(lie: str):
+def test_a_disk_that_lies_about_a_sync_is_found_out(campaign: Campaign, lie: str):
     """The checks above can fail: each kind of sync is needed."""
-    campaign = Campaign(f"a disk that lies about {lie}")
+    chance = next(campaign.rounds(1))
     with folder_in_memory() as folder:
         clock = Clock()
-        workload = Workload(folder / "live", campaign.random, clock)
-        cuts = Cuts(campaign, folder, clock)
+        workload = Workload(folder / "live", chance, clock)
+        cuts = Cuts(campaign, chance, folder, clock)
         honest = cuts.after_every_operation(workload, share=1.0)
         lying = LyingDisk(folder / "live", lie, honest._on_operation)
 
