@@ -8,14 +8,14 @@ or goes. So only some of the threads may wait for bodies, and the rest always an
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
+from queue import Empty, SimpleQueue
 from typing import Final
 
 import falcon
 from falcon.typing import ReadableIO
 
-from functions.problems import RETRY_LATER, Problem
+from functions.problems import RETRY_LATER, Member, Problem
 
 _PATIENCE_S: Final = 0.02
 """Bodies that are there already are read in far less; a burst of them is not refused."""
@@ -30,7 +30,11 @@ class UploadGate:
     def __init__(self, most: int | None = None) -> None:
         """``most`` threads; ``None`` where the server reads whole bodies before it calls."""
         self._most = most
-        self._free = None if most is None else threading.Semaphore(most)
+        # Places that are free. Python's semaphore is a condition around a lock, where the threads
+        # of a busy server meet and switch once more for every body.
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(most or 0):
+            self._free.put(None)
 
     @contextlib.contextmanager
     def held(self, patience_s: float = _PATIENCE_S) -> Iterator[None]:
@@ -39,17 +43,19 @@ class UploadGate:
         Raises:
             Problem: 503 ``too-many-uploads``.
         """
-        if self._free is None:
+        if self._most is None:
             yield
             return
-        if not self._free.acquire(timeout=patience_s):
+        try:
+            self._free.get(timeout=patience_s)
+        except Empty as ex:
             detail = f"{self._most} bodies are being waited for already; send it again later"
-            limit = {"limit": self._most or 0}
-            raise Problem(503, "too-many-uploads", detail, limit, headers=RETRY_LATER)
+            limit: dict[str, Member] = {"limit": self._most}
+            raise Problem(503, "too-many-uploads", detail, limit, headers=RETRY_LATER) from ex
         try:
             yield
         finally:
-            self._free.release()
+            self._free.put(None)
 
     def discard(self, req: falcon.Request) -> None:
         """Read on what a client is still sending, so that it gets to read the answer.
