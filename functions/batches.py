@@ -46,8 +46,7 @@ class MgetResource:
         listed = members.items("keys")
         if len(listed) > self._limits.list_keys_max:
             raise too_large("list_keys_max", self._limits.list_keys_max, len(listed))
-        key_bytes_max = self._limits.key_bytes_max
-        keys = [members.as_key(f"keys[{i}]", key, key_bytes_max) for i, key in enumerate(listed)]
+        keys = members.as_keys("keys", listed, self._limits.key_bytes_max)
         require_keys(req.env, keys)
         revision = members.number_or_none("rev", least=0)
         snapshot = self._store.get_many(keys, revision)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Set
 
 from functions.problems import Member, Problem
 from functions.query import REVISION_MAX, is_ttl
@@ -13,33 +13,38 @@ class Members:
     """An object in a request's body.
 
     Every method raises ``Problem`` 422 where a member is not what it must be, naming it and,
-    through ``place`` and ``extra``, where it stands. ``null`` counts as left out.
+    through ``place`` and ``index``, where it stands. ``null`` counts as left out.
     """
 
-    def __init__(
-        self,
-        place: str,
-        item: object,
-        known: Set[str],
-        extra: Mapping[str, Member] | None = None,
-    ) -> None:
+    def __init__(self, place: str, item: object, known: Set[str], index: int | None = None) -> None:
+        """Take an object that has no other members than those that are known.
+
+        Args:
+            place: what it is, or the list that it stands in.
+            item: as decoded.
+            known: names of members.
+            index: in the list.
+        """
         self._place = place
-        self._extra = dict(extra or {})
+        self._index = index
         if not isinstance(item, dict):
             raise self.wrong(f"must be an object, not {_kind(item)}")
         self._members: dict[object, object] = item
-        for name in item:
-            if name not in known:
-                shown = repr(name)[:80]
-                raise self.wrong(f"has no member {shown}; known: {', '.join(sorted(known))}")
+        if not item.keys() <= known:
+            shown = repr(next(name for name in item if name not in known))[:80]
+            raise self.wrong(f"has no member {shown}; known: {', '.join(sorted(known))}")
 
     def __contains__(self, name: str) -> bool:
         return self._members.get(name) is not None
 
     def wrong(self, what: str) -> Problem:
         """The answer to an object that is not what it must be."""
-        name = "bad-operation" if "index" in self._extra else "bad-members"
-        return Problem(422, name, f"{self._place} {what}", self._extra)
+        name = "bad-members" if self._index is None else "bad-operation"
+        return self._problem(name, what, {})
+
+    def given(self, names: Iterable[str]) -> list[str]:
+        """Which of some members there are."""
+        return [name for name in names if self._members.get(name) is not None]
 
     def items(self, name: str) -> list[object]:
         """A list."""
@@ -52,7 +57,8 @@ class Members:
         """Text that is encodable as UTF-8."""
         member = self._members.get(name)
         if isinstance(member, str):
-            self._encoded(f"'{name}'", member)
+            if not member.isascii():
+                self._encoded(f"'{name}'", member)
             return member
         raise self.wrong(f"needs '{name}', a text, not {_kind(member)}")
 
@@ -102,18 +108,33 @@ class Members:
 
     def key(self, key_bytes_max: int) -> str:
         """The member ``key``."""
-        return self.as_key("'key'", self._members.get("key"), key_bytes_max)
+        return self._as_key("'key'", self._members.get("key"), key_bytes_max)
 
-    def as_key(self, place: str, item: object, key_bytes_max: int) -> str:
+    def as_keys(self, name: str, items: Iterable[object], key_bytes_max: int) -> list[str]:
+        """The keys in the list ``name``."""
+        return [
+            item
+            if isinstance(item, str) and item.isascii() and 0 < len(item) <= key_bytes_max
+            else self._as_key(f"{name}[{index}]", item, key_bytes_max)
+            for index, item in enumerate(items)
+        ]
+
+    def _as_key(self, place: str, item: object, key_bytes_max: int) -> str:
         """A key that stands at ``place``."""
         if not isinstance(item, str) or not item:
             raise self.wrong(f"needs {place}, a text that is not empty")
-        size = len(self._encoded(place, item))
+        size = len(item) if item.isascii() else len(self._encoded(place, item))
         if size > key_bytes_max:
-            limits: dict[str, Member] = {"limit": key_bytes_max, "got": size}
-            detail = f"{self._place} has {place} of {size} bytes, the most is {key_bytes_max}"
-            raise Problem(422, "key-too-long", detail, {**self._extra, **limits})
+            what = f"has {place} of {size} bytes, the most is {key_bytes_max}"
+            raise self._problem("key-too-long", what, {"limit": key_bytes_max, "got": size})
         return item
+
+    def _problem(self, name: str, what: str, extra: dict[str, Member]) -> Problem:
+        """A problem that says where it is. Nothing of that is made for objects that are right."""
+        if self._index is None:
+            return Problem(422, name, f"{self._place} {what}", extra)
+        place: dict[str, Member] = {"list": self._place, "index": self._index}
+        return Problem(422, name, f"{self._place}[{self._index}] {what}", {**place, **extra})
 
     def _encoded(self, place: str, text: str) -> bytes:
         try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from functions.content_types import require_header_safe
 from functions.members import Members
-from functions.problems import Member, Problem, too_large
+from functions.problems import Problem, too_large
 from storage.interface import (
     DEFAULT_CONTENT_TYPE,
     Add,
@@ -67,15 +68,13 @@ def _parse_ops(name: str, items: list[object], limits: Limits) -> list[Op]:
 
 
 def _parse_op(name: str, index: int, item: object, limits: Limits) -> Op:
-    place = f"{name}[{index}]"
-    extra: dict[str, Member] = {"list": name, "index": index}
     kind = item.get("op") if isinstance(item, dict) else None
     parser = _PARSERS.get(kind) if isinstance(kind, str) else None
     if parser is None:
-        detail = f"{place} needs 'op', one of: {', '.join(_PARSERS)}"
-        raise Problem(422, "bad-operation", detail, extra)
+        detail = f"{name}[{index}] needs 'op', one of: {', '.join(_PARSERS)}"
+        raise Problem(422, "bad-operation", detail, {"list": name, "index": index})
     known, parse = parser
-    return parse(Members(place, item, known | {"op", "key"}, extra), limits)
+    return parse(Members(name, item, known, index), limits)
 
 
 def _parse_put(members: Members, limits: Limits) -> Put:
@@ -110,18 +109,21 @@ def _parse_restore(members: Members, limits: Limits) -> Restore:
     return Restore(members.key(limits.key_bytes_max), members.number("version", least=1))
 
 
+_FORMS: Final = ("text", "base64", "value")
+_CONDITION_MEMBERS: Final = frozenset({"key", "revision", "exists", "version"})
+
 _PARSERS: dict[str, tuple[frozenset[str], Callable[[Members, Limits], Op]]] = {
-    "put": (frozenset({"text", "base64", "value", "content_type", "ttl"}), _parse_put),
-    "delete": (frozenset(), _parse_delete),
-    "add": (frozenset({"by"}), _parse_add),
-    "touch": (frozenset({"ttl"}), _parse_touch),
-    "restore": (frozenset({"version"}), _parse_restore),
+    "put": (frozenset({"op", "key", *_FORMS, "content_type", "ttl"}), _parse_put),
+    "delete": (frozenset({"op", "key"}), _parse_delete),
+    "add": (frozenset({"op", "key", "by"}), _parse_add),
+    "touch": (frozenset({"op", "key", "ttl"}), _parse_touch),
+    "restore": (frozenset({"op", "key", "version"}), _parse_restore),
 }
 
 
 def _value(members: Members) -> bytes:
     """The value in the one form it was given; a byte string can only have come in CBOR."""
-    given = [form for form in ("text", "base64", "value") if form in members]
+    given = members.given(_FORMS)
     if len(given) != 1:
         raise members.wrong("needs exactly one of 'text' and 'base64' (in CBOR: 'value')")
     if given == ["value"]:
@@ -143,9 +145,7 @@ def _decode_base64(members: Members) -> bytes:
 
 
 def _parse_condition(index: int, item: object, limits: Limits) -> Condition:
-    extra: dict[str, Member] = {"list": "if", "index": index}
-    known = {"key", "revision", "exists", "version"}
-    members = Members(f"if[{index}]", item, known, extra)
+    members = Members("if", item, _CONDITION_MEMBERS, index)
     key = members.key(limits.key_bytes_max)
     exists = members.fact("exists")
     revision = members.number_or_none("revision", least=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from storage.errors import InvalidKey, InvalidOperation, LimitExceeded
 from storage.interface import Limits, Op, Put, Touch, Txn
@@ -11,6 +12,7 @@ CONTENT_TYPE_BYTES_MAX = 200
 """Content types are kept with every value; this bounds what they cost."""
 TTL_S_MAX = 100 * 366 * 86_400
 """A hundred years."""
+_WITH_TTL: Final = (Put, Touch)
 
 
 def encode_key(key: str, limits: Limits) -> bytes:
@@ -57,7 +59,8 @@ def _check_ops(ops: Sequence[Op], limits: Limits) -> None:
         if isinstance(op, Put):
             size += len(op.value)
             _check_put(op, limits)
-        if isinstance(op, Put | Touch) and op.ttl_s is not None and not 0 < op.ttl_s <= TTL_S_MAX:
+        ttl_s = op.ttl_s if isinstance(op, _WITH_TTL) else None
+        if ttl_s is not None and not 0 < ttl_s <= TTL_S_MAX:
             raise InvalidOperation(index, "a time to live is above 0 and at most 100 years")
     if size > limits.txn_bytes_max and len(ops) > 1:
         raise LimitExceeded("txn_bytes_max", limits.txn_bytes_max, size)
