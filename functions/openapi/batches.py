@@ -5,7 +5,8 @@ from __future__ import annotations
 from functions.openapi.parts import Json, either_type, problems
 
 _KEY: Json = {"type": "string", "minLength": 1}
-_TTL: Json = {"type": "number", "exclusiveMinimum": 0, "description": "Seconds."}
+_TTL: Json = {"type": ["number", "null"], "exclusiveMinimum": 0, "description": "Seconds."}
+_TEXT: Json = {"type": ["string", "null"]}  # null is the same as leaving a member out
 
 BATCH_PATHS: Json = {
     "/v1/mget": {
@@ -54,15 +55,15 @@ _OPERATION: Json = {
             "put",
             [],
             {
-                "text": {"type": "string", "description": "The value, in JSON."},
-                "base64": {"type": "string", "description": "Or so, in JSON."},
+                "text": {**_TEXT, "description": "The value, in JSON."},
+                "base64": {**_TEXT, "description": "Or so, in JSON."},
                 "value": {"description": "The value as a byte string, in CBOR."},
-                "content_type": {"type": "string"},
+                "content_type": _TEXT,
                 "ttl": _TTL,
             },
         ),
         _op("delete", [], {}),
-        _op("add", [], {"by": {"type": "integer", "default": 1}}),
+        _op("add", [], {"by": {"type": ["integer", "null"], "default": 1}}),
         _op("touch", [], {"ttl": _TTL}),
         _op("restore", ["version"], {"version": {"type": "integer", "minimum": 1}}),
     ]
@@ -90,8 +91,8 @@ BATCH_SCHEMAS: Json = {
         "required": ["keys"],
         "additionalProperties": False,
         "properties": {
-            "keys": {"type": "array", "items": _KEY, "maxItems": 10_000},
-            "rev": {"type": "integer", "minimum": 0},
+            "keys": {"type": "array", "items": _KEY, "description": "How many: see /v1."},
+            "rev": {"type": ["integer", "null"], "minimum": 0},
         },
     },
     "MgetAnswer": {
@@ -109,9 +110,13 @@ BATCH_SCHEMAS: Json = {
         "minProperties": 2,
         "properties": {
             "key": _KEY,
-            "revision": {"type": "integer", "minimum": 0, "description": "0: has no value."},
-            "exists": {"type": "boolean"},
-            "version": {"type": "integer", "minimum": 1},
+            "revision": {
+                "type": ["integer", "null"],
+                "minimum": 0,
+                "description": "0: has no value.",
+            },
+            "exists": {"type": ["boolean", "null"]},
+            "version": {"type": ["integer", "null"], "minimum": 1},
         },
     },
     "Operation": _OPERATION,
@@ -120,9 +125,12 @@ BATCH_SCHEMAS: Json = {
         "required": ["then"],
         "additionalProperties": False,
         "properties": {
-            "if": {"type": "array", "items": {"$ref": "#/components/schemas/Condition"}},
+            "if": {"type": ["array", "null"], "items": {"$ref": "#/components/schemas/Condition"}},
             "then": {"type": "array", "items": {"$ref": "#/components/schemas/Operation"}},
-            "else": {"type": "array", "items": {"$ref": "#/components/schemas/Operation"}},
+            "else": {
+                "type": ["array", "null"],
+                "items": {"$ref": "#/components/schemas/Operation"},
+            },
         },
     },
     "TransactionAnswer": {

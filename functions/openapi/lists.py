@@ -15,7 +15,11 @@ _OPTIONS = [
         "The most keys and prefixes on a page.",
         {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 1_000},
     ),
-    query("reverse", "Descending order.", {"type": "boolean", "default": False}),
+    query(
+        "reverse",
+        "Descending order.",
+        {"enum": ["", "true", "1", "false", "0"], "default": "false"},  # empty: true
+    ),
     query(
         "delimiter",
         "Roll up keys that have this after the prefix into 'prefixes'.",
