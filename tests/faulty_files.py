@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from storage.files import Buffer, File, Files, RealFiles
+from tests.simulated_disk import SimulatedFile
+from tests.unsynced_files import UnsyncedFiles
 
 
 class Call(NamedTuple):
@@ -19,15 +23,24 @@ class Call(NamedTuple):
 
 
 class FaultyFiles(RealFiles):
-    """The real file system, but some calls fail. To be quick, nothing is really synced.
+    """Another file system, of which some calls fail; one where nothing is synced, to be quick.
 
     Attributes:
         calls: every call that changes something, or may, in order.
         failed: those that were made to fail.
     """
 
-    def __init__(self, failing: Callable[[int, Call], OSError | None] | None = None):
+    def __init__(
+        self,
+        failing: Callable[[int, Call], OSError | None] | None = None,
+        files: Files | None = None,
+        *,
+        share_written: float = 0.5,
+    ) -> None:
+        """``share_written``: how much of its bytes a write leaves that fails."""
         self._failing = failing
+        self._inner = files or UnsyncedFiles()
+        self.share_written = share_written
         self.calls: list[Call] = []
         self.failed: list[Call] = []
 
@@ -47,22 +60,23 @@ class FaultyFiles(RealFiles):
 
     def open(self, path: Path, *, create: bool = False, writable: bool = True) -> File:
         self._raise_if_failing("open", path)
-        return FaultyFile(self, path, super().open(path, create=create, writable=writable))
+        return FaultyFile(self, path, self._inner.open(path, create=create, writable=writable))
 
     def rename(self, source: Path, target: Path) -> None:
         self._raise_if_failing("rename", target)
-        super().rename(source, target)
+        self._inner.rename(source, target)
 
     def unlink(self, path: Path) -> None:
         self._raise_if_failing("unlink", path)
-        super().unlink(path)
+        self._inner.unlink(path)
 
     def sync_folder(self, path: Path) -> None:
         self._raise_if_failing("sync_folder", path)
+        self._inner.sync_folder(path)
 
 
 class FaultyFile:
-    """A file of ``FaultyFiles``. A write that fails leaves the first half of its bytes."""
+    """A file of ``FaultyFiles``. A write that fails leaves the first of its bytes."""
 
     def __init__(self, files: FaultyFiles, path: Path, file: File) -> None:
         self._files = files
@@ -71,7 +85,6 @@ class FaultyFile:
         self.lock = file.lock
         self.unlock = file.unlock
         self.size = file.size
-        self.map = file.map
         self.close = file.close
 
     def pread(self, size: int, offset: int) -> bytes:
@@ -82,12 +95,21 @@ class FaultyFile:
         error = self._files.check("pwrite", self._path)
         if error is not None:
             data = b"".join(buffers)
-            self._file.pwrite([data[: len(data) // 2]], offset)
+            self._file.pwrite([data[: int(len(data) * self._files.share_written)]], offset)
             raise error
         self._file.pwrite(buffers, offset)
 
     def sync(self) -> None:
-        self._raise_if_failing("sync")
+        error = self._files.check("sync", self._path)
+        if error is not None:
+            if isinstance(self._file, SimulatedFile):
+                self._file.forget(random.Random(len(self._files.calls)))
+            raise error
+        self._file.sync()
+
+    def map(self, size: int, *, writable: bool = False) -> mmap.mmap:
+        self._raise_if_failing("map")
+        return self._file.map(size, writable=writable)
 
     def truncate(self, size: int) -> None:
         self._raise_if_failing("truncate")

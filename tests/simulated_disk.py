@@ -8,7 +8,9 @@ power cut may leave, by the rules of POSIX and not kinder:
 * so may any change of the size; a sector never written, below the size, reads as zeros;
 * a name that was made, replaced or removed is as before or as after until the folder is synced,
   whatever was synced in the file, and of several such changes any may be there;
-* a mapped page may be as it was at any time since it was mapped.
+* a mapped page may be as it was at any time since it was mapped;
+* after a sync that failed, what it was to write may be there or not, and no later sync changes
+  that, although the file reads as if it were there: so kernels do it.
 """
 
 from __future__ import annotations
@@ -55,6 +57,10 @@ class _Inode:
 
     def synced(self) -> None:
         self.durable = _applied(self.durable, self.changes)
+        self.changes = []
+
+    def sync_failed(self, choice: random.Random) -> None:
+        self.durable = self._any(choice)
         self.changes = []
 
     def crashed(self, mode: Mode, choice: random.Random) -> bytes:
@@ -219,6 +225,10 @@ class SimulatedFile:
     def sync(self) -> None:
         self._disk.operation()
         self._inode.synced()
+
+    def forget(self, choice: random.Random) -> None:
+        """A sync has failed: some of what was not synced is on the medium, the rest never will."""
+        self._inode.sync_failed(choice)
 
     def truncate(self, size: int) -> None:
         self._disk.operation()

@@ -19,7 +19,7 @@ from storage.log.entry_cache import EntryCache
 from storage.log.frame import BadFrame, Frame
 from storage.log.index_file import IndexFile, index_name
 from storage.log.locator import Locator, offset_of, pack_position, segment_of
-from storage.log.manifest import Manifest, read_manifest
+from storage.log.manifest import Manifest, SegmentState, read_manifest
 from storage.log.segment import HEADER_SIZE, Segment
 from storage.log.shared import WORD_PUBLISHED, SharedPage
 from storage.log.view import Head, View
@@ -127,9 +127,7 @@ class Follower:
             old_indexes.get(state.number) or self._open_index(state.number, state.size)
             for state in manifest.indexes
         )
-        deltas = [
-            old_deltas.get(state.number) or Delta(state.number, HEADER_SIZE) for state in waiting
-        ]
+        deltas = [_delta_of(state, old_deltas.get(state.number)) for state in waiting]
         is_same_active = old is not None and deltas[-1] is old.active
         view = View(
             self._files,
@@ -170,6 +168,17 @@ class Follower:
             _add_frame(segment, delta, frame)
             if delta is view.active:
                 view.head = Head(frame.revision, frame.time_us, frame.totals)
+
+
+def _delta_of(state: SegmentState, old: Delta | None) -> Delta:
+    """The delta there is, or an empty one where a segment was sealed before its end.
+
+    That is so when its sync has failed: what was behind stands in the next segment now.
+    """
+    is_active = not state.size
+    if old is not None and (is_active or old.offset <= state.size):
+        return old
+    return Delta(state.number, HEADER_SIZE)
 
 
 def _add_frame(segment: Segment, delta: Delta, frame: Frame) -> None:

@@ -11,9 +11,10 @@ A batch is written in these steps; a process may die between any two of them:
 6. publish: one store to the shared page. From here on every process sees the batch;
 7. let go of the lock.
 
-When step 4 fails, its bytes are cut. When step 5 fails, nobody knows what is on disk, and a
-second ``fdatasync`` could report success for pages that are lost: the file is given up. It is
-sealed at its last published position and the log goes on in a new one.
+When step 4 fails, its bytes are cut, durably. When step 5 fails, nobody knows what is on disk,
+and a second ``fdatasync`` could report success for pages that are lost: the file is given up.
+It is sealed at its last durable position and the log goes on in a new one; what was published
+behind that, under another policy than ``always``, is written again first (``second_writing``).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from storage.log.follower import Follower
 from storage.log.locator import offset_of, pack_position, segment_of
 from storage.log.manifest import IndexState, Manifest, SegmentState, read_manifest
 from storage.log.recovery import ensure_end, put_in_force, settle_manifest
+from storage.log.second_writing import write_again
 from storage.log.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
 from storage.log.shared import SharedPage
 from storage.log.view import Head, View
@@ -197,7 +199,7 @@ class Writer:
         size = HEADER_SIZE + sum(map(len, buffers))
         sealed = SegmentState(segment.number, size, record_count, *head, is_indexed=True)
         try:
-            self._seal_as(view, sealed, index)
+            self._seal_as(view, (sealed,), index)
         except OSError as ex:
             self._refusal(ex)
             raise OutcomeUnknown(f"the disk failed while loading: {ex}") from ex
@@ -219,6 +221,9 @@ class Writer:
         if (self._shared.durable or 0) >= position:
             return
         segment = self._active(self._follower.view)
+        if self._shared.given_up == segment.number:
+            with self.exclusive():
+                return  # the log goes on in another segment now, and all before it is durable
         try:
             segment.file.sync()
         except OSError as ex:
@@ -290,32 +295,35 @@ class Writer:
         4. publish the new segment's start.
         """
         old = self._active(view)
-        is_durable = (self._shared.durable or 0) >= view.position
-        if not is_durable and self._shared.given_up != old.number:
-            self._sync_before_seal(old)
+        durable = self._shared.durable or 0
+        active = view.active
         sealed = SegmentState(
-            old.number,
-            view.active.offset,
-            view.active.record_count,
-            *view.head,
-            is_indexed=False,
+            old.number, active.offset, active.record_count, *view.head, is_indexed=False
         )
-        return self._seal_as(view, sealed)
+        if durable >= view.position:
+            return self._seal_as(view, (sealed,))
+        if self._shared.given_up != old.number:
+            self._sync_before_seal(old)
+            return self._seal_as(view, (sealed,))
+        offset = offset_of(durable) if segment_of(durable) == old.number else 0
+        return self._seal_as(view, write_again(self._files, self._folder, view, offset))
 
-    def _seal_as(self, view: View, sealed: SegmentState, index: IndexState | None = None) -> View:
-        """Steps 2 to 4 of a roll, for a segment that is durable, with its index file or without."""
+    def _seal_as(
+        self, view: View, sealed: tuple[SegmentState, ...], index: IndexState | None = None
+    ) -> View:
+        """Steps 2 to 4 of a roll, for durable segments, with an index file or without."""
         manifest = view.manifest
-        number = manifest.next_segment
+        number = max(manifest.next_segment, sealed[-1].number + 1)
         salt = int.from_bytes(os.urandom(4), "little")
         header = SegmentHeader(APPENDED, number, manifest.store_id, salt)
         Segment.create(self._files, self._folder, header)
         self._files.sync_folder(self._folder)
         opened = dataclasses.replace(
-            sealed, number=number, size=0, record_count=0, is_indexed=False
+            sealed[-1], number=number, size=0, record_count=0, is_indexed=False
         )
         changed = manifest.changed(
             next_segment=number + 1,
-            segments=(*manifest.segments[:-1], sealed, opened),
+            segments=(*manifest.segments[:-1], *sealed, opened),
             next_index=index.number + 1 if index else None,
             indexes=(index, *manifest.indexes) if index else None,
         )
@@ -330,10 +338,15 @@ class Writer:
         return view.segment(view.active.segment)
 
     def _take_back(self, segment: Segment, start: int, cause: OSError) -> NoReturn:
-        """Cut what a failed write may have left, and refuse."""
+        """Cut what a failed write may have left, and refuse.
+
+        Durably: whole frames may be among it, which a restart after a power cut would keep.
+        """
         try:
             segment.file.truncate(start)
+            segment.file.sync()
         except OSError as ex:
+            self._shared.given_up = segment.number
             self._refusal(ex)
             raise OutcomeUnknown(f"the disk failed while writing: {cause}") from cause
         raise self._refusal(cause) from cause
