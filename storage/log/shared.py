@@ -66,14 +66,18 @@ class SharedPage:
             UnknownFormat: the page is of another release.
         """
         file = files.open(folder / FILE_NAME, create=True)
-        if file.size() != PAGE_SIZE:
-            # Written, not just lengthened: a store into a hole of a full disk is a SIGBUS.
-            file.pwrite([bytes(PAGE_SIZE)], 0)
-            file.truncate(PAGE_SIZE)
-            file.sync()
-        file.lock(is_shared=True)
-        page = cls(file, file.map(PAGE_SIZE, writable=True), boot_id)
-        page._refuse_unknown(folder)
+        try:
+            if file.size() != PAGE_SIZE:
+                # Written, not just lengthened: a store into a hole of a full disk is a SIGBUS.
+                file.pwrite([bytes(PAGE_SIZE)], 0)
+                file.truncate(PAGE_SIZE)
+                file.sync()
+            file.lock(is_shared=True)
+            page = cls(file, file.map(PAGE_SIZE, writable=True), boot_id)
+            page._refuse_unknown(folder)
+        except BaseException:
+            file.close()  # and with it the lock, for which a repair would wait
+            raise
         return page
 
     @classmethod
