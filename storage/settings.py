@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import resource
 import time
 import uuid
 from collections.abc import Callable
@@ -33,6 +34,10 @@ def system_boot_id() -> int:
         return uuid.uuid4().int
 
 
+def _quarter_of_descriptors() -> int:
+    return max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4, 8)
+
+
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
     """Settings of a log store.
@@ -51,6 +56,8 @@ class StoreSettings:
         segment_records_max: so is one with this many records; bounds the memory for what is
             not indexed yet, and the time to open.
         cache_bytes_max: memory, in each process, for values that were read.
+        open_segments_max: segments that are kept open for reading; by default a quarter of the
+            descriptors that the process may have.
         files: the file system.
         clock: tells the time in microseconds since the epoch.
         boot_id: of this boot of the machine, 128 bits; memory written under another one may
@@ -67,6 +74,7 @@ class StoreSettings:
     segment_bytes_max: int = 128 * 1024 * 1024
     segment_records_max: int = 65_536
     cache_bytes_max: int = 32 * 1024 * 1024
+    open_segments_max: int = field(default_factory=_quarter_of_descriptors)
     files: Files = field(default_factory=RealFiles)
     clock: Callable[[], int] = system_clock_us
     boot_id: int = field(default_factory=system_boot_id)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 import cbor2
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import Case, SerializationContext
@@ -10,7 +13,7 @@ from schemathesis.config import SchemathesisConfig
 
 from functions.app import create_app
 from storage.interface import Put, Txn
-from tests.campaign import Campaign
+from tests.campaign import SEED_VARIABLE
 from tests.conftest import SMALL_LIMITS
 from tests.model import Clock, ModelStore
 
@@ -21,10 +24,10 @@ def make_app():
     return create_app(store)
 
 
-CAMPAIGN = Campaign("schemathesis")
+SEED = int(os.environ.get(SEED_VARIABLE, "1"))
 CONFIG = SchemathesisConfig.from_dict(
     {
-        "seed": CAMPAIGN.seed,
+        "seed": SEED,
         "checks": {
             # What is too much is 413, which the tool's own list does not know.
             "negative_data_rejection": {"expected-statuses": ["4xx"]},
@@ -41,13 +44,24 @@ def to_cbor(_ctx: SerializationContext, value: object) -> bytes:
     return cbor2.dumps(value)
 
 
+def calls(count: int, *, is_short: bool) -> settings:
+    return settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        derandomize=is_short,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
 @schema.parametrize()
-@settings(
-    max_examples=500 if CAMPAIGN.is_long else 40,
-    deadline=None,
-    database=None,
-    derandomize=not CAMPAIGN.is_long,
-    suppress_health_check=list(HealthCheck),
-)
+@calls(40, is_short=True)
 def test_every_answer_is_one_that_the_document_tells(case: Case):
+    case.call_and_validate()
+
+
+@pytest.mark.soak
+@schema.parametrize()
+@calls(500, is_short=False)
+def test_every_answer_is_one_that_the_document_tells_for_long(case: Case):
     case.call_and_validate()

@@ -36,10 +36,17 @@ class Follower:
     """
 
     def __init__(
-        self, files: Files, folder: Path, shared: SharedPage, *, cache_bytes_max: int
+        self,
+        files: Files,
+        folder: Path,
+        shared: SharedPage,
+        *,
+        cache_bytes_max: int,
+        open_segments_max: int,
     ) -> None:
         self._files = files
         self._cache_bytes_max = cache_bytes_max
+        self._open_segments_max = open_segments_max
         self._folder = folder
         self._shared = shared
         self._words = shared.words
@@ -134,6 +141,7 @@ class Follower:
             self._folder,
             manifest,
             segments={number: segments[number] for number in numbers & segments.keys()},
+            open_segments_max=self._open_segments_max,
             deltas=tuple(reversed(deltas)),
             indexes=indexes,
             # While the newest delta stays, it knows of every newer value. It must never be emptied

@@ -67,7 +67,11 @@ class LogStore:
             self._shared = open_folder(files, folder, settings.boot_id)
         try:
             self._follower = Follower(
-                files, folder, self._shared, cache_bytes_max=settings.cache_bytes_max
+                files,
+                folder,
+                self._shared,
+                cache_bytes_max=settings.cache_bytes_max,
+                open_segments_max=settings.open_segments_max,
             )
         except BaseException:
             self._shared.leave()  # else a repair in this process would wait for the garbage

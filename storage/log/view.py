@@ -51,6 +51,7 @@ class View:
         manifest: Manifest,
         *,
         segments: dict[int, Segment],
+        open_segments_max: int,
         deltas: tuple[Delta, ...],
         indexes: tuple[IndexFile, ...],
         cache: EntryCache,
@@ -59,6 +60,7 @@ class View:
         self._folder = folder
         self.manifest = manifest
         self.segments = segments
+        self._open_segments_max = open_segments_max
         self.deltas = deltas
         self.indexes = indexes
         self.cache = cache
@@ -139,10 +141,23 @@ class View:
         """A segment of this view, opened at first use."""
         segment = self.segments.get(number)
         if segment is None:
+            if len(self.segments) >= self._open_segments_max:
+                self._let_go_of_half()
             # Two threads may both open it: the loser's file closes itself.
             segment = Segment.open(self._files, self._folder, number)
             self.segments[number] = segment
         return segment
+
+    def _let_go_of_half(self) -> None:
+        """Close segments that were opened long ago, as soon as nobody reads from them.
+
+        Not the active one: a sync must go through the descriptor that wrote, or an error of
+        the disk could be told to another.
+        """
+        active = self.active.segment
+        opened = [number for number in list(self.segments) if number != active]
+        for number in opened[: max(1, self._open_segments_max // 2)]:
+            self.segments.pop(number, None)
 
 
 def _aged(

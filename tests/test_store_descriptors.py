@@ -1,0 +1,122 @@
+"""Descriptors: a store works with few of them, and gives every one back."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storage import LogStore, StoreSettings, open_store
+from storage.interface import Delete, Put, Txn
+from tests.campaign import Campaign
+from tests.storage_samples import folder_in_memory
+from tests.unsynced_files import UnsyncedFiles
+
+SEGMENT_COUNT = 500
+RECORDS = 2
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A store of 500 segments."""
+    with folder_in_memory() as above:
+        folder = above / "data"
+        with opened(folder) as store:
+            for number in range(RECORDS * SEGMENT_COUNT):
+                store.commit(Txn([Put(f"k{number}", b"%d" % number)]))
+            assert store.stats().internals["segments"] >= SEGMENT_COUNT
+        yield folder
+
+
+@contextlib.contextmanager
+def opened(folder: Path, **settings: int) -> Iterator[LogStore]:
+    store = open_store(
+        folder,
+        StoreSettings(
+            files=UnsyncedFiles(), segment_records_max=RECORDS, cache_bytes_max=0, **settings
+        ),
+    )
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def descriptor_count() -> int:
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+
+
+PROGRAM = """
+import json, resource, sys
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+from storage import StoreSettings, open_store
+from storage.interface import Put, Txn
+store = open_store(Path(sys.argv[1]), StoreSettings(sync="never", segment_records_max=2))
+found = sum(store.get(f"k{n}").value == b"%d" % n for n in range(1000))
+listed = len(store.scan(limit=10_000, include_values=True).keys)
+for n in range(20):
+    store.commit(Txn([Put("few", b"%d" % n)]))
+print(json.dumps([found, listed, store.get("few").value.decode()]))
+store.close()
+"""
+
+
+def test_few_descriptors_are_enough_for_many_segments(folder: Path):
+    command = [sys.executable, "-c", PROGRAM, str(folder)]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    assert json.loads(answer) == [1_000, 1_000, "19"]
+
+
+def test_open_segments_are_bounded(folder: Path):
+    before = descriptor_count()
+    with opened(folder, open_segments_max=10) as store:
+        base = descriptor_count()
+        for number in range(RECORDS * SEGMENT_COUNT):
+            assert store.get(f"k{number}") is not None
+
+        assert descriptor_count() - base <= 10
+    del store
+    assert descriptor_count() <= before
+
+
+def test_opening_and_compacting_over_and_over_leaves_nothing_behind(campaign: Campaign):
+    open_and_compact(campaign, campaign.rounds(60))
+
+
+@pytest.mark.soak
+def test_opening_and_compacting_for_long_leaves_nothing_behind(campaign: Campaign):
+    open_and_compact(campaign, campaign.rounds())
+
+
+def open_and_compact(campaign: Campaign, rounds: Iterator[random.Random]) -> None:
+    """Descriptors and files are as few at the end as after the first rounds."""
+    with folder_in_memory() as above:
+        folder = above / "data"
+        held = {}
+        counts = []
+        for number, choice in enumerate(rounds):
+            with opened(folder, keep_for_s=0) as store:
+                kept, gone = choice.sample(range(7), 2)
+                store.commit(Txn([Put(f"k{kept}", b"%d" % number), Delete(f"k{gone}")]))
+                held[f"k{kept}"] = b"%d" % number
+                held.pop(f"k{gone}", None)
+                store.maintainer.compact(thorough=True)
+                store.maintainer.remove_leftovers()
+                found = {key: entry.value for key in held if (entry := store.get(key))}
+                assert found == held
+            campaign.count("compactions")
+            if number % 10 == 9:
+                counts.append((descriptor_count(), len(list(folder.iterdir()))))
+    assert counts[-1][0] <= counts[0][0]
+    assert counts[-1][1] <= counts[0][1] + 2
