@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 
 from storage.files import Buffer
 from storage.log import record as records
-from storage.log.checksum import CHECKSUM_SIZE, RESIDUE, checksum
+from storage.log.checksum import CHECKSUM_SIZE, RESIDUE, checksum, seal
 from storage.log.locator import Locator, pack_position
 from storage.log.record import BadRecord
 
@@ -128,12 +128,12 @@ def encode(
         synced // ALIGNMENT,
     )
     pieces: list[Buffer] = [header, *buffers, _ZEROS[:padding]]
+    seed = frame_seed(salt, offset)
     if size <= _JOIN_BYTES_MAX:
-        pieces = [b"".join(pieces)]
-    crc = frame_seed(salt, offset)
+        return [seal(b"".join(pieces), seed)], size
     for piece in pieces:
-        crc = checksum(piece, crc)
-    pieces.append(crc.to_bytes(CHECKSUM_SIZE, "little"))
+        seed = checksum(piece, seed)
+    pieces.append(seed.to_bytes(CHECKSUM_SIZE, "little"))
     return pieces, size
 
 

@@ -25,7 +25,7 @@ import cbor2
 
 from storage.files import Buffer
 from storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Entry, EventKind
-from storage.log.checksum import CHECKSUM_SIZE, RESIDUE, checksum
+from storage.log.checksum import CHECKSUM_SIZE, RESIDUE, checksum, seal
 
 HEADER: Final = struct.Struct("<IHHIBBHQQ")
 SIZES: Final = struct.Struct("<IHH")
@@ -93,7 +93,7 @@ class Record(NamedTuple):
 
 
 def encode(record: Record) -> list[Buffer]:
-    """The bytes of a record, in two or three buffers: a large value is never copied."""
+    """The bytes of a record, in one buffer or in three: a large value is never copied."""
     key, value, kind, revision, version, time_us, content_type, expires_us = record
     meta = b""
     code = _TYPE_CODES.get(content_type, TYPE_IN_META)
@@ -104,8 +104,7 @@ def encode(record: Record) -> list[Buffer]:
     if len(value) > _COPIED_BYTES_MAX:
         crc = checksum(value, checksum(data))
         return [data, value, crc.to_bytes(CHECKSUM_SIZE, "little")]
-    data += value
-    return [data, checksum(data).to_bytes(CHECKSUM_SIZE, "little")]
+    return [seal(data + value)]
 
 
 def _encode_meta(code: int, record: Record) -> bytes:
