@@ -13,6 +13,7 @@ from cli.exits import CommandError, ExitCode
 from cli.target import Purpose
 from rundlet import Commit, Condition, KeyInfo, Op, OpResult, PreconditionFailed, Value, Written
 from storage import LogStore, StoreSettings, open_store
+from storage.collector import relax_collector
 from storage.errors import Conflict
 
 _PAGE_KEYS = 1_000
@@ -231,4 +232,5 @@ def open_folder(folder: Path, purpose: Purpose) -> FolderTarget:
     if purpose is not Purpose.WRITE and not any(folder.glob("*.log")):
         message = f"no such store: there is none in {folder}; check --data"
         raise CommandError(message)
+    relax_collector()
     return FolderTarget(open_store(folder, _SETTINGS[purpose]))

@@ -29,6 +29,7 @@ from server.maintenance import WatchedProcess, maintenance_command
 from server.scratch import ScratchFolder
 from server.waitress_server import GracefulServer
 from storage import OperationCounters, Store
+from storage.collector import relax_collector
 from storage.textfile import load_text_file
 from storage.textfile.loading import Progress
 from storage.tokens import TokenFile
@@ -100,6 +101,7 @@ def serve(options: ServeOptions, telling: Telling) -> None:
     """
     options = _with_access(options)
     _allow_many_files()
+    relax_collector()
     signal.signal(signal.SIGTERM, _unwind)
     with contextlib.ExitStack() as stack:
         port = stack.enter_context(HeldPort(options.host, options.port))

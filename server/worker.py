@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from storage.collector import relax_collector
+
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
@@ -48,6 +50,7 @@ def load_app(make_app: Callable[[], WSGIApplication], server_pid: int) -> WSGIAp
         target=_end_with, args=(server_pid,), name="rundlet-watch", daemon=True
     ).start()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    relax_collector()
     app = make_app()
     # Granian copies the environment into that of every request: with forty variables, which a
     # shell often has, GET answers took 13 % longer. Nor is it any request's business.

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
 
+from storage.collector import relax_collector
 from storage.errors import StoreError
 from storage.log.compaction import CompactionResult
 from storage.log.store import LogStore
@@ -132,6 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not options.folder.is_dir():
         return  # the server was killed and its private folder removed: make no new one
     os.nice(_NICENESS)
+    relax_collector()
     store = LogStore(options.folder, settings)
     try:
         run(store, sys.stdin)
