@@ -1,30 +1,34 @@
 """Exact counts over all threads and processes of one server life.
 
-Each process has files of its own in one folder, each thread a slot in one of them, so counting
-takes no lock and shares no cache line; ``totals`` sums the slots of every file. Files outlive
-their process: what a worker counted stays counted after it died.
-
-A file is ``_SLOTS_PER_FILE`` slots, each::
-
-    +---------+---------+------------+------------------------+------------+
-    | get (8) | set (8) | delete (8) | refused_... (4 times 8) | unused (8) |  64 bytes
-    +---------+---------+------------+------------------------+------------+
-
-Words are written as aligned native integers through ``memoryview.cast``, so that a reader in
-another process never sees half of one.
+A count has a name, and up to ``WORDS`` words: one for a plain count, one for each bucket and the
+sum for a histogram. Each process has files of its own in one folder (``counter_rows``), each
+thread a row of its own for every name, so counting takes no lock and shares no cache line;
+``SharedCounters.rows`` sums the rows of every file by name. Files outlive their process: what a
+worker counted stays counted after it died.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
-import secrets
 import sys
 import threading
 import weakref
-from collections import deque
+from bisect import bisect_left
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final, Literal, NamedTuple, get_args
+
+from storage.counter_rows import (
+    SUFFIX,
+    CountingProcess,
+    Role,
+    Row,
+    RowPool,
+    ThreadRows,
+    is_alive,
+    process_of,
+    rows_of_file,
+)
 
 CountedKind = Literal[
     "get",
@@ -36,120 +40,129 @@ CountedKind = Literal[
     "refused_forbidden",
 ]
 
-_WORD_OF_KIND: Final[dict[CountedKind, int]] = {
-    kind: word for word, kind in enumerate(get_args(CountedKind))
-}
-_WORDS_PER_SLOT: Final = 8  # a cache line, so that threads do not slow each other down
-_SLOTS_PER_FILE: Final = 64
-_FILE_SIZE: Final = _SLOTS_PER_FILE * _WORDS_PER_SLOT * 8
-_SUFFIX: Final = ".counts"
+SUM_WORD: Final = 20
+"""The word of a histogram with the sum of all amounts; those before it are buckets."""
+LATEST: Final = "latest "
+"""Rows whose names begin so hold the largest number seen, and are not summed."""
+_KINDS: Final[tuple[CountedKind, ...]] = get_args(CountedKind)
 
 
-class OperationCounters:
-    """Counts operations; every process of a server makes one on the same folder.
+class SharedCounters:
+    """Counts by name; every process of a server makes one on the same folder.
 
     All methods may be called from any thread. An object may be carried through ``fork``.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path | None = None, role: Role = "worker") -> None:
         """Join the counting in ``directory``, which is made if missing.
 
         Its parent is not: where that is gone, so is the server that the counts would be of.
+        Without a folder this process counts for itself.
 
         Raises:
             OSError: the folder cannot be written or is full; later calls do not fail.
         """
         self._directory = directory
-        directory.mkdir(exist_ok=True)
-        self._lock = threading.Lock()
+        self._role = role
+        if directory is not None:
+            directory.mkdir(exist_ok=True)
         self._begin()
         _begin_again_after_fork(self)
 
-    def add(self, kind: CountedKind, count: int = 1) -> None:
-        """Count ``count`` operations of a kind; about 0.1 µs."""
-        try:
-            words = self._own.words
-        except AttributeError:
-            words = self._claim_slot()
-            if words is None:
-                self._add_shared(kind, count)
-                return
-        words[_WORD_OF_KIND[kind]] += count
+    def add(self, name: str, count: int = 1) -> None:
+        """Add to the first word of a name; about 0.1 µs."""
+        self._own.rows[name][0] += count
 
-    def totals(self) -> dict[CountedKind, int]:
-        """How many operations of each kind all processes counted so far."""
-        totals = dict.fromkeys(_WORD_OF_KIND, 0)
-        for path in self._directory.glob(f"*{_SUFFIX}"):
-            with path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size < _FILE_SIZE:
-                    continue  # being created: nothing is counted there yet
-                with mmap.mmap(file.fileno(), _FILE_SIZE, access=mmap.ACCESS_READ) as content:
-                    _add_slots(totals, content)
-        return totals
+    def row(self, name: str) -> Row:
+        """The words of a name that the calling thread alone adds to; for this moment only."""
+        return self._own.rows[name]
+
+    def note_latest(self, name: str, number: int) -> None:
+        """Keep the largest number; ``name`` begins with ``LATEST``."""
+        row = self._own.rows[name]
+        row[0] = max(row[0], number)
+
+    def rows(self) -> dict[str, list[int]]:
+        """What all threads of all processes counted so far, by name."""
+        found: dict[str, list[int]] = {}
+        _gather(found, self._pool.private_rows())
+        for path in self._files():
+            _gather(found, rows_of_file(path))
+        return found
+
+    def processes(self) -> list[CountingProcess]:
+        """The processes that count and are alive, the oldest first."""
+        if self._directory is None:
+            return [CountingProcess(self._role, os.getpid(), self._pool.started_us)]
+        living = [process_of(path) for path in self._files() if is_alive(path)]
+        return sorted(living, key=lambda process: process.started_us)
+
+    def started_us(self) -> int:
+        """When the first of all processes, alive or not, began to count."""
+        started = [process_of(path).started_us for path in self._files()]
+        return min(started, default=self._pool.started_us)
+
+    def _files(self) -> Iterable[Path]:
+        return () if self._directory is None else self._directory.glob(f"*{SUFFIX}")
 
     def _begin(self) -> None:
-        """Start with a new file, whose slot 0 is for threads that can get none of their own."""
-        self._own = threading.local()
-        self._free: deque[memoryview[int]] = deque()
-        self._shared = self._add_file()
-
-    def _add_file(self) -> memoryview[int]:
-        """Create a file, offer all its slots but the first as free, and give the first.
-
-        The zeros are written, not left as a hole: a full disk is an ``OSError`` here instead
-        of a signal that ends the process when a mapped page is touched.
-        """
-        name = f"{os.getpid()}-{secrets.token_hex(4)}"
-        path = self._directory / f"{name}{_SUFFIX}"
-        with path.open("x+b", buffering=0) as file:
-            if file.write(bytes(_FILE_SIZE)) != _FILE_SIZE:
-                raise OSError(f"no space for the operation counters in {self._directory}")
-            words = memoryview(mmap.mmap(file.fileno(), _FILE_SIZE)).cast("Q")
-        slots = [words[i : i + _WORDS_PER_SLOT] for i in range(0, len(words), _WORDS_PER_SLOT)]
-        self._free.extend(slots[1:])
-        return slots[0]
-
-    def _claim_slot(self) -> memoryview[int] | None:
-        """Give the calling thread a slot; ``None`` where the disk has no room for another file.
-
-        A slot goes back when its thread ends, with its counts in it: the next thread adds to them.
-        """
-        with self._lock:
-            try:
-                if not self._free:
-                    self._free.append(self._add_file())
-            except OSError:
-                return None
-            slot = self._free.popleft()
-        self._own.lease = _Lease(slot, self._free)
-        self._own.words = slot
-        return slot
-
-    def _add_shared(self, kind: CountedKind, count: int) -> None:
-        with self._lock:
-            self._shared[_WORD_OF_KIND[kind]] += count
+        self._pool = RowPool(self._directory, self._role)
+        self._own = _Own(self._pool)
 
 
-def _add_slots(totals: dict[CountedKind, int], content: mmap.mmap) -> None:
-    """Add what all slots of a mapped file hold; mapped, because ``read`` may tear a word."""
-    with memoryview(content) as view, view.cast("Q") as words:
-        for kind, word in _WORD_OF_KIND.items():
-            totals[kind] += sum(words[i] for i in range(word, len(words), _WORDS_PER_SLOT))
+class OperationCounters:
+    """Counts of operations and refusals."""
+
+    def __init__(self, shared: SharedCounters | None = None) -> None:
+        """``shared``: where they are kept; by default this process counts for itself."""
+        self.shared = shared or SharedCounters()
+
+    def add(self, kind: CountedKind, count: int = 1) -> None:
+        """Count ``count`` operations of a kind; about 0.1 µs."""
+        self.shared.add(kind, count)
+
+    def totals(self) -> dict[CountedKind, int]:
+        """What all processes counted so far; kinds that did not happen are left out."""
+        rows = self.shared.rows()
+        return {kind: rows[kind][0] for kind in _KINDS if kind in rows}
 
 
-class _Lease:
-    """Lives as long as a thread (in its ``threading.local``) and gives its slot back at the end."""
+class Histogram(NamedTuple):
+    """Amounts by size, in one row each: bucket ``i`` counts those up to ``bounds[i]``.
 
-    def __init__(self, slot: memoryview[int], free: deque[memoryview[int]]) -> None:
-        self._slot = slot
-        self._free = free
+    Attributes:
+        bounds: whole numbers that rise; at most ``SUM_WORD - 1``. One more bucket counts the rest.
+    """
 
-    def __del__(self) -> None:
-        self._free.append(self._slot)  # atomic: no lock, for this may run at any moment
+    bounds: tuple[int, ...]
+
+    def note(self, row: Row, amount: int) -> None:
+        """Count one amount."""
+        row[bisect_left(self.bounds, amount)] += 1
+        row[SUM_WORD] += amount
 
 
-def _begin_again_after_fork(counters: OperationCounters) -> None:
-    """Give a forked child its own file: two processes must not write one slot.
+class _Own(threading.local):
+    """What each thread has of its own."""
+
+    def __init__(self, pool: RowPool) -> None:
+        self.rows = ThreadRows(pool)
+
+
+def _gather(found: dict[str, list[int]], rows: Iterable[tuple[str, list[int]]]) -> None:
+    """Add rows to those of the same name."""
+    for name, words in rows:
+        before = found.get(name)
+        if before is None:
+            found[name] = words
+        elif name.startswith(LATEST):
+            found[name] = [max(pair) for pair in zip(before, words, strict=True)]
+        else:
+            found[name] = [sum(pair) for pair in zip(before, words, strict=True)]
+
+
+def _begin_again_after_fork(counters: SharedCounters) -> None:
+    """Give a forked child its own file: two processes must not write one row.
 
     Holds the counters weakly, for a fork handler cannot be taken back.
     """
@@ -158,7 +171,7 @@ def _begin_again_after_fork(counters: OperationCounters) -> None:
     def begin_again() -> None:
         counters = counters_ref()
         if counters is not None:
-            counters._lock = threading.Lock()  # a thread that is not in the child may hold it
+            counters._pool.let_go()
             counters._begin()
 
     if sys.platform != "win32":

@@ -1,0 +1,193 @@
+"""The files behind ``counters``: rows of words, each with a name, in memory that processes share.
+
+A file is ``ROWS_PER_FILE`` rows, filled from the first on, each::
+
+    +---------------+-----------+---------------------+
+    | name size (8) | name (56) | words (24 times 8)  |  256 bytes
+    +---------------+-----------+---------------------+
+
+Words are written as aligned native integers through ``memoryview.cast``, so that a reader in
+another process never sees half of one. The size of a name is written after the name.
+
+The first file of a process is locked (``flock``) as long as the process lives, which tells who is
+alive without comparing process ids. Files are called ``ROLE-PID-STARTED-RANDOM.counts``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+Row = memoryview  # of 64-bit words
+Role = Literal["worker", "maintenance"]
+
+WORDS: Final = 24
+ROWS_PER_FILE: Final = 64
+SUFFIX: Final = ".counts"
+
+_NAME_SIZE: Final = 56
+_ROW_SIZE: Final = 8 + _NAME_SIZE + WORDS * 8  # whole cache lines: threads do not slow each other
+_ROW_WORDS: Final = _ROW_SIZE // 8
+_FIRST_WORD: Final = _ROW_WORDS - WORDS
+_FILE_SIZE: Final = ROWS_PER_FILE * _ROW_SIZE
+
+
+class CountingProcess(NamedTuple):
+    """A process that counts; ``started_us`` in microseconds since the epoch."""
+
+    role: Role
+    pid: int
+    started_us: int
+
+
+class RowPool:
+    """The rows of one process. A row belongs to one thread at a time.
+
+    Attributes:
+        started_us: when it was made, in microseconds since the epoch.
+    """
+
+    def __init__(self, directory: Path | None, role: Role) -> None:
+        self.started_us = time.time_ns() // 1_000
+        self._directory = directory
+        self._role = role
+        self._lock = threading.Lock()
+        self._given_back: dict[str, deque[Row]] = {}
+        self._private: list[tuple[str, Row]] = []
+        self._blank: deque[Row] = deque()
+        self._life = -1
+        if directory is not None:
+            self._life = self._add_file(stay_locked=True)
+
+    def claim(self, name: str) -> Row:
+        """A row for a thread; one of an ended thread goes on with its counts.
+
+        Where the disk has no room for another file the row is in private memory: only this
+        process tells its counts then.
+        """
+        try:
+            return self._given_back[name].popleft()
+        except (KeyError, IndexError):
+            pass
+        with self._lock:
+            if not self._blank and self._directory is not None:
+                with contextlib.suppress(OSError):
+                    os.close(self._add_file())
+            if self._blank:
+                return _name_row(self._blank.popleft(), name)
+            row = memoryview(bytearray(WORDS * 8)).cast("Q")
+            self._private.append((name, row))
+            return row
+
+    def give_back(self, rows: dict[str, Row]) -> None:
+        """Take the rows of a thread that ends; without a lock, for this may run at any moment."""
+        for name, row in rows.items():
+            self._given_back.setdefault(name, deque()).append(row)
+
+    def private_rows(self) -> Iterator[tuple[str, list[int]]]:
+        """Rows that are in no file."""
+        for name, row in self._private[:]:
+            yield name, row.tolist()
+
+    def let_go(self) -> None:
+        """Stop being told as alive; a forked child's parent still is."""
+        if self._life >= 0:
+            os.close(self._life)
+            self._life = -1
+
+    def __del__(self) -> None:
+        self.let_go()
+
+    def _add_file(self, *, stay_locked: bool = False) -> int:
+        """Create a file and offer its rows; says its descriptor, which is the caller's.
+
+        The zeros are written, not left as a hole: a full disk is an ``OSError`` here instead
+        of a signal that ends the process when a mapped page is touched.
+        """
+        assert self._directory is not None
+        name = f"{self._role}-{os.getpid()}-{self.started_us}-{secrets.token_hex(4)}{SUFFIX}"
+        path = self._directory / name
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            if stay_locked:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.write(descriptor, bytes(_FILE_SIZE)) != _FILE_SIZE:
+                raise OSError(f"no space for the counters in {self._directory}")
+            words = memoryview(mmap.mmap(descriptor, _FILE_SIZE)).cast("Q")
+        except OSError:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
+        self._blank.extend(words[i : i + _ROW_WORDS] for i in range(0, len(words), _ROW_WORDS))
+        return descriptor
+
+
+class ThreadRows(dict[str, Row]):
+    """The rows of one thread: claimed when first asked for, given back when the thread ends."""
+
+    def __init__(self, pool: RowPool) -> None:
+        super().__init__()
+        self._pool = pool
+
+    def __missing__(self, name: str) -> Row:
+        row = self[name] = self._pool.claim(name)
+        return row
+
+    def __del__(self) -> None:
+        self._pool.give_back(self)
+
+
+def _name_row(row: Row, name: str) -> Row:
+    """Write the name of a row; its words."""
+    encoded = name.encode()
+    assert 0 < len(encoded) <= _NAME_SIZE, name
+    row.cast("B")[8 : 8 + len(encoded)] = encoded
+    row[0] = len(encoded)  # from here on readers take the row in
+    return row[_FIRST_WORD:]
+
+
+def rows_of_file(path: Path) -> Iterator[tuple[str, list[int]]]:
+    """The rows of a file in use; mapped, because ``read`` may tear a word."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size < _FILE_SIZE:
+            return  # being created: nothing is counted there yet
+        with mmap.mmap(file.fileno(), _FILE_SIZE, access=mmap.ACCESS_READ) as content:
+            yield from _rows_of(content)
+
+
+def _rows_of(content: mmap.mmap) -> Iterator[tuple[str, list[int]]]:
+    with memoryview(content) as view, view.cast("Q") as words:
+        for start in range(0, len(words), _ROW_WORDS):
+            name_size = words[start]
+            if not name_size:
+                return
+            name = content[start * 8 + 8 : start * 8 + 8 + name_size].decode()
+            yield name, words[start + _FIRST_WORD : start + _ROW_WORDS].tolist()
+
+
+def is_alive(path: Path) -> bool:
+    """Whether a file is the first of a process that is alive."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def process_of(path: Path) -> CountingProcess:
+    """The process that made a file."""
+    role, pid, started_us, _ = path.name.split("-")
+    return CountingProcess(
+        "maintenance" if role == "maintenance" else "worker", int(pid), int(started_us)
+    )
