@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from cli.panels import Panel
 from cli.times import seconds_of
-from functions.settings import ServerSettings, SyncPolicy
+from functions.settings import LogFormat, ServerSettings, SyncPolicy
 from storage.interface import Limits
 
 commands = typer.Typer()
@@ -22,6 +22,7 @@ commands = typer.Typer()
 _LIMITS_PANEL: Final = "Limits"
 _HISTORY_PANEL: Final = "History"
 _ACCESS_PANEL: Final = "Access"
+_LOG_PANEL: Final = "Log"
 _DEFAULT: Final = Limits()
 _THREADS: Final = {"waitress": 16, "granian": 32}  # docs/decisions/server-processes.md
 
@@ -128,6 +129,24 @@ def serve(
             show_default="stderr",
         ),
     ] = None,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(
+            envvar="RUNDLET_LOG_FORMAT",
+            rich_help_panel=_LOG_PANEL,
+            help="How failed and slow requests are logged, on stderr.",
+            show_default="text on a terminal, else json",
+        ),
+    ] = None,
+    slow_ms: Annotated[
+        float,
+        typer.Option(
+            envvar="RUNDLET_SLOW_MS",
+            min=0,
+            rich_help_panel=_LOG_PANEL,
+            help="Requests that take so long are slow; 0 logs every one.",
+        ),
+    ] = 1_000,
     any_key: Annotated[
         bool, typer.Option("--any-key", help="Keys in FILE need not be UUIDs.")
     ] = False,
@@ -197,6 +216,8 @@ def serve(
             skip_bad=skip_bad,
             tokens_path=tokens,
             audit_path=audit,
+            log_format=log_format or ("text" if sys.stderr.isatty() else "json"),
+            slow_s=slow_ms / 1_000,
             # waitress has read the whole body before it takes a thread.
             uploads_max=(max_uploads or max(1, threads // 2)) if name == "granian" else None,
             limits=Limits(

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
-from functions.counting import Counters
 from functions.problems import RETRY_LATER, Problem
+from storage.counters import OperationCounters
 from storage.errors import StoreError
 from storage.settings import system_clock_us
 from storage.tokens import Scope, Token, TokenTable
@@ -40,7 +40,7 @@ class Caller(NamedTuple):
 
     token: Token | None
     route: str
-    counters: Counters
+    counters: OperationCounters
 
 
 class TokenSource(Protocol):
@@ -56,7 +56,7 @@ class Access:
     def __init__(
         self,
         source: TokenSource,
-        counters: Counters,
+        counters: OperationCounters,
         *,
         is_open: bool,
         clock: Callable[[], int] = system_clock_us,

@@ -12,20 +12,22 @@ from importlib import metadata
 import falcon
 
 from functions.access import Access, TokenSource
-from functions.audit import AuditTrail, audit_writer
+from functions.audit import AuditTrail
 from functions.batches import MgetResource, TxnResource
-from functions.counting import CountedStore, Counters, ProcessCounters
+from functions.counting import CountedStore
 from functions.lists import KeysResource
+from functions.logs import RequestLog, line_writer
+from functions.measures import MeasuredApp
+from functions.metrics import MetricsResource
 from functions.openapi import openapi_document
 from functions.problems import ErrorAnswers
+from functions.readiness import Readiness, ReadyResource
 from functions.request_ids import RequestIds
 from functions.routing import TargetRouter
 from functions.service import (
     CompactResource,
     FixedResource,
     LiveResource,
-    MetricsResource,
-    ReadyResource,
     ServiceResource,
     StatsResource,
 )
@@ -34,15 +36,16 @@ from functions.target import key_from_base64url, key_from_path
 from functions.uploads import UploadGate
 from functions.validators import EntityTags
 from functions.values import ValueResource
-from storage import OperationCounters, StoreSettings, open_store, open_text_file
+from storage import OperationCounters, SharedCounters, StoreSettings, open_store, open_text_file
 from storage.interface import Store
+from storage.measures import Measures
 from storage.tokens import TokenWatch
 
 
 def create_app(
     store: Store,
     settings: ServerSettings | None = None,
-    counters: Counters | None = None,
+    counters: OperationCounters | None = None,
     tokens: TokenSource | None = None,
 ) -> falcon.App[falcon.Request, falcon.Response]:
     """The application over an open store, which stays the caller's to close.
@@ -50,7 +53,8 @@ def create_app(
     Args:
         store: what the functions read and write.
         settings: of these only what the functions themselves decide is used: ``read_only``,
-            ``open_without_tokens``, ``audit_path``, ``uploads_max``.
+            ``open_without_tokens``, ``audit_path``, ``uploads_max``, ``log_format``, ``slow_s``,
+            and for ``/readyz`` ``data_path`` and ``maintain_inline``.
         counters: of operations; by default this process counts for itself.
         tokens: in force; without them everybody may do everything.
 
@@ -58,22 +62,39 @@ def create_app(
         OSError: the file for the audit trail cannot be opened.
     """
     settings = settings or ServerSettings()
-    counters = counters or ProcessCounters()
+    counters = counters or OperationCounters()
     counted = CountedStore(store, counters, read_only=settings.read_only)
     ids = RequestIds()
     access, middleware = None, []
     if tokens is not None:
         access = Access(tokens, counters, is_open=settings.open_without_tokens)
-        middleware = [AuditTrail(ids, audit_writer(settings.audit_path))]
-    app = falcon.App(router=TargetRouter(access), media_type="text/plain", middleware=middleware)
+        middleware = [AuditTrail(ids, line_writer(settings.audit_path))]
+    app = MeasuredApp(
+        counters.shared,
+        RequestLog(ids, line_writer(), log_format=settings.log_format),
+        router=TargetRouter(access),
+        middleware=middleware,
+        slow_s=settings.slow_s,
+    )
     gate = UploadGate(settings.uploads_max)
     ErrorAnswers(ids, gate.discard).install(app)
-    _add_routes(app, counted, gate)
+    _add_routes(app, counted, gate, _readiness_of(counted, settings))
     return app
 
 
+def _readiness_of(store: CountedStore, settings: ServerSettings) -> Readiness:
+    writes = store.store.info.backend == "log"
+    is_maintained = not (settings.maintain_inline or store.read_only)
+    return Readiness(
+        store, settings.data_path if writes else None, is_maintained=writes and is_maintained
+    )
+
+
 def _add_routes(
-    app: falcon.App[falcon.Request, falcon.Response], store: CountedStore, gate: UploadGate
+    app: falcon.App[falcon.Request, falcon.Response],
+    store: CountedStore,
+    gate: UploadGate,
+    readiness: Readiness,
 ) -> None:
     version = software_version()
     tags = EntityTags(store.store.info.store_id)
@@ -87,9 +108,9 @@ def _add_routes(
     app.add_route("/v1/txn", TxnResource(store, gate))
     app.add_route("/v1/stats", StatsResource(store))
     app.add_route("/v1/admin/compact", CompactResource(store))
-    app.add_route("/metrics", MetricsResource(store, version))
+    app.add_route("/metrics", MetricsResource(store, readiness, version))
     app.add_route("/livez", LiveResource())
-    app.add_route("/readyz", ReadyResource(store))
+    app.add_route("/readyz", ReadyResource(readiness))
     app.add_route("/openapi.json", FixedResource(document))
 
 
@@ -101,10 +122,9 @@ def get_app() -> falcon.App[falcon.Request, falcon.Response]:
         StoreError: the store does not open.
     """
     settings = ServerSettings.from_environ(os.environ)
-    folder = settings.counters_path
-    counters = ProcessCounters() if folder is None else OperationCounters(folder)
-    tokens = watch_tokens(settings)
-    return create_app(open_configured_store(settings), settings, counters, tokens)
+    shared = SharedCounters(settings.counters_path)
+    store = open_configured_store(settings, shared)
+    return create_app(store, settings, OperationCounters(shared), watch_tokens(settings))
 
 
 def watch_tokens(settings: ServerSettings) -> TokenWatch | None:
@@ -133,8 +153,12 @@ def _welcome(version: str) -> dict[str, object]:
     }
 
 
-def open_configured_store(settings: ServerSettings) -> Store:
+def open_configured_store(settings: ServerSettings, shared: SharedCounters | None = None) -> Store:
     """Open the store that the settings name: a text file, or else a folder.
+
+    Args:
+        settings: of the server.
+        shared: where the store keeps what it measures.
 
     Raises:
         StoreError: it does not open.
@@ -156,5 +180,6 @@ def open_configured_store(settings: ServerSettings) -> Store:
             limits=settings.limits,
             is_read_only=settings.read_only,
             maintain_inline=settings.maintain_inline,
+            measures=Measures(shared),
         ),
     )

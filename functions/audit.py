@@ -9,15 +9,13 @@ not in it: they would be nearly all of it.
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import falcon
 
 from functions.access import READS_BY_POST, caller_of
+from functions.logs import LineWriter
 from functions.request_ids import RequestIds
 from functions.target import raw_path
 from functions.validators import rfc3339
@@ -32,7 +30,7 @@ class AuditTrail:
     def __init__(
         self,
         ids: RequestIds,
-        write_line: Callable[[str], None],
+        write_line: LineWriter,
         *,
         clock: Callable[[], int] = system_clock_us,
     ) -> None:
@@ -64,24 +62,3 @@ class AuditTrail:
             "status": resp.status_code,
         }
         self._write_line(json.dumps(line))
-
-
-def audit_writer(path: Path | None) -> Callable[[str], None]:
-    """Writes lines to the end of a file, or to stderr; processes may share the file.
-
-    Raises:
-        OSError: the file cannot be opened.
-    """
-    if path is None:
-        return _to_stderr
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-    def to_file(line: str) -> None:
-        os.write(descriptor, f"{line}\n".encode())  # one call: lines of others never mix in
-
-    return to_file
-
-
-def _to_stderr(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from threading import Lock
-from typing import Literal, Protocol
+from collections.abc import Sequence
 
+from storage.counters import OperationCounters
 from storage.errors import ReadOnly
 from storage.interface import Commit, Delete, Entry, Op, Snapshot, Store, Txn
-
-OperationKind = Literal["get", "set", "delete"]
-RefusalKind = Literal["refused_missing", "refused_unknown", "refused_expired", "refused_forbidden"]
-CountedKind = OperationKind | RefusalKind
 
 
 class CountedStore:
@@ -28,7 +22,9 @@ class CountedStore:
         read_only: writes are refused.
     """
 
-    def __init__(self, store: Store, counters: Counters, *, read_only: bool = False) -> None:
+    def __init__(
+        self, store: Store, counters: OperationCounters, *, read_only: bool = False
+    ) -> None:
         self.store = store
         self.counters = counters
         self.read_only = read_only or store.info.read_only
@@ -75,31 +71,3 @@ class CountedStore:
             self.counters.add("delete", deletes)
         if len(ops) > deletes:
             self.counters.add("set", len(ops) - deletes)
-
-
-class Counters(Protocol):
-    """Counts of operations and refusals; exact also when many threads add."""
-
-    def add(self, kind: CountedKind, count: int = 1) -> None:
-        """Count operations."""
-
-    def totals(self) -> Mapping[CountedKind, int]:
-        """The counts by kind."""
-
-
-class ProcessCounters:
-    """Counts of one process, for a server that has no other."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._counts: Counter[CountedKind] = Counter()
-
-    def add(self, kind: CountedKind, count: int = 1) -> None:
-        """Count operations."""
-        with self._lock:
-            self._counts[kind] += count
-
-    def totals(self) -> dict[CountedKind, int]:
-        """The counts by kind."""
-        with self._lock:
-            return dict(self._counts)

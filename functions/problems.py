@@ -7,9 +7,9 @@ own errors, and whatever nobody thought of, into ``application/problem+json``.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
+from typing import Final, NamedTuple
 
 import falcon
 
@@ -33,7 +33,9 @@ from storage.errors import (
 PROBLEM_TYPE = "application/problem+json"
 RETRY_LATER = {"Retry-After": "1"}
 
-Member = str | int | Sequence[Mapping[str, object]]
+_FAILURE: Final = "rundlet.failure"
+
+Member = str | int | Sequence[Mapping[str, object]] | Sequence[str]
 
 
 class Problem(Exception):
@@ -64,6 +66,13 @@ class Problem(Exception):
         self.headers = headers or {}
 
 
+class Failure(NamedTuple):
+    """Why a request failed: what its client was told, and the exception."""
+
+    problem: Problem
+    cause: Exception
+
+
 class ErrorAnswers:
     """Answers for exceptions, each with an id that the log repeats where there is more to say."""
 
@@ -71,7 +80,6 @@ class ErrorAnswers:
         """``discard_body`` reads on what a client is still sending."""
         self._ids = ids
         self._discard_body = discard_body
-        self._log = logging.getLogger("rundlet.functions")
 
     def install(self, app: falcon.App[falcon.Request, falcon.Response]) -> None:
         """Make ``app`` answer every exception with a problem."""
@@ -89,10 +97,7 @@ class ErrorAnswers:
         request_id = self._ids.of(req.env)
         problem = problem_of(ex)
         if problem.status >= 500:
-            unexpected = problem.name == "internal"
-            self._log.error(
-                "%s %s %s: %s", request_id, req.method, problem.name, ex, exc_info=unexpected
-            )
+            req.env[_FAILURE] = Failure(problem, ex)
         self._discard_body(req)
         resp.status = problem.status
         resp.text = None
@@ -106,6 +111,12 @@ class ErrorAnswers:
                 **problem.headers,
             }
         )
+
+
+def failure_of(environ: Mapping[str, object]) -> Failure | None:
+    """Why a request failed for a reason that is not its own; for the log and the metrics."""
+    failure = environ.get(_FAILURE)
+    return failure if isinstance(failure, Failure) else None
 
 
 def problem_of(ex: Exception) -> Problem:

@@ -7,7 +7,7 @@ so a look-up of each in a dict is all the routing there is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import falcon
 from falcon.routing import CompiledRouter, map_http_methods, set_default_responders
@@ -19,16 +19,27 @@ from functions.target import raw_path
 if TYPE_CHECKING:  # not a public name of Falcon's, so of no use at run time
     from falcon._typing import MethodDict
 
+ROUTE: Final = "rundlet.route"
+"""Where the environment of a request keeps the template of its route and its method, as one text:
+``/v1/keys GET``. Methods that a route does not answer are ``OTHER``: clients can invent them."""
 _KEY_FIELD = "{key:path}"
 _VERSION_PREFIX_SIZE = len("/v1/")
 
 
 class Route(NamedTuple):
-    """A resource and where it stands; ``template`` as in ``/openapi.json``."""
+    """A resource and where it stands.
+
+    Attributes:
+        resource: answers.
+        responders: its methods by name.
+        template: as in ``/openapi.json``.
+        labels: what ``ROUTE`` says, by method.
+    """
 
     resource: object
     responders: MethodDict
     template: str
+    labels: dict[str, str]
 
 
 class TargetRouter(CompiledRouter):
@@ -50,7 +61,8 @@ class TargetRouter(CompiledRouter):
         """Offer a resource at one path, or, with ``{key:path}`` at its end, below a prefix."""
         responders = map_http_methods(resource)
         set_default_responders(responders)
-        route = Route(resource, responders, uri_template)
+        labels = {method: f"{uri_template} {method}" for method in offered_methods(resource)}
+        route = Route(resource, responders, uri_template, labels)
         self.routes.append(route)
         if uri_template.endswith(_KEY_FIELD):
             self._prefixes[uri_template.removesuffix(_KEY_FIELD)] = route
@@ -79,11 +91,16 @@ class TargetRouter(CompiledRouter):
             route = self._paths.get(path)
             if route is None:
                 return None
-        if req is not None and req.method not in route.responders:
-            raise falcon.HTTPMethodNotAllowed(offered_methods(route.resource))
-        if req is not None and self._access is not None:
-            self._access.admit(req.env, req.method, route.template)
+        if req is not None:
+            req.env[ROUTE] = route.labels.get(req.method) or f"{route.template} OTHER"
+            self._admit(req, route)
         return route.resource, route.responders, params, route.template
+
+    def _admit(self, req: falcon.Request, route: Route) -> None:
+        if req.method not in route.responders:
+            raise falcon.HTTPMethodNotAllowed(offered_methods(route.resource))
+        if self._access is not None:
+            self._access.admit(req.env, req.method, route.template)
 
 
 def offered_methods(resource: object) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Literal
 from storage.interface import Limits
 
 SyncPolicy = Literal["always", "interval", "never"]
+LogFormat = Literal["text", "json"]
 
 _LIMIT_VARIABLES = {
     "key_bytes_max": "RUNDLET_MAX_KEY_BYTES",
@@ -50,6 +51,9 @@ class ServerSettings:
         open_without_tokens: while there is no token, everybody is let in and may do everything;
             else nobody is (``RUNDLET_OPEN``).
         audit_path: where the audit trail goes (``RUNDLET_AUDIT``); by default stderr.
+        log_format: how a request that failed or was slow is logged (``RUNDLET_LOG_FORMAT``).
+        slow_s: a request that takes so long, in seconds, is slow (``RUNDLET_SLOW_MS``,
+            in milliseconds).
         uploads_max: bodies that one process waits for at a time (``RUNDLET_MAX_UPLOADS``); no
             limit where the server reads bodies before it calls.
         limits: ``RUNDLET_MAX_KEY_BYTES``, ``_VALUE_BYTES``, ``_TXN_OPS``, ``_TXN_BYTES``,
@@ -70,6 +74,8 @@ class ServerSettings:
     tokens_path: Path | None = None
     open_without_tokens: bool = True
     audit_path: Path | None = None
+    log_format: LogFormat = "text"
+    slow_s: float = 1.0
     uploads_max: int | None = None
     limits: Limits = field(default_factory=Limits)
 
@@ -102,6 +108,8 @@ class ServerSettings:
             tokens_path=read.path("RUNDLET_TOKENS"),
             open_without_tokens=read.flag("RUNDLET_OPEN", default=True),
             audit_path=read.path("RUNDLET_AUDIT"),
+            log_format=read.log_format("RUNDLET_LOG_FORMAT"),
+            slow_s=read.seconds("RUNDLET_SLOW_MS", 1_000.0) / 1_000,
             uploads_max=read.size("RUNDLET_MAX_UPLOADS"),
             limits=dataclasses.replace(
                 Limits(), **{name: size for name, size in limits.items() if size is not None}
@@ -125,6 +133,8 @@ class ServerSettings:
             "RUNDLET_TOKENS": str(self.tokens_path or ""),
             "RUNDLET_OPEN": str(int(self.open_without_tokens)),
             "RUNDLET_AUDIT": str(self.audit_path or ""),
+            "RUNDLET_LOG_FORMAT": self.log_format,
+            "RUNDLET_SLOW_MS": str(self.slow_s * 1_000),
             "RUNDLET_MAX_UPLOADS": str(self.uploads_max or ""),
             **{
                 variable: str(getattr(self.limits, name))
@@ -149,6 +159,13 @@ class _Reader:
             case "always" | "interval" | "never":
                 return text
         raise SettingError(f"{name} is {text!r}; it may be always, interval or never")
+
+    def log_format(self, name: str) -> LogFormat:
+        text = self._environ.get(name) or "text"
+        match text:
+            case "text" | "json":
+                return text
+        raise SettingError(f"{name} is {text!r}; it may be text or json")
 
     def flag(self, name: str, *, default: bool) -> bool:
         text = self._environ.get(name)

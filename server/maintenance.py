@@ -34,6 +34,7 @@ def maintenance_command(settings: ServerSettings) -> list[str]:
         *("--keep-for", str(settings.keep_for_s)),
         *("--sync", settings.sync),
         *("--sync-interval", str(settings.sync_interval_s)),
+        *(("--counters", str(settings.counters_path)) if settings.counters_path else ()),
     )
 
 

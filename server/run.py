@@ -28,7 +28,7 @@ from server.errors import ExposedError, GranianMissingError
 from server.maintenance import WatchedProcess, maintenance_command
 from server.scratch import ScratchFolder
 from server.waitress_server import GracefulServer
-from storage import OperationCounters, Store
+from storage import OperationCounters, SharedCounters, Store
 from storage.collector import relax_collector
 from storage.textfile import load_text_file
 from storage.textfile.loading import Progress
@@ -110,7 +110,7 @@ def serve(options: ServeOptions, telling: Telling) -> None:
         if options.server == "granian":
             life.run_granian()
         else:
-            life.run_waitress(OperationCounters(scratch.path / _COUNTERS))
+            life.run_waitress(SharedCounters(scratch.path / _COUNTERS))
 
 
 def _with_access(options: ServeOptions) -> ServeOptions:
@@ -168,12 +168,12 @@ class _Life:
     stack: contextlib.ExitStack
     telling: Telling
 
-    def run_waitress(self, counters: OperationCounters) -> None:
+    def run_waitress(self, shared: SharedCounters) -> None:
         """Serve in this process."""
         settings = self.options.settings
-        store = self.stack.enter_context(self._open_store())
+        store = self.stack.enter_context(self._open_store(shared))
         server = GracefulServer(
-            create_app(store, settings, counters, watch_tokens(settings)),
+            create_app(store, settings, OperationCounters(shared), watch_tokens(settings)),
             self.port.listener,
             threads=self.options.threads,
             body_bytes_max=2 * body_bytes_max(settings.limits),
@@ -199,9 +199,9 @@ class _Life:
         )
 
     @contextlib.contextmanager
-    def _open_store(self) -> Iterator[Store]:
+    def _open_store(self, shared: SharedCounters | None = None) -> Iterator[Store]:
         """The store, maintained and with the file loaded; closed when left."""
-        with contextlib.closing(open_configured_store(self.options.settings)) as store:
+        with contextlib.closing(open_configured_store(self.options.settings, shared)) as store:
             self._start_maintenance()
             if self.options.load_path is not None:
                 self._load(store, self.options.load_path)

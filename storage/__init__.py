@@ -2,7 +2,7 @@
 
 ``interface`` says what a store can do, ``errors`` how it fails, ``settings`` how it runs;
 ``log`` is our own append-only log store, ``textfile`` serves a key-value text file read-only,
-``counters`` counts operations over the processes of a server.
+``counters`` counts over the processes of a server, ``measures`` what a store does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.counters import OperationCounters
+from storage.counters import OperationCounters, SharedCounters
 from storage.interface import Store
 from storage.settings import StoreSettings, SyncPolicy
 
@@ -41,6 +41,7 @@ __all__ = [
     "OperationCounters",
     "Problem",
     "RepairReport",
+    "SharedCounters",
     "Store",
     "StoreSettings",
     "SyncPolicy",

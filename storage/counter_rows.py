@@ -3,7 +3,7 @@
 A file is ``ROWS_PER_FILE`` rows, filled from the first on, each::
 
     +---------------+-----------+---------------------+
-    | name size (8) | name (56) | words (24 times 8)  |  256 bytes
+    | name size (8) | name (64) | words (23 times 8)  |  256 bytes
     +---------------+-----------+---------------------+
 
 Words are written as aligned native integers through ``memoryview.cast``, so that a reader in
@@ -28,13 +28,14 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 Row = memoryview  # of 64-bit words
+Name = str | tuple[str, ...]  # the words of a tuple are joined by spaces
 Role = Literal["worker", "maintenance"]
 
-WORDS: Final = 24
+WORDS: Final = 23
 ROWS_PER_FILE: Final = 64
 SUFFIX: Final = ".counts"
 
-_NAME_SIZE: Final = 56
+_NAME_SIZE: Final = 64
 _ROW_SIZE: Final = 8 + _NAME_SIZE + WORDS * 8  # whole cache lines: threads do not slow each other
 _ROW_WORDS: Final = _ROW_SIZE // 8
 _FIRST_WORD: Final = _ROW_WORDS - WORDS
@@ -88,10 +89,10 @@ class RowPool:
             self._private.append((name, row))
             return row
 
-    def give_back(self, rows: dict[str, Row]) -> None:
+    def give_back(self, rows: dict[Name, Row]) -> None:
         """Take the rows of a thread that ends; without a lock, for this may run at any moment."""
         for name, row in rows.items():
-            self._given_back.setdefault(name, deque()).append(row)
+            self._given_back.setdefault(_text_of(name), deque()).append(row)
 
     def private_rows(self) -> Iterator[tuple[str, list[int]]]:
         """Rows that are in no file."""
@@ -132,25 +133,28 @@ class RowPool:
         return descriptor
 
 
-class ThreadRows(dict[str, Row]):
+class ThreadRows(dict[Name, Row]):
     """The rows of one thread: claimed when first asked for, given back when the thread ends."""
 
     def __init__(self, pool: RowPool) -> None:
         super().__init__()
         self._pool = pool
 
-    def __missing__(self, name: str) -> Row:
-        row = self[name] = self._pool.claim(name)
+    def __missing__(self, name: Name) -> Row:
+        row = self[name] = self._pool.claim(_text_of(name))
         return row
 
     def __del__(self) -> None:
         self._pool.give_back(self)
 
 
+def _text_of(name: Name) -> str:
+    return name if isinstance(name, str) else " ".join(name)
+
+
 def _name_row(row: Row, name: str) -> Row:
-    """Write the name of a row; its words."""
-    encoded = name.encode()
-    assert 0 < len(encoded) <= _NAME_SIZE, name
+    """Write the name of a row, as far as there is room; its words."""
+    encoded = name.encode()[:_NAME_SIZE]
     row.cast("B")[8 : 8 + len(encoded)] = encoded
     row[0] = len(encoded)  # from here on readers take the row in
     return row[_FIRST_WORD:]
@@ -171,7 +175,7 @@ def _rows_of(content: mmap.mmap) -> Iterator[tuple[str, list[int]]]:
             name_size = words[start]
             if not name_size:
                 return
-            name = content[start * 8 + 8 : start * 8 + 8 + name_size].decode()
+            name = content[start * 8 + 8 : start * 8 + 8 + name_size].decode(errors="replace")
             yield name, words[start + _FIRST_WORD : start + _ROW_WORDS].tolist()
 
 

@@ -21,8 +21,8 @@ from typing import Final, Literal, NamedTuple, get_args
 from storage.counter_rows import (
     SUFFIX,
     CountingProcess,
+    Name,
     Role,
-    Row,
     RowPool,
     ThreadRows,
     is_alive,
@@ -30,27 +30,37 @@ from storage.counter_rows import (
     rows_of_file,
 )
 
-CountedKind = Literal[
-    "get",
-    "set",
-    "delete",
-    "refused_missing",
-    "refused_unknown",
-    "refused_expired",
-    "refused_forbidden",
-]
+OperationKind = Literal["get", "set", "delete"]
+RefusalKind = Literal["refused_missing", "refused_unknown", "refused_expired", "refused_forbidden"]
+CountedKind = OperationKind | RefusalKind
+OPERATION_KINDS: Final[tuple[OperationKind, ...]] = get_args(OperationKind)
+REFUSAL_KINDS: Final[tuple[RefusalKind, ...]] = get_args(RefusalKind)
+
 
 SUM_WORD: Final = 20
 """The word of a histogram with the sum of all amounts; those before it are buckets."""
 LATEST: Final = "latest "
 """Rows whose names begin so hold the largest number seen, and are not summed."""
-_KINDS: Final[tuple[CountedKind, ...]] = get_args(CountedKind)
+
+
+class Histogram(NamedTuple):
+    """How amounts are sorted by size: bucket ``i`` counts those up to ``bounds[i]``.
+
+    Attributes:
+        bounds: whole numbers that rise; at most ``SUM_WORD - 1``. One more bucket counts the rest.
+    """
+
+    bounds: tuple[int, ...]
 
 
 class SharedCounters:
     """Counts by name; every process of a server makes one on the same folder.
 
     All methods may be called from any thread. An object may be carried through ``fork``.
+
+    Attributes:
+        own: what the calling thread has: ``own.rows[name]`` are the words that it alone adds to,
+            for those to whom a call less matters. Not to be kept: a forked child has others.
     """
 
     def __init__(self, directory: Path | None = None, role: Role = "worker") -> None:
@@ -67,19 +77,22 @@ class SharedCounters:
         if directory is not None:
             directory.mkdir(exist_ok=True)
         self._begin()
-        _begin_again_after_fork(self)
+        if directory is not None:
+            _begin_again_after_fork(self)
 
-    def add(self, name: str, count: int = 1) -> None:
+    def add(self, name: Name, count: int = 1) -> None:
         """Add to the first word of a name; about 0.1 µs."""
-        self._own.rows[name][0] += count
+        self.own.rows[name][0] += count
 
-    def row(self, name: str) -> Row:
-        """The words of a name that the calling thread alone adds to; for this moment only."""
-        return self._own.rows[name]
+    def note(self, name: Name, histogram: Histogram, amount: int) -> None:
+        """Count an amount."""
+        row = self.own.rows[name]
+        row[bisect_left(histogram.bounds, amount)] += 1
+        row[SUM_WORD] += amount
 
     def note_latest(self, name: str, number: int) -> None:
         """Keep the largest number; ``name`` begins with ``LATEST``."""
-        row = self._own.rows[name]
+        row = self.own.rows[name]
         row[0] = max(row[0], number)
 
     def rows(self) -> dict[str, list[int]]:
@@ -107,7 +120,7 @@ class SharedCounters:
 
     def _begin(self) -> None:
         self._pool = RowPool(self._directory, self._role)
-        self._own = _Own(self._pool)
+        self.own = _Own(self._pool)
 
 
 class OperationCounters:
@@ -119,27 +132,13 @@ class OperationCounters:
 
     def add(self, kind: CountedKind, count: int = 1) -> None:
         """Count ``count`` operations of a kind; about 0.1 µs."""
-        self.shared.add(kind, count)
+        self.shared.own.rows[kind][0] += count
 
     def totals(self) -> dict[CountedKind, int]:
         """What all processes counted so far; kinds that did not happen are left out."""
         rows = self.shared.rows()
-        return {kind: rows[kind][0] for kind in _KINDS if kind in rows}
-
-
-class Histogram(NamedTuple):
-    """Amounts by size, in one row each: bucket ``i`` counts those up to ``bounds[i]``.
-
-    Attributes:
-        bounds: whole numbers that rise; at most ``SUM_WORD - 1``. One more bucket counts the rest.
-    """
-
-    bounds: tuple[int, ...]
-
-    def note(self, row: Row, amount: int) -> None:
-        """Count one amount."""
-        row[bisect_left(self.bounds, amount)] += 1
-        row[SUM_WORD] += amount
+        kinds = (*OPERATION_KINDS, *REFUSAL_KINDS)
+        return {kind: rows[kind][0] for kind in kinds if kind in rows}
 
 
 class _Own(threading.local):

@@ -228,12 +228,14 @@ class StoreInfo:
         store_id: opaque text; another one after a restore from backup.
         read_only: commits are refused.
         limits: of this store as it runs.
+        settings: how else it runs, by name; all that a backend can tell.
     """
 
     backend: str
     store_id: str
     read_only: bool
     limits: Limits
+    settings: dict[str, str | int | float] = field(default_factory=dict)
 
 
 class Store(Protocol):
@@ -310,8 +312,8 @@ class Store(Protocol):
             ReadOnly: there is nothing to compact.
         """
 
-    def problem(self) -> str | None:
-        """Why the store is not ready (writes refused, replaying ...), or ``None``."""
+    def problems(self) -> list[str]:
+        """Why the store is not ready (writes refused ...), each a sentence; none when it is."""
 
     def close(self) -> None:
         """Let go of all files and threads; twice is harmless."""

@@ -13,6 +13,7 @@ from typing import Literal
 
 from storage.files import Files, RealFiles
 from storage.interface import Limits
+from storage.measures import Measures
 
 SyncPolicy = Literal["always", "interval", "never"]
 
@@ -58,6 +59,7 @@ class StoreSettings:
         cache_bytes_max: memory, in each process, for values that were read.
         open_segments_max: segments that are kept open for reading; by default a quarter of the
             descriptors that the process may have.
+        measures: where the store says what it does, and how long that takes.
         files: the file system.
         clock: tells the time in microseconds since the epoch.
         boot_id: of this boot of the machine, 128 bits; memory written under another one may
@@ -75,6 +77,7 @@ class StoreSettings:
     segment_records_max: int = 65_536
     cache_bytes_max: int = 32 * 1024 * 1024
     open_segments_max: int = field(default_factory=_quarter_of_descriptors)
+    measures: Measures = field(default_factory=Measures)
     files: Files = field(default_factory=RealFiles)
     clock: Callable[[], int] = system_clock_us
     boot_id: int = field(default_factory=system_boot_id)

@@ -9,9 +9,9 @@ import falcon.testing
 import pytest
 
 from functions.app import create_app
-from functions.counting import ProcessCounters
 from functions.settings import ServerSettings
 from storage import StoreSettings, open_store
+from storage.counters import OperationCounters
 from storage.interface import Limits, Store
 from tests.campaign import SEED_VARIABLE, Campaign, summary
 from tests.model import Clock, ModelStore
@@ -87,11 +87,11 @@ def api_store(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> I
 
 
 @pytest.fixture
-def api_counters() -> ProcessCounters:
-    return ProcessCounters()
+def api_counters() -> OperationCounters:
+    return OperationCounters()
 
 
 @pytest.fixture
-def api(api_store: Store, api_counters: ProcessCounters) -> falcon.testing.TestClient:
+def api(api_store: Store, api_counters: OperationCounters) -> falcon.testing.TestClient:
     """The functions over ``api_store``, called without a server."""
     return falcon.testing.TestClient(create_app(api_store, ServerSettings(), api_counters))

@@ -85,7 +85,7 @@ class ModelStore:
     """An in-memory store that remembers everything.
 
     Attributes:
-        trouble: what ``problem`` answers; tests set it.
+        trouble: what ``problems`` answers; tests set it.
         compactions: how often ``compact`` was asked for.
     """
 
@@ -192,8 +192,8 @@ class ModelStore:
                 {"records": sum(len(records) for records in self._records.values())},
             )
 
-    def problem(self) -> str | None:
-        return self.trouble
+    def problems(self) -> list[str]:
+        return [self.trouble] if self.trouble else []
 
     # --- writing ---------------------------------------------------------------------------
 

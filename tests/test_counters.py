@@ -187,8 +187,8 @@ def test_histograms_of_all_processes_are_summed_by_bucket(tmp_path):
     first, second = SharedCounters(tmp_path), SharedCounters(tmp_path)
 
     for amount in (1, 10, 11):
-        histogram.note(first.row("size"), amount)
-    histogram.note(second.row("size"), 21)
+        first.note("size", histogram, amount)
+    second.note("size", histogram, 21)
 
     words = SharedCounters(tmp_path).rows()["size"]
     assert words[:4] == [2, 1, 1, 0]

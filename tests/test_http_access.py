@@ -12,9 +12,9 @@ import pytest
 
 from functions.access import OPEN_ROUTES, scope_of
 from functions.app import create_app
-from functions.counting import ProcessCounters
 from functions.routing import TargetRouter, offered_methods
 from functions.settings import ServerSettings
+from storage.counters import OperationCounters
 from storage.interface import Delete, Put, Txn
 from storage.tokens import FILE_NAME, Scope, TokenFile, TokenWatch
 from tests.model import Clock, ModelStore
@@ -75,7 +75,7 @@ class Guarded:
         self.store.commit(Txn([Delete("app/2")]))
         self.file = TokenFile(folder, clock=self.clock)
         self.audit_path = folder / "audit"
-        self.counters = ProcessCounters()
+        self.counters = OperationCounters()
         settings = ServerSettings(open_without_tokens=is_open, audit_path=self.audit_path)
         app = create_app(self.store, settings, self.counters, TokenWatch(folder))
         self.client = falcon.testing.TestClient(app)

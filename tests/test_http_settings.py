@@ -25,6 +25,8 @@ UNUSUAL = ServerSettings(
     tokens_path=Path("tokens"),
     open_without_tokens=False,
     audit_path=Path("audit.log"),
+    log_format="json",
+    slow_s=0.25,
     uploads_max=7,
     limits=Limits(1, 2, 3, 4, 5),
 )

@@ -16,7 +16,7 @@ from functions.settings import ServerSettings
 from server.address import HeldPort, PortError, is_loopback
 from server.maintenance import WatchedProcess, maintenance_command
 from server.scratch import ScratchFolder, sweep
-from storage import OperationCounters
+from storage import SharedCounters
 
 # Stands in for a helper: writes its process id, then ends when its stdin does.
 HELPER = "import os, sys; print(os.getpid(), file=open(sys.argv[1], 'a')); sys.stdin.read()"
@@ -194,4 +194,4 @@ def test_folder_stays_away_though_a_helper_starts_late(tmp_path):
     assert ended.returncode == 0
     assert not folder.exists()
     with pytest.raises(FileNotFoundError):
-        OperationCounters(folder / "counters")
+        SharedCounters(folder / "counters")

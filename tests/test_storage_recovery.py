@@ -328,12 +328,12 @@ def test_a_full_disk_refuses_writes_keeps_answering_and_recovers_by_itself(folde
         with pytest.raises(DiskFull):
             store.commit(Txn([Put("b", b"2")]))
         assert values_of(store) == {"a": b"1"}
-        assert store.problem() is not None
+        assert store.problems() != []
     is_full = False
     store.commit(Txn([Put("b", b"3")]))
 
     assert values_of(store) == {"a": b"1", "b": b"3"}
-    assert store.problem() is None
+    assert store.problems() == []
     store.close()
 
 

@@ -182,7 +182,7 @@ def test_writes_are_refused(path, opened):
         store.commit(Txn([Put(A, b"2")]))
     with pytest.raises(ReadOnly):
         store.compact()
-    assert store.problem() is None
+    assert store.problems() == []
 
 
 def test_requests_are_checked(path, opened):
@@ -379,7 +379,7 @@ def test_file_that_became_shorter_is_an_error_and_a_problem(path, opened):
     assert store.get(A).value == b"value"
     with pytest.raises(Damaged):
         store.get(B)
-    assert "became shorter" in store.problem()
+    assert "became shorter" in store.problems()[0]
 
 
 def test_file_that_is_replaced_is_served_as_it_was(path, opened):

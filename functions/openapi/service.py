@@ -46,7 +46,7 @@ SERVICE_PATHS: Json = {
     },
     "/metrics": _get("metrics", "Counts for Prometheus.", _METRICS, 500),
     "/livez": _get("livez", "The process answers.", json_answer("It does.", "Status")),
-    "/readyz": _get("readyz", "The store is ready.", json_answer("It is.", "Status"), 503),
+    "/readyz": _get("readyz", "The store is ready.", json_answer("It is.", "Ready"), 503),
     "/openapi.json": _get("openapi", "This document.", json_answer("The document.", "AnyObject")),
 }
 
@@ -57,9 +57,21 @@ SERVICE_SCHEMAS: Json = {
         "required": ["status"],
         "properties": {"status": {"type": "string"}},
     },
+    "Ready": {
+        "type": "object",
+        "required": ["status", "ready", "reasons"],
+        "properties": {
+            "status": {"type": "string"},
+            "ready": {"type": "boolean"},
+            "reasons": {"type": "array", "items": {"type": "string"}},
+        },
+    },
     "Service": {
         "type": "object",
-        "required": ["name", "version", "backend", "store_id", "revision", "read_only", "limits"],
+        "required": [
+            *("name", "version", "backend", "store_id", "revision", "read_only"),
+            *("sync", "settings", "limits"),
+        ],
         "properties": {
             "name": {"const": "rundlet"},
             "version": {"type": "string"},
@@ -67,6 +79,12 @@ SERVICE_SCHEMAS: Json = {
             "store_id": {"type": "string"},
             "revision": _COUNT,
             "read_only": {"type": "boolean"},
+            "sync": {"type": ["string", "null"], "enum": ["always", "interval", "never", None]},
+            "settings": {
+                "type": "object",
+                "description": "How else the backend runs, by name.",
+                "additionalProperties": {"type": ["string", "number"]},
+            },
             "limits": {
                 "type": "object",
                 "additionalProperties": {"type": "integer"},

@@ -15,6 +15,7 @@ from storage.errors import OutcomeUnknown, StoreError
 from storage.interface import Commit, Txn
 from storage.log.view import View
 from storage.log.writer import Writer
+from storage.measures import Measures
 
 
 @dataclass(slots=True)
@@ -34,8 +35,9 @@ class _Request:
 class GroupCommit:
     """The queue of one process in front of its ``Writer``."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, measures: Measures) -> None:
         self._writer = writer
+        self._measures = measures
         self._queue: list[_Request] = []
         self._queue_lock = threading.Lock()
         self._has_leader = False
@@ -103,3 +105,4 @@ class GroupCommit:
             except StoreError as ex:
                 request.error = ex
         self._writer.write(view, batch)
+        self._measures.committed(sum(request.error is None for request in group))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -104,12 +105,15 @@ class Maintainer:
         with self._exclusive(wait=wait) as is_ours:
             if not is_ours:
                 return 0
+            started_ns = time.perf_counter_ns()
             view = self._sampled_view()
             count = self._checkpointer.checkpoint()
-            self._checkpointer.merge(
+            merged = self._checkpointer.merge(
                 horizon=self._horizon.revision(view, self._clock.now_us()),
                 keep_versions=self._settings.keep_versions,
             )
+            if count or merged:
+                self._settings.measures.checkpointed(started_ns)
             return count
 
     def load(self, chunk: Chunk) -> bool:
@@ -138,6 +142,7 @@ class Maintainer:
             thorough: take the active segment in, and rewrite segments with little to gain, too.
         """
         with self._exclusive(wait=True):
+            started_ns = time.perf_counter_ns()
             wanted = self._shared.compactions_wanted
             self._remove_leftovers()
             self._expire_all()
@@ -155,6 +160,9 @@ class Maintainer:
             self._last_pass = (log_bytes, horizon)
             if thorough:
                 self._shared.compactions_done = wanted
+            self._settings.measures.compacted(
+                started_ns, bytes_read=result.bytes_before, bytes_written=result.bytes_after
+            )
             return result
 
     def is_compaction_worth_it(self) -> bool:
@@ -166,15 +174,19 @@ class Maintainer:
         """
         view = self._sampled_view()
         log_bytes = sum(state.size for state in view.manifest.segments)
-        rows = sum(index.row_count for index in view.indexes)
-        key_bytes = sum(index.key_bytes for index in view.indexes) / max(1, rows)
-        live_bytes = view.head.totals.value_bytes
-        live_bytes += round(view.head.totals.key_count * (key_bytes + OVERHEAD))
+        live_bytes = self.live_bytes(view)
         horizon = self._horizon.revision(view, self._clock.now_us())
         before_bytes, before_horizon = self._last_pass
         if log_bytes - live_bytes < DEAD_SHARE * log_bytes + _DEAD_BYTES_MIN:
             return False
         return horizon > before_horizon and log_bytes > before_bytes * (1 + _GROWTH_MIN)
+
+    def live_bytes(self, view: View) -> int:
+        """What the newest versions of all keys need in the log: an estimate from the totals."""
+        rows = sum(index.row_count for index in view.indexes)
+        key_bytes = sum(index.key_bytes for index in view.indexes) / max(1, rows)
+        totals = view.head.totals
+        return totals.value_bytes + round(totals.key_count * (key_bytes + OVERHEAD))
 
     def merge_all(self) -> int:
         """Merge all index files to one; says how many there were (0: nothing to do)."""

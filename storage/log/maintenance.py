@@ -8,6 +8,7 @@ outlives the server, however that ended; every job may be cut off at any place.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import os
 import select
@@ -19,9 +20,11 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from storage.collector import relax_collector
+from storage.counters import SharedCounters
 from storage.errors import StoreError
 from storage.log.compaction import CompactionResult
 from storage.log.store import LogStore
+from storage.measures import Measures
 from storage.settings import StoreSettings
 
 _log = logging.getLogger("rundlet.maintenance")
@@ -122,6 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--keep-for", type=float, default=3_600.0, help="seconds")
     parser.add_argument("--sync", choices=("always", "interval", "never"), default="always")
     parser.add_argument("--sync-interval", type=float, default=1.0, help="seconds")
+    parser.add_argument("--counters", type=Path, help="folder of the server's counters")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     settings = StoreSettings(
@@ -132,6 +136,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     if not options.folder.is_dir():
         return  # the server was killed and its private folder removed: make no new one
+    if options.counters is not None:
+        shared = SharedCounters(options.counters, "maintenance")
+        settings = dataclasses.replace(settings, measures=Measures(shared))
     os.nice(_NICENESS)
     relax_collector()
     store = LogStore(options.folder, settings)

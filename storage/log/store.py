@@ -27,6 +27,7 @@ from storage.log.follower import Follower
 from storage.log.group_commit import GroupCommit
 from storage.log.locator import Locator
 from storage.log.maintainer import Maintainer
+from storage.log.probe import DiskProbe
 from storage.log.reading import check_revision, key_info, version_of
 from storage.log.record import DELETE, EXPIRE
 from storage.log.recovery import open_folder
@@ -80,7 +81,8 @@ class LogStore:
         self._writer = Writer(
             folder, settings, shared=self._shared, follower=self._follower, lock=self._lock
         )
-        self._group_commit = GroupCommit(self._writer)
+        self._probe = DiskProbe(files, folder)
+        self._group_commit = GroupCommit(self._writer, settings.measures)
         self._maintainer = Maintainer(
             folder,
             settings,
@@ -94,6 +96,15 @@ class LogStore:
             self._follower.view.manifest.store_id.hex(),
             settings.is_read_only,
             settings.limits,
+            {
+                "sync": settings.sync,
+                "sync_interval_s": settings.sync_interval_s,
+                "keep_versions": settings.keep_versions,
+                "keep_for_s": settings.keep_for_s,
+                "segment_bytes_max": settings.segment_bytes_max,
+                "segment_records_max": settings.segment_records_max,
+                "cache_bytes_max": settings.cache_bytes_max,
+            },
         )
         self._compaction = Background(self._compact_quietly, COMPACTION_NAME)
         self._closing = threading.Event()
@@ -247,11 +258,16 @@ class LogStore:
         """See ``Store.stats``."""
         view, head, expired = self._maintainer.due()
         states = view.manifest.segments
+        log_bytes = sum(state.size for state in states) + view.active.offset
+        live_bytes = min(self._maintainer.live_bytes(view), log_bytes)
         internals: dict[str, int | float] = {
             "segments": len(states),
-            "log_bytes": sum(state.size for state in states) + view.active.offset,
+            "log_bytes": log_bytes,
+            "live_bytes": live_bytes,
+            "dead_bytes": log_bytes - live_bytes,
             "index_files": len(view.indexes),
             "index_bytes": sum(state.size for state in view.manifest.indexes),
+            "unindexed_segments": len(view.deltas) - 1,
             "unindexed_records": sum(delta.record_count for delta in view.deltas),
         }
         return Stats(
@@ -284,9 +300,18 @@ class LogStore:
         """Checkpoints, compaction and expiry of this folder, for whoever looks after it."""
         return self._maintainer
 
-    def problem(self) -> str | None:
-        """See ``Store.problem``."""
-        return self._writer.problem
+    def problems(self) -> list[str]:
+        """See ``Store.problems``."""
+        backlog = len(self._follower.view.deltas) - 1
+        if self._writer.problem is not None and self._probe.succeeds():
+            self._writer.problem = None  # the next write would say so, but none may come
+        problems = [self._writer.problem] if self._writer.problem else []
+        if backlog > _BACKLOG_MAX_MAINTAINED:
+            problems.append(
+                f"{backlog} full segments wait for their index files, at most"
+                f" {_BACKLOG_MAX_MAINTAINED} should: maintenance does not keep up"
+            )
+        return problems
 
     def close(self) -> None:
         """See ``Store.close``."""

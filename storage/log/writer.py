@@ -24,6 +24,7 @@ import dataclasses
 import errno
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NoReturn
@@ -154,6 +155,7 @@ class Writer:
         if is_synced:
             self._shared.durable = position
         self.problem = None
+        self._settings.measures.appended(batch.size)
         self._follower.advance(
             batch.entries,
             start=pack_position(segment.number, start),
@@ -204,6 +206,7 @@ class Writer:
             self._refusal(ex)
             raise OutcomeUnknown(f"the disk failed while loading: {ex}") from ex
         self.problem = None
+        self._settings.measures.appended(size - HEADER_SIZE)
 
     def seal(self) -> None:
         """Seal the active segment, if it holds anything, and go on in a new one."""
@@ -225,7 +228,7 @@ class Writer:
             with self.exclusive():
                 return  # the log goes on in another segment now, and all before it is durable
         try:
-            segment.file.sync()
+            self._sync(segment)
         except OSError as ex:
             self._shared.given_up = segment.number
             raise self._refusal(ex) from ex
@@ -353,7 +356,7 @@ class Writer:
 
     def _sync_or_give_up(self, view: View, segment: Segment) -> None:
         try:
-            segment.file.sync()
+            self._sync(segment)
         except OSError as cause:
             self._shared.given_up = segment.number
             refusal = self._refusal(cause)
@@ -366,15 +369,21 @@ class Writer:
 
     def _sync_before_seal(self, segment: Segment) -> None:
         try:
-            segment.file.sync()
+            self._sync(segment)
         except OSError:
             # The next roll seals it without: a second sync could report a success that is none.
             self._shared.given_up = segment.number
             raise
 
+    def _sync(self, segment: Segment) -> None:
+        started_ns = time.perf_counter_ns()
+        segment.file.sync()
+        self._settings.measures.synced(started_ns)
+
     def _refusal(self, cause: OSError) -> Unavailable:
         """The error for a write that was certainly not applied."""
         self.problem = f"writes are refused: {cause.strerror or cause}"
+        self._settings.measures.refused(self._settings.clock())
         if cause.errno in _NO_SPACE:
             return DiskFull("no space is left on the device; the write was not applied")
         return Unavailable(f"the disk failed ({cause.strerror}); the write was not applied")

@@ -125,11 +125,11 @@ class TextFileStore:
         """See ``Store.compact``."""
         raise ReadOnly(f"{self._path} is served as it is; there is nothing to compact")
 
-    def problem(self) -> str | None:
-        """See ``Store.problem``: values at the end of the file may have gone."""
+    def problems(self) -> list[str]:
+        """See ``Store.problems``: values at the end of the file may have gone."""
         if self._file.size() < self._source.size:
-            return f"{self._path} became shorter since it was opened; start again to serve it"
-        return None
+            return [f"{self._path} became shorter since it was opened; start again to serve it"]
+        return []
 
     def close(self) -> None:
         """See ``Store.close``."""

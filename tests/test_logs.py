@@ -1,0 +1,102 @@
+"""The lines of failed and of slow requests."""
+
+from __future__ import annotations
+
+import json
+
+import falcon.testing
+import pytest
+
+from functions.app import create_app
+from functions.settings import ServerSettings
+from storage import errors
+from tests.model import ModelStore
+
+
+class FailingStore(ModelStore):
+    """Reads fail."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def get(self, key, *, at=None):
+        assert key or at
+        raise self._error
+
+
+def logged(
+    capsys: pytest.CaptureFixture[str], store: ModelStore, settings: ServerSettings
+) -> list[dict[str, object]]:
+    """What is logged of a request with a secret in each of its parts."""
+    api = falcon.testing.TestClient(create_app(store, settings))
+    headers = {"Authorization": "Bearer SECRET"}
+    api.simulate_put("/v1/kv/SECRET", body=b"SECRET", headers=headers)
+    api.simulate_get("/v1/kv/SECRET", query_string="rev=1", headers=headers)
+    err = capsys.readouterr().err
+    assert "SECRET" not in err
+    return [json.loads(line) for line in err.splitlines()]
+
+
+def test_good_and_quick_requests_are_not_logged(capsys):
+    assert logged(capsys, ModelStore(), ServerSettings(log_format="json")) == []
+
+
+def test_slow_requests_are_logged_without_key_value_or_token(capsys):
+    lines = logged(capsys, ModelStore(), ServerSettings(log_format="json", slow_s=0.0))
+
+    assert [(line["method"], line["status"]) for line in lines] == [("PUT", 201), ("GET", 200)]
+    assert set(lines[0]) == {
+        *("time", "level", "event", "request_id", "method", "route", "status", "duration_ms"),
+    }
+    assert lines[0]["event"] == "slow"
+    assert lines[0]["route"] == "/v1/kv/{key:path}"
+    assert lines[0]["duration_ms"] > 0
+
+
+def test_failed_requests_say_which_problem_it_was(capsys):
+    store = FailingStore(errors.Unavailable("the disk failed"))
+
+    (line,) = logged(capsys, store, ServerSettings(log_format="json"))
+
+    assert (line["event"], line["level"], line["status"]) == ("failed", "error", 503)
+    assert line["problem"] == "unavailable"
+    assert "the disk failed" in str(line["detail"])
+    assert "traceback" not in line
+
+
+def test_unexpected_errors_say_where_and_not_what(capsys):
+    (line,) = logged(capsys, FailingStore(KeyError("SECRET")), ServerSettings(log_format="json"))
+
+    assert line["problem"] == "internal"
+    assert line["detail"] == "KeyError"
+    assert "functions/values.py" in str(line["traceback"])
+
+
+def test_errors_of_the_system_say_what(capsys):
+    store = FailingStore(OSError(24, "Too many open files"))
+
+    (line,) = logged(capsys, store, ServerSettings(log_format="json"))
+
+    assert line["detail"] == "OSError: [Errno 24] Too many open files"
+
+
+def test_request_id_is_that_of_the_answer(capsys):
+    store = FailingStore(errors.Unavailable("no"))
+    api = falcon.testing.TestClient(create_app(store, ServerSettings(log_format="json")))
+
+    answer = api.simulate_get("/v1/kv/a")
+
+    line = json.loads(capsys.readouterr().err)
+    assert line["request_id"] == answer.headers["Request-Id"]
+
+
+def test_text_is_one_line_for_people(capsys):
+    store = FailingStore(errors.Unavailable("the disk failed"))
+    api = falcon.testing.TestClient(create_app(store))
+
+    api.simulate_get("/v1/kv/a")
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert " failed 503 GET /v1/kv/{key:path} in " in line
+    assert line.endswith(": unavailable: nothing was changed; try again later: the disk failed")
