@@ -6,7 +6,7 @@ import errno
 import mmap
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +43,7 @@ class FaultyFiles(RealFiles):
         self.share_written = share_written
         self.calls: list[Call] = []
         self.failed: list[Call] = []
+        self._failed_numbers: set[int] = set()
 
     def check(self, name: str, path: Path) -> OSError | None:
         """Note a call; the error that it is to fail with."""
@@ -51,7 +52,13 @@ class FaultyFiles(RealFiles):
         error = self._failing(len(self.calls), call) if self._failing else None
         if error is not None:
             self.failed.append(call)
+            self._failed_numbers.add(len(self.calls))
         return error
+
+    def outcomes(self) -> Iterator[tuple[Call, bool]]:
+        """Every call in order, and whether it failed."""
+        for number, call in enumerate(self.calls, 1):
+            yield call, number in self._failed_numbers
 
     def _raise_if_failing(self, name: str, path: Path) -> None:
         error = self.check(name, path)

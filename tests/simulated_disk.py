@@ -109,6 +109,7 @@ class SimulatedDisk(RealFiles):
     """One folder on such a disk.
 
     Attributes:
+        folder: the one.
         operations: how many there were that change something, or sync.
     """
 
@@ -121,7 +122,7 @@ class SimulatedDisk(RealFiles):
             folder: the only one that files may be made in.
             on_operation: called before each operation; the place for a power cut.
         """
-        self._folder = folder
+        self.folder = folder
         self._on_operation = on_operation
         self._real = UnsyncedFiles()
         self.operations = 0
@@ -188,18 +189,18 @@ class SimulatedDisk(RealFiles):
 
     def sync_folder(self, path: Path) -> None:
         self.operation()
-        if path != self._folder:
+        if path != self.folder:
             return  # the folder that this one is in: that it exists is taken for granted
         self._durable = dict(self._now)
         self._changes = []
 
     def _check(self, path: Path) -> None:
-        assert path.parent == self._folder
+        assert path.parent == self.folder
 
     def _look_at_pages(self) -> None:
         for name, inode in self._now.items():
             if inode.pages:
-                page = (self._folder / name).read_bytes()
+                page = (self.folder / name).read_bytes()
                 if page != inode.pages[-1]:
                     inode.pages.append(page)
 

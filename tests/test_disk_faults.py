@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import os
 import random
 from pathlib import Path
 
@@ -14,11 +15,14 @@ from storage import LogStore, StoreSettings, open_store, verify
 from storage.errors import Unavailable
 from storage.interface import Put, Txn
 from storage.settings import SyncPolicy
+from tests.aftermath import Aftermath
+from tests.campaign import Campaign
 from tests.faulty_files import Call, FaultyFiles
 from tests.model import Clock
 from tests.simulated_disk import MODES, SimulatedDisk, laid_out
 from tests.storage_samples import State, folder_in_memory, state_of
 from tests.unsynced_files import UnsyncedFiles
+from tests.workload import FAILURES_MAX, Workload
 
 
 class BadSector:
@@ -111,3 +115,94 @@ def test_a_write_that_was_refused_does_not_come_back_when_the_power_goes(sync, s
 
         assert bad.failed
         assert cuts == [before] * len(cuts)
+
+
+# --- every call fails -----------------------------------------------------------------------
+
+
+class OnceOrFor:
+    """Fails the calls from one number on, as many as are told; only those that may fail so."""
+
+    def __init__(self, first: int, count: int, code: int) -> None:
+        self._numbers = range(first, first + count)
+        self._code = code
+
+    def __call__(self, number: int, call: Call) -> OSError | None:
+        if number not in self._numbers or not may_fail(call, self._code):
+            return None
+        return OSError(self._code, os.strerror(self._code), call.file)
+
+
+def may_fail(call: Call, code: int) -> bool:
+    """Whether a call can fail in this way at all."""
+    match code:
+        case errno.ENOSPC:
+            return call.name in ("open", "pwrite", "sync", "rename", "sync_folder")
+        case errno.EMFILE | errno.ENOMEM:
+            return call.name in ("open", "map", "sync_folder")
+    return True
+
+
+def fail_and_cut(
+    campaign: Campaign, seed: int, failing: OnceOrFor, sync: SyncPolicy, *, steps: int
+) -> int:
+    """A workload, some of whose calls fail; then the power goes. Returns how many calls it did."""
+    chance = random.Random(seed)
+    with folder_in_memory() as folder:
+        clock = Clock()
+        workload = Workload(folder / "live", random.Random(seed), clock, sync)
+        disk = SimulatedDisk(folder / "live")
+        files = FaultyFiles(failing, disk, share_written=chance.choice([0, 0.5, 1]))
+        workload.run(files, steps)
+        aftermath = Aftermath(campaign, chance, folder, clock)
+        for mode in MODES:
+            aftermath.cut(disk, mode, workload.expected)
+        aftermath.kill(disk, workload.expected)
+        campaign.count("failed calls", len(files.failed))
+        assert workload.refusals <= max(1, len(files.failed)), files.failed
+        assert no_sync_is_repeated(files), files.failed
+        return len(files.calls)
+
+
+def no_sync_is_repeated(files: FaultyFiles) -> bool:
+    """Whether no file is synced again after its sync has failed (a new one of its name may be)."""
+    bad: set[str] = set()
+    for call, has_failed in files.outcomes():
+        if call.name in ("unlink", "rename"):
+            bad.discard(call.file)
+        elif call.name == "sync":
+            if call.file in bad:
+                return False
+            if has_failed:
+                bad.add(call.file)
+    return True
+
+
+CODES = [errno.EIO, errno.ENOSPC, errno.EMFILE]
+
+
+def fail_everywhere(
+    campaign: Campaign, chance: random.Random, sync: SyncPolicy, *, steps: int, share: float
+) -> None:
+    """Each call fails once, or the calls from it on for a while."""
+    seed = chance.getrandbits(32)
+    nothing = OnceOrFor(0, 0, errno.EIO)
+    for number in range(1, fail_and_cut(campaign, seed, nothing, sync, steps=steps) + 1):
+        if chance.random() < share:
+            failing = OnceOrFor(
+                number, chance.choice([1, 1, 1, 2, FAILURES_MAX]), chance.choice(CODES)
+            )
+            fail_and_cut(campaign, seed, failing, sync, steps=steps)
+
+
+@pytest.mark.parametrize("sync", ["always", "interval"])
+def test_any_call_may_fail_before_the_power_goes(campaign: Campaign, sync: SyncPolicy):
+    for chance in campaign.rounds(1):
+        fail_everywhere(campaign, chance, sync, steps=20, share=0.1)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("sync", ["always", "interval"])
+def test_any_call_may_fail_before_the_power_goes_for_long(campaign: Campaign, sync: SyncPolicy):
+    for chance in campaign.rounds():
+        fail_everywhere(campaign, chance, sync, steps=40, share=1.0)
