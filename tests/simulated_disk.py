@@ -137,7 +137,7 @@ class SimulatedDisk(RealFiles):
 
     def crashed(self, mode: Mode, choice: random.Random) -> dict[str, bytes]:
         """A state that a power cut may leave now: contents by name."""
-        self._look_at_pages()
+        self.look_at_pages()
         names = dict(self._durable)
         changes = self._changes
         if mode == "nothing":
@@ -156,7 +156,7 @@ class SimulatedDisk(RealFiles):
     def operation(self) -> None:
         """Note that something is about to change."""
         self.operations += 1
-        self._look_at_pages()
+        self.look_at_pages()
         if self._on_operation is not None:
             self._on_operation(self)
 
@@ -197,7 +197,8 @@ class SimulatedDisk(RealFiles):
     def _check(self, path: Path) -> None:
         assert path.parent == self.folder
 
-    def _look_at_pages(self) -> None:
+    def look_at_pages(self) -> None:
+        """Note what mapped pages are now: it may be what a power cut leaves of them."""
         for name, inode in self._now.items():
             if inode.pages:
                 page = (self.folder / name).read_bytes()
