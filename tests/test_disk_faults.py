@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import LogStore, StoreSettings, open_store, verify
+from storage import LogStore, StoreSettings, open_store, repair, verify
 from storage.errors import Unavailable
 from storage.interface import Put, Txn
 from storage.settings import SyncPolicy
@@ -22,7 +22,7 @@ from tests.model import Clock
 from tests.simulated_disk import MODES, SimulatedDisk, laid_out
 from tests.storage_samples import State, folder_in_memory, state_of
 from tests.unsynced_files import UnsyncedFiles
-from tests.workload import FAILURES_MAX, Workload
+from tests.workload import FAILURES_MAX, Expectation, Workload
 
 
 class BadSector:
@@ -96,6 +96,40 @@ def test_what_a_failed_background_sync_has_lost_is_written_again_elsewhere(sync,
 
         assert bad.failed
         assert cuts == [before] * len(cuts)
+        (folder / "live" / "MANIFEST").unlink()
+        alone = dataclasses.replace(settings, files=UnsyncedFiles())
+        repair(folder / "live", alone)
+        with contextlib.closing(open_store(folder / "live", alone)) as store:
+            assert state_of(store) == before
+
+
+def test_power_may_go_while_it_is_written_again(campaign: Campaign):
+    chance = next(campaign.rounds(1))
+    with folder_in_memory() as folder:
+        bad, clock = BadSector("sync"), Clock()
+        aftermath = Aftermath(campaign, chance, folder, clock)
+        expected = Expectation(clock, "interval")
+
+        def cut(disk: SimulatedDisk) -> None:
+            if bad.failed:
+                for mode in MODES:
+                    aftermath.cut(disk, mode, expected)
+                aftermath.kill(disk, expected)
+
+        disk = SimulatedDisk(folder / "live", on_operation=cut)
+        settings = tiny(FaultyFiles(bad, disk), "interval")
+        with contextlib.closing(open_store(folder / "live", settings)) as store:
+            for number in range(5):
+                op = Put(f"k{number % 3}", b"%d" % number * 200)
+                expected.begin([op])
+                store.commit(Txn([op]))
+                expected.answered(state_of(store))
+            bad.is_armed = True
+            with pytest.raises(Unavailable):
+                store.sync()
+            store.sync()
+
+        assert campaign.faults["kills"] > 5
 
 
 @pytest.mark.parametrize("sync", ["always", "interval"])
@@ -120,12 +154,22 @@ def test_a_write_that_was_refused_does_not_come_back_when_the_power_goes(sync, s
 # --- every call fails -----------------------------------------------------------------------
 
 
+WAKE = 60
+"""Calls after a failure during which it may be coped with."""
+WAKE_SHARE = 0.1
+
+
 class OnceOrFor:
-    """Fails the calls from one number on, as many as are told; only those that may fail so."""
+    """Fails the calls from one number on, as many as are told; only those that may fail so.
+
+    Attributes:
+        wake: numbers of the calls that may have to do with it.
+    """
 
     def __init__(self, first: int, count: int, code: int) -> None:
         self._numbers = range(first, first + count)
         self._code = code
+        self.wake = range(first, first + count + WAKE)
 
     def __call__(self, number: int, call: Call) -> OSError | None:
         if number not in self._numbers or not may_fail(call, self._code):
@@ -151,10 +195,17 @@ def fail_and_cut(
     with folder_in_memory() as folder:
         clock = Clock()
         workload = Workload(folder / "live", random.Random(seed), clock, sync)
-        disk = SimulatedDisk(folder / "live")
+        aftermath = Aftermath(campaign, chance, folder, clock)
+
+        def cut(disk: SimulatedDisk) -> None:
+            """Now and then, soon after a failure: while it is being coped with."""
+            if len(files.calls) in failing.wake and chance.random() < WAKE_SHARE:
+                aftermath.cut(disk, chance.choice(MODES), workload.expected)
+                aftermath.kill(disk, workload.expected)
+
+        disk = SimulatedDisk(folder / "live", on_operation=cut)
         files = FaultyFiles(failing, disk, share_written=chance.choice([0, 0.5, 1]))
         workload.run(files, steps)
-        aftermath = Aftermath(campaign, chance, folder, clock)
         for mode in MODES:
             aftermath.cut(disk, mode, workload.expected)
         aftermath.kill(disk, workload.expected)
@@ -186,7 +237,7 @@ def fail_everywhere(
 ) -> None:
     """Each call fails once, or the calls from it on for a while."""
     seed = chance.getrandbits(32)
-    nothing = OnceOrFor(0, 0, errno.EIO)
+    nothing = OnceOrFor(-WAKE, 0, errno.EIO)
     for number in range(1, fail_and_cut(campaign, seed, nothing, sync, steps=steps) + 1):
         if chance.random() < share:
             failing = OnceOrFor(

@@ -17,17 +17,25 @@ from storage.files import Files
 from storage.log import frame as frames
 from storage.log.frame import BadFrame, Frame
 from storage.log.manifest import SegmentState
-from storage.log.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
+from storage.log.segment import COMPACTED, HEADER_SIZE, Segment, SegmentHeader
 from storage.log.view import View
 
 
 def write_again(
-    files: Files, folder: Path, view: View, durable: int
+    files: Files, folder: Path, view: View, *, durable: int, number: int
 ) -> tuple[SegmentState, SegmentState]:
-    """Copy what lies behind offset ``durable`` of the active segment to the next segment.
+    """Copy what lies behind offset ``durable`` of the active segment to a new segment.
 
     The caller holds the store's lock. The copy is durable once the folder is synced; readers that
-    still look at the original may go on.
+    still look at the original may go on. It is no origin of commits, so that a repair without
+    manifest reads both, however far a crash let the copy come.
+
+    Args:
+        files: the file system.
+        folder: of the store.
+        view: up to date.
+        durable: where to begin.
+        number: of the new segment, given out by the manifest.
 
     Returns:
         What to seal in the active segment's place: the active one itself, and its continuation.
@@ -37,10 +45,10 @@ def write_again(
     """
     segment = view.segment(view.active.segment)
     salt = int.from_bytes(os.urandom(4), "little")
-    header = SegmentHeader(APPENDED, view.manifest.next_segment, segment.header.store_id, salt)
+    header = SegmentHeader(COMPACTED, number, segment.header.store_id, salt)
     copy = Segment.create(files, folder, header)
     kept = dataclasses.replace(view.manifest.active, size=HEADER_SIZE)
-    moved = dataclasses.replace(kept, number=header.number)
+    moved = dataclasses.replace(kept, number=number)
     for frame in segment.frames(HEADER_SIZE, view.active.offset):
         if frame.offset + frame.size <= durable:
             kept = _with_frame(kept, frame, frame.size)

@@ -6,8 +6,9 @@ r"""A segment: one file of the log. Appended to while active, then sealed and im
       │            │ u32     │ u32    │ u64        │ 16 bytes │ u32   │ 16      │ 32C  │ ...
       └────────────┴─────────┴────────┴────────────┴──────────┴───────┴─────────┴──────┴────────
 
-``origin`` tells the segments that commits were appended to (1) from those that compaction
-wrote (2). The salt is random, so that no two segments accept each other's frames.
+``origin`` tells the segments that commits were appended to (1) from those that hold copies (2): of
+compaction, or of what a failed sync may have lost. The salt is random, so that no two segments
+accept each other's frames.
 """
 
 from __future__ import annotations

@@ -308,15 +308,19 @@ class Writer:
         if self._shared.given_up != old.number:
             self._sync_before_seal(old)
             return self._seal_as(view, (sealed,))
-        offset = offset_of(durable) if segment_of(durable) == old.number else 0
-        return self._seal_as(view, write_again(self._files, self._folder, view, offset))
+        # First of all give the number out: no manifest may be older than a segment with commits.
+        number = view.manifest.next_segment
+        view = self.put_in_force(view.manifest.changed(next_segment=number + 1))
+        place = offset_of(durable) if segment_of(durable) == old.number else 0
+        again = write_again(self._files, self._folder, view, durable=place, number=number)
+        return self._seal_as(view, again)
 
     def _seal_as(
         self, view: View, sealed: tuple[SegmentState, ...], index: IndexState | None = None
     ) -> View:
         """Steps 2 to 4 of a roll, for durable segments, with an index file or without."""
         manifest = view.manifest
-        number = max(manifest.next_segment, sealed[-1].number + 1)
+        number = manifest.next_segment
         salt = int.from_bytes(os.urandom(4), "little")
         header = SegmentHeader(APPENDED, number, manifest.store_id, salt)
         Segment.create(self._files, self._folder, header)
