@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from cli import bench, care, data, many, serve, tokens, transfer
+from cli import bench, care, config, data, doctor, many, serve, tokens, transfer
 from cli.exits import ExitCode, exit_code_of, message_of
 from cli.place import moved_behind_command
 
@@ -90,6 +90,8 @@ app.add_typer(transfer.commands)
 app.add_typer(serve.commands)
 app.add_typer(care.commands)
 app.add_typer(tokens.commands)
+app.add_typer(config.commands)
+app.add_typer(doctor.commands)
 app.add_typer(bench.commands)
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def open_target(
     Raises:
         CommandError: both a URL and a folder are named, or there is no store in the folder.
     """
-    url, data = _chosen_place(url, data)
+    url, data = chosen_place(url, data)
     if data is not None:
         from cli.folder import open_folder  # noqa: PLC0415 - loads the engine, which takes its time
 
@@ -140,7 +140,8 @@ def moved_behind_command(arguments: list[str]) -> list[str]:
     return command + arguments[:position] + arguments[position + size :]
 
 
-def _chosen_place(url: str | None, data: Path | None) -> tuple[str | None, Path | None]:
+def chosen_place(url: str | None, data: Path | None) -> tuple[str | None, Path | None]:
+    """The URL or the folder that options and environment name; at most one of them."""
     if url is not None and data is not None:
         message = "--url and --data name two places; give one of them"
         raise CommandError(message, ExitCode.USAGE)

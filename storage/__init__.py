@@ -16,6 +16,7 @@ from storage.interface import Store
 from storage.settings import StoreSettings, SyncPolicy
 
 if TYPE_CHECKING:
+    from storage.log.inspection import Inspection, inspect
     from storage.log.repair import LostVersion, RepairReport, repair
     from storage.log.repair_sources import Loss
     from storage.log.snapshot import Problem
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BadFile",
     "BadLine",
+    "Inspection",
     "LoadReport",
     "LogStore",
     "Loss",
@@ -46,6 +48,7 @@ __all__ = [
     "StoreSettings",
     "SyncPolicy",
     "VerifyReport",
+    "inspect",
     "load_text_file",
     "open_store",
     "open_text_file",
@@ -59,6 +62,7 @@ __all__ = [
 # Loaded when first asked for: a command that talks to a server needs the errors and the words
 # of the interface, and not the engine with numpy, which takes as long to load as all the rest.
 _HOMES = {
+    "storage.log.inspection": ("Inspection", "inspect"),
     "storage.log.repair": ("LostVersion", "RepairReport", "repair"),
     "storage.log.repair_sources": ("Loss",),
     "storage.log.snapshot": ("Problem",),

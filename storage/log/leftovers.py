@@ -24,7 +24,7 @@ def remove_leftovers(files: Files, folder: Path, manifest: Manifest) -> list[str
     read them beside all others and no deleted key comes back.
     """
     keep = set(unnamed_commits(files, folder, manifest))
-    removed = [name for name in _unnamed(files, folder, manifest) if name not in keep]
+    removed = [name for name in unnamed_files(files, folder, manifest) if name not in keep]
     removed.sort(key=lambda name: (_first_revision(files, folder, name), name))
     for name in removed:
         files.unlink(folder / name)
@@ -40,14 +40,15 @@ def unnamed_commits(files: Files, folder: Path, manifest: Manifest) -> list[str]
     """
     return [
         name
-        for name in sorted(_unnamed(files, folder, manifest))
+        for name in sorted(unnamed_files(files, folder, manifest))
         if name.endswith(".log")
         and int(name.removesuffix(".log")) >= manifest.next_segment
         and _first_revision(files, folder, name)
     ]
 
 
-def _unnamed(files: Files, folder: Path, manifest: Manifest) -> list[str]:
+def unnamed_files(files: Files, folder: Path, manifest: Manifest) -> list[str]:
+    """Files of a store that a manifest does not name."""
     named = {segment_name(state.number) for state in manifest.segments}
     named |= {index_name(state.number) for state in manifest.indexes}
     return [name for name in files.names(folder) if _OURS.fullmatch(name) and name not in named]
