@@ -23,6 +23,7 @@ from granian.log import LogLevels
 from server import worker
 from server.address import HeldPort
 from server.errors import ServeError
+from server.respawns import Respawns
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -56,7 +57,7 @@ def run(
         on_ready: called once when connections are accepted, in another thread.
 
     Raises:
-        ServeError: a worker ended twice within seconds; it has said why.
+        ServeError: workers end before they come up, again and again; they have said why.
     """
     multiprocessing.set_start_method("spawn")
     os.environ.update(worker.ENVIRONMENT)
@@ -76,12 +77,16 @@ def run(
         respawn_interval=_RESPAWN_S,
         workers_kill_timeout=_DRAIN_MAX_S,
     )
+    respawns = Respawns()
+    granian.respawned_wrks = respawns
     threading.Thread(
         target=_call_when_ready, args=(port, on_ready), name="rundlet-ready", daemon=True
     ).start()
     try:
         granian.serve(
-            target_loader=functools.partial(worker.load_app, make_app, os.getpid()),
+            target_loader=functools.partial(
+                worker.load_app, make_app, os.getpid(), respawns.come_up
+            ),
             wrap_loader=False,
         )
     except SystemExit as ex:

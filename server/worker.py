@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from server.respawns import Shared
 from storage.collector import relax_collector
 
 if TYPE_CHECKING:
@@ -37,12 +38,15 @@ _SETTLE_S: Final = 0.1
 _LAST_ANSWERS_S: Final = 0.6
 
 
-def load_app(make_app: Callable[[], WSGIApplication], server_pid: int) -> WSGIApplication:
+def load_app(
+    make_app: Callable[[], WSGIApplication], server_pid: int, come_up: Shared
+) -> WSGIApplication:
     """Make the app of one worker; called in its main thread, before there is any other.
 
     Args:
         make_app: called once; finds its settings in the environment.
         server_pid: the process that started this worker; the worker ends when it is gone.
+        come_up: counts the workers that did.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)  # later threads inherit this
     threading.Thread(target=_stop_once, name="rundlet-stop", daemon=True).start()
@@ -55,6 +59,7 @@ def load_app(make_app: Callable[[], WSGIApplication], server_pid: int) -> WSGIAp
     # Granian copies the environment into that of every request: with forty variables, which a
     # shell often has, GET answers took 13 % longer. Nor is it any request's business.
     os.environ.clear()
+    come_up.value += 1  # of two at the same moment one may be missed: it only has to change
     return app
 
 

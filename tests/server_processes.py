@@ -112,6 +112,18 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def worker_pids(server_pid: int) -> list[int]:
+    """The Granian workers of a server, which has other children as well."""
+    found = []
+    for pid in children_of(server_pid):
+        try:
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+        except OSError:
+            continue
+    return found
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]

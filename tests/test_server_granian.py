@@ -8,8 +8,16 @@ import signal
 import sys
 import time
 
+import httpx
 import pytest
-from server_processes import ServerProcess, children_of, is_running, wait_for
+from server_processes import (
+    RundletServer,
+    ServerProcess,
+    children_of,
+    is_running,
+    wait_for,
+    worker_pids,
+)
 
 pytest.importorskip("granian")
 
@@ -131,3 +139,29 @@ def test_workers_that_do_not_start_are_an_error(tmp_path):
     with ServerProcess([sys.executable, program], stderr_path=tmp_path / "stderr") as process:
         assert process.wait() == 1
         assert "ServeError: the workers do not stay alive" in process.stderr
+
+
+def test_workers_that_are_killed_over_and_over_are_replaced(tmp_path):
+    options = ["--data", tmp_path / "data", "--server", "granian", "--workers", "2"]
+    with RundletServer(*options, stderr_path=tmp_path / "log") as server:
+        killed: set[int] = set()
+
+        def two_new() -> list[int] | None:
+            workers = [pid for pid in worker_pids(server.process.pid) if pid not in killed]
+            return workers if len(workers) == 2 else None
+
+        for _ in range(6):
+            pid = wait_for(two_new)[0]
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+
+        wait_for(two_new)
+        assert server.process.poll() is None
+        assert wait_for(lambda: _answers(server)) == 200
+
+
+def _answers(server: RundletServer) -> int | None:
+    try:
+        return httpx.get(f"{server.url}/v1").status_code
+    except httpx.TransportError:  # came to a worker that died
+        return None
