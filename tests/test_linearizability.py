@@ -296,7 +296,7 @@ def check_server(campaign: Campaign, rounds: Iterator[random.Random], folder: Pa
             over = threading.Event()
 
             def kill(choice: random.Random = choice, over: threading.Event = over) -> None:
-                while not over.wait(choice.uniform(0.2, 0.6)):
+                while not over.wait(choice.uniform(0.5, 0.9)):
                     workers = worker_pids(server.process.pid)
                     if len(workers) == 3:
                         os.kill(choice.choice(workers), signal.SIGKILL)

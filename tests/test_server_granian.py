@@ -55,16 +55,16 @@ def server(tmp_path):
     program.write_text(PROGRAM)
     with ServerProcess([sys.executable, program], stderr_path=tmp_path / "stderr") as process:
         yield process
-    wait_for(lambda: not any(is_running(pid) for pid in worker_pids(process)))
+    wait_for(lambda: not any(is_running(pid) for pid in told_worker_pids(process)))
 
 
 @pytest.fixture
 def port(server):
-    wait_for(lambda: len(worker_pids(server)) == 2)
+    wait_for(lambda: len(told_worker_pids(server)) == 2)
     return int(server.wait_for_line("port ").split()[1])
 
 
-def worker_pids(server: ServerProcess) -> list[int]:
+def told_worker_pids(server: ServerProcess) -> list[int]:
     lines = server.stderr.splitlines()
     return [int(x.split()[1]) for x in lines if x.startswith("worker ") and x[7:].isdigit()]
 
@@ -102,14 +102,14 @@ def test_signal_to_the_whole_group_ends_in_order(server, port, number):
 
 
 def test_signal_while_workers_start_ends_them_too(server):
-    wait_for(lambda: worker_pids(server))  # one of two; neither may listen yet
+    wait_for(lambda: told_worker_pids(server))  # one of two; neither may listen yet
 
     assert server.stop() == 0
 
 
 def test_killed_server_leaves_no_process_and_a_free_port(server, port):
     everybody = children_of(server.process.pid)
-    assert set(worker_pids(server)) <= set(everybody)
+    assert set(told_worker_pids(server)) <= set(everybody)
 
     server.process.kill()
     server.wait()
@@ -122,12 +122,12 @@ def test_killed_server_leaves_no_process_and_a_free_port(server, port):
 
 
 def test_killed_worker_is_replaced(server, port):
-    first = worker_pids(server)[0]
+    first = told_worker_pids(server)[0]
 
     os.kill(first, signal.SIGKILL)
-    wait_for(lambda: len(worker_pids(server)) == 3)
+    wait_for(lambda: len(told_worker_pids(server)) == 3)
 
-    third = worker_pids(server)[2]
+    third = told_worker_pids(server)[2]
     wait_for(lambda: ask(port).startswith(b"%d " % third))
     assert server.stop() == 0
 
