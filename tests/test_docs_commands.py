@@ -27,7 +27,7 @@ import pytest
 from server_processes import RundletServer, ServerProcess
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "docs/guide.md", "docs/answers.md"]
+PAGES = ["README.md", "docs/guide.md", "docs/answers.md", "docs/operations.md"]
 EXAMPLES = sorted(path.name for path in (ROOT / "docs/examples").iterdir() if path.is_file())
 URL = "http://127.0.0.1:8000"
 BEHIND_COMMAND = "--- behind the command ---"
@@ -189,7 +189,7 @@ def test_every_other_set_up_command_is_known():
 def test_every_block_has_a_language_that_says_whether_it_is_run():
     for page in PAGES:
         for block in blocks_of(page):
-            known = {"console", "python", "sh", "text", "ini"}
+            known = {"console", "python", "sh", "text", "ini", "promql"}
             assert block.language in known, f"{page}:{block.line}"
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
+from pathlib import Path
 
 import falcon.testing
 import httpx
@@ -197,3 +199,18 @@ def test_metrics_of_a_served_file_have_no_disk(tmp_path):
         assert "rundlet_disk_free_bytes" not in found
         assert found["rundlet_keys"].number() == 1
         assert json.loads(server.client.get("/readyz").text)["ready"] is True
+
+
+def test_page_for_operators_names_every_metric_and_no_other(tmp_path):
+    page = (Path(__file__).parent.parent / "docs/operations.md").read_text()
+    with RundletServer("--data", tmp_path / "data", stderr_path=tmp_path / "stderr") as server:
+        found = parse(server.client.get("/metrics").text)
+    samples = {
+        f"{name}{ending}"
+        for name, family in found.items()
+        for ending in (("", "_bucket", "_sum", "_count") if family.kind == "histogram" else ("",))
+    }
+    named = set(re.findall(r"rundlet_[a-z_]+", page))
+
+    assert named <= samples
+    assert set(found) <= named
