@@ -51,10 +51,16 @@ class Aftermath:
                 self._cut_while_recovering(copy, expected.check_after_cut)
         self._look(state, 2, expected.check_after_cut, context)
 
-    def kill(self, disk: SimulatedDisk, expected: Expectation) -> None:
-        """The process dies, the machine goes on: what was written is there, synced or not."""
+    def kill(self, disk: SimulatedDisk, expected: Expectation, *, nested: float = 0.0) -> None:
+        """The process dies, the machine goes on: what was written is there, synced or not.
+
+        With a chance of ``nested`` the power goes while the next process writes.
+        """
         self._campaign.count("kills")
         state = {path.name: path.read_bytes() for path in disk.folder.iterdir()}
+        if self._chance.random() < nested:
+            with self._laid_out(state) as copy:
+                self._cut_while_used(copy, expected.check_running)
         self._look(state, 1, expected.check_running, f"killed, before {disk.operations}")
 
     def _cut_while_recovering(self, folder: Path, check: Check) -> None:
@@ -64,6 +70,19 @@ class Aftermath:
                 self._look(disk.crashed(mode, self._chance), 3, check, f"twice, {mode}")
 
         self._opened(folder, SimulatedDisk(folder, on_operation=cut), 2)
+
+    def _cut_while_used(self, folder: Path, check: Check) -> None:
+        def check_without(found: State, context: str) -> None:
+            check({key: held for key, held in found.items() if key != "after"}, context)
+
+        def cut(disk: SimulatedDisk) -> None:
+            for mode in MODES:
+                self._campaign.count("cuts of a successor")
+                self._look(disk.crashed(mode, self._chance), 2, check_without, f"then {mode}")
+
+        disk = SimulatedDisk(folder, on_operation=cut)
+        with contextlib.closing(open_store(folder, self._settings(disk, 1))) as store:
+            store.commit(Txn([Put("after", b"")]))
 
     def _look(self, state: dict[str, bytes], boot_id: int, check: Check, context: str) -> None:
         with self._laid_out(state) as folder:
@@ -79,9 +98,9 @@ class Aftermath:
         with contextlib.closing(
             open_store(folder, self._settings(UnsyncedFiles(), boot_id))
         ) as store:
-            store.commit(Txn([Put("after", b"1", "text/css")]))
+            store.commit(Txn([Put("used", b"1", "text/css")]))
             store.maintainer.remove_leftovers()
-            assert state_of(store) == {**found, "after": (b"1", 1, "text/css")}
+            assert state_of(store) == {**found, "used": (b"1", 1, "text/css")}
 
     def _opened(self, folder: Path, files: Files, boot_id: int) -> State:
         with contextlib.closing(open_store(folder, self._settings(files, boot_id))) as store:

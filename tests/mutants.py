@@ -17,6 +17,8 @@ FORMATS = "tests/test_storage_formats.py"
 TOMBSTONES = "tests/test_store_tombstones.py"
 PAGE = "tests/test_store_shared_page.py"
 FILES = "tests/test_storage_files.py"
+MANIFEST = "tests/test_storage_manifest.py"
+WORK = "tests/test_maintenance_faults.py"
 MODEL = "tests/test_store_model.py"
 
 
@@ -173,7 +175,7 @@ MUTANTS = (
         "        if is_synced:\n            self._sync_or_give_up(view, segment)\n",
         "        self._shared.published = pack_position(segment.number, start + batch.size)\n"
         "        if is_synced:\n            self._sync_or_give_up(view, segment)\n",
-        (FAULTS, LINES),
+        (POWER,),
     ),
     Mutant(
         "durable-before-published",
@@ -221,7 +223,7 @@ MUTANTS = (
         WRITER,
         "        except OSError as cause:\n            self._shared.given_up = segment.number\n",
         "        except OSError as cause:\n",
-        (RECOVERY, FAULTS),
+        (FAULTS,),
     ),
     Mutant(
         "failed-background-sync-does-not-give-up",
@@ -307,7 +309,7 @@ MUTANTS = (
         WRITER,
         "        if size < active.offset:\n",
         "        if False:\n",
-        (RECOVERY,),
+        (WORK,),
     ),
     Mutant(
         "number-of-a-second-writing-not-given-out",
@@ -322,28 +324,31 @@ MUTANTS = (
         "        if self._shared.is_changing:\n"
         "            settle_manifest(self._files, self._folder, self._shared)\n        view",
         "        view",
-        (FAULTS,),
+        (WORK,),
     ),
     Mutant(
         "half-made-manifest-change-not-settled-at-opening",
         OPENING,
         "    if shared.is_changing:\n        put_in_force(",
         "    if False:\n        put_in_force(",
-        (LINES, FAULTS),
+        (
+            WORK,
+            LINES,
+        ),
     ),
     Mutant(
         "change-of-the-manifest-not-told",
         OPENING,
         "    shared.is_changing = True\n",
         "",
-        (FAULTS,),
+        (WORK,),
     ),
     Mutant(
         "start-of-new-segment-not-published",
         OPENING,
         "        shared.published = pack_position(active, HEADER_SIZE)\n",
         "        pass\n",
-        (RECOVERY,),
+        (WORK,),
     ),
     Mutant(
         "durable-word-not-asked",
@@ -378,21 +383,21 @@ MUTANTS = (
         OPENING,
         "        if any(may_hold_commits(files, folder / name) for name in names):\n",
         "        if False:\n",
-        (DAMAGE,),
+        (MANIFEST,),
     ),
     Mutant(
         "older-manifest-accepted",
         OPENING,
         "    for name in unnamed_commits(files, folder, manifest):\n        raise",
         "    for name in ():\n        raise",
-        (DAMAGE,),
+        (MANIFEST,),
     ),
     Mutant(
         "commits-nobody-names-removed",
         "storage/log/leftovers.py",
         "    keep = set(unnamed_commits(files, folder, manifest))\n",
         "    keep: set[str] = set()\n",
-        (DAMAGE, RECOVERY),
+        (MANIFEST,),
     ),
     # --- the shared page ---
     Mutant(
@@ -465,7 +470,7 @@ MUTANTS = (
         "storage/log/segment.py",
         "        if header.number != number:\n",
         "        if False:\n",
-        (FORMATS, DAMAGE),
+        (MANIFEST,),
     ),
     Mutant(
         "manifest-checksum-not-compared",
@@ -500,14 +505,14 @@ MUTANTS = (
         "storage/log/verify.py",
         "        if segment.header.origin == APPENDED and frame.revision <= before:\n",
         "        if False:\n",
-        (DAMAGE, FORMATS),
+        (MANIFEST,),
     ),
     Mutant(
         "verify-does-not-compare-totals",
         "storage/log/verify.py",
         "        if told != counted and active.number in self._snapshot.segments:\n",
         "        if False:\n",
-        (DAMAGE, FORMATS),
+        (MANIFEST,),
     ),
     # --- what is deleted stays deleted, what is new is seen ---
     Mutant(

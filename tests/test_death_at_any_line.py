@@ -89,7 +89,7 @@ class Deaths:
         self._last = state
         self._disk.look_at_pages()
         if self._chance.random() < self._share:
-            self._aftermath.kill(self._disk, self._workload.expected)
+            self._aftermath.kill(self._disk, self._workload.expected, nested=0.15)
             self._aftermath.cut(self._disk, self._chance.choice(MODES), self._workload.expected)
 
 

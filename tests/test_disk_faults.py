@@ -247,6 +247,25 @@ def fail_everywhere(
 
 
 @pytest.mark.parametrize("sync", ["always", "interval"])
+def test_a_sync_may_fail_and_so_many_calls_behind_it(campaign: Campaign, sync: SyncPolicy):
+    """Also those that were to put right what the sync has left."""
+    chance = next(campaign.rounds(1))
+    calls: list[Call] = []
+
+    def note(_: int, call: Call) -> None:
+        calls.append(call)
+
+    seed = chance.getrandbits(32)
+    with folder_in_memory() as folder:
+        workload = Workload(folder / "live", random.Random(seed), Clock(), sync)
+        workload.run(FaultyFiles(note), 12)
+    syncs = [n for n, call in enumerate(calls, 1) if call.name == "sync" and ".log" in call.file]
+    for count in range(1, 13):
+        failing = OnceOrFor(chance.choice(syncs[len(syncs) // 3 :]), count, errno.EIO)
+        fail_and_cut(campaign, seed, failing, sync, steps=12)
+
+
+@pytest.mark.parametrize("sync", ["always", "interval"])
 def test_any_call_may_fail_before_the_power_goes(campaign: Campaign, sync: SyncPolicy):
     for chance in campaign.rounds(1):
         fail_everywhere(campaign, chance, sync, steps=20, share=0.1)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from pathlib import Path
 
 import pytest
 
+from storage import open_store
 from storage.errors import StoreError
 from storage.files import File
+from storage.interface import Put, Txn
 from storage.settings import SyncPolicy
 from storage.tokens import TokenFile
 from tests.aftermath import Aftermath
 from tests.campaign import Campaign
 from tests.model import Clock
 from tests.simulated_disk import MODES, SimulatedDisk, laid_out
-from tests.storage_samples import folder_in_memory
+from tests.storage_samples import folder_in_memory, state_of
 from tests.unsynced_files import UnsyncedFiles
-from tests.workload import Workload
+from tests.workload import Workload, tiny_settings
 
 
 class CutEverywhere:
@@ -41,11 +44,12 @@ class CutEverywhere:
 
     def __call__(self, disk: SimulatedDisk) -> None:
         """Called by the disk before an operation."""
+        self.workload.look()
         for mode in MODES:
             if self._chance.random() < self._share:
                 self._aftermath.cut(disk, mode, self.workload.expected, nested=0.03)
         if self._chance.random() < self._share:
-            self._aftermath.kill(disk, self.workload.expected)
+            self._aftermath.kill(disk, self.workload.expected, nested=0.1)
 
 
 def cut_everywhere(
@@ -92,6 +96,25 @@ def test_power_may_go_while_a_token_is_made(tmp_path: Path):
     assert len(found) >= 4 * 5
     assert all(names in (["kept"], ["kept", "new"]) for names in found)
     assert [token.name for token in TokenFile(end).read()] == ["kept", "new"]
+
+
+def test_what_a_recovery_finds_is_durable_before_anybody_sees_it(campaign: Campaign):
+    """Without a page to trust, frames are found that nobody has synced yet."""
+    chance = next(campaign.rounds(1))
+    with folder_in_memory() as folder:
+        disk, clock = SimulatedDisk(folder / "live"), Clock()
+        before = tiny_settings(disk, clock, 1, "never")
+        with contextlib.closing(open_store(disk.folder, before)) as store:
+            store.commit(Txn([Put("a", bytes(3_000))]))
+        after = tiny_settings(disk, clock, 2, "always")
+        with contextlib.closing(open_store(disk.folder, after)) as recovered:
+            seen = state_of(recovered)
+            assert seen
+            for number, mode in enumerate(MODES * 3):
+                cut = laid_out(disk.crashed(mode, chance), folder / f"cut{number}")
+                settings = tiny_settings(UnsyncedFiles(), clock, 3, "always")
+                with contextlib.closing(open_store(cut, settings)) as store:
+                    assert state_of(store) == seen
 
 
 class LyingDisk(SimulatedDisk):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import sys
 from pathlib import Path
 
+import pytest
+
 from storage import open_store
+from storage.files import RealFiles
 from storage.interface import Put, Txn
 
 
@@ -17,3 +22,32 @@ def test_nobody_but_its_owner_may_look_into_a_store(tmp_path: Path):
 
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_sync_asks_the_system_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    synced: list[str] = []
+
+    def note(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+
+    monkeypatch.setattr(os, "fdatasync", note)
+    monkeypatch.setattr(os, "fsync", note)
+    file = RealFiles().open(tmp_path / "file", create=True)
+    file.sync()
+    file.close()
+    RealFiles().sync_folder(tmp_path)
+
+    assert synced == [str(tmp_path / "file"), str(tmp_path)]
+
+
+def test_a_write_goes_on_where_the_kernel_wrote_short(tmp_path, monkeypatch):
+    real = os.pwritev
+    monkeypatch.setattr(
+        os, "pwritev", lambda fd, buffers, offset: real(fd, [bytes(buffers[0])[:3]], offset)
+    )
+    file = RealFiles().open(tmp_path / "file", create=True)
+    file.pwrite([b"abcde", b"", b"fg", b"hijklmn"], 2)
+    file.close()
+
+    assert (tmp_path / "file").read_bytes() == b"\0\0abcdefghijklmn"

@@ -97,6 +97,15 @@ class Expectation:
         self._since_sync = [*self._since_sync, *self._pending]
         self._pending = []
 
+    def seen(self, found: State) -> None:
+        """A reader has found this: with ``always`` it is kept, answered or not."""
+        matching = [
+            state for state in self.running + self._pending if self._visible(state) == found
+        ]
+        assert matching, found
+        if not self._is_lax:
+            self._since_sync = matching
+
     def synced(self) -> None:
         """All that was answered is on stable storage."""
         self._since_sync = list(self.running)
@@ -150,6 +159,7 @@ class Workload:
     Attributes:
         expected: what may be there.
         refusals: commits that were not answered.
+        reader: one more store on the folder, while the workload runs.
     """
 
     def __init__(
@@ -158,6 +168,7 @@ class Workload:
         self.folder = folder
         self.expected = Expectation(clock, sync)
         self.refusals = 0
+        self.reader: LogStore | None = None
         self._chance = chance
         self._clock = clock
         self._sync = sync
@@ -166,10 +177,17 @@ class Workload:
         """Do some steps on two stores that share the folder, as two processes do."""
         with contextlib.ExitStack() as stack:
             stores = [stack.enter_context(self._opened(files)) for _ in range(2)]
+            self.reader = stack.enter_context(self._opened(files))
             for _ in range(steps):
                 self._step(self._chance.choice(stores))
-                for store in stores:
+                for store in (*stores, self.reader):
                     self.expected.check_running(readable_state(store))
+            self.reader = None
+
+    def look(self) -> None:
+        """Read, as another process may at any moment."""
+        if self.reader is not None:
+            self.expected.seen(state_of(self.reader))
 
     @contextlib.contextmanager
     def _opened(self, files: Files) -> Iterator[LogStore]:
@@ -192,7 +210,7 @@ class Workload:
 
     def _load(self, store: LogStore) -> None:
         """As many rows as make a segment of their own, where that can be done."""
-        ops: list[Op] = [Put(key, self._chance.randbytes(20), "text/css") for key in KEYS[:4]]
+        ops: list[Op] = [Put(key, self._chance.randbytes(20), "text/plain") for key in KEYS[:4]]
         rows: list[Row] = [
             (op.key.encode(), op.value, op.content_type) for op in ops if isinstance(op, Put)
         ]
