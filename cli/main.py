@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ from typer.core import TyperGroup
 
 from cli import bench, care, config, data, doctor, many, serve, tokens, transfer
 from cli.exits import ExitCode, exit_code_of, message_of
-from cli.place import moved_behind_command
+from cli.place import CA_OPTION, CA_VARIABLE, moved_behind_command, without_ca_file
 
 
 class _OneLineErrors(TyperGroup):
@@ -24,7 +25,8 @@ class _OneLineErrors(TyperGroup):
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override] # typer's own Context class is private
         no_arguments = not args
         try:
-            return super().parse_args(ctx, moved_behind_command(args))
+            ca_file, args = without_ca_file(args)
+            return super().parse_args(ctx, ca_file + moved_behind_command(args))
         except typer.TyperException as ex:
             if no_arguments:
                 raise  # typer shows the help
@@ -75,12 +77,24 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _rundlet(
-    version: Annotated[
+    _version: Annotated[
         bool,
         typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version."),
     ] = False,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(
+            CA_OPTION,
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help=f"Authority of the server's certificate, PEM [{CA_VARIABLE}].",
+        ),
+    ] = None,
 ) -> None:
     """Rundlet, a key-value server: one command to start, ordinary HTTP to use."""
+    if ca_file is not None:
+        os.environ[CA_VARIABLE] = str(ca_file)  # for cli.place, which no command tells of it
 
 
 # The order of the help groups is the order in which they are joined here.

@@ -60,6 +60,9 @@ FolderOption = Annotated[
     ),
 ]
 
+CA_VARIABLE = "RUNDLET_CA_FILE"
+CA_OPTION = "--ca-file"
+
 _WITH_VALUE = frozenset({"--url", "--data", "--token"})
 _WITHOUT_VALUE = frozenset({"--json"})
 
@@ -85,7 +88,11 @@ def open_target(
 
         target: Target = open_folder(data, purpose)
     else:
-        target = Client(url or DEFAULT_URL, token=token or os.environ.get("RUNDLET_TOKEN") or None)
+        target = Client(
+            url or DEFAULT_URL,
+            token=token or os.environ.get("RUNDLET_TOKEN") or None,
+            ca_file=os.environ.get(CA_VARIABLE) or None,
+        )
     try:
         yield target
     finally:
@@ -116,6 +123,20 @@ def no_store_if_missing(folder: Path) -> Iterator[None]:
     except FileNotFoundError as ex:
         message = f"no such store: there is none in {folder}; check --data"
         raise CommandError(message) from ex
+
+
+def without_ca_file(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """``--ca-file`` with its value, wherever it stands, and the arguments without it.
+
+    It is an option before all commands, and no command's own.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    for position, argument in enumerate(arguments[:end]):
+        if argument.partition("=")[0] == CA_OPTION:
+            size = 1 if "=" in argument else 2
+            option = arguments[position : position + size]
+            return option, arguments[:position] + arguments[position + size :]
+    return [], arguments
 
 
 def moved_behind_command(arguments: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from os import PathLike
 from typing import Self
 from urllib.parse import urlencode
 
@@ -51,6 +52,8 @@ class Client:
         token: sent as ``Authorization: Bearer``.
         timeout_s: for connecting, and for each pause in an answer.
         retries: how often a request is sent again where that cannot do it twice.
+        ca_file: PEM file of the authority that signed the server's certificate; by default
+            ``SSL_CERT_FILE``, or whom the system trusts.
     """
 
     def __init__(
@@ -60,8 +63,11 @@ class Client:
         token: str | None = None,
         timeout_s: float = 30.0,
         retries: int = 3,
+        ca_file: str | PathLike[str] | None = None,
     ) -> None:
-        self._transport = Transport(url, token=token, timeout_s=timeout_s, retries=retries)
+        self._transport = Transport(
+            url, token=token, timeout_s=timeout_s, retries=retries, ca_file=ca_file
+        )
 
     @property
     def url(self) -> str:

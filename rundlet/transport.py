@@ -15,7 +15,9 @@ any other answer                               final               final
 
 from __future__ import annotations
 
+import os
 import random
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -54,7 +56,15 @@ class Request:
 class Transport:
     """Connections to one server, shared by all threads."""
 
-    def __init__(self, url: str, *, token: str | None, timeout_s: float, retries: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None,
+        timeout_s: float,
+        retries: int,
+        ca_file: str | os.PathLike[str] | None = None,
+    ) -> None:
         self._base_url = _checked_url(url)
         if retries < 0:
             message = f"retries is at least 0, got {retries}"
@@ -66,6 +76,7 @@ class Transport:
         self._http = httpx.Client(
             headers=headers,
             timeout=timeout_s,
+            verify=_trusted(self._base_url, ca_file),
             # HTTP_PROXY and its kin mean other machines, never this one.
             trust_env=not _is_loopback(self._base_url.host),
         )
@@ -116,7 +127,7 @@ class Transport:
                 content=request.body,
             )
         except _NOTHING_SENT as ex:
-            message = f"no answer from {self.base_url} ({_reason(ex)}); is the server running?"
+            message = f"no answer from {self.base_url} ({_reason(ex)}); {_advice(ex)}"
             raise ConnectionFailed(message) from ex
         except (httpx.LocalProtocolError, UnicodeEncodeError) as ex:
             message = f"the request is not legal HTTP: {ex}"
@@ -166,6 +177,27 @@ def _backoff_s(attempt: int) -> float:
 
 def _reason(ex: Exception) -> str:
     return str(ex) or type(ex).__name__
+
+
+def _advice(ex: Exception) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in str(ex):
+        return "name the authority that signed its certificate (ca_file, --ca-file)"
+    return "is the server running?"
+
+
+def _trusted(url: httpx.URL, ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext | bool:
+    """Whose word is taken for a server's certificate; ``True``: theirs whom the system trusts.
+
+    httpx reads ``SSL_CERT_FILE`` only together with the proxies of the environment.
+    """
+    path = ca_file or os.environ.get("SSL_CERT_FILE")
+    if url.scheme != "https" or not path:
+        return True
+    try:
+        return ssl.create_default_context(cafile=path)
+    except (OSError, ssl.SSLError) as ex:
+        message = f"cannot use {path} as certificates of authorities: {ex}"
+        raise BadRequest(message) from ex
 
 
 def _checked_url(url: str) -> httpx.URL:
