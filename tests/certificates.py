@@ -1,0 +1,55 @@
+"""Certificates made when a test needs them, by ``openssl``."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+class PrivateAuthority:
+    """An authority of its own, whose word nobody else takes.
+
+    Attributes:
+        ca_path: its certificate.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if shutil.which("openssl") is None:
+            pytest.skip("needs the command openssl")
+        self._folder = folder
+        self.ca_path = folder / "ca.pem"
+        self._ca_key_path = folder / "ca.key"
+        openssl(
+            *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=Rundlet tests", "-addext", "keyUsage=critical,keyCertSign"),
+            *("-addext", "basicConstraints=critical,CA:TRUE"),
+            *("-keyout", self._ca_key_path, "-out", self.ca_path),
+        )
+
+    def certificate(self, name: str) -> tuple[Path, Path]:
+        """A certificate for this machine, and its key."""
+        cert, key, request = (self._folder / f"{name}.{end}" for end in ("pem", "key", "csr"))
+        openssl(
+            *("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"),
+            *("-keyout", key, "-out", request),
+        )
+        extensions = self._folder / "extensions"
+        extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        openssl(
+            *("x509", "-req", "-in", request, "-days", "2", "-out", cert, "-CAcreateserial"),
+            *("-CA", self.ca_path, "-CAkey", self._ca_key_path, "-extfile", extensions),
+        )
+        return cert, key
+
+    def encrypted(self, key: Path, password: str) -> Path:
+        """The same key under a password."""
+        encrypted = key.with_suffix(".encrypted")
+        openssl("pkcs8", "-topk8", "-in", key, "-out", encrypted, "-passout", f"pass:{password}")
+        return encrypted
+
+
+def openssl(*arguments: str | Path) -> None:
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
