@@ -13,6 +13,20 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from cli.panels import Panel
+from cli.serve_options import (
+    AllowHostOption,
+    BodyTimeoutOption,
+    CorsOriginOption,
+    HeaderTimeoutOption,
+    IdleTimeoutOption,
+    MaxConnectionsOption,
+    MaxHeaderBytesOption,
+    TlsCertOption,
+    TlsKeyOption,
+    connection_limits,
+    cors_origins,
+    tls_files,
+)
 from cli.times import seconds_of
 from functions.settings import LogFormat, ServerSettings, SyncPolicy
 from storage.interface import Limits
@@ -196,6 +210,15 @@ def serve(
     max_list_keys: Annotated[
         int, _limit("--max-list-keys", "RUNDLET_MAX_LIST_KEYS", "Keys on a page or in an mget.")
     ] = _DEFAULT.list_keys_max,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
+    cors_origin: CorsOriginOption = None,
+    allow_host: AllowHostOption = None,
+    max_connections: MaxConnectionsOption = None,
+    max_header_bytes: MaxHeaderBytesOption = None,
+    header_timeout: HeaderTimeoutOption = "15s",
+    body_timeout: BodyTimeoutOption = "30s",
+    idle_timeout: IdleTimeoutOption = "75s",
 ) -> None:
     """Run the server, as in `rundlet serve example.data`."""
     # Falcon, waitress and the engine: slow to load, and no other command needs them all.
@@ -220,6 +243,14 @@ def serve(
             slow_s=slow_ms / 1_000,
             # waitress has read the whole body before it takes a thread.
             uploads_max=(max_uploads or max(1, threads // 2)) if name == "granian" else None,
+            cors_origins=cors_origins(cors_origin),
+            host_names=tuple(allow_host or ()),
+            connections=connection_limits(
+                name,
+                (max_connections, max_header_bytes),
+                (header_timeout, body_timeout, idle_timeout),
+                max_key_bytes,
+            ),
             limits=Limits(
                 key_bytes_max=max_key_bytes,
                 value_bytes_max=max_value_bytes,
@@ -233,6 +264,7 @@ def serve(
         server=name,
         workers=workers,
         threads=threads,
+        tls=tls_files(name, tls_cert, tls_key),
         load_path=None if read_only else file,
         in_memory=_checked_in_memory(in_memory, read_only),
         insecure=insecure,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
+from functions.hosts import HostNames
 from functions.problems import RETRY_LATER, Problem
 from storage.counters import OperationCounters
 from storage.errors import StoreError
@@ -50,6 +51,17 @@ class TokenSource(Protocol):
         """The tokens now."""
 
 
+class NoTokens:
+    """A source of no tokens, for a store that can have none."""
+
+    def current(self) -> TokenTable:
+        """None."""
+        return _NO_TOKENS
+
+
+_NO_TOKENS: Final = TokenTable([])
+
+
 class Access:
     """Decides who is let in. Any thread may ask."""
 
@@ -59,26 +71,41 @@ class Access:
         counters: OperationCounters,
         *,
         is_open: bool,
+        hosts: HostNames | None = None,
         clock: Callable[[], int] = system_clock_us,
     ) -> None:
-        """``is_open``: everybody is let in while there is no token; else nobody is."""
+        """Decide by the tokens of ``source``.
+
+        Args:
+            source: tells the tokens in force.
+            counters: of what is refused.
+            is_open: everybody is let in while there is no token; else nobody is.
+            hosts: by these names everybody is, where not all will do.
+            clock: microseconds since the epoch.
+        """
         self._source = source
         self._counters = counters
         self._is_open = is_open
+        self._hosts = hosts
         self._clock = clock
 
     def admit(self, environ: dict[str, object], method: str, template: str) -> None:
         """Let a request to a route in, and note who makes it.
 
         Raises:
-            Problem: 401 ``unauthorized``, 403 ``forbidden``, 503 ``tokens-damaged``.
+            Problem: 401 ``unauthorized``, 403 ``forbidden`` or ``host-not-allowed``, 503
+                ``tokens-damaged``.
         """
         try:
             table = self._source.current()
         except StoreError as ex:
             self._refuse_damaged(ex, template)
             return
-        if (not table.tokens and self._is_open) or template in OPEN_ROUTES or method == "OPTIONS":
+        if not table.tokens and self._is_open:
+            if self._hosts is not None:
+                self._hosts.require_own(environ)
+            return
+        if template in OPEN_ROUTES or method == "OPTIONS":
             return
         environ[_CALLER] = Caller(None, template, self._counters)
         token = self._token(environ, table)

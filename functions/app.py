@@ -7,14 +7,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from importlib import metadata
 
 import falcon
 
-from functions.access import Access, TokenSource
+from functions.access import Access, NoTokens, TokenSource
 from functions.audit import AuditTrail
 from functions.batches import MgetResource, TxnResource
+from functions.cors import CorsHeaders
 from functions.counting import CountedStore
+from functions.hosts import HostNames
 from functions.lists import KeysResource
 from functions.logs import RequestLog, line_writer
 from functions.measures import MeasuredApp
@@ -31,7 +34,7 @@ from functions.service import (
     ServiceResource,
     StatsResource,
 )
-from functions.settings import ServerSettings
+from functions.settings import ServerSettings, shown_limits
 from functions.target import key_from_base64url, key_from_path
 from functions.uploads import UploadGate
 from functions.validators import EntityTags
@@ -54,7 +57,8 @@ def create_app(
         store: what the functions read and write.
         settings: of these only what the functions themselves decide is used: ``read_only``,
             ``open_without_tokens``, ``audit_path``, ``uploads_max``, ``log_format``, ``slow_s``,
-            and for ``/readyz`` ``data_path`` and ``maintain_inline``.
+            ``cors_origins``, ``host_names``, and for ``/readyz`` ``data_path`` and
+            ``maintain_inline``; the limits on connections are only shown.
         counters: of operations; by default this process counts for itself.
         tokens: in force; without them everybody may do everything.
 
@@ -65,21 +69,33 @@ def create_app(
     counters = counters or OperationCounters()
     counted = CountedStore(store, counters, read_only=settings.read_only)
     ids = RequestIds()
-    access, middleware = None, []
+    middleware: list[AuditTrail | CorsHeaders] = []
     if tokens is not None:
-        access = Access(tokens, counters, is_open=settings.open_without_tokens)
-        middleware = [AuditTrail(ids, line_writer(settings.audit_path))]
+        middleware.append(AuditTrail(ids, line_writer(settings.audit_path)))
+    if settings.cors_origins:
+        middleware.append(CorsHeaders(settings.cors_origins))
     app = MeasuredApp(
         counters.shared,
         RequestLog(ids, line_writer(), log_format=settings.log_format),
-        router=TargetRouter(access),
+        router=TargetRouter(_access(settings, counters, tokens)),
         middleware=middleware,
         slow_s=settings.slow_s,
     )
     gate = UploadGate(settings.uploads_max)
     ErrorAnswers(ids, gate.discard).install(app)
-    _add_routes(app, counted, gate, _readiness_of(counted, settings))
+    limits = shown_limits(settings, store.info.limits)
+    _add_routes(app, counted, gate, limits, _readiness_of(counted, settings))
     return app
+
+
+def _access(
+    settings: ServerSettings, counters: OperationCounters, tokens: TokenSource | None
+) -> Access | None:
+    """Who decides on who is let in; ``None`` where everybody is, by any name."""
+    hosts = HostNames(settings.host_names) if settings.host_names else None
+    if tokens is not None:
+        return Access(tokens, counters, is_open=settings.open_without_tokens, hosts=hosts)
+    return Access(NoTokens(), counters, is_open=True, hosts=hosts) if hosts else None
 
 
 def _readiness_of(store: CountedStore, settings: ServerSettings) -> Readiness:
@@ -94,13 +110,14 @@ def _add_routes(
     app: falcon.App[falcon.Request, falcon.Response],
     store: CountedStore,
     gate: UploadGate,
+    limits: Mapping[str, object],
     readiness: Readiness,
 ) -> None:
     version = software_version()
     tags = EntityTags(store.store.info.store_id)
     document = openapi_document(version)
     app.add_route("/", FixedResource(_welcome(version)))
-    app.add_route("/v1", ServiceResource(store, version))
+    app.add_route("/v1", ServiceResource(store, version, limits))
     app.add_route("/v1/kv/{key:path}", ValueResource(store, gate, tags, key_from_path))
     app.add_route("/v1/kv64/{key:path}", ValueResource(store, gate, tags, key_from_base64url))
     app.add_route("/v1/keys", KeysResource(store))

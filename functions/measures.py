@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import falcon
 
 from functions.audit import AuditTrail
+from functions.cors import CorsHeaders
 from functions.logs import RequestLog
 from functions.problems import failure_of
 from functions.routing import ROUTE
@@ -69,7 +70,7 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
         log: RequestLog,
         *,
         router: falcon.routing.CompiledRouter,
-        middleware: Sequence[AuditTrail] = (),
+        middleware: Sequence[AuditTrail | CorsHeaders] = (),
         slow_s: float,
     ) -> None:
         """``slow_s``: a request that takes so long is logged."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 import falcon
 
 from functions.bodies import JSON_TYPE, encode
 from functions.counting import CountedStore
+from functions.problems import Problem
 from functions.query import Query
 from storage.counters import OPERATION_KINDS
 
@@ -31,9 +31,10 @@ class FixedResource:
 class ServiceResource:
     """``/v1``: what this server is."""
 
-    def __init__(self, store: CountedStore, version: str) -> None:
+    def __init__(self, store: CountedStore, version: str, limits: Mapping[str, object]) -> None:
         self._store = store
         self._version = version
+        self._limits = limits
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """The service document."""
@@ -48,7 +49,7 @@ class ServiceResource:
             "read_only": self._store.read_only,
             "sync": info.settings.get("sync"),
             "settings": info.settings,
-            "limits": dataclasses.asdict(info.limits),
+            "limits": self._limits,
         }
         resp.content_type = JSON_TYPE
         resp.data = encode(answer, JSON_TYPE)
@@ -99,7 +100,15 @@ class CompactResource:
         self._store = store
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Ask for a compaction; it goes on in the background."""
+        """Ask for a compaction; it goes on in the background.
+
+        Raises:
+            Problem: 403 ``foreign-page``: this is the one change that takes no body and no
+                method that browsers ask about first, so that any page could send it.
+        """
+        if "HTTP_ORIGIN" in req.env and "HTTP_AUTHORIZATION" not in req.env:
+            detail = "a web page may not ask for this without a token; use rundlet compact"
+            raise Problem(403, "foreign-page", detail)
         self._store.require_writable()
         Query(req)
         self._store.store.compact()

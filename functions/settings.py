@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from functions.connections import ConnectionLimits
 from storage.interface import Limits
 
 SyncPolicy = Literal["always", "interval", "never"]
@@ -56,6 +57,11 @@ class ServerSettings:
             in milliseconds).
         uploads_max: bodies that one process waits for at a time (``RUNDLET_MAX_UPLOADS``); no
             limit where the server reads bodies before it calls.
+        cors_origins: of the web pages that browsers let use this server, or ``*``
+            (``RUNDLET_CORS_ORIGIN``, with spaces between).
+        host_names: names by which the server may be called while everybody may do everything
+            (``RUNDLET_ALLOW_HOST``, with spaces between); without them it may be by any.
+        connections: see ``ConnectionLimits``.
         limits: ``RUNDLET_MAX_KEY_BYTES``, ``_VALUE_BYTES``, ``_TXN_OPS``, ``_TXN_BYTES``,
             ``_LIST_KEYS``.
     """
@@ -77,6 +83,9 @@ class ServerSettings:
     log_format: LogFormat = "text"
     slow_s: float = 1.0
     uploads_max: int | None = None
+    cors_origins: tuple[str, ...] = ()
+    host_names: tuple[str, ...] = ()
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     limits: Limits = field(default_factory=Limits)
 
     @property
@@ -111,6 +120,9 @@ class ServerSettings:
             log_format=read.log_format("RUNDLET_LOG_FORMAT"),
             slow_s=read.seconds("RUNDLET_SLOW_MS", 1_000.0) / 1_000,
             uploads_max=read.size("RUNDLET_MAX_UPLOADS"),
+            cors_origins=read.words("RUNDLET_CORS_ORIGIN"),
+            host_names=read.words("RUNDLET_ALLOW_HOST"),
+            connections=read.connections(),
             limits=dataclasses.replace(
                 Limits(), **{name: size for name, size in limits.items() if size is not None}
             ),
@@ -136,11 +148,26 @@ class ServerSettings:
             "RUNDLET_LOG_FORMAT": self.log_format,
             "RUNDLET_SLOW_MS": str(self.slow_s * 1_000),
             "RUNDLET_MAX_UPLOADS": str(self.uploads_max or ""),
+            "RUNDLET_CORS_ORIGIN": " ".join(self.cors_origins),
+            "RUNDLET_ALLOW_HOST": " ".join(self.host_names),
+            "RUNDLET_MAX_CONNECTIONS": str(self.connections.connections_max),
+            "RUNDLET_MAX_HEADER_BYTES": str(self.connections.header_bytes_max),
+            "RUNDLET_HEADER_TIMEOUT": str(self.connections.header_timeout_s),
+            "RUNDLET_BODY_TIMEOUT": str(self.connections.body_timeout_s),
+            "RUNDLET_IDLE_TIMEOUT": str(self.connections.idle_timeout_s),
             **{
                 variable: str(getattr(self.limits, name))
                 for name, variable in _LIMIT_VARIABLES.items()
             },
         }
+
+
+def shown_limits(settings: ServerSettings, limits: Limits) -> dict[str, object]:
+    """Every limit by its name, for ``/v1``; ``limits`` are those of the store."""
+    shown = {**dataclasses.asdict(limits), **dataclasses.asdict(settings.connections)}
+    if settings.uploads_max is not None:
+        shown["uploads_max"] = settings.uploads_max
+    return shown
 
 
 class _Reader:
@@ -152,6 +179,21 @@ class _Reader:
     def path(self, name: str) -> Path | None:
         text = self._environ.get(name)
         return Path(text) if text else None
+
+    def words(self, name: str) -> tuple[str, ...]:
+        return tuple(self._environ.get(name, "").split())
+
+    def connections(self) -> ConnectionLimits:
+        default = ConnectionLimits()
+        connections_max = self.size("RUNDLET_MAX_CONNECTIONS") or default.connections_max
+        header_bytes_max = self.size("RUNDLET_MAX_HEADER_BYTES") or default.header_bytes_max
+        return ConnectionLimits(
+            connections_max=connections_max,
+            header_bytes_max=header_bytes_max,
+            header_timeout_s=self.seconds("RUNDLET_HEADER_TIMEOUT", default.header_timeout_s),
+            body_timeout_s=self.seconds("RUNDLET_BODY_TIMEOUT", default.body_timeout_s),
+            idle_timeout_s=self.seconds("RUNDLET_IDLE_TIMEOUT", default.idle_timeout_s),
+        )
 
     def sync(self, name: str) -> SyncPolicy:
         text = self._environ.get(name) or "always"

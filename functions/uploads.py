@@ -1,8 +1,9 @@
 """How many bodies may be waited for at a time.
 
 A server that hands bodies on as they come, as Granian does, waits for a slow one in a thread that
-could answer others. Neither it nor we can give up on such a read: it ends when the client sends
-or goes. So only some of the threads may wait for bodies, and the rest always answer.
+could answer others. Such a read ends when the client sends or goes, or when the server ends a
+connection on which nothing moves. So only some of the threads may wait for bodies, and the rest
+always answer.
 """
 
 from __future__ import annotations

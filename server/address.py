@@ -16,16 +16,17 @@ class PortError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A host, as given, and a real port number."""
+    """A host, as given, a real port number, and how to speak there."""
 
     host: str
     port: int
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
         """The address for people and clients; an address of all interfaces stays as it is."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}"
 
 
 class HeldPort:
@@ -42,7 +43,7 @@ class HeldPort:
         listener: the bound socket, for a server that listens on it in this process.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, scheme: str = "http") -> None:
         """Bind; port 0 lets the system choose.
 
         Raises:
@@ -56,7 +57,7 @@ class HeldPort:
         except OSError as ex:
             raise PortError(_advice(ex, host, port)) from ex
         self.numeric_host, number = self.listener.getsockname()[:2]
-        self.address = Address(host, number)
+        self.address = Address(host, number, scheme)
 
     def share_with_workers(self) -> None:
         """Let processes bind the same port that set ``SO_REUSEPORT``, as Granian's workers do.

@@ -2,6 +2,7 @@
 
     ServeError
     ├── ExposedError           everybody who can reach the port could do everything
+    ├── TlsError               the certificate or its key cannot be used
     └── GranianMissingError    the optional package is not installed
 
 ``address.PortError`` is an ``OSError``.
@@ -20,3 +21,7 @@ class ExposedError(ServeError):
 
 class GranianMissingError(ServeError):
     """Granian is not installed."""
+
+
+class TlsError(ServeError):
+    """The certificate or its key cannot be used."""

@@ -16,23 +16,25 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from functions.connections import ConnectionLimits
 from server import worker
 from server.address import HeldPort
 from server.errors import ServeError
 from server.respawns import Respawns
+from server.tls import TlsFiles
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
 _BACKLOG: Final = 1_024
-_HEADER_TIMEOUT_MS: Final = 15_000
 _RESPAWN_S: Final = 0.1
 _DRAIN_MAX_S: Final = 30
 _READY_POLL_S: Final = 0.02
+_DEFAULT_LIMITS: Final = ConnectionLimits()
 
 
 def run(
@@ -42,6 +44,8 @@ def run(
     workers: int,
     threads: int,
     on_ready: Callable[[], None],
+    limits: ConnectionLimits = _DEFAULT_LIMITS,
+    tls: TlsFiles | None = None,
 ) -> None:
     """Serve until a signal asks to stop; must be called in the main thread.
 
@@ -55,6 +59,8 @@ def run(
         workers: processes that serve.
         threads: requests that one worker works on at one time.
         on_ready: called once when connections are accepted, in another thread.
+        limits: on the connections of each worker.
+        tls: what to serve TLS with; else it is plain HTTP.
 
     Raises:
         ServeError: workers end before they come up, again and again; they have said why.
@@ -70,7 +76,15 @@ def run(
         workers=workers,
         blocking_threads=threads,
         backlog=_BACKLOG,
-        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT_MS),
+        backpressure=limits.connections_max,
+        http=HTTPModes.http1,  # over TLS clients would choose HTTP/2, which nothing here limits
+        http1_settings=HTTP1Settings(
+            header_read_timeout=round(limits.header_timeout_s * 1_000),
+            max_buffer_size=limits.header_bytes_max,
+        ),
+        ssl_cert=tls.cert_path if tls else None,
+        ssl_key=tls.key_path if tls else None,
+        ssl_protocol_min=SSLProtocols.tls12,
         log_level=LogLevels.error,
         log_dictconfig=_LOG_TO_STDERR,
         respawn_failed_workers=True,
@@ -85,7 +99,11 @@ def run(
     try:
         granian.serve(
             target_loader=functools.partial(
-                worker.load_app, make_app, os.getpid(), respawns.come_up
+                worker.load_app,
+                make_app,
+                os.getpid(),
+                respawns.come_up,
+                limits.body_timeout_s,
             ),
             wrap_loader=False,
         )

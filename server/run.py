@@ -27,6 +27,7 @@ from server.address import HeldPort, is_loopback
 from server.errors import ExposedError, GranianMissingError
 from server.maintenance import WatchedProcess, maintenance_command
 from server.scratch import ScratchFolder
+from server.tls import TlsFiles
 from server.waitress_server import GracefulServer
 from storage import OperationCounters, SharedCounters, Store
 from storage.collector import relax_collector
@@ -52,6 +53,7 @@ class ServeOptions:
         server: which WSGI server.
         workers: processes, for Granian.
         threads: requests that one process works on at one time.
+        tls: what to serve TLS with, on Granian only.
         load_path: a key-value text file to load first.
         in_memory: keep the store in a private folder that goes with the server.
         insecure: listen beyond this machine without tokens.
@@ -63,6 +65,7 @@ class ServeOptions:
     server: ServerName
     workers: int
     threads: int
+    tls: TlsFiles | None = None
     load_path: Path | None = None
     in_memory: bool = False
     insecure: bool = False
@@ -104,7 +107,7 @@ def serve(options: ServeOptions, telling: Telling) -> None:
     relax_collector()
     signal.signal(signal.SIGTERM, _unwind)
     with contextlib.ExitStack() as stack:
-        port = stack.enter_context(HeldPort(options.host, options.port))
+        port = stack.enter_context(_held_port(options))
         scratch = stack.enter_context(ScratchFolder())
         life = _Life(_with_scratch(options, scratch), port, stack, telling)
         if options.server == "granian":
@@ -117,9 +120,11 @@ def _with_access(options: ServeOptions) -> ServeOptions:
     """Who is let in while there are no tokens: on this machine all, from others nobody.
 
     A server that others can reach and that has tokens stays closed when the last one is removed.
+    On this machine the server answers to its own names only, see ``functions.hosts``.
     """
     is_open = options.insecure or is_loopback(options.host)
-    settings = replace(options.settings, open_without_tokens=is_open)
+    names = (options.host, *options.settings.host_names) if is_loopback(options.host) else ()
+    settings = replace(options.settings, open_without_tokens=is_open, host_names=names)
     folder = None if options.in_memory and settings.tokens_path is None else settings.tokens_folder
     if not is_open and (folder is None or not TokenFile(folder).read()):
         raise ExposedError(
@@ -134,6 +139,10 @@ def _token_place(settings: ServerSettings) -> str:
     if settings.tokens_folder is None:
         return " --data DIR, and serve with --tokens DIR"
     return f" --data {shlex.quote(str(settings.tokens_folder))}"
+
+
+def _held_port(options: ServeOptions) -> HeldPort:
+    return HeldPort(options.host, options.port, scheme="https" if options.tls else "http")
 
 
 def _allow_many_files() -> None:
@@ -177,6 +186,7 @@ class _Life:
             self.port.listener,
             threads=self.options.threads,
             body_bytes_max=2 * body_bytes_max(settings.limits),
+            limits=settings.connections,
         )
         server.run(self._say_ready)
 
@@ -196,6 +206,8 @@ class _Life:
             workers=self.options.workers,
             threads=self.options.threads,
             on_ready=self._say_ready,
+            limits=self.options.settings.connections,
+            tls=self.options.tls,
         )
 
     @contextlib.contextmanager

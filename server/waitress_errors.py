@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from secrets import token_hex
 from typing import Final
 
+from waitress.adjustments import Adjustments
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask
+from waitress.utilities import Error
 
-from functions.problems import PROBLEM_TYPE, Problem, encode_problem
+from functions.problems import PROBLEM_TYPE, Problem, encode_problem, too_large
 
 _NAMES: Final = {
     400: "malformed",
@@ -19,7 +22,15 @@ _NAMES: Final = {
 
 
 class StrictParser(HTTPRequestParser):  # type: ignore[misc] # waitress has no types
-    """A parser that refuses what two servers in a row could understand differently."""
+    """A parser that refuses what two servers in a row could understand differently.
+
+    Attributes:
+        began_s: when the first byte of the request came.
+    """
+
+    def __init__(self, adj: Adjustments) -> None:
+        super().__init__(adj)
+        self.began_s = time.time()
 
     def parse_header(self, header_plus: bytes) -> None:
         """Parse the request line and the headers.
@@ -42,7 +53,7 @@ class ProblemTask(ErrorTask):  # type: ignore[misc] # waitress has no types
     def execute(self) -> None:
         """Write the answer."""
         error = self.request.error
-        problem = Problem(error.code, _NAMES.get(error.code, "internal"), str(error.body))
+        problem = self._too_large() if error.code == 413 else _problem(error)
         request_id = token_hex(6)
         body = encode_problem(problem, request_id)
         self.status = f"{error.code} {error.reason}"
@@ -50,3 +61,12 @@ class ProblemTask(ErrorTask):  # type: ignore[misc] # waitress has no types
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)
+
+    def _too_large(self) -> Problem:
+        request = self.request
+        got = max(request.content_length, request.body_bytes_received)
+        return too_large("body_bytes_max", request.adj.max_request_body_size, got)
+
+
+def _problem(error: Error) -> Problem:
+    return Problem(error.code, _NAMES.get(error.code, "internal"), str(error.body))

@@ -18,19 +18,19 @@ from typing import TYPE_CHECKING, Final
 
 import waitress.server
 from waitress import wasyncore
-from waitress.channel import HTTPChannel
-from waitress.task import WSGITask
 
-from server.waitress_errors import ProblemTask, StrictParser
+from functions.connections import ConnectionLimits
+from server.waitress_channel import Channel, let_go, longest_silent, overdue
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
-_IDLE_TIMEOUT_S: Final = 75  # above the 60 s after which common proxies close their side
-_CONNECTIONS_MAX: Final = 1_000
 _POLL_S: Final = 1.0
+_LOOK_OVER_S: Final = 0.5
 _DRAIN_POLL_S: Final = 0.05
-_STALLED_REQUEST_S: Final = 5.0
+_OTHER_SOCKETS: Final = 2  # the one that listens, and the one that wakes the loop
+_NO_TIMEOUT_S: Final = 10**9
+_DEFAULT_LIMITS: Final = ConnectionLimits()
 _DRAIN_MAX_S: Final = 30.0
 _SECOND_SIGNAL_S: Final = 0.5
 
@@ -49,7 +49,13 @@ class GracefulServer:
     """
 
     def __init__(
-        self, app: WSGIApplication, listener: socket.socket, *, threads: int, body_bytes_max: int
+        self,
+        app: WSGIApplication,
+        listener: socket.socket,
+        *,
+        threads: int,
+        body_bytes_max: int,
+        limits: ConnectionLimits = _DEFAULT_LIMITS,
     ) -> None:
         """Listen on a bound socket; connections wait until ``run``.
 
@@ -59,8 +65,13 @@ class GracefulServer:
             threads: requests that are worked on at one time.
             body_bytes_max: what waitress itself refuses; above the limits of ``app``, whose
                 answers say more.
+            limits: on connections.
         """
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a busy server is no news
+        # A server that is busy, or has many connections, is no news.
+        logging.getLogger("waitress").setLevel(logging.ERROR)
+        self._limits = limits
+        self._connections_max = _connections_max(limits)
+        self._next_look_s = 0.0
         self._stop_asked_s: float | None = None
         self._map: dict[int, wasyncore.dispatcher] = {}
         self._server = waitress.server.create_server(
@@ -69,14 +80,14 @@ class GracefulServer:
             sockets=[listener],
             threads=threads,
             ident=None,
-            connection_limit=_connections_max(),
-            channel_timeout=_IDLE_TIMEOUT_S,
-            cleanup_interval=10,
+            connection_limit=self._connections_max + _OTHER_SOCKETS,
+            channel_timeout=_NO_TIMEOUT_S,  # we look connections over ourselves
+            max_request_header_size=limits.header_bytes_max,
             max_request_body_size=body_bytes_max,
             asyncore_use_poll=True,  # select() cannot take descriptors above 1,023
             log_socket_errors=False,  # clients that go away are no news either
         )
-        self._server.channel_class = _Channel
+        self._server.channel_class = Channel
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Serve until a signal asks to stop, then finish; must be called in the main thread.
@@ -89,6 +100,7 @@ class GracefulServer:
         on_ready()
         while self._stop_asked_s is None:
             self._turn(_POLL_S)
+            self._let_go()
         self._stop_accepting()
         self._drain(time.monotonic() + _DRAIN_MAX_S)
         self._server.task_dispatcher.shutdown()
@@ -107,6 +119,16 @@ class GracefulServer:
         """Wait for something to happen on any socket, and handle it."""
         wasyncore.loop(timeout=timeout_s, use_poll=True, map=self._map, count=1)
 
+    def _let_go(self) -> None:
+        """Have connections closed that take too long, or for which there is no room."""
+        channels = self._server.active_channels.values()
+        if len(channels) >= self._connections_max:
+            let_go(longest_silent(channels))
+        now_s = time.monotonic()
+        if now_s >= self._next_look_s:
+            self._next_look_s = now_s + _LOOK_OVER_S
+            let_go(overdue(channels, self._limits))
+
     def _stop_accepting(self) -> None:
         connections = -1
         while len(self._server.active_channels) > connections:
@@ -120,42 +142,12 @@ class GracefulServer:
         """Serve the connections that are left until each has its answer."""
         self._turn(0)  # takes what has arrived, before a connection is called idle
         while self._server.active_channels and time.monotonic() < deadline_s:
-            for channel in self._server.active_channels.values():
-                if _is_done(channel):
-                    channel.will_close = True  # closed by the next turn
+            channels = self._server.active_channels.values()
+            let_go([channel for channel in channels if channel.is_done()])
             self._turn(_DRAIN_POLL_S)
 
 
-class _Task(WSGITask):  # type: ignore[misc] # waitress has no types
-    """A request whose connection stays open when the answer has no body.
-
-    waitress 3.0 closes it after each 204 and 304, so that every PUT and DELETE would need a new
-    connection. Such an answer ends with its headers (RFC 9112, section 6.3): nothing is unclear.
-    """
-
-    def set_close_on_finish(self) -> None:
-        asked_to_close = self.request.headers.get("CONNECTION", "").lower() == "close"
-        if self.has_body or self.version != "1.1" or asked_to_close:
-            super().set_close_on_finish()
-
-
-class _Channel(HTTPChannel):  # type: ignore[misc] # as above
-    task_class = _Task
-    error_task_class = ProblemTask
-    parser_class = StrictParser
-
-
-def _is_done(channel: HTTPChannel) -> bool:
-    """Whether a connection may be closed without cutting off a request or an answer."""
-    if channel.requests or channel.total_outbufs_len:
-        return False
-    if channel.request is None:
-        return True
-    stalled_s: float = time.time() - channel.last_activity
-    return stalled_s > _STALLED_REQUEST_S
-
-
-def _connections_max() -> int:
+def _connections_max(limits: ConnectionLimits) -> int:
     """Connections to allow, leaving most descriptors to the store's files and to bodies."""
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return min(_CONNECTIONS_MAX, max(descriptors // 3, 32))
+    return min(limits.connections_max, max(descriptors // 3, 32))

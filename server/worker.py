@@ -1,4 +1,4 @@
-"""What runs in each Granian worker: the app, and two threads that see to its end.
+"""What runs in each Granian worker: the app, and threads that see to its end.
 
 Granian 2.8 takes a signal in a way that can block a worker for ever: when it comes twice, as
 after Ctrl-C in a terminal (once from there, once from the first process), and when it comes in
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from server.respawns import Shared
+from server.stalled import StalledConnections
 from storage.collector import relax_collector
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ _LAST_ANSWERS_S: Final = 0.6
 
 
 def load_app(
-    make_app: Callable[[], WSGIApplication], server_pid: int, come_up: Shared
+    make_app: Callable[[], WSGIApplication],
+    server_pid: int,
+    come_up: Shared,
+    body_timeout_s: float,
 ) -> WSGIApplication:
     """Make the app of one worker; called in its main thread, before there is any other.
 
@@ -47,15 +51,18 @@ def load_app(
         make_app: called once; finds its settings in the environment.
         server_pid: the process that started this worker; the worker ends when it is gone.
         come_up: counts the workers that did.
+        body_timeout_s: see ``ConnectionLimits``.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)  # later threads inherit this
-    threading.Thread(target=_stop_once, name="rundlet-stop", daemon=True).start()
+    is_ending = threading.Event()
+    threading.Thread(target=_stop_once, args=(is_ending,), name="rundlet-stop", daemon=True).start()
     threading.Thread(
         target=_end_with, args=(server_pid,), name="rundlet-watch", daemon=True
     ).start()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     relax_collector()
-    app = make_app()
+    app = StalledConnections(make_app(), body_timeout_s, is_ending)
+    app.start()
     # Granian copies the environment into that of every request: with forty variables, which a
     # shell often has, GET answers took 13 % longer. Nor is it any request's business.
     os.environ.clear()
@@ -63,8 +70,9 @@ def load_app(
     return app
 
 
-def _stop_once() -> None:
+def _stop_once(is_ending: threading.Event) -> None:
     signal.sigwait(_STOP_SIGNALS)
+    is_ending.set()
     stop = signal.getsignal(signal.SIGTERM)
     if not callable(stop):
         os._exit(0)  # the app is still being made: there is nothing to finish

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from functions.connections import ConnectionLimits
 from functions.settings import ServerSettings, SettingError
 from storage.interface import Limits
 
@@ -28,6 +29,9 @@ UNUSUAL = ServerSettings(
     log_format="json",
     slow_s=0.25,
     uploads_max=7,
+    cors_origins=("https://a.example", "*"),
+    host_names=("a.example", "b"),
+    connections=ConnectionLimits(6, 7, 0.5, 1.5, 2.5),
     limits=Limits(1, 2, 3, 4, 5),
 )
 

@@ -87,7 +87,7 @@ SERVICE_SCHEMAS: Json = {
             },
             "limits": {
                 "type": "object",
-                "additionalProperties": {"type": "integer"},
+                "additionalProperties": {"type": "number"},
                 "examples": [{"key_bytes_max": 2048}],
             },
         },

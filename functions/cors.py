@@ -1,0 +1,84 @@
+"""Web pages of other origins: which of them a browser lets use this server (CORS).
+
+Off unless origins are named: then a page can neither read answers, nor send anything that a
+browser asks about first, which every write here is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Final
+
+import falcon
+
+EVERY_ORIGIN: Final = "*"
+
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.\-]*://[^/?#\s,]+")
+_METHODS: Final = "GET, HEAD, POST, PUT, DELETE"
+_REQUEST_HEADERS: Final = (
+    "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Range, "
+    "If-Unmodified-Since, Last-Event-ID, Prefer, Range"
+)
+_ANSWER_HEADERS: Final = (
+    "Accept-Ranges, Allow, Content-Range, ETag, KV-Count, KV-Expires, KV-Revision, KV-Version, "
+    "Link, Preference-Applied, Request-Id, Retry-After, WWW-Authenticate"
+)
+_PREFLIGHT_LIFE_S: Final = 3_600
+
+
+def is_origin(text: str) -> bool:
+    """Whether it is an origin as browsers spell them, or ``*`` for all."""
+    return text == EVERY_ORIGIN or _ORIGIN.fullmatch(text) is not None
+
+
+class CorsHeaders:
+    """Falcon middleware that tells browsers what pages of the named origins may do.
+
+    Falcon's own answers a preflight with whatever headers were asked for, and lets requests
+    reach the resource for it; and it sends no ``Vary``, so that a cache would hand one origin's
+    answer to another.
+    """
+
+    def __init__(self, origins: Collection[str]) -> None:
+        """``origins`` such as ``https://app.example.org``, exactly; or ``*``."""
+        self._origins = frozenset(origins)
+        self._is_open = EVERY_ORIGIN in self._origins
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer a preflight, which browsers send without a token."""
+        if req.method != "OPTIONS" or "HTTP_ACCESS_CONTROL_REQUEST_METHOD" not in req.env:
+            return
+        if self._allowed(req) is None:
+            return
+        resp.status = 204
+        resp.set_headers(
+            {
+                "Access-Control-Allow-Methods": _METHODS,
+                "Access-Control-Allow-Headers": _REQUEST_HEADERS,
+                "Access-Control-Max-Age": str(_PREFLIGHT_LIFE_S),
+            }
+        )
+        if req.env.get("HTTP_ACCESS_CONTROL_REQUEST_PRIVATE_NETWORK") == "true":
+            resp.set_header("Access-Control-Allow-Private-Network", "true")
+        resp.complete = True
+
+    def process_response(
+        self, req: falcon.Request, resp: falcon.Response, _resource: object, _ok: bool
+    ) -> None:
+        """Name the origin in every answer to it, also in errors."""
+        if not self._is_open:
+            resp.append_header("Vary", "Origin")
+        allowed = self._allowed(req)
+        if allowed is not None:
+            resp.set_header("Access-Control-Allow-Origin", allowed)
+            resp.set_header("Access-Control-Expose-Headers", _ANSWER_HEADERS)
+
+    def _allowed(self, req: falcon.Request) -> str | None:
+        """What to name as allowed; ``None`` where the page is not, or there is none."""
+        origin: str | None = req.env.get("HTTP_ORIGIN")
+        if origin is None:
+            return None
+        if self._is_open:
+            return EVERY_ORIGIN
+        return origin if origin in self._origins else None
