@@ -10,18 +10,21 @@ import typer
 
 from cli.jsonlines import to_line
 from cli.panels import Panel
-from cli.place import JsonOption, TokenOption, UrlOption
+from cli.place import JsonOption, TokenOption, UrlOption, open_client
 from cli.terminal import escaped, write_line, write_lines
 from cli.times import seconds_of
 from functions.settings import ServerSettings
-from rundlet import Client
 
 commands = typer.Typer()
 
 # Those that a server makes up for its own processes are of no use to a person.
 _OF_ONE_LIFE = frozenset({"RUNDLET_COUNTERS", "RUNDLET_MAINTAIN_INLINE", "RUNDLET_OPEN"})
 
-_TIMES = ("RUNDLET_SYNC_INTERVAL", "RUNDLET_KEEP_FOR")  # people write 90s or 1h there
+# People write 90s or 1h there.
+_TIMES = (
+    *("RUNDLET_SYNC_INTERVAL", "RUNDLET_KEEP_FOR"),
+    *("RUNDLET_HEADER_TIMEOUT", "RUNDLET_BODY_TIMEOUT", "RUNDLET_IDLE_TIMEOUT"),
+)
 
 
 class _Setting(NamedTuple):
@@ -40,7 +43,7 @@ def config(url: UrlOption = None, token: TokenOption = None, as_json: JsonOption
     """
     url = url or os.environ.get("RUNDLET_URL") or None
     if url is not None:
-        with Client(url, token=token or os.environ.get("RUNDLET_TOKEN") or None) as client:
+        with open_client(url, token) as client:
             settings = list(_of_server(client.info()))
     else:
         settings = list(_of_environ(os.environ))

@@ -88,15 +88,20 @@ def open_target(
 
         target: Target = open_folder(data, purpose)
     else:
-        target = Client(
-            url or DEFAULT_URL,
-            token=token or os.environ.get("RUNDLET_TOKEN") or None,
-            ca_file=os.environ.get(CA_VARIABLE) or None,
-        )
+        target = open_client(url or DEFAULT_URL, token)
     try:
         yield target
     finally:
         target.close()
+
+
+def open_client(url: str, token: str | None) -> Client:
+    """A client of the server at ``url``, with what the environment adds."""
+    return Client(
+        url,
+        token=token or os.environ.get("RUNDLET_TOKEN") or None,
+        ca_file=os.environ.get(CA_VARIABLE) or None,
+    )
 
 
 def chosen_folder(data: Path | None) -> Path:
