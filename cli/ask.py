@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import ssl
 import time
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -51,17 +52,21 @@ class Metrics:
 class Asking:
     """Asks one server. Use as a context manager."""
 
-    def __init__(self, url: str, token: str | None) -> None:
-        """``url`` as the client library takes it."""
+    def __init__(self, url: str, token: str | None, ca_file: str | None = None) -> None:
+        """``url``, ``token`` and ``ca_file`` as the client library takes them."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise CommandError(
                 f"{url!r} is no URL of a server; http://HOST:PORT is", ExitCode.USAGE
             )
-        kind = (
-            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        )
-        self._connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
+        if parts.scheme == "https":
+            self._connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                parts.hostname, parts.port, timeout=_TIMEOUT_S, context=_trusting(ca_file)
+            )
+        else:
+            self._connection = http.client.HTTPConnection(
+                parts.hostname, parts.port, timeout=_TIMEOUT_S
+            )
         self._base = parts.path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._url = url
@@ -80,7 +85,9 @@ class Asking:
             body = response.read()
         except (OSError, http.client.HTTPException) as ex:
             self._connection.close()
-            message = f"no answer from {self._url}: {ex}; is the server running?"
+            is_unknown = isinstance(ex, ssl.SSLCertVerificationError)
+            advice = "name its authority: --ca-file" if is_unknown else "is the server running?"
+            message = f"no answer from {self._url}: {ex}; {advice}"
             raise CommandError(message) from ex
         return Reply(response.status, response.headers, body, time.perf_counter() - started_s)
 
@@ -103,3 +110,11 @@ class Asking:
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
+
+
+def _trusting(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as ex:
+        message = f"cannot use {ca_file} as certificates of authorities: {ex}"
+        raise CommandError(message, ExitCode.USAGE) from ex

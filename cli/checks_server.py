@@ -13,6 +13,7 @@ from cli.ask import Asking, Metrics, Reply
 from cli.checks_machine import shown_bytes
 from cli.exits import CommandError, ExitCode
 from cli.findings import Finding, bad, good, warning
+from cli.place import open_asking
 from functions.app import software_version
 from server.address import is_loopback
 
@@ -26,7 +27,7 @@ _FREE_BYTES_MIN: Final = 256 * 1024 * 1024
 
 def check_server(url: str, token: str | None) -> Iterator[Finding]:
     """Everything that can be said of a server from outside."""
-    with Asking(url, token) as asking:
+    with open_asking(url, token) as asking:
         try:
             yield _latency(asking)
         except CommandError as ex:

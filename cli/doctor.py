@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,4 +60,4 @@ def _check(url: str | None, data: Path | None, token: str | None) -> Sequence[Fi
         return list(check_folder(data))
     from cli.checks_server import check_server  # noqa: PLC0415 - see above
 
-    return list(check_server(url or DEFAULT_URL, token or os.environ.get("RUNDLET_TOKEN") or None))
+    return list(check_server(url or DEFAULT_URL, token))

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from cli import bench, care, config, data, doctor, many, serve, tokens, transfer
+from cli import bench, care, config, data, doctor, many, serve, tokens, top, transfer
 from cli.exits import ExitCode, exit_code_of, message_of
 from cli.place import CA_OPTION, CA_VARIABLE, moved_behind_command, without_ca_file
 
@@ -104,6 +104,7 @@ app.add_typer(transfer.commands)
 app.add_typer(serve.commands)
 app.add_typer(care.commands)
 app.add_typer(tokens.commands)
+app.add_typer(top.commands)
 app.add_typer(config.commands)
 app.add_typer(doctor.commands)
 app.add_typer(bench.commands)

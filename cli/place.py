@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from cli.ask import Asking
 from cli.exits import CommandError, ExitCode
 from cli.target import Purpose, Target
 from rundlet import DEFAULT_URL, Client
@@ -97,11 +98,20 @@ def open_target(
 
 def open_client(url: str, token: str | None) -> Client:
     """A client of the server at ``url``, with what the environment adds."""
-    return Client(
-        url,
-        token=token or os.environ.get("RUNDLET_TOKEN") or None,
-        ca_file=os.environ.get(CA_VARIABLE) or None,
-    )
+    return Client(url, token=_shown(token), ca_file=_ca_file())
+
+
+def open_asking(url: str, token: str | None) -> Asking:
+    """Plain requests to the server at ``url``, with what the environment adds."""
+    return Asking(url, _shown(token), _ca_file())
+
+
+def _shown(token: str | None) -> str | None:
+    return token or os.environ.get("RUNDLET_TOKEN") or None
+
+
+def _ca_file() -> str | None:
+    return os.environ.get(CA_VARIABLE) or None
 
 
 def chosen_folder(data: Path | None) -> Path:

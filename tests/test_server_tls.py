@@ -119,6 +119,18 @@ def test_command_line_trusts_the_authority_it_is_told(
     assert "--ca-file" in without.stderr
 
 
+@pytest.mark.parametrize("command", [("doctor",), ("top", "--every", "0.1", "--count", "1")])
+def test_commands_about_the_server_trust_it_too(
+    server: TlsServer, authority: PrivateAuthority, command: tuple[str, ...]
+):
+    trusting = run(*command, "--url", server.url, "--ca-file", authority.ca_path)
+    without = run(*command, "--url", server.url)
+
+    assert trusting.returncode == 0, trusting.stdout + trusting.stderr
+    assert without.returncode != 0
+    assert "--ca-file" in without.stdout + without.stderr
+
+
 @pytest.mark.parametrize(
     ("version", "is_spoken"),
     [
