@@ -20,7 +20,7 @@ WRITERS = 4
 ACKNOWLEDGED = struct.Struct("<Q")
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload([__name__])
+PROCESSES.set_forkserver_preload([__name__, "tests.traced_workload"])
 
 
 def open_tiny(folder: Path, *, is_inline: bool = True, keep_for_s: float = 0) -> LogStore:

@@ -75,6 +75,11 @@ class Expectation:
     def after_cut(self) -> list[Contents]:
         return self._since_sync + self._pending
 
+    @property
+    def possible(self) -> list[Contents]:
+        """What readers may find, also of a commit that is under way."""
+        return self.running + self._pending
+
     def begin(self, ops: Sequence[Op]) -> None:
         """A commit is under way: it may be there or not."""
         self._pending = [self._applied(state, ops) for state in self.running]
@@ -99,9 +104,7 @@ class Expectation:
 
     def seen(self, found: State) -> None:
         """A reader has found this: with ``always`` it is kept, answered or not."""
-        matching = [
-            state for state in self.running + self._pending if self._visible(state) == found
-        ]
+        matching = [state for state in self.possible if self._visible(state) == found]
         assert matching, found
         if not self._is_lax:
             self._since_sync = matching
@@ -112,7 +115,7 @@ class Expectation:
 
     def check_running(self, found: State, context: str = "") -> None:
         """Whether a reader may find this."""
-        assert found in [self._visible(state) for state in self.running + self._pending], context
+        assert found in [self._visible(state) for state in self.possible], context
 
     def check_after_cut(self, found: State, context: str = "") -> None:
         """Whether this may be found after a power cut."""
