@@ -1,17 +1,29 @@
-"""``kill -9`` of a whole server under load, over and over."""
+"""``kill -9`` of a whole server, or of one of its processes, under load, over and over (T9)."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
-import random
+import os
+import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
 
-from tests.acceptance import GRANIAN, WAITRESS, Connection, connect, kill_whole, port_of, start
+from tests.acceptance import (
+    GRANIAN,
+    WAITRESS,
+    Connection,
+    connect,
+    kill_whole,
+    port_of,
+    processes_of,
+    start,
+)
 
 WRITERS = 6
 KEYS_EACH = 20
@@ -39,13 +51,14 @@ class Writer:
     lost: int = 0
     count: int = 0
 
-    def write_until_it_fails(self, port: int, refused: list[str]) -> None:
-        try:
-            with Connection(port) as connection:
-                while True:
-                    self._write_once(connection, refused)
-        except (OSError, http.client.HTTPException):
-            return  # the server is gone
+    def write_until(self, over: threading.Event, port: int, refused: list[str]) -> None:
+        """Write; when the connection breaks, look what is there, and go on."""
+        while not over.is_set():
+            with contextlib.suppress(OSError, http.client.HTTPException), Connection(port) as own:
+                self.check(own)
+                while not over.is_set():
+                    self._write_once(own, refused)
+            time.sleep(0.02)  # the worker, or the server, is gone
 
     def _write_once(self, connection: Connection, refused: list[str]) -> None:
         self.count += 1
@@ -81,6 +94,7 @@ class Writer:
         first, second = connection.send("/v1/mget", {"keys": pair}).json["items"]
         assert number_in(first) == number_in(second)
         assert (number_in(first) or 0) in {self.pair_answered, self.pair_asked}
+        self.pair_answered = number_in(first) or 0
 
 
 def number_in(item) -> int | None:
@@ -94,27 +108,38 @@ def number_in(item) -> int | None:
 @pytest.mark.parametrize(
     ("options", "rounds"), [(WAITRESS, 4), (GRANIAN, 11)], ids=["waitress", "granian"]
 )
-def test_what_was_answered_survives_kill_9_of_everything(tmp_path, options, rounds):
-    crash_rounds(tmp_path, options, rounds, random.Random(rounds))
+def test_what_was_answered_survives_kill_9_of_everything(campaign, tmp_path, options, rounds):
+    crash_rounds(campaign, campaign.rounds(rounds), tmp_path, options)
 
 
-def crash_rounds(folder, options, rounds, chance) -> list[float]:
-    """Kill a server under six writers, again and again; how long each start took, in seconds."""
+@pytest.mark.soak
+@pytest.mark.parametrize("options", [WAITRESS, GRANIAN], ids=["waitress", "granian"])
+def test_what_was_answered_survives_kills_of_anything_for_long(campaign, tmp_path, options):
+    crash_rounds(campaign, campaign.rounds(), tmp_path, options, children_max=8)
+
+
+def crash_rounds(campaign, rounds, folder, options, children_max=0) -> None:
+    """Kill a server under six writers, again and again; before that, some of its children."""
     writers = [Writer(number) for number in range(WRITERS)]
     refused: list[str] = []
     start_times_s = []
-    for _ in range(rounds + 1):
+    for chance in rounds:
         started_s = time.monotonic()
         with start(folder, *options) as server:
             start_times_s.append(time.monotonic() - started_s)
             with connect(server) as connection:
                 check(writers, connection)
-            if len(start_times_s) > rounds:
-                break
-            write_and_kill(server, writers, refused, chance.uniform(0.05, 0.8))
+            with writing(server, writers, refused):
+                for _ in range(chance.randint(0, children_max)):
+                    kill_child(campaign, server, chance)
+                work_for(server, chance.uniform(0.05, 0.8))
+                kill_whole(server)
+                campaign.count("kills of everything")
         assert refused == []
+    with start(folder, *options) as server, connect(server) as connection:
+        check(writers, connection)
+    campaign.count("answers", sum(writer.count - writer.lost for writer in writers))
     assert max(start_times_s) < START_MAX_S
-    return start_times_s
 
 
 def check(writers, connection) -> None:
@@ -126,18 +151,34 @@ def check(writers, connection) -> None:
     assert added <= (number_in(item) or 0) <= added + lost
 
 
-def write_and_kill(server, writers, refused, seconds) -> None:
-    port = port_of(server)
-    threads = [
-        threading.Thread(target=writer.write_until_it_fails, args=(port, refused))
-        for writer in writers
-    ]
-    for thread in threads:
-        thread.start()
-    with connect(server) as connection:
-        time.sleep(seconds / 2)
+@contextlib.contextmanager
+def writing(server, writers, refused):
+    """Each writer writes in a thread of its own meanwhile; an error of one is raised here."""
+    over = threading.Event()
+    with ThreadPoolExecutor(len(writers)) as pool:
+        port = port_of(server)
+        running = [pool.submit(writer.write_until, over, port, refused) for writer in writers]
+        try:
+            yield
+        finally:
+            over.set()
+        for writer in running:
+            writer.result()
+
+
+def work_for(server, seconds) -> None:
+    """Let the writers write, and have it compacted."""
+    time.sleep(seconds / 2)
+    # The worker that is asked may have been killed just now.
+    with contextlib.suppress(OSError, http.client.HTTPException), connect(server) as connection:
         connection.ask("POST", "/v1/admin/compact")
-        time.sleep(seconds / 2)
-    kill_whole(server)
-    for thread in threads:
-        thread.join()
+    time.sleep(seconds / 2)
+
+
+def kill_child(campaign, server, chance) -> None:
+    """``kill -9`` of a worker, or of the process that looks after the folder."""
+    work_for(server, chance.uniform(0.05, 0.4))
+    victims = processes_of(server.process.pid)[1:]
+    if victims:
+        os.kill(chance.choice(victims), signal.SIGKILL)
+        campaign.count("kills of a child")
