@@ -156,7 +156,10 @@ def cors_origins(origins: list[str] | None) -> tuple[str, ...]:
     """The origins of ``--cors-origin``, each as browsers spell it."""
     for origin in origins or ():
         if not is_origin(origin):
-            message = f"{origin!r} is no origin; write it as https://app.example.org, or '*'"
+            message = (
+                f"{origin!r} is no origin as browsers send it; write it as"
+                " https://app.example.org, without patterns, or '*' for all"
+            )
             raise typer.BadParameter(message, param_hint="--cors-origin")
     return tuple(origins or ())
 

@@ -45,21 +45,23 @@ class Caller(NamedTuple):
 
 
 class TokenSource(Protocol):
-    """Where the tokens in force are told: ``storage.tokens.TokenWatch``."""
+    """Where the tokens in force are told: ``storage.token_watch.TokenWatch``."""
 
     def current(self) -> TokenTable:
         """The tokens now."""
 
 
-class NoTokens:
-    """A source of no tokens, for a store that can have none."""
+class _NoTokens:
+    """Of a store that can have none."""
+
+    def __init__(self) -> None:
+        self._table = TokenTable([])
 
     def current(self) -> TokenTable:
-        """None."""
-        return _NO_TOKENS
+        return self._table
 
 
-_NO_TOKENS: Final = TokenTable([])
+NO_TOKENS: Final = _NoTokens()
 
 
 class Access:
@@ -136,7 +138,11 @@ class Access:
 
     def _refuse_damaged(self, ex: StoreError, template: str) -> None:
         if template not in OPEN_ROUTES:
-            detail = f"nobody is let in, for the tokens cannot be told: {ex}"
+            # Not why: everybody reads this, and the reason names folders of the machine.
+            detail = (
+                "nobody is let in, for the server cannot read its tokens;"
+                " 'rundlet token ls' on its machine says why"
+            )
             raise Problem(503, "tokens-damaged", detail, headers=RETRY_LATER) from ex
 
 

@@ -12,7 +12,7 @@ from importlib import metadata
 
 import falcon
 
-from functions.access import Access, NoTokens, TokenSource
+from functions.access import NO_TOKENS, Access, TokenSource
 from functions.audit import AuditTrail
 from functions.batches import MgetResource, TxnResource
 from functions.cors import CorsHeaders
@@ -42,7 +42,7 @@ from functions.values import ValueResource
 from storage import OperationCounters, SharedCounters, StoreSettings, open_store, open_text_file
 from storage.interface import Store
 from storage.measures import Measures
-from storage.tokens import TokenWatch
+from storage.token_watch import TokenWatch
 
 
 def create_app(
@@ -84,7 +84,7 @@ def create_app(
     gate = UploadGate(settings.uploads_max)
     ErrorAnswers(ids, gate.discard).install(app)
     limits = shown_limits(settings, store.info.limits)
-    _add_routes(app, counted, gate, limits, _readiness_of(counted, settings))
+    _add_routes(app, counted, gate, limits, _readiness_of(counted, settings, tokens))
     return app
 
 
@@ -95,14 +95,19 @@ def _access(
     hosts = HostNames(settings.host_names) if settings.host_names else None
     if tokens is not None:
         return Access(tokens, counters, is_open=settings.open_without_tokens, hosts=hosts)
-    return Access(NoTokens(), counters, is_open=True, hosts=hosts) if hosts else None
+    return Access(NO_TOKENS, counters, is_open=True, hosts=hosts) if hosts else None
 
 
-def _readiness_of(store: CountedStore, settings: ServerSettings) -> Readiness:
+def _readiness_of(
+    store: CountedStore, settings: ServerSettings, tokens: TokenSource | None
+) -> Readiness:
     writes = store.store.info.backend == "log"
     is_maintained = not (settings.maintain_inline or store.read_only)
     return Readiness(
-        store, settings.data_path if writes else None, is_maintained=writes and is_maintained
+        store,
+        settings.data_path if writes else None,
+        tokens or NO_TOKENS,
+        is_maintained=writes and is_maintained,
     )
 
 

@@ -8,12 +8,15 @@ token. But its requests still say ``Host: evil.example``.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
 from functions.problems import Problem
 
 _SEEN_MAX: Final = 1_000
+_HOST: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^:]+))(?::[0-9]*)?")
+_NAME: Final = re.compile(r"[a-z0-9_.\-]+")
 
 
 class HostNames:
@@ -49,14 +52,15 @@ class HostNames:
 
 
 def _name_of(host: str) -> str:
-    """A ``Host`` header without the port, as DNS compares names."""
-    if host.startswith("["):
-        return host.partition("]")[0].removeprefix("[")
-    return host.partition(":")[0].lower().rstrip(".")
+    """A ``Host`` header without the port, as DNS compares names; as it is where it is none."""
+    parts = _HOST.fullmatch(host)
+    return (parts[1] or parts[2]).lower().rstrip(".") if parts else host
 
 
 def _is_local(name: str) -> bool:
     """Whether nobody can have this name in the public DNS."""
+    if not _NAME.fullmatch(name):
+        return _is_address(name)
     return "." not in name or name.endswith(".localhost") or _is_address(name)
 
 

@@ -8,6 +8,7 @@ secret or a query string. ``{"time","level","event","request_id","method","route
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -65,19 +66,26 @@ def line_writer(path: Path | None = None) -> LineWriter:
         OSError: the file cannot be opened.
     """
     if path is None:
-        stream = sys.stderr
-
-        def to_stderr(line: str) -> None:
-            stream.write(f"{line}\n")
-            stream.flush()
-
-        return to_stderr
+        return _to_stderr
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def to_file(line: str) -> None:
-        os.write(descriptor, f"{line}\n".encode())  # one call: lines of others never mix in
+        text = f"{line}\n".encode()
+        try:
+            is_written = os.write(descriptor, text) == len(text)  # one call: lines never mix
+        except OSError:
+            is_written = False
+        if not is_written:  # the disk is full, say; a request does not fail for that
+            _to_stderr(line)
 
     return to_file
+
+
+def _to_stderr(line: str) -> None:
+    """Write a line, or leave it: whoever read stderr may be gone, and a request goes on."""
+    with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 def _members(failure: Failure) -> dict[str, object]:

@@ -14,10 +14,12 @@ from typing import Final, NamedTuple
 
 import falcon
 
+from functions.access import TokenSource
 from functions.bodies import JSON_TYPE, encode
 from functions.counting import CountedStore
 from functions.problems import RETRY_LATER, Member, Problem
 from functions.query import Query
+from storage.errors import StoreError
 
 DISK_FREE_BYTES_MIN: Final = 1024 * 1024
 """With less, a write may be refused at any moment."""
@@ -49,6 +51,7 @@ class Readiness:
         self,
         store: CountedStore,
         data_path: Path | None,
+        tokens: TokenSource,
         *,
         is_maintained: bool,
         monotonic_s: Callable[[], float] = time.monotonic,
@@ -58,11 +61,13 @@ class Readiness:
         Args:
             store: it.
             data_path: where it writes; ``None`` where it does not write to a folder.
+            tokens: that requests go by.
             is_maintained: a maintenance process should be counting beside this one.
             monotonic_s: a clock in seconds.
         """
         self._store = store
         self._data_path = data_path
+        self._tokens = tokens
         self._is_maintained = is_maintained
         self._monotonic_s = monotonic_s
         self._lock = threading.Lock()
@@ -71,7 +76,7 @@ class Readiness:
     def report(self) -> Report:
         """How it is now."""
         free_bytes = self._free_bytes()
-        reasons = self._store.store.problems()
+        reasons = self._store.store.problems() + self._token_problems()
         if not self._store.read_only:
             if free_bytes is not None and free_bytes < DISK_FREE_BYTES_MIN:
                 reasons.append(
@@ -83,6 +88,13 @@ class Readiness:
                     "the maintenance process is not running; see the server's log for why it ends"
                 )
         return Report(reasons, free_bytes)
+
+    def _token_problems(self) -> list[str]:
+        try:
+            self._tokens.current()
+        except StoreError:
+            return ["nobody is let in, for the tokens cannot be read; see rundlet token ls"]
+        return []
 
     def _free_bytes(self) -> int | None:
         if self._data_path is None:

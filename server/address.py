@@ -96,6 +96,20 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def require_address(host: str) -> None:
+    """Refuse a host to listen on that is neither an address nor a name that leads to one.
+
+    Raises:
+        PortError: with a line that says so.
+    """
+    try:
+        socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as ex:
+        reason = getattr(ex, "strerror", None) or "impossible name"
+        message = f"--host {host!r} leads to no address ({reason}); give a name or an IP address"
+        raise PortError(message) from ex
+
+
 def _bound_socket(family: int, target: tuple[object, ...]) -> socket.socket:
     """See ``HeldPort`` for why in this order."""
     bound = socket.socket(family, socket.SOCK_STREAM)

@@ -23,7 +23,7 @@ from functions.app import (
 )
 from functions.bodies import body_bytes_max
 from functions.settings import ServerSettings
-from server.address import HeldPort, is_loopback
+from server.address import HeldPort, is_loopback, require_address
 from server.errors import ExposedError, GranianMissingError
 from server.maintenance import WatchedProcess, maintenance_command
 from server.scratch import ScratchFolder
@@ -99,7 +99,7 @@ def serve(options: ServeOptions, telling: Telling) -> None:
     Raises:
         ExposedError: see ``insecure``.
         GranianMissingError: it was asked for.
-        PortError: the port cannot be had.
+        PortError: the port cannot be had, or there is no such host.
         StoreError: the store does not open, or does not take the file.
     """
     options = _with_access(options)
@@ -120,10 +120,13 @@ def _with_access(options: ServeOptions) -> ServeOptions:
     """Who is let in while there are no tokens: on this machine all, from others nobody.
 
     A server that others can reach and that has tokens stays closed when the last one is removed.
-    On this machine the server answers to its own names only, see ``functions.hosts``.
+    On this machine the server answers to its own names only, see ``functions.hosts``; elsewhere
+    where ``--insecure`` comes with names.
     """
-    is_open = options.insecure or is_loopback(options.host)
-    names = (options.host, *options.settings.host_names) if is_loopback(options.host) else ()
+    require_address(options.host)
+    is_local = is_loopback(options.host)
+    is_open = options.insecure or is_local
+    names = (*((options.host,) if is_local else ()), *options.settings.host_names)
     settings = replace(options.settings, open_without_tokens=is_open, host_names=names)
     folder = None if options.in_memory and settings.tokens_path is None else settings.tokens_folder
     if not is_open and (folder is None or not TokenFile(folder).read()):

@@ -11,7 +11,8 @@ slow down requests. Two files stand in the folder, beside whatever store is ther
 ``TOKENS.changes`` is one page that every process maps. Its first word counts the changes, so
 that a request finds out by one look at memory whether the tokens it knows are still right; it is
 also what changes are locked on. Who dies between replacing ``TOKENS`` and counting leaves a
-change that is noticed up to a second later, when every process reads the file anyway.
+change that is noticed up to a second later, when every process reads the file anyway
+(``storage.token_watch``).
 """
 
 from __future__ import annotations
@@ -21,14 +22,13 @@ import hashlib
 import hmac
 import secrets
 import struct
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import cbor2
 
-from storage.errors import Damaged, InvalidRequest, StoreError, UnknownFormat
+from storage.errors import Damaged, InvalidRequest, UnknownFormat
 from storage.files import File, Files, RealFiles, read_whole, replace_file
 from storage.log.checksum import CHECKSUM_SIZE, is_whole, seal
 from storage.settings import system_clock_us
@@ -43,7 +43,6 @@ NAME_CHARACTERS_MAX: Final = 64
 
 _HEADER: Final = struct.Struct("<8sII")
 _PAGE_SIZE: Final = 4_096
-_LOOK_S: Final = 1.0
 _BEGINNING: Final = "rundlet_"
 _NOBODY: Final = bytes(32)
 
@@ -114,7 +113,7 @@ class TokenFile:
             Damaged, UnknownFormat: the file is not what was written, or of another release.
             OSError: it cannot be read.
         """
-        return _decode(self._folder / FILE_NAME, _file_bytes(self._files, self._folder))
+        return decode(self._folder / FILE_NAME, file_bytes(self._files, self._folder))
 
     def add(
         self, name: str, scope: Scope, *, prefix: str = "", expires_us: int | None = None
@@ -171,68 +170,13 @@ class TokenFile:
         3. count the change: from here on every process goes by it at once.
         """
         self._files.make_folder(self._folder)
-        page = ChangePage(self._files, self._folder)
-        with page.locked():
+        with contextlib.closing(ChangePage(self._files, self._folder)) as page, page.locked():
             tokens = self.read()
             before = list(tokens)
             yield tokens
             if tokens != before:
                 replace_file(self._files, self._folder / FILE_NAME, _encode(tokens))
                 page.count()
-
-
-class TokenWatch:
-    """The tokens in force, for a server. Any thread may ask, at every request."""
-
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        files: Files | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Begin to watch a folder, which is made where it is missing.
-
-        ``clock`` counts seconds.
-
-        Raises:
-            Damaged, UnknownFormat, OSError: see ``TokenFile.read``.
-        """
-        self._files = files or RealFiles()
-        self._folder = folder
-        self._clock = clock
-        self._files.make_folder(folder)
-        self._page = ChangePage(self._files, folder)
-        self._words = self._page.words
-        self._seen = -1
-        self._look_s = 0.0
-        self._table: TokenTable | StoreError = TokenTable([])
-        self.current()
-
-    def current(self) -> TokenTable:
-        """The tokens, with every change in them that was finished before this call.
-
-        Raises:
-            Damaged, UnknownFormat: they cannot be told, so nobody may be let in.
-        """
-        if self._words[0] != self._seen or self._clock() >= self._look_s:
-            self._look()
-        if isinstance(self._table, StoreError):
-            raise self._table.with_traceback(None)
-        return self._table
-
-    def _look(self) -> None:
-        # The count first: a change that comes while the file is read is then looked at again.
-        seen = self._words[0]
-        path = self._folder / FILE_NAME
-        try:
-            self._table = TokenTable(_decode(path, _file_bytes(self._files, self._folder)))
-        except StoreError as ex:
-            self._table = ex
-        except OSError as ex:
-            self._table = Damaged(path, 0, f"it cannot be read: {ex.strerror}")
-        self._look_s = self._clock() + _LOOK_S
-        self._seen = seen
 
 
 class ChangePage:
@@ -256,6 +200,10 @@ class ChangePage:
         """Tell every process that the tokens have changed; to be called while locked."""
         self.words[0] = (self.words[0] + 1) & 0xFFFF_FFFF
 
+    def close(self) -> None:
+        """Let the file go; the words stay."""
+        self._file.close()
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other changes away."""
@@ -266,7 +214,8 @@ class ChangePage:
             self._file.unlock()
 
 
-def _file_bytes(files: Files, folder: Path) -> bytes | None:
+def file_bytes(files: Files, folder: Path) -> bytes | None:
+    """What stands in the file of a folder; ``None`` where there is none."""
     try:
         return read_whole(files, folder / FILE_NAME)
     except FileNotFoundError:
@@ -278,7 +227,12 @@ def _encode(tokens: list[Token]) -> bytes:
     return seal(_HEADER.pack(MAGIC, FORMAT_VERSION, len(payload)) + payload)
 
 
-def _decode(path: Path, data: bytes | None) -> list[Token]:
+def decode(path: Path, data: bytes | None) -> list[Token]:
+    """The tokens in the file ``path``; none where there is no file.
+
+    Raises:
+        Damaged, UnknownFormat: it is not what was written, or of another release.
+    """
     if data is None:
         return []
     if len(data) < _HEADER.size + CHECKSUM_SIZE or not is_whole(data):

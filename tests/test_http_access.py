@@ -16,7 +16,8 @@ from functions.routing import TargetRouter, offered_methods
 from functions.settings import ServerSettings
 from storage.counters import OperationCounters
 from storage.interface import Delete, Put, Txn
-from storage.tokens import FILE_NAME, Scope, TokenFile, TokenWatch
+from storage.token_watch import TokenWatch
+from storage.tokens import FILE_NAME, Scope, TokenFile
 from tests.model import Clock, ModelStore
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -243,7 +244,10 @@ def test_damaged_tokens_close_all_but_the_open_routes(tmp_path: Path):
 
     assert answer.status_code == 503
     assert answer.json["type"] == "/problems/tokens-damaged"
+    assert str(tmp_path) not in answer.text
     assert guarded.ask("GET", "/livez").status_code == 200
+    ready = guarded.ask("GET", "/readyz")
+    assert (ready.status_code, len(ready.json["reasons"])) == (503, 1)
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,10 @@ def test_caches_are_told_that_answers_differ_by_origin(store: Store):
     [
         (APP, True), ("http://localhost:3000", True), ("*", True), ("tauri://localhost", True),
         ("app.example.org", False), (APP + "/", False), ("null", False), ("", False),
-        ("https://a b", False), ("https://*.example.org/x", False),
+        ("https://a b", False), ("https://*.example.org", False),
+        ("https://App.example.org", False), (APP + ":8443", True), (APP + ":443", False),
+        ("http://a:80", False), ("http://a:443", True), (APP + ":x", False), ("https://u@a", False),
+        ("https://ü.example", False), ("http://[::1]:3000", True), ("file://", False),
     ],
 )  # fmt: skip
 def test_origin_is_told_from_other_text(text: str, expected: bool):
@@ -178,7 +181,9 @@ def test_own_names_are_answered(store: Store, host: str):
     "host",
     [
         "evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example",
-        "kv.example.org.evil.example", "1.2.3.4.5",
+        "kv.example.org.evil.example", "1.2.3.4.5", "[::1].evil.example", "[::1]evil",
+        "localhost:x", "localhost:80.evil.example", "localhost@evil.example", "[evil.example]", "[",
+        ":80",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/v1/kv/a", "/v1", "/openapi.json"])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import sys
+from pathlib import Path
 
 import falcon.testing
 import pytest
 
 from functions.app import create_app
+from functions.logs import line_writer
 from functions.settings import ServerSettings
 from storage import errors
 from tests.model import ModelStore
@@ -100,3 +105,22 @@ def test_text_is_one_line_for_people(capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert " failed 503 GET /v1/kv/{key:path} in " in line
     assert line.endswith(": unavailable: nothing was changed; try again later: the disk failed")
+
+
+def test_line_that_no_file_takes_goes_to_stderr(capsys):
+    line_writer(Path("/dev/full"))("a line")
+
+    assert capsys.readouterr().err == "a line\n"
+
+
+def test_stderr_that_nobody_reads_fails_no_request(monkeypatch):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with os.fdopen(write_end, "w", buffering=1) as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        api = falcon.testing.TestClient(create_app(ModelStore(), ServerSettings(slow_s=0.0)))
+        statuses = [api.simulate_put("/v1/kv/a", body=b"1").status_code for _ in range(3)]
+        with contextlib.suppress(OSError):
+            stderr.close()
+
+    assert statuses == [201, 204, 204]

@@ -10,6 +10,7 @@ import pytest
 from faulty_files import Call, FaultyFiles
 
 from functions import readiness
+from functions.access import NO_TOKENS
 from functions.app import create_app
 from functions.counting import CountedStore
 from functions.readiness import Readiness
@@ -114,7 +115,7 @@ def test_maintenance_process_that_stays_away_is_told(tmp_path: Path):
     clock = Monotonic()
     counters = OperationCounters(SharedCounters(tmp_path / "counters"))
     counted = CountedStore(ModelStore(), counters)
-    watched = Readiness(counted, None, is_maintained=True, monotonic_s=clock)
+    watched = Readiness(counted, None, NO_TOKENS, is_maintained=True, monotonic_s=clock)
 
     assert watched.report().is_ready  # it may be starting
     clock.now_s += 60

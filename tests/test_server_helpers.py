@@ -13,7 +13,7 @@ import pytest
 from server_processes import is_running, wait_for
 
 from functions.settings import ServerSettings
-from server.address import HeldPort, PortError, is_loopback
+from server.address import HeldPort, PortError, is_loopback, require_address
 from server.maintenance import WatchedProcess, maintenance_command
 from server.scratch import ScratchFolder, sweep
 from storage import SharedCounters
@@ -74,6 +74,14 @@ def test_shared_port_is_for_workers_only():
 def test_unknown_host_is_named():
     with pytest.raises(PortError, match=r"cannot listen on nowhere\.invalid port 1"):
         HeldPort("nowhere.invalid", 1)
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:80", "[::1]", "nowhere.invalid", "unix:/tmp/socket", "x" * 300, "a..b"]
+)
+def test_host_that_is_none_is_refused(host):
+    with pytest.raises(PortError, match="leads to no address"):
+        require_address(host)
 
 
 @pytest.mark.parametrize(

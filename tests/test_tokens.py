@@ -7,14 +7,18 @@ import hashlib
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from storage.errors import Damaged, InvalidRequest, UnknownFormat
+from storage.files import File, RealFiles
 from storage.log.checksum import seal
-from storage.tokens import FILE_NAME, MAGIC, PAGE_NAME, TokenFile, TokenWatch
+from storage.token_watch import TokenWatch
+from storage.tokens import FILE_NAME, MAGIC, PAGE_NAME, TokenFile, TokenTable
 from tests.faulty_files import Call, FaultyFiles
 from tests.model import Clock
 
@@ -54,7 +58,7 @@ def test_watch_in_another_process_sees_a_change_at_once(tmp_path: Path):
     program = """
 import sys
 from pathlib import Path
-from storage.tokens import TokenWatch
+from storage.token_watch import TokenWatch
 watch = TokenWatch(Path(sys.argv[1]), clock=lambda: 0.0)
 for secret in sys.stdin:
     print(watch.current().find(secret.strip()) is not None, flush=True)
@@ -212,3 +216,57 @@ def _failing_at(number: int) -> Callable[[int, Call], OSError | None]:
         return OSError(errno.EIO, "injected") if index == number else None
 
     return failing
+
+
+def test_slower_look_at_the_file_undoes_no_newer_one(tmp_path: Path):
+    """A request reads the tokens, one is taken back, another request reads them: all at a time."""
+    file = TokenFile(tmp_path)
+    _, secret = file.add("app", "read")
+    files = HeldUp()
+    slow: list[Future[TokenTable]] = []
+
+    def clock() -> float:
+        if slow and threading.current_thread() is threading.main_thread():
+            files.may_go_on.set()
+            slow[0].result(10)
+        return 0.0
+
+    watch = TokenWatch(tmp_path, files=files, clock=clock)
+    file.add("other", "read")
+    with ThreadPoolExecutor(1) as pool:
+        files.holds = True
+        looks = pool.submit(watch.current)
+        assert files.has_opened.wait(10)
+        file.remove("app")
+        files.holds = False
+        slow.append(looks)
+        at_once = watch.current().find(secret)
+
+    assert at_once is None
+    assert watch.current().find(secret) is None
+
+
+class HeldUp(RealFiles):
+    """Whoever reads the tokens is held up once the file is open."""
+
+    def __init__(self) -> None:
+        self.holds = False
+        self.has_opened = threading.Event()
+        self.may_go_on = threading.Event()
+
+    def open(self, path: Path, *, create: bool = False, writable: bool = True) -> File:
+        opened = super().open(path, create=create, writable=writable)
+        if self.holds:
+            self.has_opened.set()
+            assert self.may_go_on.wait(10)
+        return opened
+
+
+def test_file_that_goes_lets_nobody_in(tmp_path: Path):
+    TokenFile(tmp_path).add("app", "admin")
+    watch = TokenWatch(tmp_path, clock=iter(range(100)).__next__)
+    (tmp_path / FILE_NAME).unlink()
+
+    for _ in range(3):
+        with pytest.raises(Damaged):
+            watch.current()
