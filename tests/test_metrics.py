@@ -158,6 +158,16 @@ def test_work_of_the_store_is_measured(tmp_path):
     assert found["rundlet_store_live_bytes"].number() >= 2_000
 
 
+def test_small_store_without_an_index_has_no_dead_bytes(tmp_path):
+    store = open_store(tmp_path / "data", StoreSettings(sync="never"))
+    store.commit(Txn([Put(f"a key that takes its room {number}", b"x") for number in range(3)]))
+    internals = store.stats().internals
+    store.close()
+
+    assert internals["dead_bytes"] == 0
+    assert internals["live_bytes"] == internals["log_bytes"]
+
+
 def test_totals_are_of_all_workers_and_of_the_maintenance_process(tmp_path):
     pytest.importorskip("granian")
     arguments = ("--data", tmp_path / "data", "--server", "granian", "--workers", "2")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage.log.estimates import live_bytes
 from storage.log.leftovers import unnamed_files
-from storage.log.record import OVERHEAD
 from storage.log.snapshot import Problem, Snapshot, shared_page
 from storage.settings import StoreSettings
 
@@ -65,26 +65,18 @@ def inspect(folder: Path, settings: StoreSettings | None = None) -> Inspection:
     page = shared_page(folder, settings)
     manifest = snapshot.manifest
     log_bytes = sum(snapshot.ends.values())
+    active_bytes = snapshot.ends[manifest.active.number]
+    indexes = snapshot.indexes.values()
     return Inspection(
         store_id=manifest.store_id.hex(),
         problems=snapshot.problems,
         segment_count=len(manifest.segments),
         index_count=len(manifest.indexes),
         log_bytes=log_bytes,
-        live_bytes=min(log_bytes, _live_bytes(snapshot)),
+        live_bytes=live_bytes(manifest.active.totals, indexes, log_bytes, active_bytes),
         unindexed_segments=sum(not state.is_indexed for state in manifest.segments[:-1]),
         leftovers=unnamed_files(settings.files, folder, manifest),
         is_page_trusted=page is not None and page.published is not None,
         last_time_us=max(manifest.active.last_time_us, page.clock_us if page else 0),
         is_lax=manifest.is_lax,
     )
-
-
-def _live_bytes(snapshot: Snapshot) -> int:
-    """As ``Maintainer.live_bytes``; what is in the active segment counts as live."""
-    active = snapshot.manifest.active
-    rows = sum(index.row_count for index in snapshot.indexes.values())
-    key_bytes = sum(index.key_bytes for index in snapshot.indexes.values()) / max(1, rows)
-    totals = active.totals
-    live_bytes = totals.value_bytes + round(totals.key_count * (key_bytes + OVERHEAD))
-    return live_bytes + snapshot.ends[active.number]

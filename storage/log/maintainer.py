@@ -20,10 +20,10 @@ from storage.log.checkpoint import Checkpointer
 from storage.log.chunk import Chunk
 from storage.log.clock import SharedClock
 from storage.log.compaction import CompactionResult, Compactor
+from storage.log.estimates import record_bytes
 from storage.log.follower import Follower
 from storage.log.leftovers import remove_leftovers
 from storage.log.locator import Locator
-from storage.log.record import OVERHEAD
 from storage.log.retention import Horizon
 from storage.log.shared import SharedPage
 from storage.log.view import Head, View
@@ -174,19 +174,12 @@ class Maintainer:
         """
         view = self._sampled_view()
         log_bytes = sum(state.size for state in view.manifest.segments)
-        live_bytes = self.live_bytes(view)
+        live_bytes = record_bytes(view.head.totals, view.indexes)
         horizon = self._horizon.revision(view, self._clock.now_us())
         before_bytes, before_horizon = self._last_pass
         if log_bytes - live_bytes < DEAD_SHARE * log_bytes + _DEAD_BYTES_MIN:
             return False
         return horizon > before_horizon and log_bytes > before_bytes * (1 + _GROWTH_MIN)
-
-    def live_bytes(self, view: View) -> int:
-        """What the newest versions of all keys need in the log: an estimate from the totals."""
-        rows = sum(index.row_count for index in view.indexes)
-        key_bytes = sum(index.key_bytes for index in view.indexes) / max(1, rows)
-        totals = view.head.totals
-        return totals.value_bytes + round(totals.key_count * (key_bytes + OVERHEAD))
 
     def merge_all(self) -> int:
         """Merge all index files to one; says how many there were (0: nothing to do)."""

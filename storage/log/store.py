@@ -23,6 +23,7 @@ from storage.log.background import Background
 from storage.log.bulk_load import load_rows
 from storage.log.chunk import Row
 from storage.log.clock import SharedClock
+from storage.log.estimates import live_bytes
 from storage.log.follower import Follower
 from storage.log.group_commit import GroupCommit
 from storage.log.locator import Locator
@@ -259,12 +260,13 @@ class LogStore:
         view, head, expired = self._maintainer.due()
         states = view.manifest.segments
         log_bytes = sum(state.size for state in states) + view.active.offset
-        live_bytes = min(self._maintainer.live_bytes(view), log_bytes)
+        active_totals = view.manifest.active.totals
+        live = live_bytes(active_totals, view.indexes, log_bytes, view.active.offset)
         internals: dict[str, int | float] = {
             "segments": len(states),
             "log_bytes": log_bytes,
-            "live_bytes": live_bytes,
-            "dead_bytes": log_bytes - live_bytes,
+            "live_bytes": live,
+            "dead_bytes": log_bytes - live,
             "index_files": len(view.indexes),
             "index_bytes": sum(state.size for state in view.manifest.indexes),
             "unindexed_segments": len(view.deltas) - 1,
