@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import random
 import struct
+import subprocess
 import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,16 +15,20 @@ from pathlib import Path
 from storage import LogStore, StoreSettings, open_store
 from storage.errors import Compacted, Conflict
 from storage.interface import Add, Condition, Op, Put, Txn
+from storage.settings import system_boot_id
 from tests.unsynced_files import UnsyncedFiles
 
 WRITERS = 4
+ADDITIONS = 5
 ACKNOWLEDGED = struct.Struct("<Q")
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload([__name__, "tests.traced_workload"])
 
 
-def open_tiny(folder: Path, *, is_inline: bool = True, keep_for_s: float = 0) -> LogStore:
+def open_tiny(
+    folder: Path, *, is_inline: bool = True, keep_for_s: float = 0, boot_id: int | None = None
+) -> LogStore:
     """A store whose segments are sealed, indexed and merged every few commits."""
     settings = StoreSettings(
         keep_for_s=keep_for_s,
@@ -31,6 +36,7 @@ def open_tiny(folder: Path, *, is_inline: bool = True, keep_for_s: float = 0) ->
         segment_records_max=16,
         segment_bytes_max=8_192,
         files=UnsyncedFiles(),
+        boot_id=system_boot_id() if boot_id is None else boot_id,
     )
     return open_store(folder, settings)
 
@@ -61,6 +67,25 @@ def _count_up_thread(store: LogStore, count: int) -> None:
                 )
             )
             count -= 1
+
+
+def race(folder: Path, boot_id: int, go: Connection, acknowledged: Connection) -> None:
+    """Open the store once the other end of ``go`` is closed; add to a number, tell revisions."""
+    go.poll(None)
+    store = open_tiny(folder, boot_id=boot_id)
+    for _ in range(ADDITIONS):
+        commit = store.commit(Txn([Add("sum", 1)]))
+        acknowledged.send_bytes(ACKNOWLEDGED.pack(commit.revision))
+    store.close()
+
+
+def hold(folder: Path, told: Connection) -> None:
+    """Be a writer in its turn, with a child of another program, for ever."""
+    store = open_tiny(folder)
+    with store._writer.exclusive():
+        child = subprocess.Popen(["sleep", "600"], stdin=subprocess.DEVNULL)
+        told.send(child.pid)
+        threading.Event().wait()
 
 
 def write_until_killed(folder: Path, number: int, seed: int, acknowledged: Connection) -> None:
