@@ -26,11 +26,13 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc] # waitress has no t
 
     Attributes:
         began_s: when the first byte of the request came.
+        command: the method; known also where the rest of the request is malformed.
     """
 
     def __init__(self, adj: Adjustments) -> None:
         super().__init__(adj)
         self.began_s = time.time()
+        self.command = ""
 
     def parse_header(self, header_plus: bytes) -> None:
         """Parse the request line and the headers.
@@ -39,6 +41,7 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc] # waitress has no t
             ParsingError: they are malformed, or tell two lengths of the body, by which a request
                 could be hidden in another one's body.
         """
+        self.command = header_plus.partition(b" ")[0].decode("latin-1")
         try:
             super().parse_header(header_plus)
         except ValueError as ex:  # of urlsplit, which waitress lets pass
@@ -60,7 +63,8 @@ class ProblemTask(ErrorTask):  # type: ignore[misc] # waitress has no types
         self.response_headers.extend([("Content-Type", PROBLEM_TYPE), ("Request-Id", request_id)])
         self.set_close_on_finish()
         self.content_length = len(body)
-        self.write(body)
+        # waitress itself would answer HEAD with a body, which a client takes for the next answer.
+        self.write(b"" if self.request.command == "HEAD" else body)
 
     def _too_large(self) -> Problem:
         request = self.request
