@@ -149,7 +149,7 @@ def tls_files(server: str, cert: Path | None, key: Path | None) -> TlsFiles | No
     try:
         return load_tls_files(cert, key)
     except TlsError as ex:
-        raise typer.BadParameter(str(ex)) from ex
+        raise typer.BadParameter(str(ex), param_hint="--tls-cert, --tls-key") from ex
 
 
 def cors_origins(origins: list[str] | None) -> tuple[str, ...]:

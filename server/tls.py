@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ssl
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from server.certificate import Certificate, read_certificate
 from server.errors import TlsError
 
 
@@ -17,20 +20,27 @@ class TlsFiles:
     key_path: Path
 
 
-def load_tls_files(cert_path: Path, key_path: Path) -> TlsFiles:
+def load_tls_files(
+    cert_path: Path, key_path: Path, *, clock: Callable[[], float] = time.time
+) -> TlsFiles:
     """The files, once it is sure that a server can use them.
+
+    ``clock`` tells seconds since 1970.
 
     Raises:
         TlsError: a line that names the file and what to do.
     """
-    for path in (cert_path, key_path):
-        _require_readable(path)
+    cert, _ = (_text(path) for path in (cert_path, key_path))
     files = TlsFiles(cert_path, key_path)
     password = _NoPassword()
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert_path, key_path, password)
     except (ssl.SSLError, ValueError) as ex:
         raise TlsError(_advice(str(ex), files, is_encrypted=password.was_asked)) from ex
+    try:
+        _require_usable(read_certificate(cert), cert_path, clock())
+    except ValueError as ex:
+        raise TlsError(_advice(str(ex), files, is_encrypted=False)) from ex
     return files
 
 
@@ -48,11 +58,27 @@ class _NoPassword:
         return ""
 
 
-def _require_readable(path: Path) -> None:
+def _text(path: Path) -> str:
     try:
-        path.read_bytes()
+        return path.read_text("latin-1")  # PEM is ASCII, but anything may stand around it
     except OSError as ex:
         raise TlsError(f"cannot read {path}: {ex.strerror or ex}") from ex
+
+
+def _require_usable(certificate: Certificate, path: Path, now_s: float) -> None:
+    """Refuse what OpenSSL takes, and either Granian or every client does not."""
+    if not certificate.is_version_3:
+        raise TlsError(
+            f"{path} is an X.509 certificate of version 1, which names no host; make one of"
+            " version 3 (openssl req -x509 -addext subjectAltName=DNS:NAME)"
+        )
+    if not certificate.has_common_key:
+        raise TlsError(
+            f"{path} has a key of a kind that granian does not know; take RSA up to 4096 bits,"
+            " P-256, P-384 or Ed25519, or put nginx in front"
+        )
+    if certificate.expires.timestamp() < now_s:
+        raise TlsError(f"{path} expired on {certificate.expires:%Y-%m-%d}; renew it")
 
 
 def _advice(reason: str, files: TlsFiles, *, is_encrypted: bool) -> str:
