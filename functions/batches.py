@@ -13,12 +13,11 @@ from functions.bodies import (
     body_type,
     decode,
     encode,
-    mget_body_bytes_max,
     read_body,
-    txn_body_bytes_max,
 )
 from functions.content_types import readable_text
 from functions.counting import CountedStore
+from functions.limits import mget_body_bytes_max, txn_body_bytes_max
 from functions.members import Members
 from functions.operations import keys_of, parse_txn
 from functions.problems import too_large
@@ -35,13 +34,14 @@ class MgetResource:
         self._store = store
         self._gate = gate
         self._limits = store.store.info.limits
+        self._body_bytes_max = mget_body_bytes_max(self._limits)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Read them."""
         Query(req)
         asked_type = body_type(req)
         media_type = answer_type(req, asked_type)
-        body = read_body(req, self._gate, "body_bytes_max", mget_body_bytes_max(self._limits))
+        body = read_body(req, self._gate, "mget_body_bytes_max", self._body_bytes_max)
         members = Members("the body", decode(body, asked_type), {"keys", "rev"})
         listed = members.items("keys")
         if len(listed) > self._limits.list_keys_max:
@@ -68,6 +68,7 @@ class TxnResource:
         self._store = store
         self._gate = gate
         self._limits = store.store.info.limits
+        self._body_bytes_max = txn_body_bytes_max(self._limits)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Do them."""
@@ -75,7 +76,7 @@ class TxnResource:
         Query(req)
         asked_type = body_type(req)
         media_type = answer_type(req, asked_type)
-        body = read_body(req, self._gate, "body_bytes_max", txn_body_bytes_max(self._limits))
+        body = read_body(req, self._gate, "txn_body_bytes_max", self._body_bytes_max)
         txn = parse_txn(decode(body, asked_type), self._limits)
         del body  # the values have been taken out of it; it need not wait for the disk
         require_keys(req.env, keys_of(txn))

@@ -14,22 +14,17 @@ from falcon.typing import ReadableIO
 
 from functions.problems import Problem, too_large
 from functions.uploads import UploadGate
-from storage.interface import Limits
 
 JSON_TYPE = "application/json"
 CBOR_TYPE = "application/cbor"
 
 NESTING_MAX = 16
 
-# Everything is doubled or tripled by JSON's escapes; beside that, each item has its names.
-_JSON_GROWTH = 3
-_ITEM_OVERHEAD_BYTES = 512
-
 _STEP_BYTES = 1024 * 1024
 
 
 def read_body(req: falcon.Request, gate: UploadGate, what: str, size_max: int) -> bytes:
-    """The whole body as one object; ``what`` names the limit as ``storage.Limits`` does.
+    """The whole body as one object; ``what`` names the limit as ``functions.limits`` does.
 
     A chunked body counts where the WSGI server has put it together and tells its length, as
     waitress does. Granian hands on chunks as they come and says nothing where they break off or
@@ -52,22 +47,6 @@ def read_body(req: falcon.Request, gate: UploadGate, what: str, size_max: int) -
         detail = f"Content-Length promises {size} bytes, only {len(body)} came; send it again"
         raise Problem(400, "short-body", detail)
     return body
-
-
-def txn_body_bytes_max(limits: Limits) -> int:
-    """The largest body a transaction may have; the WSGI server's own cap lies above it."""
-    ops = 3 * limits.txn_ops_max * (_ITEM_OVERHEAD_BYTES + _JSON_GROWTH * limits.key_bytes_max)
-    return _JSON_GROWTH * limits.txn_bytes_max + ops
-
-
-def mget_body_bytes_max(limits: Limits) -> int:
-    """The largest body an mget may have."""
-    return limits.list_keys_max * (_ITEM_OVERHEAD_BYTES + _JSON_GROWTH * limits.key_bytes_max)
-
-
-def body_bytes_max(limits: Limits) -> int:
-    """The largest body of any request: a WSGI server's own cap must lie above it."""
-    return max(limits.value_bytes_max, txn_body_bytes_max(limits), mget_body_bytes_max(limits))
 
 
 def body_type(req: falcon.Request) -> str:

@@ -132,7 +132,9 @@ class Selection:
             prefix=query.text("prefix") or "",
             start=query.text("start"),
             end=query.text("end"),
-            limit=query.count("limit", default=LIMIT_DEFAULT, most=limit_max),
+            limit=query.count(
+                "limit", default=LIMIT_DEFAULT, most=limit_max, limit="list_keys_max"
+            ),
             reverse=query.flag("reverse"),
             delimiter=query.text("delimiter"),
             include_values=query.text("include") == "value",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 
+from functions.limits import over_limit
 from functions.problems import Member, Problem
 from functions.query import REVISION_MAX, is_ttl
 from storage.requests import TTL_S_MAX
@@ -125,7 +126,7 @@ class Members:
             raise self.wrong(f"needs {place}, a text that is not empty")
         size = len(item) if item.isascii() else len(self._encoded(place, item))
         if size > key_bytes_max:
-            what = f"has {place} of {size} bytes, the most is {key_bytes_max}"
+            what = f"has {place} too long: {over_limit('key_bytes_max', key_bytes_max, size)}"
             raise self._problem("key-too-long", what, {"limit": key_bytes_max, "got": size})
         return item
 

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import falcon
 
+from functions.limits import over_limit
 from functions.request_ids import RequestIds
 from storage.errors import (
     Compacted,
@@ -140,8 +141,7 @@ def problem_of(ex: Exception) -> Problem:
 def _of_request(ex: InvalidRequest) -> Problem:
     match ex:
         case LimitExceeded(what="key_bytes_max"):
-            members: dict[str, Member] = {"limit": ex.limit, "got": ex.got}
-            return Problem(414, "key-too-long", str(ex), members)
+            return key_too_long(ex.limit, ex.got)
         case LimitExceeded():
             return too_large(ex.what, ex.limit, ex.got)
         case InvalidOperation():
@@ -186,9 +186,15 @@ def _of_store(ex: StoreError) -> Problem:
 
 
 def too_large(what: str, limit: int, got: int) -> Problem:
-    """413 for something over a limit, named as in ``storage.Limits``."""
-    detail = f"{what} is {limit}, got {got}; send less, or raise the limit on the server"
-    return Problem(413, "too-large", detail, {"limit": limit, "got": got})
+    """413 for something over a limit, named as in ``/v1``."""
+    members: dict[str, Member] = {"limit": limit, "got": got}
+    return Problem(413, "too-large", over_limit(what, limit, got), members)
+
+
+def key_too_long(limit: int, got: int) -> Problem:
+    """414 for a key that is longer, as UTF-8, than the limit."""
+    members: dict[str, Member] = {"limit": limit, "got": got}
+    return Problem(414, "key-too-long", over_limit("key_bytes_max", limit, got), members)
 
 
 def _of_falcon(ex: falcon.HTTPError) -> Problem:

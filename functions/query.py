@@ -43,14 +43,14 @@ class Query:
             return False
         raise bad_query(f"'{name}' may be true or false")
 
-    def count(self, name: str, *, default: int, most: int) -> int:
-        """A whole number from 1 to ``most``."""
+    def count(self, name: str, *, default: int, most: int, limit: str) -> int:
+        """A whole number from 1 to ``most``, which is the limit named ``limit``."""
         text = self._options.get(name)
         if text is None:
             return min(default, most)
         if _WHOLE.fullmatch(text) and 1 <= int(text) <= most:
             return int(text)
-        raise bad_query(f"'{name}' must be a whole number from 1 to {most}")
+        raise bad_query(f"'{name}' must be a whole number from 1 to {most}, {limit} of the server")
 
     def revision(self, name: str) -> int | None:
         """A revision, 0 included."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from functions.connections import ConnectionLimits
+from functions.limits import mget_body_bytes_max, txn_body_bytes_max
 from storage.interface import Limits
 
 SyncPolicy = Literal["always", "interval", "never"]
@@ -164,7 +165,12 @@ class ServerSettings:
 
 def shown_limits(settings: ServerSettings, limits: Limits) -> dict[str, object]:
     """Every limit by its name, for ``/v1``; ``limits`` are those of the store."""
-    shown = {**dataclasses.asdict(limits), **dataclasses.asdict(settings.connections)}
+    shown = {
+        **dataclasses.asdict(limits),
+        "txn_body_bytes_max": txn_body_bytes_max(limits),
+        "mget_body_bytes_max": mget_body_bytes_max(limits),
+        **dataclasses.asdict(settings.connections),
+    }
     if settings.uploads_max is not None:
         shown["uploads_max"] = settings.uploads_max
     return shown

@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote, unquote_to_bytes
 
-from functions.problems import Problem
+from functions.problems import Problem, key_too_long
 
 _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -94,8 +94,7 @@ def _decode_utf8(key: bytes, key_bytes_max: int) -> str:
     if not key:
         raise bad_key("the key is empty; put it after the last slash of the path")
     if len(key) > key_bytes_max:
-        detail = f"the key is {len(key)} bytes long, the most is {key_bytes_max}"
-        raise Problem(414, "key-too-long", detail, {"limit": key_bytes_max, "got": len(key)})
+        raise key_too_long(key_bytes_max, len(key))
     try:
         return key.decode()
     except UnicodeDecodeError as ex:

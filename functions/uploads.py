@@ -16,6 +16,7 @@ from typing import Final
 import falcon
 from falcon.typing import ReadableIO
 
+from functions.limits import SET_BY
 from functions.problems import RETRY_LATER, Member, Problem
 
 _PATIENCE_S: Final = 0.02
@@ -50,7 +51,10 @@ class UploadGate:
         try:
             self._free.get(timeout=patience_s)
         except Empty as ex:
-            detail = f"{self._most} bodies are being waited for already; send it again later"
+            detail = (
+                f"uploads_max is {self._most}, and so many bodies are being waited for already;"
+                f" send it again later, or raise {SET_BY['uploads_max']} on the server"
+            )
             limit: dict[str, Member] = {"limit": self._most}
             raise Problem(503, "too-many-uploads", detail, limit, headers=RETRY_LATER) from ex
         try:
@@ -68,7 +72,7 @@ class UploadGate:
         """
         environ = req.env
         size = environ.get("CONTENT_LENGTH", "0")
-        if size.isdigit() and int(size[:20]) > DISCARD_BYTES_MAX:
+        if size.isdecimal() and int(size[:20]) > DISCARD_BYTES_MAX:
             return  # it would be cut off all the same
         has_body = size != "0" or "HTTP_TRANSFER_ENCODING" in environ
         if not has_body or not environ.get("wsgi.input_terminated") or "HTTP_EXPECT" in environ:

@@ -21,7 +21,7 @@ from functions.app import (
     software_version,
     watch_tokens,
 )
-from functions.bodies import body_bytes_max
+from functions.limits import body_bytes_max
 from functions.settings import ServerSettings
 from server.address import HeldPort, is_loopback, require_address
 from server.errors import ExposedError, GranianMissingError

@@ -11,12 +11,12 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask
 from waitress.utilities import Error
 
+from functions.limits import over_limit
 from functions.problems import PROBLEM_TYPE, Problem, encode_problem, too_large
 
 _NAMES: Final = {
     400: "malformed",
     413: "too-large",
-    431: "headers-too-large",
     501: "not-implemented",
 }
 
@@ -56,7 +56,7 @@ class ProblemTask(ErrorTask):  # type: ignore[misc] # waitress has no types
     def execute(self) -> None:
         """Write the answer."""
         error = self.request.error
-        problem = self._too_large() if error.code == 413 else _problem(error)
+        problem = self._over_limit() if error.code in (413, 431) else _problem(error)
         request_id = token_hex(6)
         body = encode_problem(problem, request_id)
         self.status = f"{error.code} {error.reason}"
@@ -66,8 +66,12 @@ class ProblemTask(ErrorTask):  # type: ignore[misc] # waitress has no types
         # waitress itself would answer HEAD with a body, which a client takes for the next answer.
         self.write(b"" if self.request.command == "HEAD" else body)
 
-    def _too_large(self) -> Problem:
+    def _over_limit(self) -> Problem:
         request = self.request
+        if request.error.code == 431:
+            most = request.adj.max_request_header_size
+            detail = over_limit("header_bytes_max", most, request.header_bytes_received)
+            return Problem(431, "headers-too-large", detail, {"limit": most})
         got = max(request.content_length, request.body_bytes_received)
         return too_large("body_bytes_max", request.adj.max_request_body_size, got)
 

@@ -16,7 +16,7 @@ import falcon
 import pytest
 
 from functions.app import create_app
-from functions.bodies import body_bytes_max
+from functions.limits import body_bytes_max
 from storage.interface import Limits
 from tests.model import ModelStore
 

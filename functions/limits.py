@@ -1,0 +1,53 @@
+"""Limits: how an error names one, and the sizes of bodies that follow from them.
+
+A limit has one name, in ``/v1``, in errors, and in ``storage.Limits`` or ``ConnectionLimits``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from storage.interface import Limits
+
+SET_BY: Final = {
+    "key_bytes_max": "--max-key-bytes",
+    "value_bytes_max": "--max-value-bytes",
+    "txn_ops_max": "--max-txn-ops",
+    "txn_bytes_max": "--max-txn-bytes",
+    "list_keys_max": "--max-list-keys",
+    "txn_body_bytes_max": "--max-txn-bytes",
+    "mget_body_bytes_max": "--max-list-keys",
+    "body_bytes_max": "--max-value-bytes or --max-txn-bytes",
+    "uploads_max": "--max-uploads",
+    "header_bytes_max": "--max-header-bytes",
+    "connections_max": "--max-connections",
+    "header_timeout_s": "--header-timeout",
+    "body_timeout_s": "--body-timeout",
+    "idle_timeout_s": "--idle-timeout",
+}
+"""The option of ``rundlet serve`` for each."""
+
+# Everything is doubled or tripled by JSON's escapes; beside that, each item has its names.
+_JSON_GROWTH: Final = 3
+_ITEM_OVERHEAD_BYTES: Final = 512
+
+
+def over_limit(what: str, limit: int, got: int) -> str:
+    """A sentence on something over a limit, with the way out."""
+    return f"{what} is {limit}, got {got}; send less, or raise {SET_BY[what]} on the server"
+
+
+def txn_body_bytes_max(limits: Limits) -> int:
+    """The largest body a transaction may have; the WSGI server's own cap lies above it."""
+    ops = 3 * limits.txn_ops_max * (_ITEM_OVERHEAD_BYTES + _JSON_GROWTH * limits.key_bytes_max)
+    return _JSON_GROWTH * limits.txn_bytes_max + ops
+
+
+def mget_body_bytes_max(limits: Limits) -> int:
+    """The largest body an mget may have."""
+    return limits.list_keys_max * (_ITEM_OVERHEAD_BYTES + _JSON_GROWTH * limits.key_bytes_max)
+
+
+def body_bytes_max(limits: Limits) -> int:
+    """The largest body of any request: a WSGI server's own cap must lie above it."""
+    return max(limits.value_bytes_max, txn_body_bytes_max(limits), mget_body_bytes_max(limits))
