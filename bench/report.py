@@ -26,8 +26,8 @@ peers answer a write once it is synced to the disk, and every acknowledged write
 """
 
 
-def write(folder: Path, results: Results, told: dict[str, str]) -> None:
-    """Write ``report.md`` and its charts.
+def write(folder: Path, results: Results, told: dict[str, str]) -> Sequence[Verdict]:
+    """Write ``report.md`` and its charts; say which targets were reached.
 
     Args:
         folder: for it; the raw results are there already.
@@ -38,10 +38,24 @@ def write(folder: Path, results: Results, told: dict[str, str]) -> None:
     for name, chart in charts.items():
         (folder / f"{name}.svg").write_text(chart)
     (folder / "machine.json").write_text(json.dumps(told, indent=1))
-    parts = [_INTRODUCTION, _machine(told), _targets(judge(results)), _missing(folder)]
+    verdicts = judge(results)
+    parts = [_INTRODUCTION, _machine(told), _targets(verdicts), _missing(folder)]
     parts += [f"![{name}]({name}.svg)\n" for name in charts]
     parts += [_question(results.of(question), question) for question in results.questions()]
     (folder / "report.md").write_text("\n".join(part for part in parts if part))
+    return verdicts
+
+
+def verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """The targets for a terminal, a line each, and how many of them are reached."""
+    width = max(len(verdict.target.what) for verdict in verdicts)
+    for verdict in verdicts:
+        told = _VERDICTS[verdict.is_reached].strip("*")
+        what = verdict.target.what.ljust(width)
+        yield f"{told:12}  {what}  {_spread(verdict.measured):>24}  (target {_bound(verdict)})"
+    reached = sum(verdict.is_reached is True for verdict in verdicts)
+    measured = sum(verdict.is_reached is not None for verdict in verdicts)
+    yield f"{reached} of {measured} targets that were measured are reached"
 
 
 def _machine(told: dict[str, str]) -> str:
@@ -52,14 +66,18 @@ def _machine(told: dict[str, str]) -> str:
 def _targets(verdicts: Sequence[Verdict]) -> str:
     lines = ["## Targets", "", "| what | target | measured | |", "|---|---|---|---|"]
     for verdict in verdicts:
-        target = verdict.target
-        bound = f"≥ {target.least:,g}" if target.least is not None else f"≤ {target.most:,g}"
         measured = _spread(verdict.measured)
         lines.append(
-            f"| {target.what} | {bound} {target.unit} | {measured} | "
+            f"| {verdict.target.what} | {_bound(verdict)} | {measured} | "
             f"{_VERDICTS[verdict.is_reached]} |"
         )
     return "\n".join([*lines, ""])
+
+
+def _bound(verdict: Verdict) -> str:
+    target = verdict.target
+    bound = f"≥ {target.least:,g}" if target.least is not None else f"≤ {target.most:,g}"
+    return f"{bound} {target.unit}"
 
 
 def _missing(folder: Path) -> str:

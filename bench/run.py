@@ -35,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     if not (REPORT / RAW_NAME).exists() or not (REPORT / RAW_NAME).stat().st_size:
         print("nothing was measured", file=sys.stderr)
         return 1
-    report.write(REPORT, Results.read(REPORT / RAW_NAME), told)
+    verdicts = report.write(REPORT, Results.read(REPORT / RAW_NAME), told)
+    print(*report.verdict_lines(verdicts), sep="\n")
     print(f"wrote {(REPORT / 'report.md').relative_to(ROOT)}")
     return min(code, 1)
 

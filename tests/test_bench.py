@@ -253,8 +253,12 @@ def test_report_shows_figures_targets_and_what_is_missing(tmp_path):
     missing = [{"what": "bench_put.py::test_put", "kind": "skipped", "reason": "no etcd"}] * 2
     (tmp_path / "missing.json").write_text(json.dumps(missing))
 
-    report.write(tmp_path, sample_results(), {"cores": "2"})
+    verdicts = report.write(tmp_path, sample_results(), {"cores": "2"})
 
+    told = list(report.verdict_lines(verdicts))
+    assert told[0].startswith("pass  ")
+    assert "0.9  (target ≥ 0.85 times)" in told[0]
+    assert told[-1] == "1 of 1 targets that were measured are reached"
     text = (tmp_path / "report.md").read_text()
     assert "| uniform | rundlet, granian 1x1 | 1,350 (900 to 1,800) | 1.5 |" in text
     assert "| 0.9 | pass |" in text

@@ -1,6 +1,7 @@
-"""What do checkpoints and compaction do to the latency of reads? At a steady rate.
+"""What do large transactions, checkpoints and compaction do to the latency of reads?
 
-``checkpoint`` includes the transactions that make one due: 70,000 values, 1,000 at a time.
+Reads come at a steady rate. ``transactions`` are 70 of 1,000 puts each, one after the other, with
+the checkpoint that they make due; ``checkpoint`` is one that a few small transactions make due.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 
@@ -22,6 +24,8 @@ from rundlet import Client, Put, RundletError
 
 _RATE_PER_S = 1_000
 _TXN_KEYS = 1_000
+_SMALL_TXN_KEYS = 10
+_LAST_KEYS = 1_000
 _SEGMENT_KEYS = 70_000
 _SEGMENT_RECORDS = 65_536  # with which the server seals a segment
 _NEW_KEYS = 1 << 40
@@ -35,10 +39,33 @@ def _idle(server: Server, client: Client) -> None:
     _wait(lambda: _gauge(client, "log_bytes") >= 0 and time.monotonic() >= ended_s)
 
 
-def _checkpoint(_server: Server, client: Client) -> None:
-    _put_segment(client)
-    # More than fit into one segment are there only while a sealed one waits for its index file.
+def _nothing_before(_client: Client) -> None:
+    """It needs none."""
+
+
+def _fill_most_of_a_segment(client: Client) -> None:
+    """So that few writes are missing until the server seals it, and nothing else is to do."""
     _wait(lambda: _gauge(client, "unindexed_records") < _SEGMENT_RECORDS)
+    there = int(_gauge(client, "unindexed_records"))
+    missing = (_SEGMENT_RECORDS - there - _LAST_KEYS // 2) % _SEGMENT_RECORDS
+    _put(client, missing, each=_TXN_KEYS)
+    _wait(lambda: _gauge(client, "unindexed_records") < _SEGMENT_RECORDS)
+
+
+def _checkpoint(_server: Server, client: Client) -> None:
+    _put(client, _LAST_KEYS, each=_SMALL_TXN_KEYS)
+    # More than fit into one segment are there only while a sealed one waits for its index file.
+    _wait(lambda: _gauge(client, "unindexed_records") < _LAST_KEYS)
+
+
+def _transactions(_server: Server, client: Client) -> None:
+    _put(client, _SEGMENT_KEYS, each=_TXN_KEYS)
+    _wait(lambda: _gauge(client, "unindexed_records") < _SEGMENT_RECORDS)
+
+
+def _fill_a_segment_with_what_is_dead(client: Client) -> None:
+    _put(client, _SEGMENT_KEYS, each=_TXN_KEYS)
+    _put(client, _SEGMENT_KEYS, each=_TXN_KEYS)
 
 
 def _compact(_server: Server, client: Client) -> None:
@@ -47,8 +74,19 @@ def _compact(_server: Server, client: Client) -> None:
     _wait(lambda: _gauge(client, "log_bytes") < before)
 
 
-_Job = Callable[[Server, Client], None]
-_CASES: dict[str, _Job] = {"idle": _idle, "checkpoint": _checkpoint, "compaction": _compact}
+class _Case(NamedTuple):
+    """What is done before, and what is done while latencies are measured."""
+
+    prepare: Callable[[Client], None]
+    job: Callable[[Server, Client], None]
+
+
+_CASES = {
+    "idle": _Case(_nothing_before, _idle),
+    "transactions": _Case(_nothing_before, _transactions),
+    "checkpoint": _Case(_fill_most_of_a_segment, _checkpoint),
+    "compaction": _Case(_fill_a_segment_with_what_is_dead, _compact),
+}
 
 
 @pytest.mark.parametrize("case", _CASES)
@@ -56,12 +94,11 @@ _CASES: dict[str, _Job] = {"idle": _idle, "checkpoint": _checkpoint, "compaction
 def test_maintenance(record: Recorder, servers: Servers, system: System, case: str) -> None:
     server = servers.get(system)
     with Client(f"http://127.0.0.1:{server.port}") as client:
-        if case == "compaction":
-            _put_segment(client)
-            _put_segment(client)  # so that all of the first is dead
+        prepare, job = _CASES[case]
 
         def ask() -> dict[str, float]:
-            return _latencies_ms(server, lambda: _CASES[case](server, client))
+            prepare(client)
+            return _latencies_ms(server, lambda: job(server, client))
 
         record.figures(ask, system=system.name, case=case)
 
@@ -112,11 +149,11 @@ class _Span:
         self._ended_s = time.monotonic()
 
 
-def _put_segment(client: Client) -> None:
-    """Enough to seal a segment; the same keys every time."""
-    for start in range(_NEW_KEYS, _NEW_KEYS + _SEGMENT_KEYS, _TXN_KEYS):
-        numbers = range(start, start + _TXN_KEYS)
-        client.txn([Put(key_of(number), value_of(number)) for number in numbers])
+def _put(client: Client, count: int, *, each: int) -> None:
+    """Put so many values, some in each transaction; under the same keys every time."""
+    numbers = range(_NEW_KEYS, _NEW_KEYS + count)
+    for start in range(0, count, each):
+        client.txn([Put(key_of(number), value_of(number)) for number in numbers[start:][:each]])
 
 
 def _gauge(client: Client, name: str) -> float:
