@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TextIO
 
 from functions.problems import Failure, failure_of
 from functions.request_ids import RequestIds
@@ -65,8 +66,9 @@ def line_writer(path: Path | None = None) -> LineWriter:
     Raises:
         OSError: the file cannot be opened.
     """
+    to_stderr = _stream_writer(sys.stderr)
     if path is None:
-        return _to_stderr
+        return to_stderr
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def to_file(line: str) -> None:
@@ -76,16 +78,20 @@ def line_writer(path: Path | None = None) -> LineWriter:
         except OSError:
             is_written = False
         if not is_written:  # the disk is full, say; a request does not fail for that
-            _to_stderr(line)
+            to_stderr(line)
 
     return to_file
 
 
-def _to_stderr(line: str) -> None:
-    """Write a line, or leave it: whoever read stderr may be gone, and a request goes on."""
-    with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+def _stream_writer(stream: TextIO) -> LineWriter:
+    """Writes lines, or leaves them: whoever read the stream may be gone, and requests go on."""
+
+    def to_stream(line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed
+            stream.write(f"{line}\n")
+            stream.flush()
+
+    return to_stream
 
 
 def _members(failure: Failure) -> dict[str, object]:
