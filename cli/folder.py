@@ -229,7 +229,8 @@ def open_folder(folder: Path, purpose: Purpose) -> FolderTarget:
     Raises:
         CommandError: there is no store in the folder, and it must not be created.
     """
-    if purpose is not Purpose.WRITE and not any(folder.glob("*.log")):
+    is_there = any(folder.glob("*.log")) or any(folder.glob("MANIFEST*"))
+    if purpose is not Purpose.WRITE and not is_there:
         message = f"no such store: there is none in {folder}; check --data"
         raise CommandError(message)
     relax_collector()

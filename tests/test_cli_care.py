@@ -140,3 +140,13 @@ def test_there_must_be_a_store(tmp_path, command):
         assert ended.code == 4
         assert "no such store" in ended.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_store_without_its_log_is_damaged_and_not_missing(folder):
+    for path in folder.glob("*.log"):
+        path.unlink()
+
+    for command in (["get", "a"], ["verify"], ["set", "a", "b"], ["serve", "--port", "0"]):
+        result = run(*command, "--data", str(folder))
+        assert (result.code, result.err.count("\n")) == (5, 1), command
+        assert "missing" in result.text + result.err

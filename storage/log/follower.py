@@ -72,7 +72,14 @@ class Follower:
             while published > self.view.position:
                 if segment_of(published) != self.view.active.segment:
                     self.view = self._make_view(self.view)
-                self._replay(self.view, published)
+                try:
+                    self._replay(self.view, published)
+                except FileNotFoundError as ex:
+                    published = self._words[WORD_PUBLISHED]
+                    if segment_of(published) == self.view.active.segment:
+                        reason = "the manifest names it, and it is missing"
+                        raise Damaged(str(ex.filename), 0, reason) from ex
+                    # It was filled, and moved by a compaction, since we looked.
             return self.view
 
     def refresh(self) -> View:

@@ -197,7 +197,7 @@ class _Verifier:
         active = self._snapshot.manifest.active
         told = self._last_frame.totals if self._last_frame else active.totals
         if told != counted and active.number in self._snapshot.segments:
-            reason = f"the log tells of {told}, and counting gives {counted}"
+            reason = f"the log tells of {_words(told)}, and counting gives {_words(counted)}"
             self._add(self._snapshot.folder, 0, reason)
 
     def _add(self, path: Path, offset: int, reason: str) -> None:
@@ -206,3 +206,7 @@ class _Verifier:
     def _tell(self, size: int) -> None:
         self._report.bytes_read += size
         self._progress(self._report.bytes_read, self._bytes_total)
+
+
+def _words(totals: Totals) -> str:
+    return f"{totals.key_count} keys with {totals.value_bytes} bytes of values"
