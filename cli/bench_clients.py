@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 from cli.bench_histogram import LatencyHistogram
@@ -83,35 +83,48 @@ def measure(
         KeyboardInterrupt: after all clients have stopped.
     """
     began, cpu_began = time.perf_counter(), time.process_time()
-    stop = threading.Event()
+    signals = _Signals()
     clients = [
-        _Client(target, workload, _share_of(extent, number, len(targets)), stop, f"{seed}/{number}")
+        _Client(
+            target, workload, _share_of(extent, number, len(targets)), signals, f"{seed}/{number}"
+        )
         for number, target in enumerate(targets)
     ]
-    for client in clients:
-        client.start()
     try:
+        for client in clients:
+            client.start()
+        signals.go.set()
         _wait(clients, progress)
     finally:
-        stop.set()
+        signals.stop.set()
+        signals.go.set()
         for client in clients:
-            client.join()
+            if client.is_alive():  # an interrupt may come before all have started
+                client.join()
     elapsed_s = time.perf_counter() - began
     return _outcome(clients, elapsed_s, time.process_time() - cpu_began)
+
+
+@dataclass(frozen=True, slots=True)
+class _Signals:
+    """What clients wait for, so that none does anything after an interrupt while they start."""
+
+    go: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 class _Client(threading.Thread):
     """One client: a turn, the answer, the next turn."""
 
     def __init__(
-        self, target: Target, workload: Workload, extent: Extent, stop: threading.Event, seed: str
+        self, target: Target, workload: Workload, extent: Extent, signals: _Signals, seed: str
     ) -> None:
         # A server that hangs must not keep the process from ending.
         super().__init__(name=f"bench-{seed}", daemon=True)
         self._target = target
         self._workload = workload
         self._extent = extent
-        self._stop_event = stop
+        self._signals = signals
         self._dice = random.Random(seed)
         self._value = self._dice.randbytes(workload.value_size)
         self.histograms = {operation: LatencyHistogram() for operation in workload.mix.shares}
@@ -126,12 +139,13 @@ class _Client(threading.Thread):
 
     def run(self) -> None:
         """Take turns until time, operations or patience are used up."""
+        self._signals.go.wait()
         deadline = time.perf_counter() + self._extent.duration_s
         operations = self._extent.operations
         turns = itertools.count() if operations is None else range(operations)
         failed_in_a_row = 0
         for _ in turns:
-            if self._stop_event.is_set() or time.perf_counter() >= deadline:
+            if self._signals.stop.is_set() or time.perf_counter() >= deadline:
                 return
             failed_in_a_row = 0 if self._take_turn() else failed_in_a_row + 1
             if failed_in_a_row >= _FAILED_IN_A_ROW_MAX or self.unexpected is not None:

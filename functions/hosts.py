@@ -40,6 +40,8 @@ class HostNames:
         host = environ.get("HTTP_HOST")
         if host in self._seen or not isinstance(host, str):
             return
+        if not host:  # HTTP/1.0, which no browser speaks; HTTP/1.1 without a host was refused
+            return
         name = _name_of(host)
         if name not in self._names and not _is_local(name):
             detail = (

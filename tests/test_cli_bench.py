@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator
@@ -197,6 +198,29 @@ def test_own_keys_are_removed_when_it_is_interrupted(number, server):
     assert bench_keys_on(server.url) == []
     assert out == b""
     assert b"Traceback" not in err
+
+
+def test_no_client_works_after_an_interrupt_while_clients_start(tmp_path, monkeypatch):
+    target = open_folder(tmp_path, Purpose.WRITE)
+    keys = KeySpace(f"{PREFIX}test/", 5, Distribution.UNIFORM)
+    workload = Workload(Mix("writes", write=1), keys, 10)
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def start_and_interrupt(thread: threading.Thread) -> None:
+        start(thread)
+        started.append(thread)
+        if len(started) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", start_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        measure([target] * 4, workload, Extent(operations=1_000), seed="")
+
+    assert len(started) == 3
+    assert not any(thread.is_alive() for thread in started)
+    assert list(target.scan()) == []
+    target.close()
 
 
 # --- errors --------------------------------------------------------------------------------
