@@ -13,7 +13,7 @@ from falcon import mediatypes
 from falcon.typing import ReadableIO
 
 from functions.problems import Problem, too_large
-from functions.uploads import UploadGate
+from functions.uploads import UploadGate, note_received
 
 JSON_TYPE = "application/json"
 CBOR_TYPE = "application/cbor"
@@ -43,6 +43,7 @@ def read_body(req: falcon.Request, gate: UploadGate, what: str, size_max: int) -
         raise too_large(what, size_max, size)
     with gate.held():
         body = _read_up_to(req.stream, size)
+    note_received(req.env, len(body))
     if len(body) < size:
         detail = f"Content-Length promises {size} bytes, only {len(body)} came; send it again"
         raise Problem(400, "short-body", detail)

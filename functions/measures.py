@@ -19,6 +19,7 @@ from functions.cors import CorsHeaders
 from functions.logs import RequestLog
 from functions.problems import failure_of
 from functions.routing import ROUTE
+from functions.uploads import RECEIVED_BYTES
 from storage.counter_rows import WORDS, Name
 from storage.counters import SUM_WORD, Histogram, SharedCounters
 
@@ -49,7 +50,7 @@ class RequestTotals(NamedTuple):
         method: or ``OTHER``.
         status: ``2xx`` and so on.
         words: buckets of ``DURATIONS_NS`` and their sum.
-        bytes_in: in bodies of requests.
+        bytes_in: in bodies of requests, as far as they were read.
         bytes_out: in bodies of answers.
     """
 
@@ -96,8 +97,8 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
         row = self._counters.own.rows[kind]
         row[bisect_left(_BOUNDS_NS, elapsed_ns)] += 1
         row[SUM_WORD] += elapsed_ns
-        if "CONTENT_LENGTH" in env:
-            row[_BYTES_IN_WORD] += _length(env["CONTENT_LENGTH"])
+        if RECEIVED_BYTES in env:
+            row[_BYTES_IN_WORD] += env[RECEIVED_BYTES]
         if type(body) is not list:
             body = _Passed(body, self._counters, kind)
         elif body:
@@ -150,7 +151,3 @@ def failure_totals(rows: dict[str, list[int]]) -> dict[str, int]:
     """Answers with a status of 500 and above, by the name of their problem."""
     failures = {n.removeprefix(_FAILURES): w[0] for n, w in rows.items() if n.startswith(_FAILURES)}
     return dict(sorted(failures.items()))
-
-
-def _length(header: str) -> int:
-    return int(header) if header.isascii() and header.isdigit() else 0

@@ -22,6 +22,10 @@ from functions.problems import RETRY_LATER, Member, Problem
 _PATIENCE_S: Final = 0.02
 """Bodies that are there already are read in far less; a burst of them is not refused."""
 
+RECEIVED_BYTES: Final = "rundlet.received_bytes"
+"""Where the environment of a request keeps how much of its body was read. What it promises to
+send is only a claim, and chunks promise nothing."""
+
 DISCARD_BYTES_MAX: Final = 128 * 1024 * 1024
 DISCARD_STEP_BYTES: Final = 256 * 1024
 
@@ -79,12 +83,20 @@ class UploadGate:
             return
         try:
             with self.held(patience_s=0):
-                _discard(req.stream)
+                _discard(environ, req.stream)
         except (OSError, Problem):  # the client is gone, or must do without
             return
 
 
-def _discard(stream: ReadableIO) -> None:
+def _discard(environ: dict[str, object], stream: ReadableIO) -> None:
     left = DISCARD_BYTES_MAX
-    while left > 0 and stream.read(DISCARD_STEP_BYTES):
+    while left > 0 and (piece := stream.read(DISCARD_STEP_BYTES)):
         left -= DISCARD_STEP_BYTES
+        note_received(environ, len(piece))
+
+
+def note_received(environ: dict[str, object], size: int) -> None:
+    """Count a part of a body that was read."""
+    before = environ.get(RECEIVED_BYTES, 0)
+    assert isinstance(before, int)
+    environ[RECEIVED_BYTES] = before + size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
@@ -16,7 +17,7 @@ from server_processes import RundletServer, wait_for
 from functions.app import create_app
 from functions.measures import request_totals
 from storage import OperationCounters, SharedCounters, StoreSettings, errors, open_store
-from storage.interface import Commit, Put, Txn
+from storage.interface import Commit, Limits, Put, Txn
 from storage.measures import Measures
 from tests.model import ModelStore
 
@@ -103,6 +104,28 @@ def test_bytes_in_and_out_are_those_of_the_bodies(api):
     assert found["rundlet_http_request_bytes_total"].number(**values, method="PUT") == 5
     assert found["rundlet_http_response_bytes_total"].number(**values, method="GET") == 7
     assert found["rundlet_http_response_bytes_total"].number(**values, method="HEAD") == 0
+
+
+def test_bytes_that_a_client_only_promises_are_not_counted(api):
+    headers = {"Content-Length": str(2**63 - 1)}
+    answers = [api.simulate_put("/v1/kv/a", headers=headers) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [413, 413, 413]
+    found = metrics_of(api)["rundlet_http_request_bytes_total"]
+    assert found.number(route="/v1/kv/{key:path}", method="PUT", status="4xx") == 0
+
+
+def test_bytes_of_refused_bodies_count_as_far_as_they_were_read(tmp_path):
+    settings = StoreSettings(limits=Limits(value_bytes_max=10))
+    with contextlib.closing(open_store(tmp_path, settings)) as store:
+        api = falcon.testing.TestClient(create_app(store))
+        environ = {"wsgi.input_terminated": True}
+        answer = api.simulate_put("/v1/kv/a", body=b"12345678901", extras=environ)
+
+        found = metrics_of(api)["rundlet_http_request_bytes_total"]
+
+    assert answer.status_code == 413
+    assert found.number(route="/v1/kv/{key:path}", method="PUT", status="4xx") == 11
 
 
 def test_body_that_is_sent_in_parts_is_counted_as_it_goes():
