@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -97,7 +98,7 @@ class IndexFile:
         contents = self._contents()
         try:
             self._open_sections(contents)
-        except (cbor2.CBORDecodeError, KeyError, TypeError, ValueError, AttributeError) as ex:
+        except (cbor2.CBORDecodeError, LookupError, TypeError, ValueError, AttributeError) as ex:
             raise Damaged(path, 0, f"the contents cannot be read: {ex!r}") from ex
 
     def _contents(self) -> bytes:
@@ -131,6 +132,29 @@ class IndexFile:
         self._tag_shift = 32 - (len(self._directory) - 1).bit_length() + 1
         self._is_block_verified = bytearray(len(self._blocks))
         self._is_verified = False
+        self._require_sizes()
+
+    def _require_sizes(self) -> None:
+        """Refuse sections that cannot be those of so many rows and keys, by a ``ValueError``."""
+        numbers = [self.row_count, self.key_count, *chain.from_iterable(self._places.values())]
+        if any(not isinstance(number, int) or number < 0 for number in numbers):
+            raise ValueError("a place or a number is none")
+        sizes = {name: size for name, (_, size) in self._places.items()}
+        end, blocks_size = self._places["blocks"]
+        ends = [offset + size for name, (offset, size) in self._places.items() if name != "blocks"]
+        bucket_count = len(self._directory) - 1
+        are_possible = (
+            max(ends) <= end
+            and end + blocks_size <= len(self._bytes)
+            and blocks_size == 4 * -(-end // BLOCK_SIZE)
+            and sizes["rows"] == (self.row_count + 1) * ROW_DTYPE.itemsize
+            and sizes["table"] == 8 * self.key_count
+            and bucket_count > 0
+            and bucket_count.bit_count() == 1
+            and sizes["expiry_times"] == 2 * sizes["expiry_rows"]
+        )
+        if not are_possible:
+            raise ValueError("the sections do not have the sizes that they should")
 
     @property
     def key_bytes(self) -> int:

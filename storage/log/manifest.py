@@ -147,7 +147,7 @@ def read_manifest(files: Files, folder: Path) -> Manifest:
         raise UnknownFormat(f"{path}: manifest format {magic!r} {version} is not known")
     try:
         return _decode(data[_HEADER.size : _HEADER.size + size])
-    except (cbor2.CBORDecodeError, KeyError, TypeError, ValueError) as ex:
+    except (cbor2.CBORDecodeError, LookupError, TypeError, ValueError) as ex:
         raise Damaged(path, _HEADER.size, f"the state cannot be read: {ex}") from ex
 
 

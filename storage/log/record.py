@@ -200,9 +200,19 @@ def decode_meta(code: int, meta: Buffer) -> tuple[str, int]:
         return WELL_KNOWN_TYPES[code], 0
     if code >= len(WELL_KNOWN_TYPES) and code != TYPE_IN_META:
         raise BadRecord(f"unknown type code {code}")
+    fields = _meta_fields(meta)
+    content_type = fields.get(META_CONTENT_TYPE) if code == TYPE_IN_META else WELL_KNOWN_TYPES[code]
+    expires_us = fields.get(META_EXPIRES_US, 0)
+    if not isinstance(content_type, str) or not isinstance(expires_us, int):
+        raise BadRecord("the meta map does not hold what it should")
+    return content_type, expires_us
+
+
+def _meta_fields(meta: Buffer) -> dict[object, object]:
     try:
         fields = cbor2.loads(bytes(meta))
-        content_type = fields[META_CONTENT_TYPE] if code == TYPE_IN_META else WELL_KNOWN_TYPES[code]
-        return str(content_type), int(fields.get(META_EXPIRES_US, 0))
-    except (cbor2.CBORDecodeError, KeyError, TypeError, ValueError, AttributeError) as ex:
+    except (cbor2.CBORDecodeError, ValueError, TypeError) as ex:
         raise BadRecord(f"the meta map cannot be read: {ex}") from ex
+    if not isinstance(fields, dict):
+        raise BadRecord("the meta map is none")
+    return fields
