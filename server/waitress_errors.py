@@ -26,13 +26,13 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc] # waitress has no t
 
     Attributes:
         began_s: when the first byte of the request came.
-        command: the method; known also where the rest of the request is malformed.
+        method: as it was sent, also where the rest of the request is malformed or too long.
     """
 
     def __init__(self, adj: Adjustments) -> None:
         super().__init__(adj)
         self.began_s = time.time()
-        self.command = ""
+        self.method = ""
 
     def parse_header(self, header_plus: bytes) -> None:
         """Parse the request line and the headers.
@@ -41,7 +41,9 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc] # waitress has no t
             ParsingError: they are malformed, or tell two lengths of the body, by which a request
                 could be hidden in another one's body.
         """
-        self.command = header_plus.partition(b" ")[0].decode("latin-1")
+        # In place of headers that are too long waitress parses a short GET of its own.
+        begin = max(self.header_plus, header_plus, key=len).lstrip()
+        self.method = begin.partition(b" ")[0].decode("latin-1")
         try:
             super().parse_header(header_plus)
         except ValueError as ex:  # of urlsplit, which waitress lets pass
@@ -64,7 +66,7 @@ class ProblemTask(ErrorTask):  # type: ignore[misc] # waitress has no types
         self.set_close_on_finish()
         self.content_length = len(body)
         # waitress itself would answer HEAD with a body, which a client takes for the next answer.
-        self.write(b"" if self.request.command == "HEAD" else body)
+        self.write(b"" if self.request.method == "HEAD" else body)
 
     def _over_limit(self) -> Problem:
         request = self.request
