@@ -26,6 +26,8 @@ from cli.progress import byte_progress
 from cli.target import Purpose
 from cli.terminal import escaped, shown_key, write_line, write_lines
 from rundlet import Client
+from storage.errors import Damaged
+from storage.tokens import TokenFile
 
 if TYPE_CHECKING:
     from storage import Problem, RepairReport, VerifyReport
@@ -79,6 +81,8 @@ def verify_(data: FolderOption = None, as_json: JsonOption = False) -> None:
     folder = chosen_folder(data)
     with no_store_if_missing(folder), byte_progress("verifying") as progress:
         report = verify(folder, progress=progress)
+    is_store_damaged = bool(report.problems)
+    report.problems += _token_problems(folder)
     if as_json:
         write_line(to_line(_json_members(report)))
     elif report.problems:
@@ -86,9 +90,11 @@ def verify_(data: FolderOption = None, as_json: JsonOption = False) -> None:
     else:
         counts = f"{report.key_count} keys at revision {report.revision}"
         write_line(f"all is well: {counts}, {report.bytes_read} bytes read")
-    if report.problems:
+    if is_store_damaged:
         message = f"{folder} is damaged; run rundlet repair --data {folder} to keep what is whole"
         raise CommandError(message, ExitCode.DAMAGED)
+    if report.problems:
+        raise CommandError("the store is whole, its tokens are not: see above", ExitCode.DAMAGED)
 
 
 @commands.command("repair", rich_help_panel=Panel.CARE)
@@ -105,6 +111,17 @@ def repair_(data: FolderOption = None, as_json: JsonOption = False) -> None:
     with no_store_if_missing(folder):
         report = repair(folder)
     write_lines([to_line(_json_members(report))] if as_json else _repair_lines(report))
+
+
+def _token_problems(folder: Path) -> list[Problem]:
+    """What is wrong with the tokens beside a store, which ``repair`` can do nothing about."""
+    from storage import Problem  # noqa: PLC0415 - as above
+
+    try:
+        TokenFile(folder).read()
+    except Damaged as ex:
+        return [Problem(ex.path, ex.offset, ex.reason)]
+    return []
 
 
 def _problem_line(problem: Problem) -> str:

@@ -74,7 +74,7 @@ def exit_code_of(error: Exception) -> ExitCode | None:
 def message_of(error: Exception) -> str:
     """The line that tells a person of an error: what is wrong and what to do."""
     message = str(error)
-    if isinstance(error, errors.Damaged):
+    if isinstance(error, errors.Damaged) and not isinstance(error, errors.DamagedTokens):
         return f"{message}; run rundlet verify to see all damage, rundlet repair to keep the rest"
     return message
 

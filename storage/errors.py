@@ -12,6 +12,7 @@
     │   └── DiskFull              ... because no space is left
     ├── OutcomeUnknown            may or may not have been applied
     ├── Damaged                   bytes on disk are not what was written; names file and offset
+    │   └── DamagedTokens         ... in the tokens: the store is not concerned, repair of no use
     └── UnknownFormat             a file of another format version, or not ours at all
 
 Absence is not an error: a missing key is ``None``.
@@ -128,6 +129,10 @@ class Damaged(StoreError):
         self.path = Path(path)
         self.offset = offset
         self.reason = reason
+
+
+class DamagedTokens(Damaged):
+    """The tokens cannot be told, so nobody may be let in; the store is not concerned."""
 
 
 class UnknownFormat(StoreError):

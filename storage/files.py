@@ -8,9 +8,11 @@ call, a simulated disk that loses what was not synced). Nothing else in ``storag
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import mmap
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -168,7 +170,11 @@ class RealFiles:
     def open(self, path: Path, *, create: bool = False, writable: bool = True) -> RealFile:
         """See ``Files.open``."""
         flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC
-        return RealFile(os.open(path, flags | (os.O_CREAT if create else 0), 0o600))
+        fd = os.open(path, flags | (os.O_CREAT if create else 0), 0o600)
+        if not writable and stat.S_ISDIR(os.fstat(fd).st_mode):  # else the system says it itself
+            os.close(fd)
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        return RealFile(fd)
 
     def rename(self, source: Path, target: Path) -> None:
         """See ``Files.rename``."""

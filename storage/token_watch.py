@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from storage.errors import Damaged, StoreError
+from storage.errors import DamagedTokens, StoreError
 from storage.files import Files, RealFiles
 from storage.tokens import FILE_NAME, ChangePage, TokenTable, decode, file_bytes
 
@@ -47,7 +47,7 @@ class TokenWatch:
         ``clock`` counts seconds.
 
         Raises:
-            Damaged, UnknownFormat, OSError: see ``TokenFile.read``.
+            DamagedTokens, UnknownFormat, OSError: see ``TokenFile.read``.
         """
         self._files = files or RealFiles()
         self._folder = folder
@@ -64,7 +64,7 @@ class TokenWatch:
         """The tokens, with every change in them that was finished before this call.
 
         Raises:
-            Damaged, UnknownFormat: they cannot be told, so nobody may be let in.
+            DamagedTokens, UnknownFormat: they cannot be told, so nobody may be let in.
         """
         last = self._last
         if self._words[0] != last.changes or self._clock() >= last.until_s:
@@ -85,10 +85,12 @@ class TokenWatch:
         try:
             data = file_bytes(self._files, self._folder)
             if data is None and self._was_there:
-                return Damaged(path, 0, "it was there and is gone; restore it, or start again")
+                return DamagedTokens(
+                    path, 0, "it was there and is gone; restore it, or start again"
+                )
             self._was_there = data is not None
             return TokenTable(decode(path, data))
         except StoreError as ex:
             return ex
         except OSError as ex:
-            return Damaged(path, 0, f"it cannot be read: {ex.strerror}")
+            return DamagedTokens(path, 0, f"it cannot be read: {ex.strerror}")

@@ -28,7 +28,7 @@ from typing import Final, Literal, NamedTuple
 
 import cbor2
 
-from storage.errors import Damaged, InvalidRequest, UnknownFormat
+from storage.errors import DamagedTokens, InvalidRequest, UnknownFormat
 from storage.files import File, Files, RealFiles, read_whole, replace_file
 from storage.log.checksum import CHECKSUM_SIZE, is_whole, seal
 from storage.settings import system_clock_us
@@ -45,6 +45,7 @@ _HEADER: Final = struct.Struct("<8sII")
 _PAGE_SIZE: Final = 4_096
 _BEGINNING: Final = "rundlet_"
 _NOBODY: Final = bytes(32)
+_ADVICE: Final = "put a copy back, or remove it and make the tokens anew"
 
 
 class Token(NamedTuple):
@@ -110,7 +111,7 @@ class TokenFile:
         """All tokens, expired ones too, in the order they were made.
 
         Raises:
-            Damaged, UnknownFormat: the file is not what was written, or of another release.
+            DamagedTokens, UnknownFormat: the file is not what was written, or of another release.
             OSError: it cannot be read.
         """
         return decode(self._folder / FILE_NAME, file_bytes(self._files, self._folder))
@@ -126,7 +127,7 @@ class TokenFile:
         Raises:
             InvalidRequest: the name is taken, empty, too long or not printable; the prefix has
                 no UTF-8 form; the token would have expired already.
-            Damaged, UnknownFormat, OSError: as ``read``; nothing was changed.
+            DamagedTokens, UnknownFormat, OSError: as ``read``; nothing was changed.
         """
         self._check(name, prefix, expires_us)
         token_id = secrets.token_hex(4)
@@ -142,7 +143,7 @@ class TokenFile:
         """Take back a token by name or id, at once; ``None`` where there is none.
 
         Raises:
-            Damaged, UnknownFormat, OSError: as ``read``; nothing was changed.
+            DamagedTokens, UnknownFormat, OSError: as ``read``; nothing was changed.
         """
         with self._changing() as tokens:
             for token in tokens:
@@ -231,19 +232,20 @@ def decode(path: Path, data: bytes | None) -> list[Token]:
     """The tokens in the file ``path``; none where there is no file.
 
     Raises:
-        Damaged, UnknownFormat: it is not what was written, or of another release.
+        DamagedTokens, UnknownFormat: it is not what was written, or of another release.
     """
     if data is None:
         return []
     if len(data) < _HEADER.size + CHECKSUM_SIZE or not is_whole(data):
-        raise Damaged(path, 0, "the checksum does not fit; restore it, or make the tokens anew")
+        raise DamagedTokens(path, 0, f"the checksum does not fit; {_ADVICE}")
     magic, version, size = _HEADER.unpack_from(data)
     if magic != MAGIC or version != FORMAT_VERSION:
         raise UnknownFormat(f"{path}: token format {magic!r} {version} is not known")
     try:
         return [_token(item) for item in cbor2.loads(data[_HEADER.size : _HEADER.size + size])]
     except (cbor2.CBORDecodeError, TypeError, ValueError) as ex:
-        raise Damaged(path, _HEADER.size, f"the tokens cannot be read: {ex}") from ex
+        reason = f"the tokens cannot be read: {ex}; {_ADVICE}"
+        raise DamagedTokens(path, _HEADER.size, reason) from ex
 
 
 def _token(item: object) -> Token:

@@ -53,6 +53,30 @@ def test_machines_get_json(tmp_path: Path):
     assert listed["expires"] > listed["created"]
 
 
+def test_damaged_tokens_are_found_and_what_to_do_is_said_and_works(tmp_path: Path):
+    run("--data", str(tmp_path), "set", "a", "1")
+    run("token", "add", "app", "--data", str(tmp_path))
+    path = tmp_path / "TOKENS"
+    path.write_bytes(path.read_bytes()[:-1])
+
+    listed = run("token", "ls", "--data", str(tmp_path), code=5)
+    verified = RUNNER.invoke(app, ["verify", "--data", str(tmp_path)])
+    path.unlink()
+    run("token", "add", "app", "--data", str(tmp_path))
+
+    assert "remove it and make the tokens anew" in listed
+    assert "repair" not in listed + verified.output
+    assert verified.exit_code == 5
+    assert verified.stdout.startswith(f"{path}:0: the checksum does not fit")
+    assert "all is well" in run("verify", "--data", str(tmp_path))
+
+
+def test_folder_in_the_place_of_the_tokens_is_an_error_of_one_line(tmp_path: Path):
+    (tmp_path / "TOKENS").mkdir()
+
+    assert "Is a directory" in run("token", "ls", "--data", str(tmp_path), code=4)
+
+
 def test_unknown_token_to_take_back_is_not_found(tmp_path: Path):
     assert "no token" in run("token", "rm", "none", "--data", str(tmp_path), code=1)
 
