@@ -13,6 +13,7 @@ import fcntl
 import mmap
 import os
 import stat
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -79,6 +80,9 @@ class Files(Protocol):
 
     def names(self, path: Path) -> list[str]:
         """Names of the entries of a folder, in no particular order."""
+
+    def free_bytes(self, path: Path) -> int:
+        """Room on the disk of a folder, for whoever writes there; very much where nobody knows."""
 
 
 class RealFile:
@@ -199,6 +203,13 @@ class RealFiles:
     def names(self, path: Path) -> list[str]:
         """See ``Files.names``."""
         return os.listdir(path)
+
+    def free_bytes(self, path: Path) -> int:
+        """See ``Files.free_bytes``."""
+        found = os.statvfs(path)
+        if not found.f_blocks:
+            return sys.maxsize  # a file system that does not count, such as some of FUSE
+        return found.f_bavail * found.f_frsize
 
 
 def read_whole(files: Files, path: Path) -> bytes:

@@ -9,7 +9,6 @@ import random
 import re
 import signal
 import socket
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -144,66 +143,6 @@ def test_request_in_work_is_finished_after_the_signal(tmp_path, options):
         assert server.wait() == 0
     with start(tmp_path, *options) as server, connect(server) as connection:
         assert connection.ask("GET", "/v1/kv/slow").body == b"0123456789"
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A folder on a file system of 24 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
-    if os.getuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root can mount")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-@both_servers
-def test_full_disk_refuses_writes_until_there_is_space(small_disk, tmp_path, options):
-    filler = small_disk / "filler"
-    settings = ("--keep-for", "0s")
-    with start(tmp_path, *options, *settings, "--data", small_disk / "store") as server:
-        with connect(server) as connection:
-            filler.write_bytes(bytes(8 * MIB))
-            value = random.Random(2).randbytes(200_000)
-            held = []
-            for number in range(1_000):
-                answer = connection.ask("PUT", f"/v1/kv/{number}", value)
-                if answer.status == 507:
-                    break
-                assert answer.status == 201
-                held.append(number)
-            check_full(server, connection, held, value)
-
-            filler.unlink()
-            assert connection.ask("PUT", "/v1/kv/again", b"1").status == 201
-            assert connection.ask("GET", "/readyz").status == 200
-            for number in held[::2]:
-                assert connection.ask("DELETE", f"/v1/kv/{number}").status == 204
-            before = sum(path.stat().st_size for path in (small_disk / "store").iterdir())
-            connection.ask("POST", "/v1/admin/compact")
-            wait_for(
-                lambda: (
-                    sum(path.stat().st_size for path in (small_disk / "store").iterdir())
-                    < before * 0.7
-                )
-            )
-            for number in held[1::2]:
-                assert connection.ask("GET", f"/v1/kv/{number}").body == value
-        assert server.stop() == 0
-
-
-def check_full(server, connection, held, value) -> None:
-    for _ in range(5):
-        answer = connection.ask("PUT", "/v1/kv/more", value)
-        assert (answer.status, answer.headers["content-type"]) == (507, PROBLEM)
-        assert connection.txn({"op": "put", "key": "a", "text": "a" * 300_000}).status == 507
-    for number in held:
-        assert connection.ask("GET", f"/v1/kv/{number}").body == value
-    assert connection.ask("GET", "/v1/kv/more").status == 404
-    assert connection.ask("GET", "/v1/stats").json["keys"] == len(held)
-    assert connection.ask("GET", "/readyz").status == 503
-    assert server.process.poll() is None
 
 
 @both_servers

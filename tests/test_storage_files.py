@@ -51,3 +51,15 @@ def test_a_write_goes_on_where_the_kernel_wrote_short(tmp_path, monkeypatch):
     file.close()
 
     assert (tmp_path / "file").read_bytes() == b"\0\0abcdefghijklmn"
+
+
+def test_room_is_what_the_system_says(tmp_path: Path):
+    found = os.statvfs(tmp_path)
+
+    assert 0 < RealFiles().free_bytes(tmp_path) <= found.f_blocks * found.f_frsize
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_file_system_that_does_not_count_is_not_full():
+    assert os.statvfs("/proc").f_blocks == 0
+    assert RealFiles().free_bytes(Path("/proc")) == sys.maxsize

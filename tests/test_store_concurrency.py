@@ -253,6 +253,37 @@ def test_a_group_grows_while_another_process_has_its_turn(open_log):
     assert contents(store) == contents(other) == dict.fromkeys("abcdefgh", b"v")
 
 
+class LocklessFiles(RealFiles):
+    """A kernel without memory for one more lock, once it is told so."""
+
+    def __init__(self) -> None:
+        self.is_failing = False
+
+    def open(self, path: Path, *, create: bool = False, writable: bool = True) -> RealFile:
+        files = self
+
+        class File(RealFile):
+            def lock(self, *, wait: bool = True, is_shared: bool = False) -> bool:
+                if files.is_failing:
+                    raise OSError(errno.ENOLCK, "planted")
+                return super().lock(wait=wait, is_shared=is_shared)
+
+        flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC
+        return File(os.open(path, flags | (os.O_CREAT if create else 0), 0o600))
+
+
+def test_a_write_is_refused_that_cannot_take_the_lock(open_log):
+    files = LocklessFiles()
+    store = open_log(files=files)
+    files.is_failing = True
+    with pytest.raises(Unavailable):
+        put(store, "a")
+    files.is_failing = False
+    put(store, "b")
+
+    assert contents(store) == {"b": b"v"}
+
+
 def test_a_whole_queue_is_refused_when_the_log_cannot_be_written(open_log):
     store = open_log()
     group = [_Request(Txn([Put(key, b"v")])) for key in "ab"]

@@ -7,7 +7,8 @@ In reading order. What is on disk: ``record`` (one write of one key), ``frame`` 
 
 Reading: ``locator``, ``delta``, ``entry_cache``, ``view``, ``follower``, ``scan``,
 ``reading``. Writing: ``batch`` decides, ``writer`` writes, ``group_commit`` shares a write among
-threads. Many rows at once: ``chunk`` is a segment with its index, ``bulk_load`` puts it in force.
+threads, ``folder_lock`` lets one process write at a time, ``room`` keeps some of the disk free.
+Many rows at once: ``chunk`` is a segment with its index, ``bulk_load`` puts it in force.
 Opening: ``recovery``.
 
 In the background: ``retention``, ``checkpoint``, ``compaction`` which lets ``rewrite`` copy,

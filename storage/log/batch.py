@@ -33,6 +33,7 @@ from storage.log.frame import Totals
 from storage.log.locator import Locator, pack_position
 from storage.log.record import DELETE, EXPIRE, PUT, RESTORE, TOMBSTONES, Record
 from storage.log.retention import kept_versions
+from storage.log.room import Room
 from storage.log.view import Head, View
 
 _NUMBER_DIGITS_MAX: Final = 1_000
@@ -65,6 +66,7 @@ class Batch:
         synced: int,
         keep_versions: int,
         limits: Limits,
+        room: Room,
     ) -> None:
         """Begin a batch.
 
@@ -75,12 +77,14 @@ class Batch:
             synced: offset in the active segment up to which it is on stable storage.
             keep_versions: how many versions of a key can be restored, whatever their age.
             limits: of a transaction.
+            room: that values need on the disk; deletions need none.
         """
         self._view = view
         self._salt = salt
         self._synced = synced
         self._keep_versions = keep_versions
         self._limits = limits
+        self._room = room
         self._copied_bytes = 0
         self._segment = view.active.segment
         self._start = view.active.offset
@@ -100,6 +104,7 @@ class Batch:
             Conflict: conditions failed and there is no ``otherwise``.
             InvalidOperation, LimitExceeded: an operation cannot be done; what has expired is
                 logged all the same.
+            DiskFull: it writes values, and the rest of the disk is kept for deletions; as above.
         """
         failed = self._failed(txn.conditions) if txn.conditions else ()
         if failed and txn.otherwise is None:
@@ -111,6 +116,7 @@ class Batch:
         written: list[Record] = []
         results = [self._do(index, op, keys[index], written) for index, op in enumerate(ops)]
         if written:
+            self._require_room(written)
             self._append(written)
         return Commit(not failed, self.head.revision, tuple(results))
 
@@ -235,6 +241,15 @@ class Batch:
             yield pending
             pending = pending.previous
         yield from self._view.versions(key)
+
+    def _require_room(self, written: Sequence[Record]) -> None:
+        size = sum(
+            len(record.key) + len(record.value)
+            for record in written
+            if record.kind not in TOMBSTONES
+        )
+        if size:
+            self._room.require(self._view, self.size + size)
 
     def _append(self, written: Sequence[Record]) -> None:
         """Add one frame with these records."""

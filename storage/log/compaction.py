@@ -46,13 +46,29 @@ _SMALL_SHARE: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class CompactionResult:
-    """What a pass did: sizes in bytes of the segments rewritten, and counts of files."""
+    """What a pass did: sizes in bytes of the segments rewritten, and counts of files.
+
+    Attributes:
+        is_cut_short: there was no room on the disk for the copies of more segments.
+    """
 
     segments_before: int = 0
     segments_after: int = 0
     bytes_before: int = 0
     bytes_after: int = 0
     versions_dropped: int = 0
+    is_cut_short: bool = False
+
+    def __add__(self, later: CompactionResult) -> CompactionResult:
+        """What two passes did together."""
+        return CompactionResult(
+            self.segments_before + later.segments_before,
+            self.segments_after + later.segments_after,
+            self.bytes_before + later.bytes_before,
+            self.bytes_after + later.bytes_after,
+            self.versions_dropped + later.versions_dropped,
+            later.is_cut_short,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +127,12 @@ class Compactor:
         is_needed = needed_versions(merged, horizon, keep_versions)
         columns = index_columns.select(merged, is_needed)
         usages = _usages(view, columns)
-        chosen = _choose(usages, dead_share_min, segment_bytes_max)
+        wanted = _choose(usages, dead_share_min, segment_bytes_max)
+        chosen = _fitting(wanted, usages, self._room(view))
         columns = _without_tombstones(columns, usages, chosen, horizon)
         dropped = merged.row_count - columns.row_count
         if not chosen and not dropped and len(view.indexes) == 1:
-            return CompactionResult()
+            return CompactionResult(is_cut_short=chosen != wanted)
 
         rewrite = Rewrite(self._files, self._folder, view, columns)
         replaced = rewrite.run(chosen, self._reserve(chosen, segment_bytes_max), segment_bytes_max)
@@ -143,7 +160,13 @@ class Compactor:
             sum(state.size for state in before),
             sum(state.size for state in after),
             dropped,
+            is_cut_short=chosen != wanted,
         )
+
+    def _room(self, view: View) -> int:
+        """Bytes of live records that can be copied: an index file is written as well."""
+        index_bytes = sum(state.size for state in view.manifest.indexes)
+        return (self._writer.room.free_bytes - index_bytes) * 7 // 8
 
     def _reserve(self, runs: Sequence[Sequence[SegmentState]], segment_bytes_max: int) -> int:
         """The first of as many segment numbers as the outputs can need."""
@@ -192,6 +215,23 @@ def _choose(
         if is_gaining and (is_worth_it(run[0]) or is_small(run[0])):
             runs.append([usage.state for usage in run])
     return runs
+
+
+def _fitting(
+    runs: list[list[SegmentState]], usages: Sequence[_Usage], room: int
+) -> list[list[SegmentState]]:
+    """All runs if there is room for what is live in them; else the segments that need least."""
+    chosen = {state.number for run in runs for state in run}
+    found = [usage for usage in usages if usage.state.number in chosen]
+    if sum(usage.live_bytes for usage in found) <= room:
+        return runs
+    found = [usage for usage in found if not usage.is_all_live]
+    fitting = set()
+    for usage in sorted(found, key=lambda usage: usage.live_bytes):
+        room -= usage.live_bytes
+        if room >= 0:
+            fitting.add(usage.state.number)
+    return [[usage.state] for usage in found if usage.state.number in fitting]
 
 
 def _without_tombstones(

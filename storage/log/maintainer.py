@@ -150,11 +150,8 @@ class Maintainer:
                 self._writer.seal()
             self._checkpointer.checkpoint()
             horizon = self._horizon.revision(self._sampled_view(), self._clock.now_us())
-            result = self._compactor.compact(
-                horizon=horizon,
-                keep_versions=self._settings.keep_versions,
-                dead_share_min=DEAD_SHARE_THOROUGH if thorough else DEAD_SHARE,
-                segment_bytes_max=self._settings.segment_bytes_max,
+            result = self._compact_in_passes(
+                horizon, DEAD_SHARE_THOROUGH if thorough else DEAD_SHARE
             )
             log_bytes = sum(state.size for state in self._follower.view.manifest.segments)
             self._last_pass = (log_bytes, horizon)
@@ -165,18 +162,42 @@ class Maintainer:
             )
             return result
 
+    def _compact_in_passes(self, horizon: int, dead_share_min: float) -> CompactionResult:
+        """As many passes as the room on the disk makes of one, while there is more each time."""
+        room = self._writer.room
+        result = CompactionResult(is_cut_short=True)
+        free_bytes = -1
+        while result.is_cut_short and room.grows(free_bytes):
+            free_bytes = room.free_bytes
+            done = self._compactor.compact(
+                horizon=horizon,
+                keep_versions=self._settings.keep_versions,
+                dead_share_min=dead_share_min,
+                segment_bytes_max=room.segment_bytes_max,
+            )
+            result += done
+        return result
+
+    @property
+    def is_room_short(self) -> bool:
+        """Whether values are refused, or will be soon, until there is more room on the disk."""
+        return self._writer.room.is_short(self._follower.view)
+
     def is_compaction_worth_it(self) -> bool:
         """Whether so much of the log seems dead that a pass is due.
 
         An estimate from the totals: what live keys and values need, against what is there.
         A pass that could not give back what it hoped for (versions still to be kept) is not
-        repeated before the horizon has moved and the log has grown.
+        repeated before the horizon has moved and the log has grown. On a full disk a little is
+        worth it.
         """
         view = self._sampled_view()
         log_bytes = sum(state.size for state in view.manifest.segments)
         live_bytes = record_bytes(view.head.totals, view.indexes)
         horizon = self._horizon.revision(view, self._clock.now_us())
         before_bytes, before_horizon = self._last_pass
+        if self.is_room_short and log_bytes - live_bytes > DEAD_SHARE_THOROUGH * log_bytes:
+            return (log_bytes, horizon) != self._last_pass
         if log_bytes - live_bytes < DEAD_SHARE * log_bytes + _DEAD_BYTES_MIN:
             return False
         return horizon > before_horizon and log_bytes > before_bytes * (1 + _GROWTH_MIN)

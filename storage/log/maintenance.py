@@ -77,7 +77,7 @@ class MaintenanceLoop:
 
     def _compact_if_worth_it(self) -> None:
         if self._maintainer.is_compaction_worth_it():
-            _report(self._maintainer.compact(thorough=False))
+            _report(self._maintainer.compact(thorough=self._maintainer.is_room_short))
 
     def _merge_if_idle(self) -> None:
         revision = self._store.stats().revision
@@ -108,12 +108,13 @@ def _has_ended(lifeline: TextIO, timeout_s: float) -> bool:
 
 def _report(result: CompactionResult) -> None:
     _log.info(
-        "compacted %d segments to %d, %d bytes to %d, %d versions dropped",
+        "compacted %d segments to %d, %d bytes to %d, %d versions dropped%s",
         result.segments_before,
         result.segments_after,
         result.bytes_before,
         result.bytes_after,
         result.versions_dropped,
+        "; the disk has no room to do more" if result.is_cut_short else "",
     )
 
 

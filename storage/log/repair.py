@@ -34,6 +34,7 @@ from storage.interface import EventKind
 from storage.log import manifest as manifests
 from storage.log import shared
 from storage.log.delta import Delta
+from storage.log.folder_lock import LOCK_NAME
 from storage.log.frame import Totals
 from storage.log.index_file import index_name
 from storage.log.index_writer import write_index
@@ -50,7 +51,6 @@ from storage.log.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader, s
 from storage.log.shared import SharedPage
 from storage.log.snapshot import Problem
 from storage.log.verify import verify
-from storage.log.writer import LOCK_NAME
 from storage.settings import StoreSettings
 
 

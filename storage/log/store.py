@@ -24,6 +24,7 @@ from storage.log.bulk_load import load_rows
 from storage.log.chunk import Row
 from storage.log.clock import SharedClock
 from storage.log.estimates import live_bytes
+from storage.log.folder_lock import FolderLock
 from storage.log.follower import Follower
 from storage.log.group_commit import GroupCommit
 from storage.log.locator import Locator
@@ -33,9 +34,10 @@ from storage.log.reading import check_revision, key_info, version_of
 from storage.log.record import DELETE, EXPIRE
 from storage.log.recovery import open_folder
 from storage.log.retention import kept_versions
+from storage.log.room import NO_ROOM
 from storage.log.scan import Range, list_page
 from storage.log.view import View
-from storage.log.writer import FolderLock, Writer
+from storage.log.writer import Writer
 from storage.requests import check_txn, encode_key
 from storage.settings import StoreSettings
 
@@ -308,6 +310,8 @@ class LogStore:
         if self._writer.problem is not None and self._probe.succeeds():
             self._writer.problem = None  # the next write would say so, but none may come
         problems = [self._writer.problem] if self._writer.problem else []
+        if self._writer.room.is_refused(self._follower.view):
+            problems.append(NO_ROOM)
         if backlog > _BACKLOG_MAX_MAINTAINED:
             problems.append(
                 f"{backlog} full segments wait for their index files, at most"

@@ -23,56 +23,27 @@ import contextlib
 import dataclasses
 import errno
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NoReturn
 
 from storage.errors import Damaged, DiskFull, OutcomeUnknown, Unavailable
-from storage.files import Buffer, File, Files
+from storage.files import Buffer
 from storage.log.batch import Batch
+from storage.log.folder_lock import FolderLock
 from storage.log.follower import Follower
 from storage.log.locator import offset_of, pack_position, segment_of
 from storage.log.manifest import IndexState, Manifest, SegmentState, read_manifest
 from storage.log.recovery import ensure_end, put_in_force, settle_manifest
+from storage.log.room import Room
 from storage.log.second_writing import write_again
 from storage.log.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
 from storage.log.shared import SharedPage
 from storage.log.view import Head, View
 from storage.settings import StoreSettings
 
-LOCK_NAME: Final = "LOCK"
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
-
-
-class FolderLock:
-    """The lock by which the writers of all processes take turns: ``with lock``.
-
-    The threads of a process take turns by a lock of their own first.
-    """
-
-    def __init__(self, files: Files, folder: Path) -> None:
-        self._file: File = files.open(folder / LOCK_NAME, create=True)
-        self._threads = threading.Lock()
-
-    def __enter__(self) -> None:
-        self._threads.acquire()
-        try:
-            self._file.lock()
-        except BaseException:
-            self._threads.release()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            self._file.unlock()
-        finally:
-            self._threads.release()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 class Writer:
@@ -80,6 +51,7 @@ class Writer:
 
     Attributes:
         problem: why the last write was refused; ``None`` after one that was not.
+        room: on the disk of the folder.
     """
 
     def __init__(
@@ -98,6 +70,7 @@ class Writer:
         self._follower = follower
         self._lock = lock
         self.problem: str | None = None
+        self.room = Room(folder, settings)
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[View]:
@@ -107,8 +80,9 @@ class Writer:
             Unavailable, DiskFull: nothing can be written now; nothing was.
             Damaged: the log cannot be followed.
         """
-        with self._lock:
+        with contextlib.ExitStack() as stack:
             try:
+                stack.enter_context(self._lock)
                 yield self._prepare()
             except OSError as ex:
                 raise self._refusal(ex) from ex
@@ -124,6 +98,7 @@ class Writer:
             synced=offset_of(durable) if segment_of(durable) == active else 0,
             keep_versions=self._settings.keep_versions,
             limits=self._settings.limits,
+            room=self.room,
         )
 
     def time_us(self, view: View) -> int:
@@ -188,6 +163,8 @@ class Writer:
             OutcomeUnknown: the disk failed while the manifest was put in force.
         """
         segment = self._active(view)
+        size = HEADER_SIZE + sum(map(len, buffers))
+        self.room.require(view, size)
         try:
             segment.append(buffers, HEADER_SIZE)
         except OSError as ex:
@@ -198,7 +175,6 @@ class Writer:
         except OSError as ex:
             self._take_back(segment, HEADER_SIZE, ex)
         self._shared.advance_clock(head.time_us)
-        size = HEADER_SIZE + sum(map(len, buffers))
         sealed = SegmentState(segment.number, size, record_count, *head, is_indexed=True)
         try:
             self._seal_as(view, (sealed,), index)
@@ -275,7 +251,7 @@ class Writer:
             self._put_in_force(dataclasses.replace(view.manifest.changed(), is_lax=True))
             view = self._follower.refresh()
         is_full = (
-            active.offset >= self._settings.segment_bytes_max
+            active.offset >= self.room.segment_bytes_max
             or active.record_count >= self._settings.segment_records_max
         )
         if is_full or self._shared.given_up == active.segment:
