@@ -40,8 +40,16 @@ def check_folder(folder: Path) -> Iterator[Finding]:
     if os.access(folder, os.W_OK | os.X_OK):
         yield checks_machine.syncs(folder)
     if os.access(folder, os.R_OK | os.X_OK):
-        yield from _store(folder)
+        yield from _as_far_as_it_can_be_read("store", _store(folder))
         yield from _tokens(folder)
+
+
+def _as_far_as_it_can_be_read(name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """The findings until the disk fails: whoever asks a doctor then needs an answer the most."""
+    try:
+        yield from findings
+    except OSError as ex:
+        yield bad(name, message_of(ex), "see the system's log for what is wrong with the disk")
 
 
 def _access(folder: Path) -> Finding:

@@ -37,6 +37,9 @@ _INODES_MIN: Final = 1_000
 _SYNCS: Final = 50
 _SYNC_BYTES: Final = 4_096
 _SLOW_SYNC_S: Final = 0.05
+_REFUSED_ADVICE: Final = (
+    "so it refuses those of a server; free some space, or see the system's log for what is wrong"
+)
 
 
 def software() -> Finding:
@@ -95,7 +98,10 @@ def space(folder: Path) -> Iterator[Finding]:
 
 def syncs(folder: Path) -> Finding:
     """How long a write takes until it is on the disk: what a ``--sync always`` write waits for."""
-    took_s = sorted(_sync_times_s(folder))
+    try:
+        took_s = sorted(_sync_times_s(folder))
+    except OSError as ex:
+        return bad("fsync", f"the disk refuses to write: {ex.strerror}", _REFUSED_ADVICE)
     median_s, p99_s = took_s[len(took_s) // 2], took_s[len(took_s) * 99 // 100]
     seen = f"median {median_s * 1e3:.2f} ms, p99 {p99_s * 1e3:.2f} ms, of {len(took_s)} of 4 KiB"
     if p99_s > _SLOW_SYNC_S:

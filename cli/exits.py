@@ -7,7 +7,9 @@ the command line knows, ``CommandError``. ``exit_code_of`` is the one place that
 from __future__ import annotations
 
 import enum
+import errno
 from collections.abc import Sequence
+from typing import Final
 
 import rundlet
 from functions.settings import SettingError
@@ -61,6 +63,16 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
 )
 
 
+_SYSTEM_ADVICE: Final = {
+    errno.ENOSPC: "; free some space and try again",
+    errno.EDQUOT: "; free some space and try again",
+    errno.EROFS: "; it is mounted to be read only",
+    errno.EACCES: "; run this as its owner",
+    errno.EPERM: "; run this as its owner",
+    errno.EMFILE: "; raise ulimit -n",
+}
+
+
 def exit_code_of(error: Exception) -> ExitCode | None:
     """The exit code that an error leads to; ``None`` for one that nobody expected."""
     if isinstance(error, CommandError):
@@ -76,7 +88,16 @@ def message_of(error: Exception) -> str:
     message = str(error)
     if isinstance(error, errors.Damaged) and not isinstance(error, errors.DamagedTokens):
         return f"{message}; run rundlet verify to see all damage, rundlet repair to keep the rest"
+    if isinstance(error, OSError) and error.strerror:
+        return _message_of_system(error)
     return message
+
+
+def _message_of_system(error: OSError) -> str:
+    """What the operating system refused, without its number, and with what helps where we know."""
+    where = "" if error.filename is None else f"{error.filename}: "
+    advice = _SYSTEM_ADVICE.get(error.errno or 0, "")
+    return f"{where}{error.strerror}{advice}"
 
 
 def no_value(keys: Sequence[str]) -> CommandError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -141,16 +142,23 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _output(file: Path | None) -> Iterator[BinaryIO]:
-    """Where an export goes: stdout, or a file that appears once it is whole."""
+    """Where an export goes: stdout, a pipe or device, or a file that appears once it is whole."""
     if file is None:
         sys.stdout.flush()
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    file = file.resolve()  # a symbolic link stays one
+    if file.exists() and not file.is_file():
+        with file.open("wb") as output:
+            yield output
+        return
     part = file.with_name(file.name + ".part")
     try:
         with part.open("wb") as output:
             yield output
+            output.flush()
+            os.fsync(output.fileno())  # else a power cut could leave the name without its bytes
         part.replace(file)
     finally:
         part.unlink(missing_ok=True)

@@ -344,3 +344,13 @@ def test_compact_is_asked_for():
 
     assert ended.code == 0
     assert store.compactions == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no such device")
+def test_a_disk_that_is_full_is_told_in_words(tmp_path):
+    run("--data", str(tmp_path), "set", "a", "1")
+
+    ended = run("--data", str(tmp_path), "get", "a", "-o", "/dev/full")
+
+    assert ended.code == 4
+    assert ended.err == "rundlet: No space left on device; free some space and try again\n"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from server_processes import RundletServer
 from cli import checks_folder, checks_machine, checks_server
 from cli.ask import Metrics
 from cli.checks_machine import lock_holders
-from storage import StoreSettings, errors, open_store
+from storage import Inspection, StoreSettings, errors, open_store
 from storage.interface import Put, Txn
 from storage.settings import system_clock_us
 from tests.model import ModelStore
@@ -203,6 +205,33 @@ def test_full_and_slow_disks_are_told(monkeypatch, tmp_path):
 
     monkeypatch.setattr(checks_machine, "_REFUSED_BELOW_BYTES", 2**62)
     assert next(checks_machine.space(tmp_path)).level == "error"
+
+
+def test_disk_that_refuses_to_write_is_told_and_ends_nothing(folder, monkeypatch):
+    def refuse(_: Path) -> Iterator[float]:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checks_machine, "_sync_times_s", refuse)
+
+    ended, found = doctor("--data", str(folder))
+
+    assert ended.code == 4
+    assert found["fsync"]["seen"] == "the disk refuses to write: No space left on device"
+    assert found["store"]["level"] == "ok"
+    assert "tokens" in found
+
+
+def test_disk_that_refuses_to_read_is_told_and_ends_nothing(folder, monkeypatch):
+    def refuse(_: Path) -> Inspection:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "MANIFEST")
+
+    monkeypatch.setattr(checks_folder, "inspect", refuse)
+
+    ended, found = doctor("--data", str(folder))
+
+    assert ended.code == 4
+    assert found["store"]["seen"] == "MANIFEST: Input/output error"
+    assert "tokens" in found
 
 
 def test_good_server(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -97,6 +98,31 @@ def test_an_export_that_fails_leaves_the_file_as_it_was(tmp_path):
     assert ended.code == 4
     assert target.read_text() == "before"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_export_goes_into_a_pipe_and_does_not_replace_it(tmp_path):
+    pipe = tmp_path / "all.jsonl"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # else who writes would wait
+    with served(ModelStore()) as url:
+        run("set", "a", "1", "--url", url)
+
+        assert run("export", str(pipe), "--url", url).code == 0
+
+    assert pipe.is_fifo()
+    assert json.loads(os.read(reader, 1_000))["key"] == "a"
+    os.close(reader)
+
+
+def test_an_export_goes_to_where_a_link_points(tmp_path):
+    link, target = tmp_path / "link.jsonl", tmp_path / "all.jsonl"
+    link.symlink_to(target)
+    with served(ModelStore()) as url:
+        run("set", "a", "1", "--url", url)
+        run("export", str(link), "--url", url)
+
+    assert link.is_symlink()
+    assert json.loads(target.read_text())["key"] == "a"
 
 
 def test_lines_that_repeat_a_key_are_counted_and_the_later_wins(place, tmp_path):
