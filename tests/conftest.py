@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -26,6 +27,11 @@ SMALL_LIMITS = Limits(
 
 
 CAMPAIGNS = pytest.StashKey[list[Campaign]]()
+
+
+def pytest_sessionstart() -> None:
+    """Hear SIGINT, which tests send: a shell has what it starts with ``&`` ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -90,6 +90,23 @@ def test_open_segments_are_bounded(folder: Path):
     assert descriptor_count() <= before
 
 
+def test_closed_store_leaves_nothing_to_the_garbage_collector(tmp_path: Path):
+    gc.collect()
+    gc.disable()
+    before = len(os.listdir("/proc/self/fd"))
+    try:
+        with opened(tmp_path / "data") as store:
+            for number in range(10 * RECORDS):
+                store.commit(Txn([Put(f"k{number}", b"v")]))
+            store.compact()
+            store.scan()
+        del store
+
+        assert len(os.listdir("/proc/self/fd")) == before
+    finally:
+        gc.enable()
+
+
 def test_opening_and_compacting_over_and_over_leaves_nothing_behind(campaign: Campaign):
     open_and_compact(campaign, campaign.rounds(60))
 

@@ -7,21 +7,26 @@ from collections.abc import Callable
 
 
 class Background:
-    """Does one thing in a thread of its own, at most one more time than it was asked for."""
+    """Does one thing in a thread of its own, at most one more time than it was asked for.
 
-    def __init__(self, action: Callable[[], None], name: str) -> None:
-        self._action = action
+    It is told what to do each time: were it to hold a method of its owner's, the two would keep
+    each other, and every file the owner has open, until a full garbage collection.
+    """
+
+    def __init__(self, name: str) -> None:
         self._name = name
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_wanted = False
 
-    def request(self) -> None:
+    def request(self, action: Callable[[], None]) -> None:
         """Have it done, once more where it is under way already; returns at once."""
         with self._lock:
             self._is_wanted = True
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, args=(action,), name=self._name, daemon=True
+                )
                 self._thread.start()
 
     def join(self) -> None:
@@ -31,11 +36,11 @@ class Background:
         if thread is not None:
             thread.join()
 
-    def _run(self) -> None:
+    def _run(self, action: Callable[[], None]) -> None:
         while True:
             with self._lock:
                 if not self._is_wanted:
                     self._thread = None
                     return
                 self._is_wanted = False
-            self._action()
+            action()

@@ -109,7 +109,7 @@ class LogStore:
                 "cache_bytes_max": settings.cache_bytes_max,
             },
         )
-        self._compaction = Background(self._compact_quietly, COMPACTION_NAME)
+        self._compaction = Background(COMPACTION_NAME)
         self._closing = threading.Event()
         self._housekeeper = threading.Thread(
             target=self._keep_house, name="rundlet-housekeeping", daemon=True
@@ -287,7 +287,7 @@ class LogStore:
         if self._settings.is_read_only:
             raise ReadOnly("this store is served read-only")
         if self._settings.maintain_inline:
-            self._compaction.request()
+            self._compaction.request(self._compact_quietly)
         else:
             self._shared.compactions_wanted += 1
 
