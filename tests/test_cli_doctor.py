@@ -98,6 +98,16 @@ def test_damage_is_exit_code_5(folder):
     assert "rundlet repair" in str(found["store"]["advice"])
 
 
+def test_damage_that_no_server_would_start_with_is_found(folder):
+    path = folder / "0000000001.log"
+    path.write_bytes(path.read_bytes().replace(b"value of b", b"value of X"))
+
+    ended, found = doctor("--data", str(folder))
+
+    assert ended.code == 5
+    assert "1 files are damaged, such as 0000000001.log" in str(found["store"]["seen"])
+
+
 def test_missing_manifest_is_damage(folder):
     (folder / "MANIFEST").unlink()
 

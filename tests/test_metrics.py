@@ -17,7 +17,7 @@ from server_processes import RundletServer, wait_for
 from functions.app import create_app
 from functions.measures import request_totals
 from storage import OperationCounters, SharedCounters, StoreSettings, errors, open_store
-from storage.interface import Commit, Limits, Put, Txn
+from storage.interface import Commit, Delete, Limits, Put, Txn
 from storage.measures import Measures
 from tests.model import ModelStore
 
@@ -164,6 +164,7 @@ def test_work_of_the_store_is_measured(tmp_path):
     api = falcon.testing.TestClient(create_app(store, counters=OperationCounters(shared)))
     for number in range(5):
         store.commit(Txn([Put(f"key {number % 2}", b"x" * 1_000)]))
+    store.commit(Txn([Delete("none")]))  # nothing to write
     store.maintainer.compact(thorough=True)
 
     found = metrics_of(api)

@@ -19,6 +19,8 @@ from typing import NamedTuple
 import pytest
 
 from functions.connections import ConnectionLimits
+from functions.limits import body_bytes_max
+from storage.interface import Limits
 from tests.certificates import PrivateAuthority
 from tests.server_processes import RundletServer, free_port, wait_for
 
@@ -246,6 +248,13 @@ def test_client_that_stops_in_a_body_reaches_nobody(server: RundletServer, front
     assert time.monotonic() - began_s < 5
     for connection in opened:
         connection.close()
+
+
+def test_no_body_is_gathered_without_end():
+    found = re.search(r"client_max_body_size\s+(\d+)m;", CONFIGURATION.read_text())
+
+    assert found is not None
+    assert 2 * body_bytes_max(Limits()) < int(found[1]) * MIB < 1024 * MIB
 
 
 def test_connections_to_the_server_are_kept_shorter_than_it_keeps_them():

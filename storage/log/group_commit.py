@@ -98,6 +98,7 @@ class GroupCommit:
         return group
 
     def _commit_group(self, view: View, group: Sequence[_Request]) -> None:
+        before = view.head.revision
         batch = self._writer.begin(view)
         for request in group:
             try:
@@ -105,4 +106,7 @@ class GroupCommit:
             except StoreError as ex:
                 request.error = ex
         self._writer.write(view, batch)
-        self._measures.committed(sum(request.error is None for request in group))
+        # What had nothing to write has the revision that was there already.
+        written = {request.commit.revision for request in group if request.commit} - {before}
+        if written:
+            self._measures.committed(len(written))

@@ -1,6 +1,7 @@
 """A look at a store's folder that costs little: what a person asks of it first.
 
-Every file is opened and its header checked; what is in it is for ``verify`` to read. Nothing is
+Every file is opened and its header checked. What no index file covers is read, as the next one to
+open the store would: it would refuse damage there. The rest is for ``verify`` to read. Nothing is
 changed, and it works beside a running server.
 """
 
@@ -11,7 +12,8 @@ from pathlib import Path
 
 from storage.log.estimates import live_bytes
 from storage.log.leftovers import unnamed_files
-from storage.log.snapshot import Problem, Snapshot, shared_page
+from storage.log.segment import HEADER_SIZE
+from storage.log.snapshot import Problem, Snapshot, reporting, shared_page
 from storage.settings import StoreSettings
 
 
@@ -69,7 +71,7 @@ def inspect(folder: Path, settings: StoreSettings | None = None) -> Inspection:
     indexes = snapshot.indexes.values()
     return Inspection(
         store_id=manifest.store_id.hex(),
-        problems=snapshot.problems,
+        problems=snapshot.problems + _unindexed_damage(snapshot),
         segment_count=len(manifest.segments),
         index_count=len(manifest.indexes),
         log_bytes=log_bytes,
@@ -80,3 +82,16 @@ def inspect(folder: Path, settings: StoreSettings | None = None) -> Inspection:
         last_time_us=max(manifest.active.last_time_us, page.clock_us if page else 0),
         is_lax=manifest.is_lax,
     )
+
+
+def _unindexed_damage(snapshot: Snapshot) -> list[Problem]:
+    """The first damage in each segment that an open reads, and not its index file."""
+    problems: list[Problem] = []
+    for state in snapshot.manifest.segments:
+        segment = snapshot.segments.get(state.number)
+        if state.is_indexed or segment is None:
+            continue
+        with reporting(segment.path, problems):
+            for _ in segment.frames(HEADER_SIZE, snapshot.ends[state.number]):
+                pass
+    return problems
