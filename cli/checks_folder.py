@@ -58,7 +58,7 @@ def _access(folder: Path) -> Finding:
     seen = f"{folder}, mode {stat.S_IMODE(status.st_mode):04o}, owned by user {status.st_uid}"
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         return bad("folder", seen, f"user {os.geteuid()} may not use it; run as its owner")
-    if status.st_uid != os.geteuid():
+    if os.geteuid() not in (status.st_uid, 0):  # root makes files for the owner
         advice = (
             f"this is user {os.geteuid()}; files made now cannot be used by a server of its owner"
         )

@@ -174,7 +174,9 @@ class RealFiles:
     def open(self, path: Path, *, create: bool = False, writable: bool = True) -> RealFile:
         """See ``Files.open``."""
         flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC
-        fd = os.open(path, flags | (os.O_CREAT if create else 0), 0o600)
+        if create:
+            return RealFile(_opened_or_made(path, flags | os.O_CREAT))
+        fd = os.open(path, flags)
         if not writable and stat.S_ISDIR(os.fstat(fd).st_mode):  # else the system says it itself
             os.close(fd)
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
@@ -210,6 +212,23 @@ class RealFiles:
         if not found.f_blocks:
             return sys.maxsize  # a file system that does not count, such as some of FUSE
         return found.f_bavail * found.f_frsize
+
+
+def _opened_or_made(path: Path, flags: int) -> int:
+    """Open a file, which is made where there is none.
+
+    What root makes belongs to whom the folder belongs to, else a server of theirs could not open
+    it. Only what is made here is given away: a link that they put there may lead anywhere.
+    """
+    if os.geteuid() != 0 or (owner := path.parent.stat()).st_uid == 0:
+        return os.open(path, flags, 0o600)
+    try:
+        fd = os.open(path, flags | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return os.open(path, flags, 0o600)
+    with contextlib.suppress(OSError):  # the file system knows no owners, or root is none there
+        os.fchown(fd, owner.st_uid, owner.st_gid)
+    return fd
 
 
 def read_whole(files: Files, path: Path) -> bytes:

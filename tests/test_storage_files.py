@@ -12,6 +12,7 @@ import pytest
 from storage import open_store
 from storage.files import RealFiles
 from storage.interface import Put, Txn
+from storage.tokens import TokenFile
 
 
 def test_nobody_but_its_owner_may_look_into_a_store(tmp_path: Path):
@@ -22,6 +23,25 @@ def test_nobody_but_its_owner_may_look_into_a_store(tmp_path: Path):
 
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_what_root_makes_in_the_folder_of_another_is_theirs(tmp_path: Path):
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, 4_242, 4_243)
+    not_theirs = tmp_path / "not-theirs"
+    not_theirs.touch()
+    (folder / "LOCK").symlink_to(not_theirs)
+
+    store = open_store(folder)
+    store.commit(Txn([Put("a", b"1")]))
+    store.close()
+    TokenFile(folder).add("app", "read")
+
+    made = [path for path in folder.iterdir() if path.name != "LOCK"]
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(4_242, 4_243)}
+    assert not_theirs.stat().st_uid == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
