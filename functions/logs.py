@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import traceback
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TextIO
@@ -80,6 +81,8 @@ def line_writer(path: Path | None = None) -> LineWriter:
         if not is_written:  # the disk is full, say; a request does not fail for that
             to_stderr(line)
 
+    # Not at the end of the process: there may be threads that still write.
+    weakref.finalize(to_file, os.close, descriptor).atexit = False
     return to_file
 
 

@@ -113,6 +113,15 @@ def test_line_that_no_file_takes_goes_to_stderr(capsys):
     assert capsys.readouterr().err == "a line\n"
 
 
+def test_file_is_closed_with_its_writer(tmp_path):
+    before = len(os.listdir("/proc/self/fd"))
+    write = line_writer(tmp_path / "log")
+    write("a line")
+    del write
+
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_stderr_that_nobody_reads_fails_no_request(monkeypatch):
     read_end, write_end = os.pipe()
     os.close(read_end)
