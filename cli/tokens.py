@@ -87,7 +87,7 @@ def remove(
     Example: rundlet token rm app
     """
     file = TokenFile(token_folder(data))
-    if file.remove(name) is None:
+    if not file.read() or file.remove(name) is None:  # read first: that makes no folder
         raise CommandError(f"there is no token {name!r}; see rundlet token ls", ExitCode.NOT_FOUND)
     if not file.read():
         sys.stderr.write(

@@ -70,7 +70,7 @@ def line_writer(path: Path | None = None) -> LineWriter:
     to_stderr = _stream_writer(sys.stderr)
     if path is None:
         return to_stderr
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_log(path)
 
     def to_file(line: str) -> None:
         text = f"{line}\n".encode()
@@ -84,6 +84,15 @@ def line_writer(path: Path | None = None) -> LineWriter:
     # Not at the end of the process: there may be threads that still write.
     weakref.finalize(to_file, os.close, descriptor).atexit = False
     return to_file
+
+
+def open_log(path: Path) -> int:
+    """The descriptor of a file that lines are added to; it is made, for its owner only.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _stream_writer(stream: TextIO) -> LineWriter:

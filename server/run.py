@@ -22,6 +22,7 @@ from functions.app import (
     watch_tokens,
 )
 from functions.limits import body_bytes_max
+from functions.logs import open_log
 from functions.settings import ServerSettings
 from server.address import HeldPort, is_loopback, require_address
 from server.errors import ExposedError, GranianMissingError
@@ -87,8 +88,8 @@ class Telling:
 def serve(options: ServeOptions, telling: Telling) -> None:
     """Run a server until a signal ends it; must be called in the main thread.
 
-    1. Refuse to be open to other machines, and take the port, so that a second server stops
-       here, before it touches the folder.
+    1. Refuse to be open to other machines, or without an audit trail that was asked for, and
+       take the port, so that a second server stops here, before it touches the folder.
     2. Make the private folder with the counters (and the store of ``in_memory``).
     3. Open the store: damage is reported here, by one process, not by every worker.
     4. Start the maintenance process, unless nothing can change.
@@ -100,9 +101,12 @@ def serve(options: ServeOptions, telling: Telling) -> None:
         ExposedError: see ``insecure``.
         GranianMissingError: it was asked for.
         PortError: the port cannot be had, or there is no such host.
+        OSError: the file for the audit trail cannot be opened.
         StoreError: the store does not open, or does not take the file.
     """
     options = _with_access(options)
+    if options.settings.audit_path is not None:
+        os.close(open_log(options.settings.audit_path))  # each worker opens it for itself
     _allow_many_files()
     relax_collector()
     signal.signal(signal.SIGTERM, _unwind)
@@ -133,15 +137,15 @@ def _with_access(options: ServeOptions) -> ServeOptions:
         raise ExposedError(
             f"--host {options.host} can be reached from other machines, and anyone there could"
             f" read and change everything; make tokens first: rundlet token add NAME"
-            f"{_token_place(settings)} (or add --insecure, if that is wanted)"
+            f"{_token_place(folder)} (or add --insecure, if that is wanted)"
         )
     return replace(options, settings=settings)
 
 
-def _token_place(settings: ServerSettings) -> str:
-    if settings.tokens_folder is None:
+def _token_place(folder: Path | None) -> str:
+    if folder is None:
         return " --data DIR, and serve with --tokens DIR"
-    return f" --data {shlex.quote(str(settings.tokens_folder))}"
+    return f" --data {shlex.quote(str(folder))}"
 
 
 def _held_port(options: ServeOptions) -> HeldPort:

@@ -78,7 +78,10 @@ def test_folder_in_the_place_of_the_tokens_is_an_error_of_one_line(tmp_path: Pat
 
 
 def test_unknown_token_to_take_back_is_not_found(tmp_path: Path):
-    assert "no token" in run("token", "rm", "none", "--data", str(tmp_path), code=1)
+    folder = tmp_path / "none"
+
+    assert "no token" in run("token", "rm", "none", "--data", str(folder), code=1)
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("expires", ["yesterday", "2001-01-01T00:00:00Z", "0s"])
@@ -110,6 +113,23 @@ def test_change_is_in_force_on_every_worker_at_once(tmp_path: Path, layout: tupl
 
         assert (before, closed, let_in, after) == ({200}, {401}, {200}, {401})
         assert "token" in run("--url", url, "stats", code=4)
+
+
+def test_store_in_memory_has_the_tokens_of_a_folder_that_is_named(tmp_path: Path):
+    """``--data`` would name none: there is no such folder."""
+    said = run("serve", "--in-memory", "--host", "0.0.0.0", "--port", "0", code=2)
+
+    assert "token add NAME --data DIR, and serve with --tokens DIR" in said
+
+
+@pytest.mark.parametrize("server", ["waitress", "granian"])
+def test_audit_trail_that_cannot_be_kept_ends_the_start_in_one_line(tmp_path: Path, server: str):
+    path = tmp_path / "none" / "audit"
+    arguments = ["--data", str(tmp_path), "--server", server, "--audit", str(path)]
+
+    said = run("serve", "--port", "0", *arguments, code=4)
+
+    assert said == f"rundlet: {path}: No such file or directory\n"
 
 
 def test_other_machines_are_let_in_only_with_tokens(tmp_path: Path):
