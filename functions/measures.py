@@ -17,7 +17,7 @@ import falcon
 from functions.audit import AuditTrail
 from functions.cors import CorsHeaders
 from functions.logs import RequestLog
-from functions.problems import failure_of
+from functions.problems import failure_of, forget_failure
 from functions.routing import ROUTE
 from functions.uploads import RECEIVED_BYTES
 from storage.counter_rows import WORDS, Name
@@ -112,6 +112,7 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
         if failure is not None:
             self._counters.add(_FAILURES + failure.problem.name)
         self._log.note(env, route, int(status[:3]), elapsed_ns)
+        forget_failure(env)
 
 
 class _Passed:

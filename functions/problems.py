@@ -120,6 +120,15 @@ def failure_of(environ: Mapping[str, object]) -> Failure | None:
     return failure if isinstance(failure, Failure) else None
 
 
+def forget_failure(environ: dict[str, object]) -> None:
+    """Let go of it, once it was told.
+
+    Its traceback leads back to the request: in that circle whatever the store was reading, such as
+    a file that compaction has removed since, would stay until the garbage collector comes.
+    """
+    environ.pop(_FAILURE, None)
+
+
 def problem_of(ex: Exception) -> Problem:
     """The problem that an exception means to a client."""
     match ex:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +10,7 @@ import pytest
 
 from tests.acceptance import SERVER_NAMES, SERVERS, connect, processes_of, start
 from tests.server_processes import wait_for
+from tests.small_disk import free_bytes, mounted
 
 MIB = 1024 * 1024
 PROBLEM = "application/problem+json"
@@ -24,13 +23,10 @@ both_servers = pytest.mark.parametrize("options", SERVERS, ids=SERVER_NAMES)
 @pytest.fixture
 def small_disk(tmp_path):
     """A folder on a file system of 24 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
-    if os.getuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root can mount")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted(tmp_path / "disk", 24 * MIB) as folder:
+        if not folder.is_mount():
+            pytest.skip("only root can mount")
+        yield folder
 
 
 @both_servers
@@ -195,11 +191,6 @@ def is_given_back(disk, filler) -> bool:
     """Whether no process holds on to much more than what is there, and what is kept free."""
     used = 24 * MIB - free_bytes(disk)
     return used < sum(filler.held.values()) + RESERVED_MAX
-
-
-def free_bytes(disk) -> int:
-    found = os.statvfs(disk)
-    return found.f_bavail * found.f_frsize
 
 
 @both_servers

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sys
+import weakref
 from pathlib import Path
 
 import falcon.testing
@@ -15,6 +16,7 @@ from functions.app import create_app
 from functions.logs import line_writer
 from functions.settings import ServerSettings
 from storage import errors
+from tests.circles import without_collector
 from tests.model import ModelStore
 
 
@@ -133,3 +135,23 @@ def test_stderr_that_nobody_reads_fails_no_request(monkeypatch):
             stderr.close()
 
     assert statuses == [201, 204, 204]
+
+
+def test_a_failed_request_is_let_go_of_once_it_was_logged(capsys):
+    class Reading:
+        """What a store holds while it reads."""
+
+    seen = []
+
+    class LateStore(ModelStore):
+        def get(self, key, *, at=None):
+            assert key or at
+            reading = Reading()
+            seen.append(weakref.ref(reading))
+            raise errors.Unavailable("the disk failed")
+
+    api = falcon.testing.TestClient(create_app(LateStore()))
+    with without_collector():
+        assert api.simulate_get("/v1/kv/a").status_code == 503
+        assert [reading() for reading in seen] == [None]
+    assert "failed 503" in capsys.readouterr().err

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import json
 import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from storage import LogStore, StoreSettings, open_store
-from storage.interface import Delete, Put, Txn
+from storage.errors import Conflict, DiskFull, InvalidOperation
+from storage.files import Buffer, RealFile
+from storage.interface import Condition, Delete, Put, Touch, Txn
 from tests.campaign import Campaign
+from tests.circles import without_collector
+from tests.server_processes import wait_for
 from tests.storage_samples import folder_in_memory
-from tests.unsynced_files import UnsyncedFiles
+from tests.unsynced_files import UnsyncedFile, UnsyncedFiles
 
 SEGMENT_COUNT = 500
 RECORDS = 2
@@ -92,9 +97,8 @@ def test_open_segments_are_bounded(folder: Path):
 
 def test_closed_store_leaves_nothing_to_the_garbage_collector(tmp_path: Path):
     gc.collect()
-    gc.disable()
     before = len(os.listdir("/proc/self/fd"))
-    try:
+    with without_collector():
         with opened(tmp_path / "data") as store:
             for number in range(10 * RECORDS):
                 store.commit(Txn([Put(f"k{number}", b"v")]))
@@ -103,8 +107,94 @@ def test_closed_store_leaves_nothing_to_the_garbage_collector(tmp_path: Path):
         del store
 
         assert len(os.listdir("/proc/self/fd")) == before
-    finally:
-        gc.enable()
+
+
+class SmallFile(UnsyncedFile):
+    """A file of ``SmallDisk``."""
+
+    __slots__ = ("_disk",)
+
+    def __init__(self, disk: SmallDisk, fd: int) -> None:
+        super().__init__(fd)
+        self._disk = disk
+
+    def pwrite(self, buffers: Sequence[Buffer], offset: int) -> None:
+        if self._disk.is_full:
+            raise OSError(errno.ENOSPC, "planted")
+        super().pwrite(buffers, offset)
+
+
+class SmallDisk(UnsyncedFiles):
+    """Has as much room as it is told, and takes nothing once it is full."""
+
+    def __init__(self) -> None:
+        self.room = 8 * 1024 * 1024
+        self.is_full = False
+
+    def open(self, path: Path, *, create: bool = False, writable: bool = True) -> RealFile:
+        flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC
+        return SmallFile(self, os.open(path, flags | (os.O_CREAT if create else 0), 0o600))
+
+    def free_bytes(self, path: Path) -> int:  # noqa: ARG002 (whatever the folder)
+        return self.room
+
+
+def refuse_for_a_condition(store: LogStore, files: SmallDisk) -> None:
+    with pytest.raises(Conflict):
+        store.commit(Txn([Put("a", b"new")], [Condition("a", exists=False)]))
+
+
+def refuse_for_its_kind(store: LogStore, _: SmallDisk) -> None:
+    with pytest.raises(InvalidOperation):
+        store.commit(Txn([Touch("absent", 1)]))
+
+
+def refuse_for_want_of_room(store: LogStore, files: SmallDisk) -> None:
+    before, files.room = files.room, 0
+    with pytest.raises(DiskFull):
+        store.commit(Txn([Put("a", b"new")]))
+    files.room = before
+
+
+def refuse_what_the_disk_did(store: LogStore, files: SmallDisk) -> None:
+    files.is_full = True
+    with pytest.raises(DiskFull):
+        store.commit(Txn([Put("a", b"new")]))
+    files.is_full = False
+
+
+@pytest.mark.parametrize(
+    "refuse",
+    [
+        refuse_for_a_condition,
+        refuse_for_its_kind,
+        refuse_for_want_of_room,
+        refuse_what_the_disk_did,
+    ],
+)
+def test_a_refused_write_holds_on_to_no_removed_file(
+    refuse: Callable[[LogStore, SmallDisk], None],
+):
+    files = SmallDisk()
+    with folder_in_memory() as above:
+        store = open_store(above / "data", StoreSettings(files=files, keep_for_s=0))
+        with contextlib.closing(store), without_collector():
+            store.commit(Txn([Put("a", b"1"), Put("b", b"2")]))
+            refuse(store, files)
+            store.commit(Txn([Delete("b")]))
+            store.maintainer.compact(thorough=True)
+            assert store.get("a") is not None
+
+            wait_for(lambda: not removed_and_open(above))  # a thread looks at a view each second
+
+
+def removed_and_open(folder: Path) -> list[str]:
+    """Files of a folder that are removed and still open in this process."""
+    found = []
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(str(path.readlink()))
+    return [name for name in found if name.startswith(str(folder)) and name.endswith("(deleted)")]
 
 
 def test_opening_and_compacting_over_and_over_leaves_nothing_behind(campaign: Campaign):

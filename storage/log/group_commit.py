@@ -63,7 +63,12 @@ class GroupCommit:
         if request.commit is None and request.error is None:
             self._lead()
         if request.error is not None:
-            raise request.error
+            try:
+                raise request.error
+            finally:
+                # Its traceback leads here: in that circle a view with files that compaction has
+                # removed since would stay until the garbage collector comes.
+                request.error = None
         assert request.commit is not None
         return request.commit
 
@@ -77,11 +82,8 @@ class GroupCommit:
                 self._commit_group(view, group)
         except BaseException as ex:
             group = group or self._take_queue()
-            error = ex if isinstance(ex, Exception) else OutcomeUnknown("interrupted")
-            for request in group:
-                # A refusal decided against writes of this group that did not happen is void too.
-                request.commit, request.error = None, error
-            if error is not ex:
+            _refuse(group, ex)
+            if not isinstance(ex, Exception):
                 raise
         finally:
             with self._queue_lock:
@@ -110,3 +112,11 @@ class GroupCommit:
         written = {request.commit.revision for request in group if request.commit} - {before}
         if written:
             self._measures.committed(len(written))
+
+
+def _refuse(group: Sequence[_Request], cause: BaseException) -> None:
+    """Tell all of a group that it failed."""
+    error = cause if isinstance(cause, Exception) else OutcomeUnknown("interrupted")
+    for request in group:
+        # A refusal decided against writes of this group that did not happen is void too.
+        request.commit, request.error = None, error

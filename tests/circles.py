@@ -1,0 +1,17 @@
+"""Finding out what is only let go of by the garbage collector, which comes late."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def without_collector() -> Iterator[None]:
+    """What holds on to itself, in a circle, is not let go of meanwhile."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
