@@ -48,6 +48,11 @@ def mget_body_bytes_max(limits: Limits) -> int:
     return limits.list_keys_max * (_ITEM_OVERHEAD_BYTES + _JSON_GROWTH * limits.key_bytes_max)
 
 
+def server_body_bytes_max(limits: Limits) -> int:
+    """What waitress refuses itself: so far above the limits that we answer for all but floods."""
+    return 2 * body_bytes_max(limits)
+
+
 def body_bytes_max(limits: Limits) -> int:
     """The largest body of any request: a WSGI server's own cap must lie above it."""
     return max(limits.value_bytes_max, txn_body_bytes_max(limits), mget_body_bytes_max(limits))

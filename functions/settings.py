@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from functions.connections import ConnectionLimits
-from functions.limits import mget_body_bytes_max, txn_body_bytes_max
+from functions.limits import mget_body_bytes_max, server_body_bytes_max, txn_body_bytes_max
 from storage.interface import Limits
 
 SyncPolicy = Literal["always", "interval", "never"]
@@ -171,7 +171,9 @@ def shown_limits(settings: ServerSettings, limits: Limits) -> dict[str, object]:
         "mget_body_bytes_max": mget_body_bytes_max(limits),
         **dataclasses.asdict(settings.connections),
     }
-    if settings.uploads_max is not None:
+    if settings.uploads_max is None:  # a server that reads whole bodies, up to a cap of its own
+        shown["body_bytes_max"] = server_body_bytes_max(limits)
+    else:
         shown["uploads_max"] = settings.uploads_max
     return shown
 

@@ -21,7 +21,7 @@ from functions.app import (
     software_version,
     watch_tokens,
 )
-from functions.limits import body_bytes_max
+from functions.limits import server_body_bytes_max
 from functions.logs import open_log
 from functions.settings import ServerSettings
 from server.address import HeldPort, is_loopback, require_address
@@ -192,7 +192,7 @@ class _Life:
             create_app(store, settings, OperationCounters(shared), watch_tokens(settings)),
             self.port.listener,
             threads=self.options.threads,
-            body_bytes_max=2 * body_bytes_max(settings.limits),
+            body_bytes_max=server_body_bytes_max(settings.limits),
             limits=settings.connections,
         )
         server.run(self._say_ready)

@@ -71,7 +71,7 @@ class ProblemTask(ErrorTask):  # type: ignore[misc] # waitress has no types
     def _over_limit(self) -> Problem:
         request = self.request
         if request.error.code == 431:
-            most = request.adj.max_request_header_size
+            most = request.adj.max_request_header_size - 1
             detail = over_limit("header_bytes_max", most, request.header_bytes_received)
             return Problem(431, "headers-too-large", detail, {"limit": most})
         got = max(request.content_length, request.body_bytes_received)

@@ -82,7 +82,7 @@ class GracefulServer:
             ident=None,
             connection_limit=self._connections_max + _OTHER_SOCKETS,
             channel_timeout=_NO_TIMEOUT_S,  # we look connections over ourselves
-            max_request_header_size=limits.header_bytes_max,
+            max_request_header_size=limits.header_bytes_max + 1,  # it refuses from there on
             max_request_body_size=body_bytes_max,
             asyncore_use_poll=True,  # select() cannot take descriptors above 1,023
             log_socket_errors=False,  # clients that go away are no news either

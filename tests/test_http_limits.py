@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,4 +79,14 @@ def test_too_many_bodies_name_their_limit():
 def test_every_limit_that_is_shown_has_its_option(api: falcon.testing.TestClient):
     limits = api.simulate_get("/v1").json["limits"]
 
-    assert set(limits) == set(SET_BY) - {"body_bytes_max"}  # what the WSGI server may refuse itself
+    assert set(limits) == set(SET_BY) - {"body_bytes_max"}  # nobody reads whole bodies before us
+
+
+def test_what_waitress_itself_refuses_is_shown(tmp_path: Path):
+    with contextlib.closing(open_store(tmp_path / "data", StoreSettings(limits=LIMITS))) as store:
+        api = falcon.testing.TestClient(create_app(store, ServerSettings()))
+
+        limits = api.simulate_get("/v1").json["limits"]
+
+    assert set(limits) == set(SET_BY) - {"uploads_max"}
+    assert limits["body_bytes_max"] > limits["txn_body_bytes_max"]

@@ -122,7 +122,7 @@ def test_refused_head_has_no_body(served: Served, begin: bytes):
 
 def test_head_with_too_many_headers_has_no_body(served: Served):
     begin, end = b"HEAD /livez HTTP/1.1\r\nHost: x\r\nA: ", b"\r\nConnection: close\r\n\r\n"
-    data = begin.ljust(HEADER_BYTES_MAX - len(end), b"a") + end
+    data = begin.ljust(HEADER_BYTES_MAX + 1 - len(end), b"a") + end
 
     (answer,) = read_answers(talk(served.port, data, is_whole=True), ["HEAD"])
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import json
 import signal
 import socket
 import sys
 import time
 
 import pytest
+from raw_http import Answer, read_answers, talk
 from server_processes import ServerProcess, wait_for
 
 # A server whose app says on stderr when a request has reached it, and works as long as asked.
@@ -167,3 +169,16 @@ def test_connection_is_closed_where_the_client_wants_it(server, port, version, h
 
     assert answer.startswith(f"HTTP/{version} 204".encode())
     assert b"Connection: close" in answer
+
+
+def test_headers_up_to_the_limit_are_taken_and_longer_ones_named(port):
+    start, end = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: ", b"\r\n\r\n"
+
+    def asked(size: int) -> Answer:
+        (answer,) = read_answers(
+            talk(port, start.ljust(size - len(end), b"x") + end, is_whole=True)
+        )
+        return answer
+
+    assert asked(65_536).status == 200
+    assert "header_bytes_max is 65536, got 65537;" in json.loads(asked(65_537).body)["detail"]
