@@ -19,6 +19,7 @@ from storage.settings import system_clock_us
 from storage.tokens import Scope, Token, TokenTable
 
 _CALLER: Final = "rundlet.caller"
+_NAMED_KEYS: Final = "rundlet.named_keys"
 
 OPEN_ROUTES: Final = frozenset({"/", "/livez", "/readyz", "/openapi.json"})
 """Routes that tell nothing of the data and that probes, browsers and tools ask for first."""
@@ -113,6 +114,7 @@ class Access:
         token = self._token(environ, table)
         caller = Caller(token, template, self._counters)
         environ[_CALLER] = caller
+        self._require_current(token)
         needed = scope_of(method, template)
         if _RANKS[token.scope] < _RANKS[needed]:
             detail = f"this needs a token of scope {needed!r}; this one has {token.scope!r}"
@@ -131,10 +133,12 @@ class Access:
         if token is None:
             self._counters.add("refused_unknown")
             raise _unauthorized("this server does not know this token", _INVALID)
+        return token
+
+    def _require_current(self, token: Token) -> None:
         if token.expires_us is not None and token.expires_us <= self._clock():
             self._counters.add("refused_expired")
             raise _unauthorized("this token has expired; ask for a new one", _INVALID)
-        return token
 
     def _refuse_damaged(self, ex: StoreError, template: str) -> None:
         if template not in OPEN_ROUTES:
@@ -162,6 +166,17 @@ def caller_of(environ: Mapping[str, object]) -> Caller | None:
     """Who makes a request; ``None`` where everybody is let in."""
     caller = environ.get(_CALLER)
     return caller if isinstance(caller, Caller) else None
+
+
+def note_keys(environ: dict[str, object], keys: Iterable[str]) -> None:
+    """Keep the keys that a body names, for the audit trail, where one is kept."""
+    if _CALLER in environ:
+        environ[_NAMED_KEYS] = list(dict.fromkeys(keys))
+
+
+def noted_keys(environ: Mapping[str, object]) -> object:
+    """What ``note_keys`` kept; ``None`` where the path says it all."""
+    return environ.get(_NAMED_KEYS)
 
 
 def require_keys(environ: Mapping[str, object], keys: Iterable[str]) -> None:

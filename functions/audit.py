@@ -1,9 +1,9 @@
 """The audit trail: one JSON object a line for what was changed, administered or refused.
 
 ``{"time","request_id","who","token","remote","method","route","path","status"}``: ``who`` is the
-name of the token, ``token`` its id. The trail is kept while tokens are in force. Values, secrets
-and query strings never stand in it; the path, with its key, does. Reads that were let in are
-not in it: they would be nearly all of it.
+name of the token, ``token`` its id; and, of a transaction, ``keys``: all that it names. The trail
+is kept while tokens are in force. Values, secrets and query strings never stand in it; keys do.
+Reads that were let in are not in it: they would be nearly all of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 import falcon
 
-from functions.access import READS_BY_POST, caller_of
+from functions.access import READS_BY_POST, caller_of, noted_keys
 from functions.logs import LineWriter
 from functions.request_ids import RequestIds
 from functions.target import raw_path
@@ -50,7 +50,7 @@ class AuditTrail:
             return
         request_id = self._ids.of(req.env)
         resp.set_header("Request-Id", request_id)
-        line = {
+        line: dict[str, object] = {
             "time": rfc3339(self._clock()),
             "request_id": request_id,
             "who": caller.token.name if caller.token else None,
@@ -61,4 +61,7 @@ class AuditTrail:
             "path": raw_path(req.env),
             "status": resp.status_code,
         }
+        keys = noted_keys(req.env)
+        if keys is not None:
+            line["keys"] = keys
         self._write_line(json.dumps(line))

@@ -6,7 +6,7 @@ import base64
 
 import falcon
 
-from functions.access import require_keys
+from functions.access import note_keys, require_keys
 from functions.bodies import (
     CBOR_TYPE,
     answer_type,
@@ -79,6 +79,7 @@ class TxnResource:
         body = read_body(req, self._gate, "txn_body_bytes_max", self._body_bytes_max)
         txn = parse_txn(decode(body, asked_type), self._limits)
         del body  # the values have been taken out of it; it need not wait for the disk
+        note_keys(req.env, keys_of(txn))
         require_keys(req.env, keys_of(txn))
         commit = self._store.commit(txn)
         ops = txn.then if commit.succeeded else txn.otherwise or ()

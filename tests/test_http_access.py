@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
@@ -16,6 +17,7 @@ from functions.routing import TargetRouter, offered_methods
 from functions.settings import ServerSettings
 from storage.counters import OperationCounters
 from storage.interface import Delete, Put, Txn
+from storage.settings import system_clock_us
 from storage.token_watch import TokenWatch
 from storage.tokens import FILE_NAME, Scope, TokenFile
 from tests.model import Clock, ModelStore
@@ -328,6 +330,30 @@ def test_audit_tells_writes_and_refusals_and_no_reads(guarded: Guarded):
     assert (written["path"], written["status"]) == ("/v1/kv/app/1", 204)
     assert (refused["who"], refused["status"]) == (None, 401)
     assert secret not in guarded.audit_path.read_text()
+
+
+def test_audit_tells_the_keys_of_a_transaction(guarded: Guarded):
+    _, secret = guarded.file.add("app", "write", prefix="app/")
+    guarded.file.add("other", "read")
+    delete = {"op": "delete", "key": "app/1"}
+    conditions = [{"key": "app/1", "exists": True}, {"key": "app/2", "exists": False}]
+    done = guarded.ask("POST", "/v1/txn", {"if": conditions, "then": [delete]}, secret)
+    bad = guarded.ask("POST", "/v1/txn", {"then": [{**delete, "key": "other"}]}, secret)
+
+    written, refused = guarded.audit()
+
+    assert (done.status_code, written["keys"]) == (200, ["app/1", "app/2"])
+    assert (bad.status_code, refused["keys"]) == (403, ["other"])
+
+
+def test_audit_tells_whose_token_has_expired(guarded: Guarded):
+    _, secret = guarded.file.add("app", "write", expires_us=system_clock_us() + 50_000)
+    time.sleep(0.06)
+
+    answer = guarded.ask("GET", "/v1/kv/app/1", None, secret)
+
+    assert answer.status_code == 401
+    assert [line["who"] for line in guarded.audit()] == ["app"]
 
 
 def test_audit_is_silent_while_there_are_no_tokens(guarded: Guarded):
