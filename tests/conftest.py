@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -62,6 +63,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
                 replay = f"{SEED_VARIABLE}={campaign.seed} replays this round"
                 item.add_report_section("call", "campaign", replay)
         raise
+
+
+@pytest.fixture(autouse=True)
+def usual_collector() -> Iterator[None]:
+    """What opens a store in this process makes garbage collection rare; not so for later tests."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.set_threshold(*thresholds)
 
 
 @pytest.fixture
