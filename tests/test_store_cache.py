@@ -7,6 +7,7 @@ from contextlib import closing
 
 from storage import StoreSettings, open_store
 from storage.interface import Delete, Entry, Put, Txn
+from storage.log.disposal import Disposal
 from storage.log.entry_cache import EntryCache
 
 
@@ -15,7 +16,7 @@ def entry_of(key: str, value: bytes) -> Entry:
 
 
 def test_what_was_put_is_there():
-    cache = EntryCache(1_000_000)
+    cache = EntryCache(1_000_000, Disposal())
     entry = entry_of("a", b"1")
     cache.put(b"a", entry)
 
@@ -24,7 +25,7 @@ def test_what_was_put_is_there():
 
 
 def test_a_value_that_is_used_outlives_those_that_are_not():
-    cache = EntryCache(1_000_000)
+    cache = EntryCache(1_000_000, Disposal())
     used = entry_of("used", b"1")
     cache.put(b"used", used)
     for number in range(5_000):
@@ -37,14 +38,14 @@ def test_a_value_that_is_used_outlives_those_that_are_not():
 
 
 def test_a_large_value_is_not_kept():
-    cache = EntryCache(1_000_000)
+    cache = EntryCache(1_000_000, Disposal())
     cache.put(b"large", entry_of("large", bytes(100_000)))
 
     assert cache.get(b"large") is None
 
 
 def test_a_cache_of_no_bytes_keeps_nothing():
-    cache = EntryCache(0)
+    cache = EntryCache(0, Disposal())
     cache.put(b"a", entry_of("a", b""))
 
     assert cache.get(b"a") is None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from storage.interface import Entry
+from storage.log.disposal import Disposal
 
 _ENTRY_OVERHEAD: Final = 600
 """What an entry costs in memory beside its key and value, about."""
@@ -24,12 +25,16 @@ class EntryCache:
     all, which moves the bound by a little.
     """
 
-    def __init__(self, bytes_max: int) -> None:
+    def __init__(self, bytes_max: int, disposal: Disposal) -> None:
         self._generation_bytes_max = bytes_max // 2
         self._entry_bytes_max = bytes_max // _SHARE_MAX
         self._young: dict[bytes, Entry] = {}
         self._old: dict[bytes, Entry] = {}
         self._young_bytes = 0
+        self._disposal = disposal
+
+    def __del__(self) -> None:
+        self._disposal.add(self._young, self._old)
 
     def get(self, key: bytes) -> Entry | None:
         """The entry that was put last for a key, if it is still here."""
@@ -46,6 +51,7 @@ class EntryCache:
         if size > self._entry_bytes_max:
             return
         if self._young_bytes + size > self._generation_bytes_max:
+            self._disposal.add(self._old)
             self._old, self._young, self._young_bytes = self._young, {}, 0
         self._young[key] = entry
         self._young_bytes += size

@@ -15,6 +15,7 @@ from pathlib import Path
 from storage.errors import Damaged
 from storage.files import Files
 from storage.log.delta import Delta
+from storage.log.disposal import Disposal
 from storage.log.entry_cache import EntryCache
 from storage.log.frame import BadFrame, Frame
 from storage.log.index_file import IndexFile, index_name
@@ -33,6 +34,7 @@ class Follower:
 
     Attributes:
         view: the newest view; may be behind the log until ``current`` is called.
+        disposal: of what was in views that nobody reads any more.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Follower:
         self._shared = shared
         self._words = shared.words
         self._lock = threading.Lock()
+        self.disposal = Disposal()
         self.view = self._make_view(None)
         self.current()
 
@@ -141,7 +144,7 @@ class Follower:
             old_indexes.get(state.number) or self._open_index(state.number, state.size)
             for state in manifest.indexes
         )
-        deltas = [_delta_of(state, old_deltas.get(state.number)) for state in waiting]
+        deltas = [self._delta_of(state, old_deltas.get(state.number)) for state in waiting]
         is_same_active = old is not None and deltas[-1] is old.active
         view = View(
             self._files,
@@ -153,13 +156,28 @@ class Follower:
             indexes=indexes,
             # While the newest delta stays, it knows of every newer value. It must never be emptied
             # for another delta: who reads the old view may still put in what that replaced.
-            cache=old.cache if old and is_same_active else EntryCache(self._cache_bytes_max),
+            cache=old.cache if old and is_same_active else self._new_cache(),
         )
         for delta, state in zip(deltas[:-1], waiting[:-1], strict=True):
             self._add_frames(view, delta, state.size)
         if old and is_same_active:
             view.head = old.head
         return view
+
+    def _delta_of(self, state: SegmentState, old: Delta | None) -> Delta:
+        """The delta there is, or an empty one where a segment was sealed before its end.
+
+        That is so when its sync has failed: what was behind stands in the next segment now.
+        """
+        is_active = not state.size
+        if old is not None and (is_active or old.offset <= state.size):
+            return old
+        delta = Delta(state.number, HEADER_SIZE)
+        self.disposal.follow(delta, delta.rows)
+        return delta
+
+    def _new_cache(self) -> EntryCache:
+        return EntryCache(self._cache_bytes_max, self.disposal)
 
     def _open_index(self, number: int, size: int) -> IndexFile:
         return IndexFile(self._files, self._folder / index_name(number), number, size)
@@ -183,17 +201,6 @@ class Follower:
             _add_frame(segment, delta, frame)
             if delta is view.active:
                 view.head = Head(frame.revision, frame.time_us, frame.totals)
-
-
-def _delta_of(state: SegmentState, old: Delta | None) -> Delta:
-    """The delta there is, or an empty one where a segment was sealed before its end.
-
-    That is so when its sync has failed: what was behind stands in the next segment now.
-    """
-    is_active = not state.size
-    if old is not None and (is_active or old.offset <= state.size):
-        return old
-    return Delta(state.number, HEADER_SIZE)
 
 
 def _add_frame(segment: Segment, delta: Delta, frame: Frame) -> None:

@@ -380,7 +380,7 @@ class LogStore:
         return is_live
 
     def _keep_house(self) -> None:
-        """Take over checkpoints, verify index files, sync where the policy is an interval."""
+        """Take over checkpoints, verify indexes, sync by intervals; free memory in between."""
         interval_s = min(_HOUSEKEEPING_S, self._settings.sync_interval_s)
         while True:
             with contextlib.suppress(StoreError, OSError):
@@ -390,7 +390,7 @@ class LogStore:
                     self._writer.sync()
                 for index in view.indexes:
                     index.verify(self._closing.is_set)
-            if self._closing.wait(interval_s):
+            if self._follower.disposal.run(self._closing, interval_s):
                 return
 
     def _compact_quietly(self) -> None:
