@@ -64,6 +64,8 @@ class RequestLog:
 def line_writer(path: Path | None = None) -> LineWriter:
     """Writes lines to the end of a file, or to stderr; processes may share the file.
 
+    The file may be renamed at any time: the next line makes a new one.
+
     Raises:
         OSError: the file cannot be opened.
     """
@@ -74,6 +76,7 @@ def line_writer(path: Path | None = None) -> LineWriter:
 
     def to_file(line: str) -> None:
         text = f"{line}\n".encode()
+        _follow(path, descriptor)
         try:
             is_written = os.write(descriptor, text) == len(text)  # one call: lines never mix
         except OSError:
@@ -93,6 +96,21 @@ def open_log(path: Path) -> int:
         OSError: it cannot be opened.
     """
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _follow(path: Path, descriptor: int) -> None:
+    """Lead the descriptor to the file that has the name now: who rotates logs renames them."""
+    with contextlib.suppress(OSError):  # then the file before is better than none
+        try:
+            if os.path.samestat(os.stat(path), os.fstat(descriptor)):
+                return
+        except FileNotFoundError:
+            pass
+        renewed = open_log(path)
+        try:
+            os.dup2(renewed, descriptor, inheritable=False)  # at once, for all threads
+        finally:
+            os.close(renewed)
 
 
 def _stream_writer(stream: TextIO) -> LineWriter:

@@ -155,3 +155,27 @@ def test_a_failed_request_is_let_go_of_once_it_was_logged(capsys):
         assert api.simulate_get("/v1/kv/a").status_code == 503
         assert [reading() for reading in seen] == [None]
     assert "failed 503" in capsys.readouterr().err
+
+
+def test_file_that_was_renamed_is_made_anew(tmp_path: Path):
+    path = tmp_path / "log"
+    write = line_writer(path)
+    write("first")
+    path.rename(tmp_path / "log.1")
+
+    write("second")
+    write("third")
+
+    assert (tmp_path / "log.1").read_text() == "first\n"
+    assert path.read_text() == "second\nthird\n"
+
+
+def test_lines_go_on_in_the_file_that_was_renamed_where_no_other_can_be_made(tmp_path: Path):
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    write = line_writer(folder / "log")
+    folder.rename(tmp_path / "moved")
+
+    write("a line")
+
+    assert (tmp_path / "moved" / "log").read_text() == "a line\n"
