@@ -42,7 +42,8 @@ class MgetResource:
         asked_type = body_type(req)
         media_type = answer_type(req, asked_type)
         body = read_body(req, self._gate, "mget_body_bytes_max", self._body_bytes_max)
-        members = Members("the body", decode(body, asked_type), {"keys", "rev"})
+        with self._gate.decoding(len(body)):
+            members = Members("the body", decode(body, asked_type), {"keys", "rev"})
         listed = members.items("keys")
         if len(listed) > self._limits.list_keys_max:
             raise too_large("list_keys_max", self._limits.list_keys_max, len(listed))
@@ -77,7 +78,8 @@ class TxnResource:
         asked_type = body_type(req)
         media_type = answer_type(req, asked_type)
         body = read_body(req, self._gate, "txn_body_bytes_max", self._body_bytes_max)
-        txn = parse_txn(decode(body, asked_type), self._limits)
+        with self._gate.decoding(len(body)):
+            txn = parse_txn(decode(body, asked_type), self._limits)
         del body  # the values have been taken out of it; it need not wait for the disk
         note_keys(req.env, keys_of(txn))
         require_keys(req.env, keys_of(txn))

@@ -9,6 +9,7 @@ always answer.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from queue import Empty, SimpleQueue
 from typing import Final
@@ -21,6 +22,8 @@ from functions.problems import RETRY_LATER, Member, Problem
 
 _PATIENCE_S: Final = 0.02
 """Bodies that are there already are read in far less; a burst of them is not refused."""
+
+_LARGE_BYTES: Final = 1024 * 1024
 
 RECEIVED_BYTES: Final = "rundlet.received_bytes"
 """Where the environment of a request keeps how much of its body was read. What it promises to
@@ -36,6 +39,7 @@ class UploadGate:
     def __init__(self, most: int | None = None) -> None:
         """``most`` threads; ``None`` where the server reads whole bodies before it calls."""
         self._most = most
+        self._decoding = threading.Lock()
         # Places that are free. Python's semaphore is a condition around a lock, where the threads
         # of a busy server meet and switch once more for every body.
         self._free: SimpleQueue[None] = SimpleQueue()
@@ -65,6 +69,19 @@ class UploadGate:
             yield
         finally:
             self._free.put(None)
+
+    @contextlib.contextmanager
+    def decoding(self, size: int) -> Iterator[None]:
+        """Decode a body of ``size`` bytes within the block: of large ones, one at a time.
+
+        Python's decoders let no other thread run, 60 MB for some 0.1 s: many at once would make all
+        others wait for many such turns, and take many times its size in memory.
+        """
+        if size < _LARGE_BYTES:
+            yield
+            return
+        with self._decoding:
+            yield
 
     def discard(self, req: falcon.Request) -> None:
         """Read on what a client is still sending, so that it gets to read the answer.

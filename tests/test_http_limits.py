@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,3 +91,24 @@ def test_what_waitress_itself_refuses_is_shown(tmp_path: Path):
 
     assert set(limits) == set(SET_BY) - {"uploads_max"}
     assert limits["body_bytes_max"] > limits["txn_body_bytes_max"]
+
+
+def test_large_bodies_are_decoded_one_at_a_time_and_small_ones_at_once():
+    gate = UploadGate()
+    decoded: list[str] = []
+
+    def decode(name: str, size: int) -> None:
+        with gate.decoding(size):
+            decoded.append(name)
+
+    with gate.decoding(2**20):
+        large = threading.Thread(target=decode, args=("large", 2**20))
+        large.start()
+        small = threading.Thread(target=decode, args=("small", 2**20 - 1))
+        small.start()
+        small.join(20)
+        large.join(0.05)
+
+        assert decoded == ["small"]
+    large.join(20)
+    assert decoded == ["small", "large"]
