@@ -150,16 +150,23 @@ MUTANTS = (
     Mutant(
         "recovered-end-not-synced",
         OPENING,
-        "    segment.file.sync()\n    files.sync_folder(folder)\n    revision",
-        "    files.sync_folder(folder)\n    revision",
+        "        segment.file.sync()\n    except OSError:\n        shared.given_up",
+        "        pass\n    except OSError:\n        shared.given_up",
         (POWER,),
     ),
     Mutant(
         "recovered-name-not-synced",
         OPENING,
-        "    segment.file.sync()\n    files.sync_folder(folder)\n    revision",
-        "    segment.file.sync()\n    revision",
+        "    files.sync_folder(folder)\n    revision",
+        "    revision",
         (POWER,),
+    ),
+    Mutant(
+        "recovery-syncs-again-what-it-could-not",
+        OPENING,
+        "    if shared.given_up == segment.number:\n",
+        "    if False:\n",
+        (RECOVERY,),
     ),
     Mutant(
         "first-segment-name-not-synced",

@@ -484,3 +484,29 @@ def test_garbage_in_the_lock_files_blocks_nothing(sample):
     with sample.opened() as store:
         store.maintainer.compact(thorough=True)
         assert state_of(store) == sample.last
+
+
+def test_what_an_opening_could_not_sync_is_written_again_before_the_next_sync(folder):
+    with contextlib.closing(open_store(folder, StoreSettings(boot_id=1))) as store:
+        store.commit(Txn([Put("a", b"1")]))
+    failed: list[Call] = []
+
+    def fail_first_sync(_: int, call: Call) -> OSError | None:
+        if call.name != "sync" or not call.file.endswith(".log") or failed:
+            return None
+        failed.append(call)
+        return OSError(errno.EIO, os.strerror(errno.EIO))
+
+    files = FaultyFiles(fail_first_sync)
+    settings = StoreSettings(boot_id=2, files=files)
+    with pytest.raises(OSError, match="Input/output"):
+        open_store(folder, settings)
+    with contextlib.closing(open_store(folder, settings)) as store:
+        log = [call.name for call in files.calls if call == Call(call.name, failed[0].file)]
+        assert [name for name in log if name in ("sync", "pwrite")] == ["sync", "pwrite", "sync"]
+        assert store.get("a").value == b"1"
+        store.commit(Txn([Put("b", b"2")]))
+
+        assert store.stats().internals["segments"] == 2
+    with contextlib.closing(open_store(folder, StoreSettings(boot_id=3))) as store:
+        assert sorted(state_of(store)) == ["a", "b"]

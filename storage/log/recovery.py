@@ -133,7 +133,8 @@ def recover_end(files: Files, folder: Path, manifest: Manifest, shared: SharedPa
     2. Refuse if something says that the bytes there were durable once: the durable word of
        the page, or a whole frame behind that was written when they were. Else it is a torn
        tail, which is cut.
-    3. Sync: frames found whole may still be only in memory, and so may the manifest's name.
+    3. Sync: frames found whole may still be only in memory, and so may the manifest's name. Where
+       a sync of them has failed before, they are written again first (``_make_durable``).
     4. Where commits that were seen may be lost (``is_lax``), leave a gap in the revisions, in
        the manifest, before anything new is written.
     5. Publish.
@@ -150,7 +151,8 @@ def recover_end(files: Files, folder: Path, manifest: Manifest, shared: SharedPa
     _refuse_if_durable(segment, end, durable_by_witness(segment, end, size))
     if size > end:
         segment.file.truncate(end)
-    segment.file.sync()
+    if size > HEADER_SIZE:  # a header is durable before the manifest names its segment
+        _make_durable(segment, end, shared)
     files.sync_folder(folder)
     revision, last_time_us = _last_commit(segment, manifest, end)
     if manifest.is_lax:
@@ -163,6 +165,21 @@ def recover_end(files: Files, folder: Path, manifest: Manifest, shared: SharedPa
         generation=manifest.generation,
         clock_us=max(time_us, last_time_us),
     )
+
+
+def _make_durable(segment: Segment, end: int, shared: SharedPage) -> None:
+    """Sync the frames of a segment.
+
+    After a sync that failed the kernel may take for written what is not, and another one would
+    report a success that is none. So whoever comes next gives it the same bytes once more.
+    """
+    if shared.given_up == segment.number:
+        segment.file.pwrite([segment.file.pread(end - HEADER_SIZE, HEADER_SIZE)], HEADER_SIZE)
+    try:
+        segment.file.sync()
+    except OSError:
+        shared.given_up = segment.number
+        raise
 
 
 def _whole_frames(segment: Segment, size: int) -> tuple[int, int]:

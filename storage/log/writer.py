@@ -227,10 +227,17 @@ class Writer:
         return self._follower.refresh()
 
     def settle(self) -> None:
-        """Finish a change of the manifest that somebody died or failed at."""
+        """Finish a change of the manifest that somebody died or failed at.
+
+        Raises:
+            Unavailable: the disk failed once more.
+        """
         if self._shared.is_changing:
-            with self._lock:
-                settle_manifest(self._files, self._folder, self._shared)
+            try:
+                with self._lock:
+                    settle_manifest(self._files, self._folder, self._shared)
+            except OSError as ex:
+                raise self._refusal(ex) from ex
 
     def _prepare(self) -> View:
         """Catch up, clean the end of the log, and make room."""
