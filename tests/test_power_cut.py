@@ -11,7 +11,7 @@ import pytest
 from storage import open_store
 from storage.errors import StoreError
 from storage.files import File
-from storage.interface import Put, Txn
+from storage.interface import Put, Store, Txn
 from storage.settings import SyncPolicy
 from storage.tokens import TokenFile
 from tests.aftermath import Aftermath
@@ -110,6 +110,58 @@ def test_what_a_recovery_finds_is_durable_before_anybody_sees_it(campaign: Campa
         with contextlib.closing(open_store(disk.folder, after)) as recovered:
             seen = state_of(recovered)
             assert seen
+            for number, mode in enumerate(MODES * 3):
+                cut = laid_out(disk.crashed(mode, chance), folder / f"cut{number}")
+                settings = tiny_settings(UnsyncedFiles(), clock, 3, "always")
+                with contextlib.closing(open_store(cut, settings)) as store:
+                    assert state_of(store) == seen
+
+
+class DeadProcess(BaseException):
+    """What the process was to do after this it does not do."""
+
+
+class DeathBehindRename(SimulatedDisk):
+    """The process dies when a manifest has its name, and before that is durable."""
+
+    is_dead = False
+    is_armed = False
+
+    def operation(self) -> None:
+        if self.is_dead:
+            raise DeadProcess
+        super().operation()
+
+    def rename(self, source: Path, target: Path) -> None:
+        super().rename(source, target)
+        self.is_dead = self.is_armed
+
+
+def fill_a_segment(store: Store) -> None:
+    """So that it is sealed, which changes the manifest."""
+    for number in range(9):
+        store.commit(Txn([Put(f"{number}", b"")]))
+
+
+def test_a_manifest_that_a_recovery_finds_is_durable_before_anybody_sees_it(campaign: Campaign):
+    """Also where the page is lost, which tells that a change of it was cut off."""
+    chance = next(campaign.rounds(1))
+    with folder_in_memory() as folder:
+        disk, clock = DeathBehindRename(folder / "live"), Clock()
+        dying = open_store(disk.folder, tiny_settings(disk, clock, 1, "always"))
+        disk.is_armed = True
+        with pytest.raises(DeadProcess):
+            fill_a_segment(dying)
+        with contextlib.suppress(DeadProcess):
+            dying.close()
+        disk.is_dead = disk.is_armed = False
+        disk.unlink(disk.folder / "COMMIT")
+        with contextlib.closing(
+            open_store(disk.folder, tiny_settings(disk, clock, 1, "always"))
+        ) as recovered:
+            recovered.commit(Txn([Put("after", b"")]))
+            seen = state_of(recovered)
+            assert {"0", "3", "after"} <= seen.keys()
             for number, mode in enumerate(MODES * 3):
                 cut = laid_out(disk.crashed(mode, chance), folder / f"cut{number}")
                 settings = tiny_settings(UnsyncedFiles(), clock, 3, "always")
