@@ -55,6 +55,7 @@ class Batch:
         entries: key and locator of every record in them, in order.
         head: the state of the store after them.
         size: bytes of all frames.
+        commit_count: transactions among them.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Batch:
         self.buffers: list[Buffer] = []
         self.entries: list[tuple[bytes, Locator]] = []
         self.size = 0
+        self.commit_count = 0
         self.head = Head(view.head.revision, now_us, view.head.totals)
 
     def add(self, txn: Txn) -> Commit:
@@ -116,8 +118,10 @@ class Batch:
         written: list[Record] = []
         results = [self._do(index, op, keys[index], written) for index, op in enumerate(ops)]
         if written:
-            self._require_room(written)
+            if not self._room.is_plenty:
+                self._require_room(written)
             self._append(written)
+            self.commit_count += 1
         return Commit(not failed, self.head.revision, tuple(results))
 
     def expire(self, expired: Sequence[Expire]) -> int:

@@ -100,7 +100,6 @@ class GroupCommit:
         return group
 
     def _commit_group(self, view: View, group: Sequence[_Request]) -> None:
-        before = view.head.revision
         batch = self._writer.begin(view)
         for request in group:
             try:
@@ -108,10 +107,8 @@ class GroupCommit:
             except StoreError as ex:
                 request.error = ex
         self._writer.write(view, batch)
-        # What had nothing to write has the revision that was there already.
-        written = {request.commit.revision for request in group if request.commit} - {before}
-        if written:
-            self._measures.committed(len(written))
+        if batch.commit_count:  # some may have had nothing to write
+            self._measures.committed(batch.commit_count)
 
 
 def _refuse(group: Sequence[_Request], cause: BaseException) -> None:

@@ -62,6 +62,11 @@ class Room:
         return self._free_bytes
 
     @property
+    def is_plenty(self) -> bool:
+        """Whether there was more than any transaction needs, at the last look for a segment."""
+        return self._free_bytes >= _PLENTY_BYTES
+
+    @property
     def segment_bytes_max(self) -> int:
         """A segment this long is sealed."""
         share = max(_SEGMENT_MIN_BYTES, self.free_bytes // _SEGMENT_SHARE)

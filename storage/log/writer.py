@@ -80,12 +80,11 @@ class Writer:
             Unavailable, DiskFull: nothing can be written now; nothing was.
             Damaged: the log cannot be followed.
         """
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(self._lock)
+        try:
+            with self._lock:
                 yield self._prepare()
-            except OSError as ex:
-                raise self._refusal(ex) from ex
+        except OSError as ex:
+            raise self._refusal(ex) from ex
 
     def begin(self, view: View) -> Batch:
         """An empty batch for the end of the log; inside ``exclusive``."""
