@@ -90,7 +90,7 @@ SCALES: Final = {
             load_s=2.0,
             warm_up_s=0.4,
             key_counts=(10_000, 100_000, 1_000_000, 10_000_000),
-            run_s_max=1_500,
+            run_s_max=2_100,
         ),
     )
 }

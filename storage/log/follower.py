@@ -17,11 +17,11 @@ from storage.files import Files
 from storage.log.delta import Delta
 from storage.log.disposal import Disposal
 from storage.log.entry_cache import EntryCache
-from storage.log.frame import BadFrame, Frame
+from storage.log.frame import BadFrame
 from storage.log.index_file import IndexFile, index_name
 from storage.log.locator import Locator, offset_of, pack_position, segment_of
 from storage.log.manifest import Manifest, SegmentState, read_manifest
-from storage.log.segment import HEADER_SIZE, Segment
+from storage.log.segment import HEADER_SIZE
 from storage.log.shared import WORD_PUBLISHED, SharedPage
 from storage.log.view import Head, View
 
@@ -197,15 +197,12 @@ class Follower:
         if delta.offset >= end:
             return
         segment = view.segment(delta.segment)
+        is_active = delta is view.active
         for frame in segment.frames(delta.offset, end):
-            _add_frame(segment, delta, frame)
-            if delta is view.active:
+            try:
+                delta.add(frame.locators(segment.number))
+            except BadFrame as ex:
+                raise Damaged(segment.path, frame.offset, str(ex)) from ex
+            delta.offset = frame.offset + frame.size
+            if is_active:
                 view.head = Head(frame.revision, frame.time_us, frame.totals)
-
-
-def _add_frame(segment: Segment, delta: Delta, frame: Frame) -> None:
-    try:
-        delta.add(frame.locators(segment.number))
-    except BadFrame as ex:
-        raise Damaged(segment.path, frame.offset, str(ex)) from ex
-    delta.offset = frame.offset + frame.size

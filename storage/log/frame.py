@@ -43,6 +43,7 @@ _JOIN_BYTES_MAX: Final = 256 * 1024
 """Frames up to this size are joined to one buffer; larger ones go to ``pwritev`` in pieces."""
 _ZEROS: Final = bytes(ALIGNMENT)
 _SEED: Final = struct.Struct("<Q")
+_NO_ROOM: Final = "the records do not fit into the frame"
 
 
 class BadFrame(Exception):
@@ -200,10 +201,13 @@ def locate(body: memoryview, place: int, position: int) -> tuple[bytes, Locator]
     Raises:
         BadFrame: the record does not fit into the frame, or its meta map cannot be read.
     """
-    size = _record_size(body, place)
-    value_size, key_size, meta_size, version, kind, code, _, revision, _ = (
-        records.HEADER.unpack_from(body, place)
-    )
+    if place + records.OVERHEAD > len(body):
+        raise BadFrame(_NO_ROOM)
+    header = records.HEADER.unpack_from(body, place)
+    value_size, key_size, meta_size, version, kind, code, _, revision, _ = header
+    size = records.OVERHEAD + value_size + key_size + meta_size
+    if place + size > len(body):
+        raise BadFrame(_NO_ROOM)
     key_start = place + records.HEADER.size
     key_end = key_start + key_size
     meta = body[key_end : key_end + meta_size] if meta_size else b""
@@ -218,9 +222,9 @@ def locate(body: memoryview, place: int, position: int) -> tuple[bytes, Locator]
 
 def _record_size(body: memoryview, place: int) -> int:
     if place + records.OVERHEAD > len(body):
-        raise BadFrame("the records do not fit into the frame")
+        raise BadFrame(_NO_ROOM)
     value_size, key_size, meta_size = records.SIZES.unpack_from(body, place)
     size: int = records.OVERHEAD + value_size + key_size + meta_size
     if place + size > len(body):
-        raise BadFrame("a record does not fit into the frame")
+        raise BadFrame(_NO_ROOM)
     return size

@@ -173,24 +173,24 @@ class Segment:
         offset = start
         window = memoryview(b"")
         while offset < end:
-            window = self._extend(window, offset, end)
             try:
                 frame = frames.decode(window, offset, self.header.salt)
-            except BadFrame as ex:
-                raise Damaged(self.path, offset, str(ex)) from ex
+            except BadFrame:  # most often because the window ends within it
+                window = self._window(offset, end)
+                frame = self._decode(window, offset)
             yield frame
             offset += frame.size
             window = window[frame.size :]
 
-    def _extend(self, window: memoryview, offset: int, end: int) -> memoryview:
-        """``window`` (the bytes at ``offset``) made long enough for the frame there, if it can."""
-        wanted = frames.HEADER.size
-        if len(window) >= wanted:
-            wanted = frames.HEADER.unpack_from(window)[0]
-        if len(window) >= wanted:
-            return window
-        size = min(max(wanted, _READ_SIZE), end - offset)
-        window = memoryview(self.file.pread(size, offset))
+    def _decode(self, window: memoryview, offset: int) -> Frame:
+        try:
+            return frames.decode(window, offset, self.header.salt)
+        except BadFrame as ex:
+            raise Damaged(self.path, offset, str(ex)) from ex
+
+    def _window(self, offset: int, end: int) -> memoryview:
+        """Bytes from ``offset`` on: many, and at least the frame there, if ``end`` allows it."""
+        window = memoryview(self.file.pread(min(_READ_SIZE, end - offset), offset))
         if len(window) < frames.HEADER.size:
             return window
         wanted = frames.HEADER.unpack_from(window)[0]
