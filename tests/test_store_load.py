@@ -26,7 +26,7 @@ from storage.log.bulk_load import transactions
 from storage.log.chunk import Row
 from storage.log.store import LogStore
 from storage.log.writer import Writer
-from tests.faulty_files import FaultyFiles, dying_at, failing_at
+from tests.faulty_files import Call, FaultyFiles, dying_at, failing_at
 from tests.model import Clock
 from tests.unsynced_files import UnsyncedFiles
 
@@ -367,3 +367,25 @@ def test_nothing_is_seen_before_all_of_a_chunk_is_durable(tmp_path, monkeypatch)
 
         assert seen == [{}]
         assert values_of(other) == AFTER
+
+
+def test_a_disk_that_fails_before_anything_is_stored_is_a_refusal(tmp_path: Path):
+    broken: list[str] = []
+
+    def fail_broken(_: int, call: Call) -> OSError | None:
+        return OSError(errno.EIO, "broken") if call.file in broken else None
+
+    with (
+        opened(tmp_path, settings_of(files=FaultyFiles(fail_broken))) as store,
+        opened(tmp_path) as other,
+    ):
+        store.load(rows_of(100))
+        other.commit(Txn([Put("seen", b"1")]))
+        other.maintainer.compact(thorough=True)
+        broken.append("MANIFEST")
+        with pytest.raises(Unavailable, match="nothing was stored"):
+            store.load(rows_of(100, first=100))
+        broken.clear()
+        assert len(store.scan().keys) == 101
+        store.load(rows_of(100, first=100))
+        assert len(store.scan().keys) == 201

@@ -24,7 +24,7 @@ from typing import Final
 
 import numpy as np
 
-from storage.errors import StoreError
+from storage.errors import StoreError, Unavailable
 from storage.interface import Commit, Limits, Put, Txn
 from storage.log.checkpoint import Checkpointer
 from storage.log.chunk import FRAME_BYTES_MAX, FRAME_RECORDS_MAX, Chunk, Row
@@ -97,12 +97,10 @@ class BulkLoader:
             Unavailable, DiskFull: certainly not applied.
             OutcomeUnknown: the disk failed; some or all may be there.
         """
-        if _waiting(self._follower.refresh()) > _WAITING_MAX:
-            # Where this fails, commits are tried, and tell what is wrong if it lasts.
-            with contextlib.suppress(StoreError, OSError):
-                self._writer.seal()
-                self._checkpointer.checkpoint()
-        replaced = _indexed(self._follower.refresh(), chunk)
+        try:
+            replaced = self._indexed(chunk)
+        except OSError as ex:
+            raise Unavailable(f"the disk failed ({ex.strerror}); nothing was stored") from ex
         with self._writer.exclusive() as view:
             if _waiting(view) > _WAITING_MAX:
                 return False
@@ -112,6 +110,15 @@ class BulkLoader:
                 return False
             self._append(self._index_waiting(view), chunk, now_us, replaced)
             return True
+
+    def _indexed(self, chunk: Chunk) -> dict[int, Locator]:
+        """What the index files have of the chunk's keys, when not much waits for one."""
+        if _waiting(self._follower.refresh()) > _WAITING_MAX:
+            # Where this fails, commits are tried, and tell what is wrong if it lasts.
+            with contextlib.suppress(StoreError, OSError):
+                self._writer.seal()
+                self._checkpointer.checkpoint()
+        return _indexed(self._follower.refresh(), chunk)
 
     def _append(
         self, view: View, chunk: Chunk, now_us: int, replaced: Mapping[int, Locator]

@@ -125,10 +125,10 @@ class Maintainer:
         with self._exclusive(wait=False) as is_ours:
             if not is_ours or not self._loader.load(chunk):
                 return False
-            view = self._sampled_view()
-            if len(view.indexes) > _LOADED_INDEXES_MAX:
-                # The chunk is stored whatever becomes of this; the next one tries again.
-                with contextlib.suppress(StoreError, OSError):
+            # The chunk is stored whatever becomes of this; the next one tries again.
+            with contextlib.suppress(StoreError, OSError):
+                view = self._sampled_view()
+                if len(view.indexes) > _LOADED_INDEXES_MAX:
                     self._checkpointer.merge(
                         horizon=self._horizon.revision(view, self._clock.now_us()),
                         keep_versions=self._settings.keep_versions,
