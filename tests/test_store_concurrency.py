@@ -254,10 +254,11 @@ def test_a_group_grows_while_another_process_has_its_turn(open_log):
 
 
 class LocklessFiles(RealFiles):
-    """A kernel without memory for one more lock, once it is told so."""
+    """A kernel that gives no lock, or takes none back, once it is told so."""
 
     def __init__(self) -> None:
         self.is_failing = False
+        self.is_unlock_failing = False
 
     def open(self, path: Path, *, create: bool = False, writable: bool = True) -> RealFile:
         files = self
@@ -268,8 +269,24 @@ class LocklessFiles(RealFiles):
                     raise OSError(errno.ENOLCK, "planted")
                 return super().lock(wait=wait, is_shared=is_shared)
 
+            def unlock(self) -> None:
+                super().unlock()
+                if files.is_unlock_failing:
+                    raise OSError(errno.EIO, "planted")
+
         flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC
         return File(os.open(path, flags | (os.O_CREAT if create else 0), 0o600))
+
+
+def test_a_write_is_not_called_refused_because_the_lock_cannot_be_given_back(open_log):
+    files = LocklessFiles()
+    store = open_log(files=files)
+    files.is_unlock_failing = True
+    with pytest.raises(OSError, match="planted"):
+        put(store, "a")
+    files.is_unlock_failing = False
+
+    assert contents(store) == {"a": b"v"}
 
 
 def test_a_write_is_refused_that_cannot_take_the_lock(open_log):

@@ -12,7 +12,7 @@ LOCK_NAME: Final = "LOCK"
 
 
 class FolderLock:
-    """The lock by which the writers of all processes take turns: ``with lock``.
+    """The lock by which the writers of all processes take turns: ``with lock``, or by hand.
 
     The threads of a process take turns by a lock of their own first.
     """
@@ -21,7 +21,12 @@ class FolderLock:
         self._file: File = files.open(folder / LOCK_NAME, create=True)
         self._threads = threading.Lock()
 
-    def __enter__(self) -> None:
+    def acquire(self) -> None:
+        """Wait for it.
+
+        Raises:
+            OSError: the kernel does not give it.
+        """
         self._threads.acquire()
         try:
             self._file.lock()
@@ -29,11 +34,18 @@ class FolderLock:
             self._threads.release()
             raise
 
-    def __exit__(self, *_: object) -> None:
+    def release(self) -> None:
+        """Let the next one have it."""
         try:
             self._file.unlock()
         finally:
             self._threads.release()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def close(self) -> None:
         """Close the file."""

@@ -81,10 +81,15 @@ class Writer:
             Damaged: the log cannot be followed.
         """
         try:
-            with self._lock:
-                yield self._prepare()
+            self._lock.acquire()
         except OSError as ex:
             raise self._refusal(ex) from ex
+        try:
+            yield self._prepare()
+        except OSError as ex:
+            raise self._refusal(ex) from ex
+        finally:
+            self._lock.release()  # where this fails, what was written stands: no refusal
 
     def begin(self, view: View) -> Batch:
         """An empty batch for the end of the log; inside ``exclusive``."""
