@@ -98,7 +98,7 @@ class BulkLoader:
             OutcomeUnknown: the disk failed; some or all may be there.
         """
         try:
-            replaced = self._indexed(chunk)
+            replaced = self._find_replaced(chunk)
         except OSError as ex:
             raise Unavailable(f"the disk failed ({ex.strerror}); nothing was stored") from ex
         with self._writer.exclusive() as view:
@@ -111,8 +111,8 @@ class BulkLoader:
             self._append(self._index_waiting(view), chunk, now_us, replaced)
             return True
 
-    def _indexed(self, chunk: Chunk) -> dict[int, Locator]:
-        """What the index files have of the chunk's keys, when not much waits for one."""
+    def _find_replaced(self, chunk: Chunk) -> dict[int, Locator]:
+        """What the index files have of the chunk's keys, once they have most of what there is."""
         if _waiting(self._follower.refresh()) > _WAITING_MAX:
             # Where this fails, commits are tried, and tell what is wrong if it lasts.
             with contextlib.suppress(StoreError, OSError):

@@ -203,6 +203,7 @@ def locate(body: memoryview, place: int, position: int) -> tuple[bytes, Locator]
     """
     if place + records.OVERHEAD > len(body):
         raise BadFrame(_NO_ROOM)
+    # Not by ``_record_size``, which would take the header apart twice: this is most of a replay.
     header = records.HEADER.unpack_from(body, place)
     value_size, key_size, meta_size, version, kind, code, _, revision, _ = header
     size = records.OVERHEAD + value_size + key_size + meta_size
