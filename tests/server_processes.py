@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -80,6 +81,22 @@ class RundletServer(ServerProcess):
     def __exit__(self, *exception: object) -> None:
         self.client.close()
         super().__exit__(*exception)
+
+
+@contextlib.contextmanager
+def silent_clients(
+    server: RundletServer, count: int, sent: bytes, *, timeout_s: float = 8
+) -> Iterator[list[socket.socket]]:
+    """Connections that have sent this, and say no more; who reads from one waits so long."""
+    url = httpx.URL(server.url)
+    with contextlib.ExitStack() as stack:
+        opened = []
+        for _ in range(count):
+            connection = stack.enter_context(socket.create_connection((url.host, url.port)))
+            connection.sendall(sent)
+            connection.settimeout(timeout_s)
+            opened.append(connection)
+        yield opened
 
 
 def wait_for(probe: Callable[[], T | None], timeout_s: float = 20) -> T:

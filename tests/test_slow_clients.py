@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server_processes import RundletServer, children_of, wait_for
+from tests.server_processes import RundletServer, children_of, silent_clients, wait_for
 
 LAYOUTS = [
     pytest.param(("--server", "waitress"), id="waitress"),
@@ -38,19 +37,6 @@ def server(
         yield server
 
 
-@contextlib.contextmanager
-def connections(server: RundletServer, count: int, sent: bytes) -> Iterator[list[socket.socket]]:
-    url = httpx.URL(server.url)
-    with contextlib.ExitStack() as stack:
-        opened = []
-        for _ in range(count):
-            connection = socket.create_connection((url.host, url.port))
-            stack.callback(connection.close)
-            connection.sendall(sent)
-            opened.append(connection)
-        yield opened
-
-
 def others_are_answered(server: RundletServer) -> None:
     """Each on a connection of its own, so that every worker is asked."""
     for _ in range(10):
@@ -66,7 +52,7 @@ def others_are_answered(server: RundletServer) -> None:
     ids=["body", "headers", "body of an error", "chunk", "nothing"],
 )
 def test_half_a_request_keeps_nobody_else_waiting(server: RundletServer, sent: bytes):
-    with connections(server, 100, sent):
+    with silent_clients(server, 100, sent):
         others_are_answered(server)
 
     wait_for(lambda: server.client.put("/v1/kv/b", content=b"2").status_code in (201, 204))
@@ -74,7 +60,7 @@ def test_half_a_request_keeps_nobody_else_waiting(server: RundletServer, sent: b
 
 def test_idle_connections_keep_nobody_else_waiting(server: RundletServer):
     request = b"GET /v1/kv/a HTTP/1.1\r\nHost: h\r\n\r\n"
-    with connections(server, 200, request) as opened:
+    with silent_clients(server, 200, request) as opened:
         for connection in opened:
             assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
         others_are_answered(server)
@@ -82,7 +68,7 @@ def test_idle_connections_keep_nobody_else_waiting(server: RundletServer):
 
 def test_clients_that_go_in_the_middle_leave_nothing_behind(server: RundletServer):
     for _ in range(5):
-        with connections(server, 50, HALF_BODY):
+        with silent_clients(server, 50, HALF_BODY):
             pass
 
     others_are_answered(server)
@@ -94,7 +80,7 @@ def test_clients_that_do_not_read_their_answers_keep_nobody_waiting(server: Rund
     large = b"x" * 8_000_000
     server.client.put("/v1/kv/large", content=large)
     request = b"GET /v1/kv/large HTTP/1.1\r\nHost: h\r\n\r\n"
-    with connections(server, 20, request):
+    with silent_clients(server, 20, request):
         others_are_answered(server)
 
 
@@ -103,8 +89,9 @@ def test_giant_body_is_refused_before_it_is_read(server: RundletServer, framing:
     before = memory_bytes(server)
     sent = f"PUT /v1/kv/giant HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n".encode()
     piece = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
-    with connections(server, 1, sent) as (connection,):  # the limit lies below 1 GB
-        connection.settimeout(20)
+    with silent_clients(server, 1, sent, timeout_s=20) as (
+        connection,
+    ):  # the limit lies below 1 GB
         answer = b""
         with contextlib.suppress(ConnectionError, TimeoutError):
             for _ in range(0 if "Length" in framing else 1_000):
@@ -133,7 +120,7 @@ def memory_bytes(server: RundletServer) -> int:
 def test_bodies_beyond_the_limit_are_refused_by_name(tmp_path: Path):
     options = ["--data", tmp_path / "data", "--server", "granian", "--max-uploads", "2"]
     with RundletServer(*options, stderr_path=tmp_path / "log") as server:
-        with connections(server, 2, HALF_BODY):
+        with silent_clients(server, 2, HALF_BODY):
             answer = wait_for(
                 lambda: (
                     (put := server.client.put("/v1/kv/a", content=b"1")).status_code == 503 and put

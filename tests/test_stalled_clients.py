@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.acceptance import processes_of
-from tests.server_processes import RundletServer, wait_for
+from tests.server_processes import RundletServer, silent_clients, wait_for
 
 LAYOUTS = [
     pytest.param(("--server", "waitress", "--threads", "8"), id="waitress"),
@@ -48,20 +48,6 @@ def filled(folder: Path, *options: str) -> Iterator[RundletServer]:
         server.client.put("/v1/kv/a", content=b"1")
         server.client.put("/v1/kv/large", content=bytes(32 * MIB))
         yield server
-
-
-@contextlib.contextmanager
-def clients(server: RundletServer, count: int, sent: bytes) -> Iterator[list[socket.socket]]:
-    """Connections that have sent this, and say no more."""
-    url = httpx.URL(server.url)
-    with contextlib.ExitStack() as stack:
-        opened = []
-        for _ in range(count):
-            connection = stack.enter_context(socket.create_connection((url.host, url.port)))
-            connection.sendall(sent)
-            connection.settimeout(LET_GO_S_MAX)
-            opened.append(connection)
-        yield opened
 
 
 def is_let_go(connection: socket.socket) -> bool:
@@ -101,18 +87,18 @@ def writes_are_taken(server: RundletServer) -> bool:
     "sent", [b"", HALF_HEADERS, HALF_BODY, WHOLE], ids=["nothing", "headers", "body", "idle"]
 )
 def test_client_that_says_no_more_is_let_go(server: RundletServer, sent: bytes):
-    with clients(server, 3, sent) as opened:
+    with silent_clients(server, 3, sent) as opened:
         assert all(is_let_go(connection) for connection in opened)
 
 
 def test_client_that_sends_headers_byte_by_byte_is_let_go(server: RundletServer):
-    with clients(server, 1, HALF_HEADERS) as [connection]:
+    with silent_clients(server, 1, HALF_HEADERS) as [connection]:
         wait_for(lambda: is_refused(connection, b"e"), LET_GO_S_MAX)
 
 
 def test_body_that_is_slow_but_moves_is_taken(server: RundletServer):
     head = b"PUT /v1/kv/slow HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\n\r\n"
-    with clients(server, 1, head) as [connection]:
+    with silent_clients(server, 1, head) as [connection]:
         for _ in range(12):
             time.sleep(0.3)
             connection.sendall(b"s")
@@ -121,7 +107,7 @@ def test_body_that_is_slow_but_moves_is_taken(server: RundletServer):
 
 
 def test_half_bodies_give_their_threads_back(server: RundletServer):
-    with clients(server, 100, HALF_BODY):
+    with silent_clients(server, 100, HALF_BODY):
         others_are_answered(server)
         wait_for(lambda: writes_are_taken(server), LET_GO_S_MAX)
 
@@ -129,7 +115,7 @@ def test_half_bodies_give_their_threads_back(server: RundletServer):
 
 
 def test_client_that_does_not_read_is_let_go_and_its_memory_with_it(server: RundletServer):
-    with clients(server, 4, LARGE) as opened:
+    with silent_clients(server, 4, LARGE) as opened:
         others_are_answered(server)
         time.sleep(5)
         for connection in opened:
@@ -141,7 +127,7 @@ def test_client_that_does_not_read_is_let_go_and_its_memory_with_it(server: Rund
 
 
 def test_client_that_reads_slowly_gets_it_all(server: RundletServer):
-    with clients(server, 1, LARGE) as [connection]:
+    with silent_clients(server, 1, LARGE) as [connection]:
         read = 0
         while read < 32 * MIB:
             piece = connection.recv(MIB)
@@ -155,13 +141,13 @@ def test_requests_sent_ahead_keep_no_thread_from_others(tmp_path: Path, layout):
     """A thread that waits for such a client waits for a minute; large answers take seconds."""
     with (
         filled(tmp_path, *layout, "--body-timeout", "60s") as server,
-        clients(server, 20, LARGE * 3),
+        silent_clients(server, 20, LARGE * 3),
     ):
         others_are_answered(server, within_s=20)
 
 
 def test_flood_of_connections_makes_room_again(server: RundletServer):
-    with clients(server, 500, b""):
+    with silent_clients(server, 500, b""):
         wait_for(lambda: is_answered(server), LET_GO_S_MAX)
         time.sleep(1.5)
         others_are_answered(server)
@@ -209,7 +195,7 @@ def test_gigabyte_is_refused_with_a_reason_and_takes_no_memory(
     framing = b"Transfer-Encoding: chunked" if is_chunked else b"Content-Length: 1073741824"
     piece = b"100000\r\n" + bytes(MIB) + b"\r\n" if is_chunked else bytes(MIB)
     head = b"PUT /v1/kv/giant HTTP/1.1\r\nHost: h\r\n" + framing + b"\r\n\r\n"
-    with clients(server, 1, head) as [connection]:
+    with silent_clients(server, 1, head) as [connection]:
         sent = gigabyte(connection, piece)
         problem = problem_in(connection)
 
@@ -222,7 +208,7 @@ def test_gigabyte_is_refused_with_a_reason_and_takes_no_memory(
 
 def test_length_that_lies_stores_nothing(server: RundletServer):
     head = b"PUT /v1/kv/lie HTTP/1.1\r\nHost: h\r\nContent-Length: 60000000\r\n\r\n"
-    with clients(server, 5, head + bytes(1_000)):
+    with silent_clients(server, 5, head + bytes(1_000)):
         pass
 
     wait_for(lambda: writes_are_taken(server))
@@ -278,7 +264,10 @@ def test_stalled_clients_hold_up_the_end_for_seconds_only(
     options = ["--data", tmp_path / "data", *layout]
     with RundletServer(*options, stderr_path=tmp_path / "log") as server:
         server.client.put("/v1/kv/large", content=bytes(32 * MIB))
-        with clients(server, 3, HALF_BODY), clients(server, 3, LARGE):
+        with (
+            silent_clients(server, 3, HALF_BODY),
+            silent_clients(server, 3, LARGE),
+        ):
             time.sleep(0.3)
             began_s = time.monotonic()
             server.process.send_signal(number)
