@@ -27,7 +27,7 @@ from cli.target import Purpose
 from cli.terminal import escaped, shown_key, write_line, write_lines
 from rundlet import Client
 from storage.errors import Damaged
-from storage.tokens import TokenFile
+from storage.tokens.file import TokenFile
 
 if TYPE_CHECKING:
     from storage import Problem, RepairReport, VerifyReport

@@ -16,8 +16,8 @@ from cli.findings import Finding, bad, good, warning
 from cli.times import shown_moment
 from storage import Inspection, inspect
 from storage.errors import StoreError
-from storage.tokens import FILE_NAME as TOKENS_NAME
-from storage.tokens import TokenFile
+from storage.tokens.file import FILE_NAME as TOKENS_NAME
+from storage.tokens.file import TokenFile
 
 _BACKLOG_MAX: Final = 8
 _DEAD_SHARE_MAX: Final = 0.6

@@ -13,8 +13,8 @@ from cli.panels import Panel
 from cli.place import FolderOption, JsonOption, token_folder
 from cli.terminal import escaped, shown_key, write_line, write_lines
 from cli.times import moment_us, shown_moment
-from storage.settings import system_clock_us
-from storage.tokens import Scope, Token, TokenFile
+from storage.clock import system_clock_us
+from storage.tokens.file import Scope, Token, TokenFile
 
 commands = typer.Typer()
 token = typer.Typer(no_args_is_help=True)

@@ -13,10 +13,10 @@ from typing import Final, NamedTuple, Protocol
 
 from functions.hosts import HostNames
 from functions.problems import RETRY_LATER, Problem
-from storage.counters import OperationCounters
+from storage.clock import system_clock_us
+from storage.counting.counters import OperationCounters
 from storage.errors import StoreError
-from storage.settings import system_clock_us
-from storage.tokens import Scope, Token, TokenTable
+from storage.tokens.file import Scope, Token, TokenTable
 
 _CALLER: Final = "rundlet.caller"
 _NAMED_KEYS: Final = "rundlet.named_keys"
@@ -46,7 +46,7 @@ class Caller(NamedTuple):
 
 
 class TokenSource(Protocol):
-    """Where the tokens in force are told: ``storage.token_watch.TokenWatch``."""
+    """Where the tokens in force are told: ``storage.tokens.watch.TokenWatch``."""
 
     def current(self) -> TokenTable:
         """The tokens now."""

@@ -40,9 +40,9 @@ from functions.uploads import UploadGate
 from functions.validators import EntityTags
 from functions.values import ValueResource
 from storage import OperationCounters, SharedCounters, StoreSettings, open_store, open_text_file
+from storage.counting.measures import Measures
 from storage.interface import Store
-from storage.measures import Measures
-from storage.token_watch import TokenWatch
+from storage.tokens.watch import TokenWatch
 
 
 def create_app(

@@ -19,7 +19,7 @@ from functions.logs import LineWriter
 from functions.request_ids import RequestIds
 from functions.target import raw_path
 from functions.validators import rfc3339
-from storage.settings import system_clock_us
+from storage.clock import system_clock_us
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 

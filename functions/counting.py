@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from storage.counters import OperationCounters
+from storage.counting.counters import OperationCounters
 from storage.errors import ReadOnly
 from storage.interface import Commit, Delete, Entry, Op, Snapshot, Store, Txn
 

@@ -22,7 +22,7 @@ from functions.problems import Failure, failure_of
 from functions.request_ids import RequestIds
 from functions.settings import LogFormat
 from functions.validators import rfc3339
-from storage.settings import system_clock_us
+from storage.clock import system_clock_us
 
 LineWriter = Callable[[str], None]
 

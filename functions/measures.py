@@ -20,8 +20,8 @@ from functions.logs import RequestLog
 from functions.problems import failure_of, forget_failure
 from functions.routing import ROUTE
 from functions.uploads import RECEIVED_BYTES
-from storage.counter_rows import WORDS, Name
-from storage.counters import SUM_WORD, Histogram, SharedCounters
+from storage.counting.counters import SUM_WORD, Histogram, SharedCounters
+from storage.counting.rows import WORDS, Name
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment

@@ -18,9 +18,9 @@ from functions.processes import usage_by_role
 from functions.prometheus import CONTENT_TYPE, family, histogram, single
 from functions.query import Query
 from functions.readiness import Readiness
-from storage import measures
-from storage.counter_rows import WORDS
-from storage.counters import OPERATION_KINDS, REFUSAL_KINDS, SUM_WORD
+from storage.counting import measures
+from storage.counting.counters import OPERATION_KINDS, REFUSAL_KINDS, SUM_WORD
+from storage.counting.rows import WORDS
 from storage.interface import Stats
 
 _NS: Final = 1e-9

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from storage.counter_rows import CountingProcess, Role
+from storage.counting.rows import CountingProcess, Role
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 

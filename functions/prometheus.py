@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
-from storage.counters import SUM_WORD
+from storage.counting.counters import SUM_WORD
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -14,7 +14,7 @@ Kind = Literal["counter", "gauge"]
 Sample = tuple[Labels, int | float]
 """Labels and a number."""
 Buckets = tuple[Labels, Sequence[int]]
-"""Labels and the words of a histogram's row; see ``storage.counters``."""
+"""Labels and the words of a histogram's row; see ``storage.counting.counters``."""
 
 _NO_LABELS: Final[Labels] = {}
 

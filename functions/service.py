@@ -10,7 +10,7 @@ from functions.bodies import JSON_TYPE, encode
 from functions.counting import CountedStore
 from functions.problems import Problem
 from functions.query import Query
-from storage.counters import OPERATION_KINDS
+from storage.counting.counters import OPERATION_KINDS
 
 
 class FixedResource:

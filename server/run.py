@@ -34,7 +34,7 @@ from storage import OperationCounters, SharedCounters, Store
 from storage.collector import relax_collector
 from storage.textfile import load_text_file
 from storage.textfile.loading import Progress
-from storage.tokens import TokenFile
+from storage.tokens.file import TokenFile
 
 ServerName = Literal["waitress", "granian"]
 

@@ -11,17 +11,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.counters import OperationCounters, SharedCounters
+from storage.counting.counters import OperationCounters, SharedCounters
 from storage.interface import Store
-from storage.settings import StoreSettings, SyncPolicy
+from storage.log.settings import StoreSettings, SyncPolicy
 
 if TYPE_CHECKING:
-    from storage.log.inspection import Inspection, inspect
-    from storage.log.repair import LostVersion, RepairReport, repair
-    from storage.log.repair_sources import Loss
-    from storage.log.snapshot import Problem
+    from storage.log.check.inspection import Inspection, inspect
+    from storage.log.check.opened import Problem
+    from storage.log.check.verify import VerifyReport, verify
+    from storage.log.repair.run import LostVersion, RepairReport, repair
+    from storage.log.repair.sources import Loss
     from storage.log.store import LogStore
-    from storage.log.verify import VerifyReport, verify
     from storage.textfile import (
         BadFile,
         BadLine,
@@ -62,12 +62,12 @@ __all__ = [
 # Loaded when first asked for: a command that talks to a server needs the errors and the words
 # of the interface, and not the engine with numpy, which takes as long to load as all the rest.
 _HOMES = {
-    "storage.log.inspection": ("Inspection", "inspect"),
-    "storage.log.repair": ("LostVersion", "RepairReport", "repair"),
-    "storage.log.repair_sources": ("Loss",),
-    "storage.log.snapshot": ("Problem",),
+    "storage.log.check.inspection": ("Inspection", "inspect"),
+    "storage.log.repair.run": ("LostVersion", "RepairReport", "repair"),
+    "storage.log.repair.sources": ("Loss",),
+    "storage.log.check.opened": ("Problem",),
     "storage.log.store": ("LogStore",),
-    "storage.log.verify": ("VerifyReport", "verify"),
+    "storage.log.check.verify": ("VerifyReport", "verify"),
     "storage.textfile": (
         "BadFile",
         "BadLine",

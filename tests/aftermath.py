@@ -11,7 +11,7 @@ from pathlib import Path
 from storage import StoreSettings, open_store, verify
 from storage.files import Files
 from storage.interface import Put, Txn
-from storage.log.manifest import read_manifest
+from storage.log.format.manifest import read_manifest
 from tests.campaign import Campaign
 from tests.model import Clock
 from tests.simulated_disk import MODES, Mode, SimulatedDisk, laid_out

@@ -13,7 +13,7 @@ import pytest
 from functions.app import create_app
 from functions.settings import ServerSettings
 from storage import StoreSettings, open_store
-from storage.counters import OperationCounters
+from storage.counting.counters import OperationCounters
 from storage.interface import Limits, Store
 from tests.campaign import SEED_VARIABLE, Campaign, summary
 from tests.model import Clock, ModelStore

@@ -40,9 +40,9 @@ class Mutant(NamedTuple):
     tests: tuple[str, ...]
 
 
-WRITER = "storage/log/writer.py"
-OPENING = "storage/log/recovery.py"
-SHARED = "storage/log/shared.py"
+WRITER = "storage/log/write/writer.py"
+OPENING = "storage/log/open/recovery.py"
+SHARED = "storage/log/format/commit_page.py"
 
 MUTANTS = (
     # --- syncs that are left out ---
@@ -107,7 +107,7 @@ MUTANTS = (
     ),
     Mutant(
         "header-of-new-segment-not-synced",
-        "storage/log/segment.py",
+        "storage/log/format/segment.py",
         "        file.pwrite([encode_header(header)], 0)\n        file.sync()\n",
         "        file.pwrite([encode_header(header)], 0)\n",
         (POWER,),
@@ -121,28 +121,28 @@ MUTANTS = (
     ),
     Mutant(
         "what-is-written-again-not-synced",
-        "storage/log/second_writing.py",
+        "storage/log/write/unsynced_tail.py",
         "    copy.file.sync()\n",
         "",
         (FAULTS,),
     ),
     Mutant(
         "index-file-not-synced",
-        "storage/log/index_writer.py",
+        "storage/log/index/writer.py",
         "        file.sync()\n",
         "",
         (POWER,),
     ),
     Mutant(
         "name-of-index-file-not-synced",
-        "storage/log/checkpoint.py",
+        "storage/log/maintain/checkpoint.py",
         "        self._files.sync_folder(self._folder)\n        return IndexState",
         "        return IndexState",
         (POWER,),
     ),
     Mutant(
         "compacted-segment-not-synced",
-        "storage/log/rewrite.py",
+        "storage/log/maintain/rewrite.py",
         "        self._segment.file.sync()\n",
         "",
         (POWER,),
@@ -150,8 +150,8 @@ MUTANTS = (
     Mutant(
         "recovered-end-not-synced",
         OPENING,
-        "        segment.file.sync()\n    except OSError:\n        shared.given_up",
-        "        pass\n    except OSError:\n        shared.given_up",
+        "        segment.file.sync()\n    except OSError:\n        commit_page.given_up",
+        "        pass\n    except OSError:\n        commit_page.given_up",
         (POWER,),
     ),
     Mutant(
@@ -164,7 +164,7 @@ MUTANTS = (
     Mutant(
         "recovery-syncs-again-what-it-could-not",
         OPENING,
-        "    if shared.given_up == segment.number:\n",
+        "    if commit_page.given_up == segment.number:\n",
         "    if False:\n",
         (RECOVERY,),
     ),
@@ -180,21 +180,21 @@ MUTANTS = (
         "published-before-it-is-synced",
         WRITER,
         "        if is_synced:\n            self._sync_or_give_up(view, segment)\n",
-        "        self._shared.published = pack_position(segment.number, start + batch.size)\n"
+        "        self._commit_page.published = pack_position(segment.number, start + batch.size)\n"
         "        if is_synced:\n            self._sync_or_give_up(view, segment)\n",
         (POWER,),
     ),
     Mutant(
         "durable-before-published",
         WRITER,
-        "        self._shared.published = position\n",
-        "        if is_synced:\n            self._shared.durable = position\n"
-        "        self._shared.published = position\n",
+        "        self._commit_page.published = position\n",
+        "        if is_synced:\n            self._commit_page.durable = position\n"
+        "        self._commit_page.published = position\n",
         (LINES,),
     ),
     Mutant(
         "index-files-unlinked-before-the-manifest",
-        "storage/log/checkpoint.py",
+        "storage/log/maintain/checkpoint.py",
         "        self._writer.change_manifest(\n            lambda manifest: replace_indexes(\n",
         "        for index in inputs:\n            self._files.unlink(index.path)\n"
         "        self._writer.change_manifest(\n            lambda manifest: replace_indexes(\n",
@@ -202,7 +202,7 @@ MUTANTS = (
     ),
     Mutant(
         "segments-unlinked-before-the-manifest",
-        "storage/log/compaction.py",
+        "storage/log/maintain/compaction.py",
         "        self._writer.change_manifest(change)\n",
         "        for run in chosen:\n            for state in run:\n"
         "                self._files.unlink(self._folder / segment_name(state.number))\n"
@@ -211,7 +211,7 @@ MUTANTS = (
     ),
     Mutant(
         "replaced-segments-go-in-any-order",
-        "storage/log/leftovers.py",
+        "storage/log/open/orphans.py",
         "    removed.sort(key=lambda name: (_first_revision(files, folder, name), name))\n",
         "    removed.sort(reverse=True)\n",
         (RECOVERY,),
@@ -220,22 +220,24 @@ MUTANTS = (
     Mutant(
         "failed-sync-is-an-answer",
         WRITER,
-        "        except OSError as cause:\n            self._shared.given_up = segment.number\n",
+        "        except OSError as cause:\n"
+        "            self._commit_page.given_up = segment.number\n",
         "        except OSError as cause:\n            return\n"
-        "            self._shared.given_up = segment.number\n",
+        "            self._commit_page.given_up = segment.number\n",
         (FAULTS,),
     ),
     Mutant(
         "failed-sync-does-not-give-up",
         WRITER,
-        "        except OSError as cause:\n            self._shared.given_up = segment.number\n",
+        "        except OSError as cause:\n"
+        "            self._commit_page.given_up = segment.number\n",
         "        except OSError as cause:\n",
         (FAULTS,),
     ),
     Mutant(
         "failed-background-sync-does-not-give-up",
         WRITER,
-        "        except OSError as ex:\n            self._shared.given_up = segment.number\n"
+        "        except OSError as ex:\n            self._commit_page.given_up = segment.number\n"
         "            raise self._refusal(ex) from ex\n",
         "        except OSError as ex:\n            raise self._refusal(ex) from ex\n",
         (FAULTS,),
@@ -243,28 +245,28 @@ MUTANTS = (
     Mutant(
         "failed-sync-before-seal-does-not-give-up",
         WRITER,
-        "            self._shared.given_up = segment.number\n            raise\n",
+        "            self._commit_page.given_up = segment.number\n            raise\n",
         "            raise\n",
         (FAULTS,),
     ),
     Mutant(
         "given-up-segment-is-written-on",
         WRITER,
-        " or self._shared.given_up == active.segment:",
+        " or self._commit_page.given_up == active.segment:",
         ":",
         (FAULTS,),
     ),
     Mutant(
         "given-up-segment-is-synced-again",
         WRITER,
-        "        if self._shared.given_up != old.number:\n",
+        "        if self._commit_page.given_up != old.number:\n",
         "        if True:\n",
         (FAULTS,),
     ),
     Mutant(
         "given-up-segment-is-synced-again-in-the-background",
         WRITER,
-        "        if self._shared.given_up == segment.number:\n            with",
+        "        if self._commit_page.given_up == segment.number:\n            with",
         "        if False:\n            with",
         (FAULTS,),
     ),
@@ -279,12 +281,12 @@ MUTANTS = (
         "lost-tail-not-written-again",
         WRITER,
         "        if durable >= view.position:\n",
-        "        if durable >= view.position or self._shared.given_up == old.number:\n",
+        "        if durable >= view.position or self._commit_page.given_up == old.number:\n",
         (FAULTS,),
     ),
     Mutant(
         "delta-keeps-what-was-written-again",
-        "storage/log/follower.py",
+        "storage/log/read/follower.py",
         "(is_active or old.offset <= state.size)",
         "(is_active or old.offset)",
         (FAULTS,),
@@ -328,15 +330,15 @@ MUTANTS = (
     Mutant(
         "half-made-manifest-change-not-settled-by-writers",
         WRITER,
-        "        if self._shared.is_changing:\n"
-        "            settle_manifest(self._files, self._folder, self._shared)\n        view",
+        "        if self._commit_page.is_changing:\n"
+        "            settle_manifest(self._files, self._folder, self._commit_page)\n        view",
         "        view",
         (WORK,),
     ),
     Mutant(
         "half-made-manifest-change-not-settled-at-opening",
         OPENING,
-        "    if shared.is_changing:\n        put_in_force(",
+        "    if commit_page.is_changing:\n        put_in_force(",
         "    if False:\n        put_in_force(",
         (
             WORK,
@@ -346,14 +348,14 @@ MUTANTS = (
     Mutant(
         "change-of-the-manifest-not-told",
         OPENING,
-        "    shared.is_changing = True\n",
+        "    commit_page.is_changing = True\n",
         "",
         (WORK,),
     ),
     Mutant(
         "start-of-new-segment-not-published",
         OPENING,
-        "        shared.published = pack_position(active, HEADER_SIZE)\n",
+        "        commit_page.published = pack_position(active, HEADER_SIZE)\n",
         "        pass\n",
         (WORK,),
     ),
@@ -401,12 +403,12 @@ MUTANTS = (
     ),
     Mutant(
         "commits-nobody-names-removed",
-        "storage/log/leftovers.py",
+        "storage/log/open/orphans.py",
         "    keep = set(unnamed_commits(files, folder, manifest))\n",
         "    keep: set[str] = set()\n",
         (MANIFEST,),
     ),
-    # --- the shared page ---
+    # --- the commit page ---
     Mutant(
         "page-trusted-under-another-boot",
         SHARED,
@@ -432,91 +434,91 @@ MUTANTS = (
     # --- checksums and what else is compared ---
     Mutant(
         "frame-checksum-not-compared",
-        "storage/log/frame.py",
+        "storage/log/format/frame.py",
         "    if checksum(data[:size], frame_seed(salt, offset)) != RESIDUE:\n",
         "    if False:\n",
         (RECOVERY, DAMAGE, FORMATS),
     ),
     Mutant(
         "frame-checksum-without-offset",
-        "storage/log/frame.py",
+        "storage/log/format/frame.py",
         "    return checksum(_SEED.pack(offset), salt)\n",
         "    return checksum(_SEED.pack(0), salt)\n",
         (FORMATS, DAMAGE),
     ),
     Mutant(
         "frame-checksum-without-salt",
-        "storage/log/frame.py",
+        "storage/log/format/frame.py",
         "    return checksum(_SEED.pack(offset), salt)\n",
         "    return checksum(_SEED.pack(offset), 0)\n",
         (FORMATS, DAMAGE),
     ),
     Mutant(
         "record-checksum-not-compared",
-        "storage/log/record.py",
+        "storage/log/format/record.py",
         "    if checksum(data) != RESIDUE or len(data) < OVERHEAD:\n",
         "    if len(data) < OVERHEAD:\n",
         (DAMAGE,),
     ),
     Mutant(
         "key-and-revision-of-a-record-not-compared",
-        "storage/log/record.py",
+        "storage/log/format/record.py",
         "    if found != revision or data[HEADER.size : meta_offset] != encoded:\n",
         "    if False:\n",
         (DAMAGE,),
     ),
     Mutant(
         "segment-header-checksum-not-compared",
-        "storage/log/segment.py",
+        "storage/log/format/segment.py",
         "    if is_whole(data):\n",
         "    if True:\n",
         (FORMATS, DAMAGE),
     ),
     Mutant(
         "segment-number-not-compared",
-        "storage/log/segment.py",
+        "storage/log/format/segment.py",
         "        if header.number != number:\n",
         "        if False:\n",
         (MANIFEST,),
     ),
     Mutant(
         "manifest-checksum-not-compared",
-        "storage/log/manifest.py",
+        "storage/log/format/manifest.py",
         "CHECKSUM_SIZE or not is_whole(data):",
         "CHECKSUM_SIZE:",
         (FORMATS, DAMAGE),
     ),
     Mutant(
         "index-block-checksum-not-compared",
-        "storage/log/index_file.py",
+        "storage/log/index/file.py",
         "            if checksum(self._bytes[start:end]) != self._blocks[block]:\n",
         "            if False:\n",
         (DAMAGE,),
     ),
     Mutant(
         "index-contents-checksum-not-compared",
-        "storage/log/index_file.py",
+        "storage/log/index/file.py",
         "        if len(contents) != size or not is_whole(contents):\n",
         "        if len(contents) != size:\n",
         (DAMAGE, FORMATS),
     ),
     Mutant(
         "token-checksum-not-compared",
-        "storage/tokens.py",
+        "storage/tokens/file.py",
         "CHECKSUM_SIZE or not is_whole(data):",
         "CHECKSUM_SIZE:",
         ("tests/test_tokens.py",),
     ),
     Mutant(
         "verify-does-not-compare-revisions",
-        "storage/log/verify.py",
+        "storage/log/check/verify.py",
         "        if segment.header.origin == APPENDED and frame.revision <= before:\n",
         "        if False:\n",
         (MANIFEST,),
     ),
     Mutant(
         "verify-does-not-compare-totals",
-        "storage/log/verify.py",
+        "storage/log/check/verify.py",
         "        if told != counted and active.number in self._snapshot.segments:\n",
         "        if False:\n",
         (MANIFEST,),
@@ -524,21 +526,22 @@ MUTANTS = (
     # --- what is deleted stays deleted, what is new is seen ---
     Mutant(
         "tombstones-dropped-before-older-records",
-        "storage/log/compaction.py",
+        "storage/log/maintain/compaction.py",
         "        if not usage.is_all_live and usage.state.number not in chosen:\n",
         "        if False:\n",
         (TOMBSTONES,),
     ),
     Mutant(
         "generation-of-the-manifest-not-compared",
-        "storage/log/follower.py",
-        "        if self._shared.generation != self.view.manifest.generation:\n            with",
+        "storage/log/read/follower.py",
+        "        if self._commit_page.generation != self.view.manifest.generation:\n"
+        "            with",
         "        if False:\n            with",
         (MODEL, FAULTS),
     ),
     Mutant(
         "revision-floor-not-kept",
-        "storage/log/batch.py",
+        "storage/log/write/batch.py",
         "view.manifest.revision_floor",
         "0",
         (RECOVERY,),

@@ -15,7 +15,7 @@ from pathlib import Path
 from storage import LogStore, StoreSettings, open_store
 from storage.errors import Compacted, Conflict
 from storage.interface import Add, Condition, Op, Put, Txn
-from storage.settings import system_boot_id
+from storage.log.settings import system_boot_id
 from tests.unsynced_files import UnsyncedFiles
 
 WRITERS = 4

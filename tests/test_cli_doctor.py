@@ -18,8 +18,8 @@ from cli import checks_folder, checks_machine, checks_server
 from cli.ask import Metrics
 from cli.checks_machine import lock_holders
 from storage import Inspection, StoreSettings, errors, open_store
+from storage.clock import system_clock_us
 from storage.interface import Put, Txn
-from storage.settings import system_clock_us
 from tests.model import ModelStore
 
 

@@ -1,6 +1,6 @@
 """A process dies, or the power goes, between any two lines of the code that changes a store.
 
-The words of the shared page are stored in memory, not by calls to the disk: what a death between
+The words of the commit page are stored in memory, not by calls to the disk: what a death between
 two such stores leaves is found only by looking between the lines.
 """
 
@@ -9,12 +9,14 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType, TracebackType
 
 import pytest
 
-from storage.log import recovery
+from storage.log.format import commit_page
+from storage.log.maintain import checkpoint, compaction, maintainer
+from storage.log.open import recovery
+from storage.log.write import unsynced_tail, writer
 from tests.aftermath import Aftermath
 from tests.campaign import Campaign
 from tests.model import Clock
@@ -22,18 +24,9 @@ from tests.simulated_disk import MODES, SimulatedDisk
 from tests.storage_samples import folder_in_memory
 from tests.workload import Workload
 
-ENGINE = Path(recovery.__file__).parent
 WATCHED = {
-    str(ENGINE / name)
-    for name in (
-        "checkpoint.py",
-        "compaction.py",
-        "maintainer.py",
-        "recovery.py",
-        "second_writing.py",
-        "shared.py",
-        "writer.py",
-    )
+    module.__file__
+    for module in (checkpoint, commit_page, compaction, maintainer, recovery, unsynced_tail, writer)
 }
 
 

@@ -10,16 +10,17 @@ from pathlib import Path
 import cbor2
 import pytest
 
+from storage.checksum import CHECKSUM_SIZE, seal
 from storage.errors import Damaged
 from storage.files import RealFiles
 from storage.interface import DEFAULT_CONTENT_TYPE
-from storage.log.checksum import CHECKSUM_SIZE, seal
-from storage.log.delta import Delta
-from storage.log.index_columns import from_delta
-from storage.log.index_file import HEADER, HEADER_SIZE, IndexFile, index_name
-from storage.log.index_writer import write_index
-from storage.log.locator import Locator, pack_position
-from storage.log.record import PUT, TYPE_IN_META, BadRecord, decode_meta
+from storage.log.format.locator import Locator, pack_position
+from storage.log.format.names import index_name
+from storage.log.format.record import PUT, TYPE_IN_META, BadRecord, decode_meta
+from storage.log.index.columns import from_delta
+from storage.log.index.delta import Delta
+from storage.log.index.file import HEADER, HEADER_SIZE, IndexFile
+from storage.log.index.writer import write_index
 from tests.campaign import Campaign
 
 FILES = RealFiles()

@@ -14,7 +14,7 @@ import pytest
 from storage import LogStore, StoreSettings, open_store, repair, verify
 from storage.errors import Unavailable
 from storage.interface import Put, Txn
-from storage.settings import SyncPolicy
+from storage.log.settings import SyncPolicy
 from tests.aftermath import Aftermath
 from tests.campaign import Campaign
 from tests.faulty_files import Call, FaultyFiles

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from storage.log import frame as frames
-from storage.log import index_file, segment, shared
-from storage.log import record as records
-from storage.log.checksum import CHECKSUM_SIZE, RESIDUE, checksum, is_whole
-from storage.log.index_columns import EXPIRES, KIND_MASK, OLDER, ROW_DTYPE, TYPE_IN_RECORD
-from storage.log.locator import OFFSET_MAX, SEGMENT_NUMBER_MAX
-from storage.log.manifest import MAGIC as MANIFEST_MAGIC
-from storage.log.manifest import IndexState, Manifest, SegmentState
+from storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum, is_whole
+from storage.log.format import commit_page, segment
+from storage.log.format import frame as frames
+from storage.log.format import record as records
+from storage.log.format.locator import OFFSET_MAX, SEGMENT_NUMBER_MAX
+from storage.log.format.manifest import MAGIC as MANIFEST_MAGIC
+from storage.log.format.manifest import IndexState, Manifest, SegmentState
+from storage.log.index import file as index_file
+from storage.log.index.columns import EXPIRES, KIND_MASK, OLDER, ROW_DTYPE, TYPE_IN_RECORD
 
 PAGE = (Path(__file__).parent.parent / "docs/log-format.md").read_text()
 EXAMPLE_OFFSET = 64
@@ -188,21 +189,21 @@ def test_rows_of_an_index_file_are_as_told():
 
 def test_words_of_the_shared_page_are_as_told():
     words = [
-        shared._WORD_MAGIC,
-        shared._WORD_BOOT,
-        shared._WORD_GENERATION,
-        shared._WORD_CLOCK,
-        shared._WORD_EXPIRED_THROUGH,
-        shared._WORD_GIVEN_UP,
-        shared._WORD_COMPACTIONS,
-        shared.WORD_PUBLISHED,
-        shared._WORD_DURABLE,
-        shared._WORD_CHANGING,
-        shared._WORD_COMPACTIONS_DONE,
+        commit_page._WORD_MAGIC,
+        commit_page._WORD_BOOT,
+        commit_page._WORD_GENERATION,
+        commit_page._WORD_CLOCK,
+        commit_page._WORD_EXPIRED_THROUGH,
+        commit_page._WORD_GIVEN_UP,
+        commit_page._WORD_COMPACTIONS,
+        commit_page.WORD_PUBLISHED,
+        commit_page._WORD_DURABLE,
+        commit_page._WORD_CHANGING,
+        commit_page._WORD_COMPACTIONS_DONE,
     ]
 
     assert words == [0, 1, 3, 4, 5, 6, 7, 8, 10, 12, 13]
-    assert f"{shared.PAGE_SIZE // 8} native 64-bit words" in section("COMMIT")
+    assert f"{commit_page.PAGE_SIZE // 8} native 64-bit words" in section("COMMIT")
 
 
 def test_downsides_have_the_right_numbers():

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from storage import open_store
+from storage.checksum import CHECKSUM_SIZE, seal
 from storage.errors import UnknownFormat
 from storage.interface import Put, Txn
-from storage.log.checksum import CHECKSUM_SIZE, seal
-from storage.log.index_file import HEADER_SIZE as INDEX_HEADER_SIZE
-from storage.log.segment import HEADER_SIZE
+from storage.log.check.verify import verify
+from storage.log.format.segment import HEADER_SIZE
+from storage.log.index.file import HEADER_SIZE as INDEX_HEADER_SIZE
 from storage.log.store import LogStore
-from storage.log.verify import verify
-from storage.tokens import TokenFile
+from storage.tokens.file import TokenFile
 from tests.golden.make import NOW_US, contents, settings
 from tests.model import Clock
 

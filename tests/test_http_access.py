@@ -15,11 +15,11 @@ from functions.access import OPEN_ROUTES, scope_of
 from functions.app import create_app
 from functions.routing import TargetRouter, offered_methods
 from functions.settings import ServerSettings
-from storage.counters import OperationCounters
+from storage.clock import system_clock_us
+from storage.counting.counters import OperationCounters
 from storage.interface import Delete, Put, Txn
-from storage.settings import system_clock_us
-from storage.token_watch import TokenWatch
-from storage.tokens import FILE_NAME, Scope, TokenFile
+from storage.tokens.file import FILE_NAME, Scope, TokenFile
+from storage.tokens.watch import TokenWatch
 from tests.model import Clock, ModelStore
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)

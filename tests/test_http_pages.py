@@ -9,7 +9,7 @@ from functions.app import create_app
 from functions.cors import is_origin
 from functions.settings import ServerSettings
 from storage.interface import Store
-from storage.tokens import TokenTable
+from storage.tokens.file import TokenTable
 from tests.model import ModelStore
 
 APP = "https://app.example.org"

@@ -10,7 +10,7 @@ import pytest
 
 from functions.app import create_app
 from functions.settings import ServerSettings
-from storage.counters import OperationCounters
+from storage.counting.counters import OperationCounters
 from storage.interface import Put, Store, Txn
 from tests.model import ModelStore
 

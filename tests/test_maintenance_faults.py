@@ -14,7 +14,7 @@ import pytest
 from storage import LogStore, open_store
 from storage.errors import Damaged
 from storage.interface import Delete, Op, Put, Txn
-from storage.log.shared import WORD_PUBLISHED
+from storage.log.format.commit_page import WORD_PUBLISHED
 from tests.aftermath import Aftermath
 from tests.campaign import Campaign
 from tests.faulty_files import Call, FaultyFiles
@@ -156,12 +156,12 @@ def test_opening_publishes_the_start_of_a_segment_that_a_dead_writer_has_begun(t
     settings = tiny_settings(UnsyncedFiles(), Clock(), 1, "always")
     with contextlib.closing(open_store(tmp_path / "data", settings)) as store:
         store.commit(Txn([Put("a", b"1")]))
-        before = store._shared.published
+        before = store._commit_page.published
         assert before is not None
         store._writer.seal()
-        store._shared.published = before
+        store._commit_page.published = before
     with contextlib.closing(open_store(tmp_path / "data", settings)) as store:
         view = store._follower.view
 
-        assert store._shared.words[WORD_PUBLISHED] == view.position > before
+        assert store._commit_page.words[WORD_PUBLISHED] == view.position > before
         assert state_of(store) == {"a": (b"1", 1, "application/octet-stream")}

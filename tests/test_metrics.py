@@ -17,8 +17,8 @@ from server_processes import RundletServer, wait_for
 from functions.app import create_app
 from functions.measures import request_totals
 from storage import OperationCounters, SharedCounters, StoreSettings, errors, open_store
+from storage.counting.measures import Measures
 from storage.interface import Commit, Delete, Limits, Put, Txn
-from storage.measures import Measures
 from tests.model import ModelStore
 
 

@@ -12,8 +12,8 @@ from storage import open_store
 from storage.errors import StoreError
 from storage.files import File
 from storage.interface import Put, Store, Txn
-from storage.settings import SyncPolicy
-from storage.tokens import TokenFile
+from storage.log.settings import SyncPolicy
+from storage.tokens.file import TokenFile
 from tests.aftermath import Aftermath
 from tests.campaign import Campaign
 from tests.model import Clock

@@ -18,7 +18,8 @@ from functions.settings import ServerSettings
 from storage import OperationCounters, SharedCounters, StoreSettings, open_store
 from storage.errors import DiskFull
 from storage.interface import Put, Txn
-from storage.log import probe, store
+from storage.log import store
+from storage.log.write import disk_probe as probe
 from tests.model import ModelStore
 
 

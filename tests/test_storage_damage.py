@@ -19,9 +19,9 @@ from storage import StoreSettings, open_store, repair, verify
 from storage.errors import Damaged, StoreError, Unavailable, UnknownFormat
 from storage.files import RealFiles
 from storage.interface import Delete, Put, Txn
-from storage.log.index_file import IndexFile
-from storage.log.manifest import read_manifest
-from storage.log.recovery import REVISION_GAP
+from storage.log.format.manifest import read_manifest
+from storage.log.index.file import IndexFile
+from storage.log.open.recovery import REVISION_GAP
 from tests.faulty_files import FaultyFiles, dying_at
 from tests.storage_samples import Sample, State, fill, flipped, folder_in_memory, state_of
 

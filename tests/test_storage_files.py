@@ -12,7 +12,7 @@ import pytest
 from storage import open_store
 from storage.files import RealFiles
 from storage.interface import Put, Txn
-from storage.tokens import TokenFile
+from storage.tokens.file import TokenFile
 
 
 def test_nobody_but_its_owner_may_look_into_a_store(tmp_path: Path):

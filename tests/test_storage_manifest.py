@@ -14,13 +14,13 @@ import pytest
 from storage import StoreSettings, open_store, verify
 from storage.errors import Damaged
 from storage.interface import Put, Txn
-from storage.log import frame as frames
-from storage.log import record as records
-from storage.log.frame import Totals
-from storage.log.leftovers import remove_leftovers
-from storage.log.manifest import read_manifest
-from storage.log.record import PUT, Record
-from storage.log.segment import Segment
+from storage.log.format import frame as frames
+from storage.log.format import record as records
+from storage.log.format.frame import Totals
+from storage.log.format.manifest import read_manifest
+from storage.log.format.record import PUT, Record
+from storage.log.format.segment import Segment
+from storage.log.open.orphans import remove_leftovers
 from tests.model import START_US
 from tests.unsynced_files import UnsyncedFiles
 

@@ -17,8 +17,8 @@ import pytest
 from storage import LogStore, StoreSettings, open_store, repair, verify
 from storage.errors import Damaged, DiskFull, OutcomeUnknown, StoreError, Unavailable
 from storage.interface import Delete, Put, Txn
-from storage.log import frame as frames
-from storage.log.segment import HEADER_SIZE
+from storage.log.format import frame as frames
+from storage.log.format.segment import HEADER_SIZE
 from tests.faulty_files import Call, FaultyFiles, dying_at, failing_at
 from tests.model import Clock
 from tests.storage_samples import Sample, fill, folder_in_memory, state_of

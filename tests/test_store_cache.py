@@ -7,8 +7,8 @@ from contextlib import closing
 
 from storage import StoreSettings, open_store
 from storage.interface import Delete, Entry, Put, Txn
-from storage.log.disposal import Disposal
-from storage.log.entry_cache import EntryCache
+from storage.log.read.disposal import Disposal
+from storage.log.read.entry_cache import EntryCache
 
 
 def entry_of(key: str, value: bytes) -> Entry:

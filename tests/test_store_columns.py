@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from storage import StoreSettings, open_store
 from storage.interface import Put, Txn
-from storage.log import index_columns
-from storage.log.delta import Delta
-from storage.log.index_columns import TYPE_IN_RECORD, Columns
-from storage.log.index_file import IndexFile
-from storage.log.index_writer import write_index
-from storage.log.locator import Locator, pack_position
-from storage.log.record import DELETE, OVERHEAD, PUT
+from storage.log.format.locator import Locator, pack_position
+from storage.log.format.record import DELETE, OVERHEAD, PUT
+from storage.log.index import columns as index_columns
+from storage.log.index.columns import TYPE_IN_RECORD, Columns
+from storage.log.index.delta import Delta
+from storage.log.index.file import IndexFile
+from storage.log.index.writer import write_index
 from tests.unsynced_files import UnsyncedFiles
 
 AWKWARD_KEYS = [

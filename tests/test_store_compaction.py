@@ -14,10 +14,11 @@ import pytest
 from storage import StoreSettings, open_store, verify
 from storage.errors import Damaged
 from storage.interface import Delete, Op, Put, Txn
-from storage.log import rewrite
-from storage.log.index_columns import Columns
-from storage.log.rewrite import Rewrite
-from storage.log.segment import HEADER_SIZE, segment_name
+from storage.log.format.names import segment_name
+from storage.log.format.segment import HEADER_SIZE
+from storage.log.index.columns import Columns
+from storage.log.maintain import rewrite
+from storage.log.maintain.rewrite import Rewrite
 from storage.log.store import LogStore
 from tests.unsynced_files import UnsyncedFiles
 

@@ -20,9 +20,9 @@ from storage import StoreSettings, open_store, verify
 from storage.errors import Compacted, Damaged, OutcomeUnknown, StoreError, Unavailable
 from storage.files import RealFile, RealFiles
 from storage.interface import Condition, Delete, Put, Txn
-from storage.log.group_commit import _Request
-from storage.log.manifest import FILE_NAME
+from storage.log.format.manifest import FILE_NAME
 from storage.log.store import COMPACTION_NAME, LogStore
+from storage.log.write.group_commit import _Request
 from tests.faulty_files import FaultyFiles
 from tests.model import Clock
 from tests.store_processes import (
@@ -375,12 +375,12 @@ def test_an_expiry_that_is_logged_meanwhile_is_not_counted_twice(open_log):
             self.words[word] = value
 
     for when in range(1, 12):
-        words = store._shared.words
+        words = store._commit_page.words
         slow = ExpiringWords(words)
         slow.when = when
-        store._shared.words = store._follower._words = slow
+        store._commit_page.words = store._follower._words = slow
         counts.append(store.stats().key_count)
-        store._shared.words = store._follower._words = words
+        store._commit_page.words = store._follower._words = words
         store.commit(Txn([Put("a", b"v", ttl_s=1)]))
         clock.advance(2)
 

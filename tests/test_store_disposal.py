@@ -8,8 +8,8 @@ from contextlib import closing
 
 from storage import StoreSettings, open_store
 from storage.interface import Put, Txn
-from storage.log.disposal import Disposal
-from storage.log.entry_cache import EntryCache
+from storage.log.read.disposal import Disposal
+from storage.log.read.entry_cache import EntryCache
 from storage.log.store import LogStore
 from tests.test_store_cache import entry_of
 

@@ -15,7 +15,7 @@ from storage import LogStore, StoreSettings, open_store, verify
 from storage.errors import Conflict, DiskFull
 from storage.files import Buffer, RealFile
 from storage.interface import Add, Condition, Delete, Op, Put, Restore, Touch, Txn
-from storage.log.room import NO_ROOM
+from storage.log.write.free_space import NO_ROOM
 from tests.storage_samples import folder_in_memory
 from tests.unsynced_files import UnsyncedFiles
 

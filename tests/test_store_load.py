@@ -22,10 +22,10 @@ from storage.errors import (
     Unavailable,
 )
 from storage.interface import Delete, Limits, Put, Txn
-from storage.log.bulk_load import transactions
-from storage.log.chunk import Row
+from storage.log.maintain.bulk_load import transactions
+from storage.log.maintain.chunk import Row
 from storage.log.store import LogStore
-from storage.log.writer import Writer
+from storage.log.write.writer import Writer
 from tests.faulty_files import Call, FaultyFiles, dying_at, failing_at
 from tests.model import Clock
 from tests.unsynced_files import UnsyncedFiles

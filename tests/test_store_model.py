@@ -37,7 +37,7 @@ from storage.interface import (
     Txn,
     Version,
 )
-from storage.log.bulk_load import transactions
+from storage.log.maintain.bulk_load import transactions
 from storage.log.store import LogStore
 from tests.model import Clock, ModelStore
 from tests.unsynced_files import UnsyncedFiles
@@ -215,7 +215,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: self.clock.now_us >= self.model._time_us)
     def restart_machine(self) -> None:
-        """The shared page counts for nothing then; time may go back to the last commit's."""
+        """The commit page counts for nothing then; time may go back to the last commit's."""
         for store in self.stores:
             abandon(store)
         self.boot_id += 1

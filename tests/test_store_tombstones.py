@@ -18,8 +18,8 @@ import pytest
 
 from storage import StoreSettings, open_store
 from storage.interface import Delete, Op, Put, Txn
-from storage.log import compaction
-from storage.log.manifest import SegmentState, read_manifest, write_manifest
+from storage.log.format.manifest import SegmentState, read_manifest, write_manifest
+from storage.log.maintain import compaction
 from storage.log.store import LogStore
 from tests.model import Clock
 from tests.unsynced_files import UnsyncedFiles

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.settings import SyncPolicy
+from storage.log.settings import SyncPolicy
 from tests.aftermath import Aftermath
 from tests.campaign import Campaign
 from tests.model import Clock

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from storage.files import RealFiles
 from storage.interface import Op
-from storage.settings import SyncPolicy
+from storage.log.settings import SyncPolicy
 from tests.model import Clock
 from tests.storage_samples import State
 from tests.workload import Contents, Expectation, Workload

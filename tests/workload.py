@@ -12,8 +12,8 @@ from storage import LogStore, StoreSettings, open_store
 from storage.errors import DiskFull, OutcomeUnknown, Unavailable
 from storage.files import Files
 from storage.interface import Add, Delete, Op, Put, Restore, Touch, Txn
-from storage.log.chunk import Row
-from storage.settings import SyncPolicy
+from storage.log.maintain.chunk import Row
+from storage.log.settings import SyncPolicy
 from tests.model import Clock
 from tests.storage_samples import State, state_of
 

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from storage.collector import relax_collector
-from storage.counters import SharedCounters
+from storage.counting.counters import SharedCounters
+from storage.counting.measures import Measures
 from storage.errors import StoreError
-from storage.log.compaction import CompactionResult
+from storage.log.maintain.compaction import CompactionResult
+from storage.log.settings import StoreSettings
 from storage.log.store import LogStore
-from storage.measures import Measures
-from storage.settings import StoreSettings
 
 _log = logging.getLogger("rundlet.maintenance")
 

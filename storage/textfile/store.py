@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from storage.checksum import checksum
 from storage.errors import Damaged, InvalidRequest, ReadOnly
 from storage.files import Files, RealFiles
 from storage.interface import (
@@ -24,9 +25,8 @@ from storage.interface import (
     Txn,
     Version,
 )
-from storage.log.checksum import checksum
-from storage.log.locator import Locator
-from storage.log.scan import Range, list_page
+from storage.log.format.locator import Locator
+from storage.log.read.scan import Range, list_page
 from storage.requests import encode_key
 from storage.textfile.index import REVISION, place_of
 from storage.textfile.index_place import IndexedFile, index_places

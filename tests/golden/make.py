@@ -16,7 +16,7 @@ from pathlib import Path
 from storage import StoreSettings, open_store
 from storage.interface import Add, Delete, Op, Put, Restore, Store, Touch, Txn
 from storage.log.store import LogStore
-from storage.tokens import TokenFile
+from storage.tokens.file import TokenFile
 from tests.model import START_US, Clock, ModelStore
 
 DAY_S = 86_400.0
