@@ -14,9 +14,13 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from cli import bench, care, config, data, doctor, many, serve, tokens, top, transfer
+from cli.arguments import CA_OPTION, CA_VARIABLE, moved_behind_command, without_ca_file
+from cli.bench import command as bench
+from cli.commands import care, config, data, many, tokens, top
+from cli.doctor import command as doctor
 from cli.exits import ExitCode, exit_code_of, message_of
-from cli.place import CA_OPTION, CA_VARIABLE, moved_behind_command, without_ca_file
+from cli.serve import command as serve
+from cli.transfer import command as transfer
 
 
 class _OneLineErrors(TyperGroup):

@@ -12,33 +12,34 @@ from importlib import metadata
 
 import falcon
 
-from functions.access import NO_TOKENS, Access, TokenSource
-from functions.audit import AuditTrail
-from functions.batches import MgetResource, TxnResource
-from functions.cors import CorsHeaders
-from functions.counting import CountedStore
-from functions.hosts import HostNames
-from functions.lists import KeysResource
-from functions.logs import RequestLog, line_writer
-from functions.measures import MeasuredApp
-from functions.metrics import MetricsResource
+from functions.access.admission import NO_TOKENS, Access, TokenSource
+from functions.access.cors import CorsHeaders
+from functions.access.hosts import HostNames
+from functions.access.routing import TargetRouter
+from functions.messages.target import key_from_base64url, key_from_path
+from functions.messages.uploads import UploadGate
+from functions.messages.validators import EntityTags
+from functions.monitoring.audit import AuditTrail
+from functions.monitoring.counting import CountedStore
+from functions.monitoring.logs import RequestLog, line_writer
+from functions.monitoring.measures import MeasuredApp
+from functions.monitoring.readiness import Readiness
 from functions.openapi import openapi_document
 from functions.problems import ErrorAnswers
-from functions.readiness import Readiness, ReadyResource
 from functions.request_ids import RequestIds
-from functions.routing import TargetRouter
-from functions.service import (
+from functions.routes.batches import MgetResource, TxnResource
+from functions.routes.lists import KeysResource
+from functions.routes.metrics import MetricsResource
+from functions.routes.ready import ReadyResource
+from functions.routes.service import (
     CompactResource,
     FixedResource,
     LiveResource,
     ServiceResource,
     StatsResource,
 )
+from functions.routes.values import ValueResource
 from functions.settings import ServerSettings, shown_limits
-from functions.target import key_from_base64url, key_from_path
-from functions.uploads import UploadGate
-from functions.validators import EntityTags
-from functions.values import ValueResource
 from storage import OperationCounters, SharedCounters, StoreSettings, open_store, open_text_file
 from storage.counting.measures import Measures
 from storage.interface import Store

@@ -5,7 +5,7 @@ A test holds it and the routes of the application together, in both directions.
 
 from __future__ import annotations
 
-from functions.access import OPEN_ROUTES
+from functions.access.admission import OPEN_ROUTES
 from functions.openapi.batches import BATCH_PATHS, BATCH_SCHEMAS
 from functions.openapi.lists import LIST_PATHS, LIST_SCHEMAS
 from functions.openapi.parts import PROBLEM_SCHEMA, Json, problems

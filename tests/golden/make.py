@@ -17,7 +17,7 @@ from storage import StoreSettings, open_store
 from storage.interface import Add, Delete, Op, Put, Restore, Store, Touch, Txn
 from storage.log.store import LogStore
 from storage.tokens.file import TokenFile
-from tests.model import START_US, Clock, ModelStore
+from tests.support.models.model import START_US, Clock, ModelStore
 
 DAY_S = 86_400.0
 KEEP_VERSIONS = 3
