@@ -8,7 +8,7 @@ from typing import Final
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from cli.main import app
+from rundlet_server.cli.main import app
 
 PAGE_PATH: Final = Path(__file__).parent / "cli.md"
 

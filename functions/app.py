@@ -12,38 +12,44 @@ from importlib import metadata
 
 import falcon
 
-from functions.access.admission import NO_TOKENS, Access, TokenSource
-from functions.access.cors import CorsHeaders
-from functions.access.hosts import HostNames
-from functions.access.routing import TargetRouter
-from functions.messages.target import key_from_base64url, key_from_path
-from functions.messages.uploads import UploadGate
-from functions.messages.validators import EntityTags
-from functions.monitoring.audit import AuditTrail
-from functions.monitoring.counting import CountedStore
-from functions.monitoring.logs import RequestLog, line_writer
-from functions.monitoring.measures import MeasuredApp
-from functions.monitoring.readiness import Readiness
-from functions.openapi import openapi_document
-from functions.problems import ErrorAnswers
-from functions.request_ids import RequestIds
-from functions.routes.batches import MgetResource, TxnResource
-from functions.routes.lists import KeysResource
-from functions.routes.metrics import MetricsResource
-from functions.routes.ready import ReadyResource
-from functions.routes.service import (
+from rundlet_server.functions.access.admission import NO_TOKENS, Access, TokenSource
+from rundlet_server.functions.access.cors import CorsHeaders
+from rundlet_server.functions.access.hosts import HostNames
+from rundlet_server.functions.access.routing import TargetRouter
+from rundlet_server.functions.messages.target import key_from_base64url, key_from_path
+from rundlet_server.functions.messages.uploads import UploadGate
+from rundlet_server.functions.messages.validators import EntityTags
+from rundlet_server.functions.monitoring.audit import AuditTrail
+from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.functions.monitoring.logs import RequestLog, line_writer
+from rundlet_server.functions.monitoring.measures import MeasuredApp
+from rundlet_server.functions.monitoring.readiness import Readiness
+from rundlet_server.functions.openapi import openapi_document
+from rundlet_server.functions.problems import ErrorAnswers
+from rundlet_server.functions.request_ids import RequestIds
+from rundlet_server.functions.routes.batches import MgetResource, TxnResource
+from rundlet_server.functions.routes.lists import KeysResource
+from rundlet_server.functions.routes.metrics import MetricsResource
+from rundlet_server.functions.routes.ready import ReadyResource
+from rundlet_server.functions.routes.service import (
     CompactResource,
     FixedResource,
     LiveResource,
     ServiceResource,
     StatsResource,
 )
-from functions.routes.values import ValueResource
-from functions.settings import ServerSettings, shown_limits
-from storage import OperationCounters, SharedCounters, StoreSettings, open_store, open_text_file
-from storage.counting.measures import Measures
-from storage.interface import Store
-from storage.tokens.watch import TokenWatch
+from rundlet_server.functions.routes.values import ValueResource
+from rundlet_server.functions.settings import ServerSettings, shown_limits
+from rundlet_server.storage import (
+    OperationCounters,
+    SharedCounters,
+    StoreSettings,
+    open_store,
+    open_text_file,
+)
+from rundlet_server.storage.counting.measures import Measures
+from rundlet_server.storage.interface import Store
+from rundlet_server.storage.tokens.watch import TokenWatch
 
 
 def create_app(

@@ -14,27 +14,27 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Literal, NoReturn
 
-from functions.app import (
+from rundlet_server.functions.app import (
     create_app,
     get_app,
     open_configured_store,
     software_version,
     watch_tokens,
 )
-from functions.limits import server_body_bytes_max
-from functions.monitoring.logs import open_log
-from functions.settings import ServerSettings
-from server.errors import ExposedError, GranianMissingError
-from server.helpers.scratch import ScratchFolder
-from server.helpers.watched import WatchedProcess, maintenance_command
-from server.listen.address import HeldPort, is_loopback, require_address
-from server.listen.tls import TlsFiles
-from server.waitress.server import GracefulServer
-from storage import OperationCounters, SharedCounters, Store
-from storage.collector import relax_collector
-from storage.textfile import load_text_file
-from storage.textfile.loading import Progress
-from storage.tokens.file import TokenFile
+from rundlet_server.functions.limits import server_body_bytes_max
+from rundlet_server.functions.monitoring.logs import open_log
+from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.server.errors import ExposedError, GranianMissingError
+from rundlet_server.server.helpers.scratch import ScratchFolder
+from rundlet_server.server.helpers.watched import WatchedProcess, maintenance_command
+from rundlet_server.server.listen.address import HeldPort, is_loopback, require_address
+from rundlet_server.server.listen.tls import TlsFiles
+from rundlet_server.server.waitress.server import GracefulServer
+from rundlet_server.storage import OperationCounters, SharedCounters, Store
+from rundlet_server.storage.collector import relax_collector
+from rundlet_server.storage.textfile import load_text_file
+from rundlet_server.storage.textfile.loading import Progress
+from rundlet_server.storage.tokens.file import TokenFile
 
 ServerName = Literal["waitress", "granian"]
 
@@ -200,7 +200,7 @@ class _Life:
     def run_granian(self) -> None:
         """Serve in workers, which read their settings from the environment."""
         try:
-            from server.granian import server as granian_server  # noqa: PLC0415 # needs an optional package
+            from rundlet_server.server.granian import server as granian_server  # noqa: PLC0415 # needs an optional package
         except ImportError as ex:
             message = "--server granian needs the package granian: pip install 'rundlet[fast]'"
             raise GranianMissingError(message) from ex

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from crc32c import crc32c
 
-from storage.files import Buffer
+from rundlet_server.storage.files import Buffer
 
 CHECKSUM_SIZE = 4
 RESIDUE = 0x48674BC7

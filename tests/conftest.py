@@ -10,11 +10,11 @@ from pathlib import Path
 import falcon.testing
 import pytest
 
-from functions.app import create_app
-from functions.settings import ServerSettings
-from storage import StoreSettings, open_store
-from storage.counting.counters import OperationCounters
-from storage.interface import Limits, Store
+from rundlet_server.functions.app import create_app
+from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.counting.counters import OperationCounters
+from rundlet_server.storage.interface import Limits, Store
 from tests.support.campaign import SEED_VARIABLE, Campaign, summary
 from tests.support.models.model import Clock, ModelStore
 

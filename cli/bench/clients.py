@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from cli.bench.histogram import LatencyHistogram
-from cli.bench.mix import KeySpace, Mix, Operation
-from cli.exits import CommandError, exit_code_of
-from cli.place.target import Target
+from rundlet_server.cli.bench.histogram import LatencyHistogram
+from rundlet_server.cli.bench.mix import KeySpace, Mix, Operation
+from rundlet_server.cli.exits import CommandError, exit_code_of
+from rundlet_server.cli.place.target import Target
 
 _FAILED_IN_A_ROW_MAX = 8  # each was tried several times by the library already
 _POLL_S = 0.1

@@ -18,19 +18,25 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.bench.clients import Extent, Outcome, Workload, measure
-from cli.bench.keys import new_prefix, stored_keys
-from cli.bench.mix import MIXES, Distribution, KeySpace, Mix, MixName
-from cli.bench.report import Conditions, Report, Subject, shown
-from cli.bench.svg import svg
-from cli.exits import CommandError, ExitCode, exit_code_of, message_of
-from cli.place.options import DataOption, JsonOption, TokenOption, UrlOption, open_target
-from cli.place.target import Purpose, Target
-from cli.show.json_line import to_line
-from cli.show.panels import Panel
-from cli.show.progress import RowProgress
-from cli.show.terminal import escaped, write_line
 from rundlet import Client
+from rundlet_server.cli.bench.clients import Extent, Outcome, Workload, measure
+from rundlet_server.cli.bench.keys import new_prefix, stored_keys
+from rundlet_server.cli.bench.mix import MIXES, Distribution, KeySpace, Mix, MixName
+from rundlet_server.cli.bench.report import Conditions, Report, Subject, shown
+from rundlet_server.cli.bench.svg import svg
+from rundlet_server.cli.exits import CommandError, ExitCode, exit_code_of, message_of
+from rundlet_server.cli.place.options import (
+    DataOption,
+    JsonOption,
+    TokenOption,
+    UrlOption,
+    open_target,
+)
+from rundlet_server.cli.place.target import Purpose, Target
+from rundlet_server.cli.show.json_line import to_line
+from rundlet_server.cli.show.panels import Panel
+from rundlet_server.cli.show.progress import RowProgress
+from rundlet_server.cli.show.terminal import escaped, write_line
 
 commands = typer.Typer()
 
@@ -193,7 +199,7 @@ def _place(target: Target, data: Path | None) -> str:
 
 
 def _own_version() -> str:
-    from functions.app import software_version  # noqa: PLC0415 -- falcon takes its time
+    from rundlet_server.functions.app import software_version  # noqa: PLC0415 -- falcon takes its time
 
     return software_version()
 

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from cli.bench.mix import KeySpace
-from cli.exits import CommandError, ExitCode, exit_code_of, message_of
-from cli.place.target import Target
-from cli.show.progress import RowProgress
 from rundlet import Delete, Put
+from rundlet_server.cli.bench.mix import KeySpace
+from rundlet_server.cli.exits import CommandError, ExitCode, exit_code_of, message_of
+from rundlet_server.cli.place.target import Target
+from rundlet_server.cli.show.progress import RowProgress
 
 _BATCH_KEYS_MAX = 500
 _BATCH_BYTES_MAX = 4 * 1024 * 1024

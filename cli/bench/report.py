@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.bench.clients import Outcome
-from cli.bench.histogram import LatencyHistogram
-from cli.bench.mix import Distribution
+from rundlet_server.cli.bench.clients import Outcome
+from rundlet_server.cli.bench.histogram import LatencyHistogram
+from rundlet_server.cli.bench.mix import Distribution
 
 _QUANTILES: Final = (0.5, 0.9, 0.99, 0.999)
 _BAR_WIDTH: Final = 44

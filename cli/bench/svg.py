@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from html import escape
 from typing import Final
 
-from cli.bench.histogram import LatencyHistogram
-from cli.bench.report import COLOURS, Report, latency_text
+from rundlet_server.cli.bench.histogram import LatencyHistogram
+from rundlet_server.cli.bench.report import COLOURS, Report, latency_text
 
 _WIDTH, _HEIGHT = 860, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 130, 100, 52

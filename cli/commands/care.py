@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.exits import CommandError, ExitCode
-from cli.place.options import (
+from rundlet import Client
+from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.place.options import (
     DataOption,
     FolderOption,
     JsonOption,
@@ -20,17 +21,16 @@ from cli.place.options import (
     no_store_if_missing,
     open_target,
 )
-from cli.place.target import Purpose
-from cli.show.json_line import to_line
-from cli.show.panels import Panel
-from cli.show.progress import byte_progress
-from cli.show.terminal import escaped, shown_key, write_line, write_lines
-from rundlet import Client
-from storage.errors import Damaged
-from storage.tokens.file import TokenFile
+from rundlet_server.cli.place.target import Purpose
+from rundlet_server.cli.show.json_line import to_line
+from rundlet_server.cli.show.panels import Panel
+from rundlet_server.cli.show.progress import byte_progress
+from rundlet_server.cli.show.terminal import escaped, shown_key, write_line, write_lines
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.tokens.file import TokenFile
 
 if TYPE_CHECKING:
-    from storage import Problem, RepairReport, VerifyReport
+    from rundlet_server.storage import Problem, RepairReport, VerifyReport
 
 commands = typer.Typer()
 
@@ -76,7 +76,7 @@ def verify_(data: FolderOption = None, as_json: JsonOption = False) -> None:
 
     Example: rundlet verify --data ./data
     """
-    from storage import verify  # noqa: PLC0415 - loads the engine, which takes its time
+    from rundlet_server.storage import verify  # noqa: PLC0415 - loads the engine, which takes its time
 
     folder = chosen_folder(data)
     with no_store_if_missing(folder), byte_progress("verifying") as progress:
@@ -105,7 +105,7 @@ def repair_(data: FolderOption = None, as_json: JsonOption = False) -> None:
 
     Example: rundlet repair --data ./data
     """
-    from storage import repair  # noqa: PLC0415 - loads the engine, which takes its time
+    from rundlet_server.storage import repair  # noqa: PLC0415 - loads the engine, which takes its time
 
     folder = chosen_folder(data)
     with no_store_if_missing(folder):
@@ -115,7 +115,7 @@ def repair_(data: FolderOption = None, as_json: JsonOption = False) -> None:
 
 def _token_problems(folder: Path) -> list[Problem]:
     """What is wrong with the tokens beside a store, which ``repair`` can do nothing about."""
-    from storage import Problem  # noqa: PLC0415 - as above
+    from rundlet_server.storage import Problem  # noqa: PLC0415 - as above
 
     try:
         TokenFile(folder).read()

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import typer
 
-from cli.place.options import JsonOption, TokenOption, UrlOption, open_client
-from cli.show.json_line import to_line
-from cli.show.panels import Panel
-from cli.show.terminal import escaped, write_line, write_lines
-from cli.show.times import seconds_of
-from functions.settings import ServerSettings
+from rundlet_server.cli.place.options import JsonOption, TokenOption, UrlOption, open_client
+from rundlet_server.cli.show.json_line import to_line
+from rundlet_server.cli.show.panels import Panel
+from rundlet_server.cli.show.terminal import escaped, write_line, write_lines
+from rundlet_server.cli.show.times import seconds_of
+from rundlet_server.functions.settings import ServerSettings
 
 commands = typer.Typer()
 

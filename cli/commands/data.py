@@ -9,15 +9,21 @@ from typing import Annotated
 
 import typer
 
-from cli.exits import CommandError, ExitCode, no_value
-from cli.place.options import DataOption, JsonOption, TokenOption, UrlOption, open_target
-from cli.place.target import Purpose
-from cli.show.json_line import to_line
-from cli.show.panels import Panel
-from cli.show.terminal import write_line, write_value
-from cli.show.values import existing_file, is_content_type, typed_argument
-from cli.transfer.jsonlines import value_members
 from rundlet import DEFAULT_CONTENT_TYPE, Delete
+from rundlet_server.cli.exits import CommandError, ExitCode, no_value
+from rundlet_server.cli.place.options import (
+    DataOption,
+    JsonOption,
+    TokenOption,
+    UrlOption,
+    open_target,
+)
+from rundlet_server.cli.place.target import Purpose
+from rundlet_server.cli.show.json_line import to_line
+from rundlet_server.cli.show.panels import Panel
+from rundlet_server.cli.show.terminal import write_line, write_value
+from rundlet_server.cli.show.values import existing_file, is_content_type, typed_argument
+from rundlet_server.cli.transfer.jsonlines import value_members
 
 commands = typer.Typer()
 

@@ -10,12 +10,19 @@ from typing import Annotated
 
 import typer
 
-from cli.exits import CommandError, ExitCode, no_value
-from cli.place.options import DataOption, JsonOption, TokenOption, UrlOption, open_target
-from cli.place.target import Purpose, Target
-from cli.show.json_line import to_line
-from cli.show.panels import Panel
-from cli.show.terminal import (
+from rundlet import KeyInfo, Put
+from rundlet_server.cli.exits import CommandError, ExitCode, no_value
+from rundlet_server.cli.place.options import (
+    DataOption,
+    JsonOption,
+    TokenOption,
+    UrlOption,
+    open_target,
+)
+from rundlet_server.cli.place.target import Purpose, Target
+from rundlet_server.cli.show.json_line import to_line
+from rundlet_server.cli.show.panels import Panel
+from rundlet_server.cli.show.terminal import (
     escaped_value,
     shown_key,
     stdout_is_terminal,
@@ -23,9 +30,8 @@ from cli.show.terminal import (
     write_line,
     write_lines,
 )
-from cli.show.values import existing_file, typed_argument
-from cli.transfer.jsonlines import BadLine, Row, read_rows, value_members
-from rundlet import KeyInfo, Put
+from rundlet_server.cli.show.values import existing_file, typed_argument
+from rundlet_server.cli.transfer.jsonlines import BadLine, Row, read_rows, value_members
 
 commands = typer.Typer()
 

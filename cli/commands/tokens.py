@@ -7,14 +7,14 @@ from typing import Annotated, get_args
 
 import typer
 
-from cli.exits import CommandError, ExitCode
-from cli.place.options import FolderOption, JsonOption, token_folder
-from cli.show.json_line import to_line
-from cli.show.panels import Panel
-from cli.show.terminal import escaped, shown_key, write_line, write_lines
-from cli.show.times import moment_us, shown_moment
-from storage.clock import system_clock_us
-from storage.tokens.file import Scope, Token, TokenFile
+from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.place.options import FolderOption, JsonOption, token_folder
+from rundlet_server.cli.show.json_line import to_line
+from rundlet_server.cli.show.panels import Panel
+from rundlet_server.cli.show.terminal import escaped, shown_key, write_line, write_lines
+from rundlet_server.cli.show.times import moment_us, shown_moment
+from rundlet_server.storage.clock import system_clock_us
+from rundlet_server.storage.tokens.file import Scope, Token, TokenFile
 
 commands = typer.Typer()
 token = typer.Typer(no_args_is_help=True)

@@ -12,13 +12,13 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from cli.place.ask import Asking, Metrics
-from cli.place.options import JsonOption, TokenOption, UrlOption, open_asking
-from cli.show.json_line import to_line
-from cli.show.panels import Panel
-from cli.show.sizes import shown_bytes
-from cli.show.terminal import write_line
 from rundlet import DEFAULT_URL
+from rundlet_server.cli.place.ask import Asking, Metrics
+from rundlet_server.cli.place.options import JsonOption, TokenOption, UrlOption, open_asking
+from rundlet_server.cli.show.json_line import to_line
+from rundlet_server.cli.show.panels import Panel
+from rundlet_server.cli.show.sizes import shown_bytes
+from rundlet_server.cli.show.terminal import write_line
 
 commands = typer.Typer()
 

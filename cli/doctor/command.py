@@ -7,9 +7,10 @@ from pathlib import Path
 
 import typer
 
-from cli.doctor import findings
-from cli.doctor.findings import Finding
-from cli.place.options import (
+from rundlet import DEFAULT_URL
+from rundlet_server.cli.doctor import findings
+from rundlet_server.cli.doctor.findings import Finding
+from rundlet_server.cli.place.options import (
     DEFAULT_FOLDER,
     DataOption,
     JsonOption,
@@ -17,10 +18,9 @@ from cli.place.options import (
     UrlOption,
     chosen_place,
 )
-from cli.show.json_line import to_line
-from cli.show.panels import Panel
-from cli.show.terminal import escaped, write_line, write_lines
-from rundlet import DEFAULT_URL
+from rundlet_server.cli.show.json_line import to_line
+from rundlet_server.cli.show.panels import Panel
+from rundlet_server.cli.show.terminal import escaped, write_line, write_lines
 
 commands = typer.Typer()
 
@@ -55,9 +55,9 @@ def _check(url: str | None, data: Path | None, token: str | None) -> Sequence[Fi
         data = DEFAULT_FOLDER
     # The engine or the server's parts: slow to load, and no other command needs them.
     if data is not None:
-        from cli.doctor.folder import check_folder  # noqa: PLC0415 - see above
+        from rundlet_server.cli.doctor.folder import check_folder  # noqa: PLC0415 - see above
 
         return list(check_folder(data))
-    from cli.doctor.server import check_server  # noqa: PLC0415 - see above
+    from rundlet_server.cli.doctor.server import check_server  # noqa: PLC0415 - see above
 
     return list(check_server(url or DEFAULT_URL, token))

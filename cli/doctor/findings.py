@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from cli.exits import ExitCode
+from rundlet_server.cli.exits import ExitCode
 
 
 class Level(enum.StrEnum):

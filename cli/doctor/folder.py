@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from cli.doctor import machine
-from cli.doctor.findings import Finding, bad, good, warning
-from cli.doctor.machine import lock_holders
-from cli.exits import ExitCode, message_of
-from cli.show.sizes import shown_bytes
-from cli.show.times import shown_moment
-from storage import Inspection, inspect
-from storage.errors import StoreError
-from storage.tokens.file import FILE_NAME as TOKENS_NAME
-from storage.tokens.file import TokenFile
+from rundlet_server.cli.doctor import machine
+from rundlet_server.cli.doctor.findings import Finding, bad, good, warning
+from rundlet_server.cli.doctor.machine import lock_holders
+from rundlet_server.cli.exits import ExitCode, message_of
+from rundlet_server.cli.show.sizes import shown_bytes
+from rundlet_server.cli.show.times import shown_moment
+from rundlet_server.storage import Inspection, inspect
+from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.tokens.file import FILE_NAME as TOKENS_NAME
+from rundlet_server.storage.tokens.file import TokenFile
 
 _BACKLOG_MAX: Final = 8
 _DEAD_SHARE_MAX: Final = 0.6

@@ -13,8 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from cli.doctor.findings import Finding, bad, good, warning
-from cli.show.sizes import shown_bytes
+from rundlet_server.cli.doctor.findings import Finding, bad, good, warning
+from rundlet_server.cli.show.sizes import shown_bytes
 
 _PACKAGES: Final = (
     "rundlet",

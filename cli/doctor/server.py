@@ -9,13 +9,13 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import urlsplit
 
-from cli.doctor.findings import Finding, bad, good, warning
-from cli.exits import CommandError, ExitCode
-from cli.place.ask import Asking, Metrics, Reply
-from cli.place.options import open_asking
-from cli.show.sizes import shown_bytes
-from functions.app import software_version
-from server.listen.address import is_loopback
+from rundlet_server.cli.doctor.findings import Finding, bad, good, warning
+from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.place.ask import Asking, Metrics, Reply
+from rundlet_server.cli.place.options import open_asking
+from rundlet_server.cli.show.sizes import shown_bytes
+from rundlet_server.functions.app import software_version
+from rundlet_server.server.listen.address import is_loopback
 
 _ROUND_TRIPS: Final = 20
 _SLOW_S: Final = 0.05

@@ -9,7 +9,7 @@ import time
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from cli.exits import CommandError, ExitCode
+from rundlet_server.cli.exits import CommandError, ExitCode
 
 _TIMEOUT_S = 10.0
 _SAMPLE = re.compile(r"([a-z_]+)(?:\{(.*)\})? (\S+)")

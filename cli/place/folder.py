@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import rundlet
-import storage.interface as engine
-from cli.exits import CommandError, ExitCode
-from cli.place.target import Purpose
+import rundlet_server.storage.interface as engine
 from rundlet import Commit, Condition, KeyInfo, Op, OpResult, PreconditionFailed, Value, Written
-from storage import LogStore, StoreSettings, open_store
-from storage.collector import relax_collector
-from storage.errors import Conflict
+from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.place.target import Purpose
+from rundlet_server.storage import LogStore, StoreSettings, open_store
+from rundlet_server.storage.collector import relax_collector
+from rundlet_server.storage.errors import Conflict
 
 _PAGE_KEYS = 1_000
 _BATCH_BYTES_MAX = 8 * 1024 * 1024

@@ -15,11 +15,11 @@ from typing import Annotated
 
 import typer
 
-from cli.arguments import CA_VARIABLE
-from cli.exits import CommandError, ExitCode
-from cli.place.ask import Asking
-from cli.place.target import Purpose, Target
 from rundlet import DEFAULT_URL, Client
+from rundlet_server.cli.arguments import CA_VARIABLE
+from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.place.ask import Asking
+from rundlet_server.cli.place.target import Purpose, Target
 
 _PANEL = "Where the data is"
 DEFAULT_FOLDER = Path("data")
@@ -80,7 +80,7 @@ def open_target(
     """
     url, data = chosen_place(url, data)
     if data is not None:
-        from cli.place.folder import open_folder  # noqa: PLC0415 - loads the engine, which takes its time
+        from rundlet_server.cli.place.folder import open_folder  # noqa: PLC0415 - loads the engine, which takes its time
 
         target: Target = open_folder(data, purpose)
     else:

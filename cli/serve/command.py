@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from cli.serve.options import (
+from rundlet_server.cli.serve.options import (
     AllowHostOption,
     BodyTimeoutOption,
     CorsOriginOption,
@@ -26,10 +26,10 @@ from cli.serve.options import (
     cors_origins,
     tls_files,
 )
-from cli.show.panels import Panel
-from cli.show.times import seconds_of
-from functions.settings import LogFormat, ServerSettings, SyncPolicy
-from storage.interface import Limits
+from rundlet_server.cli.show.panels import Panel
+from rundlet_server.cli.show.times import seconds_of
+from rundlet_server.functions.settings import LogFormat, ServerSettings, SyncPolicy
+from rundlet_server.storage.interface import Limits
 
 commands = typer.Typer()
 
@@ -222,7 +222,7 @@ def serve(
 ) -> None:
     """Run the server, as in `rundlet serve example.data`."""
     # Falcon, waitress and the engine: slow to load, and no other command needs them all.
-    from server import run  # noqa: PLC0415 # see above
+    from rundlet_server.server import run  # noqa: PLC0415 # see above
 
     name = _server_name(server, workers)
     threads = threads or _THREADS[name]

@@ -7,11 +7,11 @@ from typing import Annotated, Final
 
 import typer
 
-from cli.show.times import seconds_of
-from functions.access.cors import is_origin
-from functions.connections import ConnectionLimits, header_bytes_needed
-from server.errors import TlsError
-from server.listen.tls import TlsFiles, load_tls_files
+from rundlet_server.cli.show.times import seconds_of
+from rundlet_server.functions.access.cors import is_origin
+from rundlet_server.functions.connections import ConnectionLimits, header_bytes_needed
+from rundlet_server.server.errors import TlsError
+from rundlet_server.server.listen.tls import TlsFiles, load_tls_files
 
 _PANEL: Final = "Connections"
 _CONNECTIONS: Final = {"waitress": 1_000, "granian": 4_000}

@@ -15,18 +15,24 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from cli.exits import CommandError, ExitCode
-from cli.place.options import DataOption, JsonOption, TokenOption, UrlOption, open_target
-from cli.place.target import Purpose
-from cli.show.json_line import to_line
-from cli.show.panels import Panel
-from cli.show.progress import RowProgress
-from cli.show.terminal import write_line
-from cli.show.values import existing_file
-from cli.transfer.formats import Format, format_of
-from cli.transfer.jsonlines import read_rows, value_members
-from cli.transfer.loading import Loaded, Source, load
 from rundlet import Value
+from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.place.options import (
+    DataOption,
+    JsonOption,
+    TokenOption,
+    UrlOption,
+    open_target,
+)
+from rundlet_server.cli.place.target import Purpose
+from rundlet_server.cli.show.json_line import to_line
+from rundlet_server.cli.show.panels import Panel
+from rundlet_server.cli.show.progress import RowProgress
+from rundlet_server.cli.show.terminal import write_line
+from rundlet_server.cli.show.values import existing_file
+from rundlet_server.cli.transfer.formats import Format, format_of
+from rundlet_server.cli.transfer.jsonlines import read_rows, value_members
+from rundlet_server.cli.transfer.loading import Loaded, Source, load
 
 commands = typer.Typer()
 
@@ -67,9 +73,9 @@ def import_(
     Example: rundlet import example.data
     """
     # These load the engine, which takes its time.
-    from cli.place.folder import FolderTarget  # noqa: PLC0415 - see above
-    from cli.transfer.textlines import read_text_rows  # noqa: PLC0415 - see above
-    from cli.transfer.textload import load_text  # noqa: PLC0415 - see above
+    from rundlet_server.cli.place.folder import FolderTarget  # noqa: PLC0415 - see above
+    from rundlet_server.cli.transfer.textlines import read_text_rows  # noqa: PLC0415 - see above
+    from rundlet_server.cli.transfer.textload import load_text  # noqa: PLC0415 - see above
 
     is_text = format_of(file, file_format) is Format.TEXT
     with open_target(url, data, token, Purpose.WRITE) as target, ExitStack() as stack:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from pathlib import Path
 
-from cli.exits import CommandError, ExitCode
+from rundlet_server.cli.exits import CommandError, ExitCode
 
 
 class Format(enum.StrEnum):

@@ -20,8 +20,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from cli.show.values import is_content_type
 from rundlet import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Put, Value
+from rundlet_server.cli.show.values import is_content_type
 
 _MEMBERS = frozenset(
     {"key", "text", "base64", "content_type", "expires", "ttl", "revision", "version"}

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO, Protocol
 
-from cli.exits import CommandError, ExitCode, exit_code_of
-from cli.place.target import Target
-from cli.transfer.jsonlines import BadLine, Row
 from rundlet import Put, RundletError
-from storage.errors import StoreError
-from storage.interface import Limits
+from rundlet_server.cli.exits import CommandError, ExitCode, exit_code_of
+from rundlet_server.cli.place.target import Target
+from rundlet_server.cli.transfer.jsonlines import BadLine, Row
+from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.interface import Limits
 
 _BATCH_BYTES_MAX = 8 * 1024 * 1024
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from cli.transfer.jsonlines import BadLine, Row
-from storage.textfile import LineError, content_type_of, split_line
+from rundlet_server.cli.transfer.jsonlines import BadLine, Row
+from rundlet_server.storage.textfile import LineError, content_type_of, split_line
 
 
 def read_text_rows(lines: Iterable[bytes], *, any_key: bool) -> Iterator[tuple[int, Row | BadLine]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cli.exits import CommandError, ExitCode
-from cli.place.folder import FolderTarget
-from cli.transfer.loading import Loaded, Progress, broken_off
-from storage import load_text_file
-from storage.errors import StoreError
-from storage.textfile import BadFile
+from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.place.folder import FolderTarget
+from rundlet_server.cli.transfer.loading import Loaded, Progress, broken_off
+from rundlet_server.storage import load_text_file
+from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.textfile import BadFile
 
 
 def load_text(

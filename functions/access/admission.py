@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
-from functions.access.hosts import HostNames
-from functions.problems import RETRY_LATER, Problem
-from storage.clock import system_clock_us
-from storage.counting.counters import OperationCounters
-from storage.errors import StoreError
-from storage.tokens.file import Scope, Token, TokenTable
+from rundlet_server.functions.access.hosts import HostNames
+from rundlet_server.functions.problems import RETRY_LATER, Problem
+from rundlet_server.storage.clock import system_clock_us
+from rundlet_server.storage.counting.counters import OperationCounters
+from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.tokens.file import Scope, Token, TokenTable
 
 _CALLER: Final = "rundlet.caller"
 _NAMED_KEYS: Final = "rundlet.named_keys"

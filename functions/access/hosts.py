@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from functions.problems import Problem
+from rundlet_server.functions.problems import Problem
 
 _SEEN_MAX: Final = 1_000
 _HOST: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^:]+))(?::[0-9]*)?")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import falcon
 from falcon.routing import CompiledRouter, map_http_methods, set_default_responders
 
-from functions.access.admission import Access
-from functions.messages.target import raw_path
-from functions.problems import Problem
+from rundlet_server.functions.access.admission import Access
+from rundlet_server.functions.messages.target import raw_path
+from rundlet_server.functions.problems import Problem
 
 if TYPE_CHECKING:  # not a public name of Falcon's, so of no use at run time
     from falcon._typing import MethodDict

@@ -12,8 +12,8 @@ import falcon
 from falcon import mediatypes
 from falcon.typing import ReadableIO
 
-from functions.messages.uploads import UploadGate, note_received
-from functions.problems import Problem, too_large
+from rundlet_server.functions.messages.uploads import UploadGate, note_received
+from rundlet_server.functions.problems import Problem, too_large
 
 JSON_TYPE = "application/json"
 CBOR_TYPE = "application/cbor"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 
-from functions.limits import over_limit
-from functions.messages.query import REVISION_MAX, is_ttl
-from functions.problems import Member, Problem
-from storage.requests import TTL_S_MAX
+from rundlet_server.functions.limits import over_limit
+from rundlet_server.functions.messages.query import REVISION_MAX, is_ttl
+from rundlet_server.functions.problems import Member, Problem
+from rundlet_server.storage.requests import TTL_S_MAX
 
 
 class Members:

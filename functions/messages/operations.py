@@ -6,10 +6,10 @@ import base64
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from functions.messages.content_types import require_header_safe
-from functions.messages.members import Members
-from functions.problems import Problem, too_large
-from storage.interface import (
+from rundlet_server.functions.messages.content_types import require_header_safe
+from rundlet_server.functions.messages.members import Members
+from rundlet_server.functions.problems import Problem, too_large
+from rundlet_server.storage.interface import (
     DEFAULT_CONTENT_TYPE,
     Add,
     Condition,

@@ -8,8 +8,8 @@ from urllib.parse import unquote_to_bytes
 
 import falcon
 
-from functions.problems import Problem
-from storage.requests import TTL_S_MAX
+from rundlet_server.functions.problems import Problem
+from rundlet_server.storage.requests import TTL_S_MAX
 
 REVISION_MAX = 2**63 - 1
 

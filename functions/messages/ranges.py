@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from functions.problems import Problem
+from rundlet_server.functions.problems import Problem
 
 _BYTES = re.compile(r"bytes=(.*)", re.IGNORECASE)
 _RANGE = re.compile(r"[ \t]*([0-9]{0,30})-([0-9]{0,30})[ \t]*")

@@ -17,8 +17,8 @@ from typing import Final
 import falcon
 from falcon.typing import ReadableIO
 
-from functions.limits import SET_BY
-from functions.problems import RETRY_LATER, Member, Problem
+from rundlet_server.functions.limits import SET_BY
+from rundlet_server.functions.problems import RETRY_LATER, Member, Problem
 
 _PATIENCE_S: Final = 0.02
 """Bodies that are there already are read in far less; a burst of them is not refused."""

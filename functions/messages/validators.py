@@ -9,8 +9,8 @@ from hashlib import blake2b
 
 import falcon
 
-from functions.problems import Problem
-from storage.interface import Condition, Entry
+from rundlet_server.functions.problems import Problem
+from rundlet_server.storage.interface import Condition, Entry
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ENTITY_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')

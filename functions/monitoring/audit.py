@@ -14,12 +14,12 @@ from typing import Final
 
 import falcon
 
-from functions.access.admission import READS_BY_POST, caller_of, noted_keys
-from functions.messages.target import raw_path
-from functions.messages.validators import rfc3339
-from functions.monitoring.logs import LineWriter
-from functions.request_ids import RequestIds
-from storage.clock import system_clock_us
+from rundlet_server.functions.access.admission import READS_BY_POST, caller_of, noted_keys
+from rundlet_server.functions.messages.target import raw_path
+from rundlet_server.functions.messages.validators import rfc3339
+from rundlet_server.functions.monitoring.logs import LineWriter
+from rundlet_server.functions.request_ids import RequestIds
+from rundlet_server.storage.clock import system_clock_us
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 

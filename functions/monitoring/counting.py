@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from storage.counting.counters import OperationCounters
-from storage.errors import ReadOnly
-from storage.interface import Commit, Delete, Entry, Op, Snapshot, Store, Txn
+from rundlet_server.storage.counting.counters import OperationCounters
+from rundlet_server.storage.errors import ReadOnly
+from rundlet_server.storage.interface import Commit, Delete, Entry, Op, Snapshot, Store, Txn
 
 
 class CountedStore:

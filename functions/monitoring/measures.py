@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import falcon
 
-from functions.access.cors import CorsHeaders
-from functions.access.routing import ROUTE
-from functions.messages.uploads import RECEIVED_BYTES
-from functions.monitoring.audit import AuditTrail
-from functions.monitoring.logs import RequestLog
-from functions.problems import failure_of, forget_failure
-from storage.counting.counters import SUM_WORD, Histogram, SharedCounters
-from storage.counting.rows import WORDS, Name
+from rundlet_server.functions.access.cors import CorsHeaders
+from rundlet_server.functions.access.routing import ROUTE
+from rundlet_server.functions.messages.uploads import RECEIVED_BYTES
+from rundlet_server.functions.monitoring.audit import AuditTrail
+from rundlet_server.functions.monitoring.logs import RequestLog
+from rundlet_server.functions.problems import failure_of, forget_failure
+from rundlet_server.storage.counting.counters import SUM_WORD, Histogram, SharedCounters
+from rundlet_server.storage.counting.rows import WORDS, Name
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from storage.counting.rows import CountingProcess, Role
+from rundlet_server.storage.counting.rows import CountingProcess, Role
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
-from storage.counting.counters import SUM_WORD
+from rundlet_server.storage.counting.counters import SUM_WORD
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from functions.access.admission import TokenSource
-from functions.monitoring.counting import CountedStore
-from storage.errors import StoreError
+from rundlet_server.functions.access.admission import TokenSource
+from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.storage.errors import StoreError
 
 DISK_FREE_BYTES_MIN: Final = 1024 * 1024
 """With less, a write may be refused at any moment."""

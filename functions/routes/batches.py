@@ -6,9 +6,9 @@ import base64
 
 import falcon
 
-from functions.access.admission import note_keys, require_keys
-from functions.limits import mget_body_bytes_max, txn_body_bytes_max
-from functions.messages.bodies import (
+from rundlet_server.functions.access.admission import note_keys, require_keys
+from rundlet_server.functions.limits import mget_body_bytes_max, txn_body_bytes_max
+from rundlet_server.functions.messages.bodies import (
     CBOR_TYPE,
     answer_type,
     body_type,
@@ -16,15 +16,15 @@ from functions.messages.bodies import (
     encode,
     read_body,
 )
-from functions.messages.content_types import readable_text
-from functions.messages.members import Members
-from functions.messages.operations import keys_of, parse_txn
-from functions.messages.query import Query
-from functions.messages.uploads import UploadGate
-from functions.messages.validators import rfc3339
-from functions.monitoring.counting import CountedStore
-from functions.problems import too_large
-from storage.interface import Add, Delete, Entry, Op, OpResult
+from rundlet_server.functions.messages.content_types import readable_text
+from rundlet_server.functions.messages.members import Members
+from rundlet_server.functions.messages.operations import keys_of, parse_txn
+from rundlet_server.functions.messages.query import Query
+from rundlet_server.functions.messages.uploads import UploadGate
+from rundlet_server.functions.messages.validators import rfc3339
+from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.functions.problems import too_large
+from rundlet_server.storage.interface import Add, Delete, Entry, Op, OpResult
 
 
 class MgetResource:

@@ -10,12 +10,12 @@ from urllib.parse import urlencode
 
 import falcon
 
-from functions.access.admission import visible_prefix
-from functions.messages.bodies import answer_type, encode
-from functions.messages.query import REVISION_MAX, Query, bad_query
-from functions.monitoring.counting import CountedStore
-from functions.routes.batches import entry_members
-from storage.interface import KeyInfo, Page
+from rundlet_server.functions.access.admission import visible_prefix
+from rundlet_server.functions.messages.bodies import answer_type, encode
+from rundlet_server.functions.messages.query import REVISION_MAX, Query, bad_query
+from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.functions.routes.batches import entry_members
+from rundlet_server.storage.interface import KeyInfo, Page
 
 LIMIT_DEFAULT = 1_000
 

@@ -12,16 +12,20 @@ from typing import Final
 
 import falcon
 
-from functions.messages.query import Query
-from functions.monitoring.counting import CountedStore
-from functions.monitoring.measures import DURATIONS_NS, failure_totals, request_totals
-from functions.monitoring.processes import usage_by_role
-from functions.monitoring.prometheus import CONTENT_TYPE, family, histogram, single
-from functions.monitoring.readiness import Readiness
-from storage.counting import measures
-from storage.counting.counters import OPERATION_KINDS, REFUSAL_KINDS, SUM_WORD
-from storage.counting.rows import WORDS
-from storage.interface import Stats
+from rundlet_server.functions.messages.query import Query
+from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.functions.monitoring.measures import (
+    DURATIONS_NS,
+    failure_totals,
+    request_totals,
+)
+from rundlet_server.functions.monitoring.processes import usage_by_role
+from rundlet_server.functions.monitoring.prometheus import CONTENT_TYPE, family, histogram, single
+from rundlet_server.functions.monitoring.readiness import Readiness
+from rundlet_server.storage.counting import measures
+from rundlet_server.storage.counting.counters import OPERATION_KINDS, REFUSAL_KINDS, SUM_WORD
+from rundlet_server.storage.counting.rows import WORDS
+from rundlet_server.storage.interface import Stats
 
 _NS: Final = 1e-9
 _US: Final = 1e-6

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import falcon
 
-from functions.messages.bodies import JSON_TYPE, encode
-from functions.messages.query import Query
-from functions.monitoring.readiness import Readiness
-from functions.problems import RETRY_LATER, Member, Problem
+from rundlet_server.functions.messages.bodies import JSON_TYPE, encode
+from rundlet_server.functions.messages.query import Query
+from rundlet_server.functions.monitoring.readiness import Readiness
+from rundlet_server.functions.problems import RETRY_LATER, Member, Problem
 
 
 class ReadyResource:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import falcon
 
-from functions.messages.bodies import JSON_TYPE, encode
-from functions.messages.query import Query
-from functions.monitoring.counting import CountedStore
-from functions.problems import Problem
-from storage.counting.counters import OPERATION_KINDS
+from rundlet_server.functions.messages.bodies import JSON_TYPE, encode
+from rundlet_server.functions.messages.query import Query
+from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.functions.problems import Problem
+from rundlet_server.storage.counting.counters import OPERATION_KINDS
 
 
 class FixedResource:

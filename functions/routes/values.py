@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import falcon
 
-from functions.access.admission import require_keys
-from functions.messages.bodies import read_body
-from functions.messages.content_types import content_type_given
-from functions.messages.query import Query
-from functions.messages.ranges import range_of
-from functions.messages.uploads import UploadGate
-from functions.messages.validators import (
+from rundlet_server.functions.access.admission import require_keys
+from rundlet_server.functions.messages.bodies import read_body
+from rundlet_server.functions.messages.content_types import content_type_given
+from rundlet_server.functions.messages.query import Query
+from rundlet_server.functions.messages.ranges import range_of
+from rundlet_server.functions.messages.uploads import UploadGate
+from rundlet_server.functions.messages.validators import (
     EntityTags,
     has_unmodified_since,
     http_date,
@@ -20,10 +20,10 @@ from functions.messages.validators import (
     rfc3339,
     unmodified_condition,
 )
-from functions.monitoring.counting import CountedStore
-from functions.problems import Problem
-from storage.errors import Conflict
-from storage.interface import (
+from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.functions.problems import Problem
+from rundlet_server.storage.errors import Conflict
+from rundlet_server.storage.interface import (
     Commit,
     Condition,
     Delete,

@@ -20,12 +20,12 @@ from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from functions.connections import ConnectionLimits
-from server.errors import ServeError
-from server.granian import worker
-from server.granian.respawns import Respawns
-from server.listen.address import HeldPort
-from server.listen.tls import TlsFiles
+from rundlet_server.functions.connections import ConnectionLimits
+from rundlet_server.server.errors import ServeError
+from rundlet_server.server.granian import worker
+from rundlet_server.server.granian.respawns import Respawns
+from rundlet_server.server.listen.address import HeldPort
+from rundlet_server.server.listen.tls import TlsFiles
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication

@@ -18,9 +18,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from server.granian.respawns import Shared
-from server.granian.stalled import StalledConnections
-from storage.collector import relax_collector
+from rundlet_server.server.granian.respawns import Shared
+from rundlet_server.server.granian.stalled import StalledConnections
+from rundlet_server.storage.collector import relax_collector
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication

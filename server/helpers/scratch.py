@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Final, Self
 
-from server.helpers.watched import module_command
+from rundlet_server.server.helpers.watched import module_command
 
 _PREFIX: Final = "rundlet-run-"
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 # names in it are random, folders mode 0700
@@ -49,7 +49,7 @@ class ScratchFolder:
     def remove_even_if_killed(self) -> None:
         """Start a process that removes the folder when this one is gone, even by ``kill -9``."""
         self._janitor = subprocess.Popen(
-            module_command("server.helpers.janitor", str(self.path)),
+            module_command("rundlet_server.server.helpers.janitor", str(self.path)),
             stdin=subprocess.PIPE,
             pass_fds=[self._lock],  # no sweep before the janitor is done
             process_group=0,

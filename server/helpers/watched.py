@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, Self
 
-from functions.settings import ServerSettings
+from rundlet_server.functions.settings import ServerSettings
 
 _BACK_OFF_FIRST_S: Final = 0.5
 _BACK_OFF_MAX_S: Final = 30.0
@@ -28,7 +28,7 @@ _logger = logging.getLogger("rundlet.server")
 def maintenance_command(settings: ServerSettings) -> list[str]:
     """The process that checkpoints and compacts the server's data folder."""
     return module_command(
-        "storage.log.maintenance",
+        "rundlet_server.storage.log.maintenance",
         str(settings.data_path),
         *("--keep-versions", str(settings.keep_versions)),
         *("--keep-for", str(settings.keep_for_s)),

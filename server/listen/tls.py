@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.errors import TlsError
-from server.listen.certificate import Certificate, read_certificate
+from rundlet_server.server.errors import TlsError
+from rundlet_server.server.listen.certificate import Certificate, read_certificate
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from typing import Final
 from waitress.channel import HTTPChannel
 from waitress.task import WSGITask
 
-from functions.connections import ConnectionLimits
-from server.waitress.errors import ProblemTask, StrictParser
+from rundlet_server.functions.connections import ConnectionLimits
+from rundlet_server.server.waitress.errors import ProblemTask, StrictParser
 
 _STALLED_S: Final = 5.0
 _PRESSED_SILENCE_S: Final = 1.0

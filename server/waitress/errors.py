@@ -11,8 +11,8 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask
 from waitress.utilities import Error
 
-from functions.limits import over_limit
-from functions.problems import PROBLEM_TYPE, Problem, encode_problem, too_large
+from rundlet_server.functions.limits import over_limit
+from rundlet_server.functions.problems import PROBLEM_TYPE, Problem, encode_problem, too_large
 
 _NAMES: Final = {
     400: "malformed",

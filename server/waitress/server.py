@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Final
 import waitress.server
 from waitress import wasyncore
 
-from functions.connections import ConnectionLimits
-from server.waitress.channel import Channel, let_go, longest_silent, overdue
+from rundlet_server.functions.connections import ConnectionLimits
+from rundlet_server.server.waitress.channel import Channel, let_go, longest_silent, overdue
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, get_args
 
-from storage.counting.rows import (
+from rundlet_server.storage.counting.rows import (
     SUFFIX,
     CountingProcess,
     Name,

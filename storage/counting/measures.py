@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from storage.counting.counters import LATEST, Histogram, SharedCounters
+from rundlet_server.storage.counting.counters import LATEST, Histogram, SharedCounters
 
 _MS: Final = 1_000_000
 _S: Final = 1_000 * _MS

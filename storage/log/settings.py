@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from storage.clock import system_clock_us
-from storage.counting.measures import Measures
-from storage.files import Files, RealFiles
-from storage.interface import Limits
+from rundlet_server.storage.clock import system_clock_us
+from rundlet_server.storage.counting.measures import Measures
+from rundlet_server.storage.files import Files, RealFiles
+from rundlet_server.storage.interface import Limits
 
 SyncPolicy = Literal["always", "interval", "never"]
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from storage.errors import Damaged, ReadOnly, StoreError
-from storage.interface import (
+from rundlet_server.storage.errors import Damaged, ReadOnly, StoreError
+from rundlet_server.storage.interface import (
     Commit,
     Entry,
     Page,
@@ -19,27 +19,27 @@ from storage.interface import (
     Txn,
     Version,
 )
-from storage.log.format.locator import Locator
-from storage.log.format.record import DELETE, EXPIRE
-from storage.log.index.retention import kept_versions
-from storage.log.maintain.background import Background
-from storage.log.maintain.bulk_load import load_rows
-from storage.log.maintain.chunk import Row
-from storage.log.maintain.maintainer import Maintainer
-from storage.log.open.folder_lock import FolderLock
-from storage.log.open.recovery import open_folder
-from storage.log.read.answers import check_revision, key_info, version_of
-from storage.log.read.clock import SharedClock
-from storage.log.read.follower import Follower
-from storage.log.read.scan import Range, list_page
-from storage.log.read.statistics import stats_of
-from storage.log.read.view import View
-from storage.log.settings import StoreSettings
-from storage.log.write.disk_probe import DiskProbe
-from storage.log.write.free_space import NO_ROOM
-from storage.log.write.group_commit import GroupCommit
-from storage.log.write.writer import Writer
-from storage.requests import check_txn, encode_key
+from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.record import DELETE, EXPIRE
+from rundlet_server.storage.log.index.retention import kept_versions
+from rundlet_server.storage.log.maintain.background import Background
+from rundlet_server.storage.log.maintain.bulk_load import load_rows
+from rundlet_server.storage.log.maintain.chunk import Row
+from rundlet_server.storage.log.maintain.maintainer import Maintainer
+from rundlet_server.storage.log.open.folder_lock import FolderLock
+from rundlet_server.storage.log.open.recovery import open_folder
+from rundlet_server.storage.log.read.answers import check_revision, key_info, version_of
+from rundlet_server.storage.log.read.clock import SharedClock
+from rundlet_server.storage.log.read.follower import Follower
+from rundlet_server.storage.log.read.scan import Range, list_page
+from rundlet_server.storage.log.read.statistics import stats_of
+from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.log.write.disk_probe import DiskProbe
+from rundlet_server.storage.log.write.free_space import NO_ROOM
+from rundlet_server.storage.log.write.group_commit import GroupCommit
+from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.requests import check_txn, encode_key
 
 _BACKLOG_MAX: Final = 2
 """Sealed segments without an index file that may wait before this process makes one itself."""

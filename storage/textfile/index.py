@@ -21,18 +21,23 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from storage.checksum import checksum
-from storage.errors import InvalidRequest
-from storage.files import File, Files
-from storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Limits
-from storage.log.format.locator import Locator
-from storage.log.format.record import OVERHEAD, PUT
-from storage.log.index.columns import KEY_BYTES_MAX, ROW_DTYPE, Columns, key_tag
-from storage.log.index.file import IndexFile
-from storage.log.index.writer import write_index
-from storage.textfile.lines import BadFile, BadLine, is_utf8
-from storage.textfile.parsing import FIRST_ERRORS_MAX, Lines, parse_lines, read_pieces
-from storage.textfile.sorting import gather_keys, sort_keys
+from rundlet_server.storage.checksum import checksum
+from rundlet_server.storage.errors import InvalidRequest
+from rundlet_server.storage.files import File, Files
+from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Limits
+from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.record import OVERHEAD, PUT
+from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, ROW_DTYPE, Columns, key_tag
+from rundlet_server.storage.log.index.file import IndexFile
+from rundlet_server.storage.log.index.writer import write_index
+from rundlet_server.storage.textfile.lines import BadFile, BadLine, is_utf8
+from rundlet_server.storage.textfile.parsing import (
+    FIRST_ERRORS_MAX,
+    Lines,
+    parse_lines,
+    read_pieces,
+)
+from rundlet_server.storage.textfile.sorting import gather_keys, sort_keys
 
 FORMAT_VERSION: Final = 1
 """Of what the rows mean; an index of another one is made again."""

@@ -28,10 +28,10 @@ from typing import Final, Literal, NamedTuple
 
 import cbor2
 
-from storage.checksum import CHECKSUM_SIZE, is_whole, seal
-from storage.clock import system_clock_us
-from storage.errors import DamagedTokens, InvalidRequest, UnknownFormat
-from storage.files import File, Files, RealFiles, read_whole, replace_file
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, is_whole, seal
+from rundlet_server.storage.clock import system_clock_us
+from rundlet_server.storage.errors import DamagedTokens, InvalidRequest, UnknownFormat
+from rundlet_server.storage.files import File, Files, RealFiles, read_whole, replace_file
 
 Scope = Literal["read", "write", "admin"]
 

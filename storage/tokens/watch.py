@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from storage.errors import DamagedTokens, StoreError
-from storage.files import Files, RealFiles
-from storage.tokens.file import FILE_NAME, ChangePage, TokenTable, decode, file_bytes
+from rundlet_server.storage.errors import DamagedTokens, StoreError
+from rundlet_server.storage.files import Files, RealFiles
+from rundlet_server.storage.tokens.file import FILE_NAME, ChangePage, TokenTable, decode, file_bytes
 
 _LOOK_S: Final = 1.0
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from storage import StoreSettings, open_store, repair
-from storage.errors import Damaged
+from rundlet_server.storage import StoreSettings, open_store, repair
+from rundlet_server.storage.errors import Damaged
 from tests.support.processes.command_line import run
 
 

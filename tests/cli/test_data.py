@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.settings import ServerSettings
+from rundlet_server.functions.settings import ServerSettings
 from tests.support.models.model import ModelStore
 from tests.support.processes.command_line import Place, run
 from tests.support.wire.served_model import served

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from cli.doctor import folder as checks_folder
-from cli.doctor import machine as checks_machine
-from cli.doctor import server as checks_server
-from cli.doctor.machine import lock_holders
-from cli.place.ask import Metrics
-from storage import Inspection, StoreSettings, errors, open_store
-from storage.clock import system_clock_us
-from storage.interface import Put, Txn
+from rundlet_server.cli.doctor import folder as checks_folder
+from rundlet_server.cli.doctor import machine as checks_machine
+from rundlet_server.cli.doctor import server as checks_server
+from rundlet_server.cli.doctor.machine import lock_holders
+from rundlet_server.cli.place.ask import Metrics
+from rundlet_server.storage import Inspection, StoreSettings, errors, open_store
+from rundlet_server.storage.clock import system_clock_us
+from rundlet_server.storage.interface import Put, Txn
 from tests.support.models.model import ModelStore
 from tests.support.processes.command_line import Ended, run, run_process
 from tests.support.processes.servers import RundletServer

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from storage import StoreSettings, open_store
-from storage.interface import Put, Txn
+from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.interface import Put, Txn
 from tests.support.processes.command_line import run, run_process
 from tests.support.wire.served_model import served
 

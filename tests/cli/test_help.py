@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.main import get_command
 
-from cli.main import app
+from rundlet_server.cli.main import app
 from tests.support.processes.command_line import run
 
 COMMANDS = sorted(get_command(app).commands)

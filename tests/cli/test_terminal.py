@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from cli.show.terminal import escaped, escaped_value
-from storage.interface import Put, Txn
+from rundlet_server.cli.show.terminal import escaped, escaped_value
+from rundlet_server.storage.interface import Put, Txn
 from tests.support.models.model import ModelStore
 from tests.support.processes.command_line import run_on_terminal, run_process
 from tests.support.wire.served_model import served
@@ -138,7 +138,7 @@ def test_utf8_is_written_whatever_the_locale(store, url):
 def test_a_reader_that_goes_away_is_no_news(store, url):
     for number in range(3_000):
         put(store, f"{number:05}" + "x" * 100, b"v")
-    command = [sys.executable, "-m", "cli.main", "ls", "--url", url]
+    command = [sys.executable, "-m", "rundlet_server.cli.main", "ls", "--url", url]
 
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -151,7 +151,8 @@ def test_a_reader_that_goes_away_is_no_news(store, url):
 
 
 def test_ctrl_c_ends_with_130_and_without_a_traceback():
-    command = [sys.executable, "-c", "import cli.main; print('up', flush=True); cli.main.app()"]
+    program = "from rundlet_server.cli.main import app; print('up', flush=True); app()"
+    command = [sys.executable, "-c", program]
     waiting = [*command, "set", "k", "-", "--url", "http://127.0.0.1:9"]
     with subprocess.Popen(
         waiting, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE

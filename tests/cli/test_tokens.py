@@ -9,7 +9,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import app
+from rundlet_server.cli.main import app
 from tests.support.processes.servers import RundletServer
 
 RUNNER = CliRunner()

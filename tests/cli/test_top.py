@@ -8,8 +8,8 @@ from math import inf
 
 import pytest
 
-from cli.commands.top import figures, line, panel, quantile
-from cli.place.ask import Metrics
+from rundlet_server.cli.commands.top import figures, line, panel, quantile
+from rundlet_server.cli.place.ask import Metrics
 from tests.support.models.model import ModelStore
 from tests.support.processes.command_line import run, run_on_terminal
 from tests.support.processes.servers import RundletServer

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from storage import LogStore
-from storage.errors import DiskFull
-from storage.interface import Limits, Put, Txn
+from rundlet_server.storage import LogStore
+from rundlet_server.storage.errors import DiskFull
+from rundlet_server.storage.interface import Limits, Put, Txn
 from tests.support import ROOT
 from tests.support.models.model import Clock, ModelStore
 from tests.support.processes.command_line import Place, run

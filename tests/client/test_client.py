@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from functions.settings import ServerSettings
 from rundlet import (
     Add,
     BadRequest,
@@ -32,8 +31,9 @@ from rundlet import (
     Unavailable,
     Value,
 )
-from storage import errors
-from storage.interface import Entry, Limits
+from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.storage import errors
+from rundlet_server.storage.interface import Entry, Limits
 from tests.support.models.model import Clock, ModelStore
 from tests.support.wire.served_model import served
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from contextlib import closing
 
-from storage import StoreSettings, open_store
-from storage.interface import Delete, Entry, Put, Txn
-from storage.log.read.disposal import Disposal
-from storage.log.read.entry_cache import EntryCache
+from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.interface import Delete, Entry, Put, Txn
+from rundlet_server.storage.log.read.disposal import Disposal
+from rundlet_server.storage.log.read.entry_cache import EntryCache
 
 
 def entry_of(key: str, value: bytes) -> Entry:

@@ -7,9 +7,9 @@ import sys
 
 _WRITE_AND_READ = """
 import gc, pathlib, sys
-from storage import StoreSettings, open_store
-from storage.collector import relax_collector
-from storage.interface import Put, Txn
+from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.collector import relax_collector
+from rundlet_server.storage.interface import Put, Txn
 
 relax_collector()
 store = open_store(pathlib.Path(sys.argv[1]), StoreSettings(sync="never"))

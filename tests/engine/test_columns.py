@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import StoreSettings, open_store
-from storage.interface import Put, Txn
-from storage.log.format.locator import Locator, pack_position
-from storage.log.format.record import DELETE, OVERHEAD, PUT
-from storage.log.index import columns as index_columns
-from storage.log.index.columns import TYPE_IN_RECORD, Columns
-from storage.log.index.delta import Delta
-from storage.log.index.file import IndexFile
-from storage.log.index.writer import write_index
+from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.log.format.locator import Locator, pack_position
+from rundlet_server.storage.log.format.record import DELETE, OVERHEAD, PUT
+from rundlet_server.storage.log.index import columns as index_columns
+from rundlet_server.storage.log.index.columns import TYPE_IN_RECORD, Columns
+from rundlet_server.storage.log.index.delta import Delta
+from rundlet_server.storage.log.index.file import IndexFile
+from rundlet_server.storage.log.index.writer import write_index
 from tests.support.disks.unsynced_files import UnsyncedFiles
 
 AWKWARD_KEYS = [

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from storage import LogStore, StoreSettings, open_store, verify
-from storage.interface import Add, Delete, Put, Txn
-from storage.log.format.commit_page import CommitPage
+from rundlet_server.storage import LogStore, StoreSettings, open_store, verify
+from rundlet_server.storage.interface import Add, Delete, Put, Txn
+from rundlet_server.storage.log.format.commit_page import CommitPage
 from tests.support.disks.unsynced_files import UnsyncedFiles
 
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storage import StoreSettings, open_store, verify
-from storage.errors import Damaged
-from storage.interface import Delete, Op, Put, Txn
-from storage.log.format.names import segment_name
-from storage.log.format.segment import HEADER_SIZE
-from storage.log.index.columns import Columns
-from storage.log.maintain import rewrite
-from storage.log.maintain.rewrite import Rewrite
-from storage.log.store import LogStore
+from rundlet_server.storage import StoreSettings, open_store, verify
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.interface import Delete, Op, Put, Txn
+from rundlet_server.storage.log.format.names import segment_name
+from rundlet_server.storage.log.format.segment import HEADER_SIZE
+from rundlet_server.storage.log.index.columns import Columns
+from rundlet_server.storage.log.maintain import rewrite
+from rundlet_server.storage.log.maintain.rewrite import Rewrite
+from rundlet_server.storage.log.store import LogStore
 from tests.support.disks.unsynced_files import UnsyncedFiles
 
 SETTINGS = StoreSettings(

@@ -16,13 +16,19 @@ from pathlib import Path
 
 import pytest
 
-from storage import StoreSettings, open_store, verify
-from storage.errors import Compacted, Damaged, OutcomeUnknown, StoreError, Unavailable
-from storage.files import RealFile, RealFiles
-from storage.interface import Condition, Delete, Put, Txn
-from storage.log.format.manifest import FILE_NAME
-from storage.log.store import COMPACTION_NAME, LogStore
-from storage.log.write.group_commit import _Request
+from rundlet_server.storage import StoreSettings, open_store, verify
+from rundlet_server.storage.errors import (
+    Compacted,
+    Damaged,
+    OutcomeUnknown,
+    StoreError,
+    Unavailable,
+)
+from rundlet_server.storage.files import RealFile, RealFiles
+from rundlet_server.storage.interface import Condition, Delete, Put, Txn
+from rundlet_server.storage.log.format.manifest import FILE_NAME
+from rundlet_server.storage.log.store import COMPACTION_NAME, LogStore
+from rundlet_server.storage.log.write.group_commit import _Request
 from tests.support.disks.faulty_files import FaultyFiles
 from tests.support.models.model import Clock
 from tests.support.processes.stores import (
@@ -571,7 +577,8 @@ def maybe_open(folder: Path, kill: int) -> LogStore | None:
 
 
 def start_maintenance(folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "storage.log.maintenance", str(folder), "--keep-for", "0"]
+    module = "rundlet_server.storage.log.maintenance"
+    command = [sys.executable, "-m", module, str(folder), "--keep-for", "0"]
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

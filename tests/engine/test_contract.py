@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from storage import StoreSettings, open_store
-from storage.errors import (
+from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.errors import (
     Compacted,
     Conflict,
     FailedCondition,
@@ -18,7 +18,7 @@ from storage.errors import (
     LimitExceeded,
     ReadOnly,
 )
-from storage.interface import (
+from rundlet_server.storage.interface import (
     DEFAULT_CONTENT_TYPE,
     TEXT_CONTENT_TYPE,
     Add,
@@ -35,7 +35,7 @@ from storage.interface import (
     Touch,
     Txn,
 )
-from storage.log.store import LogStore
+from rundlet_server.storage.log.store import LogStore
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import START_US, Clock, ModelStore
 

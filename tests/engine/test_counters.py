@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from storage.counting.counters import (
+from rundlet_server.storage.counting.counters import (
     LATEST,
     SUM_WORD,
     Histogram,
     OperationCounters,
     SharedCounters,
 )
-from storage.counting.rows import ROWS_PER_FILE, WORDS
+from rundlet_server.storage.counting.rows import ROWS_PER_FILE, WORDS
 
 
 def operations(counters: SharedCounters) -> dict[str, int]:
@@ -104,7 +104,7 @@ def test_rows_of_ended_threads_are_used_again(tmp_path):
 def test_counts_of_a_killed_process_stay(tmp_path):
     program = (
         "import os, pathlib, signal, sys\n"
-        "from storage.counting.counters import SharedCounters\n"
+        "from rundlet_server.storage.counting.counters import SharedCounters\n"
         "SharedCounters(pathlib.Path(sys.argv[1])).add('set', 7)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -118,7 +118,7 @@ def test_counts_of_a_killed_process_stay(tmp_path):
 def test_forked_child_counts_for_itself(tmp_path):
     program = (
         "import os, pathlib, sys\n"
-        "from storage.counting.counters import SharedCounters\n"
+        "from rundlet_server.storage.counting.counters import SharedCounters\n"
         "counters = SharedCounters(pathlib.Path(sys.argv[1]))\n"
         "counters.add('get')\n"
         "child = os.fork()\n"
@@ -209,7 +209,7 @@ def test_latest_of_all_processes_is_the_largest(tmp_path):
 def test_living_processes_are_told_and_dead_ones_are_not(tmp_path):
     program = (
         "import pathlib, sys\n"
-        "from storage.counting.counters import SharedCounters\n"
+        "from rundlet_server.storage.counting.counters import SharedCounters\n"
         "counters = SharedCounters(pathlib.Path(sys.argv[1]), 'maintenance')\n"
         "print(flush=True)\n"
         "sys.stdin.read()\n"

@@ -10,17 +10,17 @@ from pathlib import Path
 import cbor2
 import pytest
 
-from storage.checksum import CHECKSUM_SIZE, seal
-from storage.errors import Damaged
-from storage.files import RealFiles
-from storage.interface import DEFAULT_CONTENT_TYPE
-from storage.log.format.locator import Locator, pack_position
-from storage.log.format.names import index_name
-from storage.log.format.record import PUT, TYPE_IN_META, BadRecord, decode_meta
-from storage.log.index.columns import from_delta
-from storage.log.index.delta import Delta
-from storage.log.index.file import HEADER, HEADER_SIZE, IndexFile
-from storage.log.index.writer import write_index
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, seal
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.files import RealFiles
+from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE
+from rundlet_server.storage.log.format.locator import Locator, pack_position
+from rundlet_server.storage.log.format.names import index_name
+from rundlet_server.storage.log.format.record import PUT, TYPE_IN_META, BadRecord, decode_meta
+from rundlet_server.storage.log.index.columns import from_delta
+from rundlet_server.storage.log.index.delta import Delta
+from rundlet_server.storage.log.index.file import HEADER, HEADER_SIZE, IndexFile
+from rundlet_server.storage.log.index.writer import write_index
 from tests.support.campaign import Campaign
 
 FILES = RealFiles()

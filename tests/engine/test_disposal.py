@@ -6,11 +6,11 @@ import threading
 import time
 from contextlib import closing
 
-from storage import StoreSettings, open_store
-from storage.interface import Put, Txn
-from storage.log.read.disposal import Disposal
-from storage.log.read.entry_cache import EntryCache
-from storage.log.store import LogStore
+from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.log.read.disposal import Disposal
+from rundlet_server.storage.log.read.entry_cache import EntryCache
+from rundlet_server.storage.log.store import LogStore
 from tests.engine.test_cache import entry_of
 
 

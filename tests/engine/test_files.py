@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from storage import open_store
-from storage.files import RealFiles
-from storage.interface import Put, Txn
-from storage.tokens.file import TokenFile
+from rundlet_server.storage import open_store
+from rundlet_server.storage.files import RealFiles
+from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.tokens.file import TokenFile
 
 
 def test_nobody_but_its_owner_may_look_into_a_store(tmp_path: Path):

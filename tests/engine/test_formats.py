@@ -15,29 +15,34 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from storage.checksum import CHECKSUM_SIZE, seal
-from storage.errors import Damaged, Unavailable, UnknownFormat
-from storage.files import RealFiles
-from storage.interface import DEFAULT_CONTENT_TYPE
-from storage.log.check.salvage import whole_records
-from storage.log.format import frame as frames
-from storage.log.format import record as records
-from storage.log.format.frame import BadFrame, Totals
-from storage.log.format.locator import Locator, pack_position
-from storage.log.format.manifest import (
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, seal
+from rundlet_server.storage.errors import Damaged, Unavailable, UnknownFormat
+from rundlet_server.storage.files import RealFiles
+from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE
+from rundlet_server.storage.log.check.salvage import whole_records
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import BadFrame, Totals
+from rundlet_server.storage.log.format.locator import Locator, pack_position
+from rundlet_server.storage.log.format.manifest import (
     IndexState,
     Manifest,
     SegmentState,
     read_manifest,
     write_manifest,
 )
-from storage.log.format.names import index_name
-from storage.log.format.record import KIND_NAMES, WELL_KNOWN_TYPES, BadRecord, Record
-from storage.log.format.segment import HEADER_SIZE, SegmentHeader, decode_header, encode_header
-from storage.log.index.columns import KEY_BYTES_MAX, from_delta, merge
-from storage.log.index.delta import Delta
-from storage.log.index.file import IndexFile
-from storage.log.index.writer import write_index
+from rundlet_server.storage.log.format.names import index_name
+from rundlet_server.storage.log.format.record import KIND_NAMES, WELL_KNOWN_TYPES, BadRecord, Record
+from rundlet_server.storage.log.format.segment import (
+    HEADER_SIZE,
+    SegmentHeader,
+    decode_header,
+    encode_header,
+)
+from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, from_delta, merge
+from rundlet_server.storage.log.index.delta import Delta
+from rundlet_server.storage.log.index.file import IndexFile
+from rundlet_server.storage.log.index.writer import write_index
 from tests.support.disks.sample_stores import folder_in_memory
 
 SALT = 0x1234_5678

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from storage import LogStore, StoreSettings, open_store, verify
-from storage.errors import Conflict, DiskFull
-from storage.files import Buffer, RealFile
-from storage.interface import Add, Condition, Delete, Op, Put, Restore, Touch, Txn
-from storage.log.write.free_space import NO_ROOM
+from rundlet_server.storage import LogStore, StoreSettings, open_store, verify
+from rundlet_server.storage.errors import Conflict, DiskFull
+from rundlet_server.storage.files import Buffer, RealFile
+from rundlet_server.storage.interface import Add, Condition, Delete, Op, Put, Restore, Touch, Txn
+from rundlet_server.storage.log.write.free_space import NO_ROOM
 from tests.support.disks.sample_stores import folder_in_memory
 from tests.support.disks.unsynced_files import UnsyncedFiles
 

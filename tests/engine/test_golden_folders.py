@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from storage import open_store
-from storage.checksum import CHECKSUM_SIZE, seal
-from storage.errors import UnknownFormat
-from storage.interface import Put, Txn
-from storage.log.check.verify import verify
-from storage.log.format.segment import HEADER_SIZE
-from storage.log.index.file import HEADER_SIZE as INDEX_HEADER_SIZE
-from storage.log.store import LogStore
-from storage.tokens.file import TokenFile
+from rundlet_server.storage import open_store
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, seal
+from rundlet_server.storage.errors import UnknownFormat
+from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.log.check.verify import verify
+from rundlet_server.storage.log.format.segment import HEADER_SIZE
+from rundlet_server.storage.log.index.file import HEADER_SIZE as INDEX_HEADER_SIZE
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.tokens.file import TokenFile
 from tests.golden.make import NOW_US, contents, settings
 from tests.support import ROOT
 from tests.support.models.model import Clock

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from storage import StoreSettings, open_store, repair, verify
-from storage.errors import (
+from rundlet_server.storage import StoreSettings, open_store, repair, verify
+from rundlet_server.storage.errors import (
     InvalidKey,
     LimitExceeded,
     OutcomeUnknown,
@@ -21,11 +21,11 @@ from storage.errors import (
     StoreError,
     Unavailable,
 )
-from storage.interface import Delete, Limits, Put, Txn
-from storage.log.maintain.bulk_load import transactions
-from storage.log.maintain.chunk import Row
-from storage.log.store import LogStore
-from storage.log.write.writer import Writer
+from rundlet_server.storage.interface import Delete, Limits, Put, Txn
+from rundlet_server.storage.log.maintain.bulk_load import transactions
+from rundlet_server.storage.log.maintain.chunk import Row
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.log.write.writer import Writer
 from tests.support.disks.faulty_files import Call, FaultyFiles, dying_at, failing_at
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock

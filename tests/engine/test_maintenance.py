@@ -6,9 +6,9 @@ from contextlib import closing
 
 import pytest
 
-from storage import StoreSettings, open_store
-from storage.interface import Put, Txn
-from storage.log.maintenance import MaintenanceLoop
+from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.log.maintenance import MaintenanceLoop
 
 MAINTAINED = StoreSettings(maintain_inline=False, keep_for_s=0, sync="never")
 

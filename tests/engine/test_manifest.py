@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from storage import StoreSettings, open_store, verify
-from storage.errors import Damaged
-from storage.interface import Put, Txn
-from storage.log.format import frame as frames
-from storage.log.format import record as records
-from storage.log.format.frame import Totals
-from storage.log.format.manifest import read_manifest
-from storage.log.format.record import PUT, Record
-from storage.log.format.segment import Segment
-from storage.log.open.orphans import remove_leftovers
+from rundlet_server.storage import StoreSettings, open_store, verify
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import Totals
+from rundlet_server.storage.log.format.manifest import read_manifest
+from rundlet_server.storage.log.format.record import PUT, Record
+from rundlet_server.storage.log.format.segment import Segment
+from rundlet_server.storage.log.open.orphans import remove_leftovers
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import START_US
 

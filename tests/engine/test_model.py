@@ -22,9 +22,9 @@ from hypothesis.stateful import (
     rule,
 )
 
-from storage import StoreSettings, open_store
-from storage.errors import Compacted, InvalidOperation, StoreError
-from storage.interface import (
+from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.errors import Compacted, InvalidOperation, StoreError
+from rundlet_server.storage.interface import (
     Add,
     Condition,
     Delete,
@@ -37,8 +37,8 @@ from storage.interface import (
     Txn,
     Version,
 )
-from storage.log.maintain.bulk_load import transactions
-from storage.log.store import LogStore
+from rundlet_server.storage.log.maintain.bulk_load import transactions
+from rundlet_server.storage.log.store import LogStore
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock, ModelStore
 

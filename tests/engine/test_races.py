@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from storage import verify
-from storage.interface import Put, Txn
+from rundlet_server.storage import verify
+from rundlet_server.storage.interface import Put, Txn
 from tests.support.campaign import Campaign
 from tests.support.processes.servers import is_running
 from tests.support.processes.stores import ACKNOWLEDGED, PROCESSES, hold, open_tiny, race

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from storage import LogStore, StoreSettings, open_store, repair, verify
-from storage.errors import Damaged, DiskFull, OutcomeUnknown, StoreError, Unavailable
-from storage.interface import Delete, Put, Txn
-from storage.log.format import frame as frames
-from storage.log.format.segment import HEADER_SIZE
+from rundlet_server.storage import LogStore, StoreSettings, open_store, repair, verify
+from rundlet_server.storage.errors import Damaged, DiskFull, OutcomeUnknown, StoreError, Unavailable
+from rundlet_server.storage.interface import Delete, Put, Txn
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from tests.support import ROOT
 from tests.support.disks.faulty_files import Call, FaultyFiles, dying_at, failing_at
 from tests.support.disks.sample_stores import Sample, fill, folder_in_memory, state_of
@@ -397,8 +397,8 @@ _RACER = """
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from storage import open_store
-from storage.interface import Add, Txn
+from rundlet_server.storage import open_store
+from rundlet_server.storage.interface import Add, Txn
 sys.stdin.readline()
 store = open_store(Path(sys.argv[1]))
 for _ in range(20):
@@ -409,8 +409,8 @@ store.close()
 _HOLDER = """
 import sys, time
 from pathlib import Path
-from storage import open_store
-from storage.interface import Put, Txn
+from rundlet_server.storage import open_store
+from rundlet_server.storage.interface import Put, Txn
 store = open_store(Path(sys.argv[1]))
 store.commit(Txn([Put("a", b"1")]))
 with store._writer.exclusive():
@@ -421,9 +421,9 @@ with store._writer.exclusive():
 _CROWDED = """
 import resource, signal, sys
 from pathlib import Path
-from storage import open_store
-from storage.errors import Unavailable
-from storage.interface import Put, Txn
+from rundlet_server.storage import open_store
+from rundlet_server.storage.errors import Unavailable
+from rundlet_server.storage.interface import Put, Txn
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = open_store(Path(sys.argv[1]))
 store.commit(Txn([Put("a", b"1")]))

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from storage.checksum import seal
-from storage.errors import Damaged, InvalidRequest, UnknownFormat
-from storage.files import File, RealFiles
-from storage.tokens.file import FILE_NAME, MAGIC, PAGE_NAME, TokenFile, TokenTable
-from storage.tokens.watch import TokenWatch
+from rundlet_server.storage.checksum import seal
+from rundlet_server.storage.errors import Damaged, InvalidRequest, UnknownFormat
+from rundlet_server.storage.files import File, RealFiles
+from rundlet_server.storage.tokens.file import FILE_NAME, MAGIC, PAGE_NAME, TokenFile, TokenTable
+from rundlet_server.storage.tokens.watch import TokenWatch
 from tests.support.disks.faulty_files import Call, FaultyFiles
 from tests.support.models.model import Clock
 
@@ -58,7 +58,7 @@ def test_watch_in_another_process_sees_a_change_at_once(tmp_path: Path):
     program = """
 import sys
 from pathlib import Path
-from storage.tokens.watch import TokenWatch
+from rundlet_server.storage.tokens.watch import TokenWatch
 watch = TokenWatch(Path(sys.argv[1]), clock=lambda: 0.0)
 for secret in sys.stdin:
     print(watch.current().find(secret.strip()) is not None, flush=True)

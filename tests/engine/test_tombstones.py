@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from storage import StoreSettings, open_store
-from storage.interface import Delete, Op, Put, Txn
-from storage.log.format.manifest import SegmentState, read_manifest, write_manifest
-from storage.log.maintain import compaction
-from storage.log.store import LogStore
+from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.interface import Delete, Op, Put, Txn
+from rundlet_server.storage.log.format.manifest import SegmentState, read_manifest, write_manifest
+from rundlet_server.storage.log.maintain import compaction
+from rundlet_server.storage.log.store import LogStore
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock
 

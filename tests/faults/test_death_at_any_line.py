@@ -13,10 +13,10 @@ from types import FrameType, TracebackType
 
 import pytest
 
-from storage.log.format import commit_page
-from storage.log.maintain import checkpoint, compaction, maintainer
-from storage.log.open import recovery
-from storage.log.write import unsynced_tail, writer
+from rundlet_server.storage.log.format import commit_page
+from rundlet_server.storage.log.maintain import checkpoint, compaction, maintainer
+from rundlet_server.storage.log.open import recovery
+from rundlet_server.storage.log.write import unsynced_tail, writer
 from tests.support.campaign import Campaign
 from tests.support.disks.aftermath import Aftermath
 from tests.support.disks.sample_stores import folder_in_memory

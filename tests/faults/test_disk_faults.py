@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from storage import LogStore, StoreSettings, open_store, repair, verify
-from storage.errors import Unavailable
-from storage.interface import Put, Txn
-from storage.log.settings import SyncPolicy
+from rundlet_server.storage import LogStore, StoreSettings, open_store, repair, verify
+from rundlet_server.storage.errors import Unavailable
+from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.log.settings import SyncPolicy
 from tests.support.campaign import Campaign
 from tests.support.disks.aftermath import Aftermath
 from tests.support.disks.faulty_files import Call, FaultyFiles

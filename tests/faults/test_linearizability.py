@@ -18,9 +18,9 @@ from typing import Protocol
 
 import pytest
 
-from storage import LogStore, StoreSettings, open_store
-from storage.errors import Conflict
-from storage.interface import Add, Condition, Delete, Put, Txn
+from rundlet_server.storage import LogStore, StoreSettings, open_store
+from rundlet_server.storage.errors import Conflict
+from rundlet_server.storage.interface import Add, Condition, Delete, Put, Txn
 from tests.support.campaign import Campaign
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.linearizability import (

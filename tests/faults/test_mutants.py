@@ -16,7 +16,7 @@ from tests.support import ROOT
 from tests.support.campaign import Campaign
 from tests.support.disks.sample_stores import folder_in_memory
 
-SOURCES = ("cli", "functions", "rundlet", "server", "storage", "tests")
+SOURCES = ("cli", "functions", "rundlet", "rundlet_server", "server", "storage", "tests")
 SECONDS_MAX = 240.0
 """A mutant may also make the tests hang; that is found, too."""
 BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
@@ -33,7 +33,7 @@ def copy() -> Iterator[Path]:
     with folder_in_memory() as folder:
         for name in SOURCES:
             ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+            shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=ignored)
         shutil.copy(ROOT / "pyproject.toml", folder)
         yield folder
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from storage import open_store
-from storage.errors import StoreError
-from storage.files import File
-from storage.interface import Put, Store, Txn
-from storage.log.settings import SyncPolicy
-from storage.tokens.file import TokenFile
+from rundlet_server.storage import open_store
+from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.files import File
+from rundlet_server.storage.interface import Put, Store, Txn
+from rundlet_server.storage.log.settings import SyncPolicy
+from rundlet_server.storage.tokens.file import TokenFile
 from tests.support.campaign import Campaign
 from tests.support.disks.aftermath import Aftermath
 from tests.support.disks.sample_stores import folder_in_memory, state_of

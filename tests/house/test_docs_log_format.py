@@ -8,15 +8,21 @@ import struct
 
 import pytest
 
-from storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum, is_whole
-from storage.log.format import commit_page, segment
-from storage.log.format import frame as frames
-from storage.log.format import record as records
-from storage.log.format.locator import OFFSET_MAX, SEGMENT_NUMBER_MAX
-from storage.log.format.manifest import MAGIC as MANIFEST_MAGIC
-from storage.log.format.manifest import IndexState, Manifest, SegmentState
-from storage.log.index import file as index_file
-from storage.log.index.columns import EXPIRES, KIND_MASK, OLDER, ROW_DTYPE, TYPE_IN_RECORD
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum, is_whole
+from rundlet_server.storage.log.format import commit_page, segment
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.locator import OFFSET_MAX, SEGMENT_NUMBER_MAX
+from rundlet_server.storage.log.format.manifest import MAGIC as MANIFEST_MAGIC
+from rundlet_server.storage.log.format.manifest import IndexState, Manifest, SegmentState
+from rundlet_server.storage.log.index import file as index_file
+from rundlet_server.storage.log.index.columns import (
+    EXPIRES,
+    KIND_MASK,
+    OLDER,
+    ROW_DTYPE,
+    TYPE_IN_RECORD,
+)
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs/log-format.md").read_text()

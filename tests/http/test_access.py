@@ -11,15 +11,15 @@ from typing import get_args
 import falcon.testing
 import pytest
 
-from functions.access.admission import OPEN_ROUTES, scope_of
-from functions.access.routing import TargetRouter, offered_methods
-from functions.app import create_app
-from functions.settings import ServerSettings
-from storage.clock import system_clock_us
-from storage.counting.counters import OperationCounters
-from storage.interface import Delete, Put, Txn
-from storage.tokens.file import FILE_NAME, Scope, TokenFile
-from storage.tokens.watch import TokenWatch
+from rundlet_server.functions.access.admission import OPEN_ROUTES, scope_of
+from rundlet_server.functions.access.routing import TargetRouter, offered_methods
+from rundlet_server.functions.app import create_app
+from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.storage.clock import system_clock_us
+from rundlet_server.storage.counting.counters import OperationCounters
+from rundlet_server.storage.interface import Delete, Put, Txn
+from rundlet_server.storage.tokens.file import FILE_NAME, Scope, TokenFile
+from rundlet_server.storage.tokens.watch import TokenWatch
 from tests.support.models.model import Clock, ModelStore
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)

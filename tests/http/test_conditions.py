@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from falcon.testing import TestClient
 
-from functions.app import create_app
-from functions.messages.validators import EntityTags
-from storage.interface import Put, Txn
+from rundlet_server.functions.app import create_app
+from rundlet_server.functions.messages.validators import EntityTags
+from rundlet_server.storage.interface import Put, Txn
 from tests.support.models.model import Clock, ModelStore
 
 WRITTEN = "Tue, 14 Nov 2023 22:13:20 GMT"

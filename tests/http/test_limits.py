@@ -10,12 +10,12 @@ from pathlib import Path
 import falcon.testing
 import pytest
 
-from functions.app import create_app
-from functions.limits import SET_BY
-from functions.messages.uploads import UploadGate
-from functions.settings import ServerSettings
-from storage import StoreSettings, open_store
-from storage.interface import Limits
+from rundlet_server.functions.app import create_app
+from rundlet_server.functions.limits import SET_BY
+from rundlet_server.functions.messages.uploads import UploadGate
+from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.interface import Limits
 
 LIMITS = Limits(
     key_bytes_max=20, value_bytes_max=100, txn_ops_max=2, txn_bytes_max=120, list_keys_max=3

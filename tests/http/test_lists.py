@@ -6,8 +6,8 @@ import cbor2
 import falcon.testing
 import pytest
 
-from functions.app import create_app
-from storage.interface import Delete, Limits, Put, Store, Txn
+from rundlet_server.functions.app import create_app
+from rundlet_server.storage.interface import Delete, Limits, Put, Store, Txn
 from tests.support.models.model import ModelStore
 
 NAMES = ["a", "a/1", "a/2", "b", "b/x/1", "b/x/2", "b/y", "c", "é", "😀"]

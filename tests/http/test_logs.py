@@ -12,10 +12,10 @@ from pathlib import Path
 import falcon.testing
 import pytest
 
-from functions.app import create_app
-from functions.monitoring.logs import line_writer
-from functions.settings import ServerSettings
-from storage import errors
+from rundlet_server.functions.app import create_app
+from rundlet_server.functions.monitoring.logs import line_writer
+from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.storage import errors
 from tests.support.models.model import ModelStore
 from tests.support.without_collector import without_collector
 

@@ -11,11 +11,17 @@ import falcon.testing
 import httpx
 import pytest
 
-from functions.app import create_app
-from functions.monitoring.measures import request_totals
-from storage import OperationCounters, SharedCounters, StoreSettings, errors, open_store
-from storage.counting.measures import Measures
-from storage.interface import Commit, Delete, Limits, Put, Txn
+from rundlet_server.functions.app import create_app
+from rundlet_server.functions.monitoring.measures import request_totals
+from rundlet_server.storage import (
+    OperationCounters,
+    SharedCounters,
+    StoreSettings,
+    errors,
+    open_store,
+)
+from rundlet_server.storage.counting.measures import Measures
+from rundlet_server.storage.interface import Commit, Delete, Limits, Put, Txn
 from tests.support import ROOT
 from tests.support.models.model import ModelStore
 from tests.support.processes.servers import RundletServer, wait_for

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import falcon.inspect
 import pytest
 
-from functions.access.routing import Route, TargetRouter, offered_methods
-from functions.app import create_app
-from functions.openapi import openapi_document
+from rundlet_server.functions.access.routing import Route, TargetRouter, offered_methods
+from rundlet_server.functions.app import create_app
+from rundlet_server.functions.openapi import openapi_document
 from tests.support.models.model import ModelStore
 
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 from schemathesis import Case, SerializationContext
 from schemathesis.config import SchemathesisConfig
 
-from functions.app import create_app
-from storage.interface import Put, Txn
+from rundlet_server.functions.app import create_app
+from rundlet_server.storage.interface import Put, Txn
 from tests.conftest import SMALL_LIMITS
 from tests.support.campaign import SEED_VARIABLE
 from tests.support.models.model import Clock, ModelStore

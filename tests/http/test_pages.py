@@ -5,11 +5,11 @@ from __future__ import annotations
 import falcon.testing
 import pytest
 
-from functions.access.cors import is_origin
-from functions.app import create_app
-from functions.settings import ServerSettings
-from storage.interface import Store
-from storage.tokens.file import TokenTable
+from rundlet_server.functions.access.cors import is_origin
+from rundlet_server.functions.app import create_app
+from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.storage.interface import Store
+from rundlet_server.storage.tokens.file import TokenTable
 from tests.support.models.model import ModelStore
 
 APP = "https://app.example.org"

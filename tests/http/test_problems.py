@@ -6,9 +6,9 @@ import falcon
 import falcon.testing
 import pytest
 
-from functions.app import create_app
-from storage import errors
-from storage.interface import Entry
+from rundlet_server.functions.app import create_app
+from rundlet_server.storage import errors
+from rundlet_server.storage.interface import Entry
 from tests.support.models.model import ModelStore
 
 ALWAYS = {"type", "title", "status", "detail", "request_id"}

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from functions.app import create_app
+from rundlet_server.functions.app import create_app
 from tests.support.campaign import Campaign
 from tests.support.models.model import ModelStore
 from tests.support.processes.killed_servers import GRANIAN, SERVER_NAMES, WAITRESS, port_of, start

@@ -8,17 +8,17 @@ from pathlib import Path
 import falcon.testing
 import pytest
 
-from functions.access.admission import NO_TOKENS
-from functions.app import create_app
-from functions.monitoring import readiness
-from functions.monitoring.counting import CountedStore
-from functions.monitoring.readiness import Readiness
-from functions.settings import ServerSettings
-from storage import OperationCounters, SharedCounters, StoreSettings, open_store
-from storage.errors import DiskFull
-from storage.interface import Put, Txn
-from storage.log import store
-from storage.log.write import disk_probe as probe
+from rundlet_server.functions.access.admission import NO_TOKENS
+from rundlet_server.functions.app import create_app
+from rundlet_server.functions.monitoring import readiness
+from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.functions.monitoring.readiness import Readiness
+from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.storage import OperationCounters, SharedCounters, StoreSettings, open_store
+from rundlet_server.storage.errors import DiskFull
+from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.log import store
+from rundlet_server.storage.log.write import disk_probe as probe
 from tests.support.disks.faulty_files import Call, FaultyFiles
 from tests.support.models.model import ModelStore
 

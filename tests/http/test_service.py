@@ -8,10 +8,10 @@ import threading
 import falcon.testing
 import pytest
 
-from functions.app import create_app
-from functions.settings import ServerSettings
-from storage.counting.counters import OperationCounters
-from storage.interface import Put, Store, Txn
+from rundlet_server.functions.app import create_app
+from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.storage.counting.counters import OperationCounters
+from rundlet_server.storage.interface import Put, Store, Txn
 from tests.support.models.model import ModelStore
 
 JSON = {"Content-Type": "application/json"}

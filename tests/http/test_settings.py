@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from functions.connections import ConnectionLimits
-from functions.settings import ServerSettings, SettingError
-from storage.interface import Limits
+from rundlet_server.functions.connections import ConnectionLimits
+from rundlet_server.functions.settings import ServerSettings, SettingError
+from rundlet_server.storage.interface import Limits
 
 UNUSUAL = ServerSettings(
     data_path=Path("/somewhere else"),

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.messages.target import key_from_base64url, key_from_path, raw_path
-from functions.problems import Problem
+from rundlet_server.functions.messages.target import key_from_base64url, key_from_path, raw_path
+from rundlet_server.functions.problems import Problem
 
 KEY_BYTES_MAX = 2_048
 

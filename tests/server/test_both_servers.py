@@ -15,9 +15,9 @@ from pathlib import Path
 import falcon
 import pytest
 
-from functions.app import create_app
-from functions.limits import body_bytes_max
-from storage.interface import Limits
+from rundlet_server.functions.app import create_app
+from rundlet_server.functions.limits import body_bytes_max
+from rundlet_server.storage.interface import Limits
 from tests.support import ROOT
 from tests.support.models.model import ModelStore
 

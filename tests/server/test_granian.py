@@ -24,8 +24,8 @@ pytest.importorskip("granian")
 
 PROGRAM = """
 import os, sys, time
-from server import granian_server
-from server.listen.address import HeldPort
+from rundlet_server.server.granian import server as granian_server
+from rundlet_server.server.listen.address import HeldPort
 
 def say(line):
     sys.stderr.write(line + "\\n")  # one write, so that lines of two processes do not mix

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from functions.settings import ServerSettings
-from server.helpers.scratch import ScratchFolder, sweep
-from server.helpers.watched import WatchedProcess, maintenance_command
-from server.listen.address import HeldPort, PortError, is_loopback, require_address
-from storage import SharedCounters
+from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.server.helpers.scratch import ScratchFolder, sweep
+from rundlet_server.server.helpers.watched import WatchedProcess, maintenance_command
+from rundlet_server.server.listen.address import HeldPort, PortError, is_loopback, require_address
+from rundlet_server.storage import SharedCounters
 from tests.support.processes.servers import is_running, wait_for
 
 # Stands in for a helper: writes its process id, then ends when its stdin does.
@@ -136,7 +136,7 @@ def test_failing_helper_is_started_later_and_later(pid_file):
 def test_helper_ends_when_its_parent_is_killed(helper_command, pid_file):
     program = (
         "import sys, time\n"
-        "from server.helpers.watched import WatchedProcess\n"
+        "from rundlet_server.server.helpers.watched import WatchedProcess\n"
         "with WatchedProcess('helper', sys.argv[1:]): time.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", program, *helper_command])
@@ -180,7 +180,7 @@ def test_sweep_follows_no_link(tmp_path):
 def test_folder_of_a_killed_process_is_removed(tmp_path):
     program = (
         "import os, pathlib, signal, sys\n"
-        "from server.helpers.scratch import ScratchFolder\n"
+        "from rundlet_server.server.helpers.scratch import ScratchFolder\n"
         "scratch = ScratchFolder(pathlib.Path(sys.argv[1]))\n"
         "scratch.remove_even_if_killed()\n"
         "(scratch.path / 'data').mkdir()\n"

@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import pytest
 
-from functions.connections import ConnectionLimits
-from functions.limits import body_bytes_max
-from storage.interface import Limits
+from rundlet_server.functions.connections import ConnectionLimits
+from rundlet_server.functions.limits import body_bytes_max
+from rundlet_server.storage.interface import Limits
 from tests.support import ROOT
 from tests.support.processes.certificates import PrivateAuthority
 from tests.support.processes.servers import RundletServer, free_port, wait_for

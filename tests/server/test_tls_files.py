@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from server.errors import TlsError
-from server.listen.tls import TlsFiles, load_tls_files
+from rundlet_server.server.errors import TlsError
+from rundlet_server.server.listen.tls import TlsFiles, load_tls_files
 from tests.support.processes.certificates import PrivateAuthority, openssl
 
 

@@ -17,8 +17,8 @@ from tests.support.wire.raw_http import Answer, read_answers, talk
 # A server whose app says on stderr when a request has reached it, and works as long as asked.
 PROGRAM = """
 import sys, time
-from server.listen.address import HeldPort
-from server.waitress.server import GracefulServer
+from rundlet_server.server.listen.address import HeldPort
+from rundlet_server.server.waitress.server import GracefulServer
 
 def say(line):
     sys.stderr.write(line + "\\n")  # one write, so that lines of two processes do not mix

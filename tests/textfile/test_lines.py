@@ -9,11 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.files import RealFiles
-from storage.interface import Limits
-from storage.textfile import parsing
-from storage.textfile.lines import BadFile, BadLine, LineError, content_type_of, split_line
-from storage.textfile.parsing import parse_lines
+from rundlet_server.storage.files import RealFiles
+from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.textfile import parsing
+from rundlet_server.storage.textfile.lines import (
+    BadFile,
+    BadLine,
+    LineError,
+    content_type_of,
+    split_line,
+)
+from rundlet_server.storage.textfile.parsing import parse_lines
 
 UUID = b"3479d894-3271-4935-88cf-a06f3cbb80a5"
 LIMITS = Limits(key_bytes_max=50, value_bytes_max=100)

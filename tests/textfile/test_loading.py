@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import StoreSettings, load_text_file, open_store
-from storage.errors import Damaged, ReadOnly, Unavailable, UnknownFormat
-from storage.files import RealFiles
-from storage.interface import Delete, Limits, Put, Txn
-from storage.textfile import BadFile
+from rundlet_server.storage import StoreSettings, load_text_file, open_store
+from rundlet_server.storage.errors import Damaged, ReadOnly, Unavailable, UnknownFormat
+from rundlet_server.storage.files import RealFiles
+from rundlet_server.storage.interface import Delete, Limits, Put, Txn
+from rundlet_server.storage.textfile import BadFile
 from tests.support.models.model import ModelStore
 
 TEXT = "text/plain; charset=utf-8"
@@ -322,7 +322,7 @@ def test_failed_load_is_not_marked_and_can_be_repeated(path, folder, store):
 KILLED_WHILE_LOADING = """
 import os, sys
 from pathlib import Path
-from storage import load_text_file, open_store
+from rundlet_server.storage import load_text_file, open_store
 
 def progress(bytes_done, bytes_total, rows):
     if rows == 2_000:

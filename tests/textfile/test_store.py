@@ -15,12 +15,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import open_text_file
-from storage.errors import Damaged, InvalidKey, InvalidRequest, LimitExceeded, ReadOnly
-from storage.files import RealFiles
-from storage.interface import Limits, Put, Txn
-from storage.textfile import BadFile, content_type_of
-from storage.textfile.sorting import gather_keys, sort_keys
+from rundlet_server.storage import open_text_file
+from rundlet_server.storage.errors import (
+    Damaged,
+    InvalidKey,
+    InvalidRequest,
+    LimitExceeded,
+    ReadOnly,
+)
+from rundlet_server.storage.files import RealFiles
+from rundlet_server.storage.interface import Limits, Put, Txn
+from rundlet_server.storage.textfile import BadFile, content_type_of
+from rundlet_server.storage.textfile.sorting import gather_keys, sort_keys
 from tests.support import ROOT
 from tests.support.models.model import Clock, ModelStore
 
@@ -318,7 +324,7 @@ def test_leftovers_of_a_crash_are_removed(path, opened):
 OPENED_AT_THE_SAME_TIME = """
 import os, sys
 from pathlib import Path
-from storage import open_text_file
+from rundlet_server.storage import open_text_file
 
 path = Path(sys.argv[1])
 print("ready", flush=True)

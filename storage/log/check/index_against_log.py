@@ -7,10 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from storage.log.check.rebuild import live_rows
-from storage.log.index import columns as index_columns
-from storage.log.index.columns import OLDER, TYPE_IN_RECORD, Columns, Places
-from storage.log.index.file import IndexFile
+from rundlet_server.storage.log.check.rebuild import live_rows
+from rundlet_server.storage.log.index import columns as index_columns
+from rundlet_server.storage.log.index.columns import OLDER, TYPE_IN_RECORD, Columns, Places
+from rundlet_server.storage.log.index.file import IndexFile
 
 _FIELDS: Final = ("revision", "position", "key_offset", "size", "version", "flags", "meta_size")
 

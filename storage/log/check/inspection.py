@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.log.check.opened import Problem, Snapshot, reporting, shared_page
-from storage.log.format.segment import HEADER_SIZE
-from storage.log.index.estimates import live_bytes
-from storage.log.open.orphans import unnamed_files
-from storage.log.settings import StoreSettings
+from rundlet_server.storage.log.check.opened import Problem, Snapshot, reporting, shared_page
+from rundlet_server.storage.log.format.segment import HEADER_SIZE
+from rundlet_server.storage.log.index.estimates import live_bytes
+from rundlet_server.storage.log.open.orphans import unnamed_files
+from rundlet_server.storage.log.settings import StoreSettings
 
 
 @dataclass(frozen=True, slots=True)

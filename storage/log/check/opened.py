@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from storage.errors import Damaged, Unavailable, UnknownFormat
-from storage.files import Files
-from storage.log.check import salvage
-from storage.log.check.salvage import Gap
-from storage.log.format import commit_page
-from storage.log.format.commit_page import CommitPage
-from storage.log.format.locator import offset_of, segment_of
-from storage.log.format.manifest import FILE_NAME, Manifest, read_manifest
-from storage.log.format.names import index_name, segment_name
-from storage.log.format.segment import HEADER_SIZE, Segment
-from storage.log.index.file import IndexFile
-from storage.log.open.orphans import unnamed_commits
-from storage.log.open.recovery import durable_by_witness
-from storage.log.settings import StoreSettings
+from rundlet_server.storage.errors import Damaged, Unavailable, UnknownFormat
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.check import salvage
+from rundlet_server.storage.log.check.salvage import Gap
+from rundlet_server.storage.log.format import commit_page
+from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.format.locator import offset_of, segment_of
+from rundlet_server.storage.log.format.manifest import FILE_NAME, Manifest, read_manifest
+from rundlet_server.storage.log.format.names import index_name, segment_name
+from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
+from rundlet_server.storage.log.index.file import IndexFile
+from rundlet_server.storage.log.open.orphans import unnamed_commits
+from rundlet_server.storage.log.open.recovery import durable_by_witness
+from rundlet_server.storage.log.settings import StoreSettings
 
 _ATTEMPTS: Final = 100
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from storage.log.format.frame import Totals
-from storage.log.format.record import OVERHEAD
-from storage.log.index import columns as index_columns
-from storage.log.index.columns import OLDER, Columns, Flags, is_tombstone
-from storage.log.index.delta import Delta
+from rundlet_server.storage.log.format.frame import Totals
+from rundlet_server.storage.log.format.record import OVERHEAD
+from rundlet_server.storage.log.index import columns as index_columns
+from rundlet_server.storage.log.index.columns import OLDER, Columns, Flags, is_tombstone
+from rundlet_server.storage.log.index.delta import Delta
 
 _MERGE_FACTOR = 3
 

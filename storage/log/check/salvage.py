@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum
-from storage.errors import Damaged
-from storage.log.format import frame as frames
-from storage.log.format import record as records
-from storage.log.format.frame import ALIGNMENT, REVISION_MAX, Frame
-from storage.log.format.segment import Segment
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import ALIGNMENT, REVISION_MAX, Frame
+from rundlet_server.storage.log.format.segment import Segment
 
 _RECORD_HEADER: Final = records.HEADER
 

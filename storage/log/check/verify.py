@@ -16,23 +16,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from storage.errors import Damaged
-from storage.log.check import index_against_log as index_check
-from storage.log.check import salvage
-from storage.log.check.opened import Problem, Snapshot, reporting
-from storage.log.check.rebuild import IndexBuilder, count_totals
-from storage.log.check.salvage import Gap
-from storage.log.format import frame as frames
-from storage.log.format import record as records
-from storage.log.format.frame import BadFrame, Frame, Totals
-from storage.log.format.locator import pack_position
-from storage.log.format.manifest import FILE_NAME, SegmentState
-from storage.log.format.record import BadRecord
-from storage.log.format.segment import APPENDED, HEADER_SIZE, Segment
-from storage.log.index.columns import Columns
-from storage.log.index.delta import Delta
-from storage.log.open.recovery import may_hold_commits
-from storage.log.settings import StoreSettings
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.log.check import index_against_log as index_check
+from rundlet_server.storage.log.check import salvage
+from rundlet_server.storage.log.check.opened import Problem, Snapshot, reporting
+from rundlet_server.storage.log.check.rebuild import IndexBuilder, count_totals
+from rundlet_server.storage.log.check.salvage import Gap
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import BadFrame, Frame, Totals
+from rundlet_server.storage.log.format.locator import pack_position
+from rundlet_server.storage.log.format.manifest import FILE_NAME, SegmentState
+from rundlet_server.storage.log.format.record import BadRecord
+from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment
+from rundlet_server.storage.log.index.columns import Columns
+from rundlet_server.storage.log.index.delta import Delta
+from rundlet_server.storage.log.open.recovery import may_hold_commits
+from rundlet_server.storage.log.settings import StoreSettings
 
 Progress = Callable[[int, int], None]
 """Is told the bytes read so far and all bytes to read."""

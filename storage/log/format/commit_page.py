@@ -17,9 +17,9 @@ import mmap
 from pathlib import Path
 from typing import Final
 
-from storage.checksum import checksum
-from storage.errors import Damaged, UnknownFormat
-from storage.files import File, Files
+from rundlet_server.storage.checksum import checksum
+from rundlet_server.storage.errors import Damaged, UnknownFormat
+from rundlet_server.storage.files import File, Files
 
 FILE_NAME: Final = "COMMIT"
 PAGE_SIZE: Final = 4_096

@@ -24,11 +24,11 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Final, NamedTuple
 
-from storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum, seal
-from storage.files import Buffer
-from storage.log.format import record as records
-from storage.log.format.locator import Locator, pack_position
-from storage.log.format.record import BadRecord
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum, seal
+from rundlet_server.storage.files import Buffer
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.locator import Locator, pack_position
+from rundlet_server.storage.log.format.record import BadRecord
 
 HEADER: Final = struct.Struct("<IIQQQQI")
 ALIGNMENT: Final = 8

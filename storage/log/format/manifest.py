@@ -17,10 +17,10 @@ from typing import Final
 
 import cbor2
 
-from storage.checksum import CHECKSUM_SIZE, is_whole, seal
-from storage.errors import Damaged, UnknownFormat
-from storage.files import Files, read_whole, replace_file
-from storage.log.format.frame import Totals
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, is_whole, seal
+from rundlet_server.storage.errors import Damaged, UnknownFormat
+from rundlet_server.storage.files import Files, read_whole, replace_file
+from rundlet_server.storage.log.format.frame import Totals
 
 FILE_NAME: Final = "MANIFEST"
 MAGIC: Final = b"RNDLTMAN"

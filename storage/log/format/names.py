@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from storage.files import Files
+from rundlet_server.storage.files import Files
 
 _DIGITS = 10  # fixed width, so that names sort like numbers
 

@@ -23,9 +23,14 @@ from typing import Final, NamedTuple
 
 import cbor2
 
-from storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum, seal
-from storage.files import Buffer
-from storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Entry, EventKind
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum, seal
+from rundlet_server.storage.files import Buffer
+from rundlet_server.storage.interface import (
+    DEFAULT_CONTENT_TYPE,
+    TEXT_CONTENT_TYPE,
+    Entry,
+    EventKind,
+)
 
 HEADER: Final = struct.Struct("<IHHIBBHQQ")
 SIZES: Final = struct.Struct("<IHH")

@@ -18,16 +18,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum, is_whole, seal
-from storage.errors import Damaged, UnknownFormat
-from storage.files import Buffer, File, Files
-from storage.interface import Entry
-from storage.log.format import frame as frames
-from storage.log.format import record as records
-from storage.log.format.frame import BadFrame, Frame
-from storage.log.format.locator import OFFSET_MAX, Locator, offset_of
-from storage.log.format.names import segment_name
-from storage.log.format.record import BadRecord, Record
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum, is_whole, seal
+from rundlet_server.storage.errors import Damaged, UnknownFormat
+from rundlet_server.storage.files import Buffer, File, Files
+from rundlet_server.storage.interface import Entry
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import BadFrame, Frame
+from rundlet_server.storage.log.format.locator import OFFSET_MAX, Locator, offset_of
+from rundlet_server.storage.log.format.names import segment_name
+from rundlet_server.storage.log.format.record import BadRecord, Record
 
 MAGIC: Final = b"RNDLTSEG"
 FORMAT_VERSION: Final = 1

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from storage.errors import Unavailable
-from storage.log.format.locator import Locator
-from storage.log.format.record import DELETE, EXPIRE, OVERHEAD
-from storage.log.index.delta import Delta
+from rundlet_server.storage.errors import Unavailable
+from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.record import DELETE, EXPIRE, OVERHEAD
+from rundlet_server.storage.log.index.delta import Delta
 
 ROW_DTYPE: Final = np.dtype(
     [

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-from storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.locator import Locator
 
 
 class Delta:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from storage.log.format.frame import Totals
-from storage.log.format.record import OVERHEAD
-from storage.log.index.file import IndexFile
+from rundlet_server.storage.log.format.frame import Totals
+from rundlet_server.storage.log.format.record import OVERHEAD
+from rundlet_server.storage.log.index.file import IndexFile
 
 
 def record_bytes(totals: Totals, indexes: Collection[IndexFile]) -> int:

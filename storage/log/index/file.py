@@ -29,12 +29,12 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from storage.checksum import CHECKSUM_SIZE, checksum, is_whole
-from storage.errors import Damaged, UnknownFormat
-from storage.files import Files
-from storage.log.format.locator import Locator
-from storage.log.format.record import OVERHEAD
-from storage.log.index.columns import (
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, checksum, is_whole
+from rundlet_server.storage.errors import Damaged, UnknownFormat
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.record import OVERHEAD
+from rundlet_server.storage.log.index.columns import (
     EXPIRES,
     KIND_MASK,
     OLDER,

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from storage.log.format.locator import Locator
-from storage.log.index.columns import OLDER, Columns, Flags, is_tombstone
+from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.index.columns import OLDER, Columns, Flags, is_tombstone
 
 
 def kept_versions(

@@ -11,10 +11,16 @@ import cbor2
 import numpy as np
 import numpy.typing as npt
 
-from storage.checksum import checksum, seal
-from storage.files import Buffer, Files
-from storage.log.index.columns import Columns
-from storage.log.index.file import BLOCK_SIZE, FORMAT_VERSION, HEADER, HEADER_SIZE, MAGIC
+from rundlet_server.storage.checksum import checksum, seal
+from rundlet_server.storage.files import Buffer, Files
+from rundlet_server.storage.log.index.columns import Columns
+from rundlet_server.storage.log.index.file import (
+    BLOCK_SIZE,
+    FORMAT_VERSION,
+    HEADER,
+    HEADER_SIZE,
+    MAGIC,
+)
 
 _SECTION_ALIGNMENT: Final = 64
 _KEYS_PER_BUCKET: Final = 4

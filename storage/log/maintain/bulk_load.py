@@ -24,15 +24,15 @@ from typing import Final
 
 import numpy as np
 
-from storage.errors import StoreError, Unavailable
-from storage.interface import Commit, Limits, Put, Txn
-from storage.log.format.locator import Locator
-from storage.log.maintain.checkpoint import Checkpointer
-from storage.log.maintain.chunk import FRAME_BYTES_MAX, FRAME_RECORDS_MAX, Chunk, Row
-from storage.log.read.follower import Follower
-from storage.log.read.view import Head, View
-from storage.log.settings import StoreSettings
-from storage.log.write.writer import Writer
+from rundlet_server.storage.errors import StoreError, Unavailable
+from rundlet_server.storage.interface import Commit, Limits, Put, Txn
+from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.maintain.checkpoint import Checkpointer
+from rundlet_server.storage.log.maintain.chunk import FRAME_BYTES_MAX, FRAME_RECORDS_MAX, Chunk, Row
+from rundlet_server.storage.log.read.follower import Follower
+from rundlet_server.storage.log.read.view import Head, View
+from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.log.write.writer import Writer
 
 _WAITING_MAX: Final = 4_096
 """Records not indexed yet that may be indexed while every writer waits."""

@@ -13,18 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from storage.files import Files
-from storage.log.format.manifest import IndexState, Manifest
-from storage.log.format.names import index_name
-from storage.log.index import columns as index_columns
-from storage.log.index.columns import KEY_BYTES_MAX, Columns
-from storage.log.index.delta import Delta
-from storage.log.index.file import IndexFile
-from storage.log.index.retention import needed_versions
-from storage.log.index.writer import write_index
-from storage.log.read.follower import Follower
-from storage.log.read.view import View
-from storage.log.write.writer import Writer
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format.manifest import IndexState, Manifest
+from rundlet_server.storage.log.format.names import index_name
+from rundlet_server.storage.log.index import columns as index_columns
+from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, Columns
+from rundlet_server.storage.log.index.delta import Delta
+from rundlet_server.storage.log.index.file import IndexFile
+from rundlet_server.storage.log.index.retention import needed_versions
+from rundlet_server.storage.log.index.writer import write_index
+from rundlet_server.storage.log.read.follower import Follower
+from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.log.write.writer import Writer
 
 MERGE_FACTOR: Final = 3
 """An index file is merged with the newer ones when it has at most this many times their rows."""

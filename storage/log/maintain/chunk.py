@@ -17,18 +17,18 @@ from typing import Final
 import numpy as np
 import xxhash
 
-from storage.checksum import CHECKSUM_SIZE, checksum
-from storage.errors import InvalidKey, LimitExceeded
-from storage.files import Buffer
-from storage.interface import Limits
-from storage.log.format import frame as frames
-from storage.log.format import record as records
-from storage.log.format.frame import ALIGNMENT, Totals
-from storage.log.format.locator import Locator, pack_position
-from storage.log.format.record import OVERHEAD, PUT, WELL_KNOWN_TYPES
-from storage.log.format.segment import HEADER_SIZE
-from storage.log.index.columns import ROW_DTYPE, Columns, Places
-from storage.log.read.view import Head
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, checksum
+from rundlet_server.storage.errors import InvalidKey, LimitExceeded
+from rundlet_server.storage.files import Buffer
+from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import ALIGNMENT, Totals
+from rundlet_server.storage.log.format.locator import Locator, pack_position
+from rundlet_server.storage.log.format.record import OVERHEAD, PUT, WELL_KNOWN_TYPES
+from rundlet_server.storage.log.format.segment import HEADER_SIZE
+from rundlet_server.storage.log.index.columns import ROW_DTYPE, Columns, Places
+from rundlet_server.storage.log.read.view import Head
 
 Row = tuple[bytes, bytes, str]
 """Key in UTF-8, value, content type."""

@@ -27,18 +27,18 @@ from typing import Final
 
 import numpy as np
 
-from storage.files import Files
-from storage.log.format.manifest import Manifest, SegmentState
-from storage.log.format.names import segment_name
-from storage.log.format.segment import HEADER_SIZE
-from storage.log.index import columns as index_columns
-from storage.log.index.columns import Columns, is_tombstone
-from storage.log.index.retention import needed_versions
-from storage.log.maintain.checkpoint import Checkpointer, replace_indexes
-from storage.log.maintain.rewrite import Rewrite
-from storage.log.read.follower import Follower
-from storage.log.read.view import View
-from storage.log.write.writer import Writer
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format.manifest import Manifest, SegmentState
+from rundlet_server.storage.log.format.names import segment_name
+from rundlet_server.storage.log.format.segment import HEADER_SIZE
+from rundlet_server.storage.log.index import columns as index_columns
+from rundlet_server.storage.log.index.columns import Columns, is_tombstone
+from rundlet_server.storage.log.index.retention import needed_versions
+from rundlet_server.storage.log.maintain.checkpoint import Checkpointer, replace_indexes
+from rundlet_server.storage.log.maintain.rewrite import Rewrite
+from rundlet_server.storage.log.read.follower import Follower
+from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.log.write.writer import Writer
 
 _SEGMENT_SHIFT: Final = np.uint64(40)
 _SMALL_SHARE: Final = 4

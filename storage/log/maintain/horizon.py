@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from storage.log.read.view import View
+from rundlet_server.storage.log.read.view import View
 
 
 class Horizon:

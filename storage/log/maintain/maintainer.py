@@ -13,23 +13,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from storage.errors import StoreError
-from storage.log.format.commit_page import CommitPage
-from storage.log.format.locator import Locator
-from storage.log.index.estimates import record_bytes
-from storage.log.maintain.bulk_load import BulkLoader
-from storage.log.maintain.checkpoint import Checkpointer
-from storage.log.maintain.chunk import Chunk
-from storage.log.maintain.compaction import CompactionResult, Compactor
-from storage.log.maintain.horizon import Horizon
-from storage.log.open.folder_lock import MAINTENANCE_LOCK_NAME
-from storage.log.open.orphans import remove_leftovers
-from storage.log.read.clock import SharedClock
-from storage.log.read.follower import Follower
-from storage.log.read.view import Head, View
-from storage.log.settings import StoreSettings
-from storage.log.write.batch import Expire
-from storage.log.write.writer import Writer
+from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.index.estimates import record_bytes
+from rundlet_server.storage.log.maintain.bulk_load import BulkLoader
+from rundlet_server.storage.log.maintain.checkpoint import Checkpointer
+from rundlet_server.storage.log.maintain.chunk import Chunk
+from rundlet_server.storage.log.maintain.compaction import CompactionResult, Compactor
+from rundlet_server.storage.log.maintain.horizon import Horizon
+from rundlet_server.storage.log.open.folder_lock import MAINTENANCE_LOCK_NAME
+from rundlet_server.storage.log.open.orphans import remove_leftovers
+from rundlet_server.storage.log.read.clock import SharedClock
+from rundlet_server.storage.log.read.follower import Follower
+from rundlet_server.storage.log.read.view import Head, View
+from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.log.write.batch import Expire
+from rundlet_server.storage.log.write.writer import Writer
 
 DEAD_SHARE_THOROUGH: Final = 0.05
 DEAD_SHARE: Final = 0.4

@@ -21,16 +21,16 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from storage.errors import Damaged
-from storage.files import Files
-from storage.log.format import frame as frames
-from storage.log.format import record as records
-from storage.log.format.frame import Frame
-from storage.log.format.locator import OFFSET_MAX, pack_position
-from storage.log.format.manifest import SegmentState
-from storage.log.format.segment import COMPACTED, HEADER_SIZE, Segment, SegmentHeader
-from storage.log.index.columns import Columns, Places, Words
-from storage.log.read.view import View
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import Frame
+from rundlet_server.storage.log.format.locator import OFFSET_MAX, pack_position
+from rundlet_server.storage.log.format.manifest import SegmentState
+from rundlet_server.storage.log.format.segment import COMPACTED, HEADER_SIZE, Segment, SegmentHeader
+from rundlet_server.storage.log.index.columns import Columns, Places, Words
+from rundlet_server.storage.log.read.view import View
 
 _STRETCH_BYTES: Final = 512 * 1024
 """Frames are taken together up to about this size; what is live in them becomes one frame."""

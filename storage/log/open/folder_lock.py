@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from storage.files import File, Files
+from rundlet_server.storage.files import File, Files
 
 LOCK_NAME: Final = "LOCK"  # held by the process that writes
 MAINTENANCE_LOCK_NAME: Final = "MAINTENANCE"  # held by the process that maintains the store

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 from typing import Final
 
-from storage.errors import Damaged, UnknownFormat
-from storage.files import Files
-from storage.log.format.manifest import Manifest
-from storage.log.format.names import index_name, segment_name
-from storage.log.format.segment import HEADER_SIZE, Segment
+from rundlet_server.storage.errors import Damaged, UnknownFormat
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format.manifest import Manifest
+from rundlet_server.storage.log.format.names import index_name, segment_name
+from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
 
 _OURS: Final = re.compile(r"\d{10}\.(log|idx)|(?!TOKENS).+\.tmp")  # tokens may be changed right now
 

@@ -12,21 +12,21 @@ import os
 from pathlib import Path
 from typing import Final
 
-from storage.errors import Damaged
-from storage.files import Files
-from storage.log.format import frame as frames
-from storage.log.format.commit_page import CommitPage
-from storage.log.format.frame import ALIGNMENT, Totals
-from storage.log.format.locator import offset_of, pack_position, segment_of
-from storage.log.format.manifest import (
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.format.frame import ALIGNMENT, Totals
+from rundlet_server.storage.log.format.locator import offset_of, pack_position, segment_of
+from rundlet_server.storage.log.format.manifest import (
     FILE_NAME,
     Manifest,
     SegmentState,
     read_manifest,
     write_manifest,
 )
-from storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
-from storage.log.open.orphans import unnamed_commits
+from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
+from rundlet_server.storage.log.open.orphans import unnamed_commits
 
 REVISION_GAP: Final = 1 << 24
 """Revisions skipped where a power cut may have lost commits that were seen: none comes back

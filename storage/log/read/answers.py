@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from storage.errors import Compacted, InvalidRequest
-from storage.interface import KeyInfo, Version
-from storage.log.format.locator import Locator
-from storage.log.format.record import KIND_NAMES, Record
-from storage.log.read.view import View
+from rundlet_server.storage.errors import Compacted, InvalidRequest
+from rundlet_server.storage.interface import KeyInfo, Version
+from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.record import KIND_NAMES, Record
+from rundlet_server.storage.log.read.view import View
 
 
 def key_info(view: View, encoded: bytes, locator: Locator, include_values: bool) -> KeyInfo:

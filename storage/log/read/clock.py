@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.format.commit_page import CommitPage
 
 
 class SharedClock:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from storage.interface import Entry
-from storage.log.read.disposal import Disposal
+from rundlet_server.storage.interface import Entry
+from rundlet_server.storage.log.read.disposal import Disposal
 
 _ENTRY_OVERHEAD: Final = 600
 """What an entry costs in memory beside its key and value, about."""

@@ -12,19 +12,19 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from storage.errors import Damaged
-from storage.files import Files
-from storage.log.format.commit_page import WORD_PUBLISHED, CommitPage
-from storage.log.format.frame import BadFrame
-from storage.log.format.locator import Locator, offset_of, pack_position, segment_of
-from storage.log.format.manifest import Manifest, SegmentState, read_manifest
-from storage.log.format.names import index_name
-from storage.log.format.segment import HEADER_SIZE
-from storage.log.index.delta import Delta
-from storage.log.index.file import IndexFile
-from storage.log.read.disposal import Disposal
-from storage.log.read.entry_cache import EntryCache
-from storage.log.read.view import Head, View
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format.commit_page import WORD_PUBLISHED, CommitPage
+from rundlet_server.storage.log.format.frame import BadFrame
+from rundlet_server.storage.log.format.locator import Locator, offset_of, pack_position, segment_of
+from rundlet_server.storage.log.format.manifest import Manifest, SegmentState, read_manifest
+from rundlet_server.storage.log.format.names import index_name
+from rundlet_server.storage.log.format.segment import HEADER_SIZE
+from rundlet_server.storage.log.index.delta import Delta
+from rundlet_server.storage.log.index.file import IndexFile
+from rundlet_server.storage.log.read.disposal import Disposal
+from rundlet_server.storage.log.read.entry_cache import EntryCache
+from rundlet_server.storage.log.read.view import Head, View
 
 _ATTEMPTS = 100
 """How often files that a newer manifest has replaced meanwhile are looked for again."""

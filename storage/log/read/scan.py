@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from storage.errors import InvalidKey
-from storage.log.format.locator import Locator
+from rundlet_server.storage.errors import InvalidKey
+from rundlet_server.storage.log.format.locator import Locator
 
 _ABOVE_ALL_KEYS = b"\xff"
 """No UTF-8 text starts with this byte."""

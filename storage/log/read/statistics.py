@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from storage.interface import Stats
-from storage.log.format.locator import Locator
-from storage.log.index.estimates import live_bytes
-from storage.log.read.view import Head, View
+from rundlet_server.storage.interface import Stats
+from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.index.estimates import live_bytes
+from rundlet_server.storage.log.read.view import Head, View
 
 
 def stats_of(view: View, head: Head, expired: Collection[tuple[bytes, Locator]]) -> Stats:

@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from storage.files import Files
-from storage.interface import Entry
-from storage.log.format.frame import Totals
-from storage.log.format.locator import Locator, pack_position, segment_of
-from storage.log.format.manifest import Manifest
-from storage.log.format.record import Record
-from storage.log.format.segment import Segment
-from storage.log.index.delta import Delta, newest_at
-from storage.log.index.file import IndexFile
-from storage.log.read.entry_cache import EntryCache
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.interface import Entry
+from rundlet_server.storage.log.format.frame import Totals
+from rundlet_server.storage.log.format.locator import Locator, pack_position, segment_of
+from rundlet_server.storage.log.format.manifest import Manifest
+from rundlet_server.storage.log.format.record import Record
+from rundlet_server.storage.log.format.segment import Segment
+from rundlet_server.storage.log.index.delta import Delta, newest_at
+from rundlet_server.storage.log.index.file import IndexFile
+from rundlet_server.storage.log.read.entry_cache import EntryCache
 
 
 class Head(NamedTuple):

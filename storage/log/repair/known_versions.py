@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from storage.errors import Damaged
-from storage.files import Files
-from storage.log.format.locator import offset_of, segment_of
-from storage.log.format.names import index_name
-from storage.log.format.record import DELETE, EXPIRE, Record
-from storage.log.index.columns import KIND_MASK
-from storage.log.index.file import IndexFile
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format.locator import offset_of, segment_of
+from rundlet_server.storage.log.format.names import index_name
+from rundlet_server.storage.log.format.record import DELETE, EXPIRE, Record
+from rundlet_server.storage.log.index.columns import KIND_MASK
+from rundlet_server.storage.log.index.file import IndexFile
 
 
 class KnownVersion(NamedTuple):

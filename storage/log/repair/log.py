@@ -7,18 +7,24 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from storage.errors import Damaged, UnknownFormat
-from storage.log.check.opened import Snapshot, end_of_active, shared_page
-from storage.log.format.commit_page import CommitPage
-from storage.log.format.manifest import Manifest, SegmentState
-from storage.log.format.names import index_numbers, segment_name, segment_numbers
-from storage.log.format.record import Record
-from storage.log.format.segment import APPENDED, Segment
-from storage.log.open.orphans import unnamed_commits
-from storage.log.repair.known_versions import KnownVersion, known_versions
-from storage.log.repair.output import write_segments
-from storage.log.repair.sources import Loss, Place, Source, in_groups, mark_unanswered
-from storage.log.settings import StoreSettings
+from rundlet_server.storage.errors import Damaged, UnknownFormat
+from rundlet_server.storage.log.check.opened import Snapshot, end_of_active, shared_page
+from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.format.manifest import Manifest, SegmentState
+from rundlet_server.storage.log.format.names import index_numbers, segment_name, segment_numbers
+from rundlet_server.storage.log.format.record import Record
+from rundlet_server.storage.log.format.segment import APPENDED, Segment
+from rundlet_server.storage.log.open.orphans import unnamed_commits
+from rundlet_server.storage.log.repair.known_versions import KnownVersion, known_versions
+from rundlet_server.storage.log.repair.output import write_segments
+from rundlet_server.storage.log.repair.sources import (
+    Loss,
+    Place,
+    Source,
+    in_groups,
+    mark_unanswered,
+)
+from rundlet_server.storage.log.settings import StoreSettings
 
 
 class LogRepair:

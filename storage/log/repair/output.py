@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from storage.files import Buffer, Files
-from storage.log.format import frame as frames
-from storage.log.format import record as records
-from storage.log.format.frame import Totals
-from storage.log.format.manifest import SegmentState
-from storage.log.format.record import Record
-from storage.log.format.segment import COMPACTED, HEADER_SIZE, Segment, SegmentHeader
+from rundlet_server.storage.files import Buffer, Files
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import Totals
+from rundlet_server.storage.log.format.manifest import SegmentState
+from rundlet_server.storage.log.format.record import Record
+from rundlet_server.storage.log.format.segment import COMPACTED, HEADER_SIZE, Segment, SegmentHeader
 
 _FRAME_BYTES: Final = 256 * 1024
 

@@ -28,35 +28,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from storage.errors import Damaged, Unavailable
-from storage.files import File, Files, read_whole, replace_file
-from storage.interface import EventKind
-from storage.log.check.opened import Problem
-from storage.log.check.rebuild import IndexBuilder, count_totals
-from storage.log.check.verify import verify
-from storage.log.format import commit_page
-from storage.log.format import manifest as manifests
-from storage.log.format.commit_page import CommitPage
-from storage.log.format.frame import Totals
-from storage.log.format.locator import pack_position
-from storage.log.format.manifest import (
+from rundlet_server.storage.errors import Damaged, Unavailable
+from rundlet_server.storage.files import File, Files, read_whole, replace_file
+from rundlet_server.storage.interface import EventKind
+from rundlet_server.storage.log.check.opened import Problem
+from rundlet_server.storage.log.check.rebuild import IndexBuilder, count_totals
+from rundlet_server.storage.log.check.verify import verify
+from rundlet_server.storage.log.format import commit_page
+from rundlet_server.storage.log.format import manifest as manifests
+from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.format.frame import Totals
+from rundlet_server.storage.log.format.locator import pack_position
+from rundlet_server.storage.log.format.manifest import (
     IndexState,
     Manifest,
     SegmentState,
     read_manifest,
     write_manifest,
 )
-from storage.log.format.names import index_name, index_numbers, segment_name, segment_numbers
-from storage.log.format.record import KIND_NAMES
-from storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
-from storage.log.index.delta import Delta
-from storage.log.index.writer import write_index
-from storage.log.open.folder_lock import LOCK_NAME, MAINTENANCE_LOCK_NAME
-from storage.log.open.recovery import REVISION_GAP, may_hold_commits
-from storage.log.repair.known_versions import KnownVersion
-from storage.log.repair.log import LogRepair
-from storage.log.repair.sources import Loss
-from storage.log.settings import StoreSettings
+from rundlet_server.storage.log.format.names import (
+    index_name,
+    index_numbers,
+    segment_name,
+    segment_numbers,
+)
+from rundlet_server.storage.log.format.record import KIND_NAMES
+from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
+from rundlet_server.storage.log.index.delta import Delta
+from rundlet_server.storage.log.index.writer import write_index
+from rundlet_server.storage.log.open.folder_lock import LOCK_NAME, MAINTENANCE_LOCK_NAME
+from rundlet_server.storage.log.open.recovery import REVISION_GAP, may_hold_commits
+from rundlet_server.storage.log.repair.known_versions import KnownVersion
+from rundlet_server.storage.log.repair.log import LogRepair
+from rundlet_server.storage.log.repair.sources import Loss
+from rundlet_server.storage.log.settings import StoreSettings
 
 
 class LostVersion(NamedTuple):

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from storage.errors import Damaged
-from storage.files import File, Files
-from storage.log.check import salvage
-from storage.log.check.salvage import Gap
-from storage.log.format import record as records
-from storage.log.format.frame import BadFrame, Frame, Totals
-from storage.log.format.manifest import SegmentState
-from storage.log.format.names import segment_name
-from storage.log.format.record import BadRecord, Record
-from storage.log.format.segment import APPENDED, HEADER_SIZE, Segment
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.files import File, Files
+from rundlet_server.storage.log.check import salvage
+from rundlet_server.storage.log.check.salvage import Gap
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import BadFrame, Frame, Totals
+from rundlet_server.storage.log.format.manifest import SegmentState
+from rundlet_server.storage.log.format.names import segment_name
+from rundlet_server.storage.log.format.record import BadRecord, Record
+from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment
 
 
 class Loss(NamedTuple):

@@ -11,9 +11,9 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from storage.errors import Conflict, FailedCondition, InvalidOperation, LimitExceeded
-from storage.files import Buffer
-from storage.interface import (
+from rundlet_server.storage.errors import Conflict, FailedCondition, InvalidOperation, LimitExceeded
+from rundlet_server.storage.files import Buffer
+from rundlet_server.storage.interface import (
     TEXT_CONTENT_TYPE,
     Add,
     Commit,
@@ -27,14 +27,21 @@ from storage.interface import (
     Touch,
     Txn,
 )
-from storage.log.format import frame as frames
-from storage.log.format import record as records
-from storage.log.format.frame import Totals
-from storage.log.format.locator import Locator, pack_position
-from storage.log.format.record import DELETE, EXPIRE, PUT, RESTORE, TOMBSTONES, Record
-from storage.log.index.retention import kept_versions
-from storage.log.read.view import Head, View
-from storage.log.write.free_space import Room
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import Totals
+from rundlet_server.storage.log.format.locator import Locator, pack_position
+from rundlet_server.storage.log.format.record import (
+    DELETE,
+    EXPIRE,
+    PUT,
+    RESTORE,
+    TOMBSTONES,
+    Record,
+)
+from rundlet_server.storage.log.index.retention import kept_versions
+from rundlet_server.storage.log.read.view import Head, View
+from rundlet_server.storage.log.write.free_space import Room
 
 _NUMBER_DIGITS_MAX: Final = 1_000
 _VERSION_MAX: Final = (1 << 32) - 1

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from storage.files import Files
+from rundlet_server.storage.files import Files
 
 _SIZE: Final = 64 * 1024
 _EVERY_S: Final = 1.0

@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 from typing import Final
 
-from storage.errors import DiskFull
-from storage.log.read.view import View
-from storage.log.settings import StoreSettings
+from rundlet_server.storage.errors import DiskFull
+from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.log.settings import StoreSettings
 
 NO_ROOM: Final = "values are refused: the rest of the disk is kept for deletions and compaction"
 _RESERVE_MIN_BYTES: Final = 1024 * 1024

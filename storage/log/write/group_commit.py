@@ -11,11 +11,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from storage.counting.measures import Measures
-from storage.errors import OutcomeUnknown, StoreError
-from storage.interface import Commit, Txn
-from storage.log.read.view import View
-from storage.log.write.writer import Writer
+from rundlet_server.storage.counting.measures import Measures
+from rundlet_server.storage.errors import OutcomeUnknown, StoreError
+from rundlet_server.storage.interface import Commit, Txn
+from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.log.write.writer import Writer
 
 
 @dataclass(slots=True)

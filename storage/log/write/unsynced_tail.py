@@ -12,13 +12,13 @@ import dataclasses
 import os
 from pathlib import Path
 
-from storage.errors import Damaged
-from storage.files import Files
-from storage.log.format import frame as frames
-from storage.log.format.frame import BadFrame, Frame
-from storage.log.format.manifest import SegmentState
-from storage.log.format.segment import COMPACTED, HEADER_SIZE, Segment, SegmentHeader
-from storage.log.read.view import View
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format.frame import BadFrame, Frame
+from rundlet_server.storage.log.format.manifest import SegmentState
+from rundlet_server.storage.log.format.segment import COMPACTED, HEADER_SIZE, Segment, SegmentHeader
+from rundlet_server.storage.log.read.view import View
 
 
 def write_again(

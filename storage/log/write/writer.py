@@ -28,20 +28,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NoReturn
 
-from storage.errors import Damaged, DiskFull, OutcomeUnknown, Unavailable
-from storage.files import Buffer
-from storage.log.format.commit_page import CommitPage
-from storage.log.format.locator import offset_of, pack_position, segment_of
-from storage.log.format.manifest import IndexState, Manifest, SegmentState, read_manifest
-from storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
-from storage.log.open.folder_lock import FolderLock
-from storage.log.open.recovery import ensure_end, put_in_force, settle_manifest
-from storage.log.read.follower import Follower
-from storage.log.read.view import Head, View
-from storage.log.settings import StoreSettings
-from storage.log.write.batch import Batch
-from storage.log.write.free_space import Room
-from storage.log.write.unsynced_tail import write_again
+from rundlet_server.storage.errors import Damaged, DiskFull, OutcomeUnknown, Unavailable
+from rundlet_server.storage.files import Buffer
+from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.format.locator import offset_of, pack_position, segment_of
+from rundlet_server.storage.log.format.manifest import (
+    IndexState,
+    Manifest,
+    SegmentState,
+    read_manifest,
+)
+from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
+from rundlet_server.storage.log.open.folder_lock import FolderLock
+from rundlet_server.storage.log.open.recovery import ensure_end, put_in_force, settle_manifest
+from rundlet_server.storage.log.read.follower import Follower
+from rundlet_server.storage.log.read.view import Head, View
+from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.log.write.batch import Batch
+from rundlet_server.storage.log.write.free_space import Room
+from rundlet_server.storage.log.write.unsynced_tail import write_again
 
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 

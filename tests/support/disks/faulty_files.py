@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from storage.files import Buffer, File, Files, RealFiles
+from rundlet_server.storage.files import Buffer, File, Files, RealFiles
 from tests.support.disks.simulated_disk import SimulatedFile
 from tests.support.disks.unsynced_files import UnsyncedFiles
 

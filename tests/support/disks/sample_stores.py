@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from storage import LogStore, StoreSettings, open_store
-from storage.interface import Add, Delete, Op, Put, Restore, Touch, Txn
+from rundlet_server.storage import LogStore, StoreSettings, open_store
+from rundlet_server.storage.interface import Add, Delete, Op, Put, Restore, Touch, Txn
 from tests.support.disks.faulty_files import FaultyFiles
 from tests.support.models.model import Clock
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from storage.files import Buffer, File, RealFiles
+from rundlet_server.storage.files import Buffer, File, RealFiles
 from tests.support.disks.unsynced_files import UnsyncedFiles
 
 SECTOR_SIZE: Final = 512

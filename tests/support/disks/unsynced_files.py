@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from storage.files import RealFile, RealFiles
+from rundlet_server.storage.files import RealFile, RealFiles
 
 
 class UnsyncedFile(RealFile):

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import cbor2
 import falcon.testing
 
-from functions.app import create_app
-from storage.interface import Put, Store, Txn
+from rundlet_server.functions.app import create_app
+from rundlet_server.storage.interface import Put, Store, Txn
 from tests.conftest import SMALL_LIMITS
 from tests.support.models import txn_reference as reference
 from tests.support.models.txn_reference import Held, History, NotDone, Refused, State

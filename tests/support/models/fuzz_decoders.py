@@ -16,28 +16,32 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["storage.log"]):
-    from storage.checksum import CHECKSUM_SIZE, seal
-    from storage.errors import Damaged, UnknownFormat
-    from storage.files import RealFiles
-    from storage.log.format import frame as frames
-    from storage.log.format import record as records
-    from storage.log.format.frame import BadFrame, Totals, frame_seed
-    from storage.log.format.locator import Locator, pack_position
-    from storage.log.format.manifest import (
+with atheris.instrument_imports(include=["rundlet_server.storage.log"]):
+    from rundlet_server.storage.checksum import CHECKSUM_SIZE, seal
+    from rundlet_server.storage.errors import Damaged, UnknownFormat
+    from rundlet_server.storage.files import RealFiles
+    from rundlet_server.storage.log.format import frame as frames
+    from rundlet_server.storage.log.format import record as records
+    from rundlet_server.storage.log.format.frame import BadFrame, Totals, frame_seed
+    from rundlet_server.storage.log.format.locator import Locator, pack_position
+    from rundlet_server.storage.log.format.manifest import (
         FILE_NAME,
         Manifest,
         SegmentState,
         read_manifest,
         write_manifest,
     )
-    from storage.log.format.names import index_name
-    from storage.log.format.record import BadRecord, Record
-    from storage.log.format.segment import SegmentHeader, decode_header, encode_header
-    from storage.log.index.columns import from_delta
-    from storage.log.index.delta import Delta
-    from storage.log.index.file import HEADER, HEADER_SIZE, MAGIC, IndexFile
-    from storage.log.index.writer import write_index
+    from rundlet_server.storage.log.format.names import index_name
+    from rundlet_server.storage.log.format.record import BadRecord, Record
+    from rundlet_server.storage.log.format.segment import (
+        SegmentHeader,
+        decode_header,
+        encode_header,
+    )
+    from rundlet_server.storage.log.index.columns import from_delta
+    from rundlet_server.storage.log.index.delta import Delta
+    from rundlet_server.storage.log.index.file import HEADER, HEADER_SIZE, MAGIC, IndexFile
+    from rundlet_server.storage.log.index.writer import write_index
 
 SALT, OFFSET = 7, 64
 RECORD = Record(b"key", b"value", records.PUT, 3, 1, 9, "image/x-rare", 8)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from threading import RLock
 from typing import NamedTuple
 
-from storage.errors import (
+from rundlet_server.storage.errors import (
     Compacted,
     Conflict,
     FailedCondition,
@@ -21,7 +21,7 @@ from storage.errors import (
     LimitExceeded,
     ReadOnly,
 )
-from storage.interface import (
+from rundlet_server.storage.interface import (
     DEFAULT_CONTENT_TYPE,
     TEXT_CONTENT_TYPE,
     Add,

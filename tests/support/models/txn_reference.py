@@ -7,7 +7,7 @@ import binascii
 from dataclasses import dataclass, replace
 from typing import Final
 
-from storage.interface import Limits
+from rundlet_server.storage.interface import Limits
 
 TTL_S_MAX: Final = 100 * 366 * 86_400
 NUMBER_MAX: Final = 2**63 - 1

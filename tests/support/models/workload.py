@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from storage import LogStore, StoreSettings, open_store
-from storage.errors import DiskFull, OutcomeUnknown, Unavailable
-from storage.files import Files
-from storage.interface import Add, Delete, Op, Put, Restore, Touch, Txn
-from storage.log.maintain.chunk import Row
-from storage.log.settings import SyncPolicy
+from rundlet_server.storage import LogStore, StoreSettings, open_store
+from rundlet_server.storage.errors import DiskFull, OutcomeUnknown, Unavailable
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.interface import Add, Delete, Op, Put, Restore, Touch, Txn
+from rundlet_server.storage.log.maintain.chunk import Row
+from rundlet_server.storage.log.settings import SyncPolicy
 from tests.support.disks.sample_stores import State, state_of
 from tests.support.models.model import Clock
 

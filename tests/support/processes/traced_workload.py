@@ -13,9 +13,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
-from storage.files import RealFiles
-from storage.interface import Op
-from storage.log.settings import SyncPolicy
+from rundlet_server.storage.files import RealFiles
+from rundlet_server.storage.interface import Op
+from rundlet_server.storage.log.settings import SyncPolicy
 from tests.support.disks.sample_stores import State
 from tests.support.models.model import Clock
 from tests.support.models.workload import Contents, Expectation, Workload

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from waitress import create_server, wasyncore
 
-from functions.app import create_app
-from functions.settings import ServerSettings
-from server.waitress.channel import Channel
-from storage.interface import Store
+from rundlet_server.functions.app import create_app
+from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.server.waitress.channel import Channel
+from rundlet_server.storage.interface import Store
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
