@@ -170,7 +170,7 @@ def test_server_starts_as_the_page_says(command, folder, monkeypatch):
     options = shlex.split(command)[1:]
 
     with ServerProcess(
-        [sys.executable, "-m", "rundlet_server.cli.main", *options, "--port", "0"],
+        [sys.executable, "-m", "rundlet_server", *options, "--port", "0"],
         stderr_path=folder / "stderr",
     ) as process:
         line = process.wait_for_line("Rundlet ")

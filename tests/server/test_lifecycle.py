@@ -66,7 +66,7 @@ def scratch_folder_of(pid: int) -> Path:
 
 def run_serve(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """A server that is expected not to start."""
-    command = [sys.executable, "-m", "rundlet_server.cli.main", "serve", *map(str, arguments)]
+    command = [sys.executable, "-m", "rundlet_server", "serve", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 

@@ -59,7 +59,7 @@ def connect(server: TlsServer) -> ssl.SSLSocket:
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rundlet_server.cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "rundlet_server", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 

@@ -69,7 +69,7 @@ class RundletServer(ServerProcess):
     """``rundlet serve`` on a free port; ``url`` is where it answers."""
 
     def __init__(self, *arguments: str | Path, stderr_path: Path) -> None:
-        command = [sys.executable, "-m", "rundlet_server.cli.main", "serve", "--port", "0"]
+        command = [sys.executable, "-m", "rundlet_server", "serve", "--port", "0"]
         super().__init__([*command, *map(str, arguments)], stderr_path=stderr_path)
 
     def __enter__(self) -> Self:
