@@ -1,0 +1,420 @@
+"""Both distributions, built and installed beside packages that could get in their way.
+
+They are built from what the container's build copies, so that is tested as well: if a file that
+the build needs is missing there, nothing here works.
+"""
+
+from __future__ import annotations
+
+import email
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+
+import httpx
+import pytest
+
+from rundlet.version import __version__ as version
+from tests.support import ROOT
+from tests.support.processes.environments import Environment
+from tests.support.processes.servers import (
+    ServerProcess,
+    children_of,
+    free_port,
+    wait_for,
+    worker_pids,
+)
+
+SERVER = f"rundlet-{version}"
+CLIENT = f"rundlet_client-{version}"
+LAYERS = ["cli", "functions", "server", "storage"]
+
+# What an app may call its own modules: our folders, and modules of the standard library that
+# a worker imports before it has the import path of the first process.
+HOSTILE = [*LAYERS, "tests"]
+SHADOWS = ["pickle", "selectors", "socket", "tempfile"]
+TRAP = 'raise SystemExit("trapped: " + __file__)\n'
+
+
+@dataclass(frozen=True)
+class Built:
+    """A folder with what was built of one distribution."""
+
+    folder: Path
+    name: str
+
+    @property
+    def wheel(self) -> Path:
+        return self.folder / f"{self.name}-py3-none-any.whl"
+
+    @property
+    def source(self) -> Path:
+        return self.folder / f"{self.name}.tar.gz"
+
+    def names(self) -> set[str]:
+        with zipfile.ZipFile(self.wheel) as archive:
+            return set(archive.namelist())
+
+    def metadata(self) -> Message:
+        with zipfile.ZipFile(self.wheel) as archive:
+            text = archive.read(f"{self.name}.dist-info/METADATA").decode()
+        return email.message_from_string(text)
+
+    def requirements(self, extra: str | None = None) -> list[str]:
+        """The lines of what it requires; of one extra, or of none."""
+        lines = (line.partition("; ") for line in self.metadata().get_all("Requires-Dist") or [])
+        marker = f"extra == '{extra}'" if extra else ""
+        return [requirement for requirement, _, found in lines if found == marker]
+
+
+def build(project: Path, folder: Path, *targets: str) -> None:
+    """Build with the backend of this environment: no network, no isolation."""
+    chosen = [word for target in targets for word in ("--target", target)]
+    command = [sys.executable, "-m", "hatchling", "build", "--directory", str(folder), *chosen]
+    subprocess.run(command, cwd=project, check=True, capture_output=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, Built]:
+    """The server and the client, each as wheel and as source archive."""
+    source = tmp_path_factory.mktemp("source")
+    build_stage = (ROOT / "deploy/Dockerfile").read_text().split("FROM ")[1]
+    for words in re.findall(r"^COPY (.*)", build_stage, re.MULTILINE):
+        *names, target = words.split()
+        for name in names:
+            place = source / (target if target != "./" else name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / name).is_dir():
+                unwanted = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(ROOT / name, place, symlinks=True, ignore=unwanted)
+            else:
+                shutil.copy(ROOT / name, place)
+    folder = tmp_path_factory.mktemp("built")
+    for project in (source, source / "client"):
+        build(project, folder, "sdist", "wheel")
+    return Built(folder, SERVER), Built(folder, CLIENT)
+
+
+@pytest.fixture(scope="module")
+def server_environment(
+    built: tuple[Built, Built], tmp_path_factory: pytest.TempPathFactory
+) -> Environment:
+    """Both wheels, beside packages that have the names of our folders."""
+    server, client = built
+    own = [line for line in server.requirements() if not line.startswith("rundlet-client")]
+    environment = Environment(
+        tmp_path_factory.mktemp("server-environment"),
+        [server.wheel, client.wheel],
+        [*own, *client.requirements(), *server.requirements("fast")],
+    )
+    for name in HOSTILE:
+        (environment.site_packages / name).mkdir()
+        (environment.site_packages / name / "__init__.py").write_text(TRAP)
+    return environment
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory, and a folder on PYTHONPATH, with an app's own modules."""
+    app, working = tmp_path / "app", tmp_path / "working"
+    for folder, names in ((app, HOSTILE), (working, [*HOSTILE, *SHADOWS])):
+        folder.mkdir()
+        for name in names:
+            (folder / f"{name}.py").write_text(TRAP)
+    monkeypatch.setenv("PYTHONPATH", str(app))
+    monkeypatch.chdir(working)
+    return working
+
+
+# --- what is built -------------------------------------------------------------------------
+
+
+def test_each_distribution_installs_one_name(built):
+    server, client = built
+
+    assert {name.split("/")[0] for name in server.names()} == {
+        "rundlet_server",
+        f"{SERVER}.dist-info",
+    }
+    assert {name.split("/")[0] for name in client.names()} == {"rundlet", f"{CLIENT}.dist-info"}
+
+
+@pytest.mark.parametrize(("which", "package"), [(0, "rundlet_server"), (1, "rundlet")])
+def test_wheel_holds_every_module_and_no_more(built, which, package):
+    expected = {
+        f"{Path(folder).relative_to(ROOT)}/{name}"
+        for folder, _, names in os.walk(ROOT / package, followlinks=True)
+        for name in names
+        if not name.endswith(".pyc")
+    }
+
+    found = {name for name in built[which].names() if ".dist-info/" not in name}
+
+    assert found == expected
+    assert f"{package}/py.typed" in found
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["server", "client"])
+def test_wheel_from_the_source_archive_is_the_same(built, which, tmp_path):
+    with tarfile.open(built[which].source) as archive:
+        assert all(member.isfile() for member in archive)
+        archive.extractall(tmp_path, filter="data")
+
+    build(tmp_path / built[which].name, tmp_path, "wheel")
+
+    assert (tmp_path / built[which].wheel.name).read_bytes() == built[which].wheel.read_bytes()
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["server", "client"])
+def test_metadata_tells_licence_authors_and_addresses(built, which):
+    found = built[which].metadata()
+    addresses = dict(line.split(", ") for line in found.get_all("Project-URL"))
+
+    assert found["Version"] == version
+    assert found["License-Expression"] == "Apache-2.0"
+    assert found["Author"] == "The Rundlet developers"
+    assert found["Keywords"]
+    assert "Typing :: Typed" in found.get_all("Classifier")
+    assert addresses.keys() == {"Homepage", "Documentation", "Repository", "Changelog"}
+    with zipfile.ZipFile(built[which].wheel) as archive:
+        licence = archive.read(f"{built[which].name}.dist-info/licenses/LICENSE")
+    assert licence == (ROOT / "LICENSE").read_bytes()
+
+
+def test_client_requires_two_packages_and_the_server_this_client(built):
+    server, client = built
+
+    assert [re.split("[<>=]", line)[0] for line in client.requirements()] == ["cbor2", "httpx"]
+    assert f"rundlet-client=={version}" in server.requirements()
+
+
+def test_both_are_built_by_the_same_backend():
+    pyprojects = [ROOT / "pyproject.toml", ROOT / "client/pyproject.toml"]
+    server, client = (tomllib.loads(path.read_text()) for path in pyprojects)
+
+    assert server["build-system"] == client["build-system"]
+    assert server["project"]["requires-python"] == client["project"]["requires-python"]
+
+
+# --- the client alone ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def client_environment(
+    built: tuple[Built, Built], tmp_path_factory: pytest.TempPathFactory
+) -> Environment:
+    _, client = built
+    folder = tmp_path_factory.mktemp("client-environment")
+    return Environment(folder, [client.wheel], client.requirements())
+
+
+@pytest.mark.usefixtures("hostile")
+def test_client_works_with_what_it_requires(client_environment):
+    program = """
+from rundlet import Client, ConnectionFailed
+try:
+    Client("http://127.0.0.1:1", retries=0).get("greeting")
+except ConnectionFailed:
+    print("imported")
+"""
+    ended = client_environment.run("python", "-P", "-c", program)
+
+    assert (ended.stdout, ended.stderr) == ("imported\n", "")
+
+
+def test_client_says_where_the_command_comes_from(client_environment, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    ended = client_environment.run("python", "-m", "rundlet", "--version")
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert re.fullmatch(r"rundlet: .* pip install rundlet\n", ended.stderr)
+
+
+# --- the server beside others --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A server of the clean environment, and commands that are sent to it."""
+
+    environment: Environment
+    process: ServerProcess
+    url: str
+
+    def command(self, *arguments: str) -> str:
+        """Run ``rundlet`` on this server; gives what it prints."""
+        ended = self.environment.run("rundlet", *arguments, "--url", self.url)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        return ended.stdout
+
+
+@pytest.fixture
+def serve(server_environment, hostile, tmp_path):
+    running = []
+
+    def start(*options: str | Path) -> Serving:
+        command = [server_environment.bin / "rundlet", "serve", "--port", "0", *options]
+        process = ServerProcess([str(word) for word in command], stderr_path=tmp_path / "stderr")
+        running.append(process)
+        url = process.wait_for_line("Rundlet ").split(" on ")[1].split(" ")[0]
+        return Serving(server_environment, process, url)
+
+    yield start
+    for process in running:
+        with process:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("options", "workers"),
+    [
+        pytest.param(["--server", "waitress"], 0, id="waitress"),
+        pytest.param(["--server", "granian", "--workers", "2"], 2, id="granian"),
+    ],
+)
+def test_server_disturbs_no_neighbour_and_is_not_disturbed(serve, options, workers, tmp_path):
+    serving = serve("--data", tmp_path / "data", *options)
+
+    assert httpx.put(f"{serving.url}/v1/kv/greeting", content=b"hello").status_code == 201
+    serving.command("set", "greeting", "good morning")
+    assert httpx.post(f"{serving.url}/v1/admin/compact").status_code == 202
+
+    assert serving.command("get", "greeting") == "good morning"
+    assert len(worker_pids(serving.process.process.pid)) == workers
+    wait_for(lambda: "rundlet.maintenance: compacted" in serving.process.stderr)
+    assert serving.process.stop() == 0
+    assert "trapped" not in serving.process.stderr
+    assert "starting it again" not in serving.process.stderr
+
+
+def test_private_folder_goes_with_its_server(serve):
+    serving = serve("--in-memory")
+    [folder] = private_folders(serving.process.process.pid)
+
+    serving.process.process.kill()
+
+    wait_for(lambda: not folder.exists())
+    assert "trapped" not in serving.process.stderr
+
+
+def private_folders(pid: int) -> Iterator[Path]:
+    """The folders in memory whose locks a process holds."""
+    held = {path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir()}
+    return (path for path in held if path.name.startswith("rundlet-run-"))
+
+
+@pytest.mark.parametrize("package", ["rundlet", "rundlet_server"])
+def test_package_is_the_command(server_environment, package, tmp_path, monkeypatch):
+    for name in HOSTILE:
+        (tmp_path / f"{name}.py").write_text(TRAP)
+    monkeypatch.chdir(tmp_path)
+
+    ended = server_environment.run("python", "-m", package, "--version")
+
+    assert (ended.stdout, ended.stderr) == (f"rundlet {version}\n", "")
+
+
+# --- other WSGI servers --------------------------------------------------------------------
+
+
+def wsgi_command(environment: Environment, port: int) -> list[str]:
+    listen = f"--listen=127.0.0.1:{port}"
+    return [
+        str(environment.bin / "python"),
+        "-P",
+        "-m",
+        "waitress",
+        listen,
+        "rundlet_server.wsgi:app",
+    ]
+
+
+@pytest.mark.usefixtures("hostile")
+def test_any_wsgi_server_serves_the_app(server_environment, tmp_path, monkeypatch):
+    monkeypatch.setenv("RUNDLET_DATA", str(tmp_path / "data"))
+    port = free_port()
+    command = wsgi_command(server_environment, port)
+
+    with ServerProcess(command, stderr_path=tmp_path / "stderr") as process:
+        process.wait_for_line("INFO:waitress:Serving on")
+        url = f"http://127.0.0.1:{port}/v1/kv/greeting"
+        assert httpx.put(url, content=b"hello").status_code == 201
+        assert httpx.get(url).content == b"hello"
+        assert children_of(process.process.pid) == []
+    assert (tmp_path / "data/MANIFEST").exists()
+
+
+@pytest.mark.usefixtures("hostile")
+def test_wrong_setting_keeps_a_wsgi_server_from_starting(server_environment, monkeypatch):
+    monkeypatch.setenv("RUNDLET_SYNC", "sometimes")
+    command = wsgi_command(server_environment, free_port())
+
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert "RUNDLET_SYNC is 'sometimes'; it may be" in ended.stdout + ended.stderr
+
+
+FORKING = """
+import io, os, sys
+from rundlet_server import wsgi
+from rundlet_server.functions import app
+
+opened_by = []
+def counted(get_app=app.get_app):
+    opened_by.append(os.getpid())
+    return get_app()
+wsgi.get_app = counted
+
+def call(method, body=b""):
+    said = []
+    environ = {
+        "REQUEST_METHOD": method, "PATH_INFO": "/v1/kv/greeting", "QUERY_STRING": "",
+        "SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1",
+        "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body), "wsgi.url_scheme": "http",
+        "wsgi.errors": sys.stderr, "HTTP_HOST": "localhost", "REQUEST_URI": "/v1/kv/greeting",
+    }
+    answer = b"".join(wsgi.app(environ, lambda status, headers, *_: said.append(status)))
+    return said[0].split()[0], answer
+
+assert wsgi.app is wsgi.app
+assert call("PUT", b"parent")[0] == "201"
+child = os.fork()
+if child == 0:
+    assert call("GET") == ("200", b"parent")
+    assert call("PUT", b"child")[0] == "204"
+    assert opened_by == [os.getppid(), os.getpid()], opened_by
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert call("GET") == ("200", b"child")
+assert opened_by == [os.getpid()]
+print("well")
+"""
+
+
+@pytest.mark.usefixtures("hostile")
+def test_forked_process_opens_its_own_store(server_environment, tmp_path, monkeypatch):
+    monkeypatch.setenv("RUNDLET_DATA", str(tmp_path / "data"))
+
+    ended = server_environment.run("python", "-W", "ignore", "-P", "-c", FORKING)
+
+    assert (ended.stdout, ended.stderr) == ("well\n", "")
+
+
+@pytest.mark.usefixtures("hostile")
+def test_import_of_the_wsgi_module_opens_no_store(server_environment, tmp_path, monkeypatch):
+    monkeypatch.setenv("RUNDLET_DATA", str(tmp_path / "data"))
+
+    ended = server_environment.run("python", "-P", "-c", "import rundlet_server.wsgi")
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert not (tmp_path / "data").exists()
