@@ -28,13 +28,14 @@ import pytest
 from tests.support import ROOT
 from tests.support.processes.servers import RundletServer, ServerProcess
 
-PAGES = ["README.md", "docs/guide.md", "docs/answers.md", "docs/operations.md"]
+PAGES = ["README.md", "client/README.md", "docs/guide.md", "docs/answers.md", "docs/operations.md"]
 EXAMPLES = sorted(path.name for path in (ROOT / "docs/examples").iterdir() if path.is_file())
 URL = "http://127.0.0.1:8000"
 BEHIND_COMMAND = "--- behind the command ---"
 
 NOT_RUN = {
     "git": "fetches from elsewhere",
+    "pip": "fetches from elsewhere",
     "cd": "is of no use without the line before",
     "cp": "is run by test_folder_copied_after_a_stop_is_a_backup",
 }

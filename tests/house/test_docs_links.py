@@ -12,12 +12,12 @@ from docs.cli_help import PAGE_PATH, page
 from rundlet_server.cli.main import app
 from tests.support import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "client/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 CODE_PATH = re.compile(
-    r"`((?:bench|cli|deploy|docs|functions|rundlet|scripts|server|storage|tests)/[\w./-]*)`"
+    r"`((?:bench|cli|client|deploy|docs|functions|rundlet|scripts|server|storage|tests)/[\w./-]*)`"
 )
 
 
