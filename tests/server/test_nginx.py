@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import re
-import shutil
 import socket
 import ssl
 import subprocess
@@ -24,8 +23,8 @@ from rundlet_server.storage.interface import Limits
 from tests.support import ROOT
 from tests.support.processes.certificates import PrivateAuthority
 from tests.support.processes.servers import RundletServer, free_port, wait_for
+from tests.support.programs import program
 
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 CONFIGURATION = ROOT / "deploy" / "nginx.conf"
 AROUND = """
 {user} daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
@@ -38,8 +37,6 @@ http {{
 }}
 """
 MIB = 1024 * 1024
-
-pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
 
 class Answer(NamedTuple):
@@ -110,7 +107,7 @@ def front(server: RundletServer, tmp_path_factory: pytest.TempPathFactory) -> It
     path = folder / "nginx.conf"
     path.write_text(AROUND.format(folder=folder, configuration=configuration, user=user))
     with (folder / "stderr").open("wb") as stderr:
-        command = [NGINX, "-c", path, "-p", folder]
+        command = [program("nginx"), "-c", path, "-p", folder]
         process = subprocess.Popen(command, stderr=stderr, stdin=subprocess.DEVNULL)
     try:
         wait_for(lambda: process.poll() is not None or is_open(port))
