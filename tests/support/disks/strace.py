@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.support import PATIENCE_S
 from tests.support.programs import program
 
 _CALL = re.compile(r"^(\d+) +(\w+)\(")
@@ -93,4 +94,4 @@ def attached(
         try:
             yield
         finally:
-            strace.communicate(timeout=30)
+            strace.communicate(timeout=PATIENCE_S)
