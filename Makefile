@@ -3,7 +3,7 @@
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 BENCHED := .venv/.bench-installed
-SOURCES := cli functions rundlet server storage tests
+SOURCES := cli functions rundlet rundlet_server server storage tests
 LOCK := $(BIN)/pip-compile --quiet --extra fast --generate-hashes --allow-unsafe --strip-extras \
 	--no-header --annotation-style line \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links

@@ -1,11 +1,10 @@
 """The command line ``rundlet``.
 
-In reading order: ``main`` joins the commands and turns errors into one line; ``exits`` says
-which error leads to which exit code; ``place`` finds the server or folder that a command works
-on, a ``target``: the client as it is, or ``folder``.
+``main`` joins the commands and turns errors into one line; ``exits`` says which error leads to
+which exit code; ``arguments`` moves options that may stand anywhere to where they are read.
 
-One module per help group, each with an app ``commands`` that ``main`` joins: ``data`` (one key),
-``many`` (many keys) and ``transfer`` (files) for *Data*, ``serve`` for *Server*, ``care`` and
-``bench`` for *Care*. They print through ``terminal`` and ``progress``, and read files through
-``formats``, ``jsonlines`` and ``loading``.
+The rooms: ``show`` prints values, tables and progress; ``place`` finds the server or the folder
+that a command works on; ``commands`` holds the small commands by help group; ``serve``,
+``transfer`` (import and export), ``doctor`` and ``bench`` hold the large ones, each with its
+``command`` module.
 """

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import rundlet
-from functions.settings import SettingError
-from server.errors import ExposedError, ServeError
-from storage import errors
+from rundlet_server.functions.settings import SettingError
+from rundlet_server.server.errors import ExposedError, ServeError
+from rundlet_server.storage import errors
 
 
 class ExitCode(enum.IntEnum):

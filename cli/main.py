@@ -14,9 +14,18 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from cli import bench, care, config, data, doctor, many, serve, tokens, top, transfer
-from cli.exits import ExitCode, exit_code_of, message_of
-from cli.place import CA_OPTION, CA_VARIABLE, moved_behind_command, without_ca_file
+from rundlet_server.cli.arguments import (
+    CA_OPTION,
+    CA_VARIABLE,
+    moved_behind_command,
+    without_ca_file,
+)
+from rundlet_server.cli.bench import command as bench
+from rundlet_server.cli.commands import care, config, data, many, tokens, top
+from rundlet_server.cli.doctor import command as doctor
+from rundlet_server.cli.exits import ExitCode, exit_code_of, message_of
+from rundlet_server.cli.serve import command as serve
+from rundlet_server.cli.transfer import command as transfer
 
 
 class _OneLineErrors(TyperGroup):
@@ -69,7 +78,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from functions.app import software_version  # noqa: PLC0415 -- falcon takes its time
+        from rundlet_server.functions.app import software_version  # noqa: PLC0415 -- falcon takes its time
 
         print(f"rundlet {software_version()}")
         raise typer.Exit

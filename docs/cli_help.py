@@ -9,7 +9,7 @@ from typing import Final, Literal, get_args, get_origin
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
-from cli.main import app
+from rundlet_server.cli.main import app
 
 PAGE_PATH: Final = Path(__file__).parent / "cli.md"
 _PLACE: Final = "Where the data is"

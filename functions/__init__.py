@@ -1,7 +1,10 @@
 """The HTTP API: stateless Falcon functions over a ``storage.Store``.
 
-A request enters in ``app.py``; ``target.py`` finds its route and its key in the raw request
-target; one resource answers it: ``values.py`` (one value), ``lists.py`` (keys in order),
-``batches.py`` (mget and txn), ``service.py`` (everything about the server itself). Whatever
-goes wrong ends in ``problems.py``.
+``app`` wires everything: there a request enters. ``settings`` says how a server runs;
+``problems`` is every error answer; ``limits``, ``connections`` and ``request_ids`` are what the
+whole API shares.
+
+The rooms: ``messages`` reads what a request says (target, query, headers, bodies); ``access``
+decides who may do what; ``monitoring`` counts, logs and audits; ``routes`` answers, one module
+per family of routes; ``openapi`` is the document that describes them.
 """

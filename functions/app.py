@@ -12,37 +12,44 @@ from importlib import metadata
 
 import falcon
 
-from functions.access import NO_TOKENS, Access, TokenSource
-from functions.audit import AuditTrail
-from functions.batches import MgetResource, TxnResource
-from functions.cors import CorsHeaders
-from functions.counting import CountedStore
-from functions.hosts import HostNames
-from functions.lists import KeysResource
-from functions.logs import RequestLog, line_writer
-from functions.measures import MeasuredApp
-from functions.metrics import MetricsResource
-from functions.openapi import openapi_document
-from functions.problems import ErrorAnswers
-from functions.readiness import Readiness, ReadyResource
-from functions.request_ids import RequestIds
-from functions.routing import TargetRouter
-from functions.service import (
+from rundlet_server.functions.access.admission import NO_TOKENS, Access, TokenSource
+from rundlet_server.functions.access.cors import CorsHeaders
+from rundlet_server.functions.access.hosts import HostNames
+from rundlet_server.functions.access.routing import TargetRouter
+from rundlet_server.functions.messages.target import key_from_base64url, key_from_path
+from rundlet_server.functions.messages.uploads import UploadGate
+from rundlet_server.functions.messages.validators import EntityTags
+from rundlet_server.functions.monitoring.audit import AuditTrail
+from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.functions.monitoring.logs import RequestLog, line_writer
+from rundlet_server.functions.monitoring.measures import MeasuredApp
+from rundlet_server.functions.monitoring.readiness import Readiness
+from rundlet_server.functions.openapi import openapi_document
+from rundlet_server.functions.problems import ErrorAnswers
+from rundlet_server.functions.request_ids import RequestIds
+from rundlet_server.functions.routes.batches import MgetResource, TxnResource
+from rundlet_server.functions.routes.lists import KeysResource
+from rundlet_server.functions.routes.metrics import MetricsResource
+from rundlet_server.functions.routes.ready import ReadyResource
+from rundlet_server.functions.routes.service import (
     CompactResource,
     FixedResource,
     LiveResource,
     ServiceResource,
     StatsResource,
 )
-from functions.settings import ServerSettings, shown_limits
-from functions.target import key_from_base64url, key_from_path
-from functions.uploads import UploadGate
-from functions.validators import EntityTags
-from functions.values import ValueResource
-from storage import OperationCounters, SharedCounters, StoreSettings, open_store, open_text_file
-from storage.interface import Store
-from storage.measures import Measures
-from storage.token_watch import TokenWatch
+from rundlet_server.functions.routes.values import ValueResource
+from rundlet_server.functions.settings import ServerSettings, shown_limits
+from rundlet_server.storage import (
+    OperationCounters,
+    SharedCounters,
+    StoreSettings,
+    open_store,
+    open_text_file,
+)
+from rundlet_server.storage.counting.measures import Measures
+from rundlet_server.storage.interface import Store
+from rundlet_server.storage.tokens.watch import TokenWatch
 
 
 def create_app(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from storage.interface import Limits
+from rundlet_server.storage.interface import Limits
 
 SET_BY: Final = {
     "key_bytes_max": "--max-key-bytes",

@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 
 import falcon
 
-from functions.limits import over_limit
-from functions.request_ids import RequestIds
-from storage.errors import (
+from rundlet_server.functions.limits import over_limit
+from rundlet_server.functions.request_ids import RequestIds
+from rundlet_server.storage.errors import (
     Compacted,
     Conflict,
     Damaged,

@@ -12,9 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from functions.connections import ConnectionLimits
-from functions.limits import mget_body_bytes_max, server_body_bytes_max, txn_body_bytes_max
-from storage.interface import Limits
+from rundlet_server.functions.connections import ConnectionLimits
+from rundlet_server.functions.limits import (
+    mget_body_bytes_max,
+    server_body_bytes_max,
+    txn_body_bytes_max,
+)
+from rundlet_server.storage.interface import Limits
 
 SyncPolicy = Literal["always", "interval", "never"]
 LogFormat = Literal["text", "json"]

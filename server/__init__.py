@@ -1,4 +1,4 @@
-"""The processes of a running server. ``cli.serve`` calls ``run.serve`` and nothing deeper.
+"""The processes of a running server. ``cli.serve.command`` calls ``run.serve`` and nothing deeper.
 
 One server life, waitress (left) and Granian (right)::
 
@@ -11,7 +11,6 @@ One server life, waitress (left) and Granian (right)::
 No process outlives the first one, however it ends: maintenance and janitor read a pipe that
 breaks with it, the workers watch for it (``worker``).
 
-``run`` is the order of things, ``address`` the port, ``waitress_server`` and
-``granian_server`` the two ways to serve, ``scratch`` the folders that live as long as the
-server.
+``run`` is the order of things and joins the rooms: ``listen`` (address and TLS), ``waitress`` and
+``granian`` (the two ways to serve), ``helpers`` (processes beside the server).
 """

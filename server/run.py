@@ -14,27 +14,27 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Literal, NoReturn
 
-from functions.app import (
+from rundlet_server.functions.app import (
     create_app,
     get_app,
     open_configured_store,
     software_version,
     watch_tokens,
 )
-from functions.limits import server_body_bytes_max
-from functions.logs import open_log
-from functions.settings import ServerSettings
-from server.address import HeldPort, is_loopback, require_address
-from server.errors import ExposedError, GranianMissingError
-from server.maintenance import WatchedProcess, maintenance_command
-from server.scratch import ScratchFolder
-from server.tls import TlsFiles
-from server.waitress_server import GracefulServer
-from storage import OperationCounters, SharedCounters, Store
-from storage.collector import relax_collector
-from storage.textfile import load_text_file
-from storage.textfile.loading import Progress
-from storage.tokens import TokenFile
+from rundlet_server.functions.limits import server_body_bytes_max
+from rundlet_server.functions.monitoring.logs import open_log
+from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.server.errors import ExposedError, GranianMissingError
+from rundlet_server.server.helpers.scratch import ScratchFolder
+from rundlet_server.server.helpers.watched import WatchedProcess, maintenance_command
+from rundlet_server.server.listen.address import HeldPort, is_loopback, require_address
+from rundlet_server.server.listen.tls import TlsFiles
+from rundlet_server.server.waitress.server import GracefulServer
+from rundlet_server.storage import OperationCounters, SharedCounters, Store
+from rundlet_server.storage.collector import relax_collector
+from rundlet_server.storage.textfile import load_text_file
+from rundlet_server.storage.textfile.loading import Progress
+from rundlet_server.storage.tokens.file import TokenFile
 
 ServerName = Literal["waitress", "granian"]
 
@@ -124,8 +124,8 @@ def _with_access(options: ServeOptions) -> ServeOptions:
     """Who is let in while there are no tokens: on this machine all, from others nobody.
 
     A server that others can reach and that has tokens stays closed when the last one is removed.
-    On this machine the server answers to its own names only, see ``functions.hosts``; elsewhere
-    where ``--insecure`` comes with names.
+    On this machine the server answers to its own names only, see ``functions.access.hosts``;
+    elsewhere where ``--insecure`` comes with names.
     """
     require_address(options.host)
     is_local = is_loopback(options.host)
@@ -200,7 +200,7 @@ class _Life:
     def run_granian(self) -> None:
         """Serve in workers, which read their settings from the environment."""
         try:
-            from server import granian_server  # noqa: PLC0415 # needs an optional package
+            from rundlet_server.server.granian import server as granian_server  # noqa: PLC0415 # needs an optional package
         except ImportError as ex:
             message = "--server granian needs the package granian: pip install 'rundlet[fast]'"
             raise GranianMissingError(message) from ex

@@ -11,18 +11,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.counters import OperationCounters, SharedCounters
-from storage.interface import Store
-from storage.settings import StoreSettings, SyncPolicy
+from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
+from rundlet_server.storage.interface import Store
+from rundlet_server.storage.log.settings import StoreSettings, SyncPolicy
 
 if TYPE_CHECKING:
-    from storage.log.inspection import Inspection, inspect
-    from storage.log.repair import LostVersion, RepairReport, repair
-    from storage.log.repair_sources import Loss
-    from storage.log.snapshot import Problem
-    from storage.log.store import LogStore
-    from storage.log.verify import VerifyReport, verify
-    from storage.textfile import (
+    from rundlet_server.storage.log.check.inspection import Inspection, inspect
+    from rundlet_server.storage.log.check.opened import Problem
+    from rundlet_server.storage.log.check.verify import VerifyReport, verify
+    from rundlet_server.storage.log.repair.run import LostVersion, RepairReport, repair
+    from rundlet_server.storage.log.repair.sources import Loss
+    from rundlet_server.storage.log.store import LogStore
+    from rundlet_server.storage.textfile import (
         BadFile,
         BadLine,
         LoadReport,
@@ -62,13 +62,13 @@ __all__ = [
 # Loaded when first asked for: a command that talks to a server needs the errors and the words
 # of the interface, and not the engine with numpy, which takes as long to load as all the rest.
 _HOMES = {
-    "storage.log.inspection": ("Inspection", "inspect"),
-    "storage.log.repair": ("LostVersion", "RepairReport", "repair"),
-    "storage.log.repair_sources": ("Loss",),
-    "storage.log.snapshot": ("Problem",),
-    "storage.log.store": ("LogStore",),
-    "storage.log.verify": ("VerifyReport", "verify"),
-    "storage.textfile": (
+    "rundlet_server.storage.log.check.inspection": ("Inspection", "inspect"),
+    "rundlet_server.storage.log.repair.run": ("LostVersion", "RepairReport", "repair"),
+    "rundlet_server.storage.log.repair.sources": ("Loss",),
+    "rundlet_server.storage.log.check.opened": ("Problem",),
+    "rundlet_server.storage.log.store": ("LogStore",),
+    "rundlet_server.storage.log.check.verify": ("VerifyReport", "verify"),
+    "rundlet_server.storage.textfile": (
         "BadFile",
         "BadLine",
         "LoadReport",
@@ -97,6 +97,6 @@ def open_store(path: Path, settings: StoreSettings | None = None) -> LogStore:
         Damaged, UnknownFormat: what is there cannot be read.
         OSError: the folder cannot be used.
     """
-    from storage.log.store import LogStore  # noqa: PLC0415 - see above
+    from rundlet_server.storage.log.store import LogStore  # noqa: PLC0415 - see above
 
     return LogStore(path, settings or StoreSettings())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from storage.errors import InvalidKey, InvalidOperation, LimitExceeded
-from storage.interface import Limits, Op, Put, Touch, Txn
+from rundlet_server.storage.errors import InvalidKey, InvalidOperation, LimitExceeded
+from rundlet_server.storage.interface import Limits, Op, Put, Touch, Txn
 
 CONTENT_TYPE_BYTES_MAX = 200
 """Content types are kept with every value; this bounds what they cost."""

@@ -10,13 +10,13 @@ from pathlib import Path
 import falcon.testing
 import pytest
 
-from functions.app import create_app
-from functions.settings import ServerSettings
-from storage import StoreSettings, open_store
-from storage.counters import OperationCounters
-from storage.interface import Limits, Store
-from tests.campaign import SEED_VARIABLE, Campaign, summary
-from tests.model import Clock, ModelStore
+from rundlet_server.functions.app import create_app
+from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.counting.counters import OperationCounters
+from rundlet_server.storage.interface import Limits, Store
+from tests.support.campaign import SEED_VARIABLE, Campaign, summary
+from tests.support.models.model import Clock, ModelStore
 
 SMALL_LIMITS = Limits(
     key_bytes_max=64,
@@ -75,7 +75,7 @@ def usual_collector() -> Iterator[None]:
 
 @pytest.fixture
 def campaign(request: pytest.FixtureRequest) -> Campaign:
-    """Seed and time of this test, see ``tests.campaign``; the time is for all that are to run."""
+    """Seed and time of this test; all campaigns that are to run share the time."""
     share = sum(1 for item in request.session.items if item.get_closest_marker("soak"))
     campaign = Campaign(request.node.name, max(1, share))
     request.config.stash.setdefault(CAMPAIGNS, []).append(campaign)

@@ -13,7 +13,7 @@ from bench.errors import LoadFailed, NotMeasurable
 from bench.recorder import Recorder
 from bench.scale import Scale
 from bench.workload import key_of, rows, value_of
-from storage import LogStore, StoreSettings, open_store
+from rundlet_server.storage import LogStore, StoreSettings, open_store
 
 _MEGABYTE = 1_000_000
 _COPY_BYTES = 1 << 20

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.engines import Policy
 from bench.engines.rundlet_engine import RundletEngine
-from storage import StoreSettings, open_store
+from rundlet_server.storage import StoreSettings, open_store
 
 
 def open_engine(folder: Path, policy: Policy) -> RundletEngine:

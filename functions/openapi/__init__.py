@@ -5,12 +5,12 @@ A test holds it and the routes of the application together, in both directions.
 
 from __future__ import annotations
 
-from functions.access import OPEN_ROUTES
-from functions.openapi.batches import BATCH_PATHS, BATCH_SCHEMAS
-from functions.openapi.lists import LIST_PATHS, LIST_SCHEMAS
-from functions.openapi.parts import PROBLEM_SCHEMA, Json, problems
-from functions.openapi.service import SERVICE_PATHS, SERVICE_SCHEMAS
-from functions.openapi.values import VALUE_PATHS
+from rundlet_server.functions.access.admission import OPEN_ROUTES
+from rundlet_server.functions.openapi.batches import BATCH_PATHS, BATCH_SCHEMAS
+from rundlet_server.functions.openapi.lists import LIST_PATHS, LIST_SCHEMAS
+from rundlet_server.functions.openapi.parts import PROBLEM_SCHEMA, Json, problems
+from rundlet_server.functions.openapi.service import SERVICE_PATHS, SERVICE_SCHEMAS
+from rundlet_server.functions.openapi.values import VALUE_PATHS
 
 
 def openapi_document(version: str) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functions.openapi.parts import Json, either_type, problems
+from rundlet_server.functions.openapi.parts import Json, either_type, problems
 
 _KEY: Json = {"type": "string", "minLength": 1}
 _TTL: Json = {"type": ["number", "null"], "exclusiveMinimum": 0, "description": "Seconds."}

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from functions.openapi.parts import REVISION_OPTION, Json, either_type, header, problems, query
+from rundlet_server.functions.openapi.parts import (
+    REVISION_OPTION,
+    Json,
+    either_type,
+    header,
+    problems,
+    query,
+)
 
 _TEXT: Json = {"type": "string"}
 

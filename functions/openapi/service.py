@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functions.openapi.parts import Json, json_answer, problems
+from rundlet_server.functions.openapi.parts import Json, json_answer, problems
 
 _COUNT: Json = {"type": "integer", "minimum": 0}
 

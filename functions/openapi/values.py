@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from functions.openapi.parts import REVISION_OPTION, Json, header, problems, query, request_header
+from rundlet_server.functions.openapi.parts import (
+    REVISION_OPTION,
+    Json,
+    header,
+    problems,
+    query,
+    request_header,
+)
 
 _REVISION_HEADERS: Json = {
     "ETag": header("Strong and opaque; changes with every write of the key."),

@@ -1,4 +1,4 @@
-"""The maintenance process of a folder: ``python -m storage.log.maintenance DIR``.
+"""The maintenance process of a folder: ``python -m rundlet_server.storage.log.maintenance DIR``.
 
 A server starts it and watches it. It follows the log like any other process and does what the
 ``Maintainer`` offers, when it is time. It ends when its standard input does, so it never
@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
 
-from storage.collector import relax_collector
-from storage.counters import SharedCounters
-from storage.errors import StoreError
-from storage.log.compaction import CompactionResult
-from storage.log.store import LogStore
-from storage.measures import Measures
-from storage.settings import StoreSettings
+from rundlet_server.storage.collector import relax_collector
+from rundlet_server.storage.counting.counters import SharedCounters
+from rundlet_server.storage.counting.measures import Measures
+from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.log.maintain.compaction import CompactionResult
+from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.log.store import LogStore
 
 _log = logging.getLogger("rundlet.maintenance")
 
@@ -120,7 +120,9 @@ def _report(result: CompactionResult) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the process."""
-    parser = argparse.ArgumentParser(prog="storage.log.maintenance", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m rundlet_server.storage.log.maintenance", description=__doc__
+    )
     parser.add_argument("folder", type=Path, help="the store's folder")
     parser.add_argument("--keep-versions", type=int, default=1)
     parser.add_argument("--keep-for", type=float, default=3_600.0, help="seconds")

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from storage.errors import Damaged, ReadOnly, StoreError
-from storage.interface import (
+from rundlet_server.storage.errors import Damaged, ReadOnly, StoreError
+from rundlet_server.storage.interface import (
     Commit,
     Entry,
     Page,
@@ -19,27 +19,27 @@ from storage.interface import (
     Txn,
     Version,
 )
-from storage.log.background import Background
-from storage.log.bulk_load import load_rows
-from storage.log.chunk import Row
-from storage.log.clock import SharedClock
-from storage.log.estimates import live_bytes
-from storage.log.folder_lock import FolderLock
-from storage.log.follower import Follower
-from storage.log.group_commit import GroupCommit
-from storage.log.locator import Locator
-from storage.log.maintainer import Maintainer
-from storage.log.probe import DiskProbe
-from storage.log.reading import check_revision, key_info, version_of
-from storage.log.record import DELETE, EXPIRE
-from storage.log.recovery import open_folder
-from storage.log.retention import kept_versions
-from storage.log.room import NO_ROOM
-from storage.log.scan import Range, list_page
-from storage.log.view import View
-from storage.log.writer import Writer
-from storage.requests import check_txn, encode_key
-from storage.settings import StoreSettings
+from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.record import DELETE, EXPIRE
+from rundlet_server.storage.log.index.retention import kept_versions
+from rundlet_server.storage.log.maintain.background import Background
+from rundlet_server.storage.log.maintain.bulk_load import load_rows
+from rundlet_server.storage.log.maintain.chunk import Row
+from rundlet_server.storage.log.maintain.maintainer import Maintainer
+from rundlet_server.storage.log.open.folder_lock import FolderLock
+from rundlet_server.storage.log.open.recovery import open_folder
+from rundlet_server.storage.log.read.answers import check_revision, key_info, version_of
+from rundlet_server.storage.log.read.clock import SharedClock
+from rundlet_server.storage.log.read.follower import Follower
+from rundlet_server.storage.log.read.scan import Range, list_page
+from rundlet_server.storage.log.read.statistics import stats_of
+from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.log.write.disk_probe import DiskProbe
+from rundlet_server.storage.log.write.free_space import NO_ROOM
+from rundlet_server.storage.log.write.group_commit import GroupCommit
+from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.requests import check_txn, encode_key
 
 _BACKLOG_MAX: Final = 2
 """Sealed segments without an index file that may wait before this process makes one itself."""
@@ -68,28 +68,32 @@ class LogStore:
         self._limits = settings.limits
         self._lock = FolderLock(files, folder)
         with self._lock:
-            self._shared = open_folder(files, folder, settings.boot_id)
+            self._commit_page = open_folder(files, folder, settings.boot_id)
         try:
             self._follower = Follower(
                 files,
                 folder,
-                self._shared,
+                self._commit_page,
                 cache_bytes_max=settings.cache_bytes_max,
                 open_segments_max=settings.open_segments_max,
             )
         except BaseException:
-            self._shared.leave()  # else a repair in this process would wait for the garbage
+            self._commit_page.leave()  # else a repair in this process would wait for the garbage
             raise
-        self._clock = SharedClock(settings.clock, self._shared)
+        self._clock = SharedClock(settings.clock, self._commit_page)
         self._writer = Writer(
-            folder, settings, shared=self._shared, follower=self._follower, lock=self._lock
+            folder,
+            settings,
+            commit_page=self._commit_page,
+            follower=self._follower,
+            lock=self._lock,
         )
         self._probe = DiskProbe(files, folder)
         self._group_commit = GroupCommit(self._writer, settings.measures)
         self._maintainer = Maintainer(
             folder,
             settings,
-            shared=self._shared,
+            commit_page=self._commit_page,
             follower=self._follower,
             writer=self._writer,
             clock=self._clock,
@@ -259,28 +263,7 @@ class LogStore:
 
     def stats(self) -> Stats:
         """See ``Store.stats``."""
-        view, head, expired = self._maintainer.due()
-        states = view.manifest.segments
-        log_bytes = sum(state.size for state in states) + view.active.offset
-        active_totals = view.manifest.active.totals
-        live = live_bytes(active_totals, view.indexes, log_bytes, view.active.offset)
-        internals: dict[str, int | float] = {
-            "segments": len(states),
-            "log_bytes": log_bytes,
-            "live_bytes": live,
-            "dead_bytes": log_bytes - live,
-            "index_files": len(view.indexes),
-            "index_bytes": sum(state.size for state in view.manifest.indexes),
-            "unindexed_segments": len(view.deltas) - 1,
-            "unindexed_records": sum(delta.record_count for delta in view.deltas),
-        }
-        return Stats(
-            head.revision,
-            view.manifest.oldest_revision,
-            head.totals.key_count - len(expired),
-            head.totals.value_bytes - sum(locator.value_size for _, locator in expired),
-            internals,
-        )
+        return stats_of(*self._maintainer.due())
 
     def compact(self) -> None:
         """See ``Store.compact``."""
@@ -289,7 +272,7 @@ class LogStore:
         if self._settings.maintain_inline:
             self._compaction.request(self._compact_quietly)
         else:
-            self._shared.compactions_wanted += 1
+            self._commit_page.compactions_wanted += 1
 
     def sync(self) -> None:
         """Put everything committed so far on stable storage, whatever the sync policy.
@@ -330,7 +313,7 @@ class LogStore:
             self._writer.sync()
         self._maintainer.close()
         self._lock.close()
-        self._shared.leave()
+        self._commit_page.leave()
 
     def _read(self, at: int | None, read: Callable[[View], _Answer]) -> _Answer:
         """Read from a view; again from a newer one when compaction has moved what it needs."""

@@ -5,10 +5,16 @@ a store, and ``marks`` remembers that it did. ``store`` serves a file read-only 
 ``index_place`` tells where that lies, ``sorting`` is how it gets its order.
 """
 
-from storage.textfile.lines import BadFile, BadLine, LineError, content_type_of, split_line
-from storage.textfile.loading import LoadReport, load_text_file
-from storage.textfile.parsing import Lines, parse_lines
-from storage.textfile.store import TextFileStore, open_text_file
+from rundlet_server.storage.textfile.lines import (
+    BadFile,
+    BadLine,
+    LineError,
+    content_type_of,
+    split_line,
+)
+from rundlet_server.storage.textfile.loading import LoadReport, load_text_file
+from rundlet_server.storage.textfile.parsing import Lines, parse_lines
+from rundlet_server.storage.textfile.store import TextFileStore, open_text_file
 
 __all__ = [
     "BadFile",

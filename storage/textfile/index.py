@@ -1,6 +1,6 @@
 """The index of a text file: made once, kept in a file, shared by all processes that serve it.
 
-It is an index file of the log store (``storage.log.index_file``) whose rows say:
+It is an index file of the log store (``storage.log.index.file``) whose rows say:
 
 * *position*: the offset of the line; *size*: as if the line were a record;
 * *version*: the CRC32C of key, space and value, by which every read is verified;
@@ -21,18 +21,23 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from storage.errors import InvalidRequest
-from storage.files import File, Files
-from storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Limits
-from storage.log.checksum import checksum
-from storage.log.index_columns import KEY_BYTES_MAX, ROW_DTYPE, Columns, key_tag
-from storage.log.index_file import IndexFile
-from storage.log.index_writer import write_index
-from storage.log.locator import Locator
-from storage.log.record import OVERHEAD, PUT
-from storage.textfile.lines import BadFile, BadLine, is_utf8
-from storage.textfile.parsing import FIRST_ERRORS_MAX, Lines, parse_lines, read_pieces
-from storage.textfile.sorting import gather_keys, sort_keys
+from rundlet_server.storage.checksum import checksum
+from rundlet_server.storage.errors import InvalidRequest
+from rundlet_server.storage.files import File, Files
+from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Limits
+from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.record import OVERHEAD, PUT
+from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, ROW_DTYPE, Columns, key_tag
+from rundlet_server.storage.log.index.file import IndexFile
+from rundlet_server.storage.log.index.writer import write_index
+from rundlet_server.storage.textfile.lines import BadFile, BadLine, is_utf8
+from rundlet_server.storage.textfile.parsing import (
+    FIRST_ERRORS_MAX,
+    Lines,
+    parse_lines,
+    read_pieces,
+)
+from rundlet_server.storage.textfile.sorting import gather_keys, sort_keys
 
 FORMAT_VERSION: Final = 1
 """Of what the rows mean; an index of another one is made again."""

@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from storage.errors import Damaged, Unavailable, UnknownFormat
-from storage.files import File, Files
-from storage.interface import Limits
-from storage.textfile.index import NewIndex, TextIndex, TextSource
+from rundlet_server.storage.errors import Damaged, Unavailable, UnknownFormat
+from rundlet_server.storage.files import File, Files
+from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.textfile.index import NewIndex, TextIndex, TextSource
 
 SUFFIX: Final = ".rundlet-index"
 _TEMPORARY: Final = ".tmp"

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from storage.errors import InvalidRequest
-from storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Limits
+from rundlet_server.storage.errors import InvalidRequest
+from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Limits
 
 UUID_SIZE: Final = 36
 """Bytes of a UUID in its canonical form."""

@@ -21,12 +21,17 @@ from typing import Final, Protocol, runtime_checkable
 import numpy as np
 import xxhash
 
-from storage.errors import ReadOnly, Unavailable
-from storage.files import File, Files, RealFiles
-from storage.interface import TEXT_CONTENT_TYPE, Limits, Put, Store, Txn
-from storage.textfile.lines import BadFile, BadLine, content_type_of
-from storage.textfile.marks import LoadMarks
-from storage.textfile.parsing import FIRST_ERRORS_MAX, Lines, parse_lines, read_pieces
+from rundlet_server.storage.errors import ReadOnly, Unavailable
+from rundlet_server.storage.files import File, Files, RealFiles
+from rundlet_server.storage.interface import TEXT_CONTENT_TYPE, Limits, Put, Store, Txn
+from rundlet_server.storage.textfile.lines import BadFile, BadLine, content_type_of
+from rundlet_server.storage.textfile.marks import LoadMarks
+from rundlet_server.storage.textfile.parsing import (
+    FIRST_ERRORS_MAX,
+    Lines,
+    parse_lines,
+    read_pieces,
+)
 
 _TXN_PUTS_MAX: Final = 1_000
 _TXN_BYTES_MAX: Final = 8 * 1024 * 1024

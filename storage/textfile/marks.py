@@ -13,8 +13,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from storage.errors import Damaged, UnknownFormat
-from storage.files import Files, read_whole, replace_file
+from rundlet_server.storage.errors import Damaged, UnknownFormat
+from rundlet_server.storage.files import Files, read_whole, replace_file
 
 _MAGIC: Final = b"rundlet loaded "
 _VERSION: Final = b"1"

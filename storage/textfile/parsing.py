@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from storage.files import File
-from storage.interface import Limits
-from storage.textfile.lines import UUID_SIZE, BadLine, LineError, is_utf8, split_line
+from rundlet_server.storage.files import File
+from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.textfile.lines import UUID_SIZE, BadLine, LineError, is_utf8, split_line
 
 BLOCK_BYTES: Final = 4 * 1024 * 1024
 """Bytes read at a time; more only for a line that is longer."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from storage.errors import Damaged, InvalidRequest, ReadOnly
-from storage.files import Files, RealFiles
-from storage.interface import (
+from rundlet_server.storage.checksum import checksum
+from rundlet_server.storage.errors import Damaged, InvalidRequest, ReadOnly
+from rundlet_server.storage.files import Files, RealFiles
+from rundlet_server.storage.interface import (
     Commit,
     Entry,
     KeyInfo,
@@ -24,12 +25,11 @@ from storage.interface import (
     Txn,
     Version,
 )
-from storage.log.checksum import checksum
-from storage.log.locator import Locator
-from storage.log.scan import Range, list_page
-from storage.requests import encode_key
-from storage.textfile.index import REVISION, place_of
-from storage.textfile.index_place import IndexedFile, index_places
+from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.read.scan import Range, list_page
+from rundlet_server.storage.requests import encode_key
+from rundlet_server.storage.textfile.index import REVISION, place_of
+from rundlet_server.storage.textfile.index_place import IndexedFile, index_places
 
 _VERSION = 1
 

@@ -13,11 +13,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from storage import StoreSettings, open_store
-from storage.interface import Add, Delete, Op, Put, Restore, Store, Touch, Txn
-from storage.log.store import LogStore
-from storage.tokens import TokenFile
-from tests.model import START_US, Clock, ModelStore
+from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.interface import Add, Delete, Op, Put, Restore, Store, Touch, Txn
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.tokens.file import TokenFile
+from tests.support.models.model import START_US, Clock, ModelStore
 
 DAY_S = 86_400.0
 KEEP_VERSIONS = 3

@@ -1,14 +1,14 @@
-"""What each page must be: short enough, listed, and in the words of the glossary."""
+"""What the pages must be: the README short, every page listed, pictures well formed."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.support import ROOT
+
 DOCS = ROOT / "docs"
 README_SIZE_MAX = 8 * 1024
 

@@ -1,0 +1,226 @@
+"""The command ``bench``, group *Care*: how fast a store answers, wherever it is.
+
+Reading order: ``bench_mix`` (what is done), ``bench_keys`` (the keys it is done on),
+``bench_clients`` (who does it), ``bench_histogram`` (what is noted), then ``bench_report`` and
+``bench_svg`` (what is shown).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from rundlet import Client
+from rundlet_server.cli.bench.clients import Extent, Outcome, Workload, measure
+from rundlet_server.cli.bench.keys import new_prefix, stored_keys
+from rundlet_server.cli.bench.mix import MIXES, Distribution, KeySpace, Mix, MixName
+from rundlet_server.cli.bench.report import Conditions, Report, Subject, shown
+from rundlet_server.cli.bench.svg import svg
+from rundlet_server.cli.exits import CommandError, ExitCode, exit_code_of, message_of
+from rundlet_server.cli.place.options import (
+    DataOption,
+    JsonOption,
+    TokenOption,
+    UrlOption,
+    open_target,
+)
+from rundlet_server.cli.place.target import Purpose, Target
+from rundlet_server.cli.show.json_line import to_line
+from rundlet_server.cli.show.panels import Panel
+from rundlet_server.cli.show.progress import RowProgress
+from rundlet_server.cli.show.terminal import escaped, write_line
+
+commands = typer.Typer()
+
+_TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|)")
+_UNITS_S = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0}
+_DURATION = "5s"
+_CLIENTS_MAX = 256
+_VALUE_SIZE_MAX = 64 * 1024 * 1024
+_KEYS_MAX = 10_000_000
+
+
+def _writable_file(file: Path | None) -> Path | None:
+    """A file to be written at the end, checked before all the work."""
+    if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+        message = f"{str(file)!r} cannot be written: check its folder"
+        raise typer.BadParameter(message)
+    return file
+
+
+@commands.command("bench", rich_help_panel=Panel.CARE)
+def bench(
+    *,
+    mix: Annotated[
+        MixName | None,
+        typer.Option(help="read, write, mixed (20 % writes, the default), or one of YCSB's."),
+    ] = None,
+    reads: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PERCENT", min=0, max=100, help="Reads, the rest writes; instead of --mix."
+        ),
+    ] = None,
+    distribution: Annotated[
+        Distribution | None,
+        typer.Option(help="How popular which keys are; by default as the mix has it."),
+    ] = None,
+    keys: Annotated[int, typer.Option(metavar="N", min=1, max=_KEYS_MAX, help="Keys.")] = 10_000,
+    value_size: Annotated[
+        int, typer.Option(metavar="BYTES", min=0, max=_VALUE_SIZE_MAX, help="Bytes of a value.")
+    ] = 100,
+    clients: Annotated[
+        int, typer.Option(metavar="N", min=1, max=_CLIENTS_MAX, help="Clients at once (threads).")
+    ] = 4,
+    duration: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help=f"How long: 500ms, 30s, 2m; by default {_DURATION}."),
+    ] = None,
+    operations: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="So many operations; instead of --duration."),
+    ] = None,
+    svg_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--svg", metavar="FILE", callback=_writable_file, help="Write a picture, too."
+        ),
+    ] = None,
+    url: UrlOption = None,
+    data: DataOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how fast a store answers: throughput and latency.
+
+    Works on keys of its own, below rundlet-bench/, and removes them afterwards.
+    A warm-up of a fifth of the duration goes before and is not counted.
+
+    Example: rundlet bench --reads 95 --clients 8 --duration 10s --svg latency.svg
+    """
+    chosen = _chosen_mix(mix, reads)
+    extent = _extent(duration, operations)
+    keyspace = KeySpace(new_prefix(), keys, distribution or chosen.distribution)
+    how = Conditions(
+        mix=chosen.name,
+        shares={name.value: share for name, share in chosen.shares.items()},
+        distribution=distribution or chosen.distribution,
+        keys=keys,
+        value_size=value_size,
+        clients=clients,
+    )
+    with _open_targets(url, data, token, clients) as targets:
+        subject = _subject(targets[0], data)
+        workload = Workload(chosen, keyspace, value_size)
+        with stored_keys(targets[0], keyspace, value_size):
+            report = Report(subject, how, _measured(targets, workload, extent))
+            # Shown before the keys go: should that fail, the figures are not lost.
+            _show(report, as_json=as_json, svg_file=svg_file)
+    _raise_first_error(report)
+
+
+def _chosen_mix(mix: MixName | None, reads: float | None) -> Mix:
+    if reads is None:
+        return MIXES[mix or MixName.MIXED]
+    if mix is not None:
+        message = "--mix and --reads exclude each other; give one of them"
+        raise typer.BadParameter(message)
+    return Mix(f"{reads:g} % reads", write=1 - reads / 100)
+
+
+def _extent(duration: str | None, operations: int | None) -> Extent:
+    if operations is None:
+        return Extent(duration_s=_seconds(_DURATION if duration is None else duration))
+    if duration is not None:
+        message = "--duration and --operations exclude each other; give one of them"
+        raise typer.BadParameter(message)
+    return Extent(operations=operations)
+
+
+def _seconds(text: str) -> float:
+    found = _TIME.fullmatch(text.strip())
+    duration_s = float(found[1]) * _UNITS_S[found[2]] if found else 0.0
+    if not duration_s:
+        message = f"{text!r} is no duration; write it as 500ms, 30s or 2m"
+        raise typer.BadParameter(message)
+    return duration_s
+
+
+@contextmanager
+def _open_targets(
+    url: str | None, data: Path | None, token: str | None, count: int
+) -> Iterator[Sequence[Target]]:
+    """One target per client: connections of their own to a server, one folder for all."""
+    with ExitStack() as stack:
+        first = stack.enter_context(open_target(url, data, token, Purpose.WRITE))
+        if not isinstance(first, Client):
+            yield [first] * count
+            return
+        more = [open_target(url, data, token, Purpose.WRITE) for _ in range(count - 1)]
+        yield [first, *(stack.enter_context(each) for each in more)]
+
+
+def _subject(target: Target, data: Path | None) -> Subject:
+    """What is about to be measured; it must take writes.
+
+    Raises:
+        CommandError: it is read-only.
+    """
+    info = target.info()
+    is_server = isinstance(target, Client)
+    if info.get("read_only"):
+        message = (
+            "this store is read-only: bench writes keys of its own even to measure reads, "
+            "so that it never depends on yours; point it at a store that takes writes"
+        )
+        raise CommandError(message)
+    return Subject(
+        place=escaped(_place(target, data)),
+        version=escaped(str(info.get("version") or _own_version())),
+        backend=escaped(str(info.get("backend"))),
+        sync=escaped(str(info.get("sync", "not told" if is_server else "always"))),
+        host=f"{socket.gethostname()} ({os.cpu_count()} cores)",
+        is_server=is_server,
+    )
+
+
+def _place(target: Target, data: Path | None) -> str:
+    if isinstance(target, Client):
+        return target.url
+    return str(data or os.environ.get("RUNDLET_DATA"))
+
+
+def _own_version() -> str:
+    from rundlet_server.functions.app import software_version  # noqa: PLC0415 -- falcon takes its time
+
+    return software_version()
+
+
+def _measured(targets: Sequence[Target], workload: Workload, extent: Extent) -> Outcome:
+    with RowProgress("warming up") as progress:
+        measure(targets, workload, extent.warm_up, seed="warm-up", progress=progress.advance)
+    with RowProgress("measuring") as progress:
+        return measure(targets, workload, extent, seed="measured", progress=progress.advance)
+
+
+def _show(report: Report, *, as_json: bool, svg_file: Path | None) -> None:
+    write_line(to_line(report.to_members()) if as_json else shown(report, Console()))
+    if svg_file is not None:
+        svg_file.write_text(svg(report), encoding="utf-8")
+
+
+def _raise_first_error(report: Report) -> None:
+    first = report.outcome.first_error
+    if first is None:
+        return
+    failed = f"{report.error_count:,} of {report.count:,} operations failed"
+    message = f"{failed}, one of them with: {message_of(first)}"
+    raise CommandError(message, exit_code_of(first) or ExitCode.UNREACHABLE)

@@ -1,0 +1,98 @@
+"""The keys of a benchmark in the store: written before, removed afterwards whatever happens."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rundlet import Delete, Put
+from rundlet_server.cli.bench.mix import KeySpace
+from rundlet_server.cli.exits import CommandError, ExitCode, exit_code_of, message_of
+from rundlet_server.cli.place.target import Target
+from rundlet_server.cli.show.progress import RowProgress
+
+_BATCH_KEYS_MAX = 500
+_BATCH_BYTES_MAX = 4 * 1024 * 1024
+_LOAD_SEED = 2
+
+
+def new_prefix() -> str:
+    """A prefix that nobody else uses."""
+    return f"rundlet-bench/{secrets.token_hex(8)}/"
+
+
+@contextmanager
+def stored_keys(target: Target, keys: KeySpace, value_size: int) -> Iterator[None]:
+    """Give each key a value; at the end remove all that is under their prefix, nothing else.
+
+    They are removed too after an error, after Ctrl-C and when the process is asked to end.
+
+    Raises:
+        CommandError: they could not be removed; the message says how to.
+    """
+    with _ended_like_ctrl_c():
+        batch_keys = _batch_keys(target.info(), value_size)
+        try:
+            _load(target, keys, random.Random(_LOAD_SEED).randbytes(value_size), batch_keys)
+            yield
+        finally:
+            _remove_or_tell(target, keys.prefix, batch_keys)
+
+
+def _batch_keys(info: Mapping[str, object], value_size: int) -> int:
+    """How many keys go into one transaction here."""
+    limits = info.get("limits")
+    ops_max, bytes_max = _BATCH_KEYS_MAX, _BATCH_BYTES_MAX
+    if isinstance(limits, Mapping):
+        ops_max = min(ops_max, int(limits.get("txn_ops_max", ops_max)))
+        bytes_max = min(bytes_max, int(limits.get("txn_bytes_max", bytes_max)) // 2)
+    return max(1, min(ops_max, bytes_max // (value_size + 100)))
+
+
+def _load(target: Target, keys: KeySpace, value: bytes, batch_keys: int) -> None:
+    with RowProgress("loading") as progress:
+        for batch in _batches(list(keys), batch_keys):
+            if len(batch) == 1:  # a value may be larger than a transaction may be
+                target.set(batch[0], value)
+            else:
+                target.txn([Put(key, value) for key in batch])
+            progress.advance(len(batch))
+
+
+def _remove_or_tell(target: Target, prefix: str, batch_keys: int) -> None:
+    # xargs alone would put more keys into one transaction than most stores take.
+    command = f"rundlet ls {prefix} | xargs -n {batch_keys} rundlet del"
+    what = f"keys under {prefix} are left; remove them: {command} (with the same --url or --data)"
+    try:
+        _remove(target, prefix, batch_keys)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"rundlet: {what}\n")
+        raise
+    except Exception as ex:
+        message = f"{message_of(ex)}; {what}"
+        raise CommandError(message, exit_code_of(ex) or ExitCode.UNREACHABLE) from ex
+
+
+def _remove(target: Target, prefix: str, batch_keys: int) -> None:
+    # Again until there are none: a write whose answer was lost may come in between.
+    while left := [info.key for info in target.scan(prefix=prefix)]:
+        for batch in _batches(left, batch_keys):
+            target.txn([Delete(key) for key in batch])
+
+
+def _batches(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (keys[start : start + size] for start in range(0, len(keys), size))
+
+
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Lets SIGTERM end the command as Ctrl-C does, so that what must be tidied up is."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,169 @@
+"""The commands that look after a store, group *Care*: stats, compact, verify, repair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from rundlet import Client
+from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.place.options import (
+    DataOption,
+    FolderOption,
+    JsonOption,
+    TokenOption,
+    UrlOption,
+    chosen_folder,
+    no_store_if_missing,
+    open_target,
+)
+from rundlet_server.cli.place.target import Purpose
+from rundlet_server.cli.show.json_line import to_line
+from rundlet_server.cli.show.panels import Panel
+from rundlet_server.cli.show.progress import byte_progress
+from rundlet_server.cli.show.terminal import escaped, shown_key, write_line, write_lines
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.tokens.file import TokenFile
+
+if TYPE_CHECKING:
+    from rundlet_server.storage import Problem, RepairReport, VerifyReport
+
+commands = typer.Typer()
+
+
+@commands.command("stats", rich_help_panel=Panel.CARE)
+def stats(
+    url: UrlOption = None,
+    data: DataOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print counts: keys, bytes, revision and more.
+
+    Example: rundlet stats --json
+    """
+    with open_target(url, data, token) as target:
+        members = target.stats()
+    if as_json:
+        write_line(to_line(members))
+        return
+    rows = list(_flat(members))
+    width = max((len(name) for name, _ in rows), default=0)
+    write_lines(f"{name:<{width}}  {escaped(shown)}" for name, shown in rows)
+
+
+@commands.command("compact", rich_help_panel=Panel.CARE)
+def compact(url: UrlOption = None, data: DataOption = None, token: TokenOption = None) -> None:
+    """Give back the space of what is deleted and replaced.
+
+    Example: rundlet compact
+    """
+    with open_target(url, data, token, Purpose.COMPACT) as target:
+        target.compact()
+        is_server = isinstance(target, Client)
+    write_line("asked for; rundlet stats shows what it gives back" if is_server else "done")
+
+
+@commands.command("verify", rich_help_panel=Panel.CARE)
+def verify_(data: FolderOption = None, as_json: JsonOption = False) -> None:
+    """Read everything and report all damage; changes nothing.
+
+    Works on a folder, also while a server runs on it.
+
+    Example: rundlet verify --data ./data
+    """
+    from rundlet_server.storage import verify  # noqa: PLC0415 - loads the engine, which takes its time
+
+    folder = chosen_folder(data)
+    with no_store_if_missing(folder), byte_progress("verifying") as progress:
+        report = verify(folder, progress=progress)
+    is_store_damaged = bool(report.problems)
+    report.problems += _token_problems(folder)
+    if as_json:
+        write_line(to_line(_json_members(report)))
+    elif report.problems:
+        write_lines(_problem_line(problem) for problem in report.problems)
+    else:
+        counts = f"{report.key_count} keys at revision {report.revision}"
+        write_line(f"all is well: {counts}, {report.bytes_read} bytes read")
+    if is_store_damaged:
+        message = f"{folder} is damaged; run rundlet repair --data {folder} to keep what is whole"
+        raise CommandError(message, ExitCode.DAMAGED)
+    if report.problems:
+        raise CommandError("the store is whole, its tokens are not: see above", ExitCode.DAMAGED)
+
+
+@commands.command("repair", rich_help_panel=Panel.CARE)
+def repair_(data: FolderOption = None, as_json: JsonOption = False) -> None:
+    """Keep all that is whole, and say what is lost.
+
+    Works on a folder that nobody has open. The files that are replaced are kept beside.
+
+    Example: rundlet repair --data ./data
+    """
+    from rundlet_server.storage import repair  # noqa: PLC0415 - loads the engine, which takes its time
+
+    folder = chosen_folder(data)
+    with no_store_if_missing(folder):
+        report = repair(folder)
+    write_lines([to_line(_json_members(report))] if as_json else _repair_lines(report))
+
+
+def _token_problems(folder: Path) -> list[Problem]:
+    """What is wrong with the tokens beside a store, which ``repair`` can do nothing about."""
+    from rundlet_server.storage import Problem  # noqa: PLC0415 - as above
+
+    try:
+        TokenFile(folder).read()
+    except Damaged as ex:
+        return [Problem(ex.path, ex.offset, ex.reason)]
+    return []
+
+
+def _problem_line(problem: Problem) -> str:
+    return escaped(f"{problem.path}:{problem.offset}: {problem.reason}")
+
+
+def _repair_lines(report: RepairReport) -> Iterator[str]:
+    """What a repair did, for people."""
+    if not report.problems:
+        yield "nothing to repair: all is well"
+        return
+    for loss in report.losses:
+        yield escaped(f"lost: {loss.path}:{loss.offset}: {loss.size} bytes: {loss.reason}")
+    for version in report.lost_versions:
+        what = f"{version.kind} of revision {version.revision}"
+        yield f"lost: {what} of key {shown_key(version.key)}"
+    if report.deletes_kept:
+        yield f"kept: {report.deletes_kept} deletes that were in what is lost"
+    yield f"repaired: {report.key_count} keys, {report.record_count} records kept"
+    if report.originals is not None:
+        yield escaped(f"the files as they were are in {report.originals}")
+
+
+def _json_members(report: VerifyReport | RepairReport) -> dict[str, object]:
+    """The members of a report, with its paths as text."""
+    return {name: _plain(member) for name, member in asdict(report).items()}
+
+
+def _plain(member: object) -> object:
+    if isinstance(member, Path):
+        return str(member)
+    if isinstance(member, tuple) and hasattr(member, "_asdict"):
+        return _plain(member._asdict())
+    if isinstance(member, dict):
+        return {name: _plain(inner) for name, inner in member.items()}
+    return [_plain(inner) for inner in member] if isinstance(member, list) else member
+
+
+def _flat(members: Mapping[str, object], above: str = "") -> Iterator[tuple[str, str]]:
+    """Members of members as ``outer.inner``, each with what is shown of it."""
+    for name, member in members.items():
+        if isinstance(member, Mapping):
+            yield from _flat(member, f"{above}{name}.")
+        else:
+            yield above + name, str(member)

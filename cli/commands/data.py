@@ -1,0 +1,191 @@
+"""The commands for data, group *Data*, on one key or a few: get, set, del, incr."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rundlet import DEFAULT_CONTENT_TYPE, Delete
+from rundlet_server.cli.exits import CommandError, ExitCode, no_value
+from rundlet_server.cli.place.options import (
+    DataOption,
+    JsonOption,
+    TokenOption,
+    UrlOption,
+    open_target,
+)
+from rundlet_server.cli.place.target import Purpose
+from rundlet_server.cli.show.json_line import to_line
+from rundlet_server.cli.show.panels import Panel
+from rundlet_server.cli.show.terminal import write_line, write_value
+from rundlet_server.cli.show.values import existing_file, is_content_type, typed_argument
+from rundlet_server.cli.transfer.jsonlines import value_members
+
+commands = typer.Typer()
+
+
+def _checked_ttl(ttl: float | None) -> float | None:
+    if ttl is not None and not 0 < ttl < math.inf:
+        message = "a time to live is a number of seconds above 0"
+        raise typer.BadParameter(message)
+    return ttl
+
+
+def _checked_content_type(content_type: str | None) -> str | None:
+    if content_type is not None and not is_content_type(content_type):
+        message = "a content type is printable ASCII of a sensible length"
+        raise typer.BadParameter(message)
+    return content_type
+
+
+@commands.command("get", rich_help_panel=Panel.DATA)
+def get(
+    key: Annotated[str, typer.Argument(metavar="KEY")],
+    *,
+    rev: Annotated[int | None, typer.Option(min=0, help="As of this revision.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write to a file.")
+    ] = None,
+    url: UrlOption = None,
+    data: DataOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a value: its exact bytes.
+
+    Example: rundlet get greeting > value.bin
+    """
+    if as_json and output is not None:
+        raise CommandError("--json and -o exclude each other; give one of them", ExitCode.USAGE)
+    with open_target(url, data, token) as target:
+        value = target.get(key, revision=rev)
+    if value is None:
+        raise no_value([key])
+    if as_json:
+        write_line(to_line(value_members(value)))
+    elif output is not None:
+        output.write_bytes(value.data)
+    else:
+        write_value(value.data)
+
+
+@commands.command("set", rich_help_panel=Panel.DATA)
+def set_(
+    key: Annotated[str, typer.Argument(metavar="KEY")],
+    value: Annotated[
+        str | None, typer.Argument(metavar="VALUE", help="The value; - reads stdin.")
+    ] = None,
+    *,
+    file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", callback=existing_file, help="Read it from a file."),
+    ] = None,
+    ttl: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", callback=_checked_ttl, help="Expire after this time."),
+    ] = None,
+    content_type: Annotated[
+        str | None,
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            callback=_checked_content_type,
+            help="Content type of the value.",
+        ),
+    ] = None,
+    if_absent: Annotated[
+        bool, typer.Option("--if-absent", help="Only if the key has no value.")
+    ] = False,
+    if_revision: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Only if the key is still at this revision."),
+    ] = None,
+    url: UrlOption = None,
+    data: DataOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Store a value: an argument, a file, or stdin.
+
+    Example: rundlet set greeting hello --ttl 60
+    """
+    if if_absent and if_revision is not None:
+        message = "--if-absent and --if-revision exclude each other; give one of them"
+        raise CommandError(message, ExitCode.USAGE)
+    stored, default_type = _given_value(value, file)
+    with open_target(url, data, token, Purpose.WRITE) as target:
+        written = target.set(
+            key,
+            stored,
+            ttl=ttl,
+            content_type=content_type or default_type,
+            if_absent=if_absent,
+            if_revision=if_revision,
+        )
+    if as_json:
+        members = {"key": key, "revision": written.revision, "version": written.version}
+        write_line(to_line(members))
+
+
+@commands.command("del", rich_help_panel=Panel.DATA)
+def delete(
+    keys: Annotated[list[str], typer.Argument(metavar="KEY")],
+    *,
+    url: UrlOption = None,
+    data: DataOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete keys in one transaction; says how many there were.
+
+    Example: rundlet del old-1 old-2
+    """
+    unique = list(dict.fromkeys(keys))
+    with open_target(url, data, token, Purpose.WRITE) as target:
+        commit = target.txn([Delete(key) for key in unique])
+    count = sum(result.found is True for result in commit.results)
+    if as_json:
+        write_line(to_line({"deleted": count, "revision": commit.revision}))
+    else:
+        write_line(f"deleted {count} of {len(unique)}")
+    if count == 0:
+        raise typer.Exit(ExitCode.NOT_FOUND)
+
+
+@commands.command(
+    "incr",
+    rich_help_panel=Panel.DATA,
+    context_settings={"ignore_unknown_options": True},  # so that BY may be -5
+)
+def incr(
+    key: Annotated[str, typer.Argument(metavar="KEY")],
+    by: Annotated[int, typer.Argument(metavar="BY", help="May be negative.")] = 1,
+    *,
+    url: UrlOption = None,
+    data: DataOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add to a number, atomically; prints the new one.
+
+    Example: rundlet incr visits 5
+    """
+    with open_target(url, data, token, Purpose.WRITE) as target:
+        number = target.incr(key, by)
+    write_line(to_line({"key": key, "number": number}) if as_json else str(number))
+
+
+def _given_value(value: str | None, file: Path | None) -> tuple[bytes, str]:
+    """The value a command was given, and the content type it has by default."""
+    if (value is None) == (file is None):
+        message = "give one of VALUE, --file FILE, or - to read stdin"
+        raise CommandError(message, ExitCode.USAGE)
+    if file is not None:
+        return file.read_bytes(), DEFAULT_CONTENT_TYPE
+    if value == "-":
+        return sys.stdin.buffer.read(), DEFAULT_CONTENT_TYPE
+    return typed_argument(value or "")

@@ -1,0 +1,200 @@
+"""``rundlet top``: what a server does right now, by the difference of two looks at its metrics."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import Annotated, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from rundlet import DEFAULT_URL
+from rundlet_server.cli.place.ask import Asking, Metrics
+from rundlet_server.cli.place.options import JsonOption, TokenOption, UrlOption, open_asking
+from rundlet_server.cli.show.json_line import to_line
+from rundlet_server.cli.show.panels import Panel
+from rundlet_server.cli.show.sizes import shown_bytes
+from rundlet_server.cli.show.terminal import write_line
+
+commands = typer.Typer()
+
+_DURATIONS = "rundlet_http_request_duration_seconds"
+_SYNCS = "rundlet_sync_seconds"
+
+
+class Figures(NamedTuple):
+    """What happened within a time; rates are a second, times in milliseconds, sizes in bytes."""
+
+    requests: float
+    failures: float
+    p50_ms: float | None
+    p99_ms: float | None
+    gets: float
+    sets: float
+    deletes: float
+    commits: float
+    sync_p99_ms: float | None
+    bytes_in: float
+    bytes_out: float
+    keys: float
+    value_bytes: float
+    log_bytes: float
+    dead_bytes: float
+    unindexed_segments: float
+    private_memory_bytes: float
+    open_fds: float
+    disk_free_bytes: float
+    ready: bool
+
+
+@commands.command("top", rich_help_panel=Panel.CARE)
+def top(
+    url: UrlOption = None,
+    token: TokenOption = None,
+    every: Annotated[
+        float, typer.Option(min=0.1, max=3_600, metavar="SECONDS", help="Between two looks.")
+    ] = 2.0,
+    count: Annotated[
+        int | None, typer.Option(min=1, show_default="until Ctrl-C", help="So many looks.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Watch a server: requests, latency, keys, bytes.
+
+    A line for each look where stdout is no terminal.
+
+    Example: rundlet top --every 5
+    """
+    url = url or os.environ.get("RUNDLET_URL") or DEFAULT_URL
+    with open_asking(url, token) as asking:
+        try:
+            _show(url, _looks(asking, every, count), as_json=as_json)
+        except KeyboardInterrupt:
+            return  # how it is meant to end
+
+
+def _looks(asking: Asking, every_s: float, count: int | None) -> Iterator[Figures]:
+    before, before_s = asking.metrics(), time.monotonic()
+    while count is None or count > 0:
+        time.sleep(every_s)
+        after, after_s = asking.metrics(), time.monotonic()
+        yield figures(before, after, after_s - before_s)
+        before, before_s = after, after_s
+        count = None if count is None else count - 1
+
+
+def _show(url: str, looks: Iterator[Figures], *, as_json: bool) -> None:
+    if as_json:
+        for look in looks:
+            write_line(to_line(look._asdict()))
+    elif sys.stdout.isatty():
+        with Live(f"watching {url}", console=Console(highlight=False), transient=True) as live:
+            for look in looks:
+                live.update("\n".join([url, *panel(look)]), refresh=True)
+    else:
+        for look in looks:
+            write_line(line(look))
+
+
+def figures(before: Metrics, after: Metrics, elapsed_s: float) -> Figures:
+    """What happened between two looks; a server that was started again counts from its start."""
+    if after.total("rundlet_start_time_seconds") != before.total("rundlet_start_time_seconds"):
+        before = Metrics("")
+
+    def rate(name: str, **labels: str) -> float:
+        return max(0.0, after.total(name, **labels) - before.total(name, **labels)) / elapsed_s
+
+    def percentile_ms(name: str, share: float) -> float | None:
+        found_s = quantile(_buckets(name, before, after), share)
+        return None if found_s is None else found_s * 1e3
+
+    def operations(kind: str) -> float:
+        return rate("rundlet_operations_total", operation=kind)
+
+    return Figures(
+        requests=rate(f"{_DURATIONS}_count"),
+        failures=rate("rundlet_http_failures_total"),
+        p50_ms=percentile_ms(_DURATIONS, 0.5),
+        p99_ms=percentile_ms(_DURATIONS, 0.99),
+        gets=operations("get"),
+        sets=operations("set"),
+        deletes=operations("delete"),
+        commits=rate("rundlet_commits_total"),
+        sync_p99_ms=percentile_ms(_SYNCS, 0.99),
+        bytes_in=rate("rundlet_http_request_bytes_total"),
+        bytes_out=rate("rundlet_http_response_bytes_total"),
+        keys=after.total("rundlet_keys"),
+        value_bytes=after.total("rundlet_value_bytes"),
+        log_bytes=after.total("rundlet_store_log_bytes"),
+        dead_bytes=after.total("rundlet_store_dead_bytes"),
+        unindexed_segments=after.total("rundlet_store_unindexed_segments"),
+        private_memory_bytes=after.total("rundlet_process_private_memory_bytes"),
+        open_fds=after.total("rundlet_process_open_fds"),
+        disk_free_bytes=after.total("rundlet_disk_free_bytes"),
+        ready=after.total("rundlet_ready") == 1,
+    )
+
+
+def quantile(buckets: list[tuple[float, float]], share: float) -> float | None:
+    """The amount that a share of all stays below, as near as buckets tell.
+
+    Args:
+        buckets: upper bounds, which rise to infinity, and how many amounts are up to each.
+        share: between 0 and 1.
+
+    Returns:
+        ``None`` where there are no amounts; beyond the last bound, that bound.
+    """
+    if not buckets or not buckets[-1][1]:
+        return None
+    wanted = buckets[-1][1] * share
+    low_bound, low_count = 0.0, 0.0
+    for bound, count in buckets:
+        if count >= wanted and bound == float("inf"):
+            return low_bound
+        if count >= wanted:
+            return low_bound + (bound - low_bound) * (wanted - low_count) / (count - low_count)
+        low_bound, low_count = bound, count
+    return low_bound
+
+
+def panel(look: Figures) -> Iterator[str]:
+    """Several lines for a terminal."""
+    state = "" if look.ready else "   NOT READY: rundlet doctor tells why"
+    yield f"requests  {look.requests:,.0f}/s   failed {look.failures:,.1f}/s{state}"
+    yield f"latency   p50 {_ms(look.p50_ms)}   p99 {_ms(look.p99_ms)}"
+    operations = f"{look.gets:,.0f} get/s   {look.sets:,.0f} set/s   {look.deletes:,.0f} delete/s"
+    yield f"keys      {operations}"
+    yield f"commits   {look.commits:,.0f}/s   sync p99 {_ms(look.sync_p99_ms)}"
+    yield f"bytes     {shown_bytes(look.bytes_in)}/s in   {shown_bytes(look.bytes_out)}/s out"
+    yield f"store     {look.keys:,.0f} keys   {shown_bytes(look.value_bytes)} of values"
+    log = f"{shown_bytes(look.log_bytes)}, {look.dead_bytes / max(1, look.log_bytes):.0%} dead"
+    yield f"log       {log}   {look.unindexed_segments:.0f} segments wait"
+    memory = f"{shown_bytes(look.private_memory_bytes)} memory   {look.open_fds:.0f} open files"
+    yield f"machine   {memory}   {shown_bytes(look.disk_free_bytes)} of disk free"
+
+
+def line(look: Figures) -> str:
+    """One line, for a pipe."""
+    return (
+        f"{look.requests:.0f} requests/s  {look.failures:.1f} failed/s"
+        f"  p50 {_ms(look.p50_ms)}  p99 {_ms(look.p99_ms)}  {look.commits:.0f} commits/s"
+        f"  {look.keys:.0f} keys  {shown_bytes(look.log_bytes)} log"
+    )
+
+
+def _buckets(name: str, before: Metrics, after: Metrics) -> list[tuple[float, float]]:
+    """What was counted between two looks, of all series together."""
+    counts: dict[float, float] = {}
+    for metrics, sign in ((after, 1), (before, -1)):
+        for bound, number in metrics.by(f"{name}_bucket", "le"):
+            counts[float(bound)] = counts.get(float(bound), 0) + sign * number
+    return sorted(counts.items())
+
+
+def _ms(milliseconds: float | None) -> str:
+    return "-" if milliseconds is None else f"{milliseconds:.2f} ms"

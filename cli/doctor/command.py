@@ -1,0 +1,63 @@
+"""``rundlet doctor``: is all well, and if not, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from rundlet import DEFAULT_URL
+from rundlet_server.cli.doctor import findings
+from rundlet_server.cli.doctor.findings import Finding
+from rundlet_server.cli.place.options import (
+    DEFAULT_FOLDER,
+    DataOption,
+    JsonOption,
+    TokenOption,
+    UrlOption,
+    chosen_place,
+)
+from rundlet_server.cli.show.json_line import to_line
+from rundlet_server.cli.show.panels import Panel
+from rundlet_server.cli.show.terminal import escaped, write_line, write_lines
+
+commands = typer.Typer()
+
+
+@commands.command("doctor", rich_help_panel=Panel.CARE)
+def doctor(
+    url: UrlOption = None,
+    data: DataOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a folder or a server, and say what to do.
+
+    Exit code 0: all is well, or there are only warnings; 5: damage; 4: anything else.
+
+    Example: rundlet doctor --data ./data
+    """
+    found = _check(url, data, token)
+    code = findings.exit_code(found)
+    if as_json:
+        members = [finding._asdict() | {"code": int(finding.code)} for finding in found]
+        write_line(to_line({"exit_code": int(code), "findings": members}))
+    else:
+        write_lines(map(escaped, findings.lines(found)))
+    if code:
+        raise typer.Exit(code)
+
+
+def _check(url: str | None, data: Path | None, token: str | None) -> Sequence[Finding]:
+    url, data = chosen_place(url, data)
+    if url is None and data is None and DEFAULT_FOLDER.is_dir():
+        data = DEFAULT_FOLDER
+    # The engine or the server's parts: slow to load, and no other command needs them.
+    if data is not None:
+        from rundlet_server.cli.doctor.folder import check_folder  # noqa: PLC0415 - see above
+
+        return list(check_folder(data))
+    from rundlet_server.cli.doctor.server import check_server  # noqa: PLC0415 - see above
+
+    return list(check_server(url or DEFAULT_URL, token))

@@ -1,0 +1,237 @@
+"""A ``Target`` over a store's folder, opened in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import rundlet
+import rundlet_server.storage.interface as engine
+from rundlet import Commit, Condition, KeyInfo, Op, OpResult, PreconditionFailed, Value, Written
+from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.place.target import Purpose
+from rundlet_server.storage import LogStore, StoreSettings, open_store
+from rundlet_server.storage.collector import relax_collector
+from rundlet_server.storage.errors import Conflict
+
+_PAGE_KEYS = 1_000
+_BATCH_BYTES_MAX = 8 * 1024 * 1024
+_KEEP_ALL_VERSIONS = 1_000_000_000
+_KEEP_ALL_S = 50 * 365 * 86_400.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+_SETTINGS = {
+    Purpose.READ: StoreSettings(is_read_only=True),
+    # What history to keep is the server's to decide, and its settings are not known here: a
+    # command that happens to tidy up while it writes drops nothing.
+    Purpose.WRITE: StoreSettings(keep_versions=_KEEP_ALL_VERSIONS, keep_for_s=_KEEP_ALL_S),
+    Purpose.COMPACT: StoreSettings(),
+}
+
+
+class FolderTarget:
+    """Speaks the client's records, does the work on a ``Store``, which it owns.
+
+    Attributes:
+        store: the same in the engine's own words.
+    """
+
+    def __init__(self, store: LogStore) -> None:
+        self.store = store
+
+    def get(self, key: str, *, revision: int | None = None) -> Value | None:
+        """The value of a key, now or as of a revision."""
+        entry = self.store.get(key, at=revision)
+        return None if entry is None else _value(entry)
+
+    def set(
+        self,
+        key: str,
+        value: bytes,
+        *,
+        ttl: float | None = None,
+        content_type: str | None = None,
+        if_absent: bool = False,
+        if_revision: int | None = None,
+    ) -> Written:
+        """Store a value; ``PreconditionFailed`` where the key is not as demanded."""
+        put = rundlet.Put(key, value, content_type or rundlet.DEFAULT_CONTENT_TYPE, ttl)
+        conditions = []
+        if if_absent:
+            conditions.append(Condition(key, exists=False))
+        if if_revision is not None:
+            conditions.append(Condition(key, revision=if_revision))
+        try:
+            commit = self.txn([put], conditions=conditions)
+        except Conflict as ex:
+            current = ex.failed[0].revision
+            message = f"{key!r} is at revision {current}, not as demanded; nothing was changed"
+            raise PreconditionFailed(message, revision=current) from ex
+        return Written(commit.revision, commit.results[0].version or 0)
+
+    def incr(self, key: str, by: int = 1) -> int:
+        """Add to a number; the new one."""
+        return self.txn([rundlet.Add(key, by)]).results[0].number or 0
+
+    def mget(self, keys: Sequence[str]) -> list[Value | None]:
+        """The values of many keys, from one snapshot."""
+        entries = self.store.get_many(keys).entries
+        return [None if entry is None else _value(entry) for entry in entries]
+
+    def txn(self, then: Sequence[Op], *, conditions: Sequence[Condition] = ()) -> Commit:
+        """Many writes, all or none."""
+        commit = self.store.commit(
+            engine.Txn(
+                then=[_engine_op(op) for op in then],
+                conditions=[_engine_condition(condition) for condition in conditions],
+            )
+        )
+        results = tuple(OpResult(r.found, r.version, r.number) for r in commit.results)
+        return Commit(commit.succeeded, commit.revision, results)
+
+    def scan(
+        self,
+        *,
+        prefix: str = "",
+        limit: int | None = None,
+        delimiter: str | None = None,
+        values: bool = False,
+    ) -> Iterator[KeyInfo]:
+        """Keys in order, from one snapshot."""
+        left = limit
+        after: str | None = None
+        revision: int | None = None
+        while left != 0:
+            page = self.store.scan(
+                prefix=prefix,
+                delimiter=delimiter,
+                after=after,
+                at=revision,
+                limit=_PAGE_KEYS if left is None else min(left, _PAGE_KEYS),
+            )
+            infos = _infos(page)
+            yield from self._with_values(infos, page.revision) if values else infos
+            left = None if left is None else left - len(infos)
+            after, revision = page.resume, page.revision
+            if after is None:
+                return
+
+    def url_of(self, key: str, *, is_prefix: bool = False) -> str:
+        """A folder has no addresses."""
+        what = "prefix" if is_prefix else "key"
+        message = f"--urls needs a server; the {what} {key!r} of a folder has no address"
+        raise CommandError(message, ExitCode.USAGE)
+
+    def info(self) -> dict[str, object]:
+        """What the store is, with its limits."""
+        return asdict(self.store.info)
+
+    def stats(self) -> dict[str, object]:
+        """Counts by name, as a server gives them but for the operations, which only it counts."""
+        stats = self.store.stats()
+        return {
+            "revision": stats.revision,
+            "oldest_revision": stats.oldest_revision,
+            "keys": stats.key_count,
+            "value_bytes": stats.value_bytes,
+            "store": dict(stats.internals),
+        }
+
+    def compact(self) -> None:
+        """Compact, here and now: nobody else may be there to do it."""
+        self.store.maintainer.compact(thorough=True)
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+    def _with_values(self, infos: list[KeyInfo], revision: int) -> Iterator[KeyInfo]:
+        for batch in _batches(infos):
+            snapshot = self.store.get_many([info.key for info in batch], at=revision)
+            # A key that expired since it was listed has no value any more.
+            yield from (_info(entry) for entry in snapshot.entries if entry is not None)
+
+
+def _value(entry: engine.Entry) -> Value:
+    expires_us = entry.expires_us
+    return Value(
+        key=entry.key,
+        data=entry.value,
+        revision=entry.revision,
+        version=entry.version,
+        content_type=entry.content_type,
+        expires=None if expires_us is None else _EPOCH + timedelta(microseconds=expires_us),
+        modified=_EPOCH + timedelta(microseconds=entry.time_us),
+    )
+
+
+def _info(entry: engine.Entry) -> KeyInfo:
+    return KeyInfo(
+        key=entry.key,
+        revision=entry.revision,
+        version=entry.version,
+        size=len(entry.value),
+        content_type=entry.content_type,
+        value=_value(entry),
+    )
+
+
+def _infos(page: engine.Page) -> list[KeyInfo]:
+    infos = [KeyInfo(k.key, k.revision, k.version, k.size, k.content_type) for k in page.keys]
+    prefixes = [KeyInfo(prefix, is_prefix=True) for prefix in page.prefixes]
+    return sorted(infos + prefixes, key=lambda info: info.key.encode()) if prefixes else infos
+
+
+def _batches(infos: list[KeyInfo]) -> Iterator[list[KeyInfo]]:
+    """Runs of keys whose values fit into memory together."""
+    batch: list[KeyInfo] = []
+    size = 0
+    for info in infos:
+        if batch and size + info.size > _BATCH_BYTES_MAX:
+            yield batch
+            batch, size = [], 0
+        batch.append(info)
+        size += info.size
+    if batch:
+        yield batch
+
+
+def _engine_op(op: Op) -> engine.Op:
+    match op:
+        case rundlet.Put(key, value, content_type, ttl):
+            return engine.Put(key, value, content_type, ttl)
+        case rundlet.Delete(key):
+            return engine.Delete(key)
+        case rundlet.Add(key, by):
+            return engine.Add(key, by)
+        case rundlet.Touch(key, ttl):
+            return engine.Touch(key, ttl)
+        case rundlet.Restore(key, version):
+            return engine.Restore(key, version)
+
+
+def _engine_condition(condition: Condition) -> engine.Condition:
+    revision = condition.revision
+    return engine.Condition(
+        condition.key,
+        exists=condition.exists,
+        version=condition.version,
+        revisions=None if revision is None else (revision,),
+    )
+
+
+def open_folder(folder: Path, purpose: Purpose) -> FolderTarget:
+    """The store in a folder; only a command that writes may create one.
+
+    Raises:
+        CommandError: there is no store in the folder, and it must not be created.
+    """
+    is_there = any(folder.glob("*.log")) or any(folder.glob("MANIFEST*"))
+    if purpose is not Purpose.WRITE and not is_there:
+        message = f"no such store: there is none in {folder}; check --data"
+        raise CommandError(message)
+    relax_collector()
+    return FolderTarget(open_store(folder, _SETTINGS[purpose]))

@@ -1,0 +1,150 @@
+"""Where the data is: the options ``--url``, ``--data`` and ``--token``, and what they open.
+
+Every command that touches data takes these options; ``open_target`` turns them into a
+``Target``. The command line wins over the environment, and ``--url`` and ``--data`` exclude
+each other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rundlet import DEFAULT_URL, Client
+from rundlet_server.cli.arguments import CA_VARIABLE
+from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.place.ask import Asking
+from rundlet_server.cli.place.target import Purpose, Target
+
+_PANEL = "Where the data is"
+DEFAULT_FOLDER = Path("data")
+
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help=f"A server [RUNDLET_URL; default {DEFAULT_URL}].",
+        rich_help_panel=_PANEL,
+    ),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="A store's folder, also while a server runs on it [RUNDLET_DATA].",
+        rich_help_panel=_PANEL,
+    ),
+]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        metavar="TOKEN",
+        help="Shown to the server [RUNDLET_TOKEN].",
+        rich_help_panel=_PANEL,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+FolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help=f"The store's folder [RUNDLET_DATA; default ./{DEFAULT_FOLDER}].",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+
+@contextmanager
+def open_target(
+    url: str | None, data: Path | None, token: str | None, purpose: Purpose = Purpose.READ
+) -> Iterator[Target]:
+    """The store that the options and the environment name, closed at the end.
+
+    Args:
+        url: ``--url`` as given.
+        data: ``--data`` as given.
+        token: ``--token`` as given.
+        purpose: only for writing may a folder that is not there yet be created.
+
+    Raises:
+        CommandError: both a URL and a folder are named, or there is no store in the folder.
+    """
+    url, data = chosen_place(url, data)
+    if data is not None:
+        from rundlet_server.cli.place.folder import open_folder  # noqa: PLC0415 - loads the engine, which takes its time
+
+        target: Target = open_folder(data, purpose)
+    else:
+        target = open_client(url or DEFAULT_URL, token)
+    try:
+        yield target
+    finally:
+        target.close()
+
+
+def open_client(url: str, token: str | None) -> Client:
+    """A client of the server at ``url``, with what the environment adds."""
+    return Client(url, token=_shown(token), ca_file=_ca_file())
+
+
+def open_asking(url: str, token: str | None) -> Asking:
+    """Plain requests to the server at ``url``, with what the environment adds."""
+    return Asking(url, _shown(token), _ca_file())
+
+
+def _shown(token: str | None) -> str | None:
+    return token or os.environ.get("RUNDLET_TOKEN") or None
+
+
+def _ca_file() -> str | None:
+    return os.environ.get(CA_VARIABLE) or None
+
+
+def chosen_folder(data: Path | None) -> Path:
+    """The folder for a command that works on a folder only; it must exist."""
+    folder = data or Path(os.environ.get("RUNDLET_DATA") or DEFAULT_FOLDER)
+    if not folder.is_dir():
+        message = f"no such store: {folder} is not a folder; name it with --data DIR"
+        raise CommandError(message)
+    return folder
+
+
+def token_folder(data: Path | None) -> Path:
+    """The folder for tokens, which need no store yet: they are made before the first start."""
+    return data or Path(
+        os.environ.get("RUNDLET_TOKENS") or os.environ.get("RUNDLET_DATA") or DEFAULT_FOLDER
+    )
+
+
+@contextmanager
+def no_store_if_missing(folder: Path) -> Iterator[None]:
+    """Tells a missing store by the words that every command has for it."""
+    try:
+        yield
+    except FileNotFoundError as ex:
+        message = f"no such store: there is none in {folder}; check --data"
+        raise CommandError(message) from ex
+
+
+def chosen_place(url: str | None, data: Path | None) -> tuple[str | None, Path | None]:
+    """The URL or the folder that options and environment name; at most one of them."""
+    if url is not None and data is not None:
+        message = "--url and --data name two places; give one of them"
+        raise CommandError(message, ExitCode.USAGE)
+    if url is not None or data is not None:
+        return url, data
+    url = os.environ.get("RUNDLET_URL") or None
+    folder = os.environ.get("RUNDLET_DATA") or None
+    if url and folder:
+        message = "RUNDLET_URL and RUNDLET_DATA name two places; give --url or --data"
+        raise CommandError(message, ExitCode.USAGE)
+    return url, Path(folder) if folder else None

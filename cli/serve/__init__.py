@@ -1,0 +1,4 @@
+"""``rundlet serve``: run the server.
+
+``command`` is the command, ``options`` are its options.
+"""

@@ -1,0 +1,24 @@
+"""Key-value text files as rows; ``storage.textfile`` says what a good line is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from rundlet_server.cli.transfer.jsonlines import BadLine, Row
+from rundlet_server.storage.textfile import LineError, content_type_of, split_line
+
+
+def read_text_rows(lines: Iterable[bytes], *, any_key: bool) -> Iterator[tuple[int, Row | BadLine]]:
+    """The rows of a file with the numbers of their lines from 1.
+
+    Args:
+        lines: with their newlines.
+        any_key: keys need not be UUIDs.
+    """
+    for number, line in enumerate(lines, start=1):
+        try:
+            key, value = split_line(line.removesuffix(b"\n"), any_key=any_key)
+        except LineError as ex:
+            yield number, BadLine(str(ex))
+        else:
+            yield number, Row(key.decode(), value, content_type_of(value))

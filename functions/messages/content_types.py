@@ -1,0 +1,46 @@
+"""Content types of values: which may be stored, and which mean text."""
+
+from __future__ import annotations
+
+import re
+
+import falcon
+
+from rundlet_server.functions.problems import Problem
+from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE
+from rundlet_server.storage.requests import CONTENT_TYPE_BYTES_MAX
+
+_HEADER_SAFE = re.compile(r"[\t\x20-\x7e]*")
+
+
+def content_type_given(req: falcon.Request) -> str:
+    """The content type of a request exactly as given, or the default.
+
+    Raises:
+        Problem: 400 ``bad-content-type``.
+    """
+    content_type = req.content_type or DEFAULT_CONTENT_TYPE
+    require_header_safe(content_type)
+    return content_type
+
+
+def require_header_safe(content_type: str) -> None:
+    """Refuse a content type that could break the answers it would stand in.
+
+    Raises:
+        Problem: 400 ``bad-content-type``.
+    """
+    if len(content_type) > CONTENT_TYPE_BYTES_MAX or not _HEADER_SAFE.fullmatch(content_type):
+        detail = f"a content type is printable ASCII, at most {CONTENT_TYPE_BYTES_MAX} characters"
+        raise Problem(400, "bad-content-type", detail)
+
+
+def readable_text(value: bytes, content_type: str) -> str | None:
+    """The value as text, where its content type says that it is text and it truly is."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if not media_type.startswith("text/") and media_type != "application/json":
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None

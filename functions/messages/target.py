@@ -1,0 +1,101 @@
+"""The raw request target: its path, and the key in it.
+
+Falcon's own ``req.path`` is percent-decoded by the WSGI server and then decoded leniently:
+``%2F`` became ``/``, and broken UTF-8 became U+FFFD, so that two keys become one. So routes
+and keys are taken from the target as the client sent it, where the server hands it on:
+waitress and uWSGI as ``REQUEST_URI``, gunicorn as ``RAW_URI``. Granian hands on nothing but
+``PATH_INFO``; there a malformed ``%`` has become an ordinary character and ``/v1%2Fkv`` an
+ordinary path, and nobody can tell any more.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from urllib.parse import quote, unquote_to_bytes
+
+from rundlet_server.functions.problems import Problem, key_too_long
+
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_BASE64URL = re.compile(r"[A-Za-z0-9_\-]+")
+
+
+def raw_path(environ: Mapping[str, str]) -> str:
+    """The path of the request target, percent-encoded where it needs to be, ASCII only."""
+    target = environ.get("REQUEST_URI") or environ.get("RAW_URI")
+    if not target or not target.isascii():
+        # No raw target, or one with raw bytes above 127, which each server spells in a way of
+        # its own. PATH_INFO is the same everywhere: the decoded bytes, read as latin-1.
+        path = environ["PATH_INFO"]
+        is_plain = path.isascii() and "%" not in path
+        return path if is_plain else quote(path.encode("latin-1"))
+    if target[0] != "/":
+        target = _ORIGIN.sub("", target, count=1)
+    return target.partition("?")[0].partition("#")[0] or "/"
+
+
+def key_from_path(encoded: str, key_bytes_max: int) -> str:
+    """The key that the rest of a ``/v1/kv/`` path names.
+
+    Raises:
+        Problem: 400 ``bad-key``, 414 ``key-too-long``.
+    """
+    if "%" not in encoded and 0 < len(encoded) <= key_bytes_max:
+        key = encoded  # ASCII, a byte each character: nothing to decode
+    else:
+        key = _decode_utf8(decode_percent(encoded), key_bytes_max)
+    if "." in key and not {".", ".."}.isdisjoint(key.split("/")):
+        raise bad_key(
+            "a '.' or '..' segment in a path is rewritten by many clients and proxies; "
+            "send this key as base64url to /v1/kv64/ instead"
+        )
+    return key
+
+
+def key_from_base64url(encoded: str, key_bytes_max: int) -> str:
+    """The key that the rest of a ``/v1/kv64/`` path names; one spelling for each key.
+
+    Raises:
+        Problem: 400 ``bad-key``, 414 ``key-too-long``.
+    """
+    if encoded and not _BASE64URL.fullmatch(encoded):
+        raise bad_key("after /v1/kv64/ only A-Z a-z 0-9 - _ may stand, without padding")
+    try:
+        key = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+    except binascii.Error as ex:
+        raise bad_key("the base64url after /v1/kv64/ has an impossible length") from ex
+    if base64.urlsafe_b64encode(key).rstrip(b"=") != encoded.encode():
+        raise bad_key("the base64url after /v1/kv64/ has stray bits in its last character")
+    return _decode_utf8(key, key_bytes_max)
+
+
+def decode_percent(encoded: str) -> bytes:
+    """Percent-decode once.
+
+    Raises:
+        Problem: 400 ``bad-key``: a ``%`` without two hex digits behind it.
+    """
+    if "%" not in encoded:
+        return encoded.encode()
+    if _BROKEN_ESCAPE.search(encoded):
+        raise bad_key("every '%' in the path needs two hex digits after it; send '%25' for '%'")
+    return unquote_to_bytes(encoded)
+
+
+def bad_key(detail: str) -> Problem:
+    """The answer to a key that is none."""
+    return Problem(400, "bad-key", detail)
+
+
+def _decode_utf8(key: bytes, key_bytes_max: int) -> str:
+    if not key:
+        raise bad_key("the key is empty; put it after the last slash of the path")
+    if len(key) > key_bytes_max:
+        raise key_too_long(key_bytes_max, len(key))
+    try:
+        return key.decode()
+    except UnicodeDecodeError as ex:
+        raise bad_key("the key is not valid UTF-8 once percent-decoded") from ex

@@ -1,0 +1,193 @@
+"""Validators and conditional requests (RFC 9110, sections 8.8 and 13)."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from hashlib import blake2b
+
+import falcon
+
+from rundlet_server.functions.problems import Problem
+from rundlet_server.storage.interface import Condition, Entry
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ENTITY_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_LIST_ITEM = re.compile(rf"[ \t]*(?:{_ENTITY_TAG.pattern})?[ \t]*(?:,|$)")
+_READ_CONDITIONS = (
+    "HTTP_IF_MATCH",
+    "HTTP_IF_NONE_MATCH",
+    "HTTP_IF_MODIFIED_SINCE",
+    "HTTP_IF_UNMODIFIED_SINCE",
+)
+_REVISION = re.compile(r"[1-9][0-9]{0,18}")
+
+
+class EntityTags:
+    """Strong entity tags: ``"REVISION-STORE"``.
+
+    The store's id is in them, so that a tag never comes back when a restored backup gives
+    out its revisions for a second time.
+    """
+
+    def __init__(self, store_id: str) -> None:
+        # A digest, since a store id is any text, and a tag may not hold just any.
+        self._suffix = "-" + blake2b(store_id.encode(), digest_size=6).hexdigest()
+
+    def tag(self, revision: int) -> str:
+        """The tag of what a commit wrote."""
+        return f'"{revision}{self._suffix}"'
+
+    def revision(self, opaque: str) -> int | None:
+        """The revision in a tag (without its quotes); ``None`` where the tag is not ours."""
+        revision = opaque.removesuffix(self._suffix)
+        if revision == opaque or not _REVISION.fullmatch(revision):
+            return None
+        return int(revision)
+
+    def read_condition_fails(self, req: falcon.Request, entry: Entry) -> int | None:
+        """Decide ``GET`` and ``HEAD`` in the order of section 13.2.2: 412, 304 or ``None``."""
+        environ = req.env
+        if environ.keys().isdisjoint(_READ_CONDITIONS):
+            return None
+        if (listed := environ.get("HTTP_IF_MATCH")) is not None:
+            if not self._matches(listed, entry, weak=False):
+                return 412
+        elif _is_modified_since(environ.get("HTTP_IF_UNMODIFIED_SINCE"), entry):
+            return 412
+        if (listed := environ.get("HTTP_IF_NONE_MATCH")) is not None:
+            return 304 if self._matches(listed, entry, weak=True) else None
+        since = _date(environ.get("HTTP_IF_MODIFIED_SINCE"))
+        return 304 if since is not None and modified_s(entry) <= since else None
+
+    def write_conditions(self, req: falcon.Request, key: str) -> list[Condition]:
+        """``If-Match`` and ``If-None-Match`` as conditions of a commit.
+
+        Raises:
+            Problem: 400 ``bad-precondition``: a malformed one, which a read may overlook, but
+                with which a write would not be the one that was meant.
+        """
+        conditions = []
+        if (listed := req.env.get("HTTP_IF_MATCH")) is not None:
+            if listed.strip() == "*":
+                conditions.append(Condition(key, exists=True))
+            else:
+                revisions = self._revisions(listed, "If-Match", weak=False)
+                conditions.append(Condition(key, revisions=revisions))
+        if (listed := req.env.get("HTTP_IF_NONE_MATCH")) is not None:
+            if listed.strip() == "*":
+                conditions.append(Condition(key, exists=False))
+            else:
+                revisions = self._revisions(listed, "If-None-Match", weak=True)
+                conditions.append(Condition(key, not_revisions=revisions))
+        return conditions
+
+    def range_applies(self, req: falcon.Request, entry: Entry) -> bool:
+        """Whether ``If-Range``, if there is one, lets the ``Range`` count.
+
+        A date never does: a date in whole seconds is no strong validator, as a value may be
+        written twice within one second.
+        """
+        listed = req.env.get("HTTP_IF_RANGE")
+        return listed is None or listed == self.tag(entry.revision)
+
+    def _matches(self, listed: str, entry: Entry, *, weak: bool) -> bool:
+        if listed.strip() == "*":
+            return True
+        tags = _entity_tags(listed) or []
+        return any(
+            self.revision(opaque) == entry.revision
+            for is_weak, opaque in tags
+            if weak or not is_weak
+        )
+
+    def _revisions(self, listed: str, header: str, *, weak: bool) -> tuple[int, ...]:
+        tags = _entity_tags(listed)
+        if tags is None:
+            detail = f'{header} must be * or a list of entity tags, each in double quotes ("…")'
+            raise Problem(400, "bad-precondition", detail)
+        revisions = [self.revision(opaque) for is_weak, opaque in tags if weak or not is_weak]
+        return tuple(revision for revision in revisions if revision is not None)
+
+
+def unmodified_condition(req: falcon.Request, entry: Entry | None) -> Condition | None:
+    """``If-Unmodified-Since`` of a write, decided on what is there now, held to at the commit.
+
+    Ignored beside ``If-Match``, where it is no date, and where there is nothing that could
+    have been modified.
+
+    Raises:
+        Problem: 412 ``precondition-failed``.
+    """
+    if entry is None:
+        return None
+    if _is_modified_since(req.env.get("HTTP_IF_UNMODIFIED_SINCE"), entry):
+        raise precondition_failed(entry.revision)
+    return Condition(entry.key, revisions=(entry.revision,))
+
+
+def has_unmodified_since(req: falcon.Request) -> bool:
+    """Whether a write asks for ``If-Unmodified-Since`` in a way that counts."""
+    environ = req.env
+    return (
+        "HTTP_IF_MATCH" not in environ
+        and _date(environ.get("HTTP_IF_UNMODIFIED_SINCE")) is not None
+    )
+
+
+def precondition_failed(revision: int) -> Problem:
+    """412, with the revision that is there instead (0: none)."""
+    now = f"the key is at revision {revision} now" if revision else "the key has no value now"
+    return Problem(
+        412,
+        "precondition-failed",
+        f"{now}, which the request's preconditions rule out; read it again and decide",
+        {"revision": revision},
+    )
+
+
+def modified_s(entry: Entry) -> int:
+    """When an entry was written, in whole seconds since the epoch."""
+    return entry.time_us // 1_000_000
+
+
+@lru_cache(maxsize=1024)  # values read again and again, and many written in the same second
+def http_date(seconds: int) -> str:
+    """A time as ``Last-Modified`` has it."""
+    return falcon.dt_to_http(_EPOCH + timedelta(seconds=seconds))
+
+
+def rfc3339(time_us: int) -> str:
+    """A time in UTC, to the microsecond."""
+    time = _EPOCH + timedelta(microseconds=time_us)
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _is_modified_since(header: str | None, entry: Entry) -> bool:
+    since = _date(header)
+    return since is not None and modified_s(entry) > since
+
+
+def _date(header: str | None) -> float | None:
+    """The seconds since the epoch; ``None`` where there is no valid date, which is ignored."""
+    if header is None:
+        return None
+    try:
+        return falcon.http_date_to_dt(header, obs_date=True).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _entity_tags(listed: str) -> list[tuple[bool, str]] | None:
+    """The tags of a list as (is weak, opaque part); ``None`` where it is malformed or empty."""
+    tags: list[tuple[bool, str]] = []
+    position = 0
+    while position < len(listed):
+        item = _LIST_ITEM.match(listed, position)
+        if item is None:
+            return None
+        if item[2] is not None:
+            tags.append((item[1] is not None, item[2]))
+        position = item.end()
+    return tags or None

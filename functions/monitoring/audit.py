@@ -1,0 +1,67 @@
+"""The audit trail: one JSON object a line for what was changed, administered or refused.
+
+``{"time","request_id","who","token","remote","method","route","path","status"}``: ``who`` is the
+name of the token, ``token`` its id; and, of a transaction, ``keys``: all that it names. The trail
+is kept while tokens are in force. Values, secrets and query strings never stand in it; keys do.
+Reads that were let in are not in it: they would be nearly all of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Final
+
+import falcon
+
+from rundlet_server.functions.access.admission import READS_BY_POST, caller_of, noted_keys
+from rundlet_server.functions.messages.target import raw_path
+from rundlet_server.functions.messages.validators import rfc3339
+from rundlet_server.functions.monitoring.logs import LineWriter
+from rundlet_server.functions.request_ids import RequestIds
+from rundlet_server.storage.clock import system_clock_us
+
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class AuditTrail:
+    """Falcon middleware that writes the trail."""
+
+    def __init__(
+        self,
+        ids: RequestIds,
+        write_line: LineWriter,
+        *,
+        clock: Callable[[], int] = system_clock_us,
+    ) -> None:
+        self._ids = ids
+        self._write_line = write_line
+        self._clock = clock
+
+    def process_response(
+        self, req: falcon.Request, resp: falcon.Response, _resource: object, _ok: bool
+    ) -> None:
+        """Note a request, once its answer stands."""
+        caller = caller_of(req.env)
+        if caller is None:
+            return
+        is_read = req.method in _READS or caller.route in READS_BY_POST
+        if is_read and resp.status_code not in (401, 403):
+            return
+        request_id = self._ids.of(req.env)
+        resp.set_header("Request-Id", request_id)
+        line: dict[str, object] = {
+            "time": rfc3339(self._clock()),
+            "request_id": request_id,
+            "who": caller.token.name if caller.token else None,
+            "token": caller.token.token_id if caller.token else None,
+            "remote": req.env.get("REMOTE_ADDR"),
+            "method": req.method,
+            "route": caller.route,
+            "path": raw_path(req.env),
+            "status": resp.status_code,
+        }
+        keys = noted_keys(req.env)
+        if keys is not None:
+            line["keys"] = keys
+        self._write_line(json.dumps(line))

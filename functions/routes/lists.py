@@ -1,0 +1,196 @@
+"""``/v1/keys``: keys in order, page by page of one snapshot."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
+
+import falcon
+
+from rundlet_server.functions.access.admission import visible_prefix
+from rundlet_server.functions.messages.bodies import answer_type, encode
+from rundlet_server.functions.messages.query import REVISION_MAX, Query, bad_query
+from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.functions.routes.batches import entry_members
+from rundlet_server.storage.interface import KeyInfo, Page
+
+LIMIT_DEFAULT = 1_000
+
+_OPTIONS = ("prefix", "start", "end", "limit", "reverse", "delimiter", "include", "rev", "cursor")
+
+
+class KeysResource:
+    """The list of keys."""
+
+    def __init__(self, store: CountedStore) -> None:
+        self._store = store
+        self._limits = store.store.info.limits
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """One page."""
+        self._page(req, resp)
+
+    def on_head(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """As GET, without the page, and with the count of all keys on all pages."""
+        selection, page = self._page(req, resp)
+        count = self._store.store.count(
+            prefix=selection.prefix, start=selection.start, end=selection.end, at=page.revision
+        )
+        resp.set_header("KV-Count", str(count))
+
+    def _page(self, req: falcon.Request, resp: falcon.Response) -> tuple[Selection, Page]:
+        selection = Selection.from_query(Query(req, *_OPTIONS), self._limits.list_keys_max)
+        selection = replace(selection, prefix=visible_prefix(req.env, selection.prefix))
+        media_type = answer_type(req)
+        page = self._scan(selection, selection.limit)
+        if selection.include_values:
+            page = self._with_values(selection, page)
+        answer: dict[str, object] = {
+            "revision": page.revision,
+            "keys": [_key_members(info, media_type) for info in page.keys],
+            "prefixes": page.prefixes,
+        }
+        if page.resume is not None:
+            answer["next"] = selection.next_page(page.revision, page.resume)
+            resp.set_header("Link", f'<{answer["next"]}>; rel="next"')
+        resp.content_type = media_type
+        resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept")))
+        resp.data = encode(answer, media_type)
+        return selection, page
+
+    def _with_values(self, selection: Selection, page: Page) -> Page:
+        """The same page with its values, or as much of it as fits into memory.
+
+        A page is cut short, and goes on behind its cursor, where its values together are
+        larger than one value may be.
+        """
+        size = 0
+        limit = 0
+        for size_next in _sizes_in_order(page, selection.reverse):
+            size += size_next
+            if size > self._limits.value_bytes_max and limit > 0:
+                break
+            limit += 1
+        return self._scan(selection, limit or 1, at=page.revision, include_values=True)
+
+    def _scan(
+        self,
+        selection: Selection,
+        limit: int,
+        *,
+        at: int | None = None,
+        include_values: bool = False,
+    ) -> Page:
+        return self._store.store.scan(
+            prefix=selection.prefix,
+            start=selection.start,
+            end=selection.end,
+            after=selection.after,
+            limit=limit,
+            reverse=selection.reverse,
+            delimiter=selection.delimiter,
+            include_values=include_values,
+            at=selection.revision if at is None else at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which keys, in which order: the options of a list. Attributes as in ``Store.scan``."""
+
+    prefix: str
+    start: str | None
+    end: str | None
+    limit: int
+    reverse: bool
+    delimiter: str | None
+    include_values: bool
+    revision: int | None
+    after: str | None
+
+    @classmethod
+    def from_query(cls, query: Query, limit_max: int) -> Selection:
+        """Read the options.
+
+        Raises:
+            Problem: 400 ``bad-query``.
+        """
+        if query.text("include") not in (None, "value"):
+            raise bad_query("'include' may be: value")
+        if query.text("delimiter") == "":
+            raise bad_query("'delimiter' is empty; leave it out to roll up nothing")
+        revision, after = query.revision("rev"), None
+        cursor = query.text("cursor")
+        if cursor is not None:
+            if revision is not None:
+                raise bad_query("a cursor has its revision within; leave 'rev' out")
+            revision, after = _decode_cursor(cursor)
+        return cls(
+            prefix=query.text("prefix") or "",
+            start=query.text("start"),
+            end=query.text("end"),
+            limit=query.count(
+                "limit", default=LIMIT_DEFAULT, most=limit_max, limit="list_keys_max"
+            ),
+            reverse=query.flag("reverse"),
+            delimiter=query.text("delimiter"),
+            include_values=query.text("include") == "value",
+            revision=revision,
+            after=after,
+        )
+
+    def next_page(self, revision: int, resume: str) -> str:
+        """The URL of the next page: the same options, and a cursor that pins the revision."""
+        options = {
+            "prefix": self.prefix or None,
+            "start": self.start,
+            "end": self.end,
+            "limit": str(self.limit),
+            "reverse": "true" if self.reverse else None,
+            "delimiter": self.delimiter,
+            "include": "value" if self.include_values else None,
+            "cursor": _encode_cursor(revision, resume),
+        }
+        given = {name: option for name, option in options.items() if option is not None}
+        return "/v1/keys?" + urlencode(given)
+
+
+def _encode_cursor(revision: int, resume: str) -> str:
+    cursor = json.dumps([revision, resume], separators=(",", ":"))
+    return base64.urlsafe_b64encode(cursor.encode()).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str) -> tuple[int, str]:
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        match parts:
+            case [int(revision), str(after)] if 0 <= revision <= REVISION_MAX:
+                after.encode()  # a surrogate is no text that a cursor of ours holds
+                return revision, after
+    except (ValueError, RecursionError, binascii.Error):
+        pass
+    raise bad_query("the cursor is not one that this server gave; start again without it")
+
+
+def _sizes_in_order(page: Page, reverse: bool) -> list[int]:
+    """The sizes of a page's items as they follow each other; prefixes have none."""
+    items = [(info.key, info.size) for info in page.keys]
+    items += [(prefix, 0) for prefix in page.prefixes]
+    return [size for _, size in sorted(items, key=lambda item: item[0].encode(), reverse=reverse)]
+
+
+def _key_members(info: KeyInfo, media_type: str) -> dict[str, object]:
+    members: dict[str, object] = {
+        "key": info.key,
+        "revision": info.revision,
+        "version": info.version,
+        "size": info.size,
+        "content_type": info.content_type,
+    }
+    if info.entry is not None:
+        members.update(entry_members(info.entry, media_type))
+    return members

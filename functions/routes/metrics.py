@@ -1,0 +1,209 @@
+"""``/metrics``: what an operator watches, in Prometheus' text format.
+
+Everything that is counted is counted over all workers and the maintenance process of the server,
+whichever worker answers. Which of it to be woken up for: ``docs/operations.md``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import falcon
+
+from rundlet_server.functions.messages.query import Query
+from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.functions.monitoring.measures import (
+    DURATIONS_NS,
+    failure_totals,
+    request_totals,
+)
+from rundlet_server.functions.monitoring.processes import usage_by_role
+from rundlet_server.functions.monitoring.prometheus import CONTENT_TYPE, family, histogram, single
+from rundlet_server.functions.monitoring.readiness import Readiness
+from rundlet_server.storage.counting import measures
+from rundlet_server.storage.counting.counters import OPERATION_KINDS, REFUSAL_KINDS, SUM_WORD
+from rundlet_server.storage.counting.rows import WORDS
+from rundlet_server.storage.interface import Stats
+
+_NS: Final = 1e-9
+_US: Final = 1e-6
+_NOT_METRIC_NAME: Final = re.compile(r"[^a-z0-9_]+")
+
+_WORK: Final = (
+    (measures.SYNC_NS, "sync_seconds", "Time to put commits on stable storage.", _NS),
+    (measures.GROUP_COMMITS, "commit_group_size", "Commits written and synced together.", 1),
+    (measures.CHECKPOINT_NS, "checkpoint_seconds", "Time to write or merge index files.", _NS),
+    (measures.COMPACTION_NS, "compaction_seconds", "Time of compactions.", _NS),
+)
+_COUNTS: Final = (
+    (measures.APPENDED_BYTES, "appended_bytes_total", "Bytes added to the log."),
+    (
+        measures.COMPACTION_READ_BYTES,
+        "compaction_read_bytes_total",
+        "Size of the segments that compactions replaced.",
+    ),
+    (
+        measures.COMPACTION_WRITTEN_BYTES,
+        "compaction_written_bytes_total",
+        "Size of the segments that compactions wrote.",
+    ),
+    (measures.DISK_ERRORS, "disk_errors_total", "Writes and syncs that the disk refused."),
+)
+_INTERNALS: Final = {
+    "segments": "Files of the log.",
+    "log_bytes": "Size of the log.",
+    "live_bytes": "Part of the log that newest versions need; an estimate.",
+    "dead_bytes": "Part of the log that they do not need; an estimate.",
+    "index_files": "Index files.",
+    "index_bytes": "Size of the index files.",
+    "unindexed_records": "Records that each process holds in memory, as no index file has them.",
+    "unindexed_segments": "Full segments that wait for their index file.",
+}
+
+
+class MetricsResource:
+    """The metrics."""
+
+    def __init__(self, store: CountedStore, readiness: Readiness, version: str) -> None:
+        self._store = store
+        self._readiness = readiness
+        self._version = version
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Gather them."""
+        Query(req)
+        lines = [*self._server_lines(), *self._counted_lines(), *self._store_lines()]
+        resp.content_type = CONTENT_TYPE
+        resp.text = "\n".join(lines) + "\n"
+
+    on_head = on_get  # Falcon keeps the headers and leaves the body out
+
+    def _server_lines(self) -> Iterator[str]:
+        labels = {"version": self._version, "backend": self._store.store.info.backend}
+        yield from family("rundlet_build_info", "gauge", "The software that runs.", [(labels, 1)])
+        shared = self._store.counters.shared
+        started_s = shared.started_us() * _US
+        text = "When the server started, in seconds since 1970."
+        yield from single("rundlet_start_time_seconds", "gauge", text, started_s)
+        report = self._readiness.report()
+        text = "1 where /readyz says 200."
+        yield from single("rundlet_ready", "gauge", text, int(report.is_ready))
+        if report.disk_free_bytes is not None:
+            text = "Free space of the disk with the data, for this user."
+            yield from single("rundlet_disk_free_bytes", "gauge", text, report.disk_free_bytes)
+        yield from self._process_lines()
+
+    def _process_lines(self) -> Iterator[str]:
+        usages = usage_by_role(self._store.counters.shared.processes())
+        for name, text, numbers in (
+            ("processes", "Living processes.", [usage.number for usage in usages]),
+            (
+                "process_resident_memory_bytes",
+                "Memory of all processes; pages that they share count for each.",
+                [usage.resident_bytes for usage in usages],
+            ),
+            (
+                "process_private_memory_bytes",
+                "Memory of all processes that they share with nobody.",
+                [usage.private_bytes for usage in usages],
+            ),
+            (
+                "process_open_fds",
+                "Open files and sockets of all processes.",
+                [usage.descriptors for usage in usages],
+            ),
+        ):
+            labels = [{"role": usage.role} for usage in usages]
+            samples = zip(labels, numbers, strict=True)
+            yield from family(f"rundlet_{name}", "gauge", text, samples)
+
+    def _counted_lines(self) -> Iterator[str]:
+        rows = self._store.counters.shared.rows()
+        yield from _operation_lines(rows)
+        yield from _request_lines(rows)
+        yield from _work_lines(rows)
+
+    def _store_lines(self) -> Iterator[str]:
+        yield from _gauge_lines(self._store.store.stats())
+
+
+def _operation_lines(rows: Mapping[str, list[int]]) -> Iterator[str]:
+    yield from family(
+        "rundlet_operations_total",
+        "counter",
+        "Operations carried out since the start, by kind.",
+        [({"operation": kind}, _first(rows, kind)) for kind in OPERATION_KINDS],
+    )
+    yield from family(
+        "rundlet_refused_total",
+        "counter",
+        "Requests that no token, or not theirs, allowed, by reason.",
+        [({"reason": kind.removeprefix("refused_")}, _first(rows, kind)) for kind in REFUSAL_KINDS],
+    )
+
+
+def _request_lines(rows: dict[str, list[int]]) -> Iterator[str]:
+    totals = [
+        ({"route": total.route, "method": total.method, "status": total.status}, total)
+        for total in request_totals(rows)
+    ]
+    yield from histogram(
+        "rundlet_http_request_duration_seconds",
+        "Time to answer requests, from the first to the last line of our own code.",
+        DURATIONS_NS.bounds,
+        [(labels, total.words) for labels, total in totals],
+        unit=_NS,
+    )
+    yield from family(
+        "rundlet_http_request_bytes_total",
+        "counter",
+        "Bytes of the bodies of requests.",
+        [(labels, total.bytes_in) for labels, total in totals],
+    )
+    yield from family(
+        "rundlet_http_response_bytes_total",
+        "counter",
+        "Bytes of the bodies of answers.",
+        [(labels, total.bytes_out) for labels, total in totals],
+    )
+    yield from family(
+        "rundlet_http_failures_total",
+        "counter",
+        "Answers with a status of 500 and above, by problem.",
+        [({"problem": name}, count) for name, count in failure_totals(rows).items()],
+    )
+
+
+def _work_lines(rows: Mapping[str, list[int]]) -> Iterator[str]:
+    for name, metric, text, unit in _WORK:
+        bounds = measures.HISTOGRAMS[name].bounds
+        words = rows.get(name) or [0] * WORDS
+        yield from histogram(f"rundlet_{metric}", text, bounds, [({}, words)], unit=unit)
+    groups = rows.get(measures.GROUP_COMMITS) or [0] * WORDS
+    yield from single("rundlet_commits_total", "counter", "Commits written.", groups[SUM_WORD])
+    for name, metric, text in _COUNTS:
+        yield from single(f"rundlet_{metric}", "counter", text, _first(rows, name))
+    text = "When the disk last refused something, in seconds since 1970; 0: never."
+    last_s = _first(rows, measures.LAST_DISK_ERROR_US) * _US
+    yield from single("rundlet_last_disk_error_timestamp_seconds", "gauge", text, last_s)
+
+
+def _gauge_lines(stats: Stats) -> Iterator[str]:
+    gauges: list[tuple[str, str, int | float]] = [
+        ("keys", "Keys that have a value.", stats.key_count),
+        ("value_bytes", "Sum of the sizes of all values.", stats.value_bytes),
+        ("revision", "Revision of the last commit.", stats.revision),
+        ("oldest_revision", "Oldest revision that can be read.", stats.oldest_revision),
+    ]
+    for internal, value in sorted(stats.internals.items()):
+        name = _NOT_METRIC_NAME.sub("_", internal.lower())
+        text = _INTERNALS.get(internal, "Internal gauge of the store.")
+        gauges.append((f"store_{name}", text, value))
+    for name, text, value in gauges:
+        yield from single(f"rundlet_{name}", "gauge", text, value)
+
+
+def _first(rows: Mapping[str, list[int]], name: str) -> int:
+    return rows[name][0] if name in rows else 0

@@ -1,0 +1,31 @@
+"""``/readyz``: 200 while the store can do what it is meant to do, else 503 and the reasons."""
+
+from __future__ import annotations
+
+import falcon
+
+from rundlet_server.functions.messages.bodies import JSON_TYPE, encode
+from rundlet_server.functions.messages.query import Query
+from rundlet_server.functions.monitoring.readiness import Readiness
+from rundlet_server.functions.problems import RETRY_LATER, Member, Problem
+
+
+class ReadyResource:
+    """The answer."""
+
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Say that it is ready, or what is wrong."""
+        Query(req)
+        reasons = self._readiness.report().reasons
+        if reasons:
+            detail = "not ready: " + "; ".join(reasons)
+            members: dict[str, Member] = {"ready": False, "reasons": reasons}
+            raise Problem(503, "not-ready", detail, members, headers=RETRY_LATER)
+        resp.content_type = JSON_TYPE
+        resp.set_header("Cache-Control", "no-store")
+        resp.data = encode({"status": "ready", "ready": True, "reasons": []}, JSON_TYPE)
+
+    on_head = on_get  # Falcon keeps the headers and leaves the body out

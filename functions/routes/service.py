@@ -1,0 +1,127 @@
+"""Everything about the server itself: what it is, that it lives, and how much it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import falcon
+
+from rundlet_server.functions.messages.bodies import JSON_TYPE, encode
+from rundlet_server.functions.messages.query import Query
+from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.functions.problems import Problem
+from rundlet_server.storage.counting.counters import OPERATION_KINDS
+
+
+class FixedResource:
+    """An answer that never changes while the server runs."""
+
+    def __init__(self, answer: Mapping[str, object]) -> None:
+        self._body = encode(answer, JSON_TYPE)
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """The answer."""
+        Query(req)
+        resp.content_type = JSON_TYPE
+        resp.data = self._body
+
+    on_head = on_get  # Falcon keeps the headers and leaves the body out
+
+
+class ServiceResource:
+    """``/v1``: what this server is."""
+
+    def __init__(self, store: CountedStore, version: str, limits: Mapping[str, object]) -> None:
+        self._store = store
+        self._version = version
+        self._limits = limits
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """The service document."""
+        Query(req)
+        info = self._store.store.info
+        answer = {
+            "name": "rundlet",
+            "version": self._version,
+            "backend": info.backend,
+            "store_id": info.store_id,
+            "revision": self._store.head_revision(),
+            "read_only": self._store.read_only,
+            "sync": info.settings.get("sync"),
+            "settings": info.settings,
+            "limits": self._limits,
+        }
+        resp.content_type = JSON_TYPE
+        resp.data = encode(answer, JSON_TYPE)
+
+    on_head = on_get  # Falcon keeps the headers and leaves the body out
+
+
+class StatsResource:
+    """``/v1/stats``: counts as JSON."""
+
+    def __init__(self, store: CountedStore) -> None:
+        self._store = store
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Count."""
+        Query(req)
+        stats = self._store.store.stats()
+        answer = {
+            "revision": stats.revision,
+            "oldest_revision": stats.oldest_revision,
+            "keys": stats.key_count,
+            "value_bytes": stats.value_bytes,
+            "operations": _counts(self._store),
+            "store": stats.internals,
+        }
+        resp.content_type = JSON_TYPE
+        resp.set_header("Cache-Control", "no-store")
+        resp.data = encode(answer, JSON_TYPE)
+
+    on_head = on_get  # Falcon keeps the headers and leaves the body out
+
+
+class LiveResource:
+    """``/livez``: the process answers."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Say so."""
+        Query(req)
+        _say(resp, "live")
+
+    on_head = on_get  # Falcon keeps the headers and leaves the body out
+
+
+class CompactResource:
+    """``/v1/admin/compact``."""
+
+    def __init__(self, store: CountedStore) -> None:
+        self._store = store
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Ask for a compaction; it goes on in the background.
+
+        Raises:
+            Problem: 403 ``foreign-page``: this is the one change that takes no body and no
+                method that browsers ask about first, so that any page could send it.
+        """
+        if "HTTP_ORIGIN" in req.env and "HTTP_AUTHORIZATION" not in req.env:
+            detail = "a web page may not ask for this without a token; use rundlet compact"
+            raise Problem(403, "foreign-page", detail)
+        self._store.require_writable()
+        Query(req)
+        self._store.store.compact()
+        resp.status = 202
+        _say(resp, "compaction asked for; follow it in /v1/stats")
+
+
+def _say(resp: falcon.Response, status: str) -> None:
+    resp.content_type = JSON_TYPE
+    resp.set_header("Cache-Control", "no-store")
+    resp.data = encode({"status": status}, JSON_TYPE)
+
+
+def _counts(store: CountedStore) -> dict[str, int]:
+    totals = store.counters.totals()
+    return {kind: totals.get(kind, 0) for kind in OPERATION_KINDS}

@@ -1,0 +1,176 @@
+"""``/v1/kv/{key}`` and ``/v1/kv64/{key}``: one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import falcon
+
+from rundlet_server.functions.access.admission import require_keys
+from rundlet_server.functions.messages.bodies import read_body
+from rundlet_server.functions.messages.content_types import content_type_given
+from rundlet_server.functions.messages.query import Query
+from rundlet_server.functions.messages.ranges import range_of
+from rundlet_server.functions.messages.uploads import UploadGate
+from rundlet_server.functions.messages.validators import (
+    EntityTags,
+    has_unmodified_since,
+    http_date,
+    precondition_failed,
+    rfc3339,
+    unmodified_condition,
+)
+from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.functions.problems import Problem
+from rundlet_server.storage.errors import Conflict
+from rundlet_server.storage.interface import (
+    Commit,
+    Condition,
+    Delete,
+    Entry,
+    Op,
+    Put,
+    Txn,
+)
+
+# A stored page must never act for the site that serves it, whatever its type says.
+_VALUE_HEADERS = (
+    ("accept-ranges", "bytes"),
+    ("cache-control", "no-cache"),
+    ("x-content-type-options", "nosniff"),
+    ("content-security-policy", "sandbox"),
+)
+
+
+class ValueResource:
+    """One value. ``decode_key`` makes the two routes differ: (rest of the path, size) → key."""
+
+    def __init__(
+        self,
+        store: CountedStore,
+        gate: UploadGate,
+        tags: EntityTags,
+        decode_key: Callable[[str, int], str],
+    ) -> None:
+        self._store = store
+        self._gate = gate
+        self._tags = tags
+        self._decode_key = decode_key
+        self._limits = store.store.info.limits
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
+        """The value, a range of it, or 304."""
+        entry = self._entry(req, resp, key)
+        if entry is None:
+            return
+        header = req.env.get("HTTP_RANGE")
+        if header is not None and self._tags.range_applies(req, entry):
+            wanted = range_of(header, len(entry.value))
+            if wanted is not None:
+                first, last = wanted
+                resp.status = 206
+                resp.set_header("Content-Range", f"bytes {first}-{last}/{len(entry.value)}")
+                resp.data = entry.value[first : last + 1]
+                return
+        resp.data = entry.value
+
+    def on_head(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
+        """As GET, without the value; a range means nothing here."""
+        entry = self._entry(req, resp, key)
+        if entry is not None:
+            resp.data = entry.value  # Falcon takes the length from it and sends nothing
+
+    def on_put(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
+        """Store the body."""
+        name = self._key(req, key)
+        self._store.require_writable()
+        ttl_s = Query(req, "ttl").ttl_s("ttl")
+        _require_whole_value(req)
+        content_type = content_type_given(req)
+        conditions = self._tags.write_conditions(req, name)
+        value = read_body(req, self._gate, "value_bytes_max", self._limits.value_bytes_max)
+        commit = self._commit(req, Put(name, value, content_type, ttl_s), conditions)
+        result = commit.results[0]
+        resp.status = 204 if result.found else 201
+        resp.set_headers(
+            (
+                ("etag", self._tags.tag(commit.revision)),
+                ("kv-revision", str(commit.revision)),
+                ("kv-version", str(result.version)),
+            )
+        )
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
+        """Remove the value."""
+        name = self._key(req, key)
+        self._store.require_writable()
+        Query(req)
+        conditions = self._tags.write_conditions(req, name)
+        commit = self._commit(req, Delete(name), conditions)
+        if not commit.results[0].found:
+            raise _not_found(name)
+        resp.status = 204
+        resp.set_header("KV-Revision", str(commit.revision))
+
+    def _key(self, req: falcon.Request, encoded: str) -> str:
+        """The key of a request, which the caller may touch."""
+        key = self._decode_key(encoded, self._limits.key_bytes_max)
+        require_keys(req.env, (key,))
+        return key
+
+    def _entry(self, req: falcon.Request, resp: falcon.Response, key: str) -> Entry | None:
+        """The entry with its headers set; ``None`` where a precondition has the answer."""
+        name = self._key(req, key)
+        revision = Query(req, "rev").revision("rev") if req.query_string else None
+        entry = self._store.get(name, revision)
+        if entry is None:
+            raise _not_found(name)
+        status = self._tags.read_condition_fails(req, entry)
+        if status == 412:
+            raise precondition_failed(entry.revision)
+        headers = [
+            ("etag", self._tags.tag(entry.revision)),
+            ("kv-revision", str(entry.revision)),
+            ("kv-version", str(entry.version)),
+            ("last-modified", http_date(entry.time_us // 1_000_000)),
+            *_VALUE_HEADERS,
+        ]
+        if entry.expires_us is not None:
+            headers.append(("kv-expires", rfc3339(entry.expires_us)))
+        if status == 304:
+            resp.status = 304
+        else:
+            headers.append(("content-type", entry.content_type))
+        resp.set_headers(headers)
+        return None if status == 304 else entry
+
+    def _commit(self, req: falcon.Request, op: Op, conditions: list[Condition]) -> Commit:
+        if has_unmodified_since(req):
+            held = unmodified_condition(req, self._store.store.get(op.key))
+            conditions += [held] if held else []
+        try:
+            return self._store.commit(Txn([op], conditions))
+        except Conflict as ex:
+            revision = ex.failed[0].revision
+            if isinstance(op, Delete) and revision == 0:
+                # RFC 9110, 13.2.1: preconditions are left aside where the answer without them
+                # would not be a success.
+                raise _not_found(op.key) from ex
+            raise precondition_failed(revision) from ex
+
+
+def _require_whole_value(req: falcon.Request) -> None:
+    """Refuse what would store a part, or something else than the bytes that came."""
+    if "HTTP_CONTENT_RANGE" in req.env:
+        detail = "a part of a value cannot be written; send it whole, without Content-Range"
+        raise Problem(400, "partial-put", detail)
+    encoding = req.env.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        detail = "send the value as it is, without Content-Encoding"
+        headers = {"Accept-Encoding": "identity"}
+        raise Problem(415, "unsupported-encoding", detail, headers=headers)
+
+
+def _not_found(key: str) -> Problem:
+    shown = key if len(key) <= 100 else key[:100] + "…"
+    return Problem(404, "not-found", f"there is no value for the key {shown!r}")

@@ -1,0 +1,154 @@
+"""Everything a manifest names, opened at once: what a verification or a repair reads."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rundlet_server.storage.errors import Damaged, Unavailable, UnknownFormat
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.check import salvage
+from rundlet_server.storage.log.check.salvage import Gap
+from rundlet_server.storage.log.format import commit_page
+from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.format.locator import offset_of, segment_of
+from rundlet_server.storage.log.format.manifest import FILE_NAME, Manifest, read_manifest
+from rundlet_server.storage.log.format.names import index_name, segment_name
+from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
+from rundlet_server.storage.log.index.file import IndexFile
+from rundlet_server.storage.log.open.orphans import unnamed_commits
+from rundlet_server.storage.log.open.recovery import durable_by_witness
+from rundlet_server.storage.log.settings import StoreSettings
+
+_ATTEMPTS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is not as it should be. ``offset`` is in bytes."""
+
+    path: Path
+    offset: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A manifest, with all files open that it names; for reading only.
+
+    Attributes:
+        ends: up to where each segment is to be read, by number.
+        segments, indexes: by number; without those that cannot be opened.
+        problems: why those cannot.
+    """
+
+    folder: Path
+    manifest: Manifest
+    ends: dict[int, int]
+    segments: dict[int, Segment]
+    indexes: dict[int, IndexFile]
+    problems: list[Problem]
+
+    @classmethod
+    def take(cls, folder: Path, settings: StoreSettings) -> Snapshot:
+        """Open everything; again if the manifest changes meanwhile.
+
+        Raises:
+            FileNotFoundError: there is no manifest.
+            Damaged, UnknownFormat: of the manifest or the commit page.
+            Unavailable: the manifest changes faster than files can be opened.
+        """
+        files = settings.files
+        for _ in range(_ATTEMPTS):
+            manifest = read_manifest(files, folder)
+            snapshot = cls(folder, manifest, {}, {}, {}, [])
+            snapshot._open(files)
+            snapshot._find_ends(settings)
+            for name in unnamed_commits(files, folder, manifest):
+                reason = "it holds commits and the manifest does not name it"
+                snapshot.problems.append(Problem(folder / name, 0, reason))
+            if read_manifest(files, folder).generation == manifest.generation:
+                return snapshot
+        raise Unavailable("the files of the store change too fast to be opened; try again")
+
+    def _open(self, files: Files) -> None:
+        for state in self.manifest.segments:
+            with reporting(self.folder / segment_name(state.number), self.problems):
+                segment = Segment.open(files, self.folder, state.number, writable=False)
+                self.segments[state.number] = segment
+        for index in self.manifest.indexes:
+            path = self.folder / index_name(index.number)
+            with reporting(path, self.problems):
+                self.indexes[index.number] = IndexFile(files, path, index.number, index.size)
+
+    def _find_ends(self, settings: StoreSettings) -> None:
+        """Where the log ends: where the commit page says, else where its frames do."""
+        self.ends.update((state.number, state.size) for state in self.manifest.segments)
+        active = self.manifest.active.number
+        self.ends[active] = HEADER_SIZE
+        page = None
+        try:
+            page = shared_page(self.folder, settings)
+        except UnknownFormat as ex:
+            self.problems.append(Problem(self.folder / commit_page.FILE_NAME, 0, str(ex)))
+        published = segment_of(page.published or 0) if page else 0
+        if published > active:
+            reason = "it does not know the segment that is published"
+            self.problems.append(Problem(self.folder / FILE_NAME, 0, reason))
+            page = None
+        # Published below the active segment: nothing has been appended to that yet.
+        if active in self.segments and not 0 < published < active:
+            self.ends[active] = end_of_active(self.segments[active], page)
+
+
+def shared_page(folder: Path, settings: StoreSettings) -> CommitPage | None:
+    """The commit page, for looking at; ``None`` where an open would make it anew.
+
+    Raises:
+        UnknownFormat: written by another release.
+    """
+    try:
+        return CommitPage.look(settings.files, folder, settings.boot_id)
+    except (FileNotFoundError, Damaged):
+        return None
+
+
+@contextlib.contextmanager
+def reporting(path: Path, problems: list[Problem]) -> Iterator[None]:
+    """Make what goes wrong with one file a problem, and go on."""
+    try:
+        yield
+    except Damaged as ex:
+        problems.append(Problem(ex.path, ex.offset, ex.reason))
+    except FileNotFoundError:
+        problems.append(Problem(path, 0, "the manifest names it and it is missing"))
+    except OSError as ex:
+        problems.append(Problem(path, 0, f"it cannot be read: {ex.strerror}"))
+
+
+def end_of_active(segment: Segment, page: CommitPage | None) -> int:
+    """Where an active segment ends.
+
+    Where the commit page says; if it cannot be trusted, behind the last whole frame before
+    the torn tail. What was on stable storage once, as the page or a whole frame tells, is no
+    torn tail but damage, to be read over.
+    """
+    published, durable = (page.published or 0, page.durable or 0) if page else (0, 0)
+    if segment_of(published) == segment.number:
+        return offset_of(published)
+    durable = offset_of(durable) if segment_of(durable) == segment.number else 0
+    size = segment.file.size()
+    ends = [HEADER_SIZE]
+    first_gap = 0
+    for piece in salvage.pieces(segment, HEADER_SIZE, size):
+        if not isinstance(piece, Gap):
+            ends.append(piece.offset + piece.size)
+        elif not first_gap:
+            first_gap = piece.offset
+            durable = max(durable, durable_by_witness(segment, first_gap, size))
+    if first_gap and durable <= first_gap:
+        return first_gap
+    return max(*ends, durable)

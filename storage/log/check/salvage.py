@@ -1,0 +1,88 @@
+"""Reading what may be damaged: the whole frames of a segment, and whole records between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import ALIGNMENT, REVISION_MAX, Frame
+from rundlet_server.storage.log.format.segment import Segment
+
+_RECORD_HEADER: Final = records.HEADER
+
+
+class Gap(NamedTuple):
+    """A part of a segment where no whole frame is. Offset and size in bytes."""
+
+    offset: int
+    size: int
+    reason: str
+
+
+def pieces(segment: Segment, start: int, end: int) -> Iterator[Frame | Gap]:
+    """All whole frames from ``start`` to ``end``, and the gaps, in order."""
+    offset = start
+    while offset < end:
+        try:
+            for frame in segment.frames(offset, end):
+                yield frame
+                offset = frame.offset + frame.size
+        except Damaged as ex:
+            following = _next_frame(segment, ex.offset + ALIGNMENT, end)
+            yield Gap(ex.offset, following - ex.offset, ex.reason)
+            offset = following
+
+
+def whole_records(data: memoryview, offset: int) -> Iterator[tuple[int, memoryview]]:
+    """Records in damaged bytes that are whole by their own checksums, with their offsets.
+
+    The frame around them is of no help, but it tells where its first record stands: behind
+    the frame header, at a multiple of 8. Each record tells where the next one stands.
+
+    Args:
+        data: the bytes.
+        offset: their place in the segment.
+    """
+    place = 0
+    while place < len(data):
+        end = 0
+        for start, size in _plausible_records(data, place + frames.HEADER.size):
+            record = data[start : start + size]
+            if checksum(record) == RESIDUE:
+                yield offset + start, record
+                end = start + size
+        # Zeros and the frame's checksum end the frame at a multiple of 8.
+        following = end + CHECKSUM_SIZE
+        place = following + -following % ALIGNMENT if end else place + ALIGNMENT
+
+
+def _plausible_records(data: memoryview, start: int) -> Iterator[tuple[int, int]]:
+    """Start and size of what may be records one behind the other."""
+    while start + records.OVERHEAD <= len(data):
+        fields = _RECORD_HEADER.unpack_from(data, start)
+        value_size, key_size, meta_size, _, kind, _, zero, revision, _ = fields
+        size = records.OVERHEAD + value_size + key_size + meta_size
+        is_plausible = (
+            key_size > 0
+            and kind in records.KIND_NAMES
+            and zero == 0
+            and 0 < revision < REVISION_MAX
+            and start + size <= len(data)
+        )
+        if not is_plausible:
+            return
+        yield start, size
+        start += size
+
+
+def _next_frame(segment: Segment, start: int, end: int) -> int:
+    """Where the first whole frame from ``start`` on begins; ``end`` when there is none."""
+    if start >= end:
+        return end
+    rest = memoryview(segment.file.pread(end - start, start))
+    found = next(frames.search(rest, start, segment.header.salt), None)
+    return found.offset if found else end

@@ -1,0 +1,213 @@
+"""Verify a store: read every byte of it and change nothing.
+
+What is checked: the manifest; every frame, and every record by its own checksum; every block
+of the index files, the order of their rows and their hash tables; that they say what the log
+says; that the totals of keys and bytes are right; that no file with commits lies about that
+the manifest does not know. All damage is reported, not only the first.
+
+It works beside a running server. All files are opened at the start, with the manifest that
+names them, so a compaction that replaces them meanwhile does no harm: what was unlinked can
+be read as long as it is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.log.check import index_against_log as index_check
+from rundlet_server.storage.log.check import salvage
+from rundlet_server.storage.log.check.opened import Problem, Snapshot, reporting
+from rundlet_server.storage.log.check.rebuild import IndexBuilder, count_totals
+from rundlet_server.storage.log.check.salvage import Gap
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import BadFrame, Frame, Totals
+from rundlet_server.storage.log.format.locator import pack_position
+from rundlet_server.storage.log.format.manifest import FILE_NAME, SegmentState
+from rundlet_server.storage.log.format.record import BadRecord
+from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment
+from rundlet_server.storage.log.index.columns import Columns
+from rundlet_server.storage.log.index.delta import Delta
+from rundlet_server.storage.log.open.recovery import may_hold_commits
+from rundlet_server.storage.log.settings import StoreSettings
+
+Progress = Callable[[int, int], None]
+"""Is told the bytes read so far and all bytes to read."""
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """What was found, and how much was read.
+
+    Attributes:
+        problems: empty when all is well.
+        revision: of the last commit.
+        key_count, value_bytes: counted from the log; keys that have expired are among them
+            until their expiry is logged.
+        bytes_read: of segments and index files.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    revision: int = 0
+    segment_count: int = 0
+    index_count: int = 0
+    frame_count: int = 0
+    record_count: int = 0
+    key_count: int = 0
+    value_bytes: int = 0
+    bytes_read: int = 0
+
+
+def verify(
+    path: Path, settings: StoreSettings | None = None, *, progress: Progress | None = None
+) -> VerifyReport:
+    """Read a whole store and report all that is wrong with it; changes nothing.
+
+    Costs memory like an index of all versions in the log, some 70 bytes a version.
+
+    Raises:
+        FileNotFoundError: there is no store in this folder.
+        UnknownFormat: written by another release.
+        Unavailable: compactions replace files faster than they can be opened.
+    """
+    settings = settings or StoreSettings()
+    try:
+        snapshot = Snapshot.take(path, settings)
+    except Damaged as ex:
+        return VerifyReport([Problem(ex.path, ex.offset, ex.reason)])
+    except FileNotFoundError:
+        names = settings.files.names(path)
+        if not any(may_hold_commits(settings.files, path / name) for name in names):
+            raise
+        reason = "missing although there are segments"
+        return VerifyReport([Problem(path / FILE_NAME, 0, reason)])
+    return _Verifier(snapshot, progress or _ignore).run()
+
+
+def _ignore(done: int, total: int) -> None:
+    """Nobody wants to know."""
+
+
+class _Verifier:
+    """One verification, in log order."""
+
+    def __init__(self, snapshot: Snapshot, progress: Progress) -> None:
+        self._snapshot = snapshot
+        self._progress = progress
+        self._report = VerifyReport(list(snapshot.problems))
+        self._bytes_total = sum(snapshot.ends.values())
+        self._bytes_total += sum(state.size for state in snapshot.manifest.indexes)
+        self._builder = IndexBuilder()
+        self._last_frame: Frame | None = None
+        self._revision = 0
+
+    def run(self) -> VerifyReport:
+        """Check the log, the index files against it, and the totals."""
+        states = self._snapshot.manifest.segments
+        for state in states:
+            if state.is_indexed:
+                self._check_segment(state)
+        self._check_indexes(self._builder.columns())
+        for state in states:
+            if not state.is_indexed:
+                self._check_segment(state)
+        self._check_totals(count_totals(self._builder.columns()))
+        self._report.revision = self._revision
+        return self._report
+
+    def _check_segment(self, state: SegmentState) -> None:
+        segment = self._snapshot.segments.get(state.number)
+        if segment is None:
+            return
+        end = self._snapshot.ends[state.number]
+        delta = Delta(state.number, HEADER_SIZE)
+        self._last_frame = None
+        with reporting(segment.path, self._report.problems):
+            for piece in salvage.pieces(segment, HEADER_SIZE, end):
+                if isinstance(piece, Gap):
+                    reason = f"{piece.size} bytes are damaged: {piece.reason}"
+                    self._add(segment.path, piece.offset, reason)
+                else:
+                    self._check_frame(segment, piece, delta)
+                self._tell(piece.size)
+        self._report.segment_count += 1
+        self._report.record_count += delta.record_count
+        self._builder.add(delta)
+        self._check_state(state, segment, delta)
+
+    def _check_frame(self, segment: Segment, frame: Frame, delta: Delta) -> None:
+        self._report.frame_count += 1
+        self._last_frame = frame
+        before = self._revision
+        try:
+            for offset, data in frame.records():
+                self._check_record(segment, frame, delta, offset, data)
+        except (BadFrame, BadRecord) as ex:
+            self._add(segment.path, frame.offset, str(ex))
+        if segment.header.origin == APPENDED and frame.revision <= before:
+            self._add(segment.path, frame.offset, "its revision is not above the one before")
+
+    def _check_record(
+        self, segment: Segment, frame: Frame, delta: Delta, offset: int, data: memoryview
+    ) -> None:
+        record = records.decode(bytes(data))
+        is_appended = segment.header.origin == APPENDED
+        lowest = frame.revision if is_appended else self._revision
+        if record.kind not in records.KIND_NAMES or not lowest <= record.revision <= frame.revision:
+            self._add(segment.path, offset, "a record whose kind or revision cannot be")
+            return
+        self._revision = record.revision
+        delta.add([frames.locate(data, 0, pack_position(segment.number, offset))])
+
+    def _check_state(self, state: SegmentState, segment: Segment, delta: Delta) -> None:
+        """Whether a sealed segment is what the manifest says of it."""
+        frame = self._last_frame
+        if state == self._snapshot.manifest.active or frame is None:
+            return
+        told = (state.size, state.record_count, state.last_revision, state.last_time_us)
+        found = (frame.offset + frame.size, delta.record_count, frame.revision, frame.time_us)
+        if told != found:
+            reason = f"the manifest says size, records, revision, time {told}, it has {found}"
+            self._add(segment.path, 0, reason)
+
+    def _check_indexes(self, log: Columns) -> None:
+        """Check each index file by itself, then all together against the log."""
+        whole: list[Columns] = []
+        manifest = self._snapshot.manifest
+        for state in manifest.indexes:
+            index = self._snapshot.indexes.get(state.number)
+            if index is None:
+                continue
+            damage = list(index.damage())
+            self._report.problems += [Problem(ex.path, ex.offset, ex.reason) for ex in damage]
+            if not damage:
+                for reason in index_check.row_problems(index):
+                    self._add(index.path, 0, reason)
+                whole.append(index.columns())
+            self._report.index_count += 1
+            self._tell(state.size)
+        if len(whole) == len(manifest.indexes):
+            for reason in index_check.differences(whole, log):
+                self._add(self._snapshot.folder, 0, f"the index and the log differ: {reason}")
+
+    def _check_totals(self, counted: Totals) -> None:
+        self._report.key_count, self._report.value_bytes = counted
+        active = self._snapshot.manifest.active
+        told = self._last_frame.totals if self._last_frame else active.totals
+        if told != counted and active.number in self._snapshot.segments:
+            reason = f"the log tells of {_words(told)}, and counting gives {_words(counted)}"
+            self._add(self._snapshot.folder, 0, reason)
+
+    def _add(self, path: Path, offset: int, reason: str) -> None:
+        self._report.problems.append(Problem(path, offset, reason))
+
+    def _tell(self, size: int) -> None:
+        self._report.bytes_read += size
+        self._progress(self._report.bytes_read, self._bytes_total)
+
+
+def _words(totals: Totals) -> str:
+    return f"{totals.key_count} keys with {totals.value_bytes} bytes of values"

@@ -1,0 +1,246 @@
+"""The page that all processes of a store share: what is published, and up to where.
+
+The file ``COMMIT`` is one page of aligned, native 8-byte words, mapped by everyone. A reader
+compares one word to know whether anything is new; a writer makes a commit visible by one
+store of that word. The words that matter are kept twice (the word and its complement): a
+process that died between the two stores, or a damaged page, shows as a pair that does not
+fit, and then the log itself is asked. Times are written by everyone, without a lock, so
+they stand in one word with a check of 12 bits: a damaged one must not let keys expire.
+
+The page says nothing after the machine was restarted, because the kernel writes it back when
+it likes: it carries the boot id, and under another one the log is asked, too.
+"""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+from typing import Final
+
+from rundlet_server.storage.checksum import checksum
+from rundlet_server.storage.errors import Damaged, UnknownFormat
+from rundlet_server.storage.files import File, Files
+
+FILE_NAME: Final = "COMMIT"
+PAGE_SIZE: Final = 4_096
+
+_MAGIC: Final = int.from_bytes(b"RNDLTCM\x01", "little")
+_WORD_MAGIC: Final = 0
+_WORD_BOOT: Final = 1  # and 2
+_WORD_GENERATION: Final = 3
+_WORD_CLOCK: Final = 4
+_WORD_EXPIRED_THROUGH: Final = 5
+_WORD_GIVEN_UP: Final = 6
+_WORD_COMPACTIONS: Final = 7
+WORD_PUBLISHED: Final = 8  # and its complement in 9
+_WORD_DURABLE: Final = 10  # and its complement in 11
+_WORD_CHANGING: Final = 12
+_WORD_COMPACTIONS_DONE: Final = 13
+_ALL_ONES: Final = (1 << 64) - 1
+_CHECK_BITS: Final = 12
+_CHECK_MASK: Final = (1 << _CHECK_BITS) - 1
+_TIME_MAX: Final = (1 << 64 - _CHECK_BITS) - 1
+
+
+class CommitPage:
+    """The mapped words. Positions are packed as in ``locator.pack_position``.
+
+    Attributes:
+        words: the page as unsigned 64-bit words; readers may look at
+            ``words[WORD_PUBLISHED]`` without any lock.
+    """
+
+    def __init__(self, file: File, page: mmap.mmap, boot_id: int) -> None:
+        self._file = file
+        self._boot_id = boot_id
+        self._page = page
+        self.words = memoryview(page).cast("Q")
+
+    @classmethod
+    def open(cls, files: Files, folder: Path, boot_id: int) -> CommitPage:
+        """Map the page; the caller holds the store's lock. A missing one is made, all zero.
+
+        While it is open the file is locked shared: a repair wants to be alone.
+
+        Raises:
+            UnknownFormat: the page is of another release.
+        """
+        file = files.open(folder / FILE_NAME, create=True)
+        try:
+            if file.size() != PAGE_SIZE:
+                # Written, not just lengthened: a store into a hole of a full disk is a SIGBUS.
+                file.pwrite([bytes(PAGE_SIZE)], 0)
+                file.truncate(PAGE_SIZE)
+                file.sync()
+            file.lock(is_shared=True)
+            page = cls(file, file.map(PAGE_SIZE, writable=True), boot_id)
+            page._refuse_unknown(folder)
+        except BaseException:
+            file.close()  # and with it the lock, for which a repair would wait
+            raise
+        return page
+
+    @classmethod
+    def look(cls, files: Files, folder: Path, boot_id: int) -> CommitPage:
+        """Map the page for reading only, without telling anyone.
+
+        Raises:
+            FileNotFoundError: there is none.
+            Damaged: it has another size.
+            UnknownFormat: the page is of another release.
+        """
+        file = files.open(folder / FILE_NAME, writable=False)
+        if file.size() != PAGE_SIZE:
+            raise Damaged(folder / FILE_NAME, 0, f"it has {file.size()} bytes, not {PAGE_SIZE}")
+        page = cls(file, file.map(PAGE_SIZE), boot_id)
+        page._refuse_unknown(folder)
+        return page
+
+    @property
+    def published(self) -> int | None:
+        """Up to where the log is answered for; ``None`` when the page cannot be trusted."""
+        if self.words[_WORD_MAGIC] != _MAGIC or self._boot() != self._boot_id:
+            return None
+        return self._pair(WORD_PUBLISHED)
+
+    @published.setter
+    def published(self, position: int) -> None:
+        self.words[WORD_PUBLISHED] = position
+        self.words[WORD_PUBLISHED + 1] = position ^ _ALL_ONES
+
+    @property
+    def durable(self) -> int | None:
+        """A place up to which the log is on stable storage; true even under another boot id."""
+        return self._pair(_WORD_DURABLE) if self.words[_WORD_MAGIC] == _MAGIC else None
+
+    @durable.setter
+    def durable(self, position: int) -> None:
+        self.words[_WORD_DURABLE] = position
+        self.words[_WORD_DURABLE + 1] = position ^ _ALL_ONES
+
+    @property
+    def generation(self) -> int:
+        """Generation of the manifest in force; a change means it is to be read again."""
+        return self.words[_WORD_GENERATION]
+
+    @generation.setter
+    def generation(self, generation: int) -> None:
+        self.words[_WORD_GENERATION] = generation
+
+    @property
+    def is_changing(self) -> bool:
+        """A manifest is being put in force, or the one who did it died or failed at it.
+
+        Whoever holds the store's lock knows which: then the manifest on disk may be a newer
+        one than ``generation`` says, and its name may not be durable yet.
+        """
+        return bool(self.words[_WORD_CHANGING])
+
+    @is_changing.setter
+    def is_changing(self, is_changing: bool) -> None:
+        self.words[_WORD_CHANGING] = is_changing
+
+    @property
+    def clock_us(self) -> int:
+        """The latest time any process has acted on; time does not go back behind it."""
+        return _checked_time(self.words[_WORD_CLOCK])
+
+    def advance_clock(self, now_us: int) -> int:
+        """Act on a time, or on a later one that others have acted on already; says which."""
+        latest_us = _checked_time(self.words[_WORD_CLOCK])
+        if now_us <= latest_us:
+            return latest_us
+        self.words[_WORD_CLOCK] = _time_word(now_us)
+        return now_us
+
+    @property
+    def expired_through_us(self) -> int:
+        """Every key that expired up to this time has its ``expire`` record in the log."""
+        return _checked_time(self.words[_WORD_EXPIRED_THROUGH])
+
+    @expired_through_us.setter
+    def expired_through_us(self, time_us: int) -> None:
+        self.words[_WORD_EXPIRED_THROUGH] = _time_word(time_us)
+
+    @property
+    def given_up(self) -> int:
+        """Number of the segment whose sync failed: it is neither written nor synced again."""
+        return self.words[_WORD_GIVEN_UP]
+
+    @given_up.setter
+    def given_up(self, segment: int) -> None:
+        self.words[_WORD_GIVEN_UP] = segment
+
+    @property
+    def compactions_wanted(self) -> int:
+        """How many compactions were asked for, ever."""
+        return self.words[_WORD_COMPACTIONS]
+
+    @compactions_wanted.setter
+    def compactions_wanted(self, count: int) -> None:
+        self.words[_WORD_COMPACTIONS] = count
+
+    @property
+    def compactions_done(self) -> int:
+        """What ``compactions_wanted`` was when the last thorough compaction began.
+
+        Kept here and not by whoever maintains: a compaction may be asked for before its process
+        is up, or while it is started again.
+        """
+        return self.words[_WORD_COMPACTIONS_DONE]
+
+    @compactions_done.setter
+    def compactions_done(self, count: int) -> None:
+        self.words[_WORD_COMPACTIONS_DONE] = count
+
+    def start(self, *, published: int, generation: int, clock_us: int) -> None:
+        """Begin anew after recovery; the caller holds the store's lock."""
+        if self.words[_WORD_MAGIC] != _MAGIC or self._boot() != self._boot_id:
+            self.words[_WORD_CLOCK] = 0
+        self.words[_WORD_MAGIC] = 0
+        self.published = published
+        self.durable = published
+        self.generation = generation
+        self.advance_clock(clock_us)
+        self.expired_through_us = 0
+        boot = self._boot_id
+        self.words[_WORD_BOOT], self.words[_WORD_BOOT + 1] = boot >> 64, boot & _ALL_ONES
+        self.words[_WORD_MAGIC] = _MAGIC
+
+    def leave(self) -> None:
+        """Say that this process is done with the folder; readers may still look at the words."""
+        self._file.unlock()
+
+    def close(self) -> None:
+        """Unmap."""
+        self.words.release()
+        self._page.close()
+        self._file.close()
+
+    def _refuse_unknown(self, folder: Path) -> None:
+        magic = self.words[_WORD_MAGIC]
+        if magic != _MAGIC and magic.to_bytes(8, "little").startswith(b"RNDLTCM"):
+            raise UnknownFormat(f"{folder / FILE_NAME}: written by another release")
+
+    def _boot(self) -> int:
+        return self.words[_WORD_BOOT] << 64 | self.words[_WORD_BOOT + 1]
+
+    def _pair(self, word: int) -> int | None:
+        value = self.words[word]
+        return value if value ^ _ALL_ONES == self.words[word + 1] else None
+
+
+def _time_word(time_us: int) -> int:
+    """A time, up to the year 2112, and a check of it in one word."""
+    time_us = min(time_us, _TIME_MAX)
+    return time_us << _CHECK_BITS | _time_check(time_us)
+
+
+def _checked_time(word: int) -> int:
+    """The time in a word; 0, as if none were known, when it does not fit its check."""
+    time_us = word >> _CHECK_BITS
+    return time_us if word & _CHECK_MASK == _time_check(time_us) else 0
+
+
+def _time_check(time_us: int) -> int:
+    return checksum(time_us.to_bytes(8, "little")) & _CHECK_MASK

@@ -1,0 +1,231 @@
+r"""A frame: one commit (or, after compaction, a run of records) under one checksum.
+
+      0        4       8          16        24      32      40       44
+      ┌────────┬───────┬──────────┬─────────┬───────┬───────┬────────┬─────────┬───────┬──────┐
+      │ size   │ count │ revision │ time    │ keys  │ value │ synced │ records │ zeros │ CRC  │
+      │ of all │       │          │ µs      │       │ bytes │ / 8    │         │ 0..7  │ 32C  │
+      │ u32    │ u32   │ u64      │ u64     │ u64   │ u64   │ u32    │         │       │ u32  │
+      └────────┴───────┴──────────┴─────────┴───────┴───────┴────────┴─────────┴───────┴──────┘
+
+* ``size`` is a multiple of 8, so every frame starts at a multiple of 8.
+* ``revision`` and ``time`` are those of the last record; ``keys`` and ``value bytes`` are
+  the totals of the whole store after this commit: a restart knows them without counting.
+* ``synced`` is the offset in this segment, in units of 8 bytes, below which everything was on
+  stable storage before this frame was written. A bad frame with a good one behind it whose
+  ``synced`` lies beyond the bad one is damage; without such a witness it is a torn tail.
+* The checksum is seeded with the segment's salt and the frame's offset, so bytes of another
+  place or of an earlier life of the file do not pass.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Final, NamedTuple
+
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum, seal
+from rundlet_server.storage.files import Buffer
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.locator import Locator, pack_position
+from rundlet_server.storage.log.format.record import BadRecord
+
+HEADER: Final = struct.Struct("<IIQQQQI")
+ALIGNMENT: Final = 8
+SIZE_MIN: Final = 88
+"""Header, one record of a one-byte key without value, zeros, checksum."""
+SIZE_MAX: Final = (1 << 32) - ALIGNMENT
+
+REVISION_MAX: Final = (1 << 53) - 1
+"""Revisions stay exact where JSON numbers are doubles."""
+
+_JOIN_BYTES_MAX: Final = 256 * 1024
+"""Frames up to this size are joined to one buffer; larger ones go to ``pwritev`` in pieces."""
+_ZEROS: Final = bytes(ALIGNMENT)
+_SEED: Final = struct.Struct("<Q")
+_NO_ROOM: Final = "the records do not fit into the frame"
+
+
+class BadFrame(Exception):
+    """Bytes that are not a whole, legal frame; the text says why."""
+
+
+class Totals(NamedTuple):
+    """Exact counts of the whole store after a commit."""
+
+    key_count: int = 0
+    value_bytes: int = 0
+
+
+class Frame(NamedTuple):
+    """A frame found in a log. ``body`` holds the records; ``offset`` is the frame's own."""
+
+    offset: int
+    size: int
+    record_count: int
+    revision: int
+    time_us: int
+    totals: Totals
+    synced: int
+    body: memoryview
+
+    def records(self) -> Iterator[tuple[int, memoryview]]:
+        """Each record's bytes and its offset in the segment.
+
+        Raises:
+            BadFrame: the lengths do not add up.
+        """
+        place = 0
+        for _ in range(self.record_count):
+            size = _record_size(self.body, place)
+            yield self.offset + HEADER.size + place, self.body[place : place + size]
+            place += size
+        self._require_end(place)
+
+    def locators(self, segment: int) -> list[tuple[bytes, Locator]]:
+        """Key and locator of each record, for the index.
+
+        Raises:
+            BadFrame: see ``records`` and ``locate``.
+        """
+        first = pack_position(segment, self.offset + HEADER.size)
+        found: list[tuple[bytes, Locator]] = []
+        place = 0
+        for _ in range(self.record_count):
+            entry = locate(self.body, place, first + place)
+            found.append(entry)
+            place += entry[1].size
+        self._require_end(place)
+        return found
+
+    def _require_end(self, place: int) -> None:
+        if len(self.body) - place >= ALIGNMENT:
+            raise BadFrame("bytes are left over behind the last record")
+
+
+def encode(
+    encoded_records: Iterable[Iterable[Buffer]],
+    *,
+    record_count: int,
+    revision: int,
+    time_us: int,
+    totals: Totals,
+    synced: int,
+    salt: int,
+    offset: int,
+) -> tuple[list[Buffer], int]:
+    """The buffers of a frame to be written at ``offset``, and their size together."""
+    buffers = list(chain.from_iterable(encoded_records))
+    content = HEADER.size + sum(map(len, buffers)) + CHECKSUM_SIZE
+    padding = -content % ALIGNMENT
+    size = content + padding
+    header = HEADER.pack(
+        size,
+        record_count,
+        revision,
+        time_us,
+        totals.key_count,
+        totals.value_bytes,
+        synced // ALIGNMENT,
+    )
+    pieces: list[Buffer] = [header, *buffers, _ZEROS[:padding]]
+    seed = frame_seed(salt, offset)
+    if size <= _JOIN_BYTES_MAX:
+        return [seal(b"".join(pieces), seed)], size
+    for piece in pieces:
+        seed = checksum(piece, seed)
+    pieces.append(seed.to_bytes(CHECKSUM_SIZE, "little"))
+    return pieces, size
+
+
+def decode(data: memoryview, offset: int, salt: int) -> Frame:
+    """The frame that starts at the start of ``data``; ``offset`` is its place in the segment.
+
+    Raises:
+        BadFrame: there is no whole, legal frame.
+    """
+    if len(data) < HEADER.size:
+        raise BadFrame("too few bytes for a frame header")
+    size, count, revision, time_us, key_count, value_bytes, synced = HEADER.unpack_from(data)
+    if size < SIZE_MIN or size % ALIGNMENT:
+        raise BadFrame(f"{size} cannot be the size of a frame")
+    if size > len(data):
+        raise BadFrame(f"the frame says {size} bytes and {len(data)} are there")
+    if checksum(data[:size], frame_seed(salt, offset)) != RESIDUE:
+        raise BadFrame("the checksum does not fit")
+    totals = Totals(key_count, value_bytes)
+    body = data[HEADER.size : size - CHECKSUM_SIZE]
+    return Frame(offset, size, count, revision, time_us, totals, synced * ALIGNMENT, body)
+
+
+def search(data: memoryview, offset: int, salt: int) -> Iterator[Frame]:
+    """Whole frames anywhere in ``data``, behind damage; ``offset`` is the place of ``data``.
+
+    Every multiple of 8 is tried. The lengths are looked at first, so that the checksum is
+    computed for hardly any place where no frame starts.
+    """
+    place = 0
+    while place + SIZE_MIN <= len(data):
+        size, count, revision, _, _, _, synced = HEADER.unpack_from(data, place)
+        is_plausible = (
+            SIZE_MIN <= size <= len(data) - place
+            and 0 < count * records.OVERHEAD < size
+            and 0 < revision < REVISION_MAX
+            and synced * ALIGNMENT <= offset + place
+        )
+        if is_plausible:
+            try:
+                frame = decode(data[place:], offset + place, salt)
+            except BadFrame:
+                pass
+            else:
+                yield frame
+                place += frame.size
+                continue
+        place += ALIGNMENT
+
+
+def frame_seed(salt: int, offset: int) -> int:
+    """Seed of the checksum of the frame at ``offset`` of the segment with ``salt``."""
+    return checksum(_SEED.pack(offset), salt)
+
+
+def locate(body: memoryview, place: int, position: int) -> tuple[bytes, Locator]:
+    """Key and locator of a record; its checksum is not looked at.
+
+    Args:
+        body: of a frame.
+        place: where in it the record starts.
+        position: of the record in the log.
+
+    Raises:
+        BadFrame: the record does not fit into the frame, or its meta map cannot be read.
+    """
+    if place + records.OVERHEAD > len(body):
+        raise BadFrame(_NO_ROOM)
+    # Not by ``_record_size``, which would take the header apart twice: this is most of a replay.
+    header = records.HEADER.unpack_from(body, place)
+    value_size, key_size, meta_size, version, kind, code, _, revision, _ = header
+    size = records.OVERHEAD + value_size + key_size + meta_size
+    if place + size > len(body):
+        raise BadFrame(_NO_ROOM)
+    key_start = place + records.HEADER.size
+    key_end = key_start + key_size
+    meta = body[key_end : key_end + meta_size] if meta_size else b""
+    try:
+        content_type, expires_us = records.decode_meta(code, meta)
+    except BadRecord as ex:
+        raise BadFrame(str(ex)) from ex
+    return bytes(body[key_start:key_end]), Locator(
+        revision, position, size, value_size, version, kind, content_type, expires_us
+    )
+
+
+def _record_size(body: memoryview, place: int) -> int:
+    if place + records.OVERHEAD > len(body):
+        raise BadFrame(_NO_ROOM)
+    value_size, key_size, meta_size = records.SIZES.unpack_from(body, place)
+    size: int = records.OVERHEAD + value_size + key_size + meta_size
+    if place + size > len(body):
+        raise BadFrame(_NO_ROOM)
+    return size

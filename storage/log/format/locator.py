@@ -1,0 +1,56 @@
+"""Where a record lies, and what the index knows of it without reading it."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from rundlet_server.storage.log.format.record import TOMBSTONES
+
+_OFFSET_BITS: Final = 40
+_OFFSET_MASK: Final = (1 << _OFFSET_BITS) - 1
+SEGMENT_NUMBER_MAX: Final = (1 << 24) - 1
+OFFSET_MAX: Final = _OFFSET_MASK
+
+
+class Locator(NamedTuple):
+    """One version of one key in the index. Sizes in bytes, times in microseconds.
+
+    Attributes:
+        position: of the record in the log, see ``pack_position``.
+        size: of the whole record.
+        expires_us: 0 for never.
+        previous: the next older version that the same delta knows.
+    """
+
+    revision: int
+    position: int
+    size: int
+    value_size: int
+    version: int
+    kind: int
+    content_type: str
+    expires_us: int
+    previous: Locator | None = None
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether the key has no value from this revision on."""
+        return self.kind in TOMBSTONES
+
+
+def pack_position(segment: int, offset: int) -> int:
+    """A place in the log as one 64-bit word: segment number (24 bits), byte offset (40 bits).
+
+    Within the segments that are appended to, positions rise with time.
+    """
+    return segment << _OFFSET_BITS | offset
+
+
+def segment_of(position: int) -> int:
+    """The segment number of a packed position."""
+    return position >> _OFFSET_BITS
+
+
+def offset_of(position: int) -> int:
+    """The byte offset of a packed position in its segment."""
+    return position & _OFFSET_MASK

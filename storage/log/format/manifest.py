@@ -1,0 +1,172 @@
+"""The manifest: which segments and index files make up the store, in order.
+
+The file ``MANIFEST`` holds one state, whole, and is replaced atomically (temporary file,
+sync, rename, sync of the folder) at every change: it is either the old or the new state,
+never a part of one, and any damage to it is damage, not a torn tail.
+
+    "RNDLTMAN" | format u32 | size of the CBOR map u32 | CBOR map | CRC32C
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cbor2
+
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, is_whole, seal
+from rundlet_server.storage.errors import Damaged, UnknownFormat
+from rundlet_server.storage.files import Files, read_whole, replace_file
+from rundlet_server.storage.log.format.frame import Totals
+
+FILE_NAME: Final = "MANIFEST"
+MAGIC: Final = b"RNDLTMAN"
+FORMAT_VERSION: Final = 1
+
+_HEADER: Final = struct.Struct("<8sII")
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentState:
+    """A segment as the manifest knows it.
+
+    Attributes:
+        number: names the file.
+        size: bytes up to its last frame; 0 while active (the commit page knows).
+        record_count: records in it; 0 while active.
+        last_revision, last_time_us, totals: as of its last frame; while active, as of
+            the last frame of the segment before.
+        is_indexed: an index file holds all its records.
+    """
+
+    number: int
+    size: int
+    record_count: int
+    last_revision: int
+    last_time_us: int
+    totals: Totals
+    is_indexed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class IndexState:
+    """An index file as the manifest knows it."""
+
+    number: int
+    size: int
+    row_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The whole state.
+
+    Attributes:
+        generation: rises with every change.
+        store_id: 16 random bytes; new after a restore or a repair.
+        next_segment, next_index: numbers for the next files; a number is never used again.
+        oldest_revision: what is older cannot be read any more.
+        revision_floor: the next commit's revision is above this.
+        is_lax: a writer has run with a policy under which a power cut may lose commits.
+        segments: in log order; the last one is active.
+        indexes: newest first.
+    """
+
+    generation: int
+    store_id: bytes
+    next_segment: int
+    next_index: int
+    oldest_revision: int
+    revision_floor: int
+    is_lax: bool
+    segments: tuple[SegmentState, ...]
+    indexes: tuple[IndexState, ...]
+
+    @property
+    def active(self) -> SegmentState:
+        """The segment that commits are appended to."""
+        return self.segments[-1]
+
+    def changed(
+        self,
+        *,
+        next_segment: int | None = None,
+        next_index: int | None = None,
+        oldest_revision: int | None = None,
+        segments: tuple[SegmentState, ...] | None = None,
+        indexes: tuple[IndexState, ...] | None = None,
+    ) -> Manifest:
+        """The next generation, with what is given in place of what was."""
+        return dataclasses.replace(
+            self,
+            generation=self.generation + 1,
+            next_segment=self.next_segment if next_segment is None else next_segment,
+            next_index=self.next_index if next_index is None else next_index,
+            oldest_revision=self.oldest_revision if oldest_revision is None else oldest_revision,
+            segments=self.segments if segments is None else segments,
+            indexes=self.indexes if indexes is None else indexes,
+        )
+
+
+def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
+    """Put a state in force, durably."""
+    payload = cbor2.dumps(
+        {
+            "generation": manifest.generation,
+            "store_id": manifest.store_id,
+            "next_segment": manifest.next_segment,
+            "next_index": manifest.next_index,
+            "oldest_revision": manifest.oldest_revision,
+            "revision_floor": manifest.revision_floor,
+            "is_lax": manifest.is_lax,
+            "segments": [dataclasses.astuple(segment) for segment in manifest.segments],
+            "indexes": [dataclasses.astuple(index) for index in manifest.indexes],
+        }
+    )
+    header = _HEADER.pack(MAGIC, FORMAT_VERSION, len(payload))
+    replace_file(files, folder / FILE_NAME, seal(header + payload))
+
+
+def read_manifest(files: Files, folder: Path) -> Manifest:
+    """The state in force.
+
+    Raises:
+        FileNotFoundError: there is no store in this folder.
+        UnknownFormat: of another format version.
+        Damaged: not what was written.
+    """
+    path = folder / FILE_NAME
+    data = read_whole(files, path)
+    if len(data) < _HEADER.size + CHECKSUM_SIZE or not is_whole(data):
+        raise Damaged(path, 0, "the checksum of the manifest does not fit")
+    magic, version, size = _HEADER.unpack_from(data)
+    if magic != MAGIC or version != FORMAT_VERSION:
+        raise UnknownFormat(f"{path}: manifest format {magic!r} {version} is not known")
+    try:
+        return _decode(data[_HEADER.size : _HEADER.size + size])
+    except (cbor2.CBORDecodeError, LookupError, TypeError, ValueError) as ex:
+        raise Damaged(path, _HEADER.size, f"the state cannot be read: {ex}") from ex
+
+
+def _decode(payload: bytes) -> Manifest:
+    state = cbor2.loads(payload)
+    segments = tuple(
+        SegmentState(number, size, records, revision, time_us, Totals(*totals), bool(is_indexed))
+        for number, size, records, revision, time_us, totals, is_indexed in state["segments"]
+    )
+    if not segments:
+        raise ValueError("it names no segment")
+    return Manifest(
+        int(state["generation"]),
+        bytes(state["store_id"]),
+        int(state["next_segment"]),
+        int(state["next_index"]),
+        int(state["oldest_revision"]),
+        int(state["revision_floor"]),
+        bool(state["is_lax"]),
+        segments,
+        tuple(IndexState(*values) for values in state["indexes"]),
+    )

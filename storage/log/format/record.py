@@ -1,0 +1,223 @@
+r"""A record: one write of one key. The unit that is read, verified and moved.
+
+      0        4       6        8         12     13     14       16         24        32
+      ┌────────┬───────┬────────┬─────────┬──────┬──────┬────────┬──────────┬─────────┐
+      │ value  │ key   │ meta   │ version │ kind │ type │ zero   │ revision │ time    │
+      │ size   │ size  │ size   │         │      │ code │        │          │ µs      │
+      │ u32    │ u16   │ u16    │ u32     │ u8   │ u8   │ u16    │ u64      │ u64     │
+      ├────────┴───────┴────────┴─────────┴──────┴──────┴────────┴──────────┴─────────┤
+      │ key (UTF-8) │ meta (CBOR map, mostly absent) │ value │ CRC32C of all before   │
+      └───────────────────────────────────────────────────────────────────────────────┘
+
+All numbers are little-endian. The checksum has no seed: a record carries its own key and
+revision, which no two records of a store share, and a reader checks both, so bytes that are
+stale, copied or misplaced cannot pass for another record. That lets compaction move records
+as they are.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import cbor2
+
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum, seal
+from rundlet_server.storage.files import Buffer
+from rundlet_server.storage.interface import (
+    DEFAULT_CONTENT_TYPE,
+    TEXT_CONTENT_TYPE,
+    Entry,
+    EventKind,
+)
+
+HEADER: Final = struct.Struct("<IHHIBBHQQ")
+SIZES: Final = struct.Struct("<IHH")
+"""The header's first fields: sizes of value, key and meta."""
+OVERHEAD: Final = HEADER.size + CHECKSUM_SIZE
+"""Bytes of a record beside key, meta and value."""
+
+PUT: Final = 1
+DELETE: Final = 2
+EXPIRE: Final = 3
+RESTORE: Final = 4
+
+TOMBSTONES: Final = (DELETE, EXPIRE)
+"""Kinds after which the key has no value."""
+
+KIND_NAMES: Final[Mapping[int, EventKind]] = {
+    PUT: "put",
+    DELETE: "delete",
+    EXPIRE: "expire",
+    RESTORE: "restore",
+}
+
+META_CONTENT_TYPE: Final = 1
+META_EXPIRES_US: Final = 2
+
+TYPE_IN_META: Final = 255
+WELL_KNOWN_TYPES: Final = (
+    DEFAULT_CONTENT_TYPE,
+    TEXT_CONTENT_TYPE,
+    "application/json",
+    "text/plain",
+    "application/cbor",
+    "application/x-www-form-urlencoded",
+    "text/html",
+    "text/html; charset=utf-8",
+)
+"""Content types that cost one byte: the type code is the place in this list. Only append."""
+
+_COPIED_BYTES_MAX: Final = 4_096
+"""To copy a value up to this size costs less than to handle it as a buffer of its own."""
+
+_TYPE_CODES: Final = {name: code for code, name in enumerate(WELL_KNOWN_TYPES)}
+
+
+class BadRecord(Exception):
+    """Bytes that are not a whole, legal record; the text says why."""
+
+
+class Record(NamedTuple):
+    """One write of one key."""
+
+    key: bytes
+    value: bytes
+    kind: int
+    revision: int
+    version: int
+    time_us: int
+    content_type: str = DEFAULT_CONTENT_TYPE
+    expires_us: int = 0
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether the key has no value from this record on."""
+        return self.kind in TOMBSTONES
+
+
+def encode(record: Record) -> list[Buffer]:
+    """The bytes of a record, in one buffer or in three: a large value is never copied."""
+    key, value, kind, revision, version, time_us, content_type, expires_us = record
+    meta = b""
+    code = _TYPE_CODES.get(content_type, TYPE_IN_META)
+    if code == TYPE_IN_META or expires_us:
+        meta = _encode_meta(code, record)
+    data = HEADER.pack(len(value), len(key), len(meta), version, kind, code, 0, revision, time_us)
+    data += key + meta
+    if len(value) > _COPIED_BYTES_MAX:
+        crc = checksum(value, checksum(data))
+        return [data, value, crc.to_bytes(CHECKSUM_SIZE, "little")]
+    return [seal(data + value)]
+
+
+def _encode_meta(code: int, record: Record) -> bytes:
+    meta: dict[int, str | int] = {}
+    if code == TYPE_IN_META:
+        meta[META_CONTENT_TYPE] = record.content_type
+    if record.expires_us:
+        meta[META_EXPIRES_US] = record.expires_us
+    return cbor2.dumps(meta)
+
+
+def to_entry(key: str, record: Record) -> Entry:
+    """The record of a value as readers of the store see it."""
+    return Entry(
+        key,
+        record.value,
+        record.revision,
+        record.version,
+        record.time_us,
+        record.content_type,
+        record.expires_us or None,
+    )
+
+
+def decode_entry(data: bytes, key: str, encoded: bytes, revision: int) -> Entry:
+    """The value in a record that fills ``data``: the short way of most reads.
+
+    Args:
+        data: the bytes of one record, checksum included.
+        key: whose record it must be ...
+        encoded: ... the same in UTF-8 ...
+        revision: ... and of which revision.
+
+    Raises:
+        BadRecord: the checksum does not fit, or it is the record of another key or revision.
+    """
+    if checksum(data) != RESIDUE or len(data) < OVERHEAD:
+        raise BadRecord("the checksum does not fit")
+    value_size, key_size, meta_size, version, _, code, _, found, time_us = HEADER.unpack_from(data)
+    meta_offset = HEADER.size + key_size
+    value_offset = meta_offset + meta_size
+    if found != revision or data[HEADER.size : meta_offset] != encoded:
+        raise BadRecord("this is the record of another key or revision")
+    if len(data) != value_offset + value_size + CHECKSUM_SIZE:
+        raise BadRecord("the lengths do not add up")
+    value = data[value_offset:-CHECKSUM_SIZE]
+    if code < len(WELL_KNOWN_TYPES) and not meta_size:
+        return Entry(key, value, revision, version, time_us, WELL_KNOWN_TYPES[code], None)
+    content_type, expires_us = decode_meta(code, data[meta_offset:value_offset])
+    return Entry(key, value, revision, version, time_us, content_type, expires_us or None)
+
+
+def decode(data: bytes, *, verify: bool = True) -> Record:
+    """The record that fills ``data`` exactly.
+
+    Args:
+        data: the bytes of one record, checksum included.
+        verify: check the checksum (left out where it was checked).
+
+    Raises:
+        BadRecord: the checksum or a length does not fit.
+    """
+    if len(data) < OVERHEAD:
+        raise BadRecord(f"{len(data)} bytes are too few for a record")
+    if verify and checksum(data) != RESIDUE:
+        raise BadRecord("the checksum does not fit")
+    header = HEADER.unpack_from(data)
+    value_size, key_size, meta_size, version, kind, code, _, revision, time_us = header
+    if len(data) != OVERHEAD + key_size + meta_size + value_size:
+        raise BadRecord("the lengths do not add up")
+    meta_offset = HEADER.size + key_size
+    value_offset = meta_offset + meta_size
+    content_type, expires_us = decode_meta(code, data[meta_offset:value_offset])
+    return Record(
+        data[HEADER.size : meta_offset],
+        data[value_offset:-CHECKSUM_SIZE],
+        kind,
+        revision,
+        version,
+        time_us,
+        content_type,
+        expires_us,
+    )
+
+
+def decode_meta(code: int, meta: Buffer) -> tuple[str, int]:
+    """Content type and expiry (microseconds since the epoch, 0 for never).
+
+    Raises:
+        BadRecord: not what ``encode`` writes.
+    """
+    if code < len(WELL_KNOWN_TYPES) and not meta:
+        return WELL_KNOWN_TYPES[code], 0
+    if code >= len(WELL_KNOWN_TYPES) and code != TYPE_IN_META:
+        raise BadRecord(f"unknown type code {code}")
+    fields = _meta_fields(meta)
+    content_type = fields.get(META_CONTENT_TYPE) if code == TYPE_IN_META else WELL_KNOWN_TYPES[code]
+    expires_us = fields.get(META_EXPIRES_US, 0)
+    if not isinstance(content_type, str) or not isinstance(expires_us, int):
+        raise BadRecord("the meta map does not hold what it should")
+    return content_type, expires_us
+
+
+def _meta_fields(meta: Buffer) -> dict[object, object]:
+    try:
+        fields = cbor2.loads(bytes(meta))
+    except (cbor2.CBORDecodeError, ValueError, TypeError) as ex:
+        raise BadRecord(f"the meta map cannot be read: {ex}") from ex
+    if not isinstance(fields, dict):
+        raise BadRecord("the meta map is none")
+    return fields

@@ -1,0 +1,199 @@
+r"""A segment: one file of the log. Appended to while active, then sealed and immutable.
+
+      0            8         12       16           24         40      44        60     64
+      ┌────────────┬─────────┬────────┬────────────┬──────────┬───────┬─────────┬──────┬────────
+      │ "RNDLTSEG" │ format  │ origin │ number     │ store id │ salt  │ zeros   │ CRC  │ frames
+      │            │ u32     │ u32    │ u64        │ 16 bytes │ u32   │ 16      │ 32C  │ ...
+      └────────────┴─────────┴────────┴────────────┴──────────┴───────┴─────────┴──────┴────────
+
+``origin`` tells the segments that commits were appended to (1) from those that hold copies (2): of
+compaction, or of what a failed sync may have lost. The salt is random, so that no two segments
+accept each other's frames.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum, is_whole, seal
+from rundlet_server.storage.errors import Damaged, UnknownFormat
+from rundlet_server.storage.files import Buffer, File, Files
+from rundlet_server.storage.interface import Entry
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import BadFrame, Frame
+from rundlet_server.storage.log.format.locator import OFFSET_MAX, Locator, offset_of
+from rundlet_server.storage.log.format.names import segment_name
+from rundlet_server.storage.log.format.record import BadRecord, Record
+
+MAGIC: Final = b"RNDLTSEG"
+FORMAT_VERSION: Final = 1
+APPENDED: Final = 1
+COMPACTED: Final = 2
+
+_HEADER: Final = struct.Struct("<8sIIQ16sI16x")
+HEADER_SIZE: Final = _HEADER.size + CHECKSUM_SIZE
+
+_READ_SIZE: Final = 4 * 1024 * 1024
+"""Bytes read at a time while scanning."""
+_LARGE_RECORD: Final = 256 * 1024
+"""Records above this are read in two pieces so that their value is never copied."""
+
+
+class SegmentHeader(NamedTuple):
+    """What the first 64 bytes of a segment say."""
+
+    origin: int
+    number: int
+    store_id: bytes
+    salt: int
+
+
+def encode_header(header: SegmentHeader) -> bytes:
+    """The 64 bytes at the start of a segment."""
+    return seal(_HEADER.pack(MAGIC, FORMAT_VERSION, *header))
+
+
+def decode_header(data: bytes, path: Path) -> SegmentHeader:
+    """Read and check the start of a segment.
+
+    Raises:
+        UnknownFormat: another magic or a format version this release does not know.
+        Damaged: cut short, or the checksum does not fit.
+    """
+    if len(data) < HEADER_SIZE:
+        raise Damaged(path, 0, "the segment header is cut short")
+    magic, version, origin, number, store_id, salt = _HEADER.unpack_from(data)
+    if is_whole(data):
+        if magic != MAGIC or version != FORMAT_VERSION:
+            raise UnknownFormat(f"{path}: segment format {magic!r} {version} is not known")
+        return SegmentHeader(origin, number, store_id, salt)
+    raise Damaged(path, 0, "the checksum of the segment header does not fit")
+
+
+class Segment:
+    """An open segment file. Reading needs no lock; only ``storage.log.appender`` writes."""
+
+    def __init__(self, path: Path, file: File, header: SegmentHeader) -> None:
+        self.path = path
+        self.file = file
+        self.number = header.number
+        self.header = header
+
+    @classmethod
+    def create(cls, files: Files, folder: Path, header: SegmentHeader) -> Segment:
+        """Make a new, empty segment; durable once the folder is synced too."""
+        path = folder / segment_name(header.number)
+        files.unlink(path)  # a leftover of a crash before the manifest named it
+        file = files.open(path, create=True)
+        file.pwrite([encode_header(header)], 0)
+        file.sync()
+        return cls(path, file, header)
+
+    @classmethod
+    def open(cls, files: Files, folder: Path, number: int, *, writable: bool = True) -> Segment:
+        """Open an existing segment.
+
+        Raises:
+            FileNotFoundError: compaction has moved its records elsewhere.
+            UnknownFormat, Damaged: see ``decode_header``.
+        """
+        path = folder / segment_name(number)
+        file = files.open(path, writable=writable)
+        header = decode_header(file.pread(HEADER_SIZE, 0), path)
+        if header.number != number:
+            raise Damaged(path, 0, f"this is segment {header.number} under another name")
+        return cls(path, file, header)
+
+    def read_entry(self, key: str, encoded: bytes, locator: Locator) -> Entry:
+        """The value at a locator, verified: checksum, key and revision.
+
+        Raises:
+            Damaged: the bytes are not that record.
+        """
+        if locator.size > _LARGE_RECORD:
+            return records.to_entry(key, self._read_large(encoded, locator))
+        offset = locator.position & OFFSET_MAX
+        data = self.file.pread(locator.size, offset)
+        try:
+            return records.decode_entry(data, key, encoded, locator.revision)
+        except BadRecord as ex:
+            raise Damaged(self.path, offset, str(ex)) from ex
+
+    def read(self, key: bytes, locator: Locator) -> Record:
+        """The record at a locator, verified: checksum, key and revision.
+
+        Raises:
+            Damaged: the bytes are not that record.
+        """
+        offset = offset_of(locator.position)
+        if locator.size > _LARGE_RECORD:
+            return self._read_large(key, locator)
+        data = self.file.pread(locator.size, offset)
+        try:
+            record = records.decode(data)
+        except BadRecord as ex:
+            raise Damaged(self.path, offset, str(ex)) from ex
+        if record.key != key or record.revision != locator.revision:
+            raise Damaged(self.path, offset, "this is the record of another key or revision")
+        return record
+
+    def _read_large(self, key: bytes, locator: Locator) -> Record:
+        """As ``read``, with the value read straight into the bytes that are handed out."""
+        offset = offset_of(locator.position)
+        head_size = locator.size - locator.value_size - CHECKSUM_SIZE
+        head = self.file.pread(head_size, offset)
+        value = self.file.pread(locator.value_size, offset + head_size)
+        tail = self.file.pread(CHECKSUM_SIZE, offset + head_size + locator.value_size)
+        if checksum(tail, checksum(value, checksum(head))) != RESIDUE:
+            raise Damaged(self.path, offset, "the checksum of a record does not fit")
+        _, _, _, version, kind, code, _, revision, time_us = records.HEADER.unpack_from(head)
+        key_end = records.HEADER.size + len(key)
+        if head[records.HEADER.size : key_end] != key or revision != locator.revision:
+            raise Damaged(self.path, offset, "this is the record of another key or revision")
+        try:
+            content_type, expires_us = records.decode_meta(code, head[key_end:])
+        except BadRecord as ex:
+            raise Damaged(self.path, offset, str(ex)) from ex
+        return Record(key, value, kind, revision, version, time_us, content_type, expires_us)
+
+    def frames(self, start: int, end: int) -> Iterator[Frame]:
+        """The frames from offset ``start`` to ``end``, each verified.
+
+        Raises:
+            Damaged: they do not fill that range; ``offset`` is where the first bad one starts.
+        """
+        offset = start
+        window = memoryview(b"")
+        while offset < end:
+            try:
+                frame = frames.decode(window, offset, self.header.salt)
+            except BadFrame:  # most often because the window ends within it
+                window = self._window(offset, end)
+                frame = self._decode(window, offset)
+            yield frame
+            offset += frame.size
+            window = window[frame.size :]
+
+    def _decode(self, window: memoryview, offset: int) -> Frame:
+        try:
+            return frames.decode(window, offset, self.header.salt)
+        except BadFrame as ex:
+            raise Damaged(self.path, offset, str(ex)) from ex
+
+    def _window(self, offset: int, end: int) -> memoryview:
+        """Bytes from ``offset`` on: many, and at least the frame there, if ``end`` allows it."""
+        window = memoryview(self.file.pread(min(_READ_SIZE, end - offset), offset))
+        if len(window) < frames.HEADER.size:
+            return window
+        wanted = frames.HEADER.unpack_from(window)[0]
+        if len(window) < wanted <= end - offset:
+            window = memoryview(self.file.pread(wanted, offset))
+        return window
+
+    def append(self, buffers: list[Buffer], offset: int) -> None:
+        """Write at the end that the caller tracks (never ``O_APPEND``: leftovers may follow)."""
+        self.file.pwrite(buffers, offset)

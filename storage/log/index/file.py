@@ -1,0 +1,362 @@
+r"""An index file: an immutable, sorted map from *(key, revision descending)* to locators.
+
+      "RNDLTIDX" | format u32 | block size u32 | store id, 16 | contents offset u64 |
+      contents size u64 | zeros | CRC32C                                       (64 bytes)
+      sections, each at a multiple of 64:
+        directory      u32 per bucket: where its part of the table starts; one more at the end
+        table          u64 per distinct key: tag and first row, ascending
+        rows           32 bytes per version (``index_columns.ROW_DTYPE``); one more at the end
+        keys           the bytes of the keys
+        expiry_rows    u32, and
+        expiry_times   u64 (µs) of the rows that expire
+        blocks         u32 per 64 KiB of this file before this section: its CRC32C
+      contents: CBOR map (offset and size of each section, counts, content types) | CRC32C
+
+All processes map the same file. Every block is verified when a process first touches it, so
+that opening does not read the file, and damage is an error, not a key that seems missing.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+import cbor2
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, checksum, is_whole
+from rundlet_server.storage.errors import Damaged, UnknownFormat
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.record import OVERHEAD
+from rundlet_server.storage.log.index.columns import (
+    EXPIRES,
+    KIND_MASK,
+    OLDER,
+    ROW_DTYPE,
+    Columns,
+    Flags,
+    Places,
+)
+
+MAGIC: Final = b"RNDLTIDX"
+FORMAT_VERSION: Final = 1
+BLOCK_BITS: Final = 16
+BLOCK_SIZE: Final = 1 << BLOCK_BITS
+
+HEADER: Final = struct.Struct("<8sII16sQQ12x")
+HEADER_SIZE: Final = HEADER.size + CHECKSUM_SIZE
+_ROW: Final = struct.Struct("<QQIIIHBB16xI")
+"""A row, and the field of the next one that tells where this one's key ends."""
+_REVISION: Final = 0
+_KEY_START: Final = 2
+_FLAGS: Final = 6
+_KEY_END: Final = 8
+_NO_ROW: Final = (0,) * 9
+_ROW_MASK: Final = 0xFFFFFFFF
+
+_Fields = tuple[int, int, int, int, int, int, int, int, int]
+
+
+class IndexFile:
+    """An open index file. All methods may be called from any thread, without a lock."""
+
+    def __init__(self, files: Files, path: Path, number: int, size: int) -> None:
+        """Map the file.
+
+        Args:
+            files: the file system.
+            path: of the file.
+            number: its number.
+            size: the size that the manifest names.
+
+        Raises:
+            FileNotFoundError: a merge has replaced it.
+            UnknownFormat: of another format version.
+            Damaged: not what was written.
+        """
+        self.path = path
+        self.number = number
+        file = files.open(path, writable=False)
+        try:
+            if file.size() != size or size < HEADER_SIZE:
+                raise Damaged(path, 0, f"it has {file.size()} bytes and should have {size}")
+            self._map = file.map(size)
+        finally:
+            file.close()
+        self._bytes = memoryview(self._map)
+        contents = self._contents()
+        try:
+            self._open_sections(contents)
+        except (cbor2.CBORDecodeError, LookupError, TypeError, ValueError, AttributeError) as ex:
+            raise Damaged(path, 0, f"the contents cannot be read: {ex!r}") from ex
+
+    def _contents(self) -> bytes:
+        """The encoded map of the sections, verified."""
+        header = self._bytes[:HEADER_SIZE]
+        if not is_whole(header):
+            raise Damaged(self.path, 0, "the checksum of the header does not fit")
+        magic, version, _, self.store_id, offset, size = HEADER.unpack_from(header)
+        if magic != MAGIC or version != FORMAT_VERSION:
+            raise UnknownFormat(f"{self.path}: index format {magic!r} {version} is not known")
+        contents = self._bytes[offset : offset + size]
+        if len(contents) != size or not is_whole(contents):
+            raise Damaged(self.path, offset, "the checksum of the contents does not fit")
+        return bytes(contents[:-CHECKSUM_SIZE])
+
+    def _open_sections(self, contents: bytes) -> None:
+        fields = cbor2.loads(contents)
+        self.row_count: int = fields["row_count"]
+        self.key_count: int = fields["key_count"]
+        self.types: tuple[str, ...] = tuple(fields["types"])
+        self.about: dict[str, int] = fields.get("about", {})
+        places: dict[str, tuple[int, int]] = fields["sections"]
+        self._places = places
+        self._directory_place = places["directory"][0]
+        self._table_place = places["table"][0]
+        self._rows_place = places["rows"][0]
+        self._keys_place = places["keys"][0]
+        self._directory = self._section("directory").cast("I")
+        self._table = self._section("table").cast("Q")
+        self._blocks = self._section("blocks").cast("I")
+        self._tag_shift = 32 - (len(self._directory) - 1).bit_length() + 1
+        self._is_block_verified = bytearray(len(self._blocks))
+        self._is_verified = False
+        self._require_sizes()
+
+    def _require_sizes(self) -> None:
+        """Refuse sections that cannot be those of so many rows and keys, by a ``ValueError``."""
+        numbers = [self.row_count, self.key_count, *chain.from_iterable(self._places.values())]
+        if any(not isinstance(number, int) or number < 0 for number in numbers):
+            raise ValueError("a place or a number is none")
+        sizes = {name: size for name, (_, size) in self._places.items()}
+        end, blocks_size = self._places["blocks"]
+        ends = [offset + size for name, (offset, size) in self._places.items() if name != "blocks"]
+        bucket_count = len(self._directory) - 1
+        are_possible = (
+            max(ends) <= end
+            and end + blocks_size <= len(self._bytes)
+            and blocks_size == 4 * -(-end // BLOCK_SIZE)
+            and sizes["rows"] == (self.row_count + 1) * ROW_DTYPE.itemsize
+            and sizes["table"] == 8 * self.key_count
+            and bucket_count > 0
+            and bucket_count.bit_count() == 1
+            and sizes["expiry_times"] == 2 * sizes["expiry_rows"]
+        )
+        if not are_possible:
+            raise ValueError("the sections do not have the sizes that they should")
+
+    @property
+    def key_bytes(self) -> int:
+        """Bytes of the keys of all rows."""
+        return self._places["keys"][1]
+
+    def find(self, key: bytes, at: int | None) -> Locator | None:
+        """The newest version of a key, or the newest of revision ``at`` or before.
+
+        Raises:
+            Damaged: a part of the file that was needed is damaged.
+        """
+        found = self._first_row(key)
+        if found is None:
+            return None
+        row, fields = found
+        if at is None or fields[_REVISION] <= at:
+            return self._locator(row, fields, len(key))
+        return self._version_at(row, fields, at, len(key))
+
+    def _version_at(
+        self, row: int, fields: _Fields, at: int | None, key_size: int
+    ) -> Locator | None:
+        """The newest version of revision ``at`` or before of the key whose first row this is."""
+        if at is not None:
+            while fields[_REVISION] > at:
+                row += 1
+                fields = self._row(row) if row < self.row_count else _NO_ROW
+                if not fields[_FLAGS] & OLDER:
+                    return None
+        return self._locator(row, fields, key_size)
+
+    def has_tags(self, tags: Places) -> Flags:
+        """For each of many hashes of keys, ascending, whether a key with it may be here.
+
+        Raises:
+            Damaged: the hash table is damaged.
+        """
+        self._verify(*self._places["table"])
+        known = (np.frombuffer(self._table, np.uint64) >> np.uint64(32)).astype(np.int64)
+        places = np.searchsorted(known, tags)
+        has: Flags = np.append(known, -1)[places] == tags
+        return has
+
+    def versions(self, key: bytes) -> Iterator[Locator]:
+        """All versions of a key, newest first."""
+        found = self._first_row(key)
+        if found is None:
+            return
+        row, fields = found
+        while True:
+            yield self._locator(row, fields, len(key))
+            row += 1
+            fields = self._row(row) if row < self.row_count else _NO_ROW
+            if not fields[_FLAGS] & OLDER:
+                return
+
+    def _locator(self, row: int, fields: _Fields, key_size: int) -> Locator:
+        """What a row says; the content type is empty where only the record knows it."""
+        revision, position, _, size, version, type_number, flags, meta_size, _ = fields
+        types = self.types
+        return Locator(
+            revision,
+            position,
+            size,
+            size - OVERHEAD - key_size - meta_size,
+            version,
+            flags & KIND_MASK,
+            types[type_number] if type_number < len(types) else "",
+            self._expires_us(row) if flags & EXPIRES else 0,
+        )
+
+    def key(self, row: int) -> bytes:
+        """The key of a row."""
+        fields = self._row(row)
+        return self._key_bytes(fields[_KEY_START], fields[_KEY_END])
+
+    def lower_bound(self, key: bytes) -> int:
+        """The first row whose key is ``key`` or above; ``row_count`` when there is none."""
+        low, high = 0, self.row_count
+        while low < high:
+            middle = (low + high) // 2
+            if self.key(middle) < key:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def scan(self, key: bytes, at: int | None, *, reverse: bool) -> Iterator[tuple[bytes, Locator]]:
+        """Keys from ``key`` on, in reverse those below it downwards, as ``find`` finds them."""
+        start = self.lower_bound(key)
+        rows = range(start - 1, -1, -1) if reverse else range(start, self.row_count)
+        for row in rows:
+            fields = self._row(row)
+            if fields[_FLAGS] & OLDER:
+                continue
+            found = self._key_bytes(fields[_KEY_START], fields[_KEY_END])
+            locator = self._version_at(row, fields, at, len(found))
+            if locator is not None:
+                yield found, locator
+
+    def expiring(self, after_us: int, through_us: int) -> Iterator[bytes]:
+        """Keys of rows whose expiry lies in (``after_us``, ``through_us``]."""
+        columns = self._expiry()
+        is_due = (columns[1] > after_us) & (columns[1] <= through_us)
+        for row in columns[0][is_due].tolist():
+            yield self.key(row)
+
+    def columns(self) -> Columns:
+        """The whole index as numpy columns over the mapped file, verified.
+
+        Raises:
+            Damaged: any block is damaged.
+        """
+        self.verify()
+        expiry_rows, expiry_times = self._expiry()
+        return Columns(
+            np.frombuffer(self._section("rows"), ROW_DTYPE),
+            np.frombuffer(self._section("keys"), np.uint8),
+            np.frombuffer(self._section("table"), np.uint64),
+            self.types,
+            expiry_rows,
+            expiry_times,
+        )
+
+    def verify(self, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Verify every block not verified yet; from then on reads check nothing any more.
+
+        Args:
+            should_stop: asked after every block; true leaves the rest for later.
+
+        Raises:
+            Damaged: a block is damaged.
+        """
+        if self._is_verified:
+            return
+        for block in range(len(self._blocks)):
+            if not self._is_block_verified[block]:
+                self._verify(block << BLOCK_BITS, 1)
+                if should_stop():
+                    return
+        self._is_verified = True
+
+    def damage(self) -> Iterator[Damaged]:
+        """Every damaged block, as the error that reading it raises."""
+        for block in range(len(self._blocks)):
+            try:
+                self._verify(block << BLOCK_BITS, 1)
+            except Damaged as ex:
+                yield ex
+
+    def _first_row(self, key: bytes) -> tuple[int, _Fields] | None:
+        """Number and fields of a key's newest row; ``None`` when the key is not here."""
+        tag = xxhash.xxh3_64_intdigest(key) >> 32
+        bucket = tag >> self._tag_shift
+        is_verified = self._is_verified
+        if not is_verified:
+            self._verify(self._directory_place + 4 * bucket, 8)
+        start, end = self._directory[bucket], self._directory[bucket + 1]
+        if not is_verified and start < end:
+            self._verify(self._table_place + 8 * start, 8 * (end - start))
+        for word in self._table[start:end]:
+            if word >> 32 == tag:
+                row = word & _ROW_MASK
+                fields = self._row(row)
+                if self._key_bytes(fields[_KEY_START], fields[_KEY_END]) == key:
+                    return row, fields
+        return None
+
+    def _row(self, row: int) -> _Fields:
+        """The fields of a row, and where the key of the next row starts."""
+        place = self._rows_place + row * ROW_DTYPE.itemsize
+        if not self._is_verified:
+            self._verify(place, _ROW.size)
+        return _ROW.unpack_from(self._bytes, place)
+
+    def _key_bytes(self, start: int, end: int) -> bytes:
+        place = self._keys_place
+        if not self._is_verified:
+            self._verify(place + start, end - start)
+        return self._map[place + start : place + end]
+
+    def _expiry(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint64]]:
+        for name in ("expiry_rows", "expiry_times"):
+            offset, size = self._places[name]
+            self._verify(offset, max(size, 1))
+        return (
+            np.frombuffer(self._section("expiry_rows"), np.uint32),
+            np.frombuffer(self._section("expiry_times"), np.uint64),
+        )
+
+    def _expires_us(self, row: int) -> int:
+        rows, times = self._expiry()
+        return int(times[np.searchsorted(rows, row)])
+
+    def _section(self, name: str) -> memoryview:
+        offset, size = self._places[name]
+        return self._bytes[offset : offset + size]
+
+    def _verify(self, offset: int, size: int) -> None:
+        """Check the blocks that hold these bytes, each once."""
+        blocks_offset = self._places["blocks"][0]
+        for block in range(offset >> BLOCK_BITS, (offset + size - 1 >> BLOCK_BITS) + 1):
+            if block >= len(self._blocks) or self._is_block_verified[block]:
+                continue
+            start = block << BLOCK_BITS
+            end = min(start + BLOCK_SIZE, blocks_offset)
+            if checksum(self._bytes[start:end]) != self._blocks[block]:
+                raise Damaged(self.path, start, "the checksum of an index block does not fit")
+            self._is_block_verified[block] = 1

@@ -1,0 +1,143 @@
+"""Checkpoints: index files for sealed segments, and merges of index files.
+
+Both are put in force by one change of the manifest, after everything it names is on stable
+storage; what it no longer names is unlinked last. A crash at any place leaves files that no
+manifest names, which are removed when a maintenance process starts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format.manifest import IndexState, Manifest
+from rundlet_server.storage.log.format.names import index_name
+from rundlet_server.storage.log.index import columns as index_columns
+from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, Columns
+from rundlet_server.storage.log.index.delta import Delta
+from rundlet_server.storage.log.index.file import IndexFile
+from rundlet_server.storage.log.index.retention import needed_versions
+from rundlet_server.storage.log.index.writer import write_index
+from rundlet_server.storage.log.read.follower import Follower
+from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.log.write.writer import Writer
+
+MERGE_FACTOR: Final = 3
+"""An index file is merged with the newer ones when it has at most this many times their rows."""
+
+
+class Checkpointer:
+    """Builds and merges index files; the caller holds the maintenance lock."""
+
+    def __init__(self, files: Files, folder: Path, *, follower: Follower, writer: Writer) -> None:
+        self._files = files
+        self._folder = folder
+        self._follower = follower
+        self._writer = writer
+
+    def checkpoint(self) -> int:
+        """Write an index file for every sealed segment that has none; says for how many."""
+        view = self._follower.refresh()
+        deltas = view.deltas[:0:-1]
+        for delta in deltas:
+            state = self.write(view, index_columns.from_delta(delta))
+            self._writer.change_manifest(
+                functools.partial(_indexed, index=state, segment=delta.segment)
+            )
+            view = self._follower.refresh()
+        return len(deltas)
+
+    def index_delta(self, view: View, delta: Delta) -> View:
+        """Write the index file of a view's oldest delta, inside ``Writer.exclusive``."""
+        state = self.write(view, index_columns.from_delta(delta))
+        return self._writer.put_in_force(_indexed(view.manifest, state, delta.segment))
+
+    def merge(self, *, horizon: int, keep_versions: int, all_files: bool = False) -> int:
+        """Merge the newest index files where they have grown; says how many became one.
+
+        Args:
+            horizon: see ``retention``; versions nobody needs any more are left out.
+            keep_versions: versions of a key that are kept whatever their age.
+            all_files: merge them all.
+        """
+        view = self._follower.refresh()
+        count = len(view.indexes) if all_files else _merge_count(view.indexes)
+        if count < 2:
+            return 0
+        merged = self.merged(view.indexes[:count])
+        is_needed = needed_versions(merged, horizon, keep_versions)
+        selected = index_columns.select(merged, is_needed)
+        state = self.write(view, selected)
+        oldest = horizon if selected is not merged else 0
+        self.replace(view.indexes[:count], state, oldest_revision=oldest)
+        return count
+
+    def merged(self, indexes: Sequence[IndexFile]) -> Columns:
+        """One index of several, newest first."""
+        return index_columns.merge_all([index.columns() for index in indexes])
+
+    def write(self, view: View, columns: Columns) -> IndexState:
+        """Write a new index file, durably, that no manifest names yet."""
+        number = view.manifest.next_index
+        path = self._folder / index_name(number)
+        size = write_index(self._files, path, view.manifest.store_id, columns)
+        self._files.sync_folder(self._folder)
+        return IndexState(number, size, columns.row_count)
+
+    def replace(
+        self, inputs: Sequence[IndexFile], output: IndexState, *, oldest_revision: int
+    ) -> None:
+        """Put a merged index file in force in the place of its inputs, then unlink those."""
+        self._writer.change_manifest(
+            lambda manifest: replace_indexes(
+                manifest, inputs, output, oldest_revision=oldest_revision
+            )
+        )
+        self._follower.refresh()
+        for index in inputs:
+            self._files.unlink(index.path)
+
+
+def replace_indexes(
+    manifest: Manifest,
+    inputs: Sequence[IndexFile],
+    output: IndexState,
+    *,
+    oldest_revision: int,
+) -> Manifest:
+    """The next manifest, with one new index file in the place of the newest ones."""
+    numbers = {index.number for index in inputs}
+    kept = [state for state in manifest.indexes if state.number not in numbers]
+    return manifest.changed(
+        indexes=(output, *kept),
+        next_index=output.number + 1,
+        oldest_revision=max(manifest.oldest_revision, oldest_revision),
+    )
+
+
+def _indexed(manifest: Manifest, index: IndexState, segment: int) -> Manifest:
+    return manifest.changed(
+        indexes=(index, *manifest.indexes),
+        next_index=index.number + 1,
+        segments=tuple(
+            dataclasses.replace(state, is_indexed=True) if state.number == segment else state
+            for state in manifest.segments
+        ),
+    )
+
+
+def _merge_count(indexes: Sequence[IndexFile]) -> int:
+    """How many of the newest index files are to become one."""
+    count, rows, key_bytes = 1, 0, 0
+    for place, index in enumerate(indexes):
+        key_bytes += index.key_bytes
+        if key_bytes > KEY_BYTES_MAX:
+            break
+        if index.row_count <= MERGE_FACTOR * rows:
+            count = place + 1
+        rows += index.row_count
+    return count

@@ -1,0 +1,272 @@
+"""Compaction: rewrite segments without the records that nobody needs any more.
+
+A pass, of which a process may die at any place without loss:
+
+1. merge all index files, leaving out versions behind the horizon: the rows that are left
+   say which records are live;
+2. choose the segments whose share of dead bytes is worth the work, and runs of small ones;
+3. copy their live records, as they are, into new segments; sync them and the folder;
+4. write an index file with the new positions; sync it and the folder;
+5. change the manifest: the outputs stand where the inputs stood, so that the order of the log
+   is still the order of revisions;
+6. unlink the inputs, in the order of the log and each durably: see ``leftovers`` for why.
+
+Tombstones: an index can always be built anew from the log alone, so the log must never hold a
+record of a key without the tombstone behind it. A tombstone is let go only when all segments
+before its own hold live records only, and so no older record of its key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format.manifest import Manifest, SegmentState
+from rundlet_server.storage.log.format.names import segment_name
+from rundlet_server.storage.log.format.segment import HEADER_SIZE
+from rundlet_server.storage.log.index import columns as index_columns
+from rundlet_server.storage.log.index.columns import Columns, is_tombstone
+from rundlet_server.storage.log.index.retention import needed_versions
+from rundlet_server.storage.log.maintain.checkpoint import Checkpointer, replace_indexes
+from rundlet_server.storage.log.maintain.rewrite import Rewrite
+from rundlet_server.storage.log.read.follower import Follower
+from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.log.write.writer import Writer
+
+_SEGMENT_SHIFT: Final = np.uint64(40)
+_SMALL_SHARE: Final = 4
+"""A segment under a quarter of the full size is small; runs of small ones become one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionResult:
+    """What a pass did: sizes in bytes of the segments rewritten, and counts of files.
+
+    Attributes:
+        is_cut_short: there was no room on the disk for the copies of more segments.
+    """
+
+    segments_before: int = 0
+    segments_after: int = 0
+    bytes_before: int = 0
+    bytes_after: int = 0
+    versions_dropped: int = 0
+    is_cut_short: bool = False
+
+    def __add__(self, later: CompactionResult) -> CompactionResult:
+        """What two passes did together."""
+        return CompactionResult(
+            self.segments_before + later.segments_before,
+            self.segments_after + later.segments_after,
+            self.bytes_before + later.bytes_before,
+            self.bytes_after + later.bytes_after,
+            self.versions_dropped + later.versions_dropped,
+            later.is_cut_short,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Usage:
+    """Live bytes and records of one segment."""
+
+    state: SegmentState
+    live_bytes: int
+    live_count: int
+
+    @property
+    def dead_share(self) -> float:
+        return 1 - self.live_bytes / max(1, self.state.size - HEADER_SIZE)
+
+    @property
+    def is_all_live(self) -> bool:
+        return self.live_count == self.state.record_count
+
+
+class Compactor:
+    """Rewrites segments; the caller holds the maintenance lock."""
+
+    def __init__(
+        self,
+        files: Files,
+        folder: Path,
+        *,
+        follower: Follower,
+        writer: Writer,
+        checkpointer: Checkpointer,
+    ) -> None:
+        self._files = files
+        self._folder = folder
+        self._follower = follower
+        self._writer = writer
+        self._checkpointer = checkpointer
+
+    def compact(
+        self, *, horizon: int, keep_versions: int, dead_share_min: float, segment_bytes_max: int
+    ) -> CompactionResult:
+        """Do one pass over the segments that have index files.
+
+        Args:
+            horizon: see ``retention``.
+            keep_versions: versions of a key that are kept whatever their age.
+            dead_share_min: rewrite segments with at least this share of dead bytes.
+            segment_bytes_max: size of the segments written.
+
+        Raises:
+            Damaged: a segment is not what was written; everything is left as it was.
+        """
+        view = self._follower.refresh()
+        if not view.indexes:
+            return CompactionResult()
+        merged = self._checkpointer.merged(view.indexes)
+        is_needed = needed_versions(merged, horizon, keep_versions)
+        columns = index_columns.select(merged, is_needed)
+        usages = _usages(view, columns)
+        wanted = _choose(usages, dead_share_min, segment_bytes_max)
+        chosen = _fitting(wanted, usages, self._room(view))
+        columns = _without_tombstones(columns, usages, chosen, horizon)
+        dropped = merged.row_count - columns.row_count
+        if not chosen and not dropped and len(view.indexes) == 1:
+            return CompactionResult(is_cut_short=chosen != wanted)
+
+        rewrite = Rewrite(self._files, self._folder, view, columns)
+        replaced = rewrite.run(chosen, self._reserve(chosen, segment_bytes_max), segment_bytes_max)
+        self._files.sync_folder(self._folder)
+        index = self._checkpointer.write(self._follower.refresh(), rewrite.moved_columns())
+
+        def change(manifest: Manifest) -> Manifest:
+            changed = replace_indexes(
+                manifest, view.indexes, index, oldest_revision=horizon if dropped else 0
+            )
+            return dataclasses.replace(changed, segments=_replaced(manifest, replaced))
+
+        self._writer.change_manifest(change)
+        self._follower.refresh()
+        for old_index in view.indexes:
+            self._files.unlink(old_index.path)
+        before = [state for run in chosen for state in run]
+        for state in before:
+            self._files.unlink(self._folder / segment_name(state.number))
+            self._files.sync_folder(self._folder)
+        after = [state for outputs in replaced.values() for state in outputs]
+        return CompactionResult(
+            len(before),
+            len(after),
+            sum(state.size for state in before),
+            sum(state.size for state in after),
+            dropped,
+            is_cut_short=chosen != wanted,
+        )
+
+    def _room(self, view: View) -> int:
+        """Bytes of live records that can be copied: an index file is written as well."""
+        index_bytes = sum(state.size for state in view.manifest.indexes)
+        return (self._writer.room.free_bytes - index_bytes) * 7 // 8
+
+    def _reserve(self, runs: Sequence[Sequence[SegmentState]], segment_bytes_max: int) -> int:
+        """The first of as many segment numbers as the outputs can need."""
+        size = sum(state.size for run in runs for state in run)
+        count = size // segment_bytes_max + len(runs) + 1
+        manifest = self._writer.change_manifest(
+            lambda manifest: manifest.changed(next_segment=manifest.next_segment + count)
+        )
+        return manifest.next_segment - count
+
+
+def _usages(view: View, columns: Columns) -> list[_Usage]:
+    """What is live in each segment that has an index file, in log order."""
+    positions = columns.rows["position"][:-1]
+    numbers, places = np.unique(positions >> _SEGMENT_SHIFT, return_inverse=True)
+    sizes = np.bincount(places, weights=columns.rows["size"][:-1], minlength=len(numbers))
+    counts = np.bincount(places, minlength=len(numbers))
+    live = {
+        number: (int(size), count)
+        for number, size, count in zip(
+            numbers.tolist(), sizes.tolist(), counts.tolist(), strict=True
+        )
+    }
+    return [
+        _Usage(state, *live.get(state.number, (0, 0)))
+        for state in view.manifest.segments
+        if state.is_indexed
+    ]
+
+
+def _choose(
+    usages: Sequence[_Usage], dead_share_min: float, segment_bytes_max: int
+) -> list[list[SegmentState]]:
+    """Runs of adjacent segments to rewrite."""
+
+    def is_worth_it(usage: _Usage) -> bool:
+        return usage.dead_share >= dead_share_min
+
+    def is_small(usage: _Usage) -> bool:
+        return usage.state.size * _SMALL_SHARE < segment_bytes_max
+
+    runs = []
+    for _, group in groupby(usages, lambda usage: is_worth_it(usage) or is_small(usage)):
+        run = list(group)
+        is_gaining = any(map(is_worth_it, run)) or len(run) >= _SMALL_SHARE
+        if is_gaining and (is_worth_it(run[0]) or is_small(run[0])):
+            runs.append([usage.state for usage in run])
+    return runs
+
+
+def _fitting(
+    runs: list[list[SegmentState]], usages: Sequence[_Usage], room: int
+) -> list[list[SegmentState]]:
+    """All runs if there is room for what is live in them; else the segments that need least."""
+    chosen = {state.number for run in runs for state in run}
+    found = [usage for usage in usages if usage.state.number in chosen]
+    if sum(usage.live_bytes for usage in found) <= room:
+        return runs
+    found = [usage for usage in found if not usage.is_all_live]
+    fitting = set()
+    for usage in sorted(found, key=lambda usage: usage.live_bytes):
+        room -= usage.live_bytes
+        if room >= 0:
+            fitting.add(usage.state.number)
+    return [[usage.state] for usage in found if usage.state.number in fitting]
+
+
+def _without_tombstones(
+    columns: Columns,
+    usages: Sequence[_Usage],
+    runs: Sequence[Sequence[SegmentState]],
+    horizon: int,
+) -> Columns:
+    """Let go of tombstones behind the horizon that no older record can need any more."""
+    chosen = {state.number for run in runs for state in run}
+    clean = []
+    for usage in usages:
+        clean.append(usage.state.number)
+        if not usage.is_all_live and usage.state.number not in chosen:
+            break
+    rows = columns.rows[:-1]
+    is_first = (rows["flags"] & index_columns.OLDER) == 0
+    is_last = np.append(is_first[1:], True)
+    is_behind = rows["revision"] <= np.uint64(horizon)
+    is_clean = np.isin(rows["position"] >> _SEGMENT_SHIFT, np.array(clean, np.uint64))
+    # A key with older versions still needed keeps its tombstone in front of them.
+    is_droppable = is_tombstone(columns) & is_first & is_last & is_behind & is_clean
+    return index_columns.select(columns, ~is_droppable)
+
+
+def _replaced(
+    manifest: Manifest, replaced: dict[tuple[int, ...], list[SegmentState]]
+) -> tuple[SegmentState, ...]:
+    """The manifest's segments with each run's outputs at the run's place."""
+    outputs_at = {numbers[0]: outputs for numbers, outputs in replaced.items()}
+    inputs = {number for numbers in replaced for number in numbers}
+    segments: list[SegmentState] = []
+    for state in manifest.segments:
+        segments += outputs_at.get(state.number, [])
+        if state.number not in inputs:
+            segments.append(state)
+    return tuple(segments)

@@ -1,0 +1,291 @@
+"""What must be done in the background: index files, compaction, expiry, removing leftovers.
+
+One process at a time does it for a folder (the lock file ``MAINTENANCE``): the maintenance
+process of a server, or, where there is none, whoever has the store open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.index.estimates import record_bytes
+from rundlet_server.storage.log.maintain.bulk_load import BulkLoader
+from rundlet_server.storage.log.maintain.checkpoint import Checkpointer
+from rundlet_server.storage.log.maintain.chunk import Chunk
+from rundlet_server.storage.log.maintain.compaction import CompactionResult, Compactor
+from rundlet_server.storage.log.maintain.horizon import Horizon
+from rundlet_server.storage.log.open.folder_lock import MAINTENANCE_LOCK_NAME
+from rundlet_server.storage.log.open.orphans import remove_leftovers
+from rundlet_server.storage.log.read.clock import SharedClock
+from rundlet_server.storage.log.read.follower import Follower
+from rundlet_server.storage.log.read.view import Head, View
+from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.log.write.batch import Expire
+from rundlet_server.storage.log.write.writer import Writer
+
+DEAD_SHARE_THOROUGH: Final = 0.05
+DEAD_SHARE: Final = 0.4
+_DEAD_BYTES_MIN: Final = 64 * 1024 * 1024
+"""Below this nothing is compacted unasked."""
+_GROWTH_MIN: Final = 0.1
+_LOADED_INDEXES_MAX: Final = 16
+"""Index files there may be before a bulk load merges them."""
+_EXPIRE_KEYS_MAX: Final = 1_000
+"""Expiries logged in one commit."""
+
+
+class Due(NamedTuple):
+    """Keys with their expired versions, and the view and head they are of."""
+
+    view: View
+    head: Head
+    expired: list[tuple[bytes, Locator]]
+
+
+class Maintainer:
+    """Looks after one folder. All methods may be called from any thread."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: StoreSettings,
+        *,
+        commit_page: CommitPage,
+        follower: Follower,
+        writer: Writer,
+        clock: SharedClock,
+    ) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._commit_page = commit_page
+        self._follower = follower
+        self._writer = writer
+        self._clock = clock
+        self._horizon = Horizon(settings.keep_for_s)
+        self._last_pass = (0, -1)
+        self._threads = threading.Lock()
+        self._lock_file = settings.files.open(folder / MAINTENANCE_LOCK_NAME, create=True)
+        self._checkpointer = Checkpointer(settings.files, folder, follower=follower, writer=writer)
+        self._compactor = Compactor(
+            settings.files,
+            folder,
+            follower=follower,
+            writer=writer,
+            checkpointer=self._checkpointer,
+        )
+        self._loader = BulkLoader(follower=follower, writer=writer, checkpointer=self._checkpointer)
+
+    @property
+    def is_compaction_wanted(self) -> bool:
+        """Whether one was asked for that nobody has finished."""
+        return self._commit_page.compactions_wanted != self._commit_page.compactions_done
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether a sealed segment waits for its index file."""
+        return len(self._follower.refresh().deltas) > 1
+
+    def checkpoint(self, *, wait: bool = True) -> int:
+        """Write index files for sealed segments and merge them where they have grown.
+
+        Args:
+            wait: for whoever is doing it already; else nothing is done then.
+
+        Returns:
+            The number of segments that got an index file.
+        """
+        with self._exclusive(wait=wait) as is_ours:
+            if not is_ours:
+                return 0
+            started_ns = time.perf_counter_ns()
+            view = self._sampled_view()
+            count = self._checkpointer.checkpoint()
+            merged = self._checkpointer.merge(
+                horizon=self._horizon.revision(view, self._clock.now_us()),
+                keep_versions=self._settings.keep_versions,
+            )
+            if count or merged:
+                self._settings.measures.checkpointed(started_ns)
+            return count
+
+    def load(self, chunk: Chunk) -> bool:
+        """Store a chunk of a bulk load; false, and nothing is done, where only commits can.
+
+        Raises:
+            Unavailable, DiskFull, OutcomeUnknown: see ``BulkLoader.load``.
+        """
+        with self._exclusive(wait=False) as is_ours:
+            if not is_ours or not self._loader.load(chunk):
+                return False
+            # The chunk is stored whatever becomes of this; the next one tries again.
+            with contextlib.suppress(StoreError, OSError):
+                view = self._sampled_view()
+                if len(view.indexes) > _LOADED_INDEXES_MAX:
+                    self._checkpointer.merge(
+                        horizon=self._horizon.revision(view, self._clock.now_us()),
+                        keep_versions=self._settings.keep_versions,
+                    )
+            return True
+
+    def compact(self, *, thorough: bool) -> CompactionResult:
+        """Give back the space of what nobody needs any more.
+
+        Args:
+            thorough: take the active segment in, and rewrite segments with little to gain, too.
+        """
+        with self._exclusive(wait=True):
+            started_ns = time.perf_counter_ns()
+            wanted = self._commit_page.compactions_wanted
+            self._remove_leftovers()
+            self._expire_all()
+            if thorough:
+                self._writer.seal()
+            self._checkpointer.checkpoint()
+            horizon = self._horizon.revision(self._sampled_view(), self._clock.now_us())
+            result = self._compact_in_passes(
+                horizon, DEAD_SHARE_THOROUGH if thorough else DEAD_SHARE
+            )
+            log_bytes = sum(state.size for state in self._follower.view.manifest.segments)
+            self._last_pass = (log_bytes, horizon)
+            if thorough:
+                self._commit_page.compactions_done = wanted
+            self._settings.measures.compacted(
+                started_ns, bytes_read=result.bytes_before, bytes_written=result.bytes_after
+            )
+            return result
+
+    def _compact_in_passes(self, horizon: int, dead_share_min: float) -> CompactionResult:
+        """As many passes as the room on the disk makes of one, while there is more each time."""
+        room = self._writer.room
+        result = CompactionResult(is_cut_short=True)
+        free_bytes = -1
+        while result.is_cut_short and room.grows(free_bytes):
+            free_bytes = room.free_bytes
+            done = self._compactor.compact(
+                horizon=horizon,
+                keep_versions=self._settings.keep_versions,
+                dead_share_min=dead_share_min,
+                segment_bytes_max=room.segment_bytes_max,
+            )
+            result += done
+        return result
+
+    @property
+    def is_room_short(self) -> bool:
+        """Whether values are refused, or will be soon, until there is more room on the disk."""
+        return self._writer.room.is_short(self._follower.view)
+
+    def is_compaction_worth_it(self) -> bool:
+        """Whether so much of the log seems dead that a pass is due.
+
+        An estimate from the totals: what live keys and values need, against what is there.
+        A pass that could not give back what it hoped for (versions still to be kept) is not
+        repeated before the horizon has moved and the log has grown. On a full disk a little is
+        worth it.
+        """
+        view = self._sampled_view()
+        log_bytes = sum(state.size for state in view.manifest.segments)
+        live_bytes = record_bytes(view.head.totals, view.indexes)
+        horizon = self._horizon.revision(view, self._clock.now_us())
+        before_bytes, before_horizon = self._last_pass
+        if self.is_room_short and log_bytes - live_bytes > DEAD_SHARE_THOROUGH * log_bytes:
+            return (log_bytes, horizon) != self._last_pass
+        if log_bytes - live_bytes < DEAD_SHARE * log_bytes + _DEAD_BYTES_MIN:
+            return False
+        return horizon > before_horizon and log_bytes > before_bytes * (1 + _GROWTH_MIN)
+
+    def merge_all(self) -> int:
+        """Merge all index files to one; says how many there were (0: nothing to do)."""
+        with self._exclusive(wait=False) as is_ours:
+            if not is_ours or len(self._follower.refresh().indexes) < 2:
+                return 0
+            return self._checkpointer.merge(
+                horizon=self._horizon.revision(self._sampled_view(), self._clock.now_us()),
+                keep_versions=self._settings.keep_versions,
+                all_files=True,
+            )
+
+    def expire(self) -> int:
+        """Log the expiry of all keys whose time has come; says how many."""
+        with self._exclusive(wait=False) as is_ours:
+            return self._expire_all() if is_ours else 0
+
+    def due(self) -> Due:
+        """Keys that have expired and whose expiry is not in the log yet, as of one head."""
+        # First of all: every expiry up to it is in the view that is taken after it.
+        through_us = self._commit_page.expired_through_us
+        view = self._follower.current()
+        head = view.head
+        now_us = self._clock.now_us()
+        keys = {
+            key
+            for delta in view.deltas
+            for expires_us, key in delta.expiring[:]
+            if through_us < expires_us <= now_us
+        }
+        for index in view.indexes:
+            keys.update(index.expiring(through_us, now_us))
+        found = ((key, view.find(key, head.revision)) for key in keys)
+        expired = [
+            (key, locator)
+            for key, locator in found
+            if locator is not None and 0 < locator.expires_us <= now_us
+        ]
+        return Due(view, head, expired)
+
+    def remove_leftovers(self) -> list[str]:
+        """Remove files that a crash left behind; says which."""
+        with self._exclusive(wait=True):
+            return self._remove_leftovers()
+
+    def close(self) -> None:
+        """Close the lock file."""
+        self._lock_file.close()
+
+    def _remove_leftovers(self) -> list[str]:
+        with self._writer.exclusive() as view:
+            return remove_leftovers(self._settings.files, self._folder, view.manifest)
+
+    def _expire_all(self) -> int:
+        due = self.due()
+        expired = [Expire(key.decode(), locator.revision) for key, locator in due.expired]
+        count = 0
+        for start in range(0, len(expired), _EXPIRE_KEYS_MAX):
+            with self._writer.exclusive() as view:
+                batch = self._writer.begin(view)
+                count += batch.expire(expired[start : start + _EXPIRE_KEYS_MAX])
+                self._writer.write(view, batch)
+        # Not the time now: a commit that is being written may have begun, and expired, before.
+        self._commit_page.expired_through_us = due.head.time_us
+        return count
+
+    def _sampled_view(self) -> View:
+        view = self._follower.refresh()
+        self._horizon.sample(view, self._clock.now_us())
+        return view
+
+    @contextlib.contextmanager
+    def _exclusive(self, *, wait: bool) -> Iterator[bool]:
+        """Be the one who maintains the folder; false when another one is, and not to wait."""
+        if not self._threads.acquire(blocking=wait):
+            yield False
+            return
+        try:
+            is_ours = self._lock_file.lock(wait=wait)
+            try:
+                if is_ours:
+                    self._writer.settle()
+                yield is_ours
+            finally:
+                if is_ours:
+                    self._lock_file.unlock()
+        finally:
+            self._threads.release()

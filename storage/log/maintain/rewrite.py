@@ -1,0 +1,251 @@
+"""Copying live records of segments to new segments, many at a time.
+
+The index says where the live records of a segment lie and how long they are, so nothing is
+looked for: numpy works out which bytes stay, adjacent records are copied as one piece, and
+what costs time in Python is done once for each half megabyte, not once for each record.
+
+Nothing is copied that was not verified: every frame that is read by its checksum, and every
+record in it by its header, which must have the size and the revision that the index has.
+Records keep their own checksums; only the frames around them are new.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import Frame
+from rundlet_server.storage.log.format.locator import OFFSET_MAX, pack_position
+from rundlet_server.storage.log.format.manifest import SegmentState
+from rundlet_server.storage.log.format.segment import COMPACTED, HEADER_SIZE, Segment, SegmentHeader
+from rundlet_server.storage.log.index.columns import Columns, Places, Words
+from rundlet_server.storage.log.read.view import View
+
+_STRETCH_BYTES: Final = 512 * 1024
+"""Frames are taken together up to about this size; what is live in them becomes one frame."""
+_RECORD_HEADER: Final = np.dtype(
+    [
+        ("value_size", "<u4"),
+        ("key_size", "<u2"),
+        ("meta_size", "<u2"),
+        ("version", "<u4"),
+        ("kind_and_type", "<u4"),
+        ("revision", "<u8"),
+        ("time_us", "<u8"),
+    ]
+)
+"""``record.HEADER`` for numpy."""
+
+
+class Rewrite:
+    """Copies live records of runs of segments, and notes where they went."""
+
+    def __init__(self, files: Files, folder: Path, view: View, columns: Columns) -> None:
+        self._files = files
+        self._folder = folder
+        self._view = view
+        self._columns = columns
+        self._positions: Words = columns.rows["position"][:-1].copy()
+
+    def run(
+        self, runs: Sequence[Sequence[SegmentState]], first_number: int, segment_bytes_max: int
+    ) -> dict[tuple[int, ...], list[SegmentState]]:
+        """Rewrite each run; says by which segments the segments of a run are replaced.
+
+        Raises:
+            Damaged: a segment is not what was written, or not what the index says.
+        """
+        replaced = {}
+        number = first_number
+        for states in runs:
+            outputs = []
+            output: _Output | None = None
+            for stretch in self._stretches(states):
+                output = output or _Output(self._files, self._folder, self._view, number)
+                self._positions[stretch.live.rows] = output.add(stretch)
+                if output.size >= segment_bytes_max:
+                    outputs.append(output.finish())
+                    output = None
+                    number += 1
+            if output is not None:
+                outputs.append(output.finish())
+                number += 1
+            replaced[tuple(state.number for state in states)] = outputs
+        return replaced
+
+    def moved_columns(self) -> Columns:
+        """The index with the positions that the records have now."""
+        rows = self._columns.rows.copy()
+        rows["position"][:-1] = self._positions
+        return dataclasses.replace(self._columns, rows=rows)
+
+    def _stretches(self, states: Iterable[SegmentState]) -> Iterator[_Stretch]:
+        """All live records. Those of one frame are one commit and stay together."""
+        for state in states:
+            segment = self._view.segment(state.number)
+            live = self._live(state.number)
+            done = 0
+            for found in _gathered(segment.frames(HEADER_SIZE, state.size)):
+                end = found[-1].offset + found[-1].size
+                count = int(np.searchsorted(live.offsets, end))
+                if count > done:
+                    yield _Stretch(segment.path, found, live.part(done, count))
+                done = count
+            if done < len(live.rows):
+                raise Damaged(segment.path, int(live.offsets[done]), "no record lies there")
+
+    def _live(self, number: int) -> _Live:
+        """What the index has of a segment, in the order in which it lies there."""
+        positions = self._columns.rows["position"][:-1]
+        first = np.uint64(pack_position(number, 0))
+        rows = np.flatnonzero((positions >= first) & (positions - first <= np.uint64(OFFSET_MAX)))
+        rows = rows[np.argsort(positions[rows])]
+        return _Live(
+            rows,
+            (positions[rows] - first).astype(np.int64),
+            self._columns.rows["size"][rows].astype(np.int64),
+            self._columns.rows["revision"][rows],
+        )
+
+
+class _Live(NamedTuple):
+    """Live records: rows in the index, offsets in the segment, sizes, revisions."""
+
+    rows: Places
+    offsets: Places
+    sizes: Places
+    revisions: Words
+
+    def part(self, start: int, end: int) -> _Live:
+        taken = slice(start, end)
+        return _Live(
+            self.rows[taken], self.offsets[taken], self.sizes[taken], self.revisions[taken]
+        )
+
+
+class _Stretch:
+    """Adjacent frames of a segment, and what is live in them: one record at least."""
+
+    def __init__(self, path: Path, found: Sequence[Frame], live: _Live) -> None:
+        self.live = live
+        self._path = path
+        self._frames = found
+        starts = np.array([frame.offset for frame in found], np.int64)
+        self._frame_of = np.searchsorted(starts, live.offsets, side="right") - 1
+        self._starts = live.offsets - (starts + frames.HEADER.size)[self._frame_of]
+
+    @property
+    def last_frame(self) -> Frame:
+        """The frame of the last live record."""
+        return self._frames[int(self._frame_of[-1])]
+
+    def copied(self) -> tuple[bytes, Places]:
+        """The live records one behind the other, and where each begins.
+
+        Raises:
+            Damaged: they are not the records that the index says.
+        """
+        ends = self._starts + self.live.sizes
+        body_sizes = np.array([len(frame.body) for frame in self._frames], np.int64)
+        is_inside = (self._starts >= 0) & (ends <= body_sizes[self._frame_of])
+        self._refuse(~(is_inside & (self.live.sizes >= records.OVERHEAD)))
+        # A record begins a new piece unless it lies right behind the one before; between the
+        # records of two frames there is always a header.
+        is_first = np.ones(len(ends), np.bool_)
+        is_first[1:] = self.live.offsets[1:] != self.live.offsets[:-1] + self.live.sizes[:-1]
+        firsts = np.flatnonzero(is_first)
+        lasts = np.append(firsts[1:], len(ends)) - 1
+        places = zip(
+            self._frame_of[firsts].tolist(),
+            self._starts[firsts].tolist(),
+            ends[lasts].tolist(),
+            strict=True,
+        )
+        data = b"".join([self._frames[number].body[start:end] for number, start, end in places])
+        offsets = np.cumsum(self.live.sizes) - self.live.sizes
+        self._check_headers(data, offsets)
+        return data, offsets
+
+    def _check_headers(self, data: bytes, offsets: Places) -> None:
+        every_place = sliding_window_view(np.frombuffer(data, np.uint8), _RECORD_HEADER.itemsize)
+        headers = every_place[offsets].view(_RECORD_HEADER)[:, 0]
+        sizes = headers["value_size"].astype(np.int64) + headers["key_size"] + headers["meta_size"]
+        is_same = sizes + records.OVERHEAD == self.live.sizes
+        self._refuse(~(is_same & (headers["revision"] == self.live.revisions)))
+
+    def _refuse(self, is_wrong: npt.NDArray[np.bool_]) -> None:
+        if is_wrong.any():
+            offset = int(self.live.offsets[np.argmax(is_wrong)])
+            raise Damaged(self._path, offset, "this is not the record that the index says")
+
+
+class _Output:
+    """A segment being written by compaction."""
+
+    def __init__(self, files: Files, folder: Path, view: View, number: int) -> None:
+        salt = int.from_bytes(os.urandom(4), "little")
+        header = SegmentHeader(COMPACTED, number, view.manifest.store_id, salt)
+        self._segment = Segment.create(files, folder, header)
+        self._last: Frame | None = None
+        self._count = 0
+        self.size = HEADER_SIZE
+
+    def add(self, stretch: _Stretch) -> Words:
+        """Write what is live in a stretch as a frame; gives the new position of each record."""
+        data, offsets = stretch.copied()
+        self._last = last = stretch.last_frame
+        buffers, size = frames.encode(
+            [[data]],
+            record_count=len(offsets),
+            revision=last.revision,
+            time_us=last.time_us,
+            totals=last.totals,
+            synced=0,
+            salt=self._segment.header.salt,
+            offset=self.size,
+        )
+        self._segment.append(buffers, self.size)
+        first = pack_position(self._segment.number, self.size + frames.HEADER.size)
+        self.size += size
+        self._count += len(offsets)
+        return offsets.astype(np.uint64) + np.uint64(first)
+
+    def finish(self) -> SegmentState:
+        """Sync, close."""
+        assert self._last is not None
+        self._segment.file.sync()
+        self._segment.file.close()
+        return SegmentState(
+            self._segment.number,
+            self.size,
+            self._count,
+            self._last.revision,
+            self._last.time_us,
+            self._last.totals,
+            is_indexed=True,
+        )
+
+
+def _gathered(found: Iterable[Frame]) -> Iterator[list[Frame]]:
+    """Frames in lists of about so many bytes that work on a list pays."""
+    gathered: list[Frame] = []
+    size = 0
+    for frame in found:
+        gathered.append(frame)
+        size += frame.size
+        if size >= _STRETCH_BYTES:
+            yield gathered
+            gathered, size = [], 0
+    if gathered:
+        yield gathered

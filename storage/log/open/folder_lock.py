@@ -1,0 +1,53 @@
+"""The lock of a store's folder."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Final
+
+from rundlet_server.storage.files import File, Files
+
+LOCK_NAME: Final = "LOCK"  # held by the process that writes
+MAINTENANCE_LOCK_NAME: Final = "MAINTENANCE"  # held by the process that maintains the store
+
+
+class FolderLock:
+    """The lock by which the writers of all processes take turns: ``with lock``, or by hand.
+
+    The threads of a process take turns by a lock of their own first.
+    """
+
+    def __init__(self, files: Files, folder: Path) -> None:
+        self._file: File = files.open(folder / LOCK_NAME, create=True)
+        self._threads = threading.Lock()
+
+    def acquire(self) -> None:
+        """Wait for it.
+
+        Raises:
+            OSError: the kernel does not give it.
+        """
+        self._threads.acquire()
+        try:
+            self._file.lock()
+        except BaseException:
+            self._threads.release()
+            raise
+
+    def release(self) -> None:
+        """Let the next one have it."""
+        try:
+            self._file.unlock()
+        finally:
+            self._threads.release()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -1,0 +1,217 @@
+"""Opening a folder: make a new store, or find the end of an existing one's log.
+
+The end is known when the commit page of this boot tells it: bytes behind it were never
+answered for and are cut. After a restart of the machine, or where the page is missing or
+damaged, the log itself is asked (``recover_end``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Final
+
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.format.frame import ALIGNMENT, Totals
+from rundlet_server.storage.log.format.locator import offset_of, pack_position, segment_of
+from rundlet_server.storage.log.format.manifest import (
+    FILE_NAME,
+    Manifest,
+    SegmentState,
+    read_manifest,
+    write_manifest,
+)
+from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
+from rundlet_server.storage.log.open.orphans import unnamed_commits
+
+REVISION_GAP: Final = 1 << 24
+"""Revisions skipped where a power cut may have lost commits that were seen: none comes back
+with another value. More than a machine commits in the time that can be lost."""
+
+
+def open_folder(files: Files, folder: Path, boot_id: int) -> CommitPage:
+    """Make the folder a store that can be followed and appended to; idempotent.
+
+    The caller holds the store's lock.
+
+    Raises:
+        Damaged: data before the last known durable point is not what was written, or the
+            manifest is missing beside segments, or older than they are.
+        UnknownFormat: written by another release.
+    """
+    names = files.names(folder)
+    if FILE_NAME not in names:
+        if any(may_hold_commits(files, folder / name) for name in names):
+            raise Damaged(
+                folder / FILE_NAME, 0, "missing although there are segments; see `rundlet repair`"
+            )
+        create_store(files, folder)
+    manifest = read_manifest(files, folder)
+    for name in unnamed_commits(files, folder, manifest):
+        raise Damaged(folder / name, 0, "the manifest is older than it; see `rundlet repair`")
+    commit_page = CommitPage.open(files, folder, boot_id)
+    try:
+        manifest = settle_manifest(files, folder, commit_page)
+        ensure_end(files, folder, manifest, commit_page)
+    except BaseException:
+        commit_page.close()
+        raise
+    return commit_page
+
+
+def may_hold_commits(files: Files, path: Path) -> bool:
+    """Whether it is more than what is left when the making of a store is cut off."""
+    if path.suffix != ".log":
+        return path.suffix == ".idx"
+    file = files.open(path, writable=False)
+    try:
+        return file.size() > HEADER_SIZE
+    finally:
+        file.close()
+
+
+def create_store(files: Files, folder: Path) -> None:
+    """Make an empty store: one empty segment, then the manifest that names it."""
+    store_id = os.urandom(16)
+    salt = int.from_bytes(os.urandom(4), "little")
+    segment = Segment.create(files, folder, SegmentHeader(APPENDED, 1, store_id, salt))
+    segment.file.close()
+    files.sync_folder(folder)
+    first = SegmentState(1, 0, 0, 0, 0, Totals(), is_indexed=False)
+    write_manifest(files, folder, Manifest(1, store_id, 2, 1, 0, 0, False, (first,), ()))
+    files.sync_folder(folder.absolute().parent)  # the folder may be new, too
+
+
+def put_in_force(files: Files, folder: Path, manifest: Manifest, commit_page: CommitPage) -> None:
+    """Write a manifest and tell everyone; the caller holds the store's lock.
+
+    Who dies or fails in between leaves ``is_changing``, so that the next one to hold the lock
+    looks at the disk (``settle_manifest``) and does not go on from the manifest before.
+    """
+    commit_page.is_changing = True
+    write_manifest(files, folder, manifest)
+    commit_page.generation = manifest.generation
+    commit_page.is_changing = False
+
+
+def settle_manifest(files: Files, folder: Path, commit_page: CommitPage) -> Manifest:
+    """The manifest on disk, made durable where a change of it was cut off.
+
+    Called with the store's lock held.
+    """
+    manifest = read_manifest(files, folder)
+    if commit_page.is_changing:
+        put_in_force(files, folder, manifest, commit_page)
+    return manifest
+
+
+def ensure_end(files: Files, folder: Path, manifest: Manifest, commit_page: CommitPage) -> None:
+    """Make the commit page tell the end of the log, from the log where it must.
+
+    Called with the store's lock held, at opening and before every append.
+    """
+    published = commit_page.published
+    active = manifest.active.number
+    if published is None:
+        recover_end(files, folder, manifest, commit_page)
+    elif segment_of(published) < active:
+        # A writer died between sealing a segment and publishing the new one.
+        commit_page.published = pack_position(active, HEADER_SIZE)
+    elif segment_of(published) > active:
+        raise Damaged(folder / FILE_NAME, 0, "it does not know the segment that is published")
+    commit_page.generation = max(commit_page.generation, manifest.generation)
+
+
+def recover_end(files: Files, folder: Path, manifest: Manifest, commit_page: CommitPage) -> None:
+    """Find the end of the log in the log.
+
+    1. Read the active segment's frames up to the first that is not whole: that is the end.
+    2. Refuse if something says that the bytes there were durable once: the durable word of
+       the page, or a whole frame behind that was written when they were. Else it is a torn
+       tail, which is cut.
+    3. Sync: frames found whole may still be only in memory, and so may the manifest's name. Where
+       a sync of them has failed before, they are written again first (``_make_durable``).
+    4. Where commits that were seen may be lost (``is_lax``), leave a gap in the revisions, in
+       the manifest, before anything new is written.
+    5. Publish.
+    """
+    try:
+        segment = Segment.open(files, folder, manifest.active.number)
+    except FileNotFoundError as ex:
+        raise Damaged(str(ex.filename), 0, "the manifest names it, and it is missing") from ex
+    durable = commit_page.durable
+    size = segment.file.size()
+    end, time_us = _whole_frames(segment, size)
+    if durable is not None and segment_of(durable) == segment.number:
+        _refuse_if_durable(segment, end, offset_of(durable))
+    _refuse_if_durable(segment, end, durable_by_witness(segment, end, size))
+    if size > end:
+        segment.file.truncate(end)
+    if size > HEADER_SIZE:  # a header is durable before the manifest names its segment
+        _make_durable(segment, end, commit_page)
+    files.sync_folder(folder)
+    revision, last_time_us = _last_commit(segment, manifest, end)
+    if manifest.is_lax:
+        floor = revision + REVISION_GAP
+        manifest = dataclasses.replace(manifest.changed(), revision_floor=floor)
+        write_manifest(files, folder, manifest)
+    segment.file.close()
+    commit_page.start(
+        published=pack_position(segment.number, end),
+        generation=manifest.generation,
+        clock_us=max(time_us, last_time_us),
+    )
+
+
+def _make_durable(segment: Segment, end: int, commit_page: CommitPage) -> None:
+    """Sync the frames of a segment.
+
+    After a sync that failed the kernel may take for written what is not, and another one would
+    report a success that is none. So whoever comes next gives it the same bytes once more.
+    """
+    if commit_page.given_up == segment.number:
+        segment.file.pwrite([segment.file.pread(end - HEADER_SIZE, HEADER_SIZE)], HEADER_SIZE)
+    try:
+        segment.file.sync()
+    except OSError:
+        commit_page.given_up = segment.number
+        raise
+
+
+def _whole_frames(segment: Segment, size: int) -> tuple[int, int]:
+    """Where the whole frames from the start end, and the time of the last one."""
+    end, time_us = HEADER_SIZE, 0
+    try:
+        for frame in segment.frames(HEADER_SIZE, size):
+            end, time_us = frame.offset + frame.size, frame.time_us
+    except Damaged as ex:
+        end = ex.offset
+    return end, time_us
+
+
+def _refuse_if_durable(segment: Segment, end: int, durable: int) -> None:
+    if durable > end:
+        raise Damaged(
+            segment.path,
+            end,
+            f"the log was on stable storage up to {durable}; see `rundlet repair`",
+        )
+
+
+def durable_by_witness(segment: Segment, end: int, size: int) -> int:
+    """The highest place that a whole frame behind ``end`` says was durable; 0 without one."""
+    rest = memoryview(segment.file.pread(size - end, end))
+    found = frames.search(rest[ALIGNMENT:], end + ALIGNMENT, segment.header.salt)
+    return max((frame.synced for frame in found), default=0)
+
+
+def _last_commit(segment: Segment, manifest: Manifest, end: int) -> tuple[int, int]:
+    """Revision and time of the last commit of the store."""
+    revision, time_us = manifest.active.last_revision, manifest.active.last_time_us
+    for frame in segment.frames(HEADER_SIZE, end):
+        revision, time_us = frame.revision, frame.time_us
+    return revision, time_us

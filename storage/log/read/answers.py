@@ -1,0 +1,52 @@
+"""What a view holds, in the words of the interface."""
+
+from __future__ import annotations
+
+from rundlet_server.storage.errors import Compacted, InvalidRequest
+from rundlet_server.storage.interface import KeyInfo, Version
+from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.record import KIND_NAMES, Record
+from rundlet_server.storage.log.read.view import View
+
+
+def key_info(view: View, encoded: bytes, locator: Locator, include_values: bool) -> KeyInfo:
+    """A line of a list. The record is read only for its value or for a rare content type."""
+    key = encoded.decode()
+    entry = None
+    if include_values or not locator.content_type:
+        entry = view.read_entry(key, encoded, locator)
+    return KeyInfo(
+        key,
+        locator.revision,
+        locator.version,
+        locator.value_size,
+        entry.content_type if entry else locator.content_type,
+        entry if include_values else None,
+    )
+
+
+def version_of(record: Record) -> Version:
+    """A line of a history."""
+    return Version(
+        record.revision,
+        record.version,
+        KIND_NAMES[record.kind],
+        record.time_us,
+        len(record.value),
+        record.content_type,
+    )
+
+
+def check_revision(view: View, at: int | None) -> None:
+    """Refuse a revision that cannot be read.
+
+    Raises:
+        Compacted: what it held is gone.
+        InvalidRequest: it is not there yet.
+    """
+    if at is None:
+        return
+    if at < view.manifest.oldest_revision:
+        raise Compacted(view.manifest.oldest_revision)
+    if at > view.head.revision:
+        raise InvalidRequest(f"revision {at} is not there yet; the head is {view.head.revision}")

@@ -1,0 +1,57 @@
+"""A bounded memory of values that were read, in front of index files and segments.
+
+It belongs to the views that have one newest delta. Nothing else in them changes what a key's
+newest value is, so a value that was read is still that unless the delta has a newer: the reader
+looks there first, and nothing ever has to be taken out because somebody wrote.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rundlet_server.storage.interface import Entry
+from rundlet_server.storage.log.read.disposal import Disposal
+
+_ENTRY_OVERHEAD: Final = 600
+"""What an entry costs in memory beside its key and value, about."""
+_SHARE_MAX: Final = 256
+"""A value larger than this part of the whole is not worth its room."""
+
+
+class EntryCache:
+    """Entries by key, in two generations: when the young one is full, the old one goes.
+
+    Any thread may use it. Two that put at the same moment may count one entry twice or not at
+    all, which moves the bound by a little.
+    """
+
+    def __init__(self, bytes_max: int, disposal: Disposal) -> None:
+        self._generation_bytes_max = bytes_max // 2
+        self._entry_bytes_max = bytes_max // _SHARE_MAX
+        self._young: dict[bytes, Entry] = {}
+        self._old: dict[bytes, Entry] = {}
+        self._young_bytes = 0
+        self._disposal = disposal
+
+    def __del__(self) -> None:
+        self._disposal.add(self._young, self._old)
+
+    def get(self, key: bytes) -> Entry | None:
+        """The entry that was put last for a key, if it is still here."""
+        entry = self._young.get(key)
+        if entry is None:
+            entry = self._old.get(key)
+            if entry is not None:
+                self.put(key, entry)
+        return entry
+
+    def put(self, key: bytes, entry: Entry) -> None:
+        """Remember an entry."""
+        size = 2 * len(key) + len(entry.value) + _ENTRY_OVERHEAD
+        if size > self._entry_bytes_max:
+            return
+        if self._young_bytes + size > self._generation_bytes_max:
+            self._disposal.add(self._old)
+            self._old, self._young, self._young_bytes = self._young, {}, 0
+        self._young[key] = entry
+        self._young_bytes += size

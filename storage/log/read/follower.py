@@ -1,0 +1,209 @@
+"""The follower: keeps this process's view in step with the log.
+
+Writers of any process publish by one store to a word of the commit page. A reader compares
+that word with the position of the view it has; when they differ, the thread that noticed
+reads what is new from the log. No reader ever waits for a writer: what is published is
+complete and as durable as the policy says, and publishing is the writer's last step.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format.commit_page import WORD_PUBLISHED, CommitPage
+from rundlet_server.storage.log.format.frame import BadFrame
+from rundlet_server.storage.log.format.locator import Locator, offset_of, pack_position, segment_of
+from rundlet_server.storage.log.format.manifest import Manifest, SegmentState, read_manifest
+from rundlet_server.storage.log.format.names import index_name
+from rundlet_server.storage.log.format.segment import HEADER_SIZE
+from rundlet_server.storage.log.index.delta import Delta
+from rundlet_server.storage.log.index.file import IndexFile
+from rundlet_server.storage.log.read.disposal import Disposal
+from rundlet_server.storage.log.read.entry_cache import EntryCache
+from rundlet_server.storage.log.read.view import Head, View
+
+_ATTEMPTS = 100
+"""How often files that a newer manifest has replaced meanwhile are looked for again."""
+
+
+class Follower:
+    """Owns the view of one process.
+
+    Attributes:
+        view: the newest view; may be behind the log until ``current`` is called.
+        disposal: of what was in views that nobody reads any more.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        folder: Path,
+        commit_page: CommitPage,
+        *,
+        cache_bytes_max: int,
+        open_segments_max: int,
+    ) -> None:
+        self._files = files
+        self._cache_bytes_max = cache_bytes_max
+        self._open_segments_max = open_segments_max
+        self._folder = folder
+        self._commit_page = commit_page
+        self._words = commit_page.words
+        self._lock = threading.Lock()
+        self.disposal = Disposal()
+        self.view = self._make_view(None)
+        self.current()
+
+    def current(self) -> View:
+        """The view, with everything in it that was published before this call."""
+        view = self.view
+        if self._words[WORD_PUBLISHED] != view.position:
+            return self.catch_up()
+        return view
+
+    def catch_up(self) -> View:
+        """Add what was published since. One thread does it, others wait for that thread.
+
+        Raises:
+            Damaged: a published part of the log is not what was written.
+        """
+        with self._lock:
+            published = self._words[WORD_PUBLISHED]
+            while published > self.view.position:
+                if segment_of(published) != self.view.active.segment:
+                    self.view = self._make_view(self.view)
+                try:
+                    self._replay(self.view, published)
+                except FileNotFoundError as ex:
+                    published = self._words[WORD_PUBLISHED]
+                    if segment_of(published) == self.view.active.segment:
+                        reason = "the manifest names it, and it is missing"
+                        raise Damaged(str(ex.filename), 0, reason) from ex
+                    # It was filled, and moved by a compaction, since we looked.
+            return self.view
+
+    def refresh(self) -> View:
+        """Take over a manifest that changed (a checkpoint or a compaction); cheap if none did."""
+        if self._commit_page.generation != self.view.manifest.generation:
+            with self._lock:
+                if self._commit_page.generation != self.view.manifest.generation:
+                    self.view = self._make_view(self.view)
+        return self.current()
+
+    def reload(self) -> View:
+        """Take over the manifest on disk, whatever the commit page says."""
+        with self._lock:
+            self.view = self._make_view(self.view)
+        return self.current()
+
+    def advance(
+        self, entries: Sequence[tuple[bytes, Locator]], *, start: int, position: int, head: Head
+    ) -> None:
+        """Add commits that this process has just published, without reading them back.
+
+        Args:
+            entries: keys and locators in log order.
+            start: the position before them.
+            position: the position after them.
+            head: the state after them.
+        """
+        with self._lock:
+            view = self.view
+            if view.position != start:
+                return  # another thread has seen them published and has read them already
+            active = view.active
+            active.add(entries)
+            active.offset = offset_of(position)
+            view.head = head
+            view.position = position
+
+    def _make_view(self, old: View | None) -> View:
+        """A view of the manifest on disk, out of the old one's parts where they stay.
+
+        A file that is named and missing was replaced meanwhile: then a newer manifest is
+        there to be read.
+        """
+        for _ in range(_ATTEMPTS):
+            manifest = read_manifest(self._files, self._folder)
+            try:
+                return self._assemble(manifest, old)
+            except FileNotFoundError as ex:
+                missing = ex
+        raise Damaged(str(missing.filename), 0, "the manifest names a file that is missing")
+
+    def _assemble(self, manifest: Manifest, old: View | None) -> View:
+        old_indexes = {index.number: index for index in old.indexes} if old else {}
+        old_deltas = {delta.segment: delta for delta in old.deltas} if old else {}
+        numbers = {state.number for state in manifest.segments}
+        segments = dict(old.segments) if old else {}
+        waiting = [state for state in manifest.segments if not state.is_indexed]
+        indexes = tuple(
+            old_indexes.get(state.number) or self._open_index(state.number, state.size)
+            for state in manifest.indexes
+        )
+        deltas = [self._delta_of(state, old_deltas.get(state.number)) for state in waiting]
+        is_same_active = old is not None and deltas[-1] is old.active
+        view = View(
+            self._files,
+            self._folder,
+            manifest,
+            segments={number: segments[number] for number in numbers & segments.keys()},
+            open_segments_max=self._open_segments_max,
+            deltas=tuple(reversed(deltas)),
+            indexes=indexes,
+            # While the newest delta stays, it knows of every newer value. It must never be emptied
+            # for another delta: who reads the old view may still put in what that replaced.
+            cache=old.cache if old and is_same_active else self._new_cache(),
+        )
+        for delta, state in zip(deltas[:-1], waiting[:-1], strict=True):
+            self._add_frames(view, delta, state.size)
+        if old and is_same_active:
+            view.head = old.head
+        return view
+
+    def _delta_of(self, state: SegmentState, old: Delta | None) -> Delta:
+        """The delta there is, or an empty one where a segment was sealed before its end.
+
+        That is so when its sync has failed: what was behind stands in the next segment now.
+        """
+        is_active = not state.size
+        if old is not None and (is_active or old.offset <= state.size):
+            return old
+        delta = Delta(state.number, HEADER_SIZE)
+        self.disposal.follow(delta, delta.rows)
+        return delta
+
+    def _new_cache(self) -> EntryCache:
+        return EntryCache(self._cache_bytes_max, self.disposal)
+
+    def _open_index(self, number: int, size: int) -> IndexFile:
+        return IndexFile(self._files, self._folder / index_name(number), number, size)
+
+    def _replay(self, view: View, published: int) -> None:
+        """Add the active segment's frames up to ``published``."""
+        if segment_of(published) == view.active.segment:
+            self._add_frames(view, view.active, offset_of(published))
+        elif segment_of(published) > view.active.segment:
+            raise Damaged(
+                self._folder / "MANIFEST", 0, "it does not know the segment that is published"
+            )
+        view.position = max(published, pack_position(view.active.segment, view.active.offset))
+
+    def _add_frames(self, view: View, delta: Delta, end: int) -> None:
+        """Add a segment's frames up to ``end`` to its delta; the head follows the active one."""
+        if delta.offset >= end:
+            return
+        segment = view.segment(delta.segment)
+        is_active = delta is view.active
+        for frame in segment.frames(delta.offset, end):
+            try:
+                delta.add(frame.locators(segment.number))
+            except BadFrame as ex:
+                raise Damaged(segment.path, frame.offset, str(ex)) from ex
+            delta.offset = frame.offset + frame.size
+            if is_active:
+                view.head = Head(frame.revision, frame.time_us, frame.totals)

@@ -1,0 +1,139 @@
+"""Lists: ranges of keys, and pages of them with keys rolled up at a delimiter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from rundlet_server.storage.errors import InvalidKey
+from rundlet_server.storage.log.format.locator import Locator
+
+_ABOVE_ALL_KEYS = b"\xff"
+"""No UTF-8 text starts with this byte."""
+
+
+class Sorted(Protocol):
+    """Keys in order with their locators: a ``View``, or the index of a text file."""
+
+    def scan(
+        self, start: bytes, at: int | None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, Locator]]:
+        """Keys from ``start`` on (in reverse: below it, downwards) with their newest versions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Keys from ``low`` on and below ``high``, upwards or downwards."""
+
+    low: bytes
+    high: bytes
+    prefix: bytes
+    reverse: bool
+
+    @classmethod
+    def of(cls, prefix: str, start: str | None, end: str | None, *, reverse: bool) -> Range:
+        """The keys that start with ``prefix``, are >= ``start`` and < ``end``.
+
+        Raises:
+            InvalidKey: one of them cannot be encoded as UTF-8.
+        """
+        encoded = _encode(prefix)
+        low = max(encoded, _encode(start or ""))
+        high = successor(encoded)
+        if end is not None:
+            high = min(high, _encode(end))
+        return cls(low, high, encoded, reverse)
+
+    def resumed(self, after: str | None, delimiter: str | None) -> Range:
+        """What is left behind ``after``: a key, or a prefix that was rolled up."""
+        if after is None:
+            return self
+        place = _encode(after)
+        if self.reverse:
+            return replace(self, high=min(self.high, place))
+        is_rolled_up = delimiter is not None and _encode(delimiter) in place[len(self.prefix) :]
+        following = successor(place) if is_rolled_up else place + b"\0"
+        return replace(self, low=max(self.low, following))
+
+    def scan(self, view: Sorted, at: int | None) -> Iterator[tuple[bytes, Locator]]:
+        """The keys of the range with their newest versions, tombstones among them."""
+        if self.reverse:
+            for key, locator in view.scan(self.high, at, reverse=True):
+                if key < self.low:
+                    return
+                yield key, locator
+        else:
+            for key, locator in view.scan(self.low, at):
+                if key >= self.high:
+                    return
+                yield key, locator
+
+
+@dataclass(slots=True)
+class FoundPage:
+    """Keys with their locators, prefixes rolled up, and where the next page begins."""
+
+    keys: list[tuple[bytes, Locator]] = field(default_factory=list)
+    prefixes: list[str] = field(default_factory=list)
+    resume: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys) + len(self.prefixes)
+
+
+def list_page(
+    view: Sorted,
+    wanted: Range,
+    *,
+    limit: int,
+    delimiter: str | None,
+    at: int | None,
+    is_live: Callable[[Locator], bool],
+) -> FoundPage:
+    """Up to ``limit`` keys and prefixes of a range that have a value."""
+    page = FoundPage()
+    mark = _encode(delimiter) if delimiter else None
+    rest: Range | None = wanted
+    last = ""
+    while rest is not None:
+        scanned, rest = rest, None
+        for key, locator in scanned.scan(view, at):
+            if not is_live(locator):
+                continue
+            if len(page) == limit:
+                page.resume = last
+                return page
+            rolled_up = _rolled_up(key, wanted.prefix, mark)
+            if rolled_up is None:
+                last = key.decode()
+                page.keys.append((key, locator))
+                continue
+            # All keys under the prefix are one line: go on behind them, without reading them.
+            last = rolled_up.decode()
+            page.prefixes.append(last)
+            rest = scanned.resumed(last, delimiter)
+            break
+    return page
+
+
+def _encode(bound: str) -> bytes:
+    try:
+        return bound.encode()
+    except UnicodeEncodeError as ex:
+        raise InvalidKey(f"this bounds no keys, it cannot be UTF-8: {ex.reason}") from ex
+
+
+def _rolled_up(key: bytes, prefix: bytes, delimiter: bytes | None) -> bytes | None:
+    """The part of a key up to the first delimiter behind the prefix, if there is one."""
+    if delimiter is None:
+        return None
+    place = key.find(delimiter, len(prefix))
+    return None if place < 0 else key[: place + len(delimiter)]
+
+
+def successor(prefix: bytes) -> bytes:
+    """The smallest bytes above everything that starts with ``prefix``."""
+    if not prefix:
+        return _ABOVE_ALL_KEYS
+    return prefix[:-1] + bytes([prefix[-1] + 1])

@@ -1,0 +1,167 @@
+"""A view: the segments, deltas and index files that together answer reads.
+
+Everything in a view but its newest delta is immutable. When the manifest changes, the
+follower makes a new view out of the parts that stay; whoever still reads the old one may
+finish, because a file that was unlinked can be read as long as it is open.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.interface import Entry
+from rundlet_server.storage.log.format.frame import Totals
+from rundlet_server.storage.log.format.locator import Locator, pack_position, segment_of
+from rundlet_server.storage.log.format.manifest import Manifest
+from rundlet_server.storage.log.format.record import Record
+from rundlet_server.storage.log.format.segment import Segment
+from rundlet_server.storage.log.index.delta import Delta, newest_at
+from rundlet_server.storage.log.index.file import IndexFile
+from rundlet_server.storage.log.read.entry_cache import EntryCache
+
+
+class Head(NamedTuple):
+    """The store after its last commit."""
+
+    revision: int
+    time_us: int
+    totals: Totals
+
+
+class View:
+    """What one process knows of the store at some position of the log.
+
+    Attributes:
+        manifest: the state of the files this view was made of.
+        deltas: newest first; the first one belongs to the active segment and grows.
+        indexes: newest first.
+        cache: of values read from this view and others with the same newest delta.
+        position: of the log up to which everything has been added; written last.
+        head: revision, time and totals of the last commit added; replaced as one.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        folder: Path,
+        manifest: Manifest,
+        *,
+        segments: dict[int, Segment],
+        open_segments_max: int,
+        deltas: tuple[Delta, ...],
+        indexes: tuple[IndexFile, ...],
+        cache: EntryCache,
+    ) -> None:
+        self._files = files
+        self._folder = folder
+        self.manifest = manifest
+        self.segments = segments
+        self._open_segments_max = open_segments_max
+        self.deltas = deltas
+        self.indexes = indexes
+        self.cache = cache
+        active = manifest.active
+        self.head = Head(active.last_revision, active.last_time_us, active.totals)
+        self.position = pack_position(deltas[0].segment, deltas[0].offset)
+
+    @property
+    def active(self) -> Delta:
+        """The delta of the segment that is appended to."""
+        return self.deltas[0]
+
+    def find(self, key: bytes, at: int | None = None) -> Locator | None:
+        """The newest version of a key, or the newest of revision ``at`` or before.
+
+        Costs a dict look-up per delta and a hash look-up per index file.
+        """
+        for delta in self.deltas:
+            locator = newest_at(delta.rows.get(key), at)
+            if locator is not None:
+                return locator
+        for index in self.indexes:
+            locator = index.find(key, at)
+            if locator is not None:
+                return locator
+        return None
+
+    def versions(self, key: bytes) -> Iterator[Locator]:
+        """All versions of a key that are kept, newest first."""
+        for delta in self.deltas:
+            locator = delta.rows.get(key)
+            while locator is not None:
+                yield locator
+                locator = locator.previous
+        for index in self.indexes:
+            yield from index.versions(key)
+
+    def scan(
+        self, start: bytes, at: int | None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, Locator]]:
+        """Keys from ``start`` on (in reverse: below it, downwards) with their newest versions.
+
+        Tombstones are among them.
+        """
+        sources: list[Delta | IndexFile] = [delta for delta in self.deltas if delta.rows]
+        sources += self.indexes
+        if len(sources) == 1:
+            yield from sources[0].scan(start, at, reverse=reverse)
+            return
+        # In reverse the ages are negated, so that the newest source of a key still comes first.
+        ages = range(0, -len(sources), -1) if reverse else range(len(sources))
+        aged = [
+            _aged(source.scan(start, at, reverse=reverse), age)
+            for source, age in zip(sources, ages, strict=True)
+        ]
+        last_key: bytes | None = None
+        for key, _, locator in heapq.merge(*aged, reverse=reverse):
+            if key != last_key:
+                last_key = key
+                yield key, locator
+
+    def read(self, key: bytes, locator: Locator) -> Record:
+        """The record at a locator, verified.
+
+        Raises:
+            FileNotFoundError: compaction has moved it; follow the log and find it again.
+            Damaged: the bytes are not that record.
+        """
+        return self.segment(segment_of(locator.position)).read(key, locator)
+
+    def read_entry(self, key: str, encoded: bytes, locator: Locator) -> Entry:
+        """The value at a locator, verified; raises what ``read`` raises."""
+        number = segment_of(locator.position)
+        segment = self.segments.get(number) or self.segment(number)
+        return segment.read_entry(key, encoded, locator)
+
+    def segment(self, number: int) -> Segment:
+        """A segment of this view, opened at first use."""
+        segment = self.segments.get(number)
+        if segment is None:
+            if len(self.segments) >= self._open_segments_max:
+                self._let_go_of_half()
+            # Two threads may both open it: the loser's file closes itself.
+            segment = Segment.open(self._files, self._folder, number)
+            self.segments[number] = segment
+        return segment
+
+    def _let_go_of_half(self) -> None:
+        """Close segments that were opened long ago, as soon as nobody reads from them.
+
+        Not the active one: a sync must go through the descriptor that wrote, or an error of
+        the disk could be told to another.
+        """
+        active = self.active.segment
+        opened = [number for number in list(self.segments) if number != active]
+        for number in opened[: max(1, self._open_segments_max // 2)]:
+            self.segments.pop(number, None)
+
+
+def _aged(
+    source: Iterator[tuple[bytes, Locator]], age: int
+) -> Iterator[tuple[bytes, int, Locator]]:
+    """A function, not an expression in a loop, which would see the last age only."""
+    return ((key, age, locator) for key, locator in source)

@@ -1,0 +1,70 @@
+"""What index files still know of versions that the log has lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format.locator import offset_of, segment_of
+from rundlet_server.storage.log.format.names import index_name
+from rundlet_server.storage.log.format.record import DELETE, EXPIRE, Record
+from rundlet_server.storage.log.index.columns import KIND_MASK
+from rundlet_server.storage.log.index.file import IndexFile
+
+
+class KnownVersion(NamedTuple):
+    """A version of a key, as an index file knows it."""
+
+    revision: int
+    segment: int
+    offset: int
+    size: int
+    key: bytes
+    kind: int
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether the key had no value from this revision on."""
+        return self.kind in (DELETE, EXPIRE)
+
+    def as_tombstone(self) -> Record:
+        """The record of a delete: it holds nothing that the index does not know but its time."""
+        return Record(self.key, b"", self.kind, self.revision, 0, 0)
+
+
+def known_versions(
+    files: Files, folder: Path, indexes: Sequence[int], segments: set[int]
+) -> Iterator[KnownVersion]:
+    """The versions that the index files which can be read know of in some segments."""
+    for number in indexes:
+        try:
+            path = folder / index_name(number)
+            index = IndexFile(files, path, number, _size(files, path))
+            columns = index.columns()
+        except (Damaged, OSError):
+            continue
+        rows = columns.rows[:-1]
+        is_wanted = np.isin(rows["position"] >> np.uint64(40), sorted(segments))
+        for row in np.flatnonzero(is_wanted).tolist():
+            position = int(rows["position"][row])
+            yield KnownVersion(
+                int(rows["revision"][row]),
+                segment_of(position),
+                offset_of(position),
+                int(rows["size"][row]),
+                columns.key(row),
+                int(rows["flags"][row]) & KIND_MASK,
+            )
+
+
+def _size(files: Files, path: Path) -> int:
+    file = files.open(path, writable=False)
+    try:
+        return file.size()
+    finally:
+        file.close()

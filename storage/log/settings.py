@@ -1,0 +1,78 @@
+"""How a log store runs. Everything has a default that is safe."""
+
+from __future__ import annotations
+
+import functools
+import resource
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from rundlet_server.storage.clock import system_clock_us
+from rundlet_server.storage.counting.measures import Measures
+from rundlet_server.storage.files import Files, RealFiles
+from rundlet_server.storage.interface import Limits
+
+SyncPolicy = Literal["always", "interval", "never"]
+
+
+@functools.cache
+def system_boot_id() -> int:
+    """A number of this boot of the machine; random where the system does not tell one.
+
+    A random one makes every first opener ask the log, which is slower and just as right.
+    """
+    try:
+        return uuid.UUID(Path("/proc/sys/kernel/random/boot_id").read_text().strip()).int
+    except (OSError, ValueError):
+        return uuid.uuid4().int
+
+
+def _quarter_of_descriptors() -> int:
+    return max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Settings of a log store.
+
+    Attributes:
+        sync: when a commit is on stable storage: before it is answered (``always``), at most
+            ``sync_interval_s`` later (``interval``), when the system likes (``never``).
+        sync_interval_s: for ``interval``, in seconds.
+        keep_versions: compaction keeps this many newest versions of a key that has a value.
+        keep_for_s: compaction keeps everything that was visible in the last so many seconds.
+        limits: the most a request may ask for.
+        is_read_only: refuse commits.
+        maintain_inline: checkpoint and compact in this process; false where a maintenance
+            process looks after the folder.
+        segment_bytes_max: a segment this long is sealed.
+        segment_records_max: so is one with this many records; bounds the memory for what is
+            not indexed yet, and the time to open.
+        cache_bytes_max: memory, in each process, for values that were read.
+        open_segments_max: segments that are kept open for reading; by default a quarter of the
+            descriptors that the process may have.
+        measures: where the store says what it does, and how long that takes.
+        files: the file system.
+        clock: tells the time in microseconds since the epoch.
+        boot_id: of this boot of the machine, 128 bits; memory written under another one may
+            have been lost.
+    """
+
+    sync: SyncPolicy = "always"
+    sync_interval_s: float = 1.0
+    keep_versions: int = 1
+    keep_for_s: float = 3_600.0
+    limits: Limits = field(default_factory=Limits)
+    is_read_only: bool = False
+    maintain_inline: bool = True
+    segment_bytes_max: int = 128 * 1024 * 1024
+    segment_records_max: int = 65_536
+    cache_bytes_max: int = 32 * 1024 * 1024
+    open_segments_max: int = field(default_factory=_quarter_of_descriptors)
+    measures: Measures = field(default_factory=Measures)
+    files: Files = field(default_factory=RealFiles)
+    clock: Callable[[], int] = system_clock_us
+    boot_id: int = field(default_factory=system_boot_id)

@@ -1,0 +1,359 @@
+"""A batch: transactions decided one after the other against the head, then written as one.
+
+The leader of a group commit (``appender``) fills a batch while it holds the store's lock. A
+transaction sees the writes of those before it in the batch, although they are not on disk
+yet; nobody else sees any of it until the whole batch is.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from rundlet_server.storage.errors import Conflict, FailedCondition, InvalidOperation, LimitExceeded
+from rundlet_server.storage.files import Buffer
+from rundlet_server.storage.interface import (
+    TEXT_CONTENT_TYPE,
+    Add,
+    Commit,
+    Condition,
+    Delete,
+    Limits,
+    Op,
+    OpResult,
+    Put,
+    Restore,
+    Touch,
+    Txn,
+)
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import Totals
+from rundlet_server.storage.log.format.locator import Locator, pack_position
+from rundlet_server.storage.log.format.record import (
+    DELETE,
+    EXPIRE,
+    PUT,
+    RESTORE,
+    TOMBSTONES,
+    Record,
+)
+from rundlet_server.storage.log.index.retention import kept_versions
+from rundlet_server.storage.log.read.view import Head, View
+from rundlet_server.storage.log.write.free_space import Room
+
+_NUMBER_DIGITS_MAX: Final = 1_000
+_VERSION_MAX: Final = (1 << 32) - 1
+
+
+class Expire(NamedTuple):
+    """Log that a key's value has expired, if it still is the one of ``revision``."""
+
+    key: str
+    revision: int
+
+
+class Batch:
+    """Frames that are to be appended at the end of a view's log.
+
+    Attributes:
+        buffers: the bytes of all frames.
+        entries: key and locator of every record in them, in order.
+        head: the state of the store after them.
+        size: bytes of all frames.
+        commit_count: transactions among them.
+    """
+
+    def __init__(
+        self,
+        view: View,
+        *,
+        salt: int,
+        now_us: int,
+        synced: int,
+        keep_versions: int,
+        limits: Limits,
+        room: Room,
+    ) -> None:
+        """Begin a batch.
+
+        Args:
+            view: up to date, and kept so by the store's lock.
+            salt: of the active segment.
+            now_us: the time of all commits of the batch.
+            synced: offset in the active segment up to which it is on stable storage.
+            keep_versions: how many versions of a key can be restored, whatever their age.
+            limits: of a transaction.
+            room: that values need on the disk; deletions need none.
+        """
+        self._view = view
+        self._salt = salt
+        self._synced = synced
+        self._keep_versions = keep_versions
+        self._limits = limits
+        self._room = room
+        self._copied_bytes = 0
+        self._segment = view.active.segment
+        self._start = view.active.offset
+        self._revision_before = view.head.revision
+        self._revision = max(view.head.revision, view.manifest.revision_floor)
+        self._records: list[Record] = []  # one for each of the entries
+        self._newest: dict[bytes, Locator | None] = {}
+        self.buffers: list[Buffer] = []
+        self.entries: list[tuple[bytes, Locator]] = []
+        self.size = 0
+        self.commit_count = 0
+        self.head = Head(view.head.revision, now_us, view.head.totals)
+
+    def add(self, txn: Txn) -> Commit:
+        """Decide a transaction and add its writes.
+
+        Raises:
+            Conflict: conditions failed and there is no ``otherwise``.
+            InvalidOperation, LimitExceeded: an operation cannot be done; what has expired is
+                logged all the same.
+            DiskFull: it writes values, and the rest of the disk is kept for deletions; as above.
+        """
+        failed = self._failed(txn.conditions) if txn.conditions else ()
+        if failed and txn.otherwise is None:
+            raise Conflict(failed)
+        ops = txn.then if not failed else txn.otherwise or ()
+        keys = [op.key.encode() for op in ops]
+        self._expire_first(keys)
+        self._copied_bytes = 0
+        written: list[Record] = []
+        results = [self._do(index, op, keys[index], written) for index, op in enumerate(ops)]
+        if written:
+            if not self._room.is_plenty:
+                self._require_room(written)
+            self._append(written)
+            self.commit_count += 1
+        return Commit(not failed, self.head.revision, tuple(results))
+
+    def expire(self, expired: Sequence[Expire]) -> int:
+        """Log expiries; those that were written again meanwhile are left out. Says how many."""
+        written = []
+        for text, revision in expired:
+            key = text.encode()
+            locator = self._latest(key)
+            if locator is not None and locator.revision == revision and self._is_due(locator):
+                written.append(self._tombstone(key, EXPIRE))
+        if written:
+            self._append(written)
+        return len(written)
+
+    def _failed(self, conditions: Sequence[Condition]) -> tuple[FailedCondition, ...]:
+        failed = []
+        for index, condition in enumerate(conditions):
+            locator = self._live(condition.key.encode())
+            revision = locator.revision if locator else 0
+            holds = (
+                (condition.exists is None or condition.exists == (locator is not None))
+                and condition.version in (None, locator.version if locator else 0)
+                and (condition.revisions is None or revision in condition.revisions)
+                and (condition.not_revisions is None or revision not in condition.not_revisions)
+            )
+            if not holds:
+                failed.append(FailedCondition(index, condition.key, revision))
+        return tuple(failed)
+
+    def _expire_first(self, keys: Sequence[bytes]) -> None:
+        """Give an expired value that is about to be written over its own event, before."""
+        due = []
+        for key in keys:
+            locator = self._latest(key)
+            if locator is not None and self._is_due(locator) and not locator.is_tombstone:
+                due.append(self._tombstone(key, EXPIRE))
+        if due:
+            self._append(due)
+
+    def _do(self, index: int, op: Op, key: bytes, written: list[Record]) -> OpResult:
+        """Carry out one operation; what it writes is added to ``written``."""
+        current = self._live(key)
+        if current is not None and current.version == _VERSION_MAX:
+            raise InvalidOperation(index, "this key was written 4,294,967,295 times; delete it")
+        number: int | None = None
+        match op:
+            case Put():
+                record = self._put(key, op.value, current, op.content_type, op.ttl_s)
+            case Delete():
+                if current is None:
+                    return OpResult(found=False, version=0)
+                record = self._tombstone(key, DELETE)
+            case Add():
+                number, record = self._added(index, op, key, current)
+            case Touch():
+                record = self._touched(index, op, key, current)
+            case Restore():
+                record = self._restored(index, op, key, current)
+        written.append(record)
+        return OpResult(current is not None, record.version, number)
+
+    def _put(
+        self,
+        key: bytes,
+        value: bytes,
+        current: Locator | None,
+        content_type: str,
+        ttl_s: float | None = None,
+    ) -> Record:
+        """A new version of a key."""
+        version = current.version + 1 if current else 1
+        now_us = self.head.time_us
+        expires_us = 0 if ttl_s is None else now_us + max(1, round(ttl_s * 1_000_000))
+        revision = self._next_revision()
+        return Record(key, value, PUT, revision, version, now_us, content_type, expires_us)
+
+    def _tombstone(self, key: bytes, kind: int) -> Record:
+        return Record(key, b"", kind, self._next_revision(), 0, self.head.time_us)
+
+    def _next_revision(self) -> int:
+        return self._revision + 1
+
+    def _added(
+        self, index: int, op: Add, key: bytes, current: Locator | None
+    ) -> tuple[int, Record]:
+        if current is None:
+            return op.by, self._put(key, b"%d" % op.by, None, TEXT_CONTENT_TYPE)
+        is_short = current.value_size <= _NUMBER_DIGITS_MAX
+        old = self._read(key, current) if is_short else None
+        if old is None or not _is_decimal(old.value):
+            raise InvalidOperation(index, f"the value of {op.key!r} is not a decimal number")
+        number = int(old.value) + op.by
+        record = self._put(key, b"%d" % number, current, old.content_type)
+        return number, record._replace(expires_us=old.expires_us)
+
+    def _touched(self, index: int, op: Touch, key: bytes, current: Locator | None) -> Record:
+        if current is None:
+            raise InvalidOperation(index, f"there is no key {op.key!r}")
+        old = self._copy(key, current)
+        return self._put(key, old.value, current, old.content_type, op.ttl_s)
+
+    def _restored(self, index: int, op: Restore, key: bytes, current: Locator | None) -> Record:
+        """The newest record of that version (a key that was deleted counts from 1 again)."""
+        kept = kept_versions(
+            self._versions(key),
+            oldest_revision=self._view.manifest.oldest_revision,
+            keep_versions=self._keep_versions,
+        )
+        for locator in kept:
+            if locator.version == op.version and not locator.is_tombstone:
+                if self._is_due(locator):
+                    break
+                old = self._copy(key, locator)
+                record = self._put(key, old.value, current, old.content_type)
+                return record._replace(kind=RESTORE)
+        raise InvalidOperation(index, f"version {op.version} of {op.key!r} is not kept")
+
+    def _versions(self, key: bytes) -> Iterator[Locator]:
+        pending = self._newest.get(key)
+        while pending is not None and self._is_pending(pending):
+            yield pending
+            pending = pending.previous
+        yield from self._view.versions(key)
+
+    def _require_room(self, written: Sequence[Record]) -> None:
+        size = sum(
+            len(record.key) + len(record.value)
+            for record in written
+            if record.kind not in TOMBSTONES
+        )
+        if size:
+            self._room.require(self._view, self.size + size)
+
+    def _append(self, written: Sequence[Record]) -> None:
+        """Add one frame with these records."""
+        offset = self._start + self.size
+        position = pack_position(self._segment, offset + frames.HEADER.size)
+        time_us = self.head.time_us
+        key_count, value_bytes = self.head.totals
+        encoded: list[list[Buffer]] = []
+        for record in written:
+            key, value, kind, revision, version, _, content_type, expires_us = record
+            value_size = len(value)
+            previous = self._latest(key)
+            if previous is not None:
+                if previous.kind not in TOMBSTONES:
+                    key_count -= 1
+                    value_bytes -= previous.value_size
+                if not self._is_pending(previous):
+                    previous = None
+            if kind not in TOMBSTONES:
+                key_count += 1
+                value_bytes += value_size
+            pieces = records.encode(record)
+            encoded.append(pieces)
+            size = sum(map(len, pieces))
+            locator = self._newest[key] = Locator(
+                revision,
+                position,
+                size,
+                value_size,
+                version,
+                kind,
+                content_type,
+                expires_us,
+                previous,
+            )
+            self.entries.append((key, locator))
+            position += size
+        self._records += written
+        self._revision += 1
+        totals = Totals(key_count, value_bytes)
+        self.head = Head(self._revision, time_us, totals)
+        buffers, size = frames.encode(
+            encoded,
+            record_count=len(written),
+            revision=self._revision,
+            time_us=time_us,
+            totals=totals,
+            synced=self._synced,
+            salt=self._salt,
+            offset=offset,
+        )
+        self.buffers += buffers
+        self.size += size
+
+    def _latest(self, key: bytes) -> Locator | None:
+        try:
+            return self._newest[key]
+        except KeyError:
+            found = self._newest[key] = self._view.find(key)
+            return found
+
+    def _live(self, key: bytes) -> Locator | None:
+        """The latest version of a key if it is a value that has not expired."""
+        locator = self._latest(key)
+        if locator is None or locator.kind in TOMBSTONES or self._is_due(locator):
+            return None
+        return locator
+
+    def _is_due(self, locator: Locator) -> bool:
+        return 0 < locator.expires_us <= self.head.time_us
+
+    def _copy(self, key: bytes, locator: Locator) -> Record:
+        """A record whose value is written once more; small requests can name many large ones."""
+        size = self._copied_bytes + locator.value_size
+        if self._copied_bytes and size > self._limits.txn_bytes_max:
+            raise LimitExceeded("txn_bytes_max", self._limits.txn_bytes_max, size)
+        self._copied_bytes = size
+        return self._read(key, locator)
+
+    def _read(self, key: bytes, locator: Locator) -> Record:
+        if not self._is_pending(locator):
+            return self._view.read(key, locator)
+        return self._records[bisect_left(self.entries, locator.position, key=_position)]
+
+    def _is_pending(self, locator: Locator) -> bool:
+        """Whether it is of this batch and not in the view yet."""
+        return locator.revision > self._revision_before
+
+
+def _position(entry: tuple[bytes, Locator]) -> int:
+    return entry[1].position
+
+
+def _is_decimal(value: bytes) -> bool:
+    digits = value[1:] if value[:1] in (b"-", b"+") else value
+    return digits.isdigit()

@@ -1,0 +1,48 @@
+"""Whether the disk takes writes again, found out without touching the log."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from rundlet_server.storage.files import Files
+
+_SIZE: Final = 64 * 1024
+_EVERY_S: Final = 1.0
+
+
+class DiskProbe:
+    """Writes a small file into a store's folder, syncs it, and removes it. Any thread may ask."""
+
+    def __init__(self, files: Files, folder: Path) -> None:
+        self._files = files
+        self._path = folder / f"PROBE-{os.getpid()}.tmp"
+        self._lock = threading.Lock()
+        self._next_s = 0.0
+
+    def succeeds(self) -> bool:
+        """Whether that went well, just now; false where it was tried less than a second ago."""
+        with self._lock:
+            if time.monotonic() < self._next_s:
+                return False
+            self._next_s = time.monotonic() + _EVERY_S
+            return self._try()
+
+    def _try(self) -> bool:
+        try:
+            file = self._files.open(self._path, create=True)
+            try:
+                file.pwrite([os.urandom(_SIZE)], 0)  # zeros take no space on some file systems
+                file.sync()
+            finally:
+                file.close()
+        except OSError:
+            return False
+        finally:
+            with contextlib.suppress(OSError):
+                self._files.unlink(self._path)
+        return True

@@ -1,0 +1,119 @@
+"""Group commit: the threads of one process share writes and syncs.
+
+A thread queues its transaction. If nobody leads, it leads: it commits all that are queued,
+its own among them, as one batch. Transactions that come meanwhile form the next group, led by
+the first of them. So a group is as large as the disk is slow, without any timer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rundlet_server.storage.counting.measures import Measures
+from rundlet_server.storage.errors import OutcomeUnknown, StoreError
+from rundlet_server.storage.interface import Commit, Txn
+from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.log.write.writer import Writer
+
+
+@dataclass(slots=True)
+class _Request:
+    """A queued transaction.
+
+    Attributes:
+        wakeup: held while the request waits; released when it is done or is to lead.
+    """
+
+    txn: Txn
+    wakeup: threading.Lock = field(default_factory=threading.Lock)
+    commit: Commit | None = None
+    error: Exception | None = None
+
+
+class GroupCommit:
+    """The queue of one process in front of its ``Writer``."""
+
+    def __init__(self, writer: Writer, measures: Measures) -> None:
+        self._writer = writer
+        self._measures = measures
+        self._queue: list[_Request] = []
+        self._queue_lock = threading.Lock()
+        self._has_leader = False
+
+    def commit(self, txn: Txn) -> Commit:
+        """Commit a transaction; returns once it is published.
+
+        Raises:
+            Conflict, InvalidOperation: decided against the head; nothing was changed.
+            Unavailable, DiskFull: certainly not applied.
+            OutcomeUnknown: it may have been applied.
+            Damaged: the log cannot be followed.
+        """
+        request = _Request(txn)
+        with self._queue_lock:
+            self._queue.append(request)
+            is_waiting = self._has_leader
+            self._has_leader = True
+            if is_waiting:
+                request.wakeup.acquire()
+        if is_waiting:
+            request.wakeup.acquire()  # until done, or until it is this thread's turn to lead
+        if request.commit is None and request.error is None:
+            self._lead()
+        if request.error is not None:
+            try:
+                raise request.error
+            finally:
+                # Its traceback leads here: in that circle a view with files that compaction has
+                # removed since would stay until the garbage collector comes.
+                request.error = None
+        assert request.commit is not None
+        return request.commit
+
+    def _lead(self) -> None:
+        """Commit all that are queued, then hand over to the first that came meanwhile."""
+        group: list[_Request] = []
+        try:
+            with self._writer.exclusive() as view:
+                # Not before: while other processes have their turns, the group grows.
+                group = self._take_queue()
+                self._commit_group(view, group)
+        except BaseException as ex:
+            group = group or self._take_queue()
+            _refuse(group, ex)
+            if not isinstance(ex, Exception):
+                raise
+        finally:
+            with self._queue_lock:
+                self._has_leader = bool(self._queue)
+                if self._queue:
+                    self._queue[0].wakeup.release()
+            for request in group[1:]:
+                request.wakeup.release()
+
+    def _take_queue(self) -> list[_Request]:
+        """All that are queued, the leader's own request first."""
+        with self._queue_lock:
+            group, self._queue = self._queue, []
+        return group
+
+    def _commit_group(self, view: View, group: Sequence[_Request]) -> None:
+        batch = self._writer.begin(view)
+        for request in group:
+            try:
+                request.commit = batch.add(request.txn)
+            except StoreError as ex:
+                request.error = ex
+        self._writer.write(view, batch)
+        if batch.commit_count:  # some may have had nothing to write
+            self._measures.committed(batch.commit_count)
+
+
+def _refuse(group: Sequence[_Request], cause: BaseException) -> None:
+    """Tell all of a group that it failed."""
+    error = cause if isinstance(cause, Exception) else OutcomeUnknown("interrupted")
+    for request in group:
+        # A refusal decided against writes of this group that did not happen is void too.
+        request.commit, request.error = None, error

@@ -1,0 +1,335 @@
+"""``rundlet doctor`` and ``rundlet config``: what they find, and what they lead to."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rundlet_server.cli.doctor import folder as checks_folder
+from rundlet_server.cli.doctor import machine as checks_machine
+from rundlet_server.cli.doctor import server as checks_server
+from rundlet_server.cli.doctor.machine import lock_holders
+from rundlet_server.cli.place.ask import Metrics
+from rundlet_server.storage import Inspection, StoreSettings, errors, open_store
+from rundlet_server.storage.clock import system_clock_us
+from rundlet_server.storage.interface import Put, Txn
+from tests.support.models.model import ModelStore
+from tests.support.processes.command_line import Ended, run, run_process
+from tests.support.processes.servers import RundletServer
+from tests.support.wire.served_model import served
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A store with three keys."""
+    folder = tmp_path / "store"
+    with_keys(folder, StoreSettings())
+    return folder
+
+
+def with_keys(folder: Path, settings: StoreSettings) -> None:
+    store = open_store(folder, settings)
+    for key in ("a", "b", "c"):
+        store.commit(Txn([Put(key, b"value of " + key.encode())]))
+    store.close()
+
+
+def doctor(*arguments: str) -> tuple[Ended, dict[str, dict[str, object]]]:
+    """What it says for machines, by the name of the finding."""
+    ended = run("doctor", "--json", *arguments)
+    told = json.loads(ended.out)
+    assert told["exit_code"] == ended.code
+    return ended, {finding["name"]: finding for finding in told["findings"]}
+
+
+def levels(found: dict[str, dict[str, object]], level: str) -> set[str]:
+    return {name for name, finding in found.items() if finding["level"] == level}
+
+
+def test_good_folder_has_nothing_but_good_findings(folder, monkeypatch):
+    monkeypatch.setattr(checks_machine, "_FREE_SHARE_MIN", 0.0)
+    monkeypatch.setattr(checks_machine, "_FREE_BYTES_MIN", 0)
+    monkeypatch.setattr(checks_machine, "_SLOW_SYNC_S", 60.0)
+    monkeypatch.setattr(checks_machine, "_file_system_kind", lambda _: "ext4")
+    monkeypatch.setattr(checks_machine, "_FILES_MIN", 1)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    ended, found = doctor("--data", str(folder))
+
+    assert ended.code == 0
+    assert levels(found, "warning") | levels(found, "error") == set()
+    assert {"software", "folder", "file system", "fsync", "store", "clock", "tokens"} <= set(found)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_people_see_signs_advice_and_a_summary(folder):
+    folder.chmod(0o755)
+
+    ended = run("doctor", "--data", str(folder))
+
+    assert ended.code == 0
+    assert "✓ store " in ended.text
+    assert "! folder " in ended.text
+    assert f"→ other users may look into it: chmod 700 {folder}" in ended.text
+    assert ended.text.splitlines()[-1].endswith("0 errors")
+
+
+def test_missing_folder_and_missing_store_are_exit_code_4(tmp_path):
+    for place, name in ((tmp_path / "none", "folder"), (tmp_path, "store")):
+        ended, found = doctor("--data", str(place))
+
+        assert ended.code == 4
+        assert levels(found, "error") == {name}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damage_is_exit_code_5(folder):
+    path = folder / "0000000001.log"
+    path.write_bytes(b"X" + path.read_bytes()[1:])
+
+    ended, found = doctor("--data", str(folder))
+
+    assert ended.code == 5
+    assert "0000000001.log" in str(found["store"]["seen"])
+    assert "rundlet repair" in str(found["store"]["advice"])
+
+
+def test_damage_that_no_server_would_start_with_is_found(folder):
+    path = folder / "0000000001.log"
+    path.write_bytes(path.read_bytes().replace(b"value of b", b"value of X"))
+
+    ended, found = doctor("--data", str(folder))
+
+    assert ended.code == 5
+    assert "1 files are damaged, such as 0000000001.log" in str(found["store"]["seen"])
+
+
+def test_missing_manifest_is_damage(folder):
+    (folder / "MANIFEST").unlink()
+
+    ended, found = doctor("--data", str(folder))
+
+    assert ended.code == 5
+    assert "repair" in str(found["store"]["advice"])
+
+
+def test_earlier_repair_is_told(folder):
+    (folder / "repair-1").mkdir()
+
+    ended, found = doctor("--data", str(folder))
+
+    assert ended.code == 0
+    assert found["damage"]["level"] == "warning"
+
+
+def test_store_from_the_future_is_told(tmp_path):
+    ahead = StoreSettings(clock=lambda: system_clock_us() + 3_600_000_000)
+    with_keys(tmp_path / "store", ahead)
+
+    _, found = doctor("--data", str(tmp_path / "store"))
+
+    assert found["clock"]["level"] == "warning"
+    assert "after this machine's time" in str(found["clock"]["seen"])
+
+
+def test_folder_of_another_boot_says_that_the_tail_is_read(tmp_path):
+    with_keys(tmp_path / "store", StoreSettings(boot_id=1))
+
+    _, found = doctor("--data", str(tmp_path / "store"))
+
+    assert "reads the tail" in str(found["restart"]["seen"])
+
+
+def test_who_has_the_store_open_is_told(folder):
+    store = open_store(folder)
+    try:
+        _, found = doctor("--data", str(folder))
+    finally:
+        store.close()
+
+    assert found["in use"]["seen"] == f"open in process {os.getpid()}"
+    assert lock_holders(folder / "COMMIT") == []
+    assert lock_holders(folder / "nothing") == []
+
+
+def test_backlog_and_dead_bytes_are_told(tmp_path, monkeypatch):
+    settings = StoreSettings(sync="never", segment_records_max=1, maintain_inline=False)
+    store = open_store(tmp_path / "store", settings)
+    for number in range(5):
+        store.commit(Txn([Put("same", bytes(1_000 + number))]))
+    store.close()
+    monkeypatch.setattr(checks_folder, "_BACKLOG_MAX", 3)
+    monkeypatch.setattr(checks_folder, "_DEAD_BYTES_MIN", 0)
+    monkeypatch.setattr(checks_folder, "_DEAD_SHARE_MAX", 0.5)
+
+    _, found = doctor("--data", str(tmp_path / "store"))
+
+    assert found["backlog"]["seen"] == "4 full segments wait for their index files"
+    assert {"backlog", "dead bytes"} <= levels(found, "warning")
+
+
+def test_tokens_are_counted_and_their_file_is_looked_at(folder):
+    run("token", "add", "one", "--data", str(folder))
+    _, found = doctor("--data", str(folder))
+    assert found["tokens"]["level"] == "ok"
+    assert found["tokens"]["seen"] == "1, of which 0 have expired"
+
+    (folder / "TOKENS").chmod(0o644)
+    _, found = doctor("--data", str(folder))
+    assert found["tokens"]["level"] == "warning"
+
+    (folder / "TOKENS").write_bytes(b"garbage")
+    ended, found = doctor("--data", str(folder))
+    assert ended.code == 5
+    assert found["tokens"]["level"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("kind", "level"),
+    [("nfs4", "error"), ("fuse.sshfs", "error"), ("tmpfs", "warning"), ("overlay", "warning")],
+)
+def test_file_systems_that_do_not_do_are_named(monkeypatch, tmp_path, kind, level):
+    monkeypatch.setattr(checks_machine, "_file_system_kind", lambda _: kind)
+
+    found = checks_machine.file_system(tmp_path)
+
+    assert found.level == level
+    assert kind in found.seen
+
+
+def test_file_system_kind_is_that_of_the_nearest_mount_point():
+    assert checks_machine._file_system_kind(Path("/proc/self")) == "proc"
+    assert checks_machine._file_system_kind(Path("/")) != ""
+
+
+def test_full_and_slow_disks_are_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(checks_machine, "_FREE_BYTES_MIN", 2**62)
+    monkeypatch.setattr(checks_machine, "_INODES_MIN", 2**62)
+    monkeypatch.setattr(checks_machine, "_SLOW_SYNC_S", 0.0)
+    found = [*checks_machine.space(tmp_path), checks_machine.syncs(tmp_path)]
+    assert {finding.level for finding in found} == {"warning"}
+
+    monkeypatch.setattr(checks_machine, "_REFUSED_BELOW_BYTES", 2**62)
+    assert next(checks_machine.space(tmp_path)).level == "error"
+
+
+def test_disk_that_refuses_to_write_is_told_and_ends_nothing(folder, monkeypatch):
+    def refuse(_: Path) -> Iterator[float]:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checks_machine, "_sync_times_s", refuse)
+
+    ended, found = doctor("--data", str(folder))
+
+    assert ended.code == 4
+    assert found["fsync"]["seen"] == "the disk refuses to write: No space left on device"
+    assert found["store"]["level"] == "ok"
+    assert "tokens" in found
+
+
+def test_disk_that_refuses_to_read_is_told_and_ends_nothing(folder, monkeypatch):
+    def refuse(_: Path) -> Inspection:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "MANIFEST")
+
+    monkeypatch.setattr(checks_folder, "inspect", refuse)
+
+    ended, found = doctor("--data", str(folder))
+
+    assert ended.code == 4
+    assert found["store"]["seen"] == "MANIFEST: Input/output error"
+    assert "tokens" in found
+
+
+def test_good_server(tmp_path, monkeypatch):
+    monkeypatch.setattr(checks_server, "_SLOW_S", 10.0)
+    monkeypatch.setattr(checks_server, "_FREE_BYTES_MIN", 0)
+    with RundletServer("--data", tmp_path / "data", stderr_path=tmp_path / "stderr") as server:
+        ended, found = doctor("--url", server.url)
+
+        assert ended.code == 0
+        assert levels(found, "ok") == set(found)
+        assert "sync always" in str(found["service"]["seen"])
+        assert found["exposure"]["seen"] == "open to this machine"
+        assert "free space" in found
+
+        run("token", "add", "one", "--prefix", "x/", "--data", str(tmp_path / "data"))
+        ended, found = doctor("--url", server.url)
+        assert ended.code == 4
+        assert found["service"]["seen"] == "/v1 answered 401"
+
+
+def test_nobody_there_is_exit_code_4():
+    ended, found = doctor("--url", "http://127.0.0.1:1")
+
+    assert ended.code == 4
+    assert "rundlet serve" in str(found["server"]["advice"])
+
+
+def test_server_in_trouble_says_why():
+    class DamagedStore(ModelStore):
+        def get(self, key, *, at=None):
+            raise errors.Damaged("/data/0000000001.log", 8, f"not what was written: {key} {at}")
+
+    store = DamagedStore()
+    store.trouble = "writes are refused: No space left on device"
+    with served(store) as url:
+        run("get", "a", "--url", url)
+        ended, found = doctor("--url", url)
+
+    assert ended.code == 5
+    assert found["ready"]["seen"] == "writes are refused: No space left on device"
+    assert "damaged 1" in str(found["failures"]["seen"])
+
+
+def test_metrics_are_read_by_label():
+    metrics = Metrics('# HELP a It.\na{x="1",y="2"} 3\na{x="1",y="4"} 5\nb 7\n')
+
+    assert metrics.total("a", x="1") == 8
+    assert metrics.by("a", "y", x="1") == [("2", 3.0), ("4", 5.0)]
+    assert metrics.total("nothing") == 0
+
+
+def test_config_of_a_server_is_what_it_runs_with(tmp_path):
+    arguments = ("--data", tmp_path / "data", "--sync", "interval", "--sync-interval", "3s")
+    with RundletServer(*arguments, stderr_path=tmp_path / "stderr") as server:
+        settings = json.loads(run("config", "--json", "--url", server.url).out)
+        shown = run("config", "--url", server.url).text
+
+    assert settings["sync"] == "interval"
+    assert settings["sync_interval_s"] == 3.0
+    assert settings["key_bytes_max"] == 2_048
+    assert settings["backend"] == "log"
+    assert ["sync_interval_s", "3.0"] in [line.split() for line in shown.splitlines()]
+
+
+def test_config_of_the_environment_says_where_each_setting_comes_from():
+    ended = run_process("config", RUNDLET_KEEP_FOR="2h", RUNDLET_SYNC="never")
+
+    lines = {line.split()[0]: line for line in ended.text.splitlines()}
+    assert ended.code == 0
+    assert lines["RUNDLET_KEEP_FOR"].endswith("7200.0  (environment)")
+    assert lines["RUNDLET_SYNC"].endswith("never  (environment)")
+    assert lines["RUNDLET_KEEP_VERSIONS"].endswith("1  (default)")
+    assert "RUNDLET_COUNTERS" not in lines
+
+
+def test_config_names_the_setting_that_cannot_be_read():
+    ended = run_process("config", RUNDLET_SYNC="sometimes")
+
+    assert ended.code == 2
+    assert "RUNDLET_SYNC" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_doctor_is_quick_enough_to_be_run_often(folder):
+    started_s = time.monotonic()
+
+    run("doctor", "--data", str(folder))
+
+    assert time.monotonic() - started_s < 20

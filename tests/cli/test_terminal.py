@@ -1,0 +1,179 @@
+"""What a person sees on a terminal, and what a shell gets from a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from rundlet_server.cli.show.terminal import escaped, escaped_value
+from rundlet_server.storage.interface import Put, Txn
+from tests.support.models.model import ModelStore
+from tests.support.processes.command_line import run_on_terminal, run_process
+from tests.support.wire.served_model import served
+
+
+@pytest.fixture
+def store() -> ModelStore:
+    return ModelStore()
+
+
+@pytest.fixture
+def url(store: ModelStore) -> Iterator[str]:
+    with served(store) as url:
+        yield url
+
+
+def put(store: ModelStore, key: str, value: bytes) -> None:
+    store.commit(Txn([Put(key, value, "text/plain")]))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a/b ä 🗝", "a/b ä 🗝"),
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("a\nb\tc\x00", r"a\nb\tc\x00"),
+        ("\x9b2J", r"\x9b2J"),
+        ("\u202egnp.exe", r"\u202egnp.exe"),
+    ],
+)
+def test_a_key_cannot_drive_the_terminal(text, shown):
+    assert escaped(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (b"two\nlines\tand a tab", "two\nlines\tand a tab"),
+        (b"\xff\xfe", r"\xff\xfe"),
+        (b"\r\x1b]0;title\x07", r"\r\x1b]0;title\x07"),
+        ("ä".encode(), "ä"),
+    ],
+)
+def test_a_value_cannot_drive_the_terminal(value, shown):
+    assert escaped_value(value) == shown
+
+
+def test_get_escapes_on_a_terminal_and_ends_the_line(store, url):
+    put(store, "k", b"\x1b[31mred")
+
+    assert run_on_terminal("get", "k", "--url", url).out == b"\\x1b[31mred\n"
+
+
+def test_get_adds_nothing_in_a_pipe(store, url):
+    put(store, "k", b"\x1b[31mred")
+
+    assert run_process("get", "k", "--url", url).out == b"\x1b[31mred"
+
+
+def test_ls_on_a_terminal_has_a_heading_and_escaped_keys(store, url):
+    put(store, "a\nb", b"1")
+
+    assert run_on_terminal("ls", "--url", url).out == b"a\\nb\n"
+    heading, row = run_on_terminal("ls", "--long", "--url", url).out.decode().splitlines()
+    assert heading.split() == ["revision", "version", "size", "type", "key"]
+    assert row.split() == ["1", "1", "1", "text/plain", r"a\nb"]
+
+
+def test_mget_and_json_on_a_terminal_are_harmless(store, url):
+    put(store, "a\x1bb", b"\x1b[2J")
+
+    for options in ((), ("--json",)):
+        shown = run_on_terminal("mget", "a\x1bb", "--url", url, *options).out
+        assert b"\x1b" not in shown
+
+
+def test_an_import_shows_its_progress_on_a_terminal_only(tmp_path, url):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(f'{{"key": "k{number}", "text": "v"}}\n' for number in range(3_000)))
+
+    on_terminal = run_on_terminal("import", str(rows), "--url", url)
+    in_pipe = run_process("import", str(rows), "--url", url)
+
+    assert b"importing" in on_terminal.out
+    assert in_pipe.out == b"imported 3000 rows\n"
+    assert in_pipe.err == ""
+
+
+def test_a_value_that_is_not_utf8_can_be_an_argument(store, url):
+    ended = run_process("set", "k", b"\xff\xfe", "--url", url)
+
+    assert ended.code == 0
+    entry = store.get("k")
+    assert entry is not None
+    assert entry.value == b"\xff\xfe"
+    assert entry.content_type == "application/octet-stream"
+
+
+def test_a_key_that_is_not_utf8_is_refused_in_one_line(url):
+    ended = run_process("set", b"\xff", "v", "--url", url)
+
+    assert ended.code == 2
+    assert ended.err.count("\n") == 1
+
+
+def test_the_environment_names_the_place_and_the_command_line_wins(store, url):
+    put(store, "k", b"v")
+
+    assert run_process("get", "k", RUNDLET_URL=url).out == b"v"
+    assert run_process("get", "k", "--url", url, RUNDLET_DATA="/nowhere").out == b"v"
+    ended = run_process("get", "k", RUNDLET_URL=url, RUNDLET_DATA="/nowhere")
+    assert ended.code == 2
+    assert "RUNDLET_DATA" in ended.err
+
+
+def test_utf8_is_written_whatever_the_locale(store, url):
+    put(store, "ä🗝", b"v")
+    environ = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    assert run_process("ls", "--url", url, **environ).out == "ä🗝\n".encode()
+
+
+def test_a_reader_that_goes_away_is_no_news(store, url):
+    for number in range(3_000):
+        put(store, f"{number:05}" + "x" * 100, b"v")
+    command = [sys.executable, "-m", "rundlet_server.cli.main", "ls", "--url", url]
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        complaint = process.stderr.read()
+
+    assert complaint == b""
+
+
+def test_ctrl_c_ends_with_130_and_without_a_traceback():
+    program = "from rundlet_server.cli.main import app; print('up', flush=True); app()"
+    command = [sys.executable, "-c", program]
+    waiting = [*command, "set", "k", "-", "--url", "http://127.0.0.1:9"]
+    with subprocess.Popen(
+        waiting, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        _wait_until_reading_stdin(process.pid)
+        process.send_signal(signal.SIGINT)
+        complaint = process.stderr.read()
+        code = process.wait(10)
+
+    assert code == 130
+    assert b"Traceback" not in complaint
+
+
+def _wait_until_reading_stdin(pid: int) -> None:
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        with open(f"/proc/{pid}/wchan") as where:
+            if "pipe" in where.read():
+                return
+        time.sleep(0.02)
+        os.kill(pid, 0)

@@ -1,0 +1,1 @@
+"""The log store, from bytes on disk to the promises of the interface."""

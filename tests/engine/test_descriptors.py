@@ -1,0 +1,229 @@
+"""Descriptors: a store works with few of them, and gives every one back."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from rundlet_server.storage import LogStore, StoreSettings, open_store
+from rundlet_server.storage.errors import Conflict, DiskFull, InvalidOperation
+from rundlet_server.storage.files import Buffer, RealFile
+from rundlet_server.storage.interface import Condition, Delete, Put, Touch, Txn
+from tests.support.campaign import Campaign
+from tests.support.disks.sample_stores import folder_in_memory
+from tests.support.disks.unsynced_files import UnsyncedFile, UnsyncedFiles
+from tests.support.processes.servers import wait_for
+from tests.support.without_collector import without_collector
+
+SEGMENT_COUNT = 500
+RECORDS = 2
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A store of 500 segments."""
+    with folder_in_memory() as above:
+        folder = above / "data"
+        with opened(folder) as store:
+            for number in range(RECORDS * SEGMENT_COUNT):
+                store.commit(Txn([Put(f"k{number}", b"%d" % number)]))
+            assert store.stats().internals["segments"] >= SEGMENT_COUNT
+        yield folder
+
+
+@contextlib.contextmanager
+def opened(folder: Path, **settings: int) -> Iterator[LogStore]:
+    store = open_store(
+        folder,
+        StoreSettings(
+            files=UnsyncedFiles(), segment_records_max=RECORDS, cache_bytes_max=0, **settings
+        ),
+    )
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def descriptor_count() -> int:
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+
+
+PROGRAM = """
+import json, resource, sys
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.interface import Put, Txn
+store = open_store(Path(sys.argv[1]), StoreSettings(sync="never", segment_records_max=2))
+found = sum(store.get(f"k{n}").value == b"%d" % n for n in range(1000))
+listed = len(store.scan(limit=10_000, include_values=True).keys)
+for n in range(20):
+    store.commit(Txn([Put("few", b"%d" % n)]))
+print(json.dumps([found, listed, store.get("few").value.decode()]))
+store.close()
+"""
+
+
+def test_few_descriptors_are_enough_for_many_segments(folder: Path):
+    command = [sys.executable, "-c", PROGRAM, str(folder)]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    assert json.loads(answer) == [1_000, 1_000, "19"]
+
+
+def test_open_segments_are_bounded(folder: Path):
+    before = descriptor_count()
+    with opened(folder, open_segments_max=10) as store:
+        base = descriptor_count()
+        for number in range(RECORDS * SEGMENT_COUNT):
+            assert store.get(f"k{number}") is not None
+
+        assert descriptor_count() - base <= 10
+    del store
+    assert descriptor_count() <= before
+
+
+def test_closed_store_leaves_nothing_to_the_garbage_collector(tmp_path: Path):
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd"))
+    with without_collector():
+        with opened(tmp_path / "data") as store:
+            for number in range(10 * RECORDS):
+                store.commit(Txn([Put(f"k{number}", b"v")]))
+            store.compact()
+            store.scan()
+        del store
+
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+class SmallFile(UnsyncedFile):
+    """A file of ``SmallDisk``."""
+
+    __slots__ = ("_disk",)
+
+    def __init__(self, disk: SmallDisk, fd: int) -> None:
+        super().__init__(fd)
+        self._disk = disk
+
+    def pwrite(self, buffers: Sequence[Buffer], offset: int) -> None:
+        if self._disk.is_full:
+            raise OSError(errno.ENOSPC, "planted")
+        super().pwrite(buffers, offset)
+
+
+class SmallDisk(UnsyncedFiles):
+    """Has as much room as it is told, and takes nothing once it is full."""
+
+    def __init__(self) -> None:
+        self.room = 8 * 1024 * 1024
+        self.is_full = False
+
+    def open(self, path: Path, *, create: bool = False, writable: bool = True) -> RealFile:
+        flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC
+        return SmallFile(self, os.open(path, flags | (os.O_CREAT if create else 0), 0o600))
+
+    def free_bytes(self, path: Path) -> int:  # noqa: ARG002 (whatever the folder)
+        return self.room
+
+
+def refuse_for_a_condition(store: LogStore, files: SmallDisk) -> None:
+    with pytest.raises(Conflict):
+        store.commit(Txn([Put("a", b"new")], [Condition("a", exists=False)]))
+
+
+def refuse_for_its_kind(store: LogStore, _: SmallDisk) -> None:
+    with pytest.raises(InvalidOperation):
+        store.commit(Txn([Touch("absent", 1)]))
+
+
+def refuse_for_want_of_room(store: LogStore, files: SmallDisk) -> None:
+    before, files.room = files.room, 0
+    with pytest.raises(DiskFull):
+        store.commit(Txn([Put("a", b"new")]))
+    files.room = before
+
+
+def refuse_what_the_disk_did(store: LogStore, files: SmallDisk) -> None:
+    files.is_full = True
+    with pytest.raises(DiskFull):
+        store.commit(Txn([Put("a", b"new")]))
+    files.is_full = False
+
+
+@pytest.mark.parametrize(
+    "refuse",
+    [
+        refuse_for_a_condition,
+        refuse_for_its_kind,
+        refuse_for_want_of_room,
+        refuse_what_the_disk_did,
+    ],
+)
+def test_a_refused_write_holds_on_to_no_removed_file(
+    refuse: Callable[[LogStore, SmallDisk], None],
+):
+    files = SmallDisk()
+    with folder_in_memory() as above:
+        store = open_store(above / "data", StoreSettings(files=files, keep_for_s=0))
+        with contextlib.closing(store), without_collector():
+            store.commit(Txn([Put("a", b"1"), Put("b", b"2")]))
+            refuse(store, files)
+            store.commit(Txn([Delete("b")]))
+            store.maintainer.compact(thorough=True)
+            assert store.get("a") is not None
+
+            wait_for(lambda: not removed_and_open(above))  # a thread looks at a view each second
+
+
+def removed_and_open(folder: Path) -> list[str]:
+    """Files of a folder that are removed and still open in this process."""
+    found = []
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(str(path.readlink()))
+    return [name for name in found if name.startswith(str(folder)) and name.endswith("(deleted)")]
+
+
+def test_opening_and_compacting_over_and_over_leaves_nothing_behind(campaign: Campaign):
+    open_and_compact(campaign, campaign.rounds(60))
+
+
+@pytest.mark.soak
+def test_opening_and_compacting_for_long_leaves_nothing_behind(campaign: Campaign):
+    open_and_compact(campaign, campaign.rounds())
+
+
+def open_and_compact(campaign: Campaign, rounds: Iterator[random.Random]) -> None:
+    """Descriptors and files are as few at the end as after the first rounds."""
+    with folder_in_memory() as above:
+        folder = above / "data"
+        held = {}
+        counts = []
+        for number, choice in enumerate(rounds):
+            with opened(folder, keep_for_s=0) as store:
+                kept, gone = choice.sample(range(7), 2)
+                store.commit(Txn([Put(f"k{kept}", b"%d" % number), Delete(f"k{gone}")]))
+                held[f"k{kept}"] = b"%d" % number
+                held.pop(f"k{gone}", None)
+                store.maintainer.compact(thorough=True)
+                store.maintainer.remove_leftovers()
+                found = {key: entry.value for key in held if (entry := store.get(key))}
+                assert found == held
+            campaign.count("compactions")
+            if number % 10 == 9:
+                counts.append((descriptor_count(), len(list(folder.iterdir()))))
+    assert counts[-1][0] <= counts[0][0]
+    assert counts[-1][1] <= counts[0][1] + 2

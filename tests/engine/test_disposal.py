@@ -1,0 +1,85 @@
+"""What a process needs no more is freed a little at a time, and only then."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import closing
+
+from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.log.read.disposal import Disposal
+from rundlet_server.storage.log.read.entry_cache import EntryCache
+from rundlet_server.storage.log.store import LogStore
+from tests.engine.test_cache import entry_of
+
+
+class Owner:
+    """Something that can be let go of."""
+
+
+def rows_of(count: int) -> dict[bytes, object]:
+    return {b"%d" % number: object() for number in range(count)}
+
+
+def test_rows_are_kept_while_their_owner_is_there():
+    disposal, owner, rows = Disposal(), Owner(), rows_of(10)
+    disposal.follow(owner, rows)
+
+    assert not disposal.run(threading.Event(), 0.01)
+    assert len(rows) == 10
+    del owner
+    assert not disposal.run(threading.Event(), 0.01)
+    assert rows == {}
+
+
+def test_rows_are_emptied_with_pauses_in_between():
+    disposal, rows = Disposal(), rows_of(100_000)
+    disposal.add(rows)
+
+    disposal.run(threading.Event(), 0.005)  # five pauses at the most
+
+    assert 99_000 < len(rows) < 100_000
+
+
+def test_waiting_ends_with_the_event():
+    disposal, rows, event = Disposal(), rows_of(1_000), threading.Event()
+    disposal.add(rows)
+    event.set()
+
+    assert disposal.run(event, 60)
+    assert disposal.run(event, 60)
+    assert rows
+
+
+def test_it_waits_for_as_long_as_it_was_told():
+    began_s = time.monotonic()
+
+    assert not Disposal().run(threading.Event(), 0.05)
+    assert time.monotonic() - began_s >= 0.05
+
+
+def test_what_a_cache_forgets_is_freed_later():
+    disposal = Disposal()
+    cache = EntryCache(1_000_000, disposal)
+    for number in range(5_000):
+        cache.put(b"%d" % number, entry_of(f"{number}", bytes(1_000)))
+    del cache
+
+    assert sum(map(len, disposal._waiting)) == 5_000
+
+
+def test_delta_and_cache_are_freed_once_a_segment_has_its_index_file(tmp_path):
+    settings = StoreSettings(segment_records_max=100, keep_for_s=0)
+    with closing(open_store(tmp_path, settings)) as store:
+        assert isinstance(store, LogStore)
+        store.commit(Txn([Put(f"{number}", b"") for number in range(100)]))
+        rows = store._follower.view.active.rows
+        assert len(rows) == 100
+        store.commit(Txn([Put("100", b"")]))
+        store.compact()
+        deadline_s = time.monotonic() + 20
+        while rows and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        assert rows == {}
+        assert len(store.scan().keys) == 101

@@ -1,0 +1,57 @@
+"""What the maintenance process decides to do, and when."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+
+from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.log.maintenance import MaintenanceLoop
+
+MAINTAINED = StoreSettings(maintain_inline=False, keep_for_s=0, sync="never")
+
+
+def log_bytes(folder) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.log"))
+
+
+@pytest.fixture
+def store(tmp_path):
+    with closing(open_store(tmp_path, MAINTAINED)) as opened:
+        for number in range(20):
+            opened.commit(Txn([Put("key", bytes([number]) * 10_000)]))
+        yield opened
+
+
+def test_compaction_asked_for_before_the_process_is_up_is_done(store, tmp_path):
+    store.compact()
+
+    MaintenanceLoop(store).tick(0)
+
+    assert log_bytes(tmp_path) < 20_000
+
+
+def test_compaction_that_failed_is_tried_again(store, tmp_path, monkeypatch):
+    store.compact()
+    loop = MaintenanceLoop(store)
+    with monkeypatch.context() as patched:
+        patched.setattr(store.maintainer, "_remove_leftovers", full_disk)
+        with pytest.raises(OSError, match="no space"):
+            loop.tick(0)
+
+    loop.tick(1)
+
+    assert log_bytes(tmp_path) < 20_000
+
+
+def test_compaction_is_done_once_for_all_who_maintain(store):
+    store.compact()
+    MaintenanceLoop(store).tick(0)
+
+    assert not store.maintainer.is_compaction_wanted
+
+
+def full_disk() -> None:
+    raise OSError("no space")

@@ -1,0 +1,559 @@
+"""Bugs planted in the code that makes writes durable and finds damage: each must be found.
+
+A mutant replaces a piece of the source that stands there once. It names the tests that are likely
+to find it, quickest first; ``test_mutants`` runs them on a copy of the source with the mutant in.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+POWER = "tests/faults/test_power_cut.py"
+FAULTS = "tests/faults/test_disk_faults.py"
+LINES = "tests/faults/test_death_at_any_line.py"
+RECOVERY = "tests/engine/test_recovery.py"
+DAMAGE = "tests/engine/test_damage.py"
+FORMATS = "tests/engine/test_formats.py"
+TOMBSTONES = "tests/engine/test_tombstones.py"
+PAGE = "tests/engine/test_commit_page.py"
+FILES = "tests/engine/test_files.py"
+MANIFEST = "tests/engine/test_manifest.py"
+WORK = "tests/faults/test_maintenance_faults.py"
+MODEL = "tests/engine/test_model.py"
+
+
+class Mutant(NamedTuple):
+    """A planted bug.
+
+    Attributes:
+        name: what it does, as a file name.
+        path: the file it is in.
+        old: what stands there once.
+        new: what stands there instead.
+        tests: that are likely to find it.
+    """
+
+    name: str
+    path: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+WRITER = "storage/log/write/writer.py"
+OPENING = "storage/log/open/recovery.py"
+SHARED = "storage/log/format/commit_page.py"
+
+MUTANTS = (
+    # --- syncs that are left out ---
+    Mutant(
+        "real-files-never-sync",
+        "storage/files.py",
+        "os.fdatasync(self._fd)",
+        "pass",
+        (FILES,),
+    ),
+    Mutant("real-folders-never-sync", "storage/files.py", "os.fsync(fd)", "pass", (FILES,)),
+    Mutant(
+        "manifest-not-synced",
+        "storage/files.py",
+        "        file.pwrite([data], 0)\n        file.sync()\n",
+        "        file.pwrite([data], 0)\n",
+        (POWER,),
+    ),
+    Mutant(
+        "manifest-name-not-synced",
+        "storage/files.py",
+        "    files.rename(temporary, path)\n    files.sync_folder(path.parent)",
+        "    files.rename(temporary, path)",
+        (POWER,),
+    ),
+    Mutant(
+        "manifest-renamed-before-it-is-synced",
+        "storage/files.py",
+        "        file.pwrite([data], 0)\n        file.sync()\n",
+        "        file.pwrite([data], 0)\n        files.rename(temporary, path)\n"
+        "        file.sync()\n        file.pwrite([], 0)\n        files.rename(path, temporary)\n",
+        (POWER,),
+    ),
+    Mutant(
+        "commit-not-synced",
+        WRITER,
+        "        if is_synced:\n            self._sync_or_give_up(view, segment)\n",
+        "",
+        (POWER,),
+    ),
+    Mutant(
+        "loaded-segment-not-synced",
+        WRITER,
+        "        self._sync_or_give_up(view, segment)\n        try:\n            index =",
+        "        try:\n            index =",
+        (POWER,),
+    ),
+    Mutant(
+        "sealed-segment-not-synced",
+        WRITER,
+        "            self._sync_before_seal(old)\n            return",
+        "            return",
+        (POWER,),
+    ),
+    Mutant(
+        "name-of-new-segment-not-synced",
+        WRITER,
+        "        Segment.create(self._files, self._folder, header)\n"
+        "        self._files.sync_folder(self._folder)\n",
+        "        Segment.create(self._files, self._folder, header)\n",
+        (POWER,),
+    ),
+    Mutant(
+        "header-of-new-segment-not-synced",
+        "storage/log/format/segment.py",
+        "        file.pwrite([encode_header(header)], 0)\n        file.sync()\n",
+        "        file.pwrite([encode_header(header)], 0)\n",
+        (POWER,),
+    ),
+    Mutant(
+        "refused-write-not-cut-durably",
+        WRITER,
+        "            segment.file.truncate(start)\n            segment.file.sync()\n",
+        "            segment.file.truncate(start)\n",
+        (FAULTS,),
+    ),
+    Mutant(
+        "what-is-written-again-not-synced",
+        "storage/log/write/unsynced_tail.py",
+        "    copy.file.sync()\n",
+        "",
+        (FAULTS,),
+    ),
+    Mutant(
+        "index-file-not-synced",
+        "storage/log/index/writer.py",
+        "        file.sync()\n",
+        "",
+        (POWER,),
+    ),
+    Mutant(
+        "name-of-index-file-not-synced",
+        "storage/log/maintain/checkpoint.py",
+        "        self._files.sync_folder(self._folder)\n        return IndexState",
+        "        return IndexState",
+        (POWER,),
+    ),
+    Mutant(
+        "compacted-segment-not-synced",
+        "storage/log/maintain/rewrite.py",
+        "        self._segment.file.sync()\n",
+        "",
+        (POWER,),
+    ),
+    Mutant(
+        "recovered-end-not-synced",
+        OPENING,
+        "        segment.file.sync()\n    except OSError:\n        commit_page.given_up",
+        "        pass\n    except OSError:\n        commit_page.given_up",
+        (POWER,),
+    ),
+    Mutant(
+        "recovered-name-not-synced",
+        OPENING,
+        "    files.sync_folder(folder)\n    revision",
+        "    revision",
+        (POWER,),
+    ),
+    Mutant(
+        "recovery-syncs-again-what-it-could-not",
+        OPENING,
+        "    if commit_page.given_up == segment.number:\n",
+        "    if False:\n",
+        (RECOVERY,),
+    ),
+    Mutant(
+        "first-segment-name-not-synced",
+        OPENING,
+        "    segment.file.close()\n    files.sync_folder(folder)\n    first",
+        "    segment.file.close()\n    first",
+        (POWER,),
+    ),
+    # --- steps in the wrong order ---
+    Mutant(
+        "published-before-it-is-synced",
+        WRITER,
+        "        if is_synced:\n            self._sync_or_give_up(view, segment)\n",
+        "        self._commit_page.published = pack_position(segment.number, start + batch.size)\n"
+        "        if is_synced:\n            self._sync_or_give_up(view, segment)\n",
+        (POWER,),
+    ),
+    Mutant(
+        "durable-before-published",
+        WRITER,
+        "        self._commit_page.published = position\n",
+        "        if is_synced:\n            self._commit_page.durable = position\n"
+        "        self._commit_page.published = position\n",
+        (LINES,),
+    ),
+    Mutant(
+        "index-files-unlinked-before-the-manifest",
+        "storage/log/maintain/checkpoint.py",
+        "        self._writer.change_manifest(\n            lambda manifest: replace_indexes(\n",
+        "        for index in inputs:\n            self._files.unlink(index.path)\n"
+        "        self._writer.change_manifest(\n            lambda manifest: replace_indexes(\n",
+        (POWER,),
+    ),
+    Mutant(
+        "segments-unlinked-before-the-manifest",
+        "storage/log/maintain/compaction.py",
+        "        self._writer.change_manifest(change)\n",
+        "        for run in chosen:\n            for state in run:\n"
+        "                self._files.unlink(self._folder / segment_name(state.number))\n"
+        "        self._writer.change_manifest(change)\n",
+        (POWER,),
+    ),
+    Mutant(
+        "replaced-segments-go-in-any-order",
+        "storage/log/open/orphans.py",
+        "    removed.sort(key=lambda name: (_first_revision(files, folder, name), name))\n",
+        "    removed.sort(reverse=True)\n",
+        (RECOVERY,),
+    ),
+    # --- what a failed call leaves ---
+    Mutant(
+        "failed-sync-is-an-answer",
+        WRITER,
+        "        except OSError as cause:\n"
+        "            self._commit_page.given_up = segment.number\n",
+        "        except OSError as cause:\n            return\n"
+        "            self._commit_page.given_up = segment.number\n",
+        (FAULTS,),
+    ),
+    Mutant(
+        "failed-sync-does-not-give-up",
+        WRITER,
+        "        except OSError as cause:\n"
+        "            self._commit_page.given_up = segment.number\n",
+        "        except OSError as cause:\n",
+        (FAULTS,),
+    ),
+    Mutant(
+        "failed-background-sync-does-not-give-up",
+        WRITER,
+        "        except OSError as ex:\n            self._commit_page.given_up = segment.number\n"
+        "            raise self._refusal(ex) from ex\n",
+        "        except OSError as ex:\n            raise self._refusal(ex) from ex\n",
+        (FAULTS,),
+    ),
+    Mutant(
+        "failed-sync-before-seal-does-not-give-up",
+        WRITER,
+        "            self._commit_page.given_up = segment.number\n            raise\n",
+        "            raise\n",
+        (FAULTS,),
+    ),
+    Mutant(
+        "given-up-segment-is-written-on",
+        WRITER,
+        " or self._commit_page.given_up == active.segment:",
+        ":",
+        (FAULTS,),
+    ),
+    Mutant(
+        "given-up-segment-is-synced-again",
+        WRITER,
+        "        if self._commit_page.given_up != old.number:\n",
+        "        if True:\n",
+        (FAULTS,),
+    ),
+    Mutant(
+        "given-up-segment-is-synced-again-in-the-background",
+        WRITER,
+        "        if self._commit_page.given_up == segment.number:\n            with",
+        "        if False:\n            with",
+        (FAULTS,),
+    ),
+    Mutant(
+        "refused-write-not-cut",
+        WRITER,
+        "            segment.file.truncate(start)\n            segment.file.sync()\n",
+        "            pass\n",
+        (FAULTS,),
+    ),
+    Mutant(
+        "lost-tail-not-written-again",
+        WRITER,
+        "        if durable >= view.position:\n",
+        "        if durable >= view.position or self._commit_page.given_up == old.number:\n",
+        (FAULTS,),
+    ),
+    Mutant(
+        "delta-keeps-what-was-written-again",
+        "storage/log/read/follower.py",
+        "(is_active or old.offset <= state.size)",
+        "(is_active or old.offset)",
+        (FAULTS,),
+    ),
+    Mutant(
+        "short-write-is-a-whole-one",
+        "storage/files.py",
+        "            if written == sum(map(len, buffers)):\n",
+        "            if written:\n",
+        (FILES, RECOVERY),
+    ),
+    # --- opening ---
+    Mutant(
+        "dead-writer-s-bytes-not-cut",
+        WRITER,
+        "            segment.file.truncate(active.offset)\n        if self._settings",
+        "            pass\n        if self._settings",
+        (RECOVERY, POWER),
+    ),
+    Mutant(
+        "torn-tail-not-cut",
+        OPENING,
+        "    if size > end:\n        segment.file.truncate(end)\n",
+        "",
+        (RECOVERY, POWER),
+    ),
+    Mutant(
+        "log-cut-short-not-noticed",
+        WRITER,
+        "        if size < active.offset:\n",
+        "        if False:\n",
+        (WORK,),
+    ),
+    Mutant(
+        "number-of-a-second-writing-not-given-out",
+        WRITER,
+        "        view = self.put_in_force(view.manifest.changed(next_segment=number + 1))\n",
+        "",
+        (FAULTS,),
+    ),
+    Mutant(
+        "half-made-manifest-change-not-settled-by-writers",
+        WRITER,
+        "        if self._commit_page.is_changing:\n"
+        "            settle_manifest(self._files, self._folder, self._commit_page)\n        view",
+        "        view",
+        (WORK,),
+    ),
+    Mutant(
+        "half-made-manifest-change-not-settled-at-opening",
+        OPENING,
+        "    if commit_page.is_changing:\n        put_in_force(",
+        "    if False:\n        put_in_force(",
+        (
+            WORK,
+            LINES,
+        ),
+    ),
+    Mutant(
+        "change-of-the-manifest-not-told",
+        OPENING,
+        "    commit_page.is_changing = True\n",
+        "",
+        (WORK,),
+    ),
+    Mutant(
+        "start-of-new-segment-not-published",
+        OPENING,
+        "        commit_page.published = pack_position(active, HEADER_SIZE)\n",
+        "        pass\n",
+        (WORK,),
+    ),
+    Mutant(
+        "durable-word-not-asked",
+        OPENING,
+        "    if durable is not None and segment_of(durable) == segment.number:\n",
+        "    if False:\n",
+        (RECOVERY,),
+    ),
+    Mutant(
+        "witnesses-not-asked",
+        OPENING,
+        "    _refuse_if_durable(segment, end, durable_by_witness(segment, end, size))\n",
+        "",
+        (DAMAGE,),
+    ),
+    Mutant(
+        "no-gap-in-revisions",
+        OPENING,
+        "        floor = revision + REVISION_GAP\n",
+        "        floor = 0\n",
+        (RECOVERY,),
+    ),
+    Mutant(
+        "lax-policy-not-noted",
+        WRITER,
+        'self._settings.sync != "always" and not view.manifest.is_lax',
+        "False",
+        (RECOVERY,),
+    ),
+    Mutant(
+        "missing-manifest-makes-a-new-store",
+        OPENING,
+        "        if any(may_hold_commits(files, folder / name) for name in names):\n",
+        "        if False:\n",
+        (MANIFEST,),
+    ),
+    Mutant(
+        "older-manifest-accepted",
+        OPENING,
+        "    for name in unnamed_commits(files, folder, manifest):\n        raise",
+        "    for name in ():\n        raise",
+        (MANIFEST,),
+    ),
+    Mutant(
+        "commits-nobody-names-removed",
+        "storage/log/open/orphans.py",
+        "    keep = set(unnamed_commits(files, folder, manifest))\n",
+        "    keep: set[str] = set()\n",
+        (MANIFEST,),
+    ),
+    # --- the commit page ---
+    Mutant(
+        "page-trusted-under-another-boot",
+        SHARED,
+        "        if self.words[_WORD_MAGIC] != _MAGIC or self._boot() != self._boot_id:\n"
+        "            return None\n",
+        "        if self.words[_WORD_MAGIC] != _MAGIC:\n            return None\n",
+        (POWER, RECOVERY),
+    ),
+    Mutant(
+        "complement-not-compared",
+        SHARED,
+        "        return value if value ^ _ALL_ONES == self.words[word + 1] else None\n",
+        "        return value\n",
+        (DAMAGE, PAGE),
+    ),
+    Mutant(
+        "damaged-clock-believed",
+        SHARED,
+        "    return time_us if word & _CHECK_MASK == _time_check(time_us) else 0\n",
+        "    return time_us\n",
+        (DAMAGE, PAGE),
+    ),
+    # --- checksums and what else is compared ---
+    Mutant(
+        "frame-checksum-not-compared",
+        "storage/log/format/frame.py",
+        "    if checksum(data[:size], frame_seed(salt, offset)) != RESIDUE:\n",
+        "    if False:\n",
+        (RECOVERY, DAMAGE, FORMATS),
+    ),
+    Mutant(
+        "frame-checksum-without-offset",
+        "storage/log/format/frame.py",
+        "    return checksum(_SEED.pack(offset), salt)\n",
+        "    return checksum(_SEED.pack(0), salt)\n",
+        (FORMATS, DAMAGE),
+    ),
+    Mutant(
+        "frame-checksum-without-salt",
+        "storage/log/format/frame.py",
+        "    return checksum(_SEED.pack(offset), salt)\n",
+        "    return checksum(_SEED.pack(offset), 0)\n",
+        (FORMATS, DAMAGE),
+    ),
+    Mutant(
+        "record-checksum-not-compared",
+        "storage/log/format/record.py",
+        "    if checksum(data) != RESIDUE or len(data) < OVERHEAD:\n",
+        "    if len(data) < OVERHEAD:\n",
+        (DAMAGE,),
+    ),
+    Mutant(
+        "key-and-revision-of-a-record-not-compared",
+        "storage/log/format/record.py",
+        "    if found != revision or data[HEADER.size : meta_offset] != encoded:\n",
+        "    if False:\n",
+        (DAMAGE,),
+    ),
+    Mutant(
+        "segment-header-checksum-not-compared",
+        "storage/log/format/segment.py",
+        "    if is_whole(data):\n",
+        "    if True:\n",
+        (FORMATS, DAMAGE),
+    ),
+    Mutant(
+        "segment-number-not-compared",
+        "storage/log/format/segment.py",
+        "        if header.number != number:\n",
+        "        if False:\n",
+        (MANIFEST,),
+    ),
+    Mutant(
+        "manifest-checksum-not-compared",
+        "storage/log/format/manifest.py",
+        "CHECKSUM_SIZE or not is_whole(data):",
+        "CHECKSUM_SIZE:",
+        (FORMATS, DAMAGE),
+    ),
+    Mutant(
+        "index-block-checksum-not-compared",
+        "storage/log/index/file.py",
+        "            if checksum(self._bytes[start:end]) != self._blocks[block]:\n",
+        "            if False:\n",
+        (DAMAGE,),
+    ),
+    Mutant(
+        "index-contents-checksum-not-compared",
+        "storage/log/index/file.py",
+        "        if len(contents) != size or not is_whole(contents):\n",
+        "        if len(contents) != size:\n",
+        (DAMAGE, FORMATS),
+    ),
+    Mutant(
+        "token-checksum-not-compared",
+        "storage/tokens/file.py",
+        "CHECKSUM_SIZE or not is_whole(data):",
+        "CHECKSUM_SIZE:",
+        ("tests/engine/test_tokens.py",),
+    ),
+    Mutant(
+        "verify-does-not-compare-revisions",
+        "storage/log/check/verify.py",
+        "        if segment.header.origin == APPENDED and frame.revision <= before:\n",
+        "        if False:\n",
+        (MANIFEST,),
+    ),
+    Mutant(
+        "verify-does-not-compare-totals",
+        "storage/log/check/verify.py",
+        "        if told != counted and active.number in self._snapshot.segments:\n",
+        "        if False:\n",
+        (MANIFEST,),
+    ),
+    # --- what is deleted stays deleted, what is new is seen ---
+    Mutant(
+        "tombstones-dropped-before-older-records",
+        "storage/log/maintain/compaction.py",
+        "        if not usage.is_all_live and usage.state.number not in chosen:\n",
+        "        if False:\n",
+        (TOMBSTONES,),
+    ),
+    Mutant(
+        "generation-of-the-manifest-not-compared",
+        "storage/log/read/follower.py",
+        "        if self._commit_page.generation != self.view.manifest.generation:\n"
+        "            with",
+        "        if False:\n            with",
+        (MODEL, FAULTS),
+    ),
+    Mutant(
+        "revision-floor-not-kept",
+        "storage/log/write/batch.py",
+        "view.manifest.revision_floor",
+        "0",
+        (RECOVERY,),
+    ),
+)
+
+EQUIVALENT = {
+    "folder not synced between compacted segments and their index file": (
+        "writing the index file syncs the same folder before the manifest names either"
+    ),
+    "bytes behind the end of a given-up segment not cut": (
+        "the manifest seals it before them: they only save a repair without manifest some work"
+    ),
+}
+"""Changes that no test can tell from the original, and why."""

@@ -1,0 +1,108 @@
+"""A process dies, or the power goes, between any two lines of the code that changes a store.
+
+The words of the commit page are stored in memory, not by calls to the disk: what a death between
+two such stores leaves is found only by looking between the lines.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+from types import FrameType, TracebackType
+
+import pytest
+
+from rundlet_server.storage.log.format import commit_page
+from rundlet_server.storage.log.maintain import checkpoint, compaction, maintainer
+from rundlet_server.storage.log.open import recovery
+from rundlet_server.storage.log.write import unsynced_tail, writer
+from tests.support.campaign import Campaign
+from tests.support.disks.aftermath import Aftermath
+from tests.support.disks.sample_stores import folder_in_memory
+from tests.support.disks.simulated_disk import MODES, SimulatedDisk
+from tests.support.models.model import Clock
+from tests.support.models.workload import Workload
+
+WATCHED = {
+    module.__file__
+    for module in (checkpoint, commit_page, compaction, maintainer, recovery, unsynced_tail, writer)
+}
+
+
+class EveryLine:
+    """Calls a function before every line of the watched modules, in this thread: ``with``."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self._action = action
+
+    def __enter__(self) -> None:
+        self._before = sys.gettrace()
+        sys.settrace(self._on_call)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        sys.settrace(self._before)
+
+    def _on_call(self, frame: FrameType, *_: object):
+        return self._on_line if frame.f_code.co_filename in WATCHED else None
+
+    def _on_line(self, _: FrameType, event: str, __: object):
+        if event == "line":
+            self._action()  # which is not traced itself
+        return self._on_line
+
+
+class Deaths:
+    """Looks at what is left whenever that has changed."""
+
+    def __init__(
+        self,
+        disk: SimulatedDisk,
+        aftermath: Aftermath,
+        workload: Workload,
+        chance: random.Random,
+        share: float,
+    ) -> None:
+        self._disk = disk
+        self._aftermath = aftermath
+        self._workload = workload
+        self._chance = chance
+        self._share = share
+        self._last: dict[str, bytes] = {}
+
+    def __call__(self) -> None:
+        state = {path.name: path.read_bytes() for path in self._disk.folder.iterdir()}
+        if state == self._last:
+            return
+        self._last = state
+        self._disk.look_at_pages()
+        if self._chance.random() < self._share:
+            self._aftermath.kill(self._disk, self._workload.expected, nested=0.15)
+            self._aftermath.cut(self._disk, self._chance.choice(MODES), self._workload.expected)
+
+
+def die_everywhere(campaign: Campaign, chance: random.Random, *, share: float, steps: int) -> None:
+    with folder_in_memory() as folder:
+        clock = Clock()
+        (folder / "live").mkdir()
+        disk = SimulatedDisk(folder / "live")
+        workload = Workload(folder / "live", chance, clock)
+        aftermath = Aftermath(campaign, chance, folder, clock)
+        with EveryLine(Deaths(disk, aftermath, workload, chance, share)):
+            workload.run(disk, steps)
+
+
+def test_a_process_may_die_between_any_two_lines(campaign: Campaign):
+    for chance in campaign.rounds(1):
+        die_everywhere(campaign, chance, share=0.5, steps=16)
+
+
+@pytest.mark.soak
+def test_a_process_may_die_between_any_two_lines_for_long(campaign: Campaign):
+    for chance in campaign.rounds():
+        die_everywhere(campaign, chance, share=1.0, steps=40)

@@ -1,0 +1,1 @@
+"""The code and the documents themselves: layout, links, commands, benchmarks."""

@@ -1,0 +1,177 @@
+"""The house: which layer and which room may import which, and which imports are forbidden."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+
+SERVER = "rundlet_server"
+
+# What each layer may import beside itself and the standard library. Our own layers stand under
+# the name that they are installed by.
+ALLOWED = {
+    "storage": {"crc32c", "cbor2", "numpy", "xxhash"},
+    "functions": {"falcon", "cbor2", "storage"},
+    "server": {"waitress", "granian", "functions", "storage"},
+    "rundlet": {"httpx", "cbor2"},
+    "cli": {"typer", "rich", "numpy", "server", "functions", "storage", "rundlet"},
+}
+FORBIDDEN = {"pickle", "shelve", "marshal"}
+
+# Rooms of each layer, floor by floor: a room imports from lower floors only, never from one on
+# its own floor or above. A room is a folder or a module.
+FLOORS = {
+    "storage": [
+        "errors interface files clock collector",
+        "checksum counting requests",
+        "log tokens",
+        "textfile",
+        "__init__",
+    ],
+    "storage/log": [
+        "settings format",
+        "index",
+        "read open",
+        "write check",
+        "maintain repair",
+        "store",
+        "maintenance",
+        "__init__",
+    ],
+    "functions": [
+        "limits connections request_ids",
+        "problems settings",
+        "messages",
+        "access",
+        "monitoring openapi",
+        "routes",
+        "app",
+        "__init__",
+    ],
+    "server": ["errors", "listen helpers", "waitress granian", "run", "__init__"],
+    "cli": [
+        "arguments exits show",
+        "place serve",
+        "transfer bench doctor",
+        "commands",
+        "main",
+        "__init__",
+    ],
+}
+MODULES = [
+    pytest.param(layer, path, id=str(path.relative_to(ROOT)))
+    for layer in ALLOWED
+    for path in sorted((ROOT / layer).rglob("*.py"))
+]
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_imports_of(path: Path) -> set[str]:
+    """What a file imports of our own layers, as paths below the repository."""
+    modules = (name.removeprefix(f"{SERVER}.") for name in imports_of(path))
+    return {module.replace(".", "/") for module in modules}
+
+
+@pytest.mark.parametrize(("layer", "path"), MODULES)
+def test_imports_point_down(layer, path):
+    own = {layer, *ALLOWED} & (ALLOWED[layer] | {layer})
+    outside = (ALLOWED[layer] - own) | (sys.stdlib_module_names - FORBIDDEN)
+    allowed = outside | (own & {"rundlet"})
+    for module in imports_of(path):
+        top, _, rest = module.partition(".")
+        if top == SERVER:
+            assert not rest or rest.partition(".")[0] in own, f"{path} imports {module}"
+        else:
+            assert top in allowed, f"{path} imports {module}"
+
+
+@pytest.mark.parametrize("folder", FLOORS)
+def test_rooms_import_from_lower_floors_only(folder):
+    floors = {room: level for level, floor in enumerate(FLOORS[folder]) for room in floor.split()}
+    rooms = {path.stem for path in (ROOT / folder).iterdir() if not path.name.startswith("__pyc")}
+    assert rooms == set(floors)
+    for path in (ROOT / folder).rglob("*.py"):
+        room = path.relative_to(ROOT / folder).parts[0].removesuffix(".py")
+        for target in own_imports_of(path):
+            if not target.startswith(f"{folder}/"):
+                continue
+            other = target.removeprefix(f"{folder}/").partition("/")[0]
+            if other in floors and other != room:
+                assert floors[other] < floors[room], f"{path} imports {target}"
+
+
+def test_folders_hold_few_modules_and_say_what_they_are():
+    for layer in (*ALLOWED, "tests"):
+        for folder in {path.parent for path in (ROOT / layer).rglob("*.py")}:
+            if folder.name.startswith("format-") or folder.name == "golden":
+                continue
+            assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), folder
+            assert len(list(folder.glob("*.py"))) <= 26, folder
+
+
+def test_only_the_backends_see_the_engine():
+    for layer in ("functions", "server", "cli"):
+        for path in (ROOT / layer).rglob("*.py"):
+            deep = [name for name in own_imports_of(path) if name.startswith("storage/log")]
+            assert deep == [], path
+
+
+@pytest.mark.parametrize(("layer", "path"), MODULES)
+def test_modules_stay_short_enough_to_read(layer, path):
+    assert len(path.read_text().splitlines()) <= 400, layer
+
+
+def test_every_layer_of_the_server_is_part_of_its_package():
+    for layer in set(ALLOWED) - {"rundlet"}:
+        assert (ROOT / SERVER / layer).resolve() == ROOT / layer
+
+
+def test_layers_are_imported_by_the_name_that_they_are_installed_by():
+    layers = set(ALLOWED) - {"rundlet"}
+    for folder in (*ALLOWED, "tests", "bench", "docs"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert not {name.partition(".")[0] for name in imports_of(path)} & layers, path
+
+
+LOCK_FILES = ["requirements.lock", "deploy/requirements.lock", "bench/requirements.lock"]
+
+
+@pytest.mark.parametrize("name", LOCK_FILES)
+def test_lock_file_names_no_index_and_no_machine(name):
+    lock = (ROOT / name).read_text()
+
+    assert "://" not in lock
+    assert "index-url" not in lock
+    assert "find-links" not in lock
+
+
+@pytest.mark.parametrize("name", LOCK_FILES)
+def test_lock_file_pins_everything_with_hashes(name):
+    assert all("--hash=sha256:" in pin for pin in pins_of(name))
+
+
+def test_what_is_deployed_is_what_was_tested():
+    assert set(pins_of("deploy/requirements.lock")) <= set(pins_of("requirements.lock"))
+
+
+def pins_of(name: str) -> list[str]:
+    """The lines ``name==version --hash=...`` of a lock file."""
+    lines = (ROOT / name).read_text().replace("\\\n", "").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]

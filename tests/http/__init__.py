@@ -1,0 +1,1 @@
+"""The HTTP API: in process, and by raw sockets where bytes matter."""

@@ -1,0 +1,114 @@
+"""What is over a limit: the error names it as ``/v1`` does, and the option that sets it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import falcon.testing
+import pytest
+
+from rundlet_server.functions.app import create_app
+from rundlet_server.functions.limits import SET_BY
+from rundlet_server.functions.messages.uploads import UploadGate
+from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.interface import Limits
+
+LIMITS = Limits(
+    key_bytes_max=20, value_bytes_max=100, txn_ops_max=2, txn_bytes_max=120, list_keys_max=3
+)
+Request = tuple[str, str, bytes | dict[str, object] | None]
+PUT = {"op": "put", "key": "a", "text": "v"}
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[falcon.testing.TestClient]:
+    store = open_store(tmp_path / "data", StoreSettings(limits=LIMITS))
+    yield falcon.testing.TestClient(create_app(store, ServerSettings(uploads_max=1)))
+    store.close()
+
+
+OVER = [
+    ("key_bytes_max", ("PUT", f"/v1/kv/{'k' * 21}", b"v"), 414),
+    ("key_bytes_max", ("GET", f"/v1/kv/{'%C3%BC' * 11}", None), 414),
+    ("key_bytes_max", ("POST", "/v1/mget", {"keys": ["k" * 21]}), 422),
+    ("key_bytes_max", ("POST", "/v1/txn", {"then": [{**PUT, "key": "k" * 21}]}), 422),
+    ("value_bytes_max", ("PUT", "/v1/kv/a", b"v" * 101), 413),
+    ("value_bytes_max", ("POST", "/v1/txn", {"then": [{**PUT, "text": "v" * 101}]}), 413),
+    ("txn_ops_max", ("POST", "/v1/txn", {"then": [{**PUT, "key": k} for k in "abc"]}), 413),
+    ("txn_bytes_max",
+     ("POST", "/v1/txn", {"then": [{**PUT, "key": k, "text": "v" * 70} for k in "ab"]}), 413),
+    ("txn_body_bytes_max", ("POST", "/v1/txn", {"then": [], "x": "x" * 99_999}), 413),
+    ("list_keys_max", ("POST", "/v1/mget", {"keys": ["a"] * 4}), 413),
+    ("mget_body_bytes_max", ("POST", "/v1/mget", {"keys": [], "x": "x" * 99_999}), 413),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "request_sent", "status"), OVER)
+def test_error_names_the_limit_and_the_option_that_sets_it(
+    api: falcon.testing.TestClient, name: str, request_sent: Request, status: int
+):
+    method, path, body = request_sent
+    sent = {"json": body} if isinstance(body, dict) else {"body": body}
+
+    answer = api.simulate_request(method, path, **sent)
+
+    assert answer.status_code == status
+    assert answer.json["limit"] == api.simulate_get("/v1").json["limits"][name]
+    assert answer.json["got"] > answer.json["limit"]
+    assert f"{name} is {answer.json['limit']}" in answer.json["detail"]
+    assert SET_BY[name] in answer.json["detail"]
+
+
+def test_page_that_is_too_long_names_its_limit(api: falcon.testing.TestClient):
+    answer = api.simulate_get("/v1/keys", params={"limit": 4})
+
+    assert (answer.status_code, answer.json["type"]) == (400, "/problems/bad-query")
+    assert "from 1 to 3, list_keys_max" in answer.json["detail"]
+
+
+def test_too_many_bodies_name_their_limit():
+    gate = UploadGate(1)
+
+    with gate.held(), pytest.raises(Exception, match=r"uploads_max is 1.*--max-uploads"):
+        gate.held(0).__enter__()
+
+
+def test_every_limit_that_is_shown_has_its_option(api: falcon.testing.TestClient):
+    limits = api.simulate_get("/v1").json["limits"]
+
+    assert set(limits) == set(SET_BY) - {"body_bytes_max"}  # nobody reads whole bodies before us
+
+
+def test_what_waitress_itself_refuses_is_shown(tmp_path: Path):
+    with contextlib.closing(open_store(tmp_path / "data", StoreSettings(limits=LIMITS))) as store:
+        api = falcon.testing.TestClient(create_app(store, ServerSettings()))
+
+        limits = api.simulate_get("/v1").json["limits"]
+
+    assert set(limits) == set(SET_BY) - {"uploads_max"}
+    assert limits["body_bytes_max"] > limits["txn_body_bytes_max"]
+
+
+def test_large_bodies_are_decoded_one_at_a_time_and_small_ones_at_once():
+    gate = UploadGate()
+    decoded: list[str] = []
+
+    def decode(name: str, size: int) -> None:
+        with gate.decoding(size):
+            decoded.append(name)
+
+    with gate.decoding(2**20):
+        large = threading.Thread(target=decode, args=("large", 2**20))
+        large.start()
+        small = threading.Thread(target=decode, args=("small", 2**20 - 1))
+        small.start()
+        small.join(20)
+        large.join(0.05)
+
+        assert decoded == ["small"]
+    large.join(20)
+    assert decoded == ["small", "large"]

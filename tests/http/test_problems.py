@@ -1,0 +1,101 @@
+"""Every error ends as problem+json."""
+
+from __future__ import annotations
+
+import falcon
+import falcon.testing
+import pytest
+
+from rundlet_server.functions.app import create_app
+from rundlet_server.storage import errors
+from rundlet_server.storage.interface import Entry
+from tests.support.models.model import ModelStore
+
+ALWAYS = {"type", "title", "status", "detail", "request_id"}
+
+
+class FailingStore(ModelStore):
+    """A model whose reads fail."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def get(self, key: str, *, at: int | None = None) -> Entry | None:  # noqa: ARG002 - it fails
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "name", "members"),
+    [
+        (errors.InvalidKey("empty"), 400, "bad-key", {}),
+        (errors.InvalidRequest("no"), 400, "bad-request", {}),
+        (errors.InvalidOperation(3, "why"), 422, "bad-operation", {"index": 3}),
+        (errors.LimitExceeded("key_bytes_max", 1, 2), 414, "key-too-long", {"limit": 1, "got": 2}),
+        (errors.LimitExceeded("value_bytes_max", 1, 2), 413, "too-large", {"limit": 1, "got": 2}),
+        (errors.Conflict((errors.FailedCondition(0, "k", 7),)), 409, "txn-conflict",
+         {"failed": [{"index": 0, "key": "k", "revision": 7}]}),
+        (errors.Compacted(5), 410, "compacted", {"oldest_revision": 5}),
+        (errors.ReadOnly("no"), 403, "read-only", {}),
+        (errors.Unavailable("busy"), 503, "unavailable", {}),
+        (errors.DiskFull("full"), 507, "disk-full", {}),
+        (errors.OutcomeUnknown("who knows"), 504, "outcome-unknown", {}),
+        (errors.Damaged("/data/1.log", 12, "bad"), 500, "damaged", {"file": "1.log", "offset": 12}),
+        (errors.UnknownFormat("version 9"), 500, "unknown-format", {}),
+        (errors.StoreError("else"), 500, "store-error", {}),
+        (ZeroDivisionError("secret"), 500, "internal", {}),
+        (falcon.HTTPUnsupportedMediaType(), 415, "unsupported-media-type", {}),
+    ],
+)  # fmt: skip
+def test_error_is_answered(error: Exception, status: int, name: str, members: dict[str, object]):
+    api = falcon.testing.TestClient(create_app(FailingStore(error)))
+
+    answer = api.simulate_get("/v1/kv/a")
+
+    body = answer.json
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert body.keys() >= ALWAYS
+    assert body["type"] == f"/problems/{name}"
+    assert body["status"] == status
+    assert body["request_id"] == answer.headers["Request-Id"]
+    assert {member: body[member] for member in members} == members
+    assert ("Retry-After" in answer.headers) == (status in (503, 507))
+
+
+def test_unexpected_error_is_logged_and_not_shown(capsys: pytest.CaptureFixture[str]):
+    api = falcon.testing.TestClient(create_app(FailingStore(ZeroDivisionError("secret"))))
+
+    answer = api.simulate_get("/v1/kv/a")
+
+    logged = capsys.readouterr().err
+    assert "secret" not in answer.text
+    assert "Traceback" not in answer.text
+    assert answer.json["request_id"] in logged
+    assert "ZeroDivisionError" in logged
+    assert "functions/routes/values.py" in logged
+    assert "secret" not in logged
+
+
+def test_damage_names_file_and_offset_without_a_traceback(capsys: pytest.CaptureFixture[str]):
+    error = errors.Damaged("/data/0000000012.log", 4096, "checksum does not fit")
+    api = falcon.testing.TestClient(create_app(FailingStore(error)))
+
+    answer = api.simulate_get("/v1/kv/a")
+
+    assert "0000000012.log" in answer.json["detail"]
+    assert "4096" in answer.json["detail"]
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_request_ids_differ(api):
+    ids = {api.simulate_get("/nowhere").headers["Request-Id"] for _ in range(5)}
+
+    assert len(ids) == 5
+
+
+def test_head_of_an_error_has_no_body(api):
+    answer = api.simulate_head("/v1/kv/nothing")
+
+    assert answer.content == b""
+    assert answer.headers["Request-Id"]

@@ -1,0 +1,135 @@
+"""Clients that do not finish what they begin: others are answered, and nothing piles up."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.processes.servers import RundletServer, children_of, silent_clients, wait_for
+
+LAYOUTS = [
+    pytest.param(("--server", "waitress"), id="waitress"),
+    pytest.param(("--server", "granian"), id="granian"),
+    pytest.param(("--server", "granian", "--workers", "2", "--threads", "4"), id="granian 2x4"),
+]
+OTHERS_S_MAX = 2.0
+HALF_BODY = b"PUT /v1/kv/slow HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nhalf"
+HALF_HEADERS = b"PUT /v1/kv/slow HTTP/1.1\r\nHost: h\r\nContent-"
+HALF_BODY_OF_AN_ERROR = HALF_BODY.replace(b"/v1/kv/slow", b"/v1/none")
+HALF_CHUNK = (
+    b"PUT /v1/kv/slow HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\nhalf"
+)
+
+
+@pytest.fixture(params=LAYOUTS, scope="module")
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RundletServer]:
+    folder = tmp_path_factory.mktemp("server")
+    options = ["--data", folder / "data", *request.param]
+    with RundletServer(*options, stderr_path=folder / "log") as server:
+        server.client.put("/v1/kv/a", content=b"1")
+        yield server
+
+
+def others_are_answered(server: RundletServer) -> None:
+    """Each on a connection of its own, so that every worker is asked."""
+    for _ in range(10):
+        began_s = time.monotonic()
+        assert httpx.get(f"{server.url}/v1/kv/a", timeout=OTHERS_S_MAX).content == b"1"
+        assert httpx.get(f"{server.url}/v1/kv/none", timeout=OTHERS_S_MAX).status_code == 404
+        assert time.monotonic() - began_s < OTHERS_S_MAX
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [HALF_BODY, HALF_HEADERS, HALF_BODY_OF_AN_ERROR, HALF_CHUNK, b""],
+    ids=["body", "headers", "body of an error", "chunk", "nothing"],
+)
+def test_half_a_request_keeps_nobody_else_waiting(server: RundletServer, sent: bytes):
+    with silent_clients(server, 100, sent):
+        others_are_answered(server)
+
+    wait_for(lambda: server.client.put("/v1/kv/b", content=b"2").status_code in (201, 204))
+
+
+def test_idle_connections_keep_nobody_else_waiting(server: RundletServer):
+    request = b"GET /v1/kv/a HTTP/1.1\r\nHost: h\r\n\r\n"
+    with silent_clients(server, 200, request) as opened:
+        for connection in opened:
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+        others_are_answered(server)
+
+
+def test_clients_that_go_in_the_middle_leave_nothing_behind(server: RundletServer):
+    for _ in range(5):
+        with silent_clients(server, 50, HALF_BODY):
+            pass
+
+    others_are_answered(server)
+    wait_for(lambda: server.client.put("/v1/kv/c", content=b"3").status_code in (201, 204))
+    assert server.client.get("/v1/kv/slow").status_code == 404
+
+
+def test_clients_that_do_not_read_their_answers_keep_nobody_waiting(server: RundletServer):
+    large = b"x" * 8_000_000
+    server.client.put("/v1/kv/large", content=large)
+    request = b"GET /v1/kv/large HTTP/1.1\r\nHost: h\r\n\r\n"
+    with silent_clients(server, 20, request):
+        others_are_answered(server)
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 1073741824", "Transfer-Encoding: chunked"])
+def test_giant_body_is_refused_before_it_is_read(server: RundletServer, framing: str):
+    before = memory_bytes(server)
+    sent = f"PUT /v1/kv/giant HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n".encode()
+    piece = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
+    with silent_clients(server, 1, sent, timeout_s=20) as (
+        connection,
+    ):  # the limit lies below 1 GB
+        answer = b""
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            for _ in range(0 if "Length" in framing else 1_000):
+                connection.sendall(piece)
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            answer = connection.recv(65_536)
+
+    others_are_answered(server)
+    assert answer == b"" or answer.split()[1] in (b"411", b"413")
+    if "Length" in framing:
+        assert b"application/problem+json" in answer
+    assert memory_bytes(server) - before < 200_000_000
+
+
+def memory_bytes(server: RundletServer) -> int:
+    """Private memory of the server and its workers."""
+    total = 0
+    for pid in (server.process.pid, *children_of(server.process.pid)):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Private_Dirty:"):
+                    total += int(line.split()[1]) * 1024
+    return total
+
+
+def test_bodies_beyond_the_limit_are_refused_by_name(tmp_path: Path):
+    options = ["--data", tmp_path / "data", "--server", "granian", "--max-uploads", "2"]
+    with RundletServer(*options, stderr_path=tmp_path / "log") as server:
+        with silent_clients(server, 2, HALF_BODY):
+            answer = wait_for(
+                lambda: (
+                    (put := server.client.put("/v1/kv/a", content=b"1")).status_code == 503 and put
+                )
+            )
+            others = server.client.get("/v1")
+
+        assert answer.json()["type"] == "/problems/too-many-uploads"
+        assert answer.json()["limit"] == 2
+        assert answer.headers["Retry-After"]
+        assert others.status_code == 200
+        assert wait_for(lambda: server.client.put("/v1/kv/a", content=b"1").status_code == 204)

@@ -1,0 +1,149 @@
+"""File systems for tests: one that notes every call, and one whose n-th call fails."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rundlet_server.storage.files import Buffer, File, Files, RealFiles
+from tests.support.disks.simulated_disk import SimulatedFile
+from tests.support.disks.unsynced_files import UnsyncedFiles
+
+
+class Call(NamedTuple):
+    """One operation on a file or a name."""
+
+    name: str
+    file: str
+
+
+class FaultyFiles(RealFiles):
+    """Another file system, of which some calls fail; one where nothing is synced, to be quick.
+
+    Attributes:
+        calls: every call that changes something, or may, in order.
+        failed: those that were made to fail.
+    """
+
+    def __init__(
+        self,
+        failing: Callable[[int, Call], OSError | None] | None = None,
+        files: Files | None = None,
+        *,
+        share_written: float = 0.5,
+    ) -> None:
+        """``share_written``: how much of its bytes a write leaves that fails."""
+        self._failing = failing
+        self._inner = files or UnsyncedFiles()
+        self.share_written = share_written
+        self.calls: list[Call] = []
+        self.failed: list[Call] = []
+        self._failed_numbers: set[int] = set()
+
+    def check(self, name: str, path: Path) -> OSError | None:
+        """Note a call; the error that it is to fail with."""
+        call = Call(name, path.name)
+        self.calls.append(call)
+        error = self._failing(len(self.calls), call) if self._failing else None
+        if error is not None:
+            self.failed.append(call)
+            self._failed_numbers.add(len(self.calls))
+        return error
+
+    def outcomes(self) -> Iterator[tuple[Call, bool]]:
+        """Every call in order, and whether it failed."""
+        for number, call in enumerate(self.calls, 1):
+            yield call, number in self._failed_numbers
+
+    def _raise_if_failing(self, name: str, path: Path) -> None:
+        error = self.check(name, path)
+        if error is not None:
+            raise error
+
+    def open(self, path: Path, *, create: bool = False, writable: bool = True) -> File:
+        self._raise_if_failing("open", path)
+        return FaultyFile(self, path, self._inner.open(path, create=create, writable=writable))
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._raise_if_failing("rename", target)
+        self._inner.rename(source, target)
+
+    def unlink(self, path: Path) -> None:
+        self._raise_if_failing("unlink", path)
+        self._inner.unlink(path)
+
+    def sync_folder(self, path: Path) -> None:
+        self._raise_if_failing("sync_folder", path)
+        self._inner.sync_folder(path)
+
+
+class FaultyFile:
+    """A file of ``FaultyFiles``. A write that fails leaves the first of its bytes."""
+
+    def __init__(self, files: FaultyFiles, path: Path, file: File) -> None:
+        self._files = files
+        self._path = path
+        self._file = file
+        self.lock = file.lock
+        self.unlock = file.unlock
+        self.size = file.size
+        self.close = file.close
+
+    def pread(self, size: int, offset: int) -> bytes:
+        self._raise_if_failing("pread")
+        return self._file.pread(size, offset)
+
+    def pwrite(self, buffers: Sequence[Buffer], offset: int) -> None:
+        error = self._files.check("pwrite", self._path)
+        if error is not None:
+            data = b"".join(buffers)
+            self._file.pwrite([data[: int(len(data) * self._files.share_written)]], offset)
+            raise error
+        self._file.pwrite(buffers, offset)
+
+    def sync(self) -> None:
+        error = self._files.check("sync", self._path)
+        if error is not None:
+            if isinstance(self._file, SimulatedFile):
+                self._file.forget(random.Random(len(self._files.calls)))
+            raise error
+        self._file.sync()
+
+    def map(self, size: int, *, writable: bool = False) -> mmap.mmap:
+        self._raise_if_failing("map")
+        return self._file.map(size, writable=writable)
+
+    def truncate(self, size: int) -> None:
+        self._raise_if_failing("truncate")
+        self._file.truncate(size)
+
+    def _raise_if_failing(self, name: str) -> None:
+        error = self._files.check(name, self._path)
+        if error is not None:
+            raise error
+
+
+def failing_at(number: int, code: int = errno.EIO) -> FaultyFiles:
+    """Files whose n-th call fails, once."""
+
+    def failing(count: int, call: Call) -> OSError | None:
+        return OSError(code, os.strerror(code), call.file) if count == number else None
+
+    return FaultyFiles(failing)
+
+
+def dying_at(number: int) -> FaultyFiles:
+    """Files as a process sees them that dies before its n-th call: nothing happens any more."""
+
+    def failing(count: int, call: Call) -> OSError | None:
+        return OSError(errno.EIO, "the process is dead", call.file) if count >= number else None
+
+    return FaultyFiles(failing)
+
+
+_: Files = FaultyFiles()

@@ -1,0 +1,1 @@
+"""Simple models that say what must be true."""

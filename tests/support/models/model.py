@@ -1,0 +1,443 @@
+"""``ModelStore``: the ``Store`` protocol over plain lists, simple enough to be obviously right.
+
+It keeps every version of every key and answers each question by looking at all of them.
+Property tests compare the engine with it, and the HTTP tests run over it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from threading import RLock
+from typing import NamedTuple
+
+from rundlet_server.storage.errors import (
+    Compacted,
+    Conflict,
+    FailedCondition,
+    InvalidKey,
+    InvalidOperation,
+    InvalidRequest,
+    LimitExceeded,
+    ReadOnly,
+)
+from rundlet_server.storage.interface import (
+    DEFAULT_CONTENT_TYPE,
+    TEXT_CONTENT_TYPE,
+    Add,
+    Commit,
+    Condition,
+    Delete,
+    Entry,
+    EventKind,
+    KeyInfo,
+    Limits,
+    Op,
+    OpResult,
+    Page,
+    Put,
+    Restore,
+    Snapshot,
+    Stats,
+    StoreInfo,
+    Touch,
+    Txn,
+    Version,
+)
+
+NUMBER = re.compile(rb"[+-]?[0-9]+")
+NUMBER_BYTES_MAX = 1_000
+TTL_S_MAX = 100 * 366 * 86_400
+START_US = 1_700_000_000_000_000
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, now_us: int = START_US) -> None:
+        self.now_us = now_us
+
+    def __call__(self) -> int:
+        return self.now_us
+
+    def advance(self, seconds: float) -> None:
+        """Move on (or, negative, back)."""
+        self.now_us += round(seconds * 1_000_000)
+
+
+class Record(NamedTuple):
+    """One event of one key; a value only where ``kind`` is ``put`` or ``restore``."""
+
+    revision: int
+    version: int
+    kind: EventKind
+    time_us: int
+    value: bytes = b""
+    content_type: str = DEFAULT_CONTENT_TYPE
+    expires_us: int | None = None
+
+    @property
+    def has_value(self) -> bool:
+        return self.kind in ("put", "restore")
+
+
+class ModelStore:
+    """An in-memory store that remembers everything.
+
+    Attributes:
+        trouble: what ``problems`` answers; tests set it.
+        compactions: how often ``compact`` was asked for.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], int] | None = None,
+        limits: Limits | None = None,
+        *,
+        read_only: bool = False,
+        store_id: str = "model",
+    ) -> None:
+        self.info = StoreInfo("log", store_id, read_only, limits or Limits())
+        self.trouble: str | None = None
+        self.compactions = 0
+        self._clock = clock or Clock()
+        self._time_us = 0
+        self._revision = 0
+        self._oldest_revision = 0
+        self._records: dict[str, list[Record]] = {}
+        self._lock = RLock()
+
+    # --- reading ---------------------------------------------------------------------------
+
+    def get(self, key: str, *, at: int | None = None) -> Entry | None:
+        with self._lock:
+            self._check_key(key)
+            return self._visible(key, self._at(at))
+
+    def get_many(self, keys: Sequence[str], *, at: int | None = None) -> Snapshot:
+        with self._lock:
+            revision = self._at(at)
+            return Snapshot(revision, [self.get(key, at=revision) for key in keys])
+
+    def scan(
+        self,
+        *,
+        prefix: str = "",
+        start: str | None = None,
+        end: str | None = None,
+        after: str | None = None,
+        limit: int = 1_000,
+        reverse: bool = False,
+        delimiter: str | None = None,
+        include_values: bool = False,
+        at: int | None = None,
+    ) -> Page:
+        with self._lock:
+            revision = self._at(at)
+            for bound in (prefix, start, end, after, delimiter):
+                _order(bound or "")
+            page = Page(revision, [], [], None)
+            resume = None
+            for entry in self._in_range(prefix, start, end, revision, reverse):
+                rolled = _rolled_up(entry.key, prefix, delimiter)
+                name = rolled or entry.key
+                if after is not None and not _comes_after(name, after, reverse):
+                    continue
+                if rolled is not None and rolled in page.prefixes:
+                    continue
+                if len(page.keys) + len(page.prefixes) == limit:
+                    return Page(revision, page.keys, page.prefixes, resume)
+                if rolled is not None:
+                    page.prefixes.append(rolled)
+                else:
+                    page.keys.append(_key_info(entry, include_values))
+                resume = name
+            return page
+
+    def count(
+        self,
+        *,
+        prefix: str = "",
+        start: str | None = None,
+        end: str | None = None,
+        at: int | None = None,
+    ) -> int:
+        with self._lock:
+            return len(self._in_range(prefix, start, end, self._at(at), False))
+
+    def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> list[Version]:
+        with self._lock:
+            self._check_key(key)
+            return [
+                Version(
+                    record.revision,
+                    record.version,
+                    record.kind,
+                    record.time_us,
+                    len(record.value),
+                    record.content_type,
+                )
+                for record in reversed(self._records.get(key, []))
+                if before is None or record.revision < before
+            ][:limit]
+
+    def stats(self) -> Stats:
+        with self._lock:
+            entries = self._in_range("", None, None, self._revision, False)
+            return Stats(
+                self._revision,
+                self._oldest_revision,
+                len(entries),
+                sum(len(entry.value) for entry in entries),
+                {"records": sum(len(records) for records in self._records.values())},
+            )
+
+    def problems(self) -> list[str]:
+        return [self.trouble] if self.trouble else []
+
+    # --- writing ---------------------------------------------------------------------------
+
+    def commit(self, txn: Txn) -> Commit:
+        with self._lock:
+            if self.info.read_only:
+                raise ReadOnly("this store takes no writes")
+            for ops in (txn.then, txn.otherwise or ()):
+                self._check_ops(ops)
+            self._now_us()
+            failed = tuple(
+                FailedCondition(index, condition.key, self._revision_of(condition.key))
+                for index, condition in enumerate(txn.conditions)
+                if not self._holds(condition)
+            )
+            if failed and txn.otherwise is None:
+                raise Conflict(failed)
+            ops = txn.otherwise if failed and txn.otherwise is not None else txn.then
+            results = self._apply(ops)
+            return Commit(not failed, self._revision, results)
+
+    def compact(self) -> None:
+        if self.info.read_only:
+            raise ReadOnly("this store takes no writes")
+        self.compactions += 1
+
+    def forget_before(self, revision: int) -> None:
+        """Pretend that a compaction took all history before ``revision``."""
+        self._oldest_revision = revision
+
+    def close(self) -> None:
+        pass
+
+    def _apply(self, ops: Sequence[Op]) -> tuple[OpResult, ...]:
+        """Work everything out first, so that an operation that fails leaves nothing behind.
+
+        Only what has expired ends before that, at a revision of its own: it is over whatever
+        becomes of the operations.
+        """
+        self._log_expiries([op.key for op in ops])
+        changes = []
+        copied_bytes = 0
+        for index, op in enumerate(ops):
+            change = self._change(index, op)
+            if isinstance(op, Touch | Restore) and change:
+                if copied_bytes:  # a single value has a limit of its own
+                    size = copied_bytes + len(change.value)
+                    _check_limit("txn_bytes_max", self.info.limits.txn_bytes_max, size)
+                copied_bytes += len(change.value)
+            changes.append(change)
+        written = [(op.key, change) for op, change in zip(ops, changes, strict=True) if change]
+        if written:
+            self._revision += 1
+        for key, change in written:
+            record = change._replace(revision=self._revision)
+            self._records.setdefault(key, []).append(record)
+        return tuple(self._result(op, change) for op, change in zip(ops, changes, strict=True))
+
+    def _change(self, index: int, op: Op) -> Record | None:
+        """What an operation would append; ``None`` where it changes nothing."""
+        old = self._visible(op.key, self._revision)
+        version = old.version + 1 if old else 1
+        match op:
+            case Delete():
+                return Record(0, 0, "delete", self._time_us) if old else None
+            case Put(_, value, content_type, ttl_s):
+                expires_us = self._expiry(ttl_s)
+                return Record(0, version, "put", self._time_us, value, content_type, expires_us)
+            case Add(_, by):
+                content_type = old.content_type if old else TEXT_CONTENT_TYPE
+                value = _sum(index, old.value if old else b"0", by)
+                expires_us = old.expires_us if old else None
+                return Record(0, version, "put", self._time_us, value, content_type, expires_us)
+            case Touch(_, ttl_s):
+                if old is None:
+                    raise InvalidOperation(index, "there is no such key to touch")
+                expires_us = self._expiry(ttl_s)
+                return Record(
+                    0, version, "put", self._time_us, old.value, old.content_type, expires_us
+                )
+            case Restore(_, wanted):
+                source = self._kept_version(index, op.key, wanted)
+                return Record(
+                    0, version, "restore", self._time_us, source.value, source.content_type
+                )
+
+    def _result(self, op: Op, change: Record | None) -> OpResult:
+        found = change is not None and (change.kind == "delete" or change.version > 1)
+        if change is None:
+            return OpResult(found=False, version=0)
+        number = int(change.value) if isinstance(op, Add) else None
+        return OpResult(found=found, version=change.version, number=number)
+
+    def _log_expiries(self, keys: Sequence[str]) -> None:
+        """Let expired values that are about to be written over end at one revision before."""
+        latest = [(key, self._records[key][-1]) for key in keys if key in self._records]
+        due = [key for key, last in latest if last.has_value and self._has_expired(last)]
+        if due:
+            self._revision += 1
+        for key in due:
+            self._records[key].append(Record(self._revision, 0, "expire", self._time_us))
+
+    def _kept_version(self, index: int, key: str, version: int) -> Record:
+        for record in reversed(self._records.get(key, [])):
+            if record.has_value and record.version == version:
+                if self._has_expired(record):
+                    break
+                return record
+        raise InvalidOperation(index, f"there is no version {version} of this key")
+
+    def _holds(self, condition: Condition) -> bool:
+        self._check_key(condition.key)
+        entry = self._visible(condition.key, self._revision)
+        revision = entry.revision if entry else 0
+        version = entry.version if entry else 0
+        return (
+            (condition.exists is None or condition.exists == (entry is not None))
+            and (condition.version is None or condition.version == version)
+            and (condition.revisions is None or revision in condition.revisions)
+            and (condition.not_revisions is None or revision not in condition.not_revisions)
+        )
+
+    # --- leaves ----------------------------------------------------------------------------
+
+    def _visible(self, key: str, revision: int) -> Entry | None:
+        records = [r for r in self._records.get(key, []) if r.revision <= revision]
+        if not records or not records[-1].has_value or self._has_expired(records[-1]):
+            return None
+        last = records[-1]
+        return Entry(
+            key,
+            last.value,
+            last.revision,
+            last.version,
+            last.time_us,
+            last.content_type,
+            last.expires_us,
+        )
+
+    def _revision_of(self, key: str) -> int:
+        entry = self._visible(key, self._revision)
+        return entry.revision if entry else 0
+
+    def _has_expired(self, record: Record) -> bool:
+        return record.expires_us is not None and record.expires_us <= self._now_us()
+
+    def _now_us(self) -> int:
+        """The time, which never goes back behind any that was seen before."""
+        self._time_us = max(self._time_us, self._clock())
+        return self._time_us
+
+    def _expiry(self, ttl_s: float | None) -> int | None:
+        return None if ttl_s is None else self._time_us + max(1, round(ttl_s * 1_000_000))
+
+    def _in_range(
+        self, prefix: str, start: str | None, end: str | None, revision: int, reverse: bool
+    ) -> list[Entry]:
+        keys = [
+            key
+            for key in self._records
+            if key.startswith(prefix)
+            and (start is None or _order(key) >= _order(start))
+            and (end is None or _order(key) < _order(end))
+        ]
+        entries = [self._visible(key, revision) for key in sorted(keys, key=_order)]
+        found = [entry for entry in entries if entry is not None]
+        return found[::-1] if reverse else found
+
+    def _at(self, at: int | None) -> int:
+        self._now_us()
+        if at is None:
+            return self._revision
+        if at < self._oldest_revision:
+            raise Compacted(self._oldest_revision)
+        if at > self._revision:
+            raise InvalidRequest(f"revision {at} is not there yet; the head is {self._revision}")
+        return at
+
+    def _check_key(self, key: str) -> None:
+        try:
+            size = len(key.encode())
+        except UnicodeEncodeError as ex:
+            raise InvalidKey("the key is not encodable as UTF-8") from ex
+        if size == 0:
+            raise InvalidKey("the key is empty")
+        if size > self.info.limits.key_bytes_max:
+            raise LimitExceeded("key_bytes_max", self.info.limits.key_bytes_max, size)
+
+    def _check_ops(self, ops: Sequence[Op]) -> None:
+        limits = self.info.limits
+        _check_limit("txn_ops_max", limits.txn_ops_max, len(ops))
+        seen: set[str] = set()
+        size = 0
+        for index, op in enumerate(ops):
+            self._check_key(op.key)
+            if op.key in seen:
+                raise InvalidOperation(index, "the same key is written twice")
+            seen.add(op.key)
+            value = op.value if isinstance(op, Put) else b""
+            _check_limit("value_bytes_max", limits.value_bytes_max, len(value))
+            size += len(op.key.encode()) + len(value)
+            ttl_s = op.ttl_s if isinstance(op, Put | Touch) else None
+            if ttl_s is not None and not 0 < ttl_s <= TTL_S_MAX:
+                raise InvalidOperation(index, "a time to live is above 0 and at most 100 years")
+        if len(ops) > 1:  # a single value has a limit of its own
+            _check_limit("txn_bytes_max", limits.txn_bytes_max, size)
+
+
+def _order(key: str) -> bytes:
+    try:
+        return key.encode()
+    except UnicodeEncodeError as ex:
+        raise InvalidKey("this is not encodable as UTF-8") from ex
+
+
+def _rolled_up(key: str, prefix: str, delimiter: str | None) -> str | None:
+    """The key up to and with the first delimiter after the prefix, if it has one."""
+    if delimiter is None:
+        return None
+    found = key.find(delimiter, len(prefix))
+    return None if found < 0 else key[: found + len(delimiter)]
+
+
+def _comes_after(name: str, after: str, reverse: bool) -> bool:
+    return _order(name) < _order(after) if reverse else _order(name) > _order(after)
+
+
+def _key_info(entry: Entry, include_value: bool) -> KeyInfo:
+    return KeyInfo(
+        entry.key,
+        entry.revision,
+        entry.version,
+        len(entry.value),
+        entry.content_type,
+        entry if include_value else None,
+    )
+
+
+def _sum(index: int, value: bytes, by: int) -> bytes:
+    if not NUMBER.fullmatch(value) or len(value) > NUMBER_BYTES_MAX:
+        raise InvalidOperation(index, "the value is not decimal text")
+    return b"%d" % (int(value) + by)
+
+
+def _check_limit(what: str, limit: int, got: int) -> None:
+    if got > limit:
+        raise LimitExceeded(what, limit, got)

@@ -1,0 +1,1 @@
+"""Real processes: servers, writers, the command line; always ended by process id."""

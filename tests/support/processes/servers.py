@@ -1,0 +1,146 @@
+"""Starting and ending real servers in tests, always by process id."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Self, TypeVar
+
+import httpx
+
+T = TypeVar("T")
+
+
+class ServerProcess:
+    """A server in a process of its own, with what it wrote to stderr.
+
+    Use as a context manager: leaving it kills what is still running.
+    """
+
+    def __init__(self, command: Sequence[str], *, stderr_path: Path) -> None:
+        self._stderr_path = stderr_path
+        with stderr_path.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=True,
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            )
+
+    @property
+    def stderr(self) -> str:
+        return self._stderr_path.read_text()
+
+    def wait_for_line(self, start: str) -> str:
+        """The first line of stderr that starts like this, once it is there."""
+
+        def found() -> str | None:
+            assert self.process.poll() is None, f"ended: {self.stderr}"
+            lines = self.stderr.splitlines(keepends=True)
+            return next((x for x in lines if x.startswith(start) and x.endswith("\n")), None)
+
+        return wait_for(found).rstrip("\n")
+
+    def wait(self, timeout_s: float = 20) -> int:
+        return self.process.wait(timeout_s)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+class RundletServer(ServerProcess):
+    """``rundlet serve`` on a free port; ``url`` is where it answers."""
+
+    def __init__(self, *arguments: str | Path, stderr_path: Path) -> None:
+        command = [sys.executable, "-m", "rundlet_server.cli.main", "serve", "--port", "0"]
+        super().__init__([*command, *map(str, arguments)], stderr_path=stderr_path)
+
+    def __enter__(self) -> Self:
+        line = self.wait_for_line("Rundlet ")
+        self.url = line.split(" on ")[1].split(" ")[0]
+        self.client = httpx.Client(base_url=self.url, timeout=20)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.client.close()
+        super().__exit__(*exception)
+
+
+@contextlib.contextmanager
+def silent_clients(
+    server: RundletServer, count: int, sent: bytes, *, timeout_s: float = 8
+) -> Iterator[list[socket.socket]]:
+    """Connections that have sent this, and say no more; who reads from one waits so long."""
+    url = httpx.URL(server.url)
+    with contextlib.ExitStack() as stack:
+        opened = []
+        for _ in range(count):
+            connection = stack.enter_context(socket.create_connection((url.host, url.port)))
+            connection.sendall(sent)
+            connection.settimeout(timeout_s)
+            opened.append(connection)
+        yield opened
+
+
+def wait_for(probe: Callable[[], T | None], timeout_s: float = 20) -> T:
+    """Call until the answer is true; that answer."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        answer = probe()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"waited {timeout_s} s for {probe}"
+        time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"  # ended, but not yet asked for by its parent
+
+
+def children_of(pid: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            if path.read_text().rpartition(")")[2].split()[1] == str(pid):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def worker_pids(server_pid: int) -> list[int]:
+    """The Granian workers of a server, which has other children as well."""
+    found = []
+    for pid in children_of(server_pid):
+        try:
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+        except OSError:
+            continue
+    return found
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]

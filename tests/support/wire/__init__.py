@@ -1,0 +1,1 @@
+"""HTTP byte for byte, and other things that go over a wire."""

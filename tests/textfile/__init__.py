@@ -1,0 +1,1 @@
+"""Key-value text files: reading, loading, serving."""
