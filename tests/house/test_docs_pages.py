@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -62,3 +63,25 @@ def test_the_settings_stand_between_markers_for_the_generator():
     page = (DOCS / "settings.md").read_text()
 
     assert page.index("<!-- settings -->") < page.index("<!-- /settings -->")
+
+
+def prose_of(path: Path) -> str:
+    """A page without its fenced blocks and its inline code, which name tests and outputs."""
+    unfenced = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"`[^`]*`", "", unfenced)
+
+
+GENERATED = {"cli.md"}  # of the help texts
+HAND_WRITTEN = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
+    *sorted(path for path in DOCS.rglob("*.md") if path.name not in GENERATED),
+]
+
+
+@pytest.mark.parametrize("path", HAND_WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_sentences_have_a_subject_that_can_be_named(path):
+    unnamed = re.findall(
+        r"\b(?:nobody|somebody|everybody|whoever)\b", prose_of(path), re.IGNORECASE
+    )
+
+    assert unnamed == [], "name the component or the person"
