@@ -205,6 +205,42 @@ def test_both_are_built_by_the_same_backend():
     assert server["project"]["requires-python"] == client["project"]["requires-python"]
 
 
+def knows_offline_units() -> bool:
+    """Whether systemd's tools are here and can judge a unit that is not installed."""
+    if not shutil.which("systemd-analyze"):
+        return False
+    described = subprocess.run(["systemd-analyze", "--help"], capture_output=True, check=False)
+    return b"--offline" in described.stdout
+
+
+# --- how a checkout and a machine are set up -----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("serve", ["scripts/set-up runtime"]),
+        ("lint", ["scripts/set-up runtime", "scripts/set-up developer"]),
+    ],
+)
+def test_make_installs_what_a_target_needs(target, expected):
+    dry_run = ["make", "--dry-run", "--what-if", "deploy/requirements.lock", target]
+
+    planned = subprocess.run(dry_run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert [line for line in planned.splitlines() if "set-up" in line] == expected
+
+
+@pytest.mark.skipif(not knows_offline_units(), reason="needs systemd-analyze 250 or newer")
+def test_systemd_unit_exposes_little():
+    unit = ROOT / "deploy/rundlet.service"
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=15", str(unit)]
+
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
 # --- the client alone ----------------------------------------------------------------------
 
 
