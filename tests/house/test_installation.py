@@ -1,139 +1,26 @@
-"""Both distributions, built and installed beside packages that could get in their way.
-
-They are built from what the container's build copies, so that is tested as well: if a file that
-the build needs is missing there, nothing here works.
-"""
+"""Both distributions, built and installed beside packages that could get in their way."""
 
 from __future__ import annotations
 
-import email
 import os
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from email.message import Message
 from pathlib import Path
 
 import httpx
 import pytest
 
 from rundlet.version import __version__ as version
-from tests.support import ROOT
-from tests.support.processes.environments import Environment
-from tests.support.processes.servers import (
-    ServerProcess,
-    children_of,
-    free_port,
-    wait_for,
-    worker_pids,
-)
-
-SERVER = f"rundlet-{version}"
-CLIENT = f"rundlet_client-{version}"
-LAYERS = ["cli", "functions", "server", "storage"]
-
-# What an app may call its own modules: our folders, and modules of the standard library that
-# a worker imports before it has the import path of the first process.
-HOSTILE = [*LAYERS, "tests"]
-SHADOWS = ["pickle", "selectors", "socket", "tempfile"]
-TRAP = 'raise SystemExit("trapped: " + __file__)\n'
-
-
-@dataclass(frozen=True)
-class Built:
-    """A folder with what was built of one distribution."""
-
-    folder: Path
-    name: str
-
-    @property
-    def wheel(self) -> Path:
-        return self.folder / f"{self.name}-py3-none-any.whl"
-
-    @property
-    def source(self) -> Path:
-        return self.folder / f"{self.name}.tar.gz"
-
-    def names(self) -> set[str]:
-        with zipfile.ZipFile(self.wheel) as archive:
-            return set(archive.namelist())
-
-    def metadata(self) -> Message:
-        with zipfile.ZipFile(self.wheel) as archive:
-            text = archive.read(f"{self.name}.dist-info/METADATA").decode()
-        return email.message_from_string(text)
-
-    def requirements(self, extra: str | None = None) -> list[str]:
-        """The lines of what it requires; of one extra, or of none."""
-        lines = (line.partition("; ") for line in self.metadata().get_all("Requires-Dist") or [])
-        marker = f"extra == '{extra}'" if extra else ""
-        return [requirement for requirement, _, found in lines if found == marker]
-
-
-def build(project: Path, folder: Path, *targets: str) -> None:
-    """Build with the backend of this environment: no network, no isolation."""
-    chosen = [word for target in targets for word in ("--target", target)]
-    command = [sys.executable, "-m", "hatchling", "build", "--directory", str(folder), *chosen]
-    subprocess.run(command, cwd=project, check=True, capture_output=True, timeout=60)
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, Built]:
-    """The server and the client, each as wheel and as source archive."""
-    source = tmp_path_factory.mktemp("source")
-    build_stage = (ROOT / "deploy/Dockerfile").read_text().split("FROM ")[1]
-    for words in re.findall(r"^COPY (.*)", build_stage, re.MULTILINE):
-        *names, target = words.split()
-        for name in names:
-            place = source / (target if target != "./" else name)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if (ROOT / name).is_dir():
-                unwanted = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(ROOT / name, place, symlinks=True, ignore=unwanted)
-            else:
-                shutil.copy(ROOT / name, place)
-    folder = tmp_path_factory.mktemp("built")
-    for project in (source, source / "client"):
-        build(project, folder, "sdist", "wheel")
-    return Built(folder, SERVER), Built(folder, CLIENT)
-
-
-@pytest.fixture(scope="module")
-def server_environment(
-    built: tuple[Built, Built], tmp_path_factory: pytest.TempPathFactory
-) -> Environment:
-    """Both wheels, beside packages that have the names of our folders."""
-    server, client = built
-    own = [line for line in server.requirements() if not line.startswith("rundlet-client")]
-    environment = Environment(
-        tmp_path_factory.mktemp("server-environment"),
-        [server.wheel, client.wheel],
-        [*own, *client.requirements(), *server.requirements("fast")],
-    )
-    for name in HOSTILE:
-        (environment.site_packages / name).mkdir()
-        (environment.site_packages / name / "__init__.py").write_text(TRAP)
-    return environment
-
-
-@pytest.fixture
-def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory, and a folder on PYTHONPATH, with an app's own modules."""
-    app, working = tmp_path / "app", tmp_path / "working"
-    for folder, names in ((app, HOSTILE), (working, [*HOSTILE, *SHADOWS])):
-        folder.mkdir()
-        for name in names:
-            (folder / f"{name}.py").write_text(TRAP)
-    monkeypatch.setenv("PYTHONPATH", str(app))
-    monkeypatch.chdir(working)
-    return working
-
+from tests.support import PATIENCE_S, ROOT
+from tests.support.processes.distributions import CLIENT, SERVER, Built, build
+from tests.support.processes.environments import HOSTILE, TRAP, Environment
+from tests.support.processes.servers import ServerProcess, wait_for, worker_pids
 
 # --- what is built -------------------------------------------------------------------------
 
@@ -236,7 +123,7 @@ def test_systemd_unit_exposes_little():
     unit = ROOT / "deploy/rundlet.service"
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=15", str(unit)]
 
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
@@ -358,99 +245,3 @@ def test_package_is_the_command(server_environment, package, tmp_path, monkeypat
     ended = server_environment.run("python", "-m", package, "--version")
 
     assert (ended.stdout, ended.stderr) == (f"rundlet {version}\n", "")
-
-
-# --- other WSGI servers --------------------------------------------------------------------
-
-
-def wsgi_command(environment: Environment, port: int) -> list[str]:
-    listen = f"--listen=127.0.0.1:{port}"
-    return [
-        str(environment.bin / "python"),
-        "-P",
-        "-m",
-        "waitress",
-        listen,
-        "rundlet_server.wsgi:app",
-    ]
-
-
-@pytest.mark.usefixtures("hostile")
-def test_any_wsgi_server_serves_the_app(server_environment, tmp_path, monkeypatch):
-    monkeypatch.setenv("RUNDLET_DATA", str(tmp_path / "data"))
-    port = free_port()
-    command = wsgi_command(server_environment, port)
-
-    with ServerProcess(command, stderr_path=tmp_path / "stderr") as process:
-        process.wait_for_line("INFO:waitress:Serving on")
-        url = f"http://127.0.0.1:{port}/v1/kv/greeting"
-        assert httpx.put(url, content=b"hello").status_code == 201
-        assert httpx.get(url).content == b"hello"
-        assert children_of(process.process.pid) == []
-    assert (tmp_path / "data/MANIFEST").exists()
-
-
-@pytest.mark.usefixtures("hostile")
-def test_wrong_setting_keeps_a_wsgi_server_from_starting(server_environment, monkeypatch):
-    monkeypatch.setenv("RUNDLET_SYNC", "sometimes")
-    command = wsgi_command(server_environment, free_port())
-
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-    assert "RUNDLET_SYNC is 'sometimes'; it may be" in ended.stdout + ended.stderr
-
-
-FORKING = """
-import io, os, sys
-from rundlet_server import wsgi
-from rundlet_server.functions import app
-
-opened_by = []
-def counted(get_app=app.get_app):
-    opened_by.append(os.getpid())
-    return get_app()
-wsgi.get_app = counted
-
-def call(method, body=b""):
-    said = []
-    environ = {
-        "REQUEST_METHOD": method, "PATH_INFO": "/v1/kv/greeting", "QUERY_STRING": "",
-        "SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1",
-        "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body), "wsgi.url_scheme": "http",
-        "wsgi.errors": sys.stderr, "HTTP_HOST": "localhost", "REQUEST_URI": "/v1/kv/greeting",
-    }
-    answer = b"".join(wsgi.app(environ, lambda status, headers, *_: said.append(status)))
-    return said[0].split()[0], answer
-
-assert wsgi.app is wsgi.app
-assert call("PUT", b"parent")[0] == "201"
-child = os.fork()
-if child == 0:
-    assert call("GET") == ("200", b"parent")
-    assert call("PUT", b"child")[0] == "204"
-    assert opened_by == [os.getppid(), os.getpid()], opened_by
-    os._exit(0)
-assert os.waitpid(child, 0)[1] == 0
-assert call("GET") == ("200", b"child")
-assert opened_by == [os.getpid()]
-print("well")
-"""
-
-
-@pytest.mark.usefixtures("hostile")
-def test_forked_process_opens_its_own_store(server_environment, tmp_path, monkeypatch):
-    monkeypatch.setenv("RUNDLET_DATA", str(tmp_path / "data"))
-
-    ended = server_environment.run("python", "-W", "ignore", "-P", "-c", FORKING)
-
-    assert (ended.stdout, ended.stderr) == ("well\n", "")
-
-
-@pytest.mark.usefixtures("hostile")
-def test_import_of_the_wsgi_module_opens_no_store(server_environment, tmp_path, monkeypatch):
-    monkeypatch.setenv("RUNDLET_DATA", str(tmp_path / "data"))
-
-    ended = server_environment.run("python", "-P", "-c", "import rundlet_server.wsgi")
-
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert not (tmp_path / "data").exists()

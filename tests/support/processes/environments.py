@@ -8,8 +8,21 @@ import venv
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Final
 
 from packaging.requirements import Requirement
+
+from tests.support import PATIENCE_S
+
+HOSTILE: Final = ["cli", "functions", "server", "storage", "tests"]
+"""What an app may call its own modules: our folders have these names."""
+
+SHADOWS: Final = ["pickle", "selectors", "socket", "tempfile"]
+"""Modules of the standard library that a worker needs before it has the import path of the server;
+in the working directory an app's own must not take their place."""
+
+TRAP: Final = 'raise SystemExit("trapped: " + __file__)\n'
+"""A module that ends the process that imports it, and says so."""
 
 
 class Environment:
@@ -30,12 +43,14 @@ class Environment:
                     link.symlink_to(path)
         pip = [sys.executable, "-m", "pip", "--python", str(self.bin / "python"), "install"]
         offline = ["--quiet", "--no-deps", "--no-index", "--no-compile"]
-        subprocess.run([*pip, *offline, *map(str, wheels)], check=True, timeout=60)
+        subprocess.run([*pip, *offline, *map(str, wheels)], check=True, timeout=PATIENCE_S)
 
     def run(self, program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run one of the environment's programs to its end."""
         command = [str(self.bin / program), *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
 
 
 def _required(names: set[str]) -> Iterator[metadata.Distribution]:
