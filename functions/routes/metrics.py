@@ -17,6 +17,7 @@ from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.monitoring.measures import (
     DURATIONS_NS,
     failure_totals,
+    request_counts,
     request_totals,
 )
 from rundlet_server.functions.monitoring.processes import usage_by_role
@@ -145,9 +146,17 @@ def _operation_lines(rows: Mapping[str, list[int]]) -> Iterator[str]:
 
 
 def _request_lines(rows: dict[str, list[int]]) -> Iterator[str]:
+    yield from family(
+        "rundlet_http_requests_total",
+        "counter",
+        "Requests answered, by route, method and class of the status.",
+        [
+            ({"route": count.route, "method": count.method, "status": count.status}, count.number)
+            for count in request_counts(rows)
+        ],
+    )
     totals = [
-        ({"route": total.route, "method": total.method, "status": total.status}, total)
-        for total in request_totals(rows)
+        ({"route": total.route, "method": total.method}, total) for total in request_totals(rows)
     ]
     yield from histogram(
         "rundlet_http_request_duration_seconds",
