@@ -1,4 +1,4 @@
-"""Runs the benchmarks and writes the report: ``python -m bench.run [--scale small]``."""
+"""Run the benchmarks and write the report: ``python -m bench.run [--scale small]``."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ from bench.scale import SCALES, VARIABLE
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what was asked for; 1 where something failed, else 0."""
+    """Run the chosen benchmarks; return 1 if one of them failed, else 0."""
     parser = argparse.ArgumentParser(prog="bench.run", description=__doc__)
     default = os.environ.get(VARIABLE, "full")
-    parser.add_argument("--scale", choices=tuple(SCALES), default=default)
-    parser.add_argument("-k", dest="chosen", default="", help="only questions whose name matches")
+    parser.add_argument(
+        "--scale", choices=tuple(SCALES), default=default, help="sizes of the run (%(default)s)"
+    )
+    parser.add_argument(
+        "-k", dest="chosen", default="", help="run only benchmarks whose name matches"
+    )
     options = parser.parse_args(arguments)
     shutil.rmtree(REPORT, ignore_errors=True)
     REPORT.mkdir(parents=True)
@@ -33,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     told["run took"] = f"{time.monotonic() - began_s:.0f} s"
     told["load average after"] = machine.load_average()
     if not (REPORT / RAW_NAME).exists() or not (REPORT / RAW_NAME).stat().st_size:
-        print("nothing was measured", file=sys.stderr)
+        print("no benchmark ran; check the name after -k", file=sys.stderr)
         return 1
     verdicts = report.write(REPORT, Results.read(REPORT / RAW_NAME), told)
     print(*report.verdict_lines(verdicts), sep="\n")
