@@ -1,4 +1,4 @@
-"""The benchmarks: that they would run, count rightly, and read back what they count."""
+"""Test that the benchmarks run, count correctly, and read back what they count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/metrics``: the format, and that the figures are those of what happened."""
+"""Test ``/metrics``: its format, its size, and that its figures are correct."""
 
 from __future__ import annotations
 

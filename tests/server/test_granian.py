@@ -1,4 +1,4 @@
-"""``server.granian.server``: workers that end with their requests done, and never alone."""
+"""Test Granian's workers: restarts, shutdown after in-flight requests, and their end."""
 
 from __future__ import annotations
 

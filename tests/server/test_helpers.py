@@ -1,4 +1,4 @@
-"""The port, the helper processes and the private folders of a server."""
+"""Test the port, the helper processes and the private folders of a server."""
 
 from __future__ import annotations
 
