@@ -1,4 +1,4 @@
-"""File systems for tests: one that notes every call, and one whose n-th call fails."""
+"""File systems for tests: one records every call, and one fails its n-th call."""
 
 from __future__ import annotations
 

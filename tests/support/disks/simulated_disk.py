@@ -1,16 +1,17 @@
-"""A disk that forgets what was not synced when the power goes.
+"""A disk that loses unsynced data when the power fails.
 
-The files are real, in a folder of their own, so that they can be mapped; beside that the disk
-keeps for each what is durable, and the changes since. ``crashed`` makes one of the states that a
-power cut may leave, by the rules of POSIX and not kinder:
+The files are real, in a folder of their own, so that they can be mapped. For each file the disk
+also keeps the durable content and the changes since. ``crashed`` makes one of the states that a
+power cut may leave; POSIX allows each of these effects:
 
-* of a write that was not synced, any of its 512-byte sectors may be there, in any order;
-* so may any change of the size; a sector never written, below the size, reads as zeros;
-* a name that was made, replaced or removed is as before or as after until the folder is synced,
-  whatever was synced in the file, and of several such changes any may be there;
-* a mapped page may be as it was at any time since it was mapped;
-* after a sync that failed, what it was to write may be there or not, and no later sync changes
-  that, although the file reads as if it were there: so kernels do it.
+* of an unsynced write, any subset of its 512-byte sectors may have reached the medium;
+* the same is true for each change of the size; a sector below the size that was never written
+  reads as zeros;
+* until the folder is synced, a created, replaced or removed name may be in its old or its new state,
+  whether or not the file was synced; of several such changes, any subset may be there;
+* a mapped page may be in any state that it had since it was mapped;
+* after a failed sync, the data it should have written may be there or not, and no later sync
+  changes that, although reads return the data: this is how kernels behave.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests for many values or many writes, and whether all that came of them is right."""
+"""Send ``mget`` and transaction bodies, and check everything that they cause."""
 
 from __future__ import annotations
 

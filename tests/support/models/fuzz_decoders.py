@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of what reads the files (T1): any bytes under a good checksum.
+"""Fuzz the decoders of all files with coverage guidance (T1): any bytes under a valid checksum.
 
     python -m tests.support.models.fuzz_decoders SECONDS [SEED]
 
