@@ -29,20 +29,20 @@ back every acknowledged write.
 """
 
 
-def write(folder: Path, results: Results, told: dict[str, str]) -> Sequence[Verdict]:
+def write(folder: Path, results: Results, properties: dict[str, str]) -> Sequence[Verdict]:
     """Write ``report.md`` and its charts, and return a verdict on each target.
 
     Args:
         folder: of the report; it holds the raw results already.
         results: of the run.
-        told: the properties of the machine and the run, by name.
+        properties: those of the machine and the run, by name.
     """
     charts = dict(_charts(results))
     for name, chart in charts.items():
         (folder / f"{name}.svg").write_text(chart)
-    (folder / "machine.json").write_text(json.dumps(told, indent=1))
+    (folder / "machine.json").write_text(json.dumps(properties, indent=1))
     verdicts = judge(results)
-    parts = [_INTRODUCTION, _machine(told), _targets(verdicts), _missing(folder)]
+    parts = [_INTRODUCTION, _machine(properties), _targets(verdicts), _missing(folder)]
     parts += [f"![{name}]({name}.svg)\n" for name in charts]
     parts += [_question(results.of(question), question) for question in results.questions()]
     (folder / "report.md").write_text("\n".join(part for part in parts if part))
@@ -53,16 +53,16 @@ def verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """Yield a line for each target, for a terminal, and how many targets are reached."""
     width = max(len(verdict.target.what) for verdict in verdicts)
     for verdict in verdicts:
-        told = _VERDICTS[verdict.is_reached].strip("*")
+        word = _VERDICTS[verdict.is_reached].strip("*")
         what = verdict.target.what.ljust(width)
-        yield f"{told:12}  {what}  {_spread(verdict.measured):>24}  (target {_bound(verdict)})"
+        yield f"{word:12}  {what}  {_spread(verdict.measured):>24}  (target {_bound(verdict)})"
     reached = sum(verdict.is_reached is True for verdict in verdicts)
     measured = sum(verdict.is_reached is not None for verdict in verdicts)
     yield f"{reached} of {measured} measured targets are reached"
 
 
-def _machine(told: dict[str, str]) -> str:
-    rows = [f"| {name} | {value} |" for name, value in told.items()]
+def _machine(properties: dict[str, str]) -> str:
+    rows = [f"| {name} | {value} |" for name, value in properties.items()]
     return "\n".join(["## Machine and run", "", "| property | value |", "|---|---|", *rows, ""])
 
 

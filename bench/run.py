@@ -29,17 +29,17 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     shutil.rmtree(REPORT, ignore_errors=True)
     REPORT.mkdir(parents=True)
-    told = machine.describe(REPORT, SCALES[options.scale])
+    properties = machine.describe(REPORT, SCALES[options.scale])
     began_s = time.monotonic()
     code = _measure(options.scale, options.chosen)
-    told["scale"] = options.scale
-    told["command"] = shlex.join(["python", "-m", "bench.run", *sys.argv[1:]])
-    told["run took"] = f"{time.monotonic() - began_s:.0f} s"
-    told["load average after"] = machine.load_average()
+    properties["scale"] = options.scale
+    properties["command"] = shlex.join(["python", "-m", "bench.run", *sys.argv[1:]])
+    properties["run took"] = f"{time.monotonic() - began_s:.0f} s"
+    properties["load average after"] = machine.load_average()
     if not (REPORT / RAW_NAME).exists() or not (REPORT / RAW_NAME).stat().st_size:
         print("no benchmark ran; check the name after -k", file=sys.stderr)
         return 1
-    verdicts = report.write(REPORT, Results.read(REPORT / RAW_NAME), told)
+    verdicts = report.write(REPORT, Results.read(REPORT / RAW_NAME), properties)
     print(*report.verdict_lines(verdicts), sep="\n")
     print(f"wrote {(REPORT / 'report.md').relative_to(ROOT)}")
     return min(code, 1)
