@@ -1,4 +1,4 @@
-"""The house: which layer and which room may import which, and which imports are forbidden."""
+"""Test which layer and which room may import which, and which imports are forbidden."""
 
 from __future__ import annotations
 
