@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.functions.connections import ConnectionLimits
-from rundlet_server.functions.settings import ServerSettings, SettingError
+from rundlet_server.functions.settings import ConnectionLimits, ServerSettings, SettingError
 from rundlet_server.storage.interface import Limits
 
 UNUSUAL = ServerSettings(
@@ -31,7 +30,7 @@ UNUSUAL = ServerSettings(
     uploads_max=7,
     cors_origins=("https://a.example", "*"),
     host_names=("a.example", "b"),
-    connections=ConnectionLimits(6, 7, 0.5, 1.5, 2.5),
+    connections=ConnectionLimits(6, 7_000, 0.5, 1.5, 2.5),
     limits=Limits(1, 2, 3, 4, 5),
 )
 
