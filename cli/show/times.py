@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
-from typing import Final
 
 import typer
 
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+from rundlet_server.functions.settings import units
 
 
 def seconds_of(option: str, text: str) -> float:
-    """A time such as ``90``, ``90s``, ``15m``, ``12h`` or ``30d``, in seconds."""
-    number, unit = (text[:-1], text[-1]) if text[-1:] in _SECONDS else (text, "s")
+    """Return a length of time such as ``90``, ``90s``, ``15m`` or ``30d`` in seconds.
+
+    Raises:
+        typer.BadParameter: it is none, negative or infinite.
+    """
     try:
-        seconds = float(number) * _SECONDS[unit]
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        message = f"{text!r} is no time; write 90s, 15m, 12h or 30d"
-        raise typer.BadParameter(message, param_hint=option)
-    return seconds
+        return units.seconds_of(text)
+    except ValueError as ex:
+        message = f"{text!r} is no time; write {units.TIME_EXAMPLES}"
+        raise typer.BadParameter(message, param_hint=option) from ex
 
 
 def moment_us(option: str, text: str, now_us: int) -> int:

@@ -214,8 +214,11 @@ class Duration:
         return seconds
 
     def write(self, value: object) -> str:
-        """The seconds, exactly; with their unit where a plain number means another."""
-        return str(value) if self.plain_unit == "s" else f"{value}s"
+        """The number in the plain unit if that is exact, else the seconds with their unit."""
+        if self.plain_unit == "s" or not isinstance(value, float):
+            return str(value)
+        number = str(value / seconds_of(f"1{self.plain_unit}"))
+        return number if self.read(number) == value else f"{value}s"
 
     def show(self, value: object) -> str:
         """The duration in a unit that gives a whole number."""

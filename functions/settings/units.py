@@ -12,7 +12,7 @@ from typing import Final
 TIME_EXAMPLES: Final = "90s, 15m, 12h or 30d"
 SIZE_EXAMPLES: Final = "4096, 10MB or 64MiB"
 
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _MILLISECOND: Final = "ms"
 _PER_SECOND: Final = 1_000
 _BYTES: Final = {
@@ -26,7 +26,7 @@ _TEXT_MAX: Final = 40
 
 
 def seconds_of(text: str, plain_unit: str = "s") -> float:
-    """The seconds of a duration such as ``250ms``, ``90s``, ``15m``, ``12h`` or ``30d``.
+    """Return the seconds of a duration such as ``250ms``, ``90s``, ``15m``, ``12h`` or ``30d``.
 
     Args:
         text: a number and its unit.
@@ -48,7 +48,7 @@ def seconds_of(text: str, plain_unit: str = "s") -> float:
 
 
 def bytes_of(text: str) -> int:
-    """The bytes of a size such as ``4096``, ``10MB`` (10,000,000) or ``64MiB`` (67,108,864).
+    """Return the bytes of a size such as ``4096``, ``10MB`` (10,000,000) or ``64MiB`` (67,108,864).
 
     Raises:
         ValueError: it is no size, negative, no whole number of bytes, or larger than any disk.
@@ -69,7 +69,7 @@ def bytes_of(text: str) -> int:
 
 
 def shown_seconds(seconds: float) -> str:
-    """A duration in the largest unit that gives a whole number: ``1h``, ``75s``, ``250ms``."""
+    """Return a duration in the largest unit that gives a whole number: ``1h``, ``250ms``."""
     for unit, length in reversed(_SECONDS.items()):
         if seconds >= length and seconds % length == 0:
             return f"{int(seconds // length)}{unit}"
@@ -78,7 +78,7 @@ def shown_seconds(seconds: float) -> str:
 
 
 def shown_bytes(size: int) -> str:
-    """A size in the largest binary unit that gives a whole number: ``64MiB``, ``1000``."""
+    """Return a size in the largest binary unit that gives a whole number: ``64MiB``, ``1000``."""
     power = 0
     while size and size % 1024 == 0 and power < len(_BINARY) - 1:
         size //= 1024
