@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from docs import settings_table
 from docs.cli_help import PAGE_PATH, page
 from rundlet_server.cli.main import app
 from tests.support import ROOT
@@ -91,14 +90,9 @@ def test_every_answer_has_evidence():
         assert is_shown, answer.splitlines()[0]
 
 
-def test_page_of_the_settings_is_up_to_date():
-    assert settings_table.PAGE_PATH.read_text() == settings_table.page(), (
-        "run: python docs/settings_table.py"
-    )
-
-
-def test_page_of_the_settings_tells_every_option_of_serve_with_its_variable():
-    settings = settings_table.tables()
+def test_page_of_settings_tells_every_option_of_serve_with_its_variable():
+    page = (ROOT / "docs/settings.md").read_text()
+    settings = page.split("<!-- settings -->")[1].split("<!-- /settings -->")[0]
     rows = [line.split("|")[1:] for line in settings.splitlines() if line.startswith("|")]
     for option in get_command(app).commands["serve"].params:
         name = option.opts[0]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from docs import settings_table
 from rundlet_server.functions.settings import SETTINGS
 from tests.support import ROOT
 
@@ -59,3 +60,9 @@ def test_every_row_says_what_it_does_in_sentences():
     for row in SETTINGS:
         assert row.help[0].isupper(), row.name
         assert row.help.endswith("."), row.name
+
+
+def test_page_of_the_settings_is_up_to_date():
+    assert settings_table.PAGE_PATH.read_text() == settings_table.page(), (
+        "run: python docs/settings_table.py"
+    )
