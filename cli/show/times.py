@@ -22,6 +22,15 @@ def seconds_of(option: str, text: str) -> float:
         raise typer.BadParameter(message, param_hint=option) from ex
 
 
+def seconds_above_0(option: str, text: str) -> float:
+    """Return a length of time in seconds, as ``seconds_of``; 0 is refused."""
+    seconds = seconds_of(option, text)
+    if not seconds:
+        message = f"a time above 0 is needed; write {units.TIME_EXAMPLES}"
+        raise typer.BadParameter(message, param_hint=option)
+    return seconds
+
+
 def moment_us(option: str, text: str, now_us: int) -> int:
     """A moment: ``2027-01-31T12:00:00Z``, or ``30d`` from now; microseconds since the epoch."""
     try:
