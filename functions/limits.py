@@ -26,6 +26,7 @@ SET_BY: Final = {
 # Everything is doubled or tripled by JSON's escapes; beside that, each item has its names.
 _JSON_GROWTH: Final = 3
 _ITEM_OVERHEAD_BYTES: Final = 512
+_OTHER_BODY_BYTES_MAX: Final = 64 * 1024
 
 
 def over_limit(what: str, limit: int, got: int) -> str:
@@ -47,6 +48,19 @@ def mget_body_bytes_max(limits: Limits) -> int:
 def server_body_bytes_max(limits: Limits) -> int:
     """What waitress refuses itself: so far above the limits that we answer for all but floods."""
     return 2 * body_bytes_max(limits)
+
+
+def body_bytes_max_at(limits: Limits, path: str) -> int:
+    """Return the largest body of a request to a path, which a server that reads bodies may stop at.
+
+    The app rejects a larger body by its length. Where no body means anything, the server reads a
+    small one all the same, so that the connection can be used again.
+    """
+    if path.startswith(("/v1/kv/", "/v1/kv64/")):
+        return limits.value_bytes_max
+    if path == "/v1/txn":
+        return txn_body_bytes_max(limits)
+    return mget_body_bytes_max(limits) if path == "/v1/mget" else _OTHER_BODY_BYTES_MAX
 
 
 def body_bytes_max(limits: Limits) -> int:

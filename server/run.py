@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import resource
 import shlex
@@ -21,7 +22,7 @@ from rundlet_server.functions.app import (
     software_version,
     watch_tokens,
 )
-from rundlet_server.functions.limits import server_body_bytes_max
+from rundlet_server.functions.limits import body_bytes_max_at, server_body_bytes_max
 from rundlet_server.functions.monitoring.logs import open_log
 from rundlet_server.functions.settings import ServeOptions, ServerSettings
 from rundlet_server.server.errors import ExposedError, GranianMissingError
@@ -29,6 +30,7 @@ from rundlet_server.server.helpers.scratch import ScratchFolder
 from rundlet_server.server.helpers.watched import WatchedProcess, maintenance_command
 from rundlet_server.server.listen.address import HeldPort, is_loopback, require_address
 from rundlet_server.server.listen.tls import TlsFiles, load_tls_files
+from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
 from rundlet_server.server.waitress.server import GracefulServer
 from rundlet_server.storage import OperationCounters, SharedCounters, Store
 from rundlet_server.storage.collector import relax_collector
@@ -80,7 +82,9 @@ def serve(options: ServeOptions, telling: Telling) -> None:
         os.close(open_log(options.settings.audit_path))  # each worker opens it for itself
     _allow_many_files()
     relax_collector()
-    signal.signal(signal.SIGTERM, _unwind)
+    for number in STOP_SIGNALS:
+        if number != signal.SIGINT and not is_ignored(number):  # SIGINT raises KeyboardInterrupt
+            signal.signal(number, _unwind)
     with contextlib.ExitStack() as stack:
         port = stack.enter_context(_held_port(options))
         scratch = stack.enter_context(ScratchFolder())
@@ -172,6 +176,7 @@ class _Life:
             self.port.listener,
             threads=self.options.threads,
             body_bytes_max=server_body_bytes_max(settings.limits),
+            body_limit=functools.partial(body_bytes_max_at, settings.limits),
             limits=settings.connections,
         )
         server.run(self._say_ready)

@@ -32,8 +32,9 @@ def raw_path(environ: Mapping[str, str]) -> str:
         path = environ["PATH_INFO"]
         is_plain = path.isascii() and "%" not in path
         return path if is_plain else quote(path.encode("latin-1"))
-    if target[0] != "/":
-        target = _ORIGIN.sub("", target, count=1)
+    origin = _ORIGIN.match(target) if target[0] != "/" else None
+    if origin:
+        target = target[origin.end() :]
     return target.partition("?")[0].partition("#")[0] or "/"
 
 

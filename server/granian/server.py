@@ -1,8 +1,8 @@
 """Serve with Granian: N processes over one data folder, each with a few threads.
 
 This process starts the workers and waits; no request passes through it. It restarts a worker
-that dies. On SIGTERM and SIGINT each worker stops accepting connections, answers its in-flight
-requests, and ends.
+that dies. On SIGTERM, SIGINT and SIGHUP each worker stops accepting connections, answers its
+in-flight requests, and ends.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from rundlet_server.server.granian import worker
 from rundlet_server.server.granian.respawns import Respawns
 from rundlet_server.server.listen.address import HeldPort
 from rundlet_server.server.listen.tls import TlsFiles
+from rundlet_server.server.signals import is_ignored
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -91,6 +93,13 @@ def run(
         respawn_failed_workers=True,
         respawn_interval=_RESPAWN_S,
         workers_kill_timeout=_DRAIN_MAX_S,
+    )
+    # Granian would start new workers on SIGHUP, for a reload that has no meaning here. Without a
+    # handler it leaves the signal alone, so the workers inherit that it is ignored.
+    granian.signal_handler_reload = (  # type: ignore[method-assign] # it has no option for this
+        None  # type: ignore[assignment]
+        if is_ignored(signal.SIGHUP)
+        else granian.signal_handler_interrupt
     )
     respawns = Respawns()
     granian.respawned_wrks = respawns

@@ -2,22 +2,33 @@
 
 waitress itself closes idle connections only. This module also closes a connection whose client
 sends headers or a body too slowly or does not read the answer, and, if there are too many
-connections, those that have been idle longest.
+connections, those that have been idle longest. It also decides which bytes belong to which request,
+so that nothing of one request reaches the next.
 """
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
 from collections.abc import Collection, Iterable
 from typing import Final
 
+from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
+from waitress.server import BaseWSGIServer
 from waitress.task import WSGITask
+from waitress.wasyncore import dispatcher
 
+from rundlet_server.functions.messages.uploads import DISCARD_BYTES_MAX
 from rundlet_server.functions.settings import ConnectionLimits
-from rundlet_server.server.waitress.errors import ProblemTask, StrictParser
+from rundlet_server.server.waitress.errors import ProblemTask
+from rundlet_server.server.waitress.parser import BodyLimit, StrictParser
 
 _STALLED_S: Final = 5.0
+_LINGER_S: Final = 10.0
+_LINGER_IDLE_S: Final = 2.0
+_LINGER_STEP_BYTES: Final = 64 * 1024
 _PRESSED_IDLE_S: Final = 1.0
 _PRESSED_SHARE: Final = 20  # one connection in so many is closed at a time
 
@@ -32,7 +43,7 @@ class Task(WSGITask):  # type: ignore[misc] # waitress has no types
 
     def set_close_on_finish(self) -> None:
         """Close the connection after the answer if the client needs that to find its end."""
-        asked_to_close = self.request.headers.get("CONNECTION", "").lower() == "close"
+        asked_to_close = self.request.headers.get("CONNECTION") == "close"
         if self.has_body or self.version != "1.1" or asked_to_close:
             super().set_close_on_finish()
 
@@ -48,19 +59,112 @@ class Task(WSGITask):  # type: ignore[misc] # waitress has no types
         channel = self.channel
         is_pipelined = len(channel.requests) > 1
         if is_pipelined and channel.total_outbufs_len > channel.adj.outbuf_high_watermark:
+            channel.lingers = True
             self.close_on_finish = True
 
 
 class Channel(HTTPChannel):  # type: ignore[misc] # as above
-    """A connection that knows whether it is past a time limit."""
+    """A connection that knows whether it is past a time limit.
+
+    Attributes:
+        lingers: the client may still be sending when it gets its last answer. If the server closed
+            the socket then, the system would reset the connection, and the client might lose the
+            answer. So the server ends its own direction only, and discards what arrives for a
+            while, until the client closes the connection.
+    """
 
     task_class = Task
     error_task_class = ProblemTask
     parser_class = StrictParser
+    request: StrictParser | None
+    close_when_flushed: bool
+
+    def __init__(
+        self,
+        server: BaseWSGIServer,
+        sock: socket.socket,
+        addr: tuple[str, int],
+        adj: Adjustments,
+        map: dict[int, dispatcher] | None = None,  # waitress passes it by this name
+        *,
+        body_limit: BodyLimit | None = None,
+    ) -> None:
+        """Take an accepted connection; ``body_limit`` as for ``StrictParser``."""
+        super().__init__(server, sock, addr, adj, map)
+        self.lingers = False
+        self._body_limit = body_limit
+        self._has_last_request = False
+        self._linger_until_s: float | None = None
+        self._discarded_bytes = 0
+
+    def received(self, data: bytes) -> bool:
+        """Divide what has arrived into requests, and start the first of them.
+
+        Every byte belongs to one request. A complete request is never changed any more: waitress's
+        own method sends 100 also after the end of a request, marks the request incomplete by that,
+        and gives its headers to the next one. What follows the last request of a connection, such
+        as a body that is not read, is not parsed.
+        """
+        with self.requests_lock:
+            if self.will_close or self.close_when_flushed:
+                return False
+            while data and not self._has_last_request:
+                if self.request is None:
+                    self.request = self.parser_class(self.adj, self._body_limit)
+                data = data[self.request.received(data) :]
+                if self.request.completed:
+                    self._take_request(self.request)
+            self.lingers = self.lingers or bool(data)
+            request = self.request
+            if request is not None and request.expect_continue and not self.requests:
+                self.send_continue()
+        return True
+
+    def _take_request(self, request: StrictParser) -> None:
+        """Queue a request that is complete; the next one gets a parser, and a state, of its own."""
+        self.request = None
+        self.sent_continue = False
+        if request.empty:
+            return
+        self._has_last_request = request.is_last
+        self.lingers = request.is_body_unread or request.error is not None
+        self.requests.append(request)
+        if len(self.requests) == 1:  # otherwise the thread that is at work goes on with it
+            self.server.add_task(self)
+
+    def handle_write(self) -> None:
+        """Send what there is; after the last answer close the connection, or linger."""
+        if not (self.lingers and self.close_when_flushed):
+            super().handle_write()
+            return
+        self._flush_exception(self._flush_some)
+        if self.will_close:
+            self.handle_close()
+        elif not self.total_outbufs_len:
+            self.close_when_flushed = False
+            self._linger_until_s = time.time() + _LINGER_S
+            with contextlib.suppress(OSError):  # the client is gone; the next read tells
+                self.socket.shutdown(socket.SHUT_WR)
+
+    def handle_read(self) -> None:
+        """Take what has arrived; discard it after the last answer."""
+        if self._linger_until_s is None:
+            super().handle_read()
+            return
+        try:
+            data = self.recv(_LINGER_STEP_BYTES)  # closes the connection at the end of the input
+        except OSError:
+            data = b""
+        self.last_activity = time.time()
+        self._discarded_bytes += len(data)
+        if self.connected and (not data or self._discarded_bytes > DISCARD_BYTES_MAX):
+            self.handle_close()
 
     def is_overdue(self, now_s: float, limits: ConnectionLimits) -> bool:
         """Return whether the client exceeds the time limit for what it is doing now."""
         idle_s: float = now_s - self.last_activity
+        if self._linger_until_s is not None:
+            return idle_s > _LINGER_IDLE_S or now_s > self._linger_until_s
         if self.total_outbufs_len:
             return idle_s > limits.body_timeout_s
         if self.requests:

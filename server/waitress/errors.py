@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
+from http import HTTPStatus
 from secrets import token_hex
 from typing import Final
 
-from waitress.adjustments import Adjustments
-from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask
 from waitress.utilities import Error
 
@@ -18,40 +16,17 @@ _NAMES: Final = {
     400: "malformed",
     413: "too-large",
     501: "not-implemented",
+    505: "version-not-supported",
 }
 
 
-class StrictParser(HTTPRequestParser):  # type: ignore[misc] # waitress has no types
-    """A parser that rejects requests which two servers in a row could interpret differently.
+class Refusal(Error):  # type: ignore[misc] # waitress has no types
+    """Why a request is rejected."""
 
-    Attributes:
-        began_s: when the first byte of the request arrived.
-        method: as the client sent it, even if the rest of the request is malformed or too long.
-    """
-
-    def __init__(self, adj: Adjustments) -> None:
-        super().__init__(adj)
-        self.began_s = time.time()
-        self.method = ""
-
-    def parse_header(self, header_plus: bytes) -> None:
-        """Parse the request line and the headers.
-
-        Raises:
-            ParsingError: they are malformed, or they give two lengths of the body, so that one
-                request could hide in the body of another (request smuggling).
-        """
-        # If the headers are too long, waitress parses a short GET of its own in their place.
-        begin = max(self.header_plus, header_plus, key=len).lstrip()
-        self.method = begin.partition(b" ")[0].decode("latin-1")
-        try:
-            super().parse_header(header_plus)
-        except ValueError as ex:  # urlsplit raises it, and waitress does not catch it
-            raise ParsingError("the request target is malformed") from ex
-        if self.chunked and "CONTENT_LENGTH" in self.headers:
-            raise ParsingError(
-                "a request cannot have both Content-Length and Transfer-Encoding; send one of them"
-            )
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.code = status
+        self.reason = HTTPStatus(status).phrase
 
 
 class ProblemTask(ErrorTask):  # type: ignore[misc] # waitress has no types

@@ -7,6 +7,7 @@ so ``GracefulServer`` runs its loop.
 
 from __future__ import annotations
 
+import functools
 import logging
 import resource
 import signal
@@ -20,7 +21,9 @@ import waitress.server
 from waitress import wasyncore
 
 from rundlet_server.functions.settings import ConnectionLimits
+from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
 from rundlet_server.server.waitress.channel import Channel, close_all, longest_idle, overdue
+from rundlet_server.server.waitress.parser import BodyLimit
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -36,7 +39,7 @@ _SECOND_SIGNAL_S: Final = 0.5
 
 
 class GracefulServer:
-    """A waitress server that shuts down on SIGTERM and SIGINT once in-flight requests are answered.
+    """A waitress server that answers in-flight requests on SIGTERM, SIGINT or SIGHUP, and ends.
 
     1. The server accepts the connections that the system has already completed, then closes the
        listening socket, so no new connection is possible.
@@ -55,6 +58,7 @@ class GracefulServer:
         *,
         threads: int,
         body_bytes_max: int,
+        body_limit: BodyLimit | None = None,
         limits: ConnectionLimits = _DEFAULT_LIMITS,
     ) -> None:
         """Listen on a bound socket; connections wait until ``run``.
@@ -63,8 +67,10 @@ class GracefulServer:
             app: called in ``threads`` threads.
             listener: bound, and not listening yet.
             threads: the number of requests that are handled at the same time.
-            body_bytes_max: waitress itself rejects larger bodies; give more than the limits of
-                ``app``, because the app's answers say more.
+            body_bytes_max: without ``body_limit``, waitress itself rejects larger bodies.
+            body_limit: the largest body that ``app`` takes on each path. Of a larger one the
+                server reads no more: it calls ``app`` without the body, and ``app`` rejects the
+                request, because its answers say more.
             limits: the limits on connections.
         """
         # waitress warns when it is busy or has many connections; neither needs attention.
@@ -87,7 +93,7 @@ class GracefulServer:
             asyncore_use_poll=True,  # select() cannot take descriptors above 1,023
             log_socket_errors=False,  # a client that disconnects needs no attention either
         )
-        self._server.channel_class = Channel
+        self._server.channel_class = functools.partial(Channel, body_limit=body_limit)
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Serve until a signal asks to stop, then shut down; call it in the main thread.
@@ -95,8 +101,9 @@ class GracefulServer:
         Args:
             on_ready: called once when the server accepts connections.
         """
-        signal.signal(signal.SIGTERM, self._ask_to_stop)
-        signal.signal(signal.SIGINT, self._ask_to_stop)
+        for number in STOP_SIGNALS:
+            if not is_ignored(number):
+                signal.signal(number, self._ask_to_stop)
         on_ready()
         while self._stop_asked_s is None:
             self._turn(_POLL_S)

@@ -66,7 +66,7 @@ FLOORS = {
         "rules",
         "__init__",
     ],
-    "server": ["errors", "listen helpers", "waitress granian", "run", "__init__"],
+    "server": ["errors signals", "listen helpers", "waitress granian", "run", "__init__"],
     "cli": [
         "arguments exits show",
         "place serve",
