@@ -21,6 +21,7 @@ CBOR_TYPE = "application/cbor"
 NESTING_MAX = 16
 
 _STEP_BYTES = 1024 * 1024
+_ACCEPT_CHARS_MAX = 1_000
 
 
 def read_body(req: falcon.Request, gate: UploadGate, what: str, size_max: int) -> bytes:
@@ -74,6 +75,9 @@ def answer_type(req: falcon.Request, preferred: str = JSON_TYPE) -> str:
     accept = req.env.get("HTTP_ACCEPT")
     if not accept or accept == "*/*":
         return preferred
+    if len(accept) > _ACCEPT_CHARS_MAX:  # Falcon's parser takes quadratic time for some
+        detail = f"Accept is longer than {_ACCEPT_CHARS_MAX} characters; send {JSON_TYPE} only"
+        raise Problem(406, "not-acceptable", detail)
     other = CBOR_TYPE if preferred == JSON_TYPE else JSON_TYPE
     try:
         chosen = mediatypes.best_match((preferred, other), accept.lower())

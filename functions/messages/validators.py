@@ -14,7 +14,8 @@ from rundlet_server.storage.interface import Condition, Entry
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ENTITY_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
-_LIST_ITEM = re.compile(rf"[ \t]*(?:{_ENTITY_TAG.pattern})?[ \t]*(?:,|$)")
+# Blanks match in one place only, so that a long run of them costs linear time.
+_LIST_ITEM = re.compile(rf"[ \t]*(?:{_ENTITY_TAG.pattern}[ \t]*)?(?:,|$)")
 _READ_CONDITIONS = (
     "HTTP_IF_MATCH",
     "HTTP_IF_NONE_MATCH",
