@@ -79,7 +79,7 @@ def ask(port: int, path: str = "/") -> bytes:
         connection.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_request_being_worked_on_gets_its_answer(server, port, number):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     connection.request("PUT", "/slow", body=b"x" * 1_000)
@@ -94,7 +94,7 @@ def test_request_being_worked_on_gets_its_answer(server, port, number):
     connection.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signal_to_the_whole_group_ends_in_order(server, port, number):
     os.killpg(server.process.pid, number)
 

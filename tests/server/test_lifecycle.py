@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -172,6 +175,34 @@ def test_store_in_memory_goes_with_the_server(start, layout, number):
         server.wait()
 
     wait_for(lambda: not folder.exists())
+
+
+@contextlib.contextmanager
+def ignored(number: signal.Signals) -> Iterator[None]:
+    """Start processes within the block as ``nohup`` does."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def test_terminal_that_closes_ends_the_server_in_order(start, layout, data):
+    with start("--data", data, *layout) as server:
+        os.killpg(server.process.pid, signal.SIGHUP)
+
+        assert server.wait() == 0
+
+
+def test_server_under_nohup_outlives_its_terminal(start, layout, data):
+    with ignored(signal.SIGHUP), start("--data", data, *layout) as server:
+        processes = set(children_of(server.process.pid))
+        os.killpg(server.process.pid, signal.SIGHUP)
+        time.sleep(0.5)
+
+        assert server.client.get("/livez").status_code == 200
+        assert processes <= set(children_of(server.process.pid))
+        assert server.stop() == 0
 
 
 # --- what does not start -------------------------------------------------------------------

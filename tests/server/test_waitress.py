@@ -1,4 +1,4 @@
-"""Test that waitress answers in-flight requests after SIGTERM and SIGINT, then ends."""
+"""Test that waitress answers in-flight requests after a signal to stop, then ends."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def is_refused(port: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_request_being_worked_on_gets_its_answer(server, port, connection, number):
     connection.request("GET", "/slow")
     server.wait_for_line("working on /slow")

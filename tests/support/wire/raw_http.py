@@ -18,8 +18,9 @@ from tests.support import PATIENCE_S
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2}) [\t\x20-\x7e]*")
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 _LISTS: Final = {"vary", "allow", "cache-control", "link", "accept", "connection"}
-_STATUS_5XX: Final = {501}
-"""An encoding of transfer that is not offered. Every other 5xx would be a bug, or overload."""
+_STATUS_5XX: Final = {501, 505}
+"""An encoding of transfer, or a version of HTTP, that is not offered. Every other 5xx would be a
+bug, or overload."""
 _PROBLEM_MEMBERS: Final = {"type", "title", "status", "detail", "request_id"}
 _QUIET_S: Final = 0.05
 
