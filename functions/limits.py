@@ -45,11 +45,6 @@ def mget_body_bytes_max(limits: Limits) -> int:
     return limits.list_keys_max * (_ITEM_OVERHEAD_BYTES + _JSON_GROWTH * limits.key_bytes_max)
 
 
-def server_body_bytes_max(limits: Limits) -> int:
-    """What waitress refuses itself: so far above the limits that we answer for all but floods."""
-    return 2 * body_bytes_max(limits)
-
-
 def body_bytes_max_at(limits: Limits, path: str) -> int:
     """Return the largest body of a request to a path, which a server that reads bodies may stop at.
 
@@ -64,7 +59,7 @@ def body_bytes_max_at(limits: Limits, path: str) -> int:
 
 
 def body_bytes_max(limits: Limits) -> int:
-    """The largest body of any request: a WSGI server's own cap must lie above it."""
+    """Return the largest body of any request: a proxy in front must let it pass."""
     return max(limits.value_bytes_max, txn_body_bytes_max(limits), mget_body_bytes_max(limits))
 
 
@@ -76,8 +71,8 @@ def shown_limits(settings: ServerSettings, limits: Limits) -> dict[str, object]:
         "mget_body_bytes_max": mget_body_bytes_max(limits),
         **dataclasses.asdict(settings.connections),
     }
-    if settings.uploads_max is None:  # a server that reads whole bodies, up to a cap of its own
-        shown["body_bytes_max"] = server_body_bytes_max(limits)
+    if settings.uploads_max is None:  # a server that reads whole bodies
+        shown["body_bytes_max"] = body_bytes_max(limits)
     else:
         shown["uploads_max"] = settings.uploads_max
     return shown

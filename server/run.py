@@ -22,7 +22,7 @@ from rundlet_server.functions.app import (
     software_version,
     watch_tokens,
 )
-from rundlet_server.functions.limits import body_bytes_max_at, server_body_bytes_max
+from rundlet_server.functions.limits import body_bytes_max_at
 from rundlet_server.functions.monitoring.logs import open_log
 from rundlet_server.functions.settings import ServeOptions, ServerSettings
 from rundlet_server.server.errors import ExposedError, GranianMissingError
@@ -175,7 +175,6 @@ class _Life:
             create_app(store, settings, OperationCounters(shared), watch_tokens(settings)),
             self.port.listener,
             threads=self.options.threads,
-            body_bytes_max=server_body_bytes_max(settings.limits),
             body_limit=functools.partial(body_bytes_max_at, settings.limits),
             limits=settings.connections,
         )

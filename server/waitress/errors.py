@@ -10,11 +10,10 @@ from waitress.task import ErrorTask
 from waitress.utilities import Error
 
 from rundlet_server.functions.limits import over_limit
-from rundlet_server.functions.problems import PROBLEM_TYPE, Problem, encode_problem, too_large
+from rundlet_server.functions.problems import PROBLEM_TYPE, Problem, encode_problem
 
 _NAMES: Final = {
     400: "malformed",
-    413: "too-large",
     501: "not-implemented",
     505: "version-not-supported",
 }
@@ -35,7 +34,7 @@ class ProblemTask(ErrorTask):  # type: ignore[misc] # waitress has no types
     def execute(self) -> None:
         """Write the answer."""
         error = self.request.error
-        problem = self._over_limit() if error.code in (413, 431) else _problem(error)
+        problem = self._headers_too_large() if error.code == 431 else _problem(error)
         request_id = token_hex(6)
         body = encode_problem(problem, request_id)
         self.status = f"{error.code} {error.reason}"
@@ -46,14 +45,10 @@ class ProblemTask(ErrorTask):  # type: ignore[misc] # waitress has no types
         # beginning of the next answer.
         self.write(b"" if self.request.method == "HEAD" else body)
 
-    def _over_limit(self) -> Problem:
-        request = self.request
-        if request.error.code == 431:
-            most = request.adj.max_request_header_size - 1
-            detail = over_limit("header_bytes_max", most, request.header_bytes_received)
-            return Problem(431, "headers-too-large", detail, {"limit": most})
-        got = max(request.content_length, request.body_bytes_received)
-        return too_large("body_bytes_max", request.adj.max_request_body_size, got)
+    def _headers_too_large(self) -> Problem:
+        most = self.request.adj.max_request_header_size - 1
+        detail = over_limit("header_bytes_max", most, self.request.header_bytes_received)
+        return Problem(431, "headers-too-large", detail, {"limit": most})
 
 
 def _problem(error: Error) -> Problem:

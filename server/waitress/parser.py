@@ -20,7 +20,7 @@ from rundlet_server.server.waitress.errors import Refusal
 from rundlet_server.server.waitress.head import HeadError, check_beginning, parse_head
 
 BodyLimit = Callable[[str], int]
-"""The largest body that the app takes, by the path of the request."""
+"""The largest body that the app accepts, by the path of the request."""
 
 _HEAD_END: Final = b"\r\n\r\n"
 _DIGITS: Final = re.compile(r"[0-9]+")
@@ -46,13 +46,13 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc] # waitress has no t
     body_rcv: FixedStreamReceiver | ChunkedReceiver | None
 
     def __init__(self, adj: Adjustments, body_limit: BodyLimit | None = None) -> None:
-        """``body_limit`` is of the app; without it ``adj.max_request_body_size`` applies."""
+        """Read bodies up to ``body_limit``, or else up to waitress's ``max_request_body_size``."""
         super().__init__(adj)
         self.began_s = time.time()
         self.method = ""
         self.path = ""
         self.is_body_unread = False
-        self._app_limit = body_limit
+        self._body_limit = body_limit
         self._body_bytes_max: int = adj.max_request_body_size
         self._head = bytearray()
 
@@ -103,8 +103,8 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc] # waitress has no t
         self.query = head.target.partition("#")[0].partition("?")[2]
         self.url_scheme = self.adj.url_scheme
         self._reduce_connection()
-        if self._app_limit is not None:
-            self._body_bytes_max = self._app_limit(path)
+        if self._body_limit is not None:
+            self._body_bytes_max = self._body_limit(path)
         self._expect_body()
 
     def _reduce_connection(self) -> None:
@@ -176,10 +176,6 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc] # waitress has no t
         """End the request without its body, of which ``size`` bytes came or were announced."""
         self.close()
         self.body_rcv = None
-        if self._app_limit is None:
-            self.body_bytes_received = size
-            self._refuse(413, f"exceeds max_body of {self._body_bytes_max}")
-            return
         self.headers["CONTENT_LENGTH"] = str(size)
         self.headers["CONNECTION"] = "close"  # where the next request begins is not known
         self.expect_continue = False

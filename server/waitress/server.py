@@ -57,8 +57,7 @@ class GracefulServer:
         listener: socket.socket,
         *,
         threads: int,
-        body_bytes_max: int,
-        body_limit: BodyLimit | None = None,
+        body_limit: BodyLimit,
         limits: ConnectionLimits = _DEFAULT_LIMITS,
     ) -> None:
         """Listen on a bound socket; connections wait until ``run``.
@@ -67,7 +66,6 @@ class GracefulServer:
             app: called in ``threads`` threads.
             listener: bound, and not listening yet.
             threads: the number of requests that are handled at the same time.
-            body_bytes_max: without ``body_limit``, waitress itself rejects larger bodies.
             body_limit: the largest body that ``app`` takes on each path. Of a larger one the
                 server reads no more: it calls ``app`` without the body, and ``app`` rejects the
                 request, because its answers say more.
@@ -89,7 +87,6 @@ class GracefulServer:
             connection_limit=self._connections_max + _OTHER_SOCKETS,
             channel_timeout=_NO_TIMEOUT_S,  # _close_some applies the time limits
             max_request_header_size=limits.header_bytes_max + 1,  # waitress rejects this size
-            max_request_body_size=body_bytes_max,
             asyncore_use_poll=True,  # select() cannot take descriptors above 1,023
             log_socket_errors=False,  # a client that disconnects needs no attention either
         )

@@ -39,7 +39,7 @@ def app(environ, start_response):
     return [answer]
 
 with HeldPort("127.0.0.1", 0) as port:
-    server = GracefulServer(app, port.listener, threads=2, body_bytes_max=1_000_000)
+    server = GracefulServer(app, port.listener, threads=2, body_limit=lambda path: 1_000_000)
     server.run(lambda: say(f"port {port.address.port}"))
 say("ended")
 """
