@@ -50,6 +50,7 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc] # waitress has no t
         super().__init__(adj)
         self.began_s = time.time()
         self.method = ""
+        self.version = "1.1"  # of the answer, if the request line cannot be parsed
         self.path = ""
         self.is_body_unread = False
         self._body_limit = body_limit

@@ -293,3 +293,18 @@ def test_connection_whose_client_goes_on_sending_ends(waitress_port: int):
 def send_for_ever(client: socket.socket) -> NoReturn:
     while True:
         client.sendall(b"x" * 65_536)
+
+
+@pytest.mark.parametrize("data", [b"\x00", get(version="2.0"), b"GET\r\n\r\n"])
+def test_refusal_is_an_answer_of_the_highest_version(waitress_port: int, data: bytes):
+    received = talk(waitress_port, data, is_whole=True)
+
+    assert received.startswith(b"HTTP/1.1 ")
+    assert b"\r\nConnection: close\r\n" in received
+
+
+@pytest.mark.parametrize("digits", ["9" * 30, "9" * 5_000, "0" * 5_000 + "99999999999"])
+def test_length_of_many_digits_is_413(waitress_port: int, digits: str):
+    put = get(f"Content-Length: {digits}", target="/v1/kv/a").replace(b"GET", b"PUT")
+
+    assert answer_to(waitress_port, put).status == 413
