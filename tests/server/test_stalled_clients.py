@@ -289,3 +289,20 @@ def test_stalled_clients_hold_up_the_end_for_seconds_only(
 
             assert server.wait(25) == 0
             assert time.monotonic() - began_s < 20
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"not http\r\n\r\n",
+        b"PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999\r\n\r\n",
+    ],
+    ids=["malformed", "too large"],
+)
+def test_connection_is_freed_though_the_client_keeps_it_after_an_early_answer(
+    server: RundletServer, sent: bytes
+):
+    with silent_clients(server, 1, sent) as [connection]:
+        assert connection.recv(65_536).split()[1] in (b"400", b"413")
+
+        wait_for(lambda: not is_held_by_server(connection))
