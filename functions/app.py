@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from importlib import metadata
 
 import falcon
 
@@ -40,6 +39,7 @@ from rundlet_server.functions.routes.service import (
 )
 from rundlet_server.functions.routes.values import ValueResource
 from rundlet_server.functions.settings import ServerSettings, shown_limits
+from rundlet_server.functions.version import software_version
 from rundlet_server.storage import (
     OperationCounters,
     SharedCounters,
@@ -164,14 +164,6 @@ def watch_tokens(settings: ServerSettings) -> TokenWatch | None:
     """
     folder = settings.tokens_folder
     return None if folder is None else TokenWatch(folder)
-
-
-def software_version() -> str:
-    """The version of the installed package; of a bare checkout ``0+checkout``."""
-    try:
-        return metadata.version("rundlet")
-    except metadata.PackageNotFoundError:
-        return "0+checkout"
 
 
 def _welcome(version: str) -> dict[str, object]:

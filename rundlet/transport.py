@@ -186,12 +186,16 @@ def _advice(ex: Exception) -> str:
 
 
 def _trusted(url: httpx.URL, ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext | bool:
-    """Whose word is taken for a server's certificate; ``True``: theirs whom the system trusts.
+    """Return the authorities that may sign the server's certificate; ``True``: httpx's own list.
 
     httpx reads ``SSL_CERT_FILE`` only together with the proxies of the environment.
     """
+    if url.scheme != "https":
+        # Trusts no authority, and no connection uses it. Otherwise httpx loads its whole list,
+        # which takes longer than a request.
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     path = ca_file or os.environ.get("SSL_CERT_FILE")
-    if url.scheme != "https" or not path:
+    if not path:
         return True
     try:
         return ssl.create_default_context(cafile=path)

@@ -18,12 +18,12 @@ from rundlet_server.functions.app import (
     create_app,
     get_app,
     open_configured_store,
-    software_version,
     watch_tokens,
 )
 from rundlet_server.functions.limits import server_body_bytes_max
 from rundlet_server.functions.monitoring.logs import open_log
 from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.functions.version import software_version
 from rundlet_server.server.errors import ExposedError, GranianMissingError
 from rundlet_server.server.helpers.scratch import ScratchFolder
 from rundlet_server.server.helpers.watched import WatchedProcess, maintenance_command

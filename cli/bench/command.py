@@ -34,7 +34,6 @@ from rundlet_server.cli.place.options import (
 )
 from rundlet_server.cli.place.target import Purpose, Target
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.panels import Panel
 from rundlet_server.cli.show.progress import RowProgress
 from rundlet_server.cli.show.terminal import escaped, write_line
 
@@ -56,7 +55,7 @@ def _writable_file(file: Path | None) -> Path | None:
     return file
 
 
-@commands.command("bench", rich_help_panel=Panel.CARE)
+@commands.command("bench")
 def bench(
     *,
     mix: Annotated[
@@ -199,7 +198,7 @@ def _place(target: Target, data: Path | None) -> str:
 
 
 def _own_version() -> str:
-    from rundlet_server.functions.app import software_version  # noqa: PLC0415 -- falcon takes its time
+    from rundlet_server.functions.version import software_version  # noqa: PLC0415 -- falcon takes its time
 
     return software_version()
 

@@ -19,13 +19,12 @@ from rundlet_server.cli.place.options import (
     chosen_place,
 )
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.panels import Panel
 from rundlet_server.cli.show.terminal import escaped, write_line, write_lines
 
 commands = typer.Typer()
 
 
-@commands.command("doctor", rich_help_panel=Panel.CARE)
+@commands.command("doctor")
 def doctor(
     url: UrlOption = None,
     data: DataOption = None,

@@ -14,7 +14,7 @@ from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.ask import Asking, Metrics, Reply
 from rundlet_server.cli.place.options import open_asking
 from rundlet_server.cli.show.sizes import shown_bytes
-from rundlet_server.functions.app import software_version
+from rundlet_server.functions.version import software_version
 from rundlet_server.server.listen.address import is_loopback
 
 _ROUND_TRIPS: Final = 20

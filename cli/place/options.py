@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from rundlet import DEFAULT_URL, Client
-from rundlet_server.cli.arguments import CA_VARIABLE
+from rundlet_server.cli.arguments import CA_VARIABLE, DATA_HELP, TOKEN_HELP, URL_HELP
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.ask import Asking
 from rundlet_server.cli.place.target import Purpose, Target
@@ -29,7 +29,7 @@ UrlOption = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        help=f"A server [RUNDLET_URL; default {DEFAULT_URL}].",
+        help=URL_HELP,
         rich_help_panel=_PANEL,
     ),
 ]
@@ -38,7 +38,7 @@ DataOption = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
-        help="A store's folder, also while a server runs on it [RUNDLET_DATA].",
+        help=DATA_HELP,
         rich_help_panel=_PANEL,
     ),
 ]
@@ -47,7 +47,7 @@ TokenOption = Annotated[
     typer.Option(
         "--token",
         metavar="TOKEN",
-        help="Shown to the server [RUNDLET_TOKEN].",
+        help=TOKEN_HELP,
         rich_help_panel=_PANEL,
     ),
 ]

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 from typing import Final
 
 import typer
 
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_LENGTH: Final = re.compile(r"(.*?)(ms|s|m|h|d|w|)")
 
 
 def seconds_of(option: str, text: str) -> float:
-    """A time such as ``90``, ``90s``, ``15m``, ``12h`` or ``30d``, in seconds."""
-    number, unit = (text[:-1], text[-1]) if text[-1:] in _SECONDS else (text, "s")
+    """Return a length of time such as ``90s``, ``1.5h`` or ``30d`` in seconds.
+
+    A bare number counts seconds, as the ``ttl`` of the HTTP API does.
+
+    Raises:
+        typer.BadParameter: it is none, negative or endless.
+    """
+    found = _LENGTH.fullmatch(text.strip())
     try:
-        seconds = float(number) * _SECONDS[unit]
+        seconds = float(found[1]) * _SECONDS[found[2] or "s"] if found else math.nan
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
@@ -24,11 +32,31 @@ def seconds_of(option: str, text: str) -> float:
     return seconds
 
 
+def seconds_above_0(option: str, text: str) -> float:
+    """Return a length of time in seconds, as ``seconds_of``; 0 is refused."""
+    seconds = seconds_of(option, text)
+    if not seconds:
+        message = "a time above 0 is needed; write 90s, 15m, 12h or 30d"
+        raise typer.BadParameter(message, param_hint=option)
+    return seconds
+
+
 def moment_us(option: str, text: str, now_us: int) -> int:
-    """A moment: ``2027-01-31T12:00:00Z``, or ``30d`` from now; microseconds since the epoch."""
+    """Return a moment in microseconds since the epoch.
+
+    Args:
+        option: for the message.
+        text: ``2027-01-31T12:00:00Z``, or a length of time from now such as ``30d``. A bare
+            number is refused: who writes 90 for an expiry means days more often than seconds.
+        now_us: microseconds since the epoch.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
+        _require_unit(option, text)
         return now_us + int(seconds_of(option, text) * 1_000_000)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -36,5 +64,12 @@ def moment_us(option: str, text: str, now_us: int) -> int:
 
 
 def shown_moment(time_us: int) -> str:
-    """A moment in UTC, to the second."""
+    """Return a moment in UTC, to the second."""
     return datetime.fromtimestamp(time_us // 1_000_000, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _require_unit(option: str, text: str) -> None:
+    number = text.strip()
+    if number.replace(".", "", 1).isdecimal():
+        message = f"{text!r} has no unit; write {number}s, {number}m, {number}h or {number}d"
+        raise typer.BadParameter(message, param_hint=option)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,9 +25,8 @@ from rundlet_server.cli.place.options import (
 )
 from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.panels import Panel
 from rundlet_server.cli.show.progress import RowProgress
-from rundlet_server.cli.show.terminal import write_line
+from rundlet_server.cli.show.terminal import open_stdout, stdin_bytes, write_line
 from rundlet_server.cli.show.values import existing_file
 from rundlet_server.cli.transfer.formats import Format, format_of
 from rundlet_server.cli.transfer.jsonlines import read_rows, value_members
@@ -41,7 +39,7 @@ FormatOption = Annotated[
 ]
 
 
-@commands.command("import", rich_help_panel=Panel.DATA)
+@commands.command("import")
 def import_(
     file: Annotated[
         Path,
@@ -93,7 +91,7 @@ def import_(
     write_line(to_line(asdict(loaded)) if as_json else _summary(loaded))
 
 
-@commands.command("export", rich_help_panel=Panel.DATA)
+@commands.command("export")
 def export(
     file: Annotated[
         Path | None, typer.Argument(metavar="FILE", help="Where to; default stdout.")
@@ -139,7 +137,7 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
     """A file that can be read twice; what comes from stdin or a pipe is kept for that."""
     with ExitStack() as stack:
         is_stdin = str(file) == "-"
-        opened: BinaryIO = sys.stdin.buffer if is_stdin else stack.enter_context(file.open("rb"))
+        opened: BinaryIO = stdin_bytes() if is_stdin else stack.enter_context(file.open("rb"))
         if is_stdin or not opened.seekable():
             spooled = stack.enter_context(tempfile.TemporaryFile())
             shutil.copyfileobj(opened, spooled)
@@ -151,9 +149,8 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
 def _output(file: Path | None) -> Iterator[BinaryIO]:
     """Where an export goes: stdout, a pipe or device, or a file that appears once it is whole."""
     if file is None:
-        sys.stdout.flush()
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        with open_stdout() as stdout:
+            yield stdout
         return
     file = file.resolve()  # a symbolic link stays one
     if file.exists() and not file.is_file():

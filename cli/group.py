@@ -1,0 +1,128 @@
+"""The group of all commands: imports a command's module when it runs, and turns errors into a line.
+
+Only the table of commands is read for names, help and completion.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from rundlet_server.cli.arguments import asks_for_json, moved_behind_command, without_ca_file
+from rundlet_server.cli.exits import ExitCode, exit_code_of, message_of, print_error
+from rundlet_server.cli.overview import overview
+from rundlet_server.cli.parameters import quicken
+from rundlet_server.cli.process import READER_GONE, abandon_stdout
+from rundlet_server.cli.table import COMMANDS, Row
+
+if TYPE_CHECKING:
+    from typer._click.core import Command, Context, HelpFormatter, Parameter
+    from typer._click.shell_completion import CompletionItem
+
+_AS_JSON: Final = "rundlet.as_json"
+_ROWS: Final = {row.name: row for row in COMMANDS}
+
+
+class CommandGroup(TyperGroup):
+    """The commands of the table; their errors are one line on stderr and an exit code."""
+
+    _is_listing = False
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:  # noqa: ARG002 - typer passes it
+        """A command, whose module is imported unless only names and help lines are asked for."""
+        row = _ROWS.get(cmd_name)
+        if row is None:
+            return None
+        if self._is_listing:
+            return TyperCommand(name=row.name, help=row.summary)
+        command = loaded(row)
+        quicken(command.get_params(ctx))
+        return command
+
+    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - typer passes it
+        """The names, in the order of the help."""
+        return list(_ROWS)
+
+    def shell_complete(self, ctx: Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command or an option."""
+        self._is_listing = True
+        try:
+            return super().shell_complete(ctx, incomplete)
+        finally:
+            self._is_listing = False
+
+    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002 - typer passes it
+        """Write the overview of all commands."""
+        formatter.write(overview())
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        """Return the options before the command, and ``--help``."""
+        params = super().get_params(ctx)
+        quicken(params)
+        return params
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Read the options before the command; move those that belong to it."""
+        ctx.meta[_AS_JSON] = asks_for_json(args)
+        if not args and not ctx.resilient_parsing:
+            typer.echo(overview(), nl=False)
+            raise typer.Exit(ExitCode.USAGE)
+        try:
+            ca_file, args = without_ca_file(args)
+            return super().parse_args(ctx, ca_file + moved_behind_command(args))
+        except typer.TyperException as ex:
+            raise _usage_error(ctx, ex) from ex
+
+    def resolve_command(
+        self, ctx: Context, args: list[str]
+    ) -> tuple[str | None, Command | None, list[str]]:
+        """Find the command; a name that is none is answered with those that look like it."""
+        self.commands = dict.fromkeys(_ROWS, TyperCommand(name=None))  # typer reads the names only
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, EOFError):
+            raise  # typer's own ways to end
+        except typer.TyperException as ex:
+            raise _usage_error(ctx, ex) from ex
+        except BrokenPipeError as ex:
+            abandon_stdout()
+            raise typer.Exit(READER_GONE) from ex
+        except Exception as ex:
+            code = exit_code_of(ex)
+            if code is not None:
+                raise _exit_with(ctx, message_of(ex), code) from ex
+            if os.environ.get("RUNDLET_TRACEBACK"):
+                raise
+            what = f"internal error, {type(ex).__name__}: {ex}"
+            hint = "please report it, with what RUNDLET_TRACEBACK=1 shows"
+            raise _exit_with(ctx, f"{what} ({hint})", ExitCode.UNREACHABLE) from ex
+
+
+def loaded(row: Row) -> Command:
+    """A command as its module defines it."""
+    commands: typer.Typer = import_module(f"rundlet_server.cli.{row.module}").commands
+    alone = typer.Typer(add_completion=False)
+    alone.registered_commands = [c for c in commands.registered_commands if c.name == row.name]
+    alone.registered_groups = [g for g in commands.registered_groups if g.name == row.name]
+    made = get_command(alone)
+    return made.commands[row.name] if isinstance(made, TyperGroup) else made
+
+
+def _usage_error(ctx: Context, error: typer.TyperException) -> typer.Exit:
+    where = getattr(error, "ctx", None) or ctx
+    message = error.format_message().strip().removesuffix(".")
+    return _exit_with(ctx, f"{message}; see {where.command_path} --help", ExitCode.USAGE)
+
+
+def _exit_with(ctx: Context, message: str, code: ExitCode) -> typer.Exit:
+    print_error(message, code, as_json=ctx.meta[_AS_JSON])
+    return typer.Exit(code)

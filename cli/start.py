@@ -1,0 +1,18 @@
+"""Where the command ``rundlet`` starts; ``--version`` is answered without further imports."""
+
+from __future__ import annotations
+
+import sys
+
+from rundlet_server.functions.version import software_version
+
+
+def main() -> None:
+    """Run the command line."""
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.write(f"rundlet {software_version()}\n")
+        return
+    from rundlet_server.cli.main import app  # noqa: PLC0415 - takes as long as all other modules
+    from rundlet_server.cli.process import run  # noqa: PLC0415 - as above
+
+    run(lambda: app(prog_name="rundlet"))
