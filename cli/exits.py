@@ -53,6 +53,10 @@ class CommandError(Exception):
         self.code = code
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C ended a command that had done a part; the message says which, and how to go on."""
+
+
 _SYSTEM_ADVICE: Final = {
     errno.ENOSPC: "; free some space and try again",
     errno.EDQUOT: "; free some space and try again",
@@ -86,7 +90,7 @@ def message_of(error: Exception) -> str:
     return _message_of_client(error) or _message_of_store(error)
 
 
-def print_error(message: str, code: ExitCode, *, as_json: bool = False) -> None:
+def print_error(message: str, code: int, *, as_json: bool = False) -> None:
     """Print an error on stderr, as one line of plain text or of JSON."""
     if as_json:
         line = json.dumps({"error": message, "exit_code": int(code)})

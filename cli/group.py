@@ -6,23 +6,28 @@ Only the table of commands is read for names, help and completion.
 from __future__ import annotations
 
 import os
+from collections.abc import MutableMapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from rundlet_server.cli.arguments import asks_for_json, moved_behind_command, without_ca_file
-from rundlet_server.cli.exits import ExitCode, exit_code_of, message_of, print_error
+from rundlet_server.cli.exits import ExitCode, Interrupted, exit_code_of, message_of, print_error
 from rundlet_server.cli.overview import overview
 from rundlet_server.cli.parameters import quicken
-from rundlet_server.cli.process import READER_GONE, abandon_stdout
+from rundlet_server.cli.process import INTERRUPTED, READER_GONE, abandon_stdout
 from rundlet_server.cli.table import COMMANDS, Row
 
 if TYPE_CHECKING:
-    from typer._click.core import Command, Context, HelpFormatter, Parameter
+    from typer._click.core import Command, Context, Parameter
+    from typer._click.formatting import HelpFormatter
     from typer._click.shell_completion import CompletionItem
+
+COMPLETION_VARIABLE: Final = "_RUNDLET_COMPLETE"
+"""Set by the shells' scripts, which typer writes."""
 
 _AS_JSON: Final = "rundlet.as_json"
 _ROWS: Final = {row.name: row for row in COMMANDS}
@@ -33,7 +38,7 @@ class CommandGroup(TyperGroup):
 
     _is_listing = False
 
-    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:  # noqa: ARG002 - typer passes it
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
         """A command, whose module is imported unless only names and help lines are asked for."""
         row = _ROWS.get(cmd_name)
         if row is None:
@@ -47,6 +52,15 @@ class CommandGroup(TyperGroup):
     def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - typer passes it
         """The names, in the order of the help."""
         return list(_ROWS)
+
+    def _main_shell_completion(
+        self, ctx_args: MutableMapping[str, Any], prog_name: str, complete_var: str | None = None
+    ) -> None:
+        if os.environ.get(COMPLETION_VARIABLE):
+            from typer.completion import get_completion_inspect_parameters  # noqa: PLC0415 - rarely used
+
+            get_completion_inspect_parameters()  # registers the shells that typer knows
+        super()._main_shell_completion(ctx_args, prog_name, complete_var)
 
     def shell_complete(self, ctx: Context, incomplete: str) -> list[CompletionItem]:
         """Complete the name of a command or an option."""
@@ -91,6 +105,8 @@ class CommandGroup(TyperGroup):
             return super().invoke(ctx)
         except (typer.Exit, typer.Abort, EOFError):
             raise  # typer's own ways to end
+        except Interrupted as ex:
+            raise _exit_with(ctx, str(ex), INTERRUPTED) from ex
         except typer.TyperException as ex:
             raise _usage_error(ctx, ex) from ex
         except BrokenPipeError as ex:
@@ -123,6 +139,6 @@ def _usage_error(ctx: Context, error: typer.TyperException) -> typer.Exit:
     return _exit_with(ctx, f"{message}; see {where.command_path} --help", ExitCode.USAGE)
 
 
-def _exit_with(ctx: Context, message: str, code: ExitCode) -> typer.Exit:
+def _exit_with(ctx: Context, message: str, code: int) -> typer.Exit:
     print_error(message, code, as_json=ctx.meta[_AS_JSON])
     return typer.Exit(code)

@@ -11,20 +11,17 @@ import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, get_args, get_origin
+from typing import TYPE_CHECKING, Final
+
+from typer.core import TyperArgument, TyperOption
 
 if TYPE_CHECKING:
-    from typer._click.core import Parameter
-    from typer.core import TyperArgument, TyperOption
+    from typer._click.core import Context, Parameter
+    from typer._coercion import RuntimeParam
+
+Param = TyperOption | TyperArgument
 
 _NUMBER: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
-
-
-class _Converter(Protocol):
-    """Typer's way to convert a value."""
-
-    def coerce(self, value: object, **context: object) -> object:
-        """Convert a value of the command line, a default or ``None``."""
 
 
 class _NotPlain(Exception):
@@ -34,33 +31,36 @@ class _NotPlain(Exception):
 def quicken(params: Iterable[Parameter]) -> None:
     """Let parameters convert what is plain by themselves."""
     for param in params:
-        if hasattr(param, "get_runtime_param"):
-            convert = _Quick(param, param.get_runtime_param)
-            param.get_runtime_param = lambda convert=convert: convert  # type: ignore[method-assign] # one parameter, not its class
+        if isinstance(param, TyperOption | TyperArgument):
+            quick = _Quick(param, param.get_runtime_param)
+            # Of this one parameter; its class stays as it is.
+            vars(param)["get_runtime_param"] = partial(_same, quick)
 
 
 class _Quick:
     """Converts the values of one parameter."""
 
-    def __init__(
-        self, param: TyperOption | TyperArgument, typers: Callable[[], _Converter]
-    ) -> None:
+    def __init__(self, param: Param, typers: Callable[[], RuntimeParam]) -> None:
         self._convert = _conversion_of(param)
         self._typers = typers
 
-    def coerce(self, value: object, **context: object) -> object:
+    def coerce(self, value: object, param: Param, ctx: Context) -> object:
         """Convert a value, as typer would."""
         try:
             return self._convert(value)
         except _NotPlain:
-            return self._typers().coerce(value, **context)
+            return self._typers().coerce(value, param, ctx)
 
 
-def _conversion_of(param: TyperOption | TyperArgument) -> Callable[[object], object]:
+def _same(quick: _Quick) -> _Quick:
+    return quick
+
+
+def _conversion_of(param: Param) -> Callable[[object], object]:
     info = param.type_descriptor.parameter_info
     annotation = param.type_descriptor.annotation
-    if get_origin(annotation) is list:
-        return _texts if get_args(annotation) == (str,) else _none
+    if annotation == list[str]:
+        return _texts
     if info.parser is not None:
         return partial(_parsed, info.parser)
     if annotation is str:

@@ -9,6 +9,8 @@ from typing import Final, NoReturn
 
 from rundlet_server.cli.exits import ExitCode, message_of, print_error
 
+INTERRUPTED: Final = 130
+"""What shells report of a program that Ctrl-C ended."""
 READER_GONE: Final = 141
 """What shells report of a program that SIGPIPE ended, such as ``cat`` in ``cat F | head -1``."""
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from rundlet_server.functions.version import software_version
-
 
 def main() -> None:
     """Run the command line."""
     if sys.argv[1:] == ["--version"]:
+        from rundlet_server.functions.version import software_version  # noqa: PLC0415 - as below
+
         sys.stdout.write(f"rundlet {software_version()}\n")
         return
     from rundlet_server.cli.main import app  # noqa: PLC0415 - takes as long as all other modules
-    from rundlet_server.cli.process import run  # noqa: PLC0415 - as above
+    from rundlet_server.cli.process import run  # noqa: PLC0415 - as the line before
 
     run(lambda: app(prog_name="rundlet"))

@@ -98,8 +98,9 @@ def bench(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure how fast a store answers: throughput and latency.
+    """Measure the speed.
 
+    Shows throughput and latency of a store, on a server or in a folder.
     Works on keys of its own, below rundlet-bench/, and removes them afterwards.
     A warm-up of a fifth of the duration goes before and is not counted.
 

@@ -35,7 +35,9 @@ class _Setting(NamedTuple):
 
 @commands.command("config", rich_help_panel=Panel.CARE)
 def config(url: UrlOption = None, token: TokenOption = None, as_json: JsonOption = False) -> None:
-    """Print the settings of a server, or those one would start with.
+    """Print the settings.
+
+    Those of a running server, or those with which one would start.
 
     Those it would start with, without --url and RUNDLET_URL: the environment's and the defaults.
 

@@ -147,7 +147,7 @@ def delete(
     Example: rundlet del old-1 old-2
     """
     unique = list(dict.fromkeys(keys))
-    with open_target(url, data, token, Purpose.WRITE) as target:
+    with open_target(url, data, token, Purpose.CHANGE) as target:
         commit = target.txn([Delete(key) for key in unique])
     count = sum(result.found is True for result in commit.results)
     if as_json:

@@ -31,9 +31,10 @@ def doctor(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a folder or a server, and say what to do.
+    """Check a folder or a server.
 
-    Exit code 0: all is well, or there are only warnings; 5: damage; 4: anything else.
+    Reports what is wrong and what to do. Exit code 0: nothing, or warnings only; 5: damage;
+    6: the token is not allowed to look; 4: anything else.
 
     Example: rundlet doctor --data ./data
     """

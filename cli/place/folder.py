@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,9 @@ import rundlet
 import rundlet_server.storage.interface as engine
 from rundlet import Commit, Condition, KeyInfo, Op, OpResult, PreconditionFailed, Value, Written
 from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.place.options import has_store
 from rundlet_server.cli.place.target import Purpose
+from rundlet_server.cli.show.terminal import escaped
 from rundlet_server.storage import LogStore, StoreSettings, open_store
 from rundlet_server.storage.collector import relax_collector
 from rundlet_server.storage.errors import Conflict
@@ -30,6 +33,7 @@ _SETTINGS = {
     Purpose.WRITE: StoreSettings(keep_versions=_KEEP_ALL_VERSIONS, keep_for_s=_KEEP_ALL_S),
     Purpose.COMPACT: StoreSettings(),
 }
+_SETTINGS[Purpose.CHANGE] = _SETTINGS[Purpose.WRITE]
 
 
 class FolderTarget:
@@ -224,14 +228,17 @@ def _engine_condition(condition: Condition) -> engine.Condition:
 
 
 def open_folder(folder: Path, purpose: Purpose) -> FolderTarget:
-    """The store in a folder; only a command that writes may create one.
+    """Open the store in a folder; only a command that writes may create one.
 
     Raises:
         CommandError: there is no store in the folder, and it must not be created.
     """
-    is_there = any(folder.glob("*.log")) or any(folder.glob("MANIFEST*"))
+    is_there = has_store(folder)
     if purpose is not Purpose.WRITE and not is_there:
         message = f"no such store: there is none in {folder}; check --data"
         raise CommandError(message)
     relax_collector()
-    return FolderTarget(open_store(folder, _SETTINGS[purpose]))
+    target = FolderTarget(open_store(folder, _SETTINGS[purpose]))
+    if not is_there:
+        sys.stderr.write(f"Created a new store in {escaped(str(folder.absolute()))}.\n")
+    return target

@@ -8,10 +8,11 @@ each other.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -21,14 +22,30 @@ from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.ask import Asking
 from rundlet_server.cli.place.target import Purpose, Target
 
+Place = TypeVar("Place")
+
 _PANEL = "Where the data is"
 DEFAULT_FOLDER = Path("data")
+
+
+def _named(option: str, kind: Callable[[str], Place], text: str) -> Place:
+    """What an option names; an empty one, as an unset variable leaves it, names nothing.
+
+    Raises:
+        typer.BadParameter: it is empty.
+    """
+    if text:
+        return kind(text)
+    message = "it is empty; is a variable not set?"
+    raise typer.BadParameter(message, param_hint=option)
+
 
 UrlOption = Annotated[
     str | None,
     typer.Option(
         "--url",
         metavar="URL",
+        parser=partial(_named, "--url", str),
         help=URL_HELP,
         rich_help_panel=_PANEL,
     ),
@@ -38,6 +55,7 @@ DataOption = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
+        parser=partial(_named, "--data", Path),
         help=DATA_HELP,
         rich_help_panel=_PANEL,
     ),
@@ -57,6 +75,7 @@ FolderOption = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
+        parser=partial(_named, "--data", Path),
         help=f"The store's folder [RUNDLET_DATA; default ./{DEFAULT_FOLDER}].",
         rich_help_panel=_PANEL,
     ),
@@ -67,13 +86,13 @@ FolderOption = Annotated[
 def open_target(
     url: str | None, data: Path | None, token: str | None, purpose: Purpose = Purpose.READ
 ) -> Iterator[Target]:
-    """The store that the options and the environment name, closed at the end.
+    """Open the store that the options and the environment name; close it at the end.
 
     Args:
         url: ``--url`` as given.
         data: ``--data`` as given.
         token: ``--token`` as given.
-        purpose: only for writing may a folder that is not there yet be created.
+        purpose: a store that does not exist yet is created for writing only.
 
     Raises:
         CommandError: both a URL and a folder are named, or there is no store in the folder.
@@ -92,12 +111,12 @@ def open_target(
 
 
 def open_client(url: str, token: str | None) -> Client:
-    """A client of the server at ``url``, with what the environment adds."""
+    """Return a client of the server at ``url``, with what the environment adds."""
     return Client(url, token=_shown(token), ca_file=_ca_file())
 
 
 def open_asking(url: str, token: str | None) -> Asking:
-    """Plain requests to the server at ``url``, with what the environment adds."""
+    """Return plain requests to the server at ``url``, with what the environment adds."""
     return Asking(url, _shown(token), _ca_file())
 
 
@@ -110,7 +129,7 @@ def _ca_file() -> str | None:
 
 
 def chosen_folder(data: Path | None) -> Path:
-    """The folder for a command that works on a folder only; it must exist."""
+    """Return the folder of a command that works on folders only; it must exist."""
     folder = data or Path(os.environ.get("RUNDLET_DATA") or DEFAULT_FOLDER)
     if not folder.is_dir():
         message = f"no such store: {folder} is not a folder; name it with --data DIR"
@@ -119,15 +138,20 @@ def chosen_folder(data: Path | None) -> Path:
 
 
 def token_folder(data: Path | None) -> Path:
-    """The folder for tokens, which need no store yet: they are made before the first start."""
+    """Return the folder for tokens; it needs no store, as a first start may ask for tokens."""
     return data or Path(
         os.environ.get("RUNDLET_TOKENS") or os.environ.get("RUNDLET_DATA") or DEFAULT_FOLDER
     )
 
 
+def has_store(folder: Path) -> bool:
+    """Return whether there is a store in a folder, damaged or not."""
+    return any(folder.glob("*.log")) or any(folder.glob("MANIFEST*"))
+
+
 @contextmanager
 def no_store_if_missing(folder: Path) -> Iterator[None]:
-    """Tells a missing store by the words that every command has for it."""
+    """Report a missing store in the words that every command has for it."""
     try:
         yield
     except FileNotFoundError as ex:
@@ -136,7 +160,7 @@ def no_store_if_missing(folder: Path) -> Iterator[None]:
 
 
 def chosen_place(url: str | None, data: Path | None) -> tuple[str | None, Path | None]:
-    """The URL or the folder that options and environment name; at most one of them."""
+    """Return the URL or the folder that options and environment name; at most one of them."""
     if url is not None and data is not None:
         message = "--url and --data name two places; give one of them"
         raise CommandError(message, ExitCode.USAGE)

@@ -18,7 +18,8 @@ class Purpose(enum.Enum):
     """What a command opens a folder for."""
 
     READ = enum.auto()
-    WRITE = enum.auto()
+    WRITE = enum.auto()  # creates a store where there is none, and says so
+    CHANGE = enum.auto()  # writes, but creates nothing
     COMPACT = enum.auto()
 
 

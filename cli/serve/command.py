@@ -220,7 +220,7 @@ def serve(
     body_timeout: BodyTimeoutOption = "30s",
     idle_timeout: IdleTimeoutOption = "75s",
 ) -> None:
-    """Run the server, as in `rundlet serve example.data`."""
+    """Run the server."""
     # Falcon, waitress and the engine: slow to load, and no other command needs them all.
     from rundlet_server.server import run  # noqa: PLC0415 # see above
 

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Self
 from rundlet_server.cli.show.terminal import stderr_is_terminal
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
-
-    from rundlet_server.cli.show.bars import Progress
+    from rich.progress import Progress, TaskID
 
 _LOT_ROWS = 250
 

@@ -23,7 +23,9 @@ def run(*arguments: str, code: int = 0) -> str:
 
 def test_token_is_made_listed_and_taken_back(tmp_path: Path):
     data = str(tmp_path / "data")
-    secret = run("token", "add", "app", "--scope", "write", "--prefix", "app/", "--data", data)
+    secret = run(
+        "token", "add", "app", "--scope", "write", "--prefix", "app/", "--create", "--data", data
+    )
 
     listed = run("token", "ls", "--data", data)
     run("token", "rm", "app", "--data", data)
@@ -112,7 +114,7 @@ def test_change_is_in_force_on_every_worker_at_once(tmp_path: Path, layout: tupl
         after = {httpx.get(f"{url}/v1/stats", headers=headers).status_code for _ in range(20)}
 
         assert (before, closed, let_in, after) == ({200}, {401}, {200}, {401})
-        assert "token" in run("--url", url, "stats", code=4)
+        assert "--token" in run("--url", url, "stats", code=6)
 
 
 def test_store_in_memory_has_the_tokens_of_a_folder_that_is_named(tmp_path: Path):
@@ -135,7 +137,7 @@ def test_audit_trail_that_cannot_be_kept_ends_the_start_in_one_line(tmp_path: Pa
 def test_other_machines_are_let_in_only_with_tokens(tmp_path: Path):
     data = tmp_path / "data"
     refused = run("serve", "--host", "0.0.0.0", "--port", "0", "--data", str(data), code=2)
-    secret = run("token", "add", "app", "--data", str(data)).strip()
+    secret = run("token", "add", "app", "--create", "--data", str(data)).strip()
     options = ["--data", data, "--host", "0.0.0.0"]
     with RundletServer(*options, stderr_path=tmp_path / "log") as running:
         url = running.url.replace("0.0.0.0", "127.0.0.1")
