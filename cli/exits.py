@@ -64,7 +64,6 @@ _SYSTEM_ADVICE: Final = {
     errno.EACCES: "; run this command as the owner",
     errno.EPERM: "; run this command as the owner",
     errno.EMFILE: "; raise ulimit -n",
-    errno.EBADF: "; open it, or send it to /dev/null",
 }
 
 _REPAIR_ADVICE: Final = "run rundlet verify to see all damage, rundlet repair to keep what is whole"

@@ -91,6 +91,8 @@ class CommandGroup(TyperGroup):
             return super().parse_args(ctx, ca_file + moved_behind_command(args))
         except typer.TyperException as ex:
             raise _usage_error(ctx, ex) from ex
+        except OSError as ex:  # of the help or the version, which end here
+            raise _system_error(ctx, ex) from ex
 
     def resolve_command(
         self, ctx: Context, args: list[str]
@@ -110,8 +112,7 @@ class CommandGroup(TyperGroup):
         except typer.TyperException as ex:
             raise _usage_error(ctx, ex) from ex
         except BrokenPipeError as ex:
-            abandon_stdout()
-            raise typer.Exit(READER_GONE) from ex
+            raise _system_error(ctx, ex) from ex
         except Exception as ex:
             code = exit_code_of(ex)
             if code is not None:
@@ -137,6 +138,13 @@ def _usage_error(ctx: Context, error: typer.TyperException) -> typer.Exit:
     where = getattr(error, "ctx", None) or ctx
     message = error.format_message().strip().removesuffix(".")
     return _exit_with(ctx, f"{message}; see {where.command_path} --help", ExitCode.USAGE)
+
+
+def _system_error(ctx: Context, error: OSError) -> typer.Exit:
+    if isinstance(error, BrokenPipeError):
+        abandon_stdout()
+        return typer.Exit(READER_GONE)
+    return _exit_with(ctx, message_of(error), ExitCode.UNREACHABLE)
 
 
 def _exit_with(ctx: Context, message: str, code: int) -> typer.Exit:

@@ -23,7 +23,8 @@ def run(command: Callable[[], object]) -> NoReturn:
     try:
         command()
     except SystemExit as ex:
-        code = ex.code
+        # Rich ends a process with 1 when the reader of a help text has gone.
+        code = READER_GONE if isinstance(ex.__context__, BrokenPipeError) else ex.code
     sys.exit(_flushed(int(code) if isinstance(code, int) else ExitCode.DONE))
 
 

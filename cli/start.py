@@ -10,8 +10,12 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         from rundlet_server.functions.version import software_version  # noqa: PLC0415 - as below
 
-        sys.stdout.write(f"rundlet {software_version()}\n")
-        return
+        try:
+            print(f"rundlet {software_version()}", flush=True)
+        except OSError:
+            pass  # is reported below, as for every command
+        else:
+            return
     from rundlet_server.cli.main import app  # noqa: PLC0415 - takes as long as all other modules
     from rundlet_server.cli.process import run  # noqa: PLC0415 - as the line before
 

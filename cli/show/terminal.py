@@ -31,7 +31,7 @@ def open_stdout() -> Iterator[BinaryIO]:
     """
     try:
         if sys.stdout is None:
-            raise OSError(errno.EBADF, "it is closed")
+            raise OSError(errno.EBADF, "it is closed; send it to /dev/null instead")
         sys.stdout.flush()
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -51,7 +51,7 @@ def read_stdin() -> bytes:
 def stdin_bytes() -> BinaryIO:
     """Return stdin as bytes; raises ``OSError`` where it is closed."""
     if sys.stdin is None:
-        raise OSError(errno.EBADF, "it is closed", "stdin")
+        raise OSError(errno.EBADF, "it is closed; nothing can be read", "stdin")
     return sys.stdin.buffer
 
 

@@ -45,7 +45,7 @@ FLOORS = {
         "__init__",
     ],
     "functions": [
-        "limits connections request_ids",
+        "limits connections request_ids version",
         "problems settings",
         "messages",
         "access",
@@ -56,11 +56,12 @@ FLOORS = {
     ],
     "server": ["errors", "listen helpers", "waitress granian", "run", "__init__"],
     "cli": [
-        "arguments exits show",
-        "place serve",
-        "transfer bench doctor",
-        "commands",
+        "arguments exits parameters show",
+        "table process place serve",
+        "overview transfer bench doctor",
+        "commands group",
         "main",
+        "start",
         "__init__",
     ],
 }
