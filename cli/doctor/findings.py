@@ -66,8 +66,9 @@ def lines(findings: Sequence[Finding]) -> Iterator[str]:
 
 
 def exit_code(findings: Sequence[Finding]) -> ExitCode:
-    """Damage before all else, then whatever is bad."""
-    return max((f.code for f in findings if f.level is Level.BAD), default=ExitCode.DONE)
+    """Return the exit code that all findings lead to: that of damage before any other."""
+    codes = {finding.code for finding in findings if finding.level is Level.BAD}
+    return ExitCode.DAMAGED if ExitCode.DAMAGED in codes else max(codes, default=ExitCode.DONE)
 
 
 def _count(number: int, noun: str) -> str:

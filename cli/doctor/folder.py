@@ -24,6 +24,7 @@ _BACKLOG_MAX: Final = 8
 _DEAD_SHARE_MAX: Final = 0.6
 _DEAD_BYTES_MIN: Final = 128 * 1024 * 1024
 _CLOCK_AHEAD_US: Final = 1_000_000
+_NAMED_MAX: Final = 3
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -34,8 +35,11 @@ def check_folder(folder: Path) -> Iterator[Finding]:
     if not folder.is_dir():
         yield bad("folder", f"{folder} is not a folder", "name it with --data DIR")
         return
-    access = _access(folder)
-    yield access
+    if machine.is_read_only(folder):
+        yield _read_only(folder)
+    else:
+        yield _access(folder)
+        yield from _file_access(folder)
     yield machine.file_system(folder)
     yield from machine.space(folder)
     if os.access(folder, os.W_OK | os.X_OK):
@@ -58,7 +62,8 @@ def _access(folder: Path) -> Finding:
     status = folder.stat()
     seen = f"{folder}, mode {stat.S_IMODE(status.st_mode):04o}, owned by user {status.st_uid}"
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        return bad("folder", seen, f"user {os.geteuid()} may not use it; run as its owner")
+        advice = f"user {os.geteuid()} may not use it; run this command as user {status.st_uid}"
+        return bad("folder", seen, advice)
     if os.geteuid() not in (status.st_uid, 0):  # root makes files for the owner
         advice = (
             f"this is user {os.geteuid()}; files made now cannot be used by a server of its owner"
@@ -67,6 +72,36 @@ def _access(folder: Path) -> Finding:
     if status.st_mode & _OTHERS:
         return warning("folder", seen, f"other users may look into it: chmod 700 {folder}")
     return good("folder", seen)
+
+
+def _read_only(folder: Path) -> Finding:
+    advice = "no server can write there: mount it read-write, or work on a copy of the folder"
+    return bad("folder", f"{folder}, on a file system that is mounted read-only", advice)
+
+
+def _file_access(folder: Path) -> Iterator[Finding]:
+    """Find files that this user, or the owner of the folder, cannot open: no command works then."""
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    closed = [path for path in files if not os.access(path, os.R_OK | os.W_OK)]
+    owner = folder.stat().st_uid
+    foreign = [path for path in files if path.stat().st_uid != owner]
+    if closed:
+        seen = f"{_files_named(closed)} cannot be opened by user {os.geteuid()}"
+        advice = f"no command works without them; run as root: chown -R {owner} {folder}"
+        yield bad("files", seen, advice)
+    elif foreign and owner != 0:
+        seen = f"{_files_named(foreign)} do not belong to user {owner}, who owns the folder"
+        advice = f"a server of that user cannot open them; run as root: chown -R {owner} {folder}"
+        yield warning("files", seen, advice)
+
+
+def _files_named(paths: list[Path]) -> str:
+    """A few files by name, with their owners."""
+    named = [f"{path.name} (of user {path.stat().st_uid})" for path in paths[:_NAMED_MAX]]
+    more = len(paths) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
 
 
 def _store(folder: Path) -> Iterator[Finding]:

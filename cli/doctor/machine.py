@@ -81,6 +81,11 @@ def file_system(folder: Path) -> Finding:
     return good("file system", kind or "unknown")
 
 
+def is_read_only(folder: Path) -> bool:
+    """Return whether the file system of a folder is mounted read-only."""
+    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
 def space(folder: Path) -> Iterator[Finding]:
     """Free bytes and files."""
     found = os.statvfs(folder)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from rundlet_server.cli.doctor.findings import Finding, bad, good, warning
 from rundlet_server.cli.exits import CommandError, ExitCode
-from rundlet_server.cli.place.ask import Asking, Metrics, Reply
+from rundlet_server.cli.place.ask import NOT_ALLOWED, Asking, Metrics, Reply
 from rundlet_server.cli.place.options import open_asking
 from rundlet_server.cli.show.sizes import shown_bytes
 from rundlet_server.functions.version import software_version
@@ -37,8 +37,7 @@ def check_server(url: str, token: str | None) -> Iterator[Finding]:
         yield _exposure(url, asking)
         reply = asking.get("/v1")
         if reply.status != 200:
-            seen = f"/v1 answered {reply.status}"
-            yield bad("service", seen, "give a token that may read: --token, or RUNDLET_TOKEN")
+            yield _refused(reply)
             return
         yield _service(reply)
         yield _clock(reply)
@@ -77,6 +76,14 @@ def _exposure(url: str, asking: Asking) -> Finding:
         advice = "tokens and values can be read on the way; put TLS in front"
         return warning("exposure", "it asks for tokens over plain HTTP", advice)
     return good("exposure", "open to this machine" if is_open else "asks for tokens")
+
+
+def _refused(reply: Reply) -> Finding:
+    if reply.status in NOT_ALLOWED:
+        advice = "give a token that may read with --token or RUNDLET_TOKEN"
+        seen = "the server asks for a token" if reply.status == 401 else "the token may not look"
+        return bad("service", seen, advice, ExitCode.NOT_ALLOWED)
+    return bad("service", f"/v1 answered {reply.status}", "is this a Rundlet server? check --url")
 
 
 def _service(reply: Reply) -> Finding:

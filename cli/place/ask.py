@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from rundlet_server.cli.exits import CommandError, ExitCode
 
 _TIMEOUT_S = 10.0
-_NOT_ALLOWED = frozenset({401, 403})
+NOT_ALLOWED = frozenset({401, 403})
 _SAMPLE = re.compile(r"([a-z_]+)(?:\{(.*)\})? (\S+)")
 _LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
@@ -108,7 +108,7 @@ class Asking:
             CommandError: it does not show them, to this token or at all.
         """
         reply = self.get("/metrics")
-        if reply.status in _NOT_ALLOWED:
+        if reply.status in NOT_ALLOWED:
             message = (
                 f"{self._url} shows its metrics only to a token for all keys; give one with"
                 " --token or RUNDLET_TOKEN"

@@ -148,3 +148,40 @@ def test_other_machines_are_let_in_only_with_tokens(tmp_path: Path):
         assert httpx.get(f"{url}/v1/stats").status_code == 401
     assert "token add" in refused
     assert let_in == 200
+
+
+def test_first_token_says_that_it_turns_authentication_on(tmp_path: Path):
+    run("--data", str(tmp_path), "set", "a", "1")
+    first = RUNNER.invoke(app, ["token", "add", "one", "--data", str(tmp_path)])
+    second = RUNNER.invoke(app, ["token", "add", "two", "--data", str(tmp_path)])
+
+    assert first.stderr.startswith("Authentication is on: ")
+    assert first.stdout.count("\n") == 1
+    assert second.stderr == ""
+
+
+def test_token_of_a_mistyped_folder_is_refused(tmp_path: Path):
+    typo = tmp_path / "typo"
+    refused = run("token", "add", "app", "--data", str(typo), code=4)
+
+    assert "check --data, or add --create" in refused
+    assert not typo.exists()
+
+    made = RUNNER.invoke(app, ["token", "add", "app", "--create", "--data", str(typo)])
+    assert f"Created the folder {typo}." in made.stderr
+    assert "app" in run("token", "ls", "--data", str(typo))
+
+
+def test_token_of_a_folder_without_a_store_says_so(tmp_path: Path):
+    made = RUNNER.invoke(app, ["token", "add", "app", "--data", str(tmp_path)])
+
+    assert made.exit_code == 0
+    assert f"There is no store in {tmp_path} yet" in made.stderr
+
+
+@pytest.mark.parametrize("expires", ["5", "90", "1.5"])
+def test_expiry_without_a_unit_is_refused(tmp_path: Path, expires: str):
+    refused = run("token", "add", "app", "--expires", expires, "--data", str(tmp_path), code=2)
+
+    assert f"has no unit; write {expires}s, {expires}m, {expires}h or {expires}d" in refused
+    assert list(tmp_path.iterdir()) == []
