@@ -263,7 +263,7 @@ def test_good_server(tmp_path, monkeypatch):
         run("token", "add", "one", "--prefix", "x/", "--data", str(tmp_path / "data"))
         ended, found = doctor("--url", server.url)
         assert ended.code == 6
-        assert found["service"]["seen"] == "/v1 answered 401"
+        assert found["service"]["seen"] == "the server asks for a token"
 
 
 def test_nobody_there_is_exit_code_4():
