@@ -19,7 +19,7 @@ from rundlet_server.cli.exits import ExitCode, Interrupted, exit_code_of, messag
 from rundlet_server.cli.overview import overview
 from rundlet_server.cli.parameters import quicken
 from rundlet_server.cli.process import INTERRUPTED, READER_GONE, abandon_stdout
-from rundlet_server.cli.table import COMMANDS, Row
+from rundlet_server.cli.table import COMMANDS
 
 if TYPE_CHECKING:
     from typer._click.core import Command, Context, Parameter
@@ -40,12 +40,11 @@ class CommandGroup(TyperGroup):
 
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
         """A command, whose module is imported unless only names and help lines are asked for."""
-        row = _ROWS.get(cmd_name)
-        if row is None:
+        if cmd_name not in _ROWS:
             return None
         if self._is_listing:
-            return TyperCommand(name=row.name, help=row.summary)
-        command = loaded(row)
+            return TyperCommand(name=cmd_name, help=_ROWS[cmd_name].summary)
+        command = loaded(cmd_name)
         quicken(command.get_params(ctx))
         return command
 
@@ -124,14 +123,14 @@ class CommandGroup(TyperGroup):
             raise _exit_with(ctx, f"{what} ({hint})", ExitCode.UNREACHABLE) from ex
 
 
-def loaded(row: Row) -> Command:
-    """A command as its module defines it."""
-    commands: typer.Typer = import_module(f"rundlet_server.cli.{row.module}").commands
+def loaded(name: str) -> Command:
+    """Import the module of a command, and make of it the command alone."""
+    commands: typer.Typer = import_module(f"rundlet_server.cli.{_ROWS[name].module}").commands
     alone = typer.Typer(add_completion=False)
-    alone.registered_commands = [c for c in commands.registered_commands if c.name == row.name]
-    alone.registered_groups = [g for g in commands.registered_groups if g.name == row.name]
+    alone.registered_commands = [c for c in commands.registered_commands if c.name == name]
+    alone.registered_groups = [g for g in commands.registered_groups if g.name == name]
     made = get_command(alone)
-    return made.commands[row.name] if isinstance(made, TyperGroup) else made
+    return made.commands[name] if isinstance(made, TyperGroup) else made
 
 
 def _usage_error(ctx: Context, error: typer.TyperException) -> typer.Exit:

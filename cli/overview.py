@@ -20,14 +20,14 @@ _NAME_WIDTH: Final = max(len(row.name) for row in COMMANDS)
 _CELL_WIDTH: Final = _NAME_WIDTH + SUMMARY_CHARACTERS_MAX + 2
 _COLUMNS_MAX: Final = 100
 _OPTION_WIDTH: Final = 16
-_MORE: Final = "rundlet COMMAND --help, docs/README.md, and /openapi.json of a server."
+DOCUMENTS: Final = "https://github.com/rundlet/rundlet/tree/main/docs"
 
 _TIE: Final = "\0"
 _OPTIONS: Final = (
     ("--json", "Print JSON, errors included."),
     (f"{CA_OPTION} FILE", CA_HELP),
 )
-_FLAGS: Final = "--help, --version, --install-completion, --show-completion"
+_FLAGS: Final = "COMMAND --help, --version, --install-completion, --show-completion"
 
 
 def overview() -> str:
@@ -48,7 +48,7 @@ def _lines(columns: int) -> Iterator[str]:
     # A code stays on the line of its meaning.
     codes = ", ".join(f"{code:d}{_TIE}{text.replace(' ', _TIE)}" for code, text in MEANINGS.items())
     yield from (line.replace(_TIE, " ") for line in _wrapped("Exits", "", f"{codes}.", columns))
-    yield from _wrapped("More", "", _MORE, columns)
+    yield f"{'Docs':<{_MARGIN}}{DOCUMENTS}"
 
 
 def _cells(rows: Sequence[Row], columns: int) -> Iterator[str]:

@@ -23,7 +23,7 @@ from bench.workload import key_of, value_of, write_text_file
 
 _IMPORT_S_MAX = 250
 _COMMANDS = {
-    "rundlet": ["rundlet_server.cli.main", "import", "--data"],
+    "rundlet": ["rundlet_server", "import", "--data"],
     "sqlite3": ["bench.peers.sqlite_import"],
 }
 _CHECK_KEYS = 1_000

@@ -21,7 +21,7 @@ from bench.workload import rows, write_text_file
 def serve_rundlet(options: Sequence[str], processes: Processes, folder: Path) -> int:
     """Start ``rundlet serve`` on a folder; gives its port."""
     port = free_port()
-    command = [sys.executable, "-m", "rundlet_server.cli.main", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "rundlet_server", "serve", "--port", str(port)]
     processes.start([*command, "--data", folder, *options], port=port)
     return port
 

@@ -25,9 +25,11 @@ from rundlet_server.storage.collector import relax_collector
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
-ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1"}
-"""Variables for workers: numpy is not to start threads for linear algebra when it is imported,
-which is before anything here runs. Nobody here does linear algebra."""
+ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
+"""Variables for workers. numpy must not start threads for linear algebra, which Rundlet does not
+use, when it is imported: that happens before anything here runs. And a worker must not import
+modules from the working directory while it starts: an app's ``queue.py`` would take the place of
+the standard library's until the worker has the import path of the first process."""
 
 _SWITCH_INTERVAL_S: Final = 0.000_5
 """A thread that computes gives way to the others after this; Python's own 5 ms let a read wait

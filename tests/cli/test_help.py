@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 
 import pytest
 import typer
@@ -14,7 +15,9 @@ from rundlet_server.cli.arguments import URL_HELP
 from rundlet_server.cli.exits import MEANINGS, ExitCode
 from rundlet_server.cli.group import loaded
 from rundlet_server.cli.main import app
+from rundlet_server.cli.overview import DOCUMENTS
 from rundlet_server.cli.table import COMMANDS, SUMMARY_CHARACTERS_MAX
+from tests.support import ROOT
 from tests.support.processes.command_line import run, run_process
 
 ROWS = [pytest.param(row, id=row.name) for row in COMMANDS]
@@ -28,7 +31,7 @@ def test_help_fits_one_screen_and_is_grouped():
     assert len(lines) <= 23  # and the prompt
     assert max(map(len, lines)) <= 80
     groups = [line.split()[0] for line in lines if line[:1] not in (" ", "")]
-    assert groups == ["Usage:", "Data", "Server", "Care", "Exits", "More"]
+    assert groups == ["Usage:", "Data", "Server", "Care", "Exits", "Docs"]
 
 
 @pytest.mark.parametrize("columns", [50, 60, 80, 200])
@@ -42,12 +45,19 @@ def test_help_names_everything_at_any_width(columns):
         assert f" {option}" in said
     for code, meaning in MEANINGS.items():
         assert f"{code:d} {meaning}" in said
-    assert "docs/" in said
-    assert max(map(len, ended.text.splitlines())) <= columns
+    assert DOCUMENTS in said
+    widest = max(map(len, ended.text.splitlines()))
+    assert widest <= max(columns, 8 + len(DOCUMENTS))
 
 
 def test_every_exit_code_has_a_meaning():
     assert list(MEANINGS) == list(ExitCode)
+
+
+def test_help_names_the_documents_of_the_distribution():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert project["urls"]["Documentation"] == DOCUMENTS
 
 
 def test_help_names_the_default_of_the_client():
@@ -56,7 +66,7 @@ def test_help_names_the_default_of_the_client():
 
 @pytest.mark.parametrize("row", ROWS)
 def test_every_command_has_the_summary_of_the_table_and_an_example(row):
-    command = loaded(row)
+    command = loaded(row.name)
     shown = run(row.name, "--help")
 
     assert command.name == row.name

@@ -47,7 +47,7 @@ def run(*arguments: str, stdin: bytes = b"") -> Ended:
 
 def run_process(*arguments: str | bytes, stdin: bytes = b"", **environ: str) -> Ended:
     """Run a command as a process of its own."""
-    command = [sys.executable, "-m", "rundlet_server.cli.main", *arguments]
+    command = [sys.executable, "-m", "rundlet_server", *arguments]
     ended = subprocess.run(
         command, input=stdin, capture_output=True, timeout=60, env=_CLEAN | environ, check=False
     )
@@ -57,7 +57,7 @@ def run_process(*arguments: str | bytes, stdin: bytes = b"", **environ: str) -> 
 def run_on_terminal(*arguments: str) -> Ended:
     """Run a command with stdout and stderr on a terminal, which shows both as one."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "rundlet_server.cli.main", *arguments]
+    command = [sys.executable, "-m", "rundlet_server", *arguments]
     try:
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=_CLEAN
