@@ -208,6 +208,8 @@ def _measured(targets: Sequence[Target], workload: Workload, extent: Extent) -> 
     with RowProgress("warming up") as progress:
         measure(targets, workload, extent.warm_up, seed="warm-up", progress=progress.advance)
     with RowProgress("measuring") as progress:
+        if extent.operations is not None:
+            progress.begin(extent.operations)
         return measure(targets, workload, extent, seed="measured", progress=progress.advance)
 
 

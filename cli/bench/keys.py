@@ -55,6 +55,7 @@ def _batch_keys(info: Mapping[str, object], value_size: int) -> int:
 
 def _load(target: Target, keys: KeySpace, value: bytes, batch_keys: int) -> None:
     with RowProgress("loading") as progress:
+        progress.begin(len(list(keys)))
         for batch in _batches(list(keys), batch_keys):
             if len(batch) == 1:  # a value may be larger than a transaction may be
                 target.set(batch[0], value)

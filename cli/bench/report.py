@@ -16,6 +16,8 @@ from rundlet_server.cli.bench.mix import Distribution
 
 _QUANTILES: Final = (0.5, 0.9, 0.99, 0.999)
 _BAR_WIDTH: Final = 44
+_TABLE_WIDTH: Final = 80
+_TITLES: Final = ("operation", "count", "per s", "p50", "p90", "p99", "p99.9", "max", "errors")
 # Edges of the chart's rows, per power of ten: steps that look alike on a logarithmic scale.
 _STEPS: Final = (1, 1.5, 2, 3, 5, 7)
 _EDGES_NS: Final = [step * 10**power for power in range(3, 11) for step in _STEPS]
@@ -162,7 +164,9 @@ def shown(report: Report, console: Console) -> str:
     with console.capture() as capture:
         for line in (report.headline, report.setting, ""):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
-        console.print(_table(report.figures))
+        rows = [_cells(figures) for figures in report.figures]
+        is_narrow = console.width < _TABLE_WIDTH
+        console.print(_upright(rows) if is_narrow else _table(rows))
         for name, histogram in report.outcome.histograms.items():
             if histogram.count:
                 console.print(f"\n{name}: share of operations by latency, up to", highlight=False)
@@ -187,21 +191,33 @@ def _figures(operation: str, histogram: LatencyHistogram, errors: int, elapsed_s
     return Figures(operation, histogram.count, errors, per_s, *us)
 
 
-def _table(rows: Sequence[Figures]) -> Table:
+def _cells(row: Figures) -> list[Text]:
+    """The cells of one operation, in the order of the titles."""
+    us = (row.p50_us, row.p90_us, row.p99_us, row.p999_us, row.max_us)
+    latencies = [latency_text(1e3 * each) if row.count else "-" for each in us]
+    cells = [row.operation, f"{row.count:,}", f"{row.per_s:,.0f}", *latencies]
+    return [*map(Text, cells), Text(f"{row.errors:,}", style="bold red" if row.errors else "")]
+
+
+def _table(rows: Sequence[Sequence[Text]]) -> Table:
+    """A line for each operation."""
     table = Table(box=None, pad_edge=False)
-    table.add_column("operation")
-    for title in ("count", "per s", "p50", "p90", "p99", "p99.9", "max", "errors"):
+    table.add_column(_TITLES[0])
+    for title in _TITLES[1:]:
         table.add_column(title, justify="right", no_wrap=True)
-    for row in rows:
-        us = (row.p50_us, row.p90_us, row.p99_us, row.p999_us, row.max_us)
-        latencies = [latency_text(1e3 * each) if row.count else "-" for each in us]
-        table.add_row(
-            row.operation,
-            f"{row.count:,}",
-            f"{row.per_s:,.0f}",
-            *latencies,
-            Text(f"{row.errors:,}", style="bold red" if row.errors else ""),
-        )
+    for cells in rows:
+        table.add_row(*cells)
+    return table
+
+
+def _upright(rows: Sequence[Sequence[Text]]) -> Table:
+    """A column for each operation, of which there are few: for a narrow terminal."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column(_TITLES[0])
+    for operation, *_ in rows:
+        table.add_column(operation, justify="right", no_wrap=True)
+    for position, title in enumerate(_TITLES[1:], start=1):
+        table.add_row(title, *(cells[position] for cells in rows))
     return table
 
 
