@@ -31,27 +31,27 @@ serve: $(RUNTIME) ## serve example.data from ./data on port 8000 (ARGS="--port 9
 	@$(BIN)/rundlet serve example.data $(ARGS)
 
 # The tests run even where the style checks fail: both are told, the exit code covers both.
-test: $(INSTALLED) ## style checks, types, tests (ARGS="-k name" ...)
+test: $(INSTALLED) ## run the linters, the type checker and the tests (ARGS="-k name" ...)
 	@$(MAKE) --no-print-directory lint; checked=$$?; $(BIN)/pytest $(ARGS) && exit $$checked
 
-lint: $(INSTALLED) ## ruff and mypy
+lint: $(INSTALLED) ## run ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-format: $(INSTALLED) ## put the code into the one layout
+format: $(INSTALLED) ## format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(BENCHED) ## compare with other servers and engines: bench/report (SCALE=small: a try)
+bench: $(BENCHED) ## compare with other servers and stores, and write bench/report (SCALE=small: a trial)
 	@$(BIN)/python -m bench.run --scale $(or $(SCALE),$(BENCH_SCALE),full) $(ARGS)
 
-soak: $(INSTALLED) ## the long fault campaigns, with a new seed (MINUTES=10 for all; ARGS="-k name")
+soak: $(INSTALLED) ## run the long fault campaigns with a new seed (MINUTES=10 for all; ARGS="-k name")
 	@scripts/soak $(or $(MINUTES),10) $(ARGS)
 
-lock: $(INSTALLED) ## pin the newest fitting version of every dependency
+lock: $(INSTALLED) ## pin the newest allowed version of every dependency
 	@scripts/lock
 
-clean: ## remove .venv and every cache; never ./data
+clean: ## remove .venv and every cache, but not ./data
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -125,7 +125,11 @@ def _client_kinds() -> tuple[tuple[type[Exception], ExitCode], ...]:
 
 def _server_kinds() -> tuple[tuple[type[Exception], ExitCode], ...]:
     from rundlet_server.functions.settings import SettingError  # noqa: PLC0415 - see above
-    from rundlet_server.server.errors import ExposedError, ServeError  # noqa: PLC0415 - see above
+    from rundlet_server.server.errors import (  # noqa: PLC0415 - see above
+        ExposedError,
+        ServeError,
+        TlsError,
+    )
     from rundlet_server.storage import errors  # noqa: PLC0415 - see above
 
     return (
@@ -137,6 +141,7 @@ def _server_kinds() -> tuple[tuple[type[Exception], ExitCode], ...]:
         (errors.ReadOnly, ExitCode.NOT_ALLOWED),
         (errors.StoreError, ExitCode.UNREACHABLE),
         (ExposedError, ExitCode.USAGE),
+        (TlsError, ExitCode.USAGE),
         (ServeError, ExitCode.UNREACHABLE),
         (SettingError, ExitCode.USAGE),
         (UnicodeError, ExitCode.USAGE),  # an argument that is not UTF-8

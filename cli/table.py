@@ -11,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from rundlet_server.cli.show.panels import Panel
+
+class Panel:
+    """The groups of ``rundlet --help``."""
+
+    DATA: Final = "Data"
+    TIME: Final = "Time"
+    SERVER: Final = "Server"
+    CARE: Final = "Care"
 
 
 class Row(NamedTuple):

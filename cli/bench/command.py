@@ -46,6 +46,14 @@ _VALUE_SIZE_MAX = 64 * 1024 * 1024
 _KEYS_MAX = 10_000_000
 
 
+def _value_size(text: str) -> int:
+    size = bytes_of("--value-size", text)
+    if size > _VALUE_SIZE_MAX:
+        message = f"{text!r} is more than {shown_bytes(_VALUE_SIZE_MAX)}, the largest value"
+        raise typer.BadParameter(message, param_hint="--value-size")
+    return size
+
+
 def _writable_file(file: Path | None) -> Path | None:
     """A file to be written at the end, checked before all the work."""
     if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
@@ -73,7 +81,7 @@ def bench(
     ] = None,
     keys: Annotated[int, typer.Option(metavar="N", min=1, max=_KEYS_MAX, help="Keys.")] = 10_000,
     value_size: Annotated[
-        str, typer.Option(metavar="SIZE", help="Of each value: 100, 64KiB, 1MB.")
+        str, typer.Option(metavar="SIZE", help="Size of a value: 100, 64KiB, 1MB.")
     ] = "100",
     clients: Annotated[
         int, typer.Option(metavar="N", min=1, max=_CLIENTS_MAX, help="Clients at once (threads).")
@@ -107,20 +115,20 @@ def bench(
     """
     chosen = _chosen_mix(mix, reads)
     extent = _extent(duration, operations)
-    value_bytes = _value_bytes(value_size)
+    size = _value_size(value_size)
     keyspace = KeySpace(new_prefix(), keys, distribution or chosen.distribution)
     how = Conditions(
         mix=chosen.name,
         shares={name.value: share for name, share in chosen.shares.items()},
         distribution=distribution or chosen.distribution,
         keys=keys,
-        value_size=value_bytes,
+        value_size=size,
         clients=clients,
     )
     with _open_targets(url, data, token, clients) as targets:
         subject = _subject(targets[0], data)
-        workload = Workload(chosen, keyspace, value_bytes)
-        with stored_keys(targets[0], keyspace, value_bytes):
+        workload = Workload(chosen, keyspace, size)
+        with stored_keys(targets[0], keyspace, size):
             report = Report(subject, how, _measured(targets, workload, extent))
             # Shown before the keys go: should that fail, the figures are not lost.
             _show(report, as_json=as_json, svg_file=svg_file)
@@ -138,20 +146,13 @@ def _chosen_mix(mix: MixName | None, reads: float | None) -> Mix:
 
 def _extent(duration: str | None, operations: int | None) -> Extent:
     if operations is None:
-        text = _DURATION if duration is None else duration
-        return Extent(duration_s=seconds_above_0("--duration", text))
+        return Extent(
+            duration_s=seconds_above_0("--duration", _DURATION if duration is None else duration)
+        )
     if duration is not None:
         message = "--duration and --operations exclude each other; give one of them"
         raise typer.BadParameter(message)
     return Extent(operations=operations)
-
-
-def _value_bytes(size: str) -> int:
-    value_bytes = bytes_of("--value-size", size)
-    if value_bytes <= _VALUE_SIZE_MAX:
-        return value_bytes
-    message = f"a value has at most {shown_bytes(_VALUE_SIZE_MAX)}"
-    raise typer.BadParameter(message, param_hint="--value-size")
 
 
 @contextmanager

@@ -2,5 +2,5 @@
 
 ``terminal`` writes lines and escapes what could drive a terminal, ``values`` shows values,
 ``times`` and ``sizes`` times and sizes, ``json_line`` JSON. ``progress`` follows long work, with
-``bars`` on a terminal; ``panels`` names the groups of the help.
+``bars`` on a terminal.
 """

@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import math
-import re
 from datetime import UTC, datetime
-from typing import Final
 
 import typer
 
-_SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_LENGTH: Final = re.compile(r"(.*?)(ms|s|m|h|d|w|)")
+from rundlet_server.functions import units
 
 
 def seconds_of(option: str, text: str) -> float:
-    """Return a length of time such as ``90s``, ``1.5h`` or ``30d`` in seconds.
+    """Return a length of time such as ``90s``, ``15m`` or ``30d`` in seconds.
 
     A bare number counts seconds, as the ``ttl`` of the HTTP API does.
 
     Raises:
-        typer.BadParameter: it is none, negative or endless.
+        typer.BadParameter: it is none, negative or infinite.
     """
-    found = _LENGTH.fullmatch(text.strip())
     try:
-        seconds = float(found[1]) * _SECONDS[found[2] or "s"] if found else math.nan
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        message = f"{text!r} is no time; write 90s, 15m, 12h or 30d"
-        raise typer.BadParameter(message, param_hint=option)
-    return seconds
+        return units.seconds_of(text)
+    except ValueError as ex:
+        message = f"{text!r} is no time; write {units.TIME_EXAMPLES}"
+        raise typer.BadParameter(message, param_hint=option) from ex
 
 
 def seconds_above_0(option: str, text: str) -> float:
     """Return a length of time in seconds, as ``seconds_of``; 0 is refused."""
     seconds = seconds_of(option, text)
     if not seconds:
-        message = "a time above 0 is needed; write 90s, 15m, 12h or 30d"
+        message = f"a time above 0 is needed; write {units.TIME_EXAMPLES}"
         raise typer.BadParameter(message, param_hint=option)
     return seconds
 

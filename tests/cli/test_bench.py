@@ -1,4 +1,4 @@
-"""``rundlet bench``: what it measures, what it shows, and that it leaves nothing behind."""
+"""Test ``rundlet bench``: what it measures and shows, and that it leaves no keys behind."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def test_command_that_talks_to_a_server_loads_no_engine(url, command):
     below = {name.split(".")[1] for name in names if name.startswith("rundlet_server.")}
     assert below <= {"cli", "functions"}
     assert {n for n in names if n.startswith("rundlet_server.functions.")} <= {
-        "rundlet_server.functions.version"
+        "rundlet_server.functions.units"
     }
 
 

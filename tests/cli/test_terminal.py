@@ -1,4 +1,4 @@
-"""What a person sees on a terminal, and what a shell gets from a process."""
+"""Test the output on a terminal, and the exit codes and streams of the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages hang together: links lead somewhere, named tests exist, nothing is left out."""
+"""Test that links in the pages resolve, named tests exist, and every page is reachable."""
 
 from __future__ import annotations
 

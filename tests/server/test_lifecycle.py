@@ -1,4 +1,4 @@
-"""``rundlet serve`` from start to end, on both servers, as real processes."""
+"""Test ``rundlet serve`` from start to end on both servers, as real processes."""
 
 from __future__ import annotations
 

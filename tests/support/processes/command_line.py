@@ -1,4 +1,4 @@
-"""Running ``rundlet`` in tests: in this process, or as a process of its own."""
+"""Run ``rundlet`` in tests: in this process, or as a process of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CLEAN = {name: value for name, value in os.environ.items() if not name.startswi
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command left behind."""
+    """The result of a command: its exit code and output."""
 
     code: int
     out: bytes
@@ -30,7 +30,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the commands of a test find their data: ``--url URL`` or ``--data DIR``."""
+    """The place of the data for the commands of a test: ``--url URL`` or ``--data DIR``."""
 
     options: tuple[str, ...]
 
