@@ -81,7 +81,7 @@ def exit_code_of(error: Exception) -> ExitCode | None:
 
 
 def message_of(error: Exception) -> str:
-    """Return the line that tells a person of an error: what is wrong and what to do."""
+    """Return the line that a person reads of an error: what is wrong and what to do."""
     if isinstance(error, CommandError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:

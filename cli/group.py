@@ -80,7 +80,7 @@ class CommandGroup(TyperGroup):
         return params
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Read the options before the command; move those that belong to it."""
+        """Read the options before the command, and move the options of the command behind it."""
         ctx.meta[_AS_JSON] = asks_for_json(args)
         if not args and not ctx.resilient_parsing:
             typer.echo(overview(), nl=False)
@@ -96,7 +96,7 @@ class CommandGroup(TyperGroup):
     def resolve_command(
         self, ctx: Context, args: list[str]
     ) -> tuple[str | None, Command | None, list[str]]:
-        """Find the command; a name that is none is answered with those that look like it."""
+        """Find the command; answer an unknown name with the names that look like it."""
         self.commands = dict.fromkeys(_ROWS, TyperCommand(name=None))  # typer reads the names only
         return super().resolve_command(ctx, args)
 

@@ -84,7 +84,7 @@ def _rundlet(
 ) -> None:
     """Rundlet, a key-value server: one command to start, ordinary HTTP to use."""
     if ca_file is not None:
-        os.environ[CA_VARIABLE] = str(ca_file)  # for cli.place, which no command tells of it
+        os.environ[CA_VARIABLE] = str(ca_file)  # cli.place reads it there
 
 
 if __name__ == "__main__":

@@ -54,10 +54,10 @@ def _occupy_closed_descriptors() -> None:
 
 
 def _leave_out_httpx_command_line() -> None:
-    """Keep httpx from importing its own command line, which it offers to whoever has rich.
+    """Keep httpx from importing its own command line, as it does if rich is installed.
 
-    With rich and pygments it takes as long to load as all of typer. To httpx it looks as if they
-    were not installed, which it provides for.
+    With rich and pygments that takes as long to load as all of typer. httpx treats the failed
+    import as if they were not installed.
     """
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type] # None: cannot be imported
 

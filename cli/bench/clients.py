@@ -1,4 +1,4 @@
-"""The clients of a benchmark: threads that send the next request once the last was answered."""
+"""The clients of a benchmark: threads that send a request once the last one is answered."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def measure(
         workload: what to do.
         extent: how long.
         seed: the same seed makes the same choices.
-        progress: told how many operations were done since the last call.
+        progress: called with the number of operations done since the last call.
 
     Raises:
         KeyboardInterrupt: after all clients have stopped.
@@ -134,7 +134,7 @@ class _Client(threading.Thread):
 
     @property
     def done_count(self) -> int:
-        """Operations so far, those that failed among them."""
+        """Operations so far, failed ones included."""
         return sum(h.count for h in self.histograms.values()) + sum(self.errors.values())
 
     def run(self) -> None:

@@ -1,8 +1,7 @@
-"""The command ``bench``, group *Care*: how fast a store answers, wherever it is.
+"""The command ``bench``, group *Care*: how fast a store answers, on a server or in a folder.
 
-Reading order: ``bench_mix`` (what is done), ``bench_keys`` (the keys it is done on),
-``bench_clients`` (who does it), ``bench_histogram`` (what is noted), then ``bench_report`` and
-``bench_svg`` (what is shown).
+Reading order: ``mix`` (the operations), ``keys`` (the keys they are done on), ``clients`` (the
+threads that do them), ``histogram`` (the latencies), then ``report`` and ``svg`` (the output).
 """
 
 from __future__ import annotations
@@ -77,7 +76,7 @@ def bench(
     ] = None,
     distribution: Annotated[
         Distribution | None,
-        typer.Option(help="How popular which keys are; by default as the mix has it."),
+        typer.Option(help="How often each key is chosen; default: as in the mix."),
     ] = None,
     keys: Annotated[int, typer.Option(metavar="N", min=1, max=_KEYS_MAX, help="Keys.")] = 10_000,
     value_size: Annotated[
@@ -92,12 +91,12 @@ def bench(
     ] = None,
     operations: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="So many operations; instead of --duration."),
+        typer.Option(metavar="N", min=1, help="Number of operations; instead of --duration."),
     ] = None,
     svg_file: Annotated[
         Path | None,
         typer.Option(
-            "--svg", metavar="FILE", callback=_writable_file, help="Write a picture, too."
+            "--svg", metavar="FILE", callback=_writable_file, help="Write a picture as well."
         ),
     ] = None,
     url: UrlOption = None,
@@ -187,7 +186,7 @@ def _subject(target: Target, data: Path | None) -> Subject:
         place=escaped(_place(target, data)),
         version=escaped(str(info.get("version") or _own_version())),
         backend=escaped(str(info.get("backend"))),
-        sync=escaped(str(info.get("sync", "not told" if is_server else "always"))),
+        sync=escaped(str(info.get("sync", "not reported" if is_server else "always"))),
         host=f"{socket.gethostname()} ({os.cpu_count()} cores)",
         is_server=is_server,
     )

@@ -1,4 +1,4 @@
-"""What a benchmark found: figures by operation, for machines and for people."""
+"""The result of a benchmark: figures by operation, for machines and for people."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Subject:
 
     Attributes:
         place: address or folder.
-        sync: the policy, or that the server does not tell it.
+        sync: the policy, or that the server does not report it.
         host: where the clients ran.
     """
 
@@ -79,7 +79,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that is told of one benchmark."""
+    """All that a benchmark shows."""
 
     subject: Subject
     conditions: Conditions
@@ -102,7 +102,7 @@ class Report:
 
     @property
     def count(self) -> int:
-        """Operations, those that failed among them."""
+        """Operations, failed ones included."""
         return self.error_count + sum(h.count for h in self.outcome.histograms.values())
 
     @property
@@ -133,15 +133,12 @@ class Report:
 
     @property
     def caveat(self) -> str:
-        """What the figures do not say."""
+        """What the figures do not show."""
         share = f"{100 * self.client_cpu:.0f} % of a core"
         if not self.subject.is_server:
             return f"clients and store shared this one Python process, which used {share}"
         if self.client_cpu >= _CLIENT_IS_LIMIT:
-            return (
-                f"the Python clients used {share} and were the limit themselves: "
-                "the server may do more than this"
-            )
+            return f"the Python clients used {share} and were the limit: the server may do more"
         limit = "beyond some thousand requests/s they are the limit themselves"
         return f"the Python clients used {share}; {limit}"
 

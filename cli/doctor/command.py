@@ -1,4 +1,4 @@
-"""``rundlet doctor``: is all well, and if not, what to do."""
+"""``rundlet doctor``: what is wrong with a folder or a server, and what to do."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _check(url: str | None, data: Path | None, token: str | None) -> Sequence[Fi
     url, data = chosen_place(url, data)
     if url is None and data is None and DEFAULT_FOLDER.is_dir():
         data = DEFAULT_FOLDER
-    # The engine or the server's parts: slow to load, and no other command needs them.
+    # Both load parts of the engine or of the server, which take their time.
     if data is not None:
         from rundlet_server.cli.doctor.folder import check_folder  # noqa: PLC0415 - see above
 

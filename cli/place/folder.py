@@ -28,8 +28,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _SETTINGS = {
     Purpose.READ: StoreSettings(is_read_only=True),
-    # What history to keep is the server's to decide, and its settings are not known here: a
-    # command that happens to tidy up while it writes drops nothing.
+    # The server decides what history to keep, and its settings are not known here: a command
+    # that compacts while it writes drops nothing.
     Purpose.WRITE: StoreSettings(keep_versions=_KEEP_ALL_VERSIONS, keep_for_s=_KEEP_ALL_S),
     Purpose.COMPACT: StoreSettings(),
 }
@@ -47,7 +47,7 @@ class FolderTarget:
         self.store = store
 
     def get(self, key: str, *, revision: int | None = None) -> Value | None:
-        """The value of a key, now or as of a revision."""
+        """Return the value of a key, now or as of a revision."""
         entry = self.store.get(key, at=revision)
         return None if entry is None else _value(entry)
 
@@ -61,7 +61,7 @@ class FolderTarget:
         if_absent: bool = False,
         if_revision: int | None = None,
     ) -> Written:
-        """Store a value; ``PreconditionFailed`` where the key is not as demanded."""
+        """Store a value; raise ``PreconditionFailed`` if the key does not meet the condition."""
         put = rundlet.Put(key, value, content_type or rundlet.DEFAULT_CONTENT_TYPE, ttl)
         conditions = []
         if if_absent:
@@ -77,16 +77,16 @@ class FolderTarget:
         return Written(commit.revision, commit.results[0].version or 0)
 
     def incr(self, key: str, by: int = 1) -> int:
-        """Add to a number; the new one."""
+        """Add to a number, and return the sum."""
         return self.txn([rundlet.Add(key, by)]).results[0].number or 0
 
     def mget(self, keys: Sequence[str]) -> list[Value | None]:
-        """The values of many keys, from one snapshot."""
+        """Return the values of many keys, from one snapshot."""
         entries = self.store.get_many(keys).entries
         return [None if entry is None else _value(entry) for entry in entries]
 
     def txn(self, then: Sequence[Op], *, conditions: Sequence[Condition] = ()) -> Commit:
-        """Many writes, all or none."""
+        """Do many writes, all or none."""
         commit = self.store.commit(
             engine.Txn(
                 then=[_engine_op(op) for op in then],
@@ -104,7 +104,7 @@ class FolderTarget:
         delimiter: str | None = None,
         values: bool = False,
     ) -> Iterator[KeyInfo]:
-        """Keys in order, from one snapshot."""
+        """Yield keys in order, from one snapshot."""
         left = limit
         after: str | None = None
         revision: int | None = None
@@ -124,17 +124,17 @@ class FolderTarget:
                 return
 
     def url_of(self, key: str, *, is_prefix: bool = False) -> str:
-        """A folder has no addresses."""
+        """Refuse: a folder has no addresses."""
         what = "prefix" if is_prefix else "key"
         message = f"--urls needs a server; the {what} {key!r} of a folder has no address"
         raise CommandError(message, ExitCode.USAGE)
 
     def info(self) -> dict[str, object]:
-        """What the store is, with its limits."""
+        """Return what the store is, with its limits."""
         return asdict(self.store.info)
 
     def stats(self) -> dict[str, object]:
-        """Counts by name, as a server gives them but for the operations, which only it counts."""
+        """Return counts by name, as a server does without the operations, which only it counts."""
         stats = self.store.stats()
         return {
             "revision": stats.revision,
@@ -145,7 +145,7 @@ class FolderTarget:
         }
 
     def compact(self) -> None:
-        """Compact, here and now: nobody else may be there to do it."""
+        """Compact in this process, as no server may be running to do it."""
         self.store.maintainer.compact(thorough=True)
 
     def close(self) -> None:
@@ -190,7 +190,7 @@ def _infos(page: engine.Page) -> list[KeyInfo]:
 
 
 def _batches(infos: list[KeyInfo]) -> Iterator[list[KeyInfo]]:
-    """Runs of keys whose values fit into memory together."""
+    """Yield runs of keys whose values fit into memory together."""
     batch: list[KeyInfo] = []
     size = 0
     for info in infos:

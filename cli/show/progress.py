@@ -54,7 +54,7 @@ class RowProgress:
 
 @contextmanager
 def byte_progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Draw a bar for work on bytes; it is told bytes done and bytes in all."""
+    """Draw a bar for work on bytes; the caller reports bytes done and bytes in all."""
     if not stderr_is_terminal():
         yield lambda _done, _total: None
         return

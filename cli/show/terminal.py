@@ -1,4 +1,4 @@
-"""Output: exact bytes into a pipe, harmless text onto a terminal."""
+"""Standard streams: exact bytes into a pipe, harmless text onto a terminal."""
 
 from __future__ import annotations
 
@@ -83,17 +83,17 @@ def write_value(data: bytes) -> None:
 
 
 def shown_key(key: str) -> str:
-    """A key as it is printed: raw into a pipe, escaped on a terminal."""
+    """Return a key as it is printed: raw into a pipe, escaped on a terminal."""
     return escaped(key) if stdout_is_terminal() else key
 
 
 def escaped(text: str) -> str:
-    r"""The text on one line, with all that could drive a terminal written as ``\xNN``."""
+    r"""Return the text on one line, with all that could drive a terminal written as ``\xNN``."""
     return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
 def escaped_value(data: bytes) -> str:
-    r"""A value for a terminal: as ``escaped``, but lines and tabs stay, bad UTF-8 is ``\xNN``."""
+    r"""Return a value for a terminal: as ``escaped``, but lines and tabs stay as they are."""
     text = data.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() or c in _KEPT_IN_VALUES else _escape(c) for c in text)
 

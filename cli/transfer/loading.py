@@ -95,7 +95,7 @@ def load(source: Source, target: Target, progress: Progress) -> Loaded:
         Interrupted: by Ctrl-C; the rows up to some batch are stored.
     """
     limits = _limits_of(target)
-    with told_how_far() as extent:
+    with saying_how_far() as extent:
         loaded = _check(source, limits)
         extent.total = loaded.rows
         progress.begin(loaded.rows)
@@ -115,7 +115,7 @@ class Extent:
 
 
 @contextmanager
-def told_how_far() -> Iterator[Extent]:
+def saying_how_far() -> Iterator[Extent]:
     """Add to whatever ends a load early how far it came and how to go on.
 
     Raises:

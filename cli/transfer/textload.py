@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.folder import FolderTarget
-from rundlet_server.cli.transfer.loading import Loaded, Progress, told_how_far
+from rundlet_server.cli.transfer.loading import Loaded, Progress, saying_how_far
 from rundlet_server.storage import load_text_file
 from rundlet_server.storage.textfile import BadFile
 
@@ -19,7 +19,7 @@ def load_text(
     Raises:
         CommandError, Interrupted: as ``loading.load``.
     """
-    with told_how_far() as extent:
+    with saying_how_far() as extent:
 
         def begin(rows: int) -> None:
             extent.total = rows

@@ -174,7 +174,7 @@ def test_backlog_and_dead_bytes_are_told(tmp_path, monkeypatch):
 
     _, found = doctor("--data", str(tmp_path / "store"))
 
-    assert found["backlog"]["seen"] == "4 full segments wait for their index files"
+    assert found["backlog"]["seen"] == "4 full segments have no index file yet"
     assert {"backlog", "dead bytes"} <= levels(found, "warning")
 
 
