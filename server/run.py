@@ -114,7 +114,7 @@ def _with_access(options: ServeOptions) -> ServeOptions:
     if not is_open and (folder is None or not TokenFile(folder).read()):
         raise ExposedError(
             f"--host {options.host} can be reached from other machines, and anyone there could"
-            f" read and change everything; make tokens first: rundlet token add NAME"
+            f" read and change everything; create a token first: rundlet token add NAME --create"
             f"{_token_place(folder)} (or add --insecure, if that is wanted)"
         )
     return replace(options, settings=settings)

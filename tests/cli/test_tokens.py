@@ -121,7 +121,7 @@ def test_store_in_memory_has_the_tokens_of_a_folder_that_is_named(tmp_path: Path
     """``--data`` would name none: there is no such folder."""
     said = run("serve", "--in-memory", "--host", "0.0.0.0", "--port", "0", code=2)
 
-    assert "token add NAME --data DIR, and serve with --tokens DIR" in said
+    assert "token add NAME --create --data DIR, and serve with --tokens DIR" in said
 
 
 @pytest.mark.parametrize("server", ["waitress", "granian"])
