@@ -150,7 +150,7 @@ def _server_kinds() -> tuple[tuple[type[Exception], ExitCode], ...]:
 
 
 def _message_of_system(error: OSError) -> str:
-    """What the operating system refused, without its number, and what helps where that is known."""
+    """Return what the operating system refused, without its number, and what helps if known."""
     where = "" if error.filename is None else f"{error.filename}: "
     advice = _SYSTEM_ADVICE.get(error.errno or 0, "")
     return f"{where}{error.strerror}{advice}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import MutableMapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -53,7 +53,7 @@ class CommandGroup(TyperGroup):
         return list(_ROWS)
 
     def _main_shell_completion(
-        self, ctx_args: MutableMapping[str, Any], prog_name: str, complete_var: str | None = None
+        self, ctx_args: MutableMapping[str, object], prog_name: str, complete_var: str | None = None
     ) -> None:
         if os.environ.get(COMPLETION_VARIABLE):
             from typer.completion import get_completion_inspect_parameters  # noqa: PLC0415 - rarely used

@@ -84,7 +84,7 @@ class Fields:
 
     def __init__(self, members: object) -> None:
         if not isinstance(members, dict):
-            message = f"the answer holds {type(members).__name__} where an object belongs"
+            message = f"the answer has {type(members).__name__} in place of an object"
             raise ServerError(message)
         self._members: dict[object, object] = members
 

@@ -36,7 +36,7 @@ class Mix:
     """Shares of operations, 0 to 1; the rest are reads.
 
     Attributes:
-        distribution: of the keys, where none is asked for.
+        distribution: of the keys, if none is asked for.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Mix:
 
     @property
     def shares(self) -> dict[Operation, float]:
-        """The share of each operation that there is."""
+        """The share of each operation of the mix."""
         shares = {
             Operation.READ: 1 - self.write - self.insert - self.modify,
             Operation.WRITE: self.write,
@@ -130,5 +130,5 @@ class KeySpace:
 
 
 def _zipf_weights(count: int) -> list[float]:
-    """Running sums of the weights of the ranks, the most popular first."""
+    """Return running sums of the weights of the ranks, the most popular first."""
     return list(itertools.accumulate(1 / rank**_ZIPF_EXPONENT for rank in range(1, count + 1)))

@@ -87,7 +87,7 @@ class Report:
 
     @property
     def figures(self) -> list[Figures]:
-        """One for each operation; where there is more than one, one for all together."""
+        """One for each operation; if there are several, one for all together."""
         outcome = self.outcome
         rows = [
             _figures(name, histogram, outcome.errors[name], outcome.elapsed_s)
@@ -157,7 +157,7 @@ class Report:
 
 
 def shown(report: Report, console: Console) -> str:
-    """The report for people: lines, a table and a chart, in colour on a terminal only."""
+    """Return the report for people: lines, a table, charts; in colour on a terminal only."""
     with console.capture() as capture:
         for line in (report.headline, report.setting, ""):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -174,7 +174,7 @@ def shown(report: Report, console: Console) -> str:
 
 
 def latency_text(latency_ns: float) -> str:
-    """A latency with three digits and its unit."""
+    """Return a latency with three digits and its unit."""
     for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
         if latency_ns >= size or unit == "µs":
             return f"{_three_digits(latency_ns / size)} {unit}"
@@ -219,7 +219,7 @@ def _upright(rows: Sequence[Sequence[Text]]) -> Table:
 
 
 def _chart(histogram: LatencyHistogram, colour: str) -> Iterator[Text]:
-    """Rows of bars, from the first range that holds something to the one that p99.9 is in."""
+    """Yield rows of bars, from the first range that is not empty to the range of p99.9."""
     counts = histogram.counts_up_to(_EDGES_NS)
     most = max(counts) / histogram.count
     seen = 0

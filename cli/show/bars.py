@@ -37,7 +37,7 @@ def _bar(count: ProgressColumn) -> Progress:
 
 
 class _RowsColumn(ProgressColumn):
-    """Rows done, of how many where that is known, and rows per second."""
+    """Rows done, of how many if that is known, and rows per second."""
 
     def render(self, task: Task) -> Text:
         done = f"{task.completed:,.0f}"

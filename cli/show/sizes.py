@@ -11,12 +11,12 @@ def bytes_of(option: str, text: str) -> int:
     """Return a size such as ``100``, ``64KiB`` or ``10MB`` in bytes.
 
     Raises:
-        typer.BadParameter: it is none, or no whole number of bytes.
+        typer.BadParameter: it is not a size, or not a whole number of bytes.
     """
     try:
         return units.bytes_of(text)
     except ValueError as ex:
-        message = f"{text!r} is no size; write {units.SIZE_EXAMPLES}"
+        message = f"{text!r} is not a size; write {units.SIZE_EXAMPLES}"
         raise typer.BadParameter(message, param_hint=option) from ex
 
 

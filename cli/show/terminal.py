@@ -44,12 +44,12 @@ def open_stdout() -> Iterator[BinaryIO]:
 
 
 def read_stdin() -> bytes:
-    """Return all that comes from stdin; raises ``OSError`` where it is closed."""
+    """Return all that comes from stdin; raises ``OSError`` if it is closed."""
     return stdin_bytes().read()
 
 
 def stdin_bytes() -> BinaryIO:
-    """Return stdin as bytes; raises ``OSError`` where it is closed."""
+    """Return stdin as bytes; raises ``OSError`` if it is closed."""
     if sys.stdin is None:
         raise OSError(errno.EBADF, "it is closed; nothing can be read", "stdin")
     return sys.stdin.buffer

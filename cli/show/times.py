@@ -15,12 +15,12 @@ def seconds_of(option: str, text: str) -> float:
     A bare number counts seconds, as the ``ttl`` of the HTTP API does.
 
     Raises:
-        typer.BadParameter: it is none, negative or infinite.
+        typer.BadParameter: it is not a duration, negative or infinite.
     """
     try:
         return units.seconds_of(text)
     except ValueError as ex:
-        message = f"{text!r} is no time; write {units.TIME_EXAMPLES}"
+        message = f"{text!r} is not a duration; write {units.TIME_EXAMPLES}"
         raise typer.BadParameter(message, param_hint=option) from ex
 
 
