@@ -16,7 +16,9 @@ SET_BY: Final = {
     "txn_bytes_max": "--max-txn-bytes",
     "list_keys_max": "--max-list-keys",
     "txn_body_bytes_max": "--max-txn-bytes",
+    "txn_body_items_max": "--max-txn-ops",
     "mget_body_bytes_max": "--max-list-keys",
+    "mget_body_items_max": "--max-list-keys",
     "body_bytes_max": "--max-value-bytes or --max-txn-bytes",
     "uploads_max": "--max-uploads",
     "header_bytes_max": "--max-header-bytes",
@@ -30,6 +32,10 @@ SET_BY: Final = {
 # Everything is doubled or tripled by JSON's escapes; beside that, each item has its names.
 _JSON_GROWTH: Final = 3
 _ITEM_OVERHEAD_BYTES: Final = 512
+
+# An operation is an object whose members have a name and a value each; a put has up to seven.
+_OP_ITEMS: Final = 16
+_BODY_ITEMS: Final = 16
 
 
 def over_limit(what: str, limit: int, got: int) -> str:
@@ -46,6 +52,21 @@ def txn_body_bytes_max(limits: Limits) -> int:
 def mget_body_bytes_max(limits: Limits) -> int:
     """The largest body an mget may have."""
     return limits.list_keys_max * (_ITEM_OVERHEAD_BYTES + _JSON_GROWTH * limits.key_bytes_max)
+
+
+def txn_body_items_max(limits: Limits) -> int:
+    """Return the most values and names that the body of a transaction may consist of.
+
+    This bounds the memory that decoding takes, so it is checked before anything is decoded. It
+    lies above what the largest transaction has, so that one that is a little larger is refused
+    for what is too much in it.
+    """
+    return 3 * limits.txn_ops_max * _OP_ITEMS + _BODY_ITEMS
+
+
+def mget_body_items_max(limits: Limits) -> int:
+    """Return the same for the body of an mget."""
+    return 2 * limits.list_keys_max + _BODY_ITEMS
 
 
 def server_body_bytes_max(limits: Limits) -> int:

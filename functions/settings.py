@@ -15,8 +15,10 @@ from typing import Literal
 from rundlet_server.functions.connections import ConnectionLimits
 from rundlet_server.functions.limits import (
     mget_body_bytes_max,
+    mget_body_items_max,
     server_body_bytes_max,
     txn_body_bytes_max,
+    txn_body_items_max,
 )
 from rundlet_server.storage.interface import Limits
 
@@ -172,7 +174,9 @@ def shown_limits(settings: ServerSettings, limits: Limits) -> dict[str, object]:
     shown = {
         **dataclasses.asdict(limits),
         "txn_body_bytes_max": txn_body_bytes_max(limits),
+        "txn_body_items_max": txn_body_items_max(limits),
         "mget_body_bytes_max": mget_body_bytes_max(limits),
+        "mget_body_items_max": mget_body_items_max(limits),
         **dataclasses.asdict(settings.connections),
     }
     if settings.uploads_max is None:  # a server that reads whole bodies, up to a cap of its own

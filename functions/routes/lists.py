@@ -11,11 +11,11 @@ from urllib.parse import urlencode
 import falcon
 
 from rundlet_server.functions.access.admission import visible_prefix
+from rundlet_server.functions.messages.answers import KeyPage, key_infos
 from rundlet_server.functions.messages.bodies import answer_type, encode
 from rundlet_server.functions.messages.query import REVISION_MAX, Query, bad_query
 from rundlet_server.functions.monitoring.counting import CountedStore
-from rundlet_server.functions.routes.batches import entry_members
-from rundlet_server.storage.interface import KeyInfo, Page
+from rundlet_server.storage.interface import Page
 
 LIMIT_DEFAULT = 1_000
 
@@ -48,9 +48,9 @@ class KeysResource:
         page = self._scan(selection, selection.limit)
         if selection.include_values:
             page = self._with_values(selection, page)
-        answer: dict[str, object] = {
+        answer: KeyPage = {
             "revision": page.revision,
-            "keys": [_key_members(info, media_type) for info in page.keys],
+            "keys": key_infos(page.keys, media_type),
             "prefixes": page.prefixes,
         }
         if page.resume is not None:
@@ -181,16 +181,3 @@ def _sizes_in_order(page: Page, reverse: bool) -> list[int]:
     items = [(info.key, info.size) for info in page.keys]
     items += [(prefix, 0) for prefix in page.prefixes]
     return [size for _, size in sorted(items, key=lambda item: item[0].encode(), reverse=reverse)]
-
-
-def _key_members(info: KeyInfo, media_type: str) -> dict[str, object]:
-    members: dict[str, object] = {
-        "key": info.key,
-        "revision": info.revision,
-        "version": info.version,
-        "size": info.size,
-        "content_type": info.content_type,
-    }
-    if info.entry is not None:
-        members.update(entry_members(info.entry, media_type))
-    return members
