@@ -21,6 +21,7 @@ from rundlet_server.functions.problems import Problem, too_large
 
 NESTING_MAX: Final = 16
 
+_QUOTED_MAX: Final = 120
 _BEGINNING: Final = 64 * 1024
 """Of a body that is refused, so much is searched for nesting, of which it may be made up."""
 
@@ -55,7 +56,7 @@ class BodyDecoder(Generic[Request]):
         except msgspec.ValidationError as ex:
             raise _wrong_member(ex) from ex
         except (ValueError, RecursionError, cbor2.CBORError) as ex:
-            reason = "it is nested too deep" if isinstance(ex, RecursionError) else str(ex)
+            reason = "it is nested too deep" if isinstance(ex, RecursionError) else _short(str(ex))
             detail = f"the body is not acceptable {media_type}: {reason}"
             raise Problem(400, "bad-body", detail) from ex
 
@@ -72,12 +73,11 @@ class BodyDecoder(Generic[Request]):
             if count > self._items_max and _JSON_DEEP.search(_outside_strings(body[:_BEGINNING])):
                 raise RecursionError
             self._require_few(count)
-        try:
+        with contextlib.suppress(msgspec.DecodeError, UnicodeError, OverflowError, RecursionError):
             request = self._json.decode(body)
             if _count_json_strings(_ENCODER.encode(request)) == strings:
                 return request
-        except (msgspec.DecodeError, UnicodeError, OverflowError, RecursionError):
-            pass
+            del request  # it is large, maybe, and decoded once more
         return self._convert(_decode_json(body))
 
     def _from_cbor(self, body: bytes) -> Request:
@@ -101,9 +101,9 @@ def _wrong_member(ex: msgspec.ValidationError) -> Problem:
     """Say where what is wrong stands; of an operation or condition its list and index."""
     reason, _, path = str(ex).rpartition(" - at `")
     if not reason:
-        return Problem(422, "bad-members", f"the body is wrong: {path}")
+        return Problem(422, "bad-members", f"the body is wrong: {_short(path)}")
     place = path.rstrip("`").replace("$.", "")
-    detail = f"the body is wrong at {place}: {reason}"
+    detail = f"the body is wrong at {place}: {_short(reason)}"
     if (found := _PLACE.search(path)) is None:
         return Problem(422, "bad-members", detail)
     return Problem(422, "bad-operation", detail, {"list": found[1], "index": int(found[2])})
@@ -154,8 +154,12 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _printable(name: str) -> str:
-    """A name as an error can quote it: half of a surrogate pair as its escape."""
-    return name.encode(errors="backslashreplace").decode()
+    """A name as an error can quote it: shortened, half of a surrogate pair as its escape."""
+    return _short(name).encode(errors="backslashreplace").decode()
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _QUOTED_MAX else text[:_QUOTED_MAX] + "…"
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -232,7 +236,7 @@ def _decode_cbor(body: bytes) -> object:
     )
     item: object = decoder.decode()
     if stream.tell() != len(body):
-        raise ValueError(f"{len(body) - stream.tell()} bytes stand after the item")
+        raise ValueError("more bytes stand after the item")
     return item
 
 
