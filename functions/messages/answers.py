@@ -6,12 +6,13 @@ encoded from without a step between.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, NotRequired, TypedDict
+from collections.abc import Sequence
+from typing import Annotated, Final, NotRequired, TypedDict
 
 from msgspec import Meta
 
-from rundlet_server.functions.messages.bodies import CBOR_TYPE
+from rundlet_server.functions.messages import cbor
+from rundlet_server.functions.messages.bodies import CBOR_TYPE, encode
 from rundlet_server.functions.messages.content_types import readable_text
 from rundlet_server.functions.messages.validators import rfc3339
 from rundlet_server.storage import interface as storage
@@ -82,37 +83,33 @@ class KeyPage(TypedDict):
     next: NotRequired[Annotated[str, Meta(description="URL of the next page, as in Link.")]]
 
 
-def mget_items(
-    keys: Iterable[str], entries: Iterable[storage.Entry | None], media_type: str
-) -> list[MgetItem]:
-    """An item for each key."""
-    items: list[MgetItem] = []
-    for key, entry in zip(keys, entries, strict=True):
-        item: MgetItem = {"key": key, "found": entry is not None}
-        if entry is not None:
-            item["revision"] = entry.revision
-            item["version"] = entry.version
-            item["content_type"] = entry.content_type
-            _add_value(item, entry, media_type)
-        items.append(item)
-    return items
+def encode_mget(
+    keys: Sequence[str], entries: Sequence[storage.Entry | None], revision: int, media_type: str
+) -> bytes:
+    """The body of an answer with an item for each key."""
+    if media_type == CBOR_TYPE:
+        items = cbor.array(_cbor_items(keys, entries), len(keys))
+        return _MGET.encode(cbor.number(revision), items)
+    pairs = zip(keys, entries, strict=True)
+    answer: MgetAnswer = {
+        "revision": revision,
+        "items": [_mget_item(key, entry, media_type) for key, entry in pairs],
+    }
+    return encode(answer, media_type)
 
 
-def key_infos(infos: Iterable[storage.KeyInfo], media_type: str) -> list[KeyInfo]:
-    """What a list shows of each key."""
-    shown: list[KeyInfo] = []
-    for key, revision, version, size, content_type, entry in infos:
-        row: KeyInfo = {
-            "key": key,
-            "revision": revision,
-            "version": version,
-            "size": size,
-            "content_type": content_type,
-        }
-        if entry is not None:
-            _add_value(row, entry, media_type)
-        shown.append(row)
-    return shown
+def encode_page(page: storage.Page, next_url: str | None, media_type: str) -> bytes:
+    """The body of a page, with the values that it holds."""
+    if media_type == CBOR_TYPE and not any(info.entry for info in page.keys):
+        return _cbor_page(page, next_url)
+    answer: KeyPage = {
+        "revision": page.revision,
+        "keys": [_key_info(info, media_type) for info in page.keys],
+        "prefixes": page.prefixes,
+    }
+    if next_url is not None:
+        answer["next"] = next_url
+    return encode(answer, media_type)
 
 
 def operation_result(op: storage.Op, result: storage.OpResult) -> OperationResult:
@@ -123,6 +120,95 @@ def operation_result(op: storage.Op, result: storage.OpResult) -> OperationResul
         assert result.number is not None
         return {"version": result.version, "number": result.number}
     return {"version": result.version}
+
+
+_MGET: Final = cbor.Shape("revision", "items")
+_MISSING: Final = cbor.Shape("key", "found")
+_ENTRY: Final = ("key", "found", "revision", "version", "content_type")
+_FOUND: Final = cbor.Shape(*_ENTRY, "value")
+_EXPIRING: Final = cbor.Shape(*_ENTRY, "expires", "value")
+
+
+def _cbor_items(keys: Sequence[str], entries: Sequence[storage.Entry | None]) -> list[bytes]:
+    """The items in pieces; a value, which may be large, is one of its own and not copied twice."""
+    pieces: list[bytes] = []
+    for key, entry in zip(keys, entries, strict=True):
+        if entry is None:
+            pieces.append(_MISSING.encode(cbor.text(key), cbor.FALSE))
+            continue
+        members = (
+            cbor.text(key),
+            cbor.TRUE,
+            cbor.number(entry.revision),
+            cbor.number(entry.version),
+            cbor.repeated_text(entry.content_type),
+        )
+        value_head = cbor.byte_string_head(entry.value)
+        if entry.expires_us is None:
+            pieces.append(_FOUND.encode(*members, value_head))
+        else:
+            expires = cbor.text(rfc3339(entry.expires_us))
+            pieces.append(_EXPIRING.encode(*members, expires, value_head))
+        pieces.append(entry.value)
+    return pieces
+
+
+_PAGE: Final = ("revision", "keys", "prefixes")
+_LAST_PAGE: Final = cbor.Shape(*_PAGE)
+_NOT_LAST_PAGE: Final = cbor.Shape(*_PAGE, "next")
+_KEY_INFO: Final = cbor.Shape("key", "revision", "version", "size", "content_type")
+
+
+def _cbor_page(page: storage.Page, next_url: str | None) -> bytes:
+    """A page that holds no values."""
+    number = cbor.number
+    rows = [
+        _KEY_INFO.encode(
+            cbor.text(key),
+            number(revision),
+            number(version),
+            number(size),
+            cbor.repeated_text(content_type),
+        )
+        for key, revision, version, size, content_type, _ in page.keys
+    ]
+    prefixes = [cbor.text(prefix) for prefix in page.prefixes]
+    members = (
+        number(page.revision),
+        cbor.array(rows, len(rows)),
+        cbor.array(prefixes, len(prefixes)),
+    )
+    if next_url is None:
+        return _LAST_PAGE.encode(*members)
+    return _NOT_LAST_PAGE.encode(*members, cbor.text(next_url))
+
+
+def _mget_item(key: str, entry: storage.Entry | None, media_type: str) -> MgetItem:
+    if entry is None:
+        return {"key": key, "found": False}
+    item: MgetItem = {
+        "key": key,
+        "found": True,
+        "revision": entry.revision,
+        "version": entry.version,
+        "content_type": entry.content_type,
+    }
+    _add_value(item, entry, media_type)
+    return item
+
+
+def _key_info(info: storage.KeyInfo, media_type: str) -> KeyInfo:
+    key, revision, version, size, content_type, entry = info
+    shown: KeyInfo = {
+        "key": key,
+        "revision": revision,
+        "version": version,
+        "size": size,
+        "content_type": content_type,
+    }
+    if entry is not None:
+        _add_value(shown, entry, media_type)
+    return shown
 
 
 def _add_value(members: MgetItem | KeyInfo, entry: storage.Entry, media_type: str) -> None:

@@ -88,13 +88,15 @@ class Put(_Operation, tag="put"):
         )
 
     def _bytes(self) -> bytes:
-        match self.text, self.base64, self.value:
-            case str(text), None, None:
+        text, encoded, value = self.text, self.base64, self.value
+        if text is not None:
+            if encoded is None and value is None:
                 return _encoded("text", text)
-            case None, str(text), None:
-                return _decode_base64(text)
-            case None, None, bytes(value):
-                return value
+        elif encoded is not None:
+            if value is None:
+                return _decode_base64(encoded)
+        elif isinstance(value, bytes):
+            return value
         raise Wrong("needs exactly one of 'text', 'base64' and, in CBOR, the byte string 'value'")
 
 

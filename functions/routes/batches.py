@@ -12,9 +12,8 @@ from rundlet_server.functions.limits import (
     txn_body_items_max,
 )
 from rundlet_server.functions.messages.answers import (
-    MgetAnswer,
     TransactionAnswer,
-    mget_items,
+    encode_mget,
     operation_result,
 )
 from rundlet_server.functions.messages.bodies import answer_type, body_type, encode, read_body
@@ -47,12 +46,8 @@ class MgetResource:
         asked.require_within(self._limits)
         require_keys(req.env, asked.keys)
         snapshot = self._store.get_many(asked.keys, asked.rev)
-        answer: MgetAnswer = {
-            "revision": snapshot.revision,
-            "items": mget_items(asked.keys, snapshot.entries, media_type),
-        }
         resp.content_type = media_type
-        resp.data = encode(answer, media_type)
+        resp.data = encode_mget(asked.keys, snapshot.entries, snapshot.revision, media_type)
 
 
 class TxnResource:

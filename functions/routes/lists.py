@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 import falcon
 
 from rundlet_server.functions.access.admission import visible_prefix
-from rundlet_server.functions.messages.answers import KeyPage, key_infos
-from rundlet_server.functions.messages.bodies import answer_type, encode
+from rundlet_server.functions.messages.answers import encode_page
+from rundlet_server.functions.messages.bodies import answer_type
 from rundlet_server.functions.messages.query import REVISION_MAX, Query, bad_query
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.storage.interface import Page
@@ -48,17 +48,13 @@ class KeysResource:
         page = self._scan(selection, selection.limit)
         if selection.include_values:
             page = self._with_values(selection, page)
-        answer: KeyPage = {
-            "revision": page.revision,
-            "keys": key_infos(page.keys, media_type),
-            "prefixes": page.prefixes,
-        }
+        next_url = None
         if page.resume is not None:
-            answer["next"] = selection.next_page(page.revision, page.resume)
-            resp.set_header("Link", f'<{answer["next"]}>; rel="next"')
+            next_url = selection.next_page(page.revision, page.resume)
+            resp.set_header("Link", f'<{next_url}>; rel="next"')
         resp.content_type = media_type
         resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept")))
-        resp.data = encode(answer, media_type)
+        resp.data = encode_page(page, next_url, media_type)
         return selection, page
 
     def _with_values(self, selection: Selection, page: Page) -> Page:

@@ -1,4 +1,4 @@
-"""Bodies become requests: what is the same in both forms, what is too much, what comes twice."""
+"""JSON and CBOR say the same, asked and answered; what is too much, and what comes twice."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rundlet_server.functions.messages.answers import encode_mget, encode_page
 from rundlet_server.functions.messages.decoding import BodyDecoder, _count_cbor_items
 from rundlet_server.functions.messages.requests import MgetRequest, Put, Transaction
 from rundlet_server.functions.problems import Problem
+from rundlet_server.storage.interface import Entry, KeyInfo, Page
 from tests.support.wire.odd_bodies import CBOR, JSON
 
 MGET = BodyDecoder(MgetRequest, "mget_body_items_max", 100)
@@ -102,6 +104,72 @@ def test_half_of_a_surrogate_pair_is_named_by_index(body: bytes, index: int, api
     answer = api.simulate_post("/v1/txn", body=body, headers={"Content-Type": JSON})
 
     assert (answer.status_code, answer.json["list"], answer.json["index"]) == (422, "then", index)
+
+
+# --- answers -------------------------------------------------------------------------------
+
+ENTRIES = st.none() | st.builds(
+    Entry,
+    key=st.just("-"),
+    value=st.binary(max_size=300),
+    revision=st.integers(1, 2**63 - 1),
+    version=st.integers(1, 2**32 - 1),
+    time_us=st.just(0),
+    content_type=st.sampled_from(["text/plain", "image/png", "x" * 200]),
+    expires_us=st.none() | st.integers(0, 10**15),
+)
+KEY = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=300)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.dictionaries(KEY, ENTRIES, max_size=30), st.integers(0, 2**63 - 1))
+def test_mget_is_answered_alike_in_json_and_cbor(found: dict[str, Entry | None], revision: int):
+    keys, entries = list(found), list(found.values())
+
+    in_cbor = cbor2.loads(encode_mget(keys, entries, revision, CBOR))
+    in_json = json.loads(encode_mget(keys, entries, revision, JSON))
+
+    for item in (*in_cbor["items"], *in_json["items"]):
+        if "text" in item:
+            item["value"] = item.pop("text").encode()
+        if "base64" in item:
+            item["value"] = base64.b64decode(item.pop("base64"))
+    assert in_cbor == in_json
+    values = [item.get("value") for item in in_cbor["items"]]
+    assert values == [entry and entry.value for entry in entries]
+
+
+INFOS = st.builds(
+    KeyInfo,
+    key=KEY,
+    revision=st.integers(1, 2**63 - 1),
+    version=st.integers(1, 2**32 - 1),
+    size=st.integers(0, 2**26),
+    content_type=st.sampled_from(["text/plain", "x" * 200]),
+    entry=ENTRIES,
+)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    infos=st.lists(INFOS, max_size=30),
+    prefixes=st.lists(KEY, max_size=300),
+    next_url=st.none() | KEY,
+    are_shown=st.booleans(),
+)
+def test_page_is_answered_alike_in_json_and_cbor(
+    infos: list[KeyInfo], prefixes: list[str], next_url: str | None, are_shown: bool
+):
+    keys = infos if are_shown else [info._replace(entry=None) for info in infos]
+    page = Page(7, keys, prefixes, None)
+
+    in_cbor = cbor2.loads(encode_page(page, next_url, CBOR))
+    in_json = json.loads(encode_page(page, next_url, JSON))
+
+    for info in (*in_cbor["keys"], *in_json["keys"]):
+        for form in ("text", "base64", "value"):
+            info.pop(form, None)
+    assert in_cbor == in_json
 
 
 # --- counting ------------------------------------------------------------------------------
