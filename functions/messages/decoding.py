@@ -1,7 +1,7 @@
 """Request bodies in JSON or CBOR, decoded strictly into the types of ``messages.requests``.
 
-What a body may cost is known before anything is built from it: a body with more items than the
-largest request has is refused. An item is a value or the name of a member.
+Items are counted before anything is built from a body, so that decoding takes a small multiple of
+its size in memory. An item is a value or the name of a member.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NESTING_MAX: Final = 16
 
 _QUOTED_MAX: Final = 120
 _BEGINNING: Final = 64 * 1024
-"""Of a body that is refused, so much is searched for nesting, of which it may be made up."""
+"""How much of a body with too many items is searched for deep nesting."""
 
 _ENCODER: Final = msgspec.json.Encoder()
 _JSON_DEEP: Final = re.compile(rb"(?:[\[{][^\[\]{}]*+){%d}" % (NESTING_MAX + 1))
@@ -61,10 +61,10 @@ class BodyDecoder(Generic[Request]):
             raise Problem(400, "bad-body", detail) from ex
 
     def _from_json(self, body: bytes) -> Request:
-        """Decode in one step where nothing is wrong; else find out what is, in two.
+        """Decode in one step if the body is right; otherwise again, strictly, to say what is wrong.
 
-        msgspec keeps the last of two members of one name. Then the body has more strings than
-        what was understood from it, as the name of each member is a string.
+        msgspec keeps the last of two members of one name. Then the body has more strings than the
+        request that was decoded from it, since the name of each member is a string.
         """
         strings = _count_json_strings(body)
         if len(body) > self._items_max:  # an item has at least one byte
@@ -77,7 +77,7 @@ class BodyDecoder(Generic[Request]):
             request = self._json.decode(body)
             if _count_json_strings(_ENCODER.encode(request)) == strings:
                 return request
-            del request  # it is large, maybe, and decoded once more
+            del request  # the body is decoded once more, and may be large
         return self._convert(_decode_json(body))
 
     def _from_cbor(self, body: bytes) -> Request:
@@ -98,7 +98,7 @@ class BodyDecoder(Generic[Request]):
 
 
 def _wrong_member(ex: msgspec.ValidationError) -> Problem:
-    """Say where what is wrong stands; of an operation or condition its list and index."""
+    """Name the place of a wrong member; for an operation or condition, its list and index."""
     reason, _, path = str(ex).rpartition(" - at `")
     if not reason:
         return Problem(422, "bad-members", f"the body is wrong: {_short(path)}")
@@ -207,7 +207,7 @@ _CBOR_SIZES: Final = _item_sizes()
 def _count_cbor_items(body: bytes, enough: int) -> tuple[int, int]:
     """Count items up to ``enough`` and one more; return also where the last of them ends.
 
-    Where an item is malformed the rest is not looked at: the decoder stops there as well.
+    Counting stops at a malformed item, as the decoder does.
     """
     count = position = 0
     size = len(body)

@@ -1,8 +1,9 @@
 """What ``/v1/mget`` and ``/v1/txn`` are asked: the types of their bodies.
 
-Bodies are decoded into these types and validated against them, and the OpenAPI document shows
-them. ``None`` stands for a member that is left out or ``null``, which mean the same. What no type
-can say is checked on the way to the store: limits that are settings, members that go together.
+Bodies are decoded into these types and validated against them, and the OpenAPI document takes its
+schemas from them. A member that is ``None`` was left out or ``null``, which mean the same. The
+conversion to what the store takes checks the rest: limits that are settings, and members that
+exclude each other.
 """
 
 from __future__ import annotations
@@ -67,17 +68,17 @@ class _Operation(Struct, tag_field="op", forbid_unknown_fields=True, omit_defaul
 class Put(_Operation, tag="put"):
     """Store a value, given in exactly one of the three forms."""
 
-    text: Annotated[str | None, Meta(description="The value, in JSON.")] = None
-    base64: Annotated[str | None, Meta(description="Or so, in JSON.")] = None
-    value: Annotated[object, Meta(description="The value as a byte string, in CBOR.")] = None
+    text: Annotated[str | None, Meta(description="The value as text.")] = None
+    base64: Annotated[str | None, Meta(description="The value in base64.")] = None
+    value: Annotated[object, Meta(description="The value as a byte string, in CBOR only.")] = None
     content_type: Annotated[
         str | None,
-        Meta(description="text/plain; charset=utf-8 for a text, else application/octet-stream."),
+        Meta(description="Default: text/plain; charset=utf-8 with text, else octet-stream."),
     ] = None
     ttl: Seconds | None = None
 
-    def in_store(self) -> storage.Op:
-        """As the store understands it."""
+    def to_storage(self) -> storage.Op:
+        """Convert it to what the store takes."""
         content_type = self.content_type
         if content_type:
             _require_content_type(content_type)
@@ -97,14 +98,16 @@ class Put(_Operation, tag="put"):
                 return _decode_base64(encoded)
         elif isinstance(value, bytes):
             return value
-        raise Wrong("needs exactly one of 'text', 'base64' and, in CBOR, the byte string 'value'")
+        raise Wrong(
+            "a put needs exactly one of 'text', 'base64' and, in CBOR, the byte string 'value'"
+        )
 
 
 class Delete(_Operation, tag="delete"):
     """Remove a key."""
 
-    def in_store(self) -> storage.Op:
-        """As the store understands it."""
+    def to_storage(self) -> storage.Op:
+        """Convert it to what the store takes."""
         return storage.Delete(self.key)
 
 
@@ -113,8 +116,8 @@ class Add(_Operation, tag="add"):
 
     by: Annotated[Number | None, Meta(description="1 by default.")] = None
 
-    def in_store(self) -> storage.Op:
-        """As the store understands it."""
+    def to_storage(self) -> storage.Op:
+        """Convert it to what the store takes."""
         return storage.Add(self.key, 1 if self.by is None else self.by)
 
 
@@ -123,8 +126,8 @@ class Touch(_Operation, tag="touch"):
 
     ttl: Seconds | None = None
 
-    def in_store(self) -> storage.Op:
-        """As the store understands it."""
+    def to_storage(self) -> storage.Op:
+        """Convert it to what the store takes."""
         return storage.Touch(self.key, self.ttl)
 
 
@@ -133,8 +136,8 @@ class Restore(_Operation, tag="restore", kw_only=True):
 
     version: Version
 
-    def in_store(self) -> storage.Op:
-        """As the store understands it."""
+    def to_storage(self) -> storage.Op:
+        """Convert it to what the store takes."""
         return storage.Restore(self.key, self.version)
 
 
@@ -146,10 +149,10 @@ class Condition(Struct, forbid_unknown_fields=True, omit_defaults=True):
     exists: bool | None = None
     version: Version | None = None
 
-    def in_store(self) -> storage.Condition:
-        """As the store understands it."""
+    def to_storage(self) -> storage.Condition:
+        """Convert it to what the store takes."""
         if self.revision is None and self.exists is None and self.version is None:
-            raise Wrong("needs one of 'revision', 'exists' and 'version'")
+            raise Wrong("a condition needs one of 'revision', 'exists' and 'version'")
         revisions = None if self.revision is None else (self.revision,)
         return storage.Condition(
             self.key, exists=self.exists, version=self.version, revisions=revisions
@@ -167,22 +170,22 @@ class Transaction(Struct, forbid_unknown_fields=True, omit_defaults=True):
     conditions: Conditions | None = field(default=None, name="if")
     otherwise: Operations | None = field(default=None, name="else")
 
-    def in_store(self, limits: storage.Limits) -> storage.Txn:
-        """As the store understands it, which checks the sizes of values itself.
+    def to_storage(self, limits: storage.Limits) -> storage.Txn:
+        """Convert it to what the store takes; the store checks the sizes of values.
 
         Raises:
             Problem: 422 naming list and index of whatever is wrong, 413 for too many operations.
         """
         otherwise = self.otherwise
         return storage.Txn(
-            then=_in_store("then", self.then, limits),
-            conditions=_in_store("if", self.conditions or (), limits),
-            otherwise=None if otherwise is None else _in_store("else", otherwise, limits),
+            then=_to_storage("then", self.then, limits),
+            conditions=_to_storage("if", self.conditions or (), limits),
+            otherwise=None if otherwise is None else _to_storage("else", otherwise, limits),
         )
 
 
 def keys_of(txn: storage.Txn) -> Iterator[str]:
-    """Every key that a transaction writes, may write, or asks about."""
+    """Yield every key that a transaction writes, may write, or has a condition on."""
     for part in (txn.conditions, txn.then, txn.otherwise or ()):
         yield from (item.key for item in part)
 
@@ -194,13 +197,13 @@ class _Item(Protocol[Stored_co]):
     @property
     def key(self) -> str: ...
 
-    def in_store(self) -> Stored_co: ...
+    def to_storage(self) -> Stored_co: ...
 
 
-def _in_store(
+def _to_storage(
     name: str, items: Sequence[_Item[Stored_co]], limits: storage.Limits
 ) -> list[Stored_co]:
-    """The items of a list; their keys differ, except in conditions."""
+    """Convert the items of a list; each list of operations may name a key only once."""
     if len(items) > limits.txn_ops_max:
         raise too_large("txn_ops_max", limits.txn_ops_max, len(items))
     stored: list[Stored_co] = []
@@ -208,9 +211,9 @@ def _in_store(
     for index, item in enumerate(items):
         try:
             _require_key(item.key, limits)
-            stored.append(item.in_store())
+            stored.append(item.to_storage())
             if (first := first_index.setdefault(item.key, index)) != index and name != "if":
-                raise Wrong(f"writes the same key as {name}[{first}]; write each key only once")
+                raise Wrong(f"it writes the same key as {name}[{first}]; write each key only once")
         except Wrong as ex:
             raise _problem("bad-operation", name, index, ex) from ex
     return stored
@@ -248,7 +251,7 @@ def _decode_base64(text: str) -> bytes:
     try:
         value = base64.b64decode(text, validate=True)
     except ValueError as ex:
-        raise Wrong(f"'base64' is none: {ex}") from ex
+        raise Wrong(f"'base64' is not valid base64: {ex}") from ex
     if base64.b64encode(value).decode() != text:  # stray bits, or more padding than needed
-        raise Wrong("'base64' is not the usual spelling of its bytes")
+        raise Wrong("'base64' is not the canonical base64 of its bytes")
     return value

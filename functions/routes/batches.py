@@ -69,7 +69,7 @@ class TxnResource:
         media_type = answer_type(req, asked_type)
         body = read_body(req, self._gate, "txn_body_bytes_max", self._body_bytes_max)
         with self._gate.decoding(len(body)):
-            txn = self._decoder.decode(body, asked_type).in_store(self._limits)
+            txn = self._decoder.decode(body, asked_type).to_storage(self._limits)
         del body  # the values have been taken out of it; it need not wait for the disk
         note_keys(req.env, keys_of(txn))
         require_keys(req.env, keys_of(txn))

@@ -129,7 +129,7 @@ def taken(
     with suppress(Problem):
         request = decoder.decode(body, media_type)
         if isinstance(request, Transaction):
-            request.in_store(LIMITS)
+            request.to_storage(LIMITS)
         else:
             request.require_within(LIMITS)
     return resident("VmHWM") - before
