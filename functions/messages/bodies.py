@@ -97,8 +97,8 @@ def encode(answer: Mapping[str, object], media_type: str) -> bytes:
 def _accepted(accept: str) -> dict[str, float]:
     """Return the media ranges of ``Accept`` and how welcome each is, in linear time.
 
-    Parameters other than ``q`` make no difference here. Elements of the list may be empty; one
-    with a weight that is none is left out.
+    Parameters other than ``q`` make no difference here. Elements that are empty or have an invalid
+    weight are ignored.
     """
     ranges: dict[str, float] = {}
     for element in accept.split(","):

@@ -28,6 +28,9 @@ Revision = Annotated[int, Meta(ge=0, le=REVISION_MAX)]
 Version = Annotated[int, Meta(ge=1, le=REVISION_MAX)]
 Number = Annotated[int, Meta(ge=-NUMBER_MAX - 1, le=NUMBER_MAX)]
 Seconds = Annotated[float, Meta(ge=TTL_S_MIN, le=TTL_S_MAX, description="Time to live.")]
+_BASE64: Final = Meta(
+    description="The value in base64.", extra_json_schema={"contentEncoding": "base64"}
+)
 
 
 class Wrong(Exception):
@@ -69,7 +72,7 @@ class Put(_Operation, tag="put"):
     """Store a value, given in exactly one of the three forms."""
 
     text: Annotated[str | None, Meta(description="The value as text.")] = None
-    base64: Annotated[str | None, Meta(description="The value in base64.")] = None
+    base64: Annotated[str, _BASE64] | None = None
     value: Annotated[object, Meta(description="The value as a byte string, in CBOR only.")] = None
     content_type: Annotated[
         str | None,
