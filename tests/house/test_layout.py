@@ -29,7 +29,7 @@ FORBIDDEN = {"pickle", "shelve", "marshal"}
 FLOORS = {
     "storage": [
         "errors interface files clock collector",
-        "checksum counting requests",
+        "address checksum counting requests",
         "log tokens",
         "textfile",
         "__init__",
