@@ -64,7 +64,7 @@ def create_app(
         store: what the functions read and write.
         settings: of these only what the functions themselves decide is used: ``read_only``,
             ``open_without_tokens``, ``audit_path``, ``uploads_max``, ``log_format``, ``slow_s``,
-            ``cors_origins``, ``host_names``, and for ``/readyz`` ``data_path`` and
+            ``cors_origins``, ``host_names``, and for ``/readyz``
             ``maintain_inline``; the limits on connections are only shown.
         counters: of operations; by default this process counts for itself.
         tokens: in force; without them everybody may do everything.
@@ -110,12 +110,7 @@ def _readiness_of(
 ) -> Readiness:
     writes = store.store.info.backend == "log"
     is_maintained = not (settings.maintain_inline or store.read_only)
-    return Readiness(
-        store,
-        settings.data_path if writes else None,
-        tokens or NO_TOKENS,
-        is_maintained=writes and is_maintained,
-    )
+    return Readiness(store, tokens or NO_TOKENS, is_maintained=writes and is_maintained)
 
 
 def _add_routes(

@@ -238,6 +238,20 @@ class StoreInfo:
     settings: dict[str, str | int | float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether a store reads and writes, as far as it is meant to.
+
+    Attributes:
+        reasons: why it is not ready (writes refused ...), each a sentence; none when it is.
+        disk_free_bytes: of the disk that it writes to; ``None`` where it writes to none, or
+            where the disk does not tell.
+    """
+
+    reasons: list[str]
+    disk_free_bytes: int | None = None
+
+
 class Store(Protocol):
     """A store. All methods may be called from any thread.
 
@@ -312,8 +326,8 @@ class Store(Protocol):
             ReadOnly: there is nothing to compact.
         """
 
-    def problems(self) -> list[str]:
-        """Why the store is not ready (writes refused ...), each a sentence; none when it is."""
+    def health(self) -> Health:
+        """Whether the store is ready; asked every few seconds, by probes."""
 
     def close(self) -> None:
         """Let go of all files and threads; twice is harmless."""

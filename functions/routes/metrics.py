@@ -87,12 +87,12 @@ class MetricsResource:
         started_s = shared.started_us() * _US
         text = "When the server started, in seconds since 1970."
         yield from single("rundlet_start_time_seconds", "gauge", text, started_s)
-        report = self._readiness.report()
+        health = self._readiness.health()
         text = "1 where /readyz says 200."
-        yield from single("rundlet_ready", "gauge", text, int(report.is_ready))
-        if report.disk_free_bytes is not None:
+        yield from single("rundlet_ready", "gauge", text, int(not health.reasons))
+        if health.disk_free_bytes is not None:
             text = "Free space of the disk with the data, for this user."
-            yield from single("rundlet_disk_free_bytes", "gauge", text, report.disk_free_bytes)
+            yield from single("rundlet_disk_free_bytes", "gauge", text, health.disk_free_bytes)
         yield from self._process_lines()
 
     def _process_lines(self) -> Iterator[str]:

@@ -12,6 +12,7 @@ from rundlet_server.storage.errors import Damaged, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
+    Health,
     Page,
     Snapshot,
     Stats,
@@ -19,6 +20,7 @@ from rundlet_server.storage.interface import (
     Txn,
     Version,
 )
+from rundlet_server.storage.log import health
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import DELETE, EXPIRE
 from rundlet_server.storage.log.index.retention import kept_versions
@@ -35,16 +37,16 @@ from rundlet_server.storage.log.read.scan import Range, list_page
 from rundlet_server.storage.log.read.statistics import stats_of
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.settings import StoreSettings
-from rundlet_server.storage.log.write.disk_probe import DiskProbe
-from rundlet_server.storage.log.write.free_space import NO_ROOM
 from rundlet_server.storage.log.write.group_commit import GroupCommit
 from rundlet_server.storage.log.write.writer import Writer
 from rundlet_server.storage.requests import check_txn, encode_key
 
 _BACKLOG_MAX: Final = 2
-"""Sealed segments without an index file that may wait before this process makes one itself."""
-_BACKLOG_MAX_MAINTAINED: Final = 8
-"""The same where a maintenance process should have; so memory is bounded without it, too."""
+"""Sealed segments without an index file that may wait before this process makes one itself.
+
+Where a maintenance process should make them it is ``health.BACKLOG_MAX_MAINTAINED``; so memory is
+bounded without that process, too.
+"""
 _HOUSEKEEPING_S: Final = 1.0
 COMPACTION_NAME: Final = "rundlet-compaction"
 """Of the thread in which a compaction that was asked for is done."""
@@ -88,7 +90,7 @@ class LogStore:
             follower=self._follower,
             lock=self._lock,
         )
-        self._probe = DiskProbe(files, folder)
+        self._health = health.HealthCheck(folder, settings, self._writer)
         self._group_commit = GroupCommit(self._writer, settings.measures)
         self._maintainer = Maintainer(
             folder,
@@ -162,7 +164,7 @@ class LogStore:
         commit = self._group_commit.commit(txn)
         is_inline = self._settings.maintain_inline
         backlog = len(self._follower.view.deltas) - 1
-        if backlog >= (_BACKLOG_MAX if is_inline else _BACKLOG_MAX_MAINTAINED):
+        if backlog >= (_BACKLOG_MAX if is_inline else health.BACKLOG_MAX_MAINTAINED):
             # The commit stands whatever becomes of this; the next one tries again.
             with contextlib.suppress(StoreError, OSError):
                 self._maintainer.checkpoint(wait=False)
@@ -287,20 +289,9 @@ class LogStore:
         """Checkpoints, compaction and expiry of this folder, for whoever looks after it."""
         return self._maintainer
 
-    def problems(self) -> list[str]:
-        """See ``Store.problems``."""
-        backlog = len(self._follower.view.deltas) - 1
-        if self._writer.problem is not None and self._probe.succeeds():
-            self._writer.problem = None  # the next write would say so, but none may come
-        problems = [self._writer.problem] if self._writer.problem else []
-        if self._writer.room.is_refused(self._follower.view):
-            problems.append(NO_ROOM)
-        if backlog > _BACKLOG_MAX_MAINTAINED:
-            problems.append(
-                f"{backlog} full segments wait for their index files, at most"
-                f" {_BACKLOG_MAX_MAINTAINED} should: maintenance does not keep up"
-            )
-        return problems
+    def health(self) -> Health:
+        """See ``Store.health``."""
+        return self._health.health(self._follower.view)
 
     def close(self) -> None:
         """See ``Store.close``."""

@@ -16,6 +16,7 @@ from rundlet_server.storage.files import Files, RealFiles
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
+    Health,
     KeyInfo,
     Limits,
     Page,
@@ -125,11 +126,12 @@ class TextFileStore:
         """See ``Store.compact``."""
         raise ReadOnly(f"{self._path} is served as it is; there is nothing to compact")
 
-    def problems(self) -> list[str]:
-        """See ``Store.problems``: values at the end of the file may have gone."""
+    def health(self) -> Health:
+        """See ``Store.health``: values at the end of the file may have gone."""
         if self._file.size() < self._source.size:
-            return [f"{self._path} became shorter since it was opened; start again to serve it"]
-        return []
+            reason = f"{self._path} became shorter since it was opened; start again to serve it"
+            return Health([reason])
+        return Health([])
 
     def close(self) -> None:
         """See ``Store.close``."""

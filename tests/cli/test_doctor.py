@@ -215,8 +215,16 @@ def test_full_and_slow_disks_are_told(monkeypatch, tmp_path):
     found = [*checks_machine.space(tmp_path), checks_machine.syncs(tmp_path)]
     assert {finding.level for finding in found} == {"warning"}
 
-    monkeypatch.setattr(checks_machine, "_REFUSED_BELOW_BYTES", 2**62)
+    monkeypatch.setattr(checks_machine, "DISK_FREE_BYTES_MIN", 2**62)
     assert next(checks_machine.space(tmp_path)).level == "error"
+
+
+def test_file_system_that_does_not_count_its_space_is_not_full(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result([0] * 11))
+
+    (finding,) = checks_machine.space(tmp_path)
+
+    assert (finding.level, finding.name) == ("ok", "free space")
 
 
 def test_disk_that_refuses_to_write_is_told_and_ends_nothing(folder, monkeypatch):

@@ -199,7 +199,7 @@ def test_closing_waits_for_a_compaction_that_is_under_way(open_log):
     assert not [thread for thread in threading.enumerate() if thread.name == COMPACTION_NAME]
     again = open_log()
     assert contents(again) == {f"k{number}": b"%d" % (number + 15) for number in range(5)}
-    assert store.problems() == []
+    assert store.health().reasons == []
 
 
 class FailingSyncFiles(RealFiles):

@@ -120,7 +120,7 @@ def test_info_tells_the_limits_and_an_id(store):
 
 
 def test_a_store_that_works_has_no_problem(store):
-    assert store.problems() == []
+    assert store.health().reasons == []
 
 
 # --- put and get ---------------------------------------------------------------------------

@@ -348,7 +348,7 @@ def test_a_store_whose_load_failed_goes_on(tmp_path):
                 else:
                     store.load(LOADED)
         assert values_of(store) == AFTER
-        assert store.problems() == []
+        assert store.health().reasons == []
         check_whole(store, folder)
         store.close()
 

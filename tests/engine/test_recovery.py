@@ -329,12 +329,12 @@ def test_a_full_disk_refuses_writes_keeps_answering_and_recovers_by_itself(folde
         with pytest.raises(DiskFull):
             store.commit(Txn([Put("b", b"2")]))
         assert values_of(store) == {"a": b"1"}
-        assert store.problems() != []
+        assert store.health().reasons != []
     is_full = False
     store.commit(Txn([Put("b", b"3")]))
 
     assert values_of(store) == {"a": b"1", "b": b"3"}
-    assert store.problems() == []
+    assert store.health().reasons == []
     store.close()
 
 

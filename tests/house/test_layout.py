@@ -39,7 +39,7 @@ FLOORS = {
         "index",
         "read open",
         "write check",
-        "maintain repair",
+        "health maintain repair",
         "store",
         "maintenance",
         "__init__",

@@ -30,6 +30,7 @@ from rundlet_server.storage.interface import (
     Delete,
     Entry,
     EventKind,
+    Health,
     KeyInfo,
     Limits,
     Op,
@@ -85,7 +86,7 @@ class ModelStore:
     """An in-memory store that remembers everything.
 
     Attributes:
-        trouble: what ``problems`` answers; tests set it.
+        trouble: the reason in what ``health`` answers; tests set it.
         compactions: how often ``compact`` was asked for.
     """
 
@@ -192,8 +193,8 @@ class ModelStore:
                 {"records": sum(len(records) for records in self._records.values())},
             )
 
-    def problems(self) -> list[str]:
-        return [self.trouble] if self.trouble else []
+    def health(self) -> Health:
+        return Health([self.trouble] if self.trouble else [])
 
     # --- writing ---------------------------------------------------------------------------
 
