@@ -11,7 +11,7 @@ Every backend keeps the same meaning of the words:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -202,21 +202,19 @@ class Commit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Exact counts at one revision, and what an operator wants to know.
+    """Exact counts at one revision.
 
     Attributes:
         revision: head revision the counts are of.
         oldest_revision: oldest revision that can still be read.
         key_count: keys that have a value.
         value_bytes: sum of the sizes of their values.
-        internals: gauges of the backend by name (segments, bytes on disk ...).
     """
 
     revision: int
     oldest_revision: int
     key_count: int
     value_bytes: int
-    internals: dict[str, int | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +234,18 @@ class StoreInfo:
     read_only: bool
     limits: Limits
     settings: dict[str, str | int | float] = field(default_factory=dict)
+
+
+class Gauge(NamedTuple):
+    """One number that a backend tells of itself for operators: segments, bytes on disk ...
+
+    Attributes:
+        value: as it is now.
+        text: what it tells, one line.
+    """
+
+    value: int | float
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +328,9 @@ class Store(Protocol):
 
     def stats(self) -> Stats:
         """Exact counts at the head."""
+
+    def gauges(self) -> Mapping[str, Gauge]:
+        """What the backend tells of itself, by names of letters, digits and ``_``."""
 
     def compact(self) -> None:
         """Ask for a compaction; returns at once, the work is done in the background.

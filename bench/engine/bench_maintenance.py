@@ -52,11 +52,11 @@ def test_checkpoint(record: Recorder, folder: Path, scale: Scale) -> None:
         engine.put(key_of(count), value_of(count))  # seals the segment, if it is full
 
         def checkpoint() -> dict[str, float]:
-            before = store.stats().internals["unindexed_records"]
+            before = store.gauges()["unindexed_records"].value
             began_s = time.monotonic()
             store.maintainer.checkpoint()
             took_s = time.monotonic() - began_s
-            indexed = before - store.stats().internals["unindexed_records"]
+            indexed = before - store.gauges()["unindexed_records"].value
             if not indexed:
                 raise NotMeasurable("the store had made its index files already")
             return {"s": took_s, "µs/key": took_s / indexed * 1e6}

@@ -137,7 +137,7 @@ class FolderTarget:
             "oldest_revision": stats.oldest_revision,
             "keys": stats.key_count,
             "value_bytes": stats.value_bytes,
-            "store": dict(stats.internals),
+            "store": {name: gauge.value for name, gauge in self.store.gauges().items()},
         }
 
     def compact(self) -> None:

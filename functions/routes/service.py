@@ -73,7 +73,7 @@ class StatsResource:
             "keys": stats.key_count,
             "value_bytes": stats.value_bytes,
             "operations": _counts(self._store),
-            "store": stats.internals,
+            "store": {name: gauge.value for name, gauge in self._store.store.gauges().items()},
         }
         resp.content_type = JSON_TYPE
         resp.set_header("Cache-Control", "no-store")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -12,6 +12,7 @@ from rundlet_server.storage.errors import Damaged, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
+    Gauge,
     Health,
     Page,
     Snapshot,
@@ -34,7 +35,7 @@ from rundlet_server.storage.log.read.answers import check_revision, key_info, ve
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.scan import Range, list_page
-from rundlet_server.storage.log.read.statistics import stats_of
+from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.settings import StoreSettings
 from rundlet_server.storage.log.write.group_commit import GroupCommit
@@ -266,6 +267,10 @@ class LogStore:
     def stats(self) -> Stats:
         """See ``Store.stats``."""
         return stats_of(*self._maintainer.due())
+
+    def gauges(self) -> Mapping[str, Gauge]:
+        """See ``Store.gauges``."""
+        return gauges_of(self._follower.current())
 
     def compact(self) -> None:
         """See ``Store.compact``."""

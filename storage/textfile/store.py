@@ -7,7 +7,7 @@ values. Opened again it is another store, with another id.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rundlet_server.storage.checksum import checksum
@@ -16,6 +16,7 @@ from rundlet_server.storage.files import Files, RealFiles
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
+    Gauge,
     Health,
     KeyInfo,
     Limits,
@@ -114,13 +115,18 @@ class TextFileStore:
 
     def stats(self) -> Stats:
         """See ``Store.stats``."""
+        return Stats(REVISION, 0, self._index.key_count, self._index.about["value_bytes"])
+
+    def gauges(self) -> Mapping[str, Gauge]:
+        """See ``Store.gauges``."""
         about = self._index.about
-        internals: dict[str, int | float] = {
-            "file_bytes": self._source.size,
-            "duplicate_lines": about["duplicates"],
-            "bad_lines": about["bad"],
+        return {
+            "file_bytes": Gauge(self._source.size, "Size of the file."),
+            "duplicate_lines": Gauge(
+                about["duplicates"], "Lines whose key came again in a later line, which won."
+            ),
+            "bad_lines": Gauge(about["bad"], "Bad lines, which were left out."),
         }
-        return Stats(REVISION, 0, self._index.key_count, about["value_bytes"], internals)
 
     def compact(self) -> None:
         """See ``Store.compact``."""

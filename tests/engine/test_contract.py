@@ -925,7 +925,7 @@ def test_a_version_let_go_is_not_restored_from_an_earlier_life_of_the_key(
     store._writer.seal()
     store.maintainer.checkpoint()  # merges the two small index files, not the large one
 
-    assert store.stats().internals["index_files"] == 2
+    assert store.gauges()["index_files"].value == 2
     assert [version.version for version in store.history("a")] == [3, 2][:keep_versions]
     with pytest.raises(InvalidOperation):
         do(store, Restore("a", 1))

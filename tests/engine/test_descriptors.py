@@ -37,7 +37,7 @@ def folder() -> Iterator[Path]:
         with opened(folder) as store:
             for number in range(RECORDS * SEGMENT_COUNT):
                 store.commit(Txn([Put(f"k{number}", b"%d" % number)]))
-            assert store.stats().internals["segments"] >= SEGMENT_COUNT
+            assert store.gauges()["segments"].value >= SEGMENT_COUNT
         yield folder
 
 

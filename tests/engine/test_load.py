@@ -191,9 +191,9 @@ def test_index_files_do_not_become_many(tmp_path):
         for number in range(60):
             store.load(rows_of(4, first=4 * number))
 
-        assert store.stats().internals["index_files"] <= 24
+        assert store.gauges()["index_files"].value <= 24
         store.finish_load()
-        assert store.stats().internals["index_files"] <= 2
+        assert store.gauges()["index_files"].value <= 2
         assert store.stats().key_count == 240
         check_whole(store, tmp_path)
 
@@ -230,7 +230,7 @@ def test_a_load_goes_on_beside_a_maintainer(tmp_path):
     with opened(tmp_path) as store, opened(tmp_path) as other:
         with other.maintainer._exclusive(wait=True):
             store.load(rows_of(100))
-        assert store.stats().internals["unindexed_records"] == 100
+        assert store.gauges()["unindexed_records"].value == 100
         store.load(rows_of(100, first=100))
 
         assert contents(store) == contents(other)

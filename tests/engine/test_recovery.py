@@ -508,6 +508,6 @@ def test_what_an_opening_could_not_sync_is_written_again_before_the_next_sync(fo
         assert store.get("a").value == b"1"
         store.commit(Txn([Put("b", b"2")]))
 
-        assert store.stats().internals["segments"] == 2
+        assert store.gauges()["segments"].value == 2
     with contextlib.closing(open_store(folder, StoreSettings(boot_id=3))) as store:
         assert sorted(state_of(store)) == ["a", "b"]

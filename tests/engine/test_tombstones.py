@@ -179,6 +179,6 @@ def test_a_tombstone_goes_once_nothing_older_can_hold_its_key(tmp_path, monkeypa
     compact(store, (True, True), monkeypatch)
 
     assert store.history("a") == []
-    assert store.stats().internals["segments"] == 1
+    assert store.gauges()["segments"].value == 1
     assert rebuilt_contents(tmp_path / "data") == contents(store) == {}
     store.close()

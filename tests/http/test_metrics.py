@@ -191,11 +191,11 @@ def test_work_of_the_store_is_measured(tmp_path):
 def test_small_store_without_an_index_has_no_dead_bytes(tmp_path):
     store = open_store(tmp_path / "data", StoreSettings(sync="never"))
     store.commit(Txn([Put(f"a key that takes its room {number}", b"x") for number in range(3)]))
-    internals = store.stats().internals
+    gauges = store.gauges()
     store.close()
 
-    assert internals["dead_bytes"] == 0
-    assert internals["live_bytes"] == internals["log_bytes"]
+    assert gauges["dead_bytes"].value == 0
+    assert gauges["live_bytes"].value == gauges["log_bytes"].value
 
 
 def test_totals_are_of_all_workers_and_of_the_maintenance_process(tmp_path):

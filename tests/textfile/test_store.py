@@ -148,7 +148,7 @@ def test_later_line_of_a_key_wins(path, opened):
 
     assert values(store) == {A: b"3", B: b"x"}
     assert store.stats().key_count == 2
-    assert store.stats().internals["duplicate_lines"] == 2
+    assert store.gauges()["duplicate_lines"].value == 2
 
 
 def test_bad_line_refuses_the_file_and_leaves_no_index(path, opened):

@@ -7,7 +7,7 @@ Property tests compare the engine with it, and the HTTP tests run over it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import RLock
 from typing import NamedTuple
 
@@ -30,6 +30,7 @@ from rundlet_server.storage.interface import (
     Delete,
     Entry,
     EventKind,
+    Gauge,
     Health,
     KeyInfo,
     Limits,
@@ -190,8 +191,12 @@ class ModelStore:
                 self._oldest_revision,
                 len(entries),
                 sum(len(entry.value) for entry in entries),
-                {"records": sum(len(records) for records in self._records.values())},
             )
+
+    def gauges(self) -> Mapping[str, Gauge]:
+        with self._lock:
+            records = sum(len(records) for records in self._records.values())
+            return {"records": Gauge(records, "Versions of all keys.")}
 
     def health(self) -> Health:
         return Health([self.trouble] if self.trouble else [])
