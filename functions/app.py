@@ -108,7 +108,7 @@ def _access(
 def _readiness_of(
     store: CountedStore, settings: ServerSettings, tokens: TokenSource | None
 ) -> Readiness:
-    writes = store.store.info.backend == "log"
+    writes = store.info.backend == "log"
     is_maintained = not (settings.maintain_inline or store.read_only)
     return Readiness(store, tokens or NO_TOKENS, is_maintained=writes and is_maintained)
 
@@ -121,7 +121,7 @@ def _add_routes(
     readiness: Readiness,
 ) -> None:
     version = software_version()
-    tags = EntityTags(store.store.info.store_id)
+    tags = EntityTags(store.info.store_id)
     document = openapi_document(version)
     app.add_route("/", FixedResource(_welcome(version)))
     app.add_route("/v1", ServiceResource(store, version, limits))

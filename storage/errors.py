@@ -119,7 +119,8 @@ class NotSupported(StoreError):
     """
 
     def __init__(self, backend: str, feature: str) -> None:
-        super().__init__(f"the backend {backend!r} of this store has no {feature}")
+        words = feature.replace("_", " ")
+        super().__init__(f"the backend {backend!r} of this store has no {words}")
         self.backend = backend
         self.feature = feature
 

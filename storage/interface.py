@@ -20,6 +20,14 @@ TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
 
 EventKind = Literal["put", "delete", "expire", "restore"]
 
+Feature = Literal["history", "bulk_load", "compaction"]
+"""What some backends can do and others cannot; everything else all of them can.
+
+* ``history``: read at an old revision, list versions, ``Restore``.
+* ``bulk_load``: ``Store.load`` stores many rows faster than transactions do.
+* ``compaction``: ``Store.compact`` reclaims space.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -137,6 +145,9 @@ class Restore:
 
 Op = Put | Delete | Add | Touch | Restore
 
+Row = tuple[bytes, bytes, str]
+"""Key as UTF-8, value and content type of a value to be loaded."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -227,6 +238,7 @@ class StoreInfo:
         read_only: commits are refused.
         limits: of this store as it runs.
         settings: how else it runs, by name; all that a backend can tell.
+        features: what it can do of what not every backend can.
     """
 
     backend: str
@@ -234,6 +246,7 @@ class StoreInfo:
     read_only: bool
     limits: Limits
     settings: dict[str, str | int | float] = field(default_factory=dict)
+    features: frozenset[Feature] = frozenset()
 
 
 class Gauge(NamedTuple):
@@ -265,6 +278,8 @@ class Health:
 class Store(Protocol):
     """A store. All methods may be called from any thread.
 
+    A method that needs a feature which ``info.features`` lacks raises ``NotSupported``, or
+    ``ReadOnly`` where the store takes no writes either.
     Every method may raise ``Damaged`` (verification on read failed), ``InvalidKey`` and
     ``LimitExceeded``; reads with ``at`` raise ``Compacted`` when history no longer reaches.
     """
@@ -335,8 +350,30 @@ class Store(Protocol):
     def compact(self) -> None:
         """Ask for a compaction; returns at once, the work is done in the background.
 
+        Needs the feature ``compaction``.
+
         Raises:
-            ReadOnly: there is nothing to compact.
+            ReadOnly: this store takes no writes.
+        """
+
+    def load(self, rows: Sequence[Row]) -> None:
+        """Store many rows, as commits of up to a thousand would in this order, only faster.
+
+        They are on stable storage when it returns. When it fails, the first of them may be
+        stored. Needs the feature ``bulk_load``.
+
+        Raises:
+            InvalidKey, LimitExceeded, ReadOnly, Unavailable, OutcomeUnknown: as ``commit``.
+        """
+
+    def finish_load(self) -> None:
+        """Make what calls of ``load`` have stored quick to read."""
+
+    def sync(self) -> None:
+        """Put everything committed so far on stable storage, whatever the sync policy.
+
+        Raises:
+            Unavailable: the disk failed.
         """
 
     def health(self) -> Health:

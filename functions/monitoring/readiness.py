@@ -47,7 +47,7 @@ class Readiness:
 
     def health(self) -> Health:
         """How the server is now: the store, the tokens, and the maintenance process."""
-        health = self._store.store.health()
+        health = self._store.health()
         reasons = health.reasons + self._token_problems()
         if self._is_maintained and self._is_unmaintained():
             reasons.append(

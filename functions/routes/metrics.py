@@ -69,7 +69,7 @@ class MetricsResource:
     on_head = on_get  # Falcon keeps the headers and leaves the body out
 
     def _server_lines(self) -> Iterator[str]:
-        labels = {"version": self._version, "backend": self._store.store.info.backend}
+        labels = {"version": self._version, "backend": self._store.info.backend}
         yield from family("rundlet_build_info", "gauge", "The software that runs.", [(labels, 1)])
         shared = self._store.counters.shared
         started_s = shared.started_us() * _US
@@ -114,9 +114,8 @@ class MetricsResource:
         yield from _work_lines(rows)
 
     def _store_lines(self) -> Iterator[str]:
-        store = self._store.store
-        yield from _stats_lines(store.stats())
-        for name, gauge in sorted(store.gauges().items()):
+        yield from _stats_lines(self._store.stats())
+        for name, gauge in sorted(self._store.gauges().items()):
             yield from single(f"rundlet_store_{name}", "gauge", gauge.text, gauge.value)
 
 

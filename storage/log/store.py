@@ -12,9 +12,11 @@ from rundlet_server.storage.errors import Damaged, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
+    Feature,
     Gauge,
     Health,
     Page,
+    Row,
     Snapshot,
     Stats,
     StoreInfo,
@@ -27,7 +29,6 @@ from rundlet_server.storage.log.format.record import DELETE, EXPIRE
 from rundlet_server.storage.log.index.retention import kept_versions
 from rundlet_server.storage.log.maintain.background import Background
 from rundlet_server.storage.log.maintain.bulk_load import load_rows
-from rundlet_server.storage.log.maintain.chunk import Row
 from rundlet_server.storage.log.maintain.maintainer import Maintainer
 from rundlet_server.storage.log.open.folder_lock import FolderLock
 from rundlet_server.storage.log.open.recovery import open_folder
@@ -48,6 +49,7 @@ _BACKLOG_MAX: Final = 2
 Where a maintenance process should make them it is ``health.BACKLOG_MAX_MAINTAINED``; so memory is
 bounded without that process, too.
 """
+_FEATURES: Final = frozenset[Feature]({"history", "bulk_load", "compaction"})
 _HOUSEKEEPING_S: Final = 1.0
 COMPACTION_NAME: Final = "rundlet-compaction"
 """Of the thread in which a compaction that was asked for is done."""
@@ -115,6 +117,7 @@ class LogStore:
                 "segment_records_max": settings.segment_records_max,
                 "cache_bytes_max": settings.cache_bytes_max,
             },
+            _FEATURES,
         )
         self._compaction = Background(COMPACTION_NAME)
         self._closing = threading.Event()
@@ -172,14 +175,7 @@ class LogStore:
         return commit
 
     def load(self, rows: Sequence[Row]) -> None:
-        """Store many rows, as commits of up to a thousand would in this order, only faster.
-
-        They are on stable storage when it returns. When it fails, the first of them may be
-        stored.
-
-        Raises:
-            InvalidKey, LimitExceeded, ReadOnly, Unavailable, OutcomeUnknown: as ``commit``.
-        """
+        """See ``Store.load``."""
         if self._settings.is_read_only:
             raise ReadOnly("this store is served read-only")
         load_rows(rows, self._settings, self._maintainer.load, self.commit)
@@ -187,7 +183,7 @@ class LogStore:
             self.sync()
 
     def finish_load(self) -> None:
-        """Merge the index files that calls of ``load`` have left: reads ask one after the other."""
+        """See ``Store.finish_load``: merges its index files, which reads ask one after another."""
         # What was loaded stands whatever becomes of this; maintenance tries again.
         with contextlib.suppress(StoreError, OSError):
             self._maintainer.checkpoint(wait=False)
@@ -282,11 +278,7 @@ class LogStore:
             self._commit_page.compactions_wanted += 1
 
     def sync(self) -> None:
-        """Put everything committed so far on stable storage, whatever the sync policy.
-
-        Raises:
-            Unavailable: the disk failed.
-        """
+        """See ``Store.sync``."""
         self._writer.sync()
 
     @property

@@ -16,11 +16,13 @@ from rundlet_server.storage.files import Files, RealFiles
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
+    Feature,
     Gauge,
     Health,
     KeyInfo,
     Limits,
     Page,
+    Row,
     Snapshot,
     Stats,
     StoreInfo,
@@ -49,7 +51,13 @@ class TextFileStore:
         self._limits = indexed.limits
         self._file, self._source, self._index = indexed.open()
         self._time_us = self._source.mtime_ns // 1_000
-        self.info = StoreInfo("file", self._index.store_id, True, indexed.limits)
+        self.info = StoreInfo(
+            "file",
+            self._index.store_id,
+            True,
+            indexed.limits,
+            features=frozenset[Feature]({"history"}),  # all of the one revision that there is
+        )
 
     def get(self, key: str, *, at: int | None = None) -> Entry | None:
         """See ``Store.get``."""
@@ -131,6 +139,16 @@ class TextFileStore:
     def compact(self) -> None:
         """See ``Store.compact``."""
         raise ReadOnly(f"{self._path} is served as it is; there is nothing to compact")
+
+    def load(self, rows: Sequence[Row]) -> None:  # noqa: ARG002 # as the interface has it
+        """See ``Store.load``."""
+        raise ReadOnly(f"{self._path} is served as it is; nothing can be loaded into it")
+
+    def finish_load(self) -> None:
+        """See ``Store.finish_load``."""
+
+    def sync(self) -> None:
+        """See ``Store.sync``: nothing is ever written."""
 
     def health(self) -> Health:
         """See ``Store.health``: values at the end of the file may have gone."""

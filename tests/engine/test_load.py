@@ -21,9 +21,8 @@ from rundlet_server.storage.errors import (
     StoreError,
     Unavailable,
 )
-from rundlet_server.storage.interface import Delete, Limits, Put, Txn
+from rundlet_server.storage.interface import Delete, Limits, Put, Row, Txn
 from rundlet_server.storage.log.maintain.bulk_load import transactions
-from rundlet_server.storage.log.maintain.chunk import Row
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.log.write.writer import Writer
 from tests.support.disks.faulty_files import Call, FaultyFiles, dying_at, failing_at

@@ -19,6 +19,7 @@ from rundlet_server.storage.errors import (
     InvalidOperation,
     InvalidRequest,
     LimitExceeded,
+    NotSupported,
     ReadOnly,
 )
 from rundlet_server.storage.interface import (
@@ -30,6 +31,7 @@ from rundlet_server.storage.interface import (
     Delete,
     Entry,
     EventKind,
+    Feature,
     Gauge,
     Health,
     KeyInfo,
@@ -39,6 +41,7 @@ from rundlet_server.storage.interface import (
     Page,
     Put,
     Restore,
+    Row,
     Snapshot,
     Stats,
     StoreInfo,
@@ -50,6 +53,7 @@ from rundlet_server.storage.interface import (
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
 TTL_S_MAX = 100 * 366 * 86_400
+FEATURES = frozenset[Feature]({"history", "compaction"})
 START_US = 1_700_000_000_000_000
 
 
@@ -98,8 +102,9 @@ class ModelStore:
         *,
         read_only: bool = False,
         store_id: str = "model",
+        features: frozenset[Feature] = FEATURES,
     ) -> None:
-        self.info = StoreInfo("log", store_id, read_only, limits or Limits())
+        self.info = StoreInfo("log", store_id, read_only, limits or Limits(), features=features)
         self.trouble: str | None = None
         self.compactions = 0
         self._clock = clock or Clock()
@@ -225,6 +230,15 @@ class ModelStore:
         if self.info.read_only:
             raise ReadOnly("this store takes no writes")
         self.compactions += 1
+
+    def load(self, rows: Sequence[Row]) -> None:  # noqa: ARG002 - as the interface has it
+        raise NotSupported(self.info.backend, "bulk_load")
+
+    def finish_load(self) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
 
     def forget_before(self, revision: int) -> None:
         """Pretend that a compaction took all history before ``revision``."""

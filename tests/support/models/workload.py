@@ -11,8 +11,7 @@ from typing import NamedTuple, TypeVar
 from rundlet_server.storage import LogStore, StoreSettings, open_store
 from rundlet_server.storage.errors import DiskFull, OutcomeUnknown, Unavailable
 from rundlet_server.storage.files import Files
-from rundlet_server.storage.interface import Add, Delete, Op, Put, Restore, Touch, Txn
-from rundlet_server.storage.log.maintain.chunk import Row
+from rundlet_server.storage.interface import Add, Delete, Op, Put, Restore, Row, Touch, Txn
 from rundlet_server.storage.log.settings import SyncPolicy
 from tests.support.disks.sample_stores import State, state_of
 from tests.support.models.model import Clock
