@@ -12,7 +12,7 @@ from importlib import metadata
 
 import falcon
 
-from rundlet_server.functions.access.admission import NO_TOKENS, Access, TokenSource
+from rundlet_server.functions.access.admission import NO_TOKENS, Access
 from rundlet_server.functions.access.cors import CorsHeaders
 from rundlet_server.functions.access.hosts import HostNames
 from rundlet_server.functions.access.routing import TargetRouter
@@ -49,7 +49,8 @@ from rundlet_server.storage import (
 )
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.interface import Store
-from rundlet_server.storage.tokens.watch import TokenWatch
+from rundlet_server.storage.tokens.interface import TokenSource
+from rundlet_server.storage.tokens.opening import open_tokens
 
 
 def create_app(
@@ -151,14 +152,14 @@ def get_app() -> falcon.App[falcon.Request, falcon.Response]:
     return create_app(store, settings, OperationCounters(shared), watch_tokens(settings))
 
 
-def watch_tokens(settings: ServerSettings) -> TokenWatch | None:
-    """The tokens in the folder that the settings name; ``None`` where they name none.
+def watch_tokens(settings: ServerSettings) -> TokenSource | None:
+    """The tokens that requests go by; ``None`` where the settings name no place for any.
 
     Raises:
-        StoreError, OSError: see ``TokenWatch``.
+        StoreError, OSError: see ``TokenStore.watch``.
     """
-    folder = settings.tokens_folder
-    return None if folder is None else TokenWatch(folder)
+    tokens = open_tokens(settings.store, settings.tokens_path)
+    return None if tokens is None else tokens.watch()
 
 
 def software_version() -> str:

@@ -31,10 +31,11 @@ from rundlet_server.server.listen.address import HeldPort, is_loopback, require_
 from rundlet_server.server.listen.tls import TlsFiles
 from rundlet_server.server.waitress.server import GracefulServer
 from rundlet_server.storage import OperationCounters, SharedCounters, Store
+from rundlet_server.storage.address import MEMORY, StoreAddress
 from rundlet_server.storage.collector import relax_collector
 from rundlet_server.storage.textfile import load_text_file
 from rundlet_server.storage.textfile.loading import Progress
-from rundlet_server.storage.tokens.file import TokenFile
+from rundlet_server.storage.tokens.opening import open_tokens
 
 ServerName = Literal["waitress", "granian"]
 
@@ -132,14 +133,21 @@ def _with_access(options: ServeOptions) -> ServeOptions:
     is_open = options.insecure or is_local
     names = (*((options.host,) if is_local else ()), *options.settings.host_names)
     settings = replace(options.settings, open_without_tokens=is_open, host_names=names)
-    folder = None if options.in_memory and settings.tokens_path is None else settings.tokens_folder
-    if not is_open and (folder is None or not TokenFile(folder).read()):
+    address = _address(options)
+    tokens = open_tokens(address, settings.tokens_path)
+    if not is_open and (tokens is None or not tokens.read()):
         raise ExposedError(
             f"--host {options.host} can be reached from other machines, and anyone there could"
             f" read and change everything; make tokens first: rundlet token add NAME"
-            f"{_token_place(folder)} (or add --insecure, if that is wanted)"
+            f"{_token_place(settings.tokens_path or address.folder)}"
+            " (or add --insecure, if that is wanted)"
         )
     return replace(options, settings=settings)
+
+
+def _address(options: ServeOptions) -> StoreAddress:
+    """Where the store is; one in memory has its folder only once the server has begun."""
+    return StoreAddress.parse(MEMORY) if options.in_memory else options.settings.store
 
 
 def _token_place(folder: Path | None) -> str:

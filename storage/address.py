@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from rundlet_server.storage.errors import InvalidAddress
+from rundlet_server.storage.errors import InvalidAddress, MissingBackend
 
 Scheme = Literal["folder", "file", "memory", "etcd", "postgresql"]
 
@@ -91,6 +91,15 @@ class StoreAddress:
         if self.path is not None or self.scheme == "memory":
             return self.text
         return _without_password(self.text)
+
+
+def missing_backend(address: StoreAddress) -> MissingBackend:
+    """The error of an address that this release cannot open."""
+    message = (
+        f"cannot open {address.shown}: the backend {address.scheme!r} is not available in this"
+        " release, which opens folders (./data), text files (file:PATH) and, to serve, memory"
+    )
+    return MissingBackend(message)
 
 
 def _required(part: str | bool, text: str, example: str) -> str:

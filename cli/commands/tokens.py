@@ -14,7 +14,8 @@ from rundlet_server.cli.show.panels import Panel
 from rundlet_server.cli.show.terminal import escaped, shown_key, write_line, write_lines
 from rundlet_server.cli.show.times import moment_us, shown_moment
 from rundlet_server.storage.clock import system_clock_us
-from rundlet_server.storage.tokens.file import Scope, Token, TokenFile
+from rundlet_server.storage.tokens.file import TokenFile
+from rundlet_server.storage.tokens.interface import Scope, Token
 
 commands = typer.Typer()
 token = typer.Typer(no_args_is_help=True)

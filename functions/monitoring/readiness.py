@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from rundlet_server.functions.access.admission import TokenSource
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.interface import Health
+from rundlet_server.storage.tokens.interface import TokenSource
 
 _MAINTENANCE_GRACE_S: Final = 10.0
 """The maintenance process starts after the server, and is started again when it died."""
