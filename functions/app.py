@@ -43,9 +43,9 @@ from rundlet_server.functions.settings import ServerSettings, shown_limits
 from rundlet_server.storage import (
     OperationCounters,
     SharedCounters,
+    StoreOptions,
     StoreSettings,
     open_store,
-    open_text_file,
 )
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.interface import Store
@@ -109,9 +109,8 @@ def _access(
 def _readiness_of(
     store: CountedStore, settings: ServerSettings, tokens: TokenSource | None
 ) -> Readiness:
-    writes = store.info.backend == "log"
     is_maintained = not (settings.maintain_inline or store.read_only)
-    return Readiness(store, tokens or NO_TOKENS, is_maintained=writes and is_maintained)
+    return Readiness(store, tokens or NO_TOKENS, is_maintained=is_maintained)
 
 
 def _add_routes(
@@ -179,7 +178,7 @@ def _welcome(version: str) -> dict[str, object]:
 
 
 def open_configured_store(settings: ServerSettings, shared: SharedCounters | None = None) -> Store:
-    """Open the store that the settings name: a text file, or else a folder.
+    """Open the store that the settings name.
 
     Args:
         settings: of the server.
@@ -188,15 +187,7 @@ def open_configured_store(settings: ServerSettings, shared: SharedCounters | Non
     Raises:
         StoreError: it does not open.
     """
-    if settings.read_only_file is not None:
-        return open_text_file(
-            settings.read_only_file,
-            any_key=settings.any_key,
-            skip_bad=settings.skip_bad,
-            limits=settings.limits,
-        )
-    return open_store(
-        settings.data_path,
+    options = StoreOptions(
         StoreSettings(
             sync=settings.sync,
             sync_interval_s=settings.sync_interval_s,
@@ -205,6 +196,8 @@ def open_configured_store(settings: ServerSettings, shared: SharedCounters | Non
             limits=settings.limits,
             is_read_only=settings.read_only,
             maintain_inline=settings.maintain_inline,
-            measures=Measures(shared),
         ),
+        any_key=settings.any_key,
+        skip_bad=settings.skip_bad,
     )
+    return open_store(settings.store, options, Measures(shared))

@@ -347,13 +347,15 @@ class Store(Protocol):
     def gauges(self) -> Mapping[str, Gauge]:
         """What the backend tells of itself, by names of letters, digits and ``_``."""
 
-    def compact(self) -> None:
-        """Ask for a compaction; returns at once, the work is done in the background.
+    def compact(self, *, wait: bool = False) -> None:
+        """Compact the store. Needs the feature ``compaction``.
 
-        Needs the feature ``compaction``.
+        Args:
+            wait: return once it is done; by default at once, and it is done in the background.
 
         Raises:
             ReadOnly: this store takes no writes.
+            StoreError, OSError: it failed, and was waited for.
         """
 
     def load(self, rows: Sequence[Row]) -> None:

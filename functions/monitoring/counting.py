@@ -92,11 +92,11 @@ class CountedStore:
         self.store.load(rows)
         self.counters.add("set", len(rows))
 
-    def compact(self) -> None:
+    def compact(self, *, wait: bool = False) -> None:
         """See ``Store.compact``."""
         self.require_writable()
         self.require("compaction")
-        self.store.compact()
+        self.store.compact(wait=wait)
 
     def require_writable(self) -> None:
         """Refuse a write before its body is read.

@@ -268,11 +268,13 @@ class LogStore:
         """See ``Store.gauges``."""
         return gauges_of(self._follower.current())
 
-    def compact(self) -> None:
+    def compact(self, *, wait: bool = False) -> None:
         """See ``Store.compact``."""
         if self._settings.is_read_only:
             raise ReadOnly("this store is served read-only")
-        if self._settings.maintain_inline:
+        if wait:
+            self._maintainer.compact(thorough=True)
+        elif self._settings.maintain_inline:
             self._compaction.request(self._compact_quietly)
         else:
             self._commit_page.compactions_wanted += 1

@@ -136,7 +136,7 @@ class TextFileStore:
             "bad_lines": Gauge(about["bad"], "Bad lines, which were left out."),
         }
 
-    def compact(self) -> None:
+    def compact(self, *, wait: bool = False) -> None:  # noqa: ARG002 # as the interface has it
         """See ``Store.compact``."""
         raise ReadOnly(f"{self._path} is served as it is; there is nothing to compact")
 

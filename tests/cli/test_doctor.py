@@ -16,7 +16,7 @@ from rundlet_server.cli.doctor import machine as checks_machine
 from rundlet_server.cli.doctor import server as checks_server
 from rundlet_server.cli.doctor.machine import lock_holders
 from rundlet_server.cli.place.ask import Metrics
-from rundlet_server.storage import Inspection, StoreSettings, errors, open_store
+from rundlet_server.storage import Inspection, StoreSettings, errors, open_log_store
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.interface import Put, Txn
 from tests.support.models.model import ModelStore
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def with_keys(folder: Path, settings: StoreSettings) -> None:
-    store = open_store(folder, settings)
+    store = open_log_store(folder, settings)
     for key in ("a", "b", "c"):
         store.commit(Txn([Put(key, b"value of " + key.encode())]))
     store.close()
@@ -147,7 +147,7 @@ def test_folder_of_another_boot_says_that_the_tail_is_read(tmp_path):
 
 
 def test_who_has_the_store_open_is_told(folder):
-    store = open_store(folder)
+    store = open_log_store(folder)
     try:
         _, found = doctor("--data", str(folder))
     finally:
@@ -160,7 +160,7 @@ def test_who_has_the_store_open_is_told(folder):
 
 def test_backlog_and_dead_bytes_are_told(tmp_path, monkeypatch):
     settings = StoreSettings(sync="never", segment_records_max=1, maintain_inline=False)
-    store = open_store(tmp_path / "store", settings)
+    store = open_log_store(tmp_path / "store", settings)
     for number in range(5):
         store.commit(Txn([Put("same", bytes(1_000 + number))]))
     store.close()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_store, verify
+from rundlet_server.storage import StoreSettings, open_log_store, verify
 from rundlet_server.storage.errors import (
     Compacted,
     Damaged,
@@ -71,7 +71,7 @@ def open_log(tmp_path: Path) -> Iterator[Callable[..., LogStore]]:
 
     def open_one(**settings: object) -> LogStore:
         options = {"keep_for_s": 0, "segment_records_max": 4, **settings}
-        store = open_store(tmp_path / "data", StoreSettings(**options))
+        store = open_log_store(tmp_path / "data", StoreSettings(**options))
         opened.append(store)
         return store
 

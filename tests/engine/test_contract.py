@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage import StoreSettings, open_log_store
 from rundlet_server.storage.errors import (
     Compacted,
     Conflict,
@@ -66,7 +66,7 @@ def open_backend(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -
             is_read_only=read_only,
             segment_records_max=65_536 if request.param == "log" else 2,
         )
-        return open_store(tmp_path / "data", settings)
+        return open_log_store(tmp_path / "data", settings)
 
     return open_one
 
@@ -870,7 +870,9 @@ def test_everything_is_there_after_opening_again(open_backend, clock):
 
 
 def test_compaction_keeps_what_was_visible_in_the_time_to_keep(tmp_path, clock):
-    store = open_store(tmp_path, StoreSettings(files=UnsyncedFiles(), keep_for_s=60, clock=clock))
+    store = open_log_store(
+        tmp_path, StoreSettings(files=UnsyncedFiles(), keep_for_s=60, clock=clock)
+    )
     put(store, "a", b"1")
     put(store, "a", b"2")
     store.maintainer.compact(thorough=True)
@@ -888,7 +890,9 @@ def test_compaction_keeps_what_was_visible_in_the_time_to_keep(tmp_path, clock):
 
 
 def test_the_horizon_itself_is_readable(tmp_path, clock):
-    store = open_store(tmp_path, StoreSettings(files=UnsyncedFiles(), keep_for_s=60, clock=clock))
+    store = open_log_store(
+        tmp_path, StoreSettings(files=UnsyncedFiles(), keep_for_s=60, clock=clock)
+    )
     for number in (1, 2, 3):
         put(store, "a", b"%d" % number)
         store._writer.seal()
@@ -910,7 +914,7 @@ def test_a_version_let_go_is_not_restored_from_an_earlier_life_of_the_key(
     settings = StoreSettings(
         files=UnsyncedFiles(), keep_for_s=0, keep_versions=keep_versions, clock=clock
     )
-    store = open_store(tmp_path, settings)
+    store = open_log_store(tmp_path, settings)
     put(store, "a", b"earlier life")
     for number in range(20):
         put(store, f"k{number}")
@@ -934,7 +938,7 @@ def test_a_version_let_go_is_not_restored_from_an_earlier_life_of_the_key(
 
 def test_behind_the_horizon_only_the_newest_version_is_left(tmp_path, clock):
     settings = StoreSettings(files=UnsyncedFiles(), keep_for_s=0, clock=clock)
-    store = open_store(tmp_path, settings)
+    store = open_log_store(tmp_path, settings)
     put(store, "a", b"1")
     put(store, "a", b"2")
     put(store, "b", b"3")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import LogStore, StoreSettings, open_store, verify
+from rundlet_server.storage import LogStore, StoreSettings, open_log_store, verify
 from rundlet_server.storage.errors import Conflict, DiskFull
 from rundlet_server.storage.files import Buffer, RealFile
 from rundlet_server.storage.interface import Add, Condition, Delete, Op, Put, Restore, Touch, Txn
@@ -66,7 +66,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def store(folder: Path) -> Iterator[LogStore]:
     """On a disk of 8 MiB."""
-    store = open_store(folder, StoreSettings(files=SmallDisk(8 * MIB), keep_for_s=0))
+    store = open_log_store(folder, StoreSettings(files=SmallDisk(8 * MIB), keep_for_s=0))
     yield store
     store.close()
 
@@ -168,7 +168,7 @@ def test_a_store_tells_that_its_disk_is_full_until_it_is_not(store: LogStore):
 
 def test_who_only_reads_from_a_full_disk_has_no_problem(store: LogStore, folder: Path):
     fill(store, {}, random.Random(1), 100_000)
-    reader = open_store(folder, StoreSettings(files=SmallDisk(8 * MIB), keep_for_s=0))
+    reader = open_log_store(folder, StoreSettings(files=SmallDisk(8 * MIB), keep_for_s=0))
 
     assert reader.health().reasons == []
     reader.close()
@@ -179,7 +179,7 @@ def test_a_disk_that_cannot_be_asked_refuses_nothing_beforehand(folder: Path):
         def free_bytes(self, path: Path) -> int:  # noqa: ARG002 (it is not even looked at)
             raise OSError(errno.ENOSYS, "planted")
 
-    with contextlib.closing(open_store(folder, StoreSettings(files=SilentDisk()))) as store:
+    with contextlib.closing(open_log_store(folder, StoreSettings(files=SilentDisk()))) as store:
         store.commit(Txn([Put("a", b"v")]))
         assert store.health().reasons == []
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_store, repair, verify
+from rundlet_server.storage import StoreSettings, open_log_store, repair, verify
 from rundlet_server.storage.errors import (
     InvalidKey,
     LimitExceeded,
@@ -47,7 +47,7 @@ def settings_of(records_max: int = 50, **others: object) -> StoreSettings:
 
 @contextlib.contextmanager
 def opened(folder: Path, settings: StoreSettings | None = None) -> Iterator[LogStore]:
-    store = open_store(folder, settings or settings_of())
+    store = open_log_store(folder, settings or settings_of())
     try:
         yield store
     finally:
@@ -270,7 +270,7 @@ def values_of(store: LogStore) -> dict[str, bytes]:
 def run_load(folder: Path, files: FaultyFiles) -> dict[str, bytes] | None:
     """One value, then a load of one chunk; what must be there, ``None`` if either may be."""
     try:
-        store = open_store(folder, settings_of(3, files=files))
+        store = open_log_store(folder, settings_of(3, files=files))
     except (OSError, StoreError):
         return {}
     try:
@@ -337,7 +337,7 @@ def test_a_store_whose_load_failed_goes_on(tmp_path):
     for number in range(1, len(files.calls) + 1):
         folder = tmp_path / str(number)
         try:
-            store = open_store(folder, settings_of(3, files=failing_at(number)))
+            store = open_log_store(folder, settings_of(3, files=failing_at(number)))
         except (OSError, StoreError):
             continue
         for attempt in (BEFORE, LOADED, LOADED):

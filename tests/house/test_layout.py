@@ -32,6 +32,7 @@ FLOORS = {
         "address checksum counting requests",
         "log tokens",
         "textfile",
+        "opening",
         "__init__",
     ],
     "storage/log": [

@@ -14,7 +14,7 @@ from rundlet_server.functions.app import create_app
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.monitoring.readiness import Readiness
 from rundlet_server.functions.settings import ServerSettings
-from rundlet_server.storage import OperationCounters, SharedCounters, StoreSettings, open_store
+from rundlet_server.storage import OperationCounters, SharedCounters, StoreSettings, open_log_store
 from rundlet_server.storage.errors import DiskFull
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log import health
@@ -49,7 +49,7 @@ def test_full_disk_is_told_and_goes_away_without_any_write(tmp_path, monkeypatch
         return OSError(errno.ENOSPC, "No space left on device") if is_refused else None
 
     settings = StoreSettings(files=FaultyFiles(failing))
-    opened = open_store(tmp_path / "data", settings)
+    opened = open_log_store(tmp_path / "data", settings)
     api = falcon.testing.TestClient(create_app(opened))
     is_full = True
     with pytest.raises(DiskFull):
@@ -87,7 +87,7 @@ def test_probe_that_succeeded_does_not_vouch_for_the_next_failure(tmp_path):
 
 
 def test_nearly_full_disk_is_told_before_a_write_fails(tmp_path, monkeypatch):
-    opened = open_store(tmp_path / "data")
+    opened = open_log_store(tmp_path / "data")
     settings = ServerSettings(data_path=tmp_path / "data")
     api = falcon.testing.TestClient(create_app(opened, settings))
     assert api.simulate_get("/readyz").status_code == 200
@@ -102,7 +102,7 @@ def test_nearly_full_disk_is_told_before_a_write_fails(tmp_path, monkeypatch):
 
 def test_file_system_that_does_not_count_its_space_is_not_full(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result([0] * 11))
-    opened = open_store(tmp_path / "data")
+    opened = open_log_store(tmp_path / "data")
     opened.commit(Txn([Put("a", b"1")]))
     api = falcon.testing.TestClient(create_app(opened))
 
@@ -116,7 +116,7 @@ def test_file_system_that_does_not_count_its_space_is_not_full(tmp_path, monkeyp
 
 def test_store_that_only_reads_needs_no_space_and_no_maintenance(tmp_path, monkeypatch):
     monkeypatch.setattr(health, "DISK_FREE_BYTES_MIN", 2**62)
-    opened = open_store(tmp_path / "data", StoreSettings(is_read_only=True))
+    opened = open_log_store(tmp_path / "data", StoreSettings(is_read_only=True))
     settings = ServerSettings(data_path=tmp_path / "data", maintain_inline=False)
     api = falcon.testing.TestClient(create_app(opened, settings))
 
@@ -147,7 +147,7 @@ def test_maintenance_process_that_stays_away_is_told(tmp_path: Path):
 
 def test_too_many_segments_without_index_files_are_told(tmp_path, monkeypatch):
     settings = StoreSettings(sync="never", segment_records_max=1, maintain_inline=False)
-    opened = open_store(tmp_path / "data", settings)
+    opened = open_log_store(tmp_path / "data", settings)
     for number in range(4):
         opened.commit(Txn([Put(str(number), b"")]))
     assert opened.health().reasons == []

@@ -170,6 +170,15 @@ def test_rules_of_another_opening_are_not_taken_over(path, opened):
         opened()
 
 
+def test_index_by_stricter_rules_that_found_nothing_bad_is_used(path, opened):
+    path.write_text(f"{A} 1\n{B} 2\n")
+    opened()
+    made = index_of(path).stat()
+
+    assert values(opened(any_key=True, skip_bad=True)) == {A: b"1", B: b"2"}
+    assert index_of(path).stat().st_ino == made.st_ino
+
+
 def test_missing_file_and_folder_are_errors(path, opened):
     with pytest.raises(FileNotFoundError):
         opened()

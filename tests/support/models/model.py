@@ -226,7 +226,7 @@ class ModelStore:
             results = self._apply(ops)
             return Commit(not failed, self._revision, results)
 
-    def compact(self) -> None:
+    def compact(self, *, wait: bool = False) -> None:  # noqa: ARG002 - there is nothing to do
         if self.info.read_only:
             raise ReadOnly("this store takes no writes")
         self.compactions += 1
