@@ -156,7 +156,8 @@ def _with_scratch(options: ServeOptions, scratch: ScratchFolder) -> ServeOptions
     settings = replace(options.settings, counters_path=scratch.path / _COUNTERS)
     if options.in_memory:
         scratch.remove_even_if_killed()
-        settings = replace(settings, data_path=scratch.path / "data", sync="never")
+        address = StoreAddress.of_folder(scratch.path / "data")
+        settings = replace(settings, store_address=address, sync="never")
     is_maintained = bool(helpers(settings.store, settings))
     return replace(options, settings=replace(settings, maintain_inline=not is_maintained))
 
@@ -222,7 +223,7 @@ class _Life:
                 any_key=settings.any_key,
                 skip_bad=settings.skip_bad,
                 progress=progress,
-                folder=settings.data_path,
+                folder=settings.store.folder,
             )
         self.telling.say(str(report))
 
@@ -258,12 +259,15 @@ def _count(number: int, noun: str) -> str:
 def _what(options: ServeOptions) -> str:
     if options.in_memory:
         return "in memory"
-    path = options.settings.read_only_file or options.settings.data_path
+    address = options.settings.store
+    if address.path is None:
+        return address.shown
+    path = address.path
     shown = shlex.quote(str(path))
     return shown if path.is_absolute() or shown.startswith((".", "'")) else f"./{shown}"
 
 
 def _durability(settings: ServerSettings) -> str:
-    if settings.read_only or settings.read_only_file is not None:
+    if settings.read_only:
         return "read-only"
     return f"sync={settings.sync}"
