@@ -10,15 +10,16 @@ CA_HELP: Final = f"Authority of an https server, PEM [{CA_VARIABLE}]."
 
 URL_HELP: Final = "A server [RUNDLET_URL; default http://127.0.0.1:8000]."
 DATA_HELP: Final = "A store's folder, also a served one [RUNDLET_DATA]."
+STORE_HELP: Final = "A store: a folder or file:PATH [RUNDLET_STORE]."
 TOKEN_HELP: Final = "The token that the server asks for [RUNDLET_TOKEN]."  # noqa: S105 - help
 PLACE_OPTIONS: Final = (
     ("--url URL", URL_HELP),
     ("--data DIR", DATA_HELP),
     ("--token TOKEN", TOKEN_HELP),
 )
-"""Where the data is, with the help of each option."""
+"""Where the data mostly is, with the help of each option, for the help of ``rundlet``."""
 
-_WITH_VALUE = frozenset(option.split()[0] for option, _ in PLACE_OPTIONS)
+_WITH_VALUE = frozenset({"--store", *(option.split()[0] for option, _ in PLACE_OPTIONS)})
 _WITHOUT_VALUE = frozenset({"--json"})
 
 

@@ -138,6 +138,7 @@ def _server_kinds() -> tuple[tuple[type[Exception], ExitCode], ...]:
         (errors.Compacted, ExitCode.NOT_FOUND),
         (errors.Damaged, ExitCode.DAMAGED),
         (errors.UnknownFormat, ExitCode.DAMAGED),
+        (errors.NotSupported, ExitCode.USAGE),
         (errors.ReadOnly, ExitCode.NOT_ALLOWED),
         (errors.StoreError, ExitCode.UNREACHABLE),
         (ExposedError, ExitCode.USAGE),

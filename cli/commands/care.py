@@ -15,6 +15,7 @@ from rundlet_server.cli.place.options import (
     DataOption,
     FolderOption,
     JsonOption,
+    StoreOption,
     TokenOption,
     UrlOption,
     chosen_folder,
@@ -36,6 +37,7 @@ commands = typer.Typer()
 def stats(
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,7 +47,7 @@ def stats(
 
     Example: rundlet stats --json
     """
-    with open_target(url, data, token) as target:
+    with open_target(url, data, token, store=store) as target:
         members = target.stats()
     if as_json:
         write_line(to_line(members))
@@ -56,7 +58,12 @@ def stats(
 
 
 @commands.command("compact")
-def compact(url: UrlOption = None, data: DataOption = None, token: TokenOption = None) -> None:
+def compact(
+    url: UrlOption = None,
+    data: DataOption = None,
+    store: StoreOption = None,
+    token: TokenOption = None,
+) -> None:
     """Reclaim space.
 
     Removes deleted and overwritten values that are not kept as history. A server does so in the
@@ -64,7 +71,7 @@ def compact(url: UrlOption = None, data: DataOption = None, token: TokenOption =
 
     Example: rundlet compact
     """
-    with open_target(url, data, token, Purpose.COMPACT) as target:
+    with open_target(url, data, token, Purpose.COMPACT, store=store) as target:
         target.compact()
         is_server = isinstance(target, Client)
     write_line("started; rundlet stats shows what it reclaims" if is_server else "done")

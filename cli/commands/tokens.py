@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, get_args
@@ -9,7 +10,13 @@ from typing import Annotated, get_args
 import typer
 
 from rundlet_server.cli.exits import CommandError, ExitCode
-from rundlet_server.cli.place.options import FolderOption, JsonOption, has_store, token_folder
+from rundlet_server.cli.place.options import (
+    FolderOption,
+    JsonOption,
+    StoreOption,
+    chosen_store,
+    has_store,
+)
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import (
     escaped,
@@ -19,8 +26,10 @@ from rundlet_server.cli.show.terminal import (
     write_lines,
 )
 from rundlet_server.cli.show.times import moment_us, shown_moment
+from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.clock import system_clock_us
-from rundlet_server.storage.tokens.file import Scope, Token, TokenFile
+from rundlet_server.storage.tokens.interface import Scope, Token, TokenStore
+from rundlet_server.storage.tokens.opening import open_tokens
 
 commands = typer.Typer()
 token = typer.Typer(no_args_is_help=True)
@@ -53,6 +62,7 @@ def add(
         bool, typer.Option("--create", help="Create the folder, before a server's first start.")
     ] = False,
     data: FolderOption = None,
+    store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Create a token and print its secret, which is shown only now.
@@ -62,14 +72,14 @@ def add(
     Example: rundlet token add app --scope write --prefix app/ --expires 90d
     """
     expires_us = None if expires is None else moment_us("--expires", expires, system_clock_us())
-    folder = token_folder(data)
-    _require_folder(folder, create=create)
-    file = TokenFile(folder)
-    is_first = not file.read()
-    made, secret = file.add(name, scope, prefix=prefix, expires_us=expires_us)
+    address, tokens = _tokens(data, store)
+    if address.folder is not None:
+        _require_folder(address.folder, create=create)
+    is_first = not tokens.read()
+    made, secret = tokens.add(name, scope, prefix=prefix, expires_us=expires_us)
     if is_first:
         sys.stderr.write(
-            f"Authentication is on: a server on {escaped(str(folder))} now refuses requests"
+            f"Authentication is on: a server on {escaped(address.shown)} now refuses requests"
             " without a token.\n"
         )
     if as_json:
@@ -84,12 +94,14 @@ def add(
 
 
 @token.command("ls")
-def list_(data: FolderOption = None, as_json: JsonOption = False) -> None:
+def list_(
+    data: FolderOption = None, store: StoreOption = None, as_json: JsonOption = False
+) -> None:
     """List the tokens, without their secrets.
 
     Example: rundlet token ls
     """
-    tokens = TokenFile(token_folder(data)).read()
+    tokens = _tokens(data, store)[1].read()
     if as_json:
         write_lines(to_line(_members(found)) for found in tokens)
         return
@@ -99,16 +111,18 @@ def list_(data: FolderOption = None, as_json: JsonOption = False) -> None:
 
 @token.command("rm")
 def remove(
-    name: Annotated[str, typer.Argument(help="Name or id.")], data: FolderOption = None
+    name: Annotated[str, typer.Argument(help="Name or id.")],
+    data: FolderOption = None,
+    store: StoreOption = None,
 ) -> None:
     """Revoke a token: from now on servers refuse it.
 
     Example: rundlet token rm app
     """
-    file = TokenFile(token_folder(data))
-    if not file.read() or file.remove(name) is None:  # read first: that makes no folder
+    _, tokens = _tokens(data, store)
+    if not tokens.read() or tokens.remove(name) is None:  # read first: that makes no folder
         raise CommandError(f"there is no token {name!r}; see rundlet token ls", ExitCode.NOT_FOUND)
-    if not file.read():
+    if not tokens.read():
         sys.stderr.write(
             "That was the last token, so authentication is off: every program on this machine may\n"
             "do everything again. A server that other machines can reach refuses all requests.\n"
@@ -130,6 +144,22 @@ def _require_folder(folder: Path, *, create: bool) -> None:
             f"There is no store in {escaped(str(folder))} yet: only a server started with --data or"
             " --tokens and this folder asks for the token.\n"
         )
+
+
+def _tokens(data: Path | None, store: str | None) -> tuple[StoreAddress, TokenStore]:
+    """Return the tokens and where they are; they need no store, as a first start may need them.
+
+    Raises:
+        CommandError: the store has no place for tokens.
+    """
+    is_named = data is not None or store is not None
+    folder = None if is_named else os.environ.get("RUNDLET_TOKENS")
+    address = StoreAddress.of_folder(Path(folder)) if folder else chosen_store(data, store)
+    tokens = open_tokens(address)
+    if tokens is None:
+        message = f"{address.shown} keeps no tokens; name the folder of --tokens with --data DIR"
+        raise CommandError(message, ExitCode.USAGE)
+    return address, tokens
 
 
 def _members(found: Token) -> dict[str, object]:

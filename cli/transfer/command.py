@@ -21,6 +21,7 @@ from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.options import (
     DataOption,
     JsonOption,
+    StoreOption,
     TokenOption,
     UrlOption,
     open_target,
@@ -66,6 +67,7 @@ def import_(
     ] = False,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -78,7 +80,7 @@ def import_(
     """
     is_text = format_of(file, file_format) is Format.TEXT
     with (
-        open_target(url, data, token, Purpose.WRITE) as target,
+        open_target(url, data, token, Purpose.WRITE, store=store) as target,
         RowProgress("importing") as progress,
         _opened(file) as opened,
     ):
@@ -109,6 +111,7 @@ def export(
     file_format: FormatOption = None,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
 ) -> None:
     """Write all keys to a file.
@@ -123,7 +126,7 @@ def export(
     line_of = _text_line if chosen is Format.TEXT else _json_line
     count = 0
     with (
-        open_target(url, data, token) as target,
+        open_target(url, data, token, store=store) as target,
         RowProgress("exporting") as progress,
         _output(to_file) as output,
     ):
@@ -151,10 +154,10 @@ def _text_reader(
 def _loaded_in_blocks(
     file: Path, target: Target, progress: RowProgress, *, any_key: bool, skip_bad: bool
 ) -> Loaded:
-    from rundlet_server.cli.place.folder import FolderTarget  # noqa: PLC0415 - as above
+    from rundlet_server.cli.place.store import StoreTarget  # noqa: PLC0415 - as above
     from rundlet_server.cli.transfer.textload import load_text  # noqa: PLC0415 - as above
 
-    assert isinstance(target, FolderTarget)  # what is not a client
+    assert isinstance(target, StoreTarget)  # what is not a client
     return load_text(file, target, progress, any_key=any_key, skip_bad=skip_bad)
 
 

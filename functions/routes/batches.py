@@ -30,7 +30,7 @@ class MgetResource:
     def __init__(self, store: CountedStore, gate: UploadGate) -> None:
         self._store = store
         self._gate = gate
-        self._limits = store.store.info.limits
+        self._limits = store.info.limits
         self._body_bytes_max = mget_body_bytes_max(self._limits)
         items_max = mget_body_items_max(self._limits)
         self._decoder = BodyDecoder(MgetRequest, "mget_body_items_max", items_max)
@@ -45,7 +45,7 @@ class MgetResource:
             asked = self._decoder.decode(body, asked_type)
         asked.require_within(self._limits)
         require_keys(req.env, asked.keys)
-        snapshot = self._store.get_many(asked.keys, asked.rev)
+        snapshot = self._store.get_many(asked.keys, at=asked.rev)
         resp.content_type = media_type
         resp.data = encode_mget(asked.keys, snapshot.entries, snapshot.revision, media_type)
 
@@ -56,7 +56,7 @@ class TxnResource:
     def __init__(self, store: CountedStore, gate: UploadGate) -> None:
         self._store = store
         self._gate = gate
-        self._limits = store.store.info.limits
+        self._limits = store.info.limits
         self._body_bytes_max = txn_body_bytes_max(self._limits)
         items_max = txn_body_items_max(self._limits)
         self._decoder = BodyDecoder(Transaction, "txn_body_items_max", items_max)

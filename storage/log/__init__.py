@@ -10,6 +10,7 @@ The rooms, in reading order; each imports only from those before it:
 * ``check``: find damage, change nothing.
 * ``maintain``: checkpoints, compaction, bulk loads.
 * ``repair``: keep what is whole of a damaged store.
+* ``health``: why a store is not ready.
 
 ``store`` joins them behind the ``Store`` interface, ``maintenance`` is the process that runs
 ``maintain`` for a whole server, ``settings`` says how a store runs.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -12,19 +12,23 @@ from rundlet_server.storage.errors import Damaged, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
+    Feature,
+    Gauge,
+    Health,
     Page,
+    Row,
     Snapshot,
     Stats,
     StoreInfo,
     Txn,
     Version,
 )
+from rundlet_server.storage.log import health
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import DELETE, EXPIRE
 from rundlet_server.storage.log.index.retention import kept_versions
 from rundlet_server.storage.log.maintain.background import Background
 from rundlet_server.storage.log.maintain.bulk_load import load_rows
-from rundlet_server.storage.log.maintain.chunk import Row
 from rundlet_server.storage.log.maintain.maintainer import Maintainer
 from rundlet_server.storage.log.open.folder_lock import FolderLock
 from rundlet_server.storage.log.open.recovery import open_folder
@@ -32,19 +36,20 @@ from rundlet_server.storage.log.read.answers import check_revision, key_info, ve
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.scan import Range, list_page
-from rundlet_server.storage.log.read.statistics import stats_of
+from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.settings import StoreSettings
-from rundlet_server.storage.log.write.disk_probe import DiskProbe
-from rundlet_server.storage.log.write.free_space import NO_ROOM
 from rundlet_server.storage.log.write.group_commit import GroupCommit
 from rundlet_server.storage.log.write.writer import Writer
 from rundlet_server.storage.requests import check_txn, encode_key
 
 _BACKLOG_MAX: Final = 2
-"""Sealed segments without an index file that may wait before this process makes one itself."""
-_BACKLOG_MAX_MAINTAINED: Final = 8
-"""The same where a maintenance process should have; so memory is bounded without it, too."""
+"""Sealed segments without an index file that may wait before this process makes one itself.
+
+Where a maintenance process should make them it is ``health.BACKLOG_MAX_MAINTAINED``; so memory is
+bounded without that process, too.
+"""
+_FEATURES: Final = frozenset[Feature]({"history", "bulk_load", "compaction"})
 _HOUSEKEEPING_S: Final = 1.0
 COMPACTION_NAME: Final = "rundlet-compaction"
 """Of the thread in which a compaction that was asked for is done."""
@@ -88,7 +93,7 @@ class LogStore:
             follower=self._follower,
             lock=self._lock,
         )
-        self._probe = DiskProbe(files, folder)
+        self._health = health.HealthCheck(folder, settings, self._writer)
         self._group_commit = GroupCommit(self._writer, settings.measures)
         self._maintainer = Maintainer(
             folder,
@@ -112,6 +117,7 @@ class LogStore:
                 "segment_records_max": settings.segment_records_max,
                 "cache_bytes_max": settings.cache_bytes_max,
             },
+            _FEATURES,
         )
         self._compaction = Background(COMPACTION_NAME)
         self._closing = threading.Event()
@@ -162,21 +168,14 @@ class LogStore:
         commit = self._group_commit.commit(txn)
         is_inline = self._settings.maintain_inline
         backlog = len(self._follower.view.deltas) - 1
-        if backlog >= (_BACKLOG_MAX if is_inline else _BACKLOG_MAX_MAINTAINED):
+        if backlog >= (_BACKLOG_MAX if is_inline else health.BACKLOG_MAX_MAINTAINED):
             # The commit stands whatever becomes of this; the next one tries again.
             with contextlib.suppress(StoreError, OSError):
                 self._maintainer.checkpoint(wait=False)
         return commit
 
     def load(self, rows: Sequence[Row]) -> None:
-        """Store many rows, as commits of up to a thousand would in this order, only faster.
-
-        They are on stable storage when it returns. When it fails, the first of them may be
-        stored.
-
-        Raises:
-            InvalidKey, LimitExceeded, ReadOnly, Unavailable, OutcomeUnknown: as ``commit``.
-        """
+        """See ``Store.load``."""
         if self._settings.is_read_only:
             raise ReadOnly("this store is served read-only")
         load_rows(rows, self._settings, self._maintainer.load, self.commit)
@@ -184,7 +183,7 @@ class LogStore:
             self.sync()
 
     def finish_load(self) -> None:
-        """Merge the index files that calls of ``load`` have left: reads ask one after the other."""
+        """See ``Store.finish_load``: merges its index files, which reads ask one after another."""
         # What was loaded stands whatever becomes of this; maintenance tries again.
         with contextlib.suppress(StoreError, OSError):
             self._maintainer.checkpoint(wait=False)
@@ -265,21 +264,23 @@ class LogStore:
         """See ``Store.stats``."""
         return stats_of(*self._maintainer.due())
 
-    def compact(self) -> None:
+    def gauges(self) -> Mapping[str, Gauge]:
+        """See ``Store.gauges``."""
+        return gauges_of(self._follower.current())
+
+    def compact(self, *, wait: bool = False) -> None:
         """See ``Store.compact``."""
         if self._settings.is_read_only:
             raise ReadOnly("this store is served read-only")
-        if self._settings.maintain_inline:
+        if wait:
+            self._maintainer.compact(thorough=True)
+        elif self._settings.maintain_inline:
             self._compaction.request(self._compact_quietly)
         else:
             self._commit_page.compactions_wanted += 1
 
     def sync(self) -> None:
-        """Put everything committed so far on stable storage, whatever the sync policy.
-
-        Raises:
-            Unavailable: the disk failed.
-        """
+        """See ``Store.sync``."""
         self._writer.sync()
 
     @property
@@ -287,20 +288,9 @@ class LogStore:
         """Checkpoints, compaction and expiry of this folder, for whoever looks after it."""
         return self._maintainer
 
-    def problems(self) -> list[str]:
-        """See ``Store.problems``."""
-        backlog = len(self._follower.view.deltas) - 1
-        if self._writer.problem is not None and self._probe.succeeds():
-            self._writer.problem = None  # the next write would say so, but none may come
-        problems = [self._writer.problem] if self._writer.problem else []
-        if self._writer.room.is_refused(self._follower.view):
-            problems.append(NO_ROOM)
-        if backlog > _BACKLOG_MAX_MAINTAINED:
-            problems.append(
-                f"{backlog} full segments wait for their index files, at most"
-                f" {_BACKLOG_MAX_MAINTAINED} should: maintenance does not keep up"
-            )
-        return problems
+    def health(self) -> Health:
+        """See ``Store.health``."""
+        return self._health.health(self._follower.view)
 
     def close(self) -> None:
         """See ``Store.close``."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -130,8 +130,9 @@ class TextIndex:
         return bytes(self._index.store_id).hex()
 
     def is_of(self, source: TextSource) -> bool:
-        """Whether the index was made of this."""
-        return asdict(source).items() <= self.about.items()
+        """Whether the index was made of this, or by stricter rules, which every line keeps."""
+        strict = replace(source, any_key=False, skip_bad=False)
+        return any(asdict(each).items() <= self.about.items() for each in (source, strict))
 
     def find(self, key: bytes, at: int | None) -> Locator | None:
         """The line of a key, if it is there as of revision ``at``."""

@@ -30,9 +30,10 @@ FOR_TYPE_CHECKERS = {"_typeshed"}  # there is no such module when a program runs
 FLOORS = {
     "storage": [
         "errors interface files clock collector",
-        "checksum counting requests",
+        "address checksum counting requests",
         "log tokens",
         "textfile",
+        "opening",
         "__init__",
     ],
     "storage/log": [
@@ -40,7 +41,7 @@ FLOORS = {
         "index",
         "read open",
         "write check",
-        "maintain repair",
+        "health maintain repair",
         "store",
         "maintenance",
         "__init__",
