@@ -15,6 +15,7 @@ import falcon
 
 from rundlet_server.functions.limits import over_limit
 from rundlet_server.functions.request_ids import RequestIds
+from rundlet_server.functions.route_table import OPENAPI
 from rundlet_server.storage.errors import (
     Compacted,
     Conflict,
@@ -210,7 +211,7 @@ def _of_falcon(ex: falcon.HTTPError) -> Problem:
     headers = dict(ex.headers or {})
     status = HTTPStatus(ex.status_code)
     if status == HTTPStatus.NOT_FOUND:
-        detail = "there is no such route; /openapi.json lists them all"
+        detail = f"there is no such route; {OPENAPI.path} lists them all"
         return Problem(404, "no-such-route", detail, headers=headers)
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"this route answers {headers.get('Allow', 'nothing')}"

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol
 
 from rundlet_server.functions.access.hosts import HostNames
 from rundlet_server.functions.problems import RETRY_LATER, Problem
+from rundlet_server.functions.route_table import Route
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.counting.counters import OperationCounters
 from rundlet_server.storage.errors import StoreError
@@ -21,13 +22,6 @@ from rundlet_server.storage.tokens.file import Scope, Token, TokenTable
 _CALLER: Final = "rundlet.caller"
 _NAMED_KEYS: Final = "rundlet.named_keys"
 
-OPEN_ROUTES: Final = frozenset({"/", "/livez", "/readyz", "/openapi.json"})
-"""Routes that tell nothing of the data and that probes, browsers and tools ask for first."""
-_WHOLE_STORE: Final = frozenset({"/v1/stats", "/metrics"})
-"""Routes that count all keys, which a token for some of them must not be told."""
-READS_BY_POST: Final = frozenset({"/v1/mget"})
-_WRITE_ROUTES: Final = frozenset({"/v1/kv/{key:path}", "/v1/kv64/{key:path}", "/v1/txn"})
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _RANKS: Final[dict[Scope, int]] = {"read": 0, "write": 1, "admin": 2}
 
 
@@ -35,13 +29,13 @@ class Caller(NamedTuple):
     """Who makes a request, while tokens are in force.
 
     Attributes:
-        token: the token; ``None`` where it could not be told.
-        route: template of the route that is asked for.
+        token: the token; ``None`` if the request was not authenticated.
+        route: the route that is asked for.
         counters: of what is refused.
     """
 
     token: Token | None
-    route: str
+    route: Route
     counters: OperationCounters
 
 
@@ -92,8 +86,11 @@ class Access:
         self._hosts = hosts
         self._clock = clock
 
-    def admit(self, environ: dict[str, object], method: str, template: str) -> None:
-        """Let a request to a route in, and note who makes it.
+    def admit(self, environ: dict[str, object], method: str, route: Route) -> None:
+        """Authenticate and authorize a request to a route, and note who makes it.
+
+        A method that the route does not answer needs a token too, but no scope: whatever the
+        token, the answer is 405.
 
         Raises:
             Problem: 401 ``unauthorized``, 403 ``forbidden`` or ``host-not-allowed``, 503
@@ -102,25 +99,33 @@ class Access:
         try:
             table = self._source.current()
         except StoreError as ex:
-            self._refuse_damaged(ex, template)
+            self._refuse_damaged(ex, route)
             return
         if not table.tokens and self._is_open:
             if self._hosts is not None:
                 self._hosts.require_own(environ)
             return
-        if template in OPEN_ROUTES or method == "OPTIONS":
+        if route.is_open or method == "OPTIONS":
             return
-        environ[_CALLER] = Caller(None, template, self._counters)
+        environ[_CALLER] = Caller(None, route, self._counters)
         token = self._token(environ, table)
-        caller = Caller(token, template, self._counters)
+        caller = Caller(token, route, self._counters)
         environ[_CALLER] = caller
         self._require_current(token)
-        needed = scope_of(method, template)
-        if _RANKS[token.scope] < _RANKS[needed]:
-            detail = f"this needs a token of scope {needed!r}; this one has {token.scope!r}"
+        rule = route.rules.get(method)
+        if rule is None:
+            return
+        if _RANKS[token.scope] < _RANKS[rule.scope]:
+            detail = (
+                f"this request needs a token of scope {rule.scope!r}, and this token has scope"
+                f" {token.scope!r}; send one with the scope that is needed"
+            )
             raise _forbidden(caller, detail)
-        if token.prefix and (template in _WHOLE_STORE or needed == "admin"):
-            detail = "this is about all keys; the token is for those of one prefix"
+        if token.prefix and route.keys == "all":
+            detail = (
+                "this request is about all keys, and this token is limited to the prefix"
+                f" {token.prefix!r}; send a token without a prefix"
+            )
             raise _forbidden(caller, detail)
 
     def _token(self, environ: Mapping[str, object], table: TokenTable) -> Token:
@@ -140,26 +145,17 @@ class Access:
             self._counters.add("refused_expired")
             raise _unauthorized("this token has expired; ask for a new one", _INVALID)
 
-    def _refuse_damaged(self, ex: StoreError, template: str) -> None:
-        if template not in OPEN_ROUTES:
-            # Not why: everybody reads this, and the reason names folders of the machine.
+    def _refuse_damaged(self, ex: StoreError, route: Route) -> None:
+        if not route.is_open:
+            # Without the reason, which names folders of the machine: this answer is public.
             detail = (
-                "nobody is let in, for the server cannot read its tokens;"
-                " 'rundlet token ls' on its machine says why"
+                "the server cannot read its tokens and refuses all requests that need one; run"
+                " 'rundlet token ls' on the server to see why"
             )
             raise Problem(503, "tokens-damaged", detail, headers=RETRY_LATER) from ex
 
 
 _INVALID: Final = 'Bearer error="invalid_token"'
-
-
-def scope_of(method: str, template: str) -> Scope:
-    """The scope that a request needs; what is not listed as anything less needs ``admin``."""
-    if template.startswith("/v1/admin/"):
-        return "admin"
-    if method in _SAFE_METHODS or template in READS_BY_POST:
-        return "read"
-    return "write" if template in _WRITE_ROUTES else "admin"
 
 
 def caller_of(environ: Mapping[str, object]) -> Caller | None:

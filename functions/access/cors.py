@@ -12,13 +12,15 @@ from typing import Final
 
 import falcon
 
+from rundlet_server.functions.route_table import METHODS
+
 EVERY_ORIGIN: Final = "*"
 
 _ORIGIN: Final = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.\-]*)://([a-z0-9_.\-]+|\[[0-9a-f:.]+\])(:(?P<port>[1-9][0-9]{0,4}))?"
 )
 _LEFT_OUT_PORTS: Final = {"http": "80", "https": "443"}
-_METHODS: Final = "GET, HEAD, POST, PUT, DELETE"
+_METHODS: Final = ", ".join(METHODS)
 _REQUEST_HEADERS: Final = (
     "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Range, "
     "If-Unmodified-Since, Last-Event-ID, Prefer, Range"

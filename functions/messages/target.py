@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from urllib.parse import quote, unquote_to_bytes
 
 from rundlet_server.functions.problems import Problem, key_too_long
+from rundlet_server.functions.route_table import KV64
 
 _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -50,7 +51,7 @@ def key_from_path(encoded: str, key_bytes_max: int) -> str:
     if "." in key and not {".", ".."}.isdisjoint(key.split("/")):
         raise bad_key(
             "a '.' or '..' segment in a path is rewritten by many clients and proxies; "
-            "send this key as base64url to /v1/kv64/ instead"
+            f"send this key as base64url to {KV64.base} instead"
         )
     return key
 
@@ -62,13 +63,13 @@ def key_from_base64url(encoded: str, key_bytes_max: int) -> str:
         Problem: 400 ``bad-key``, 414 ``key-too-long``.
     """
     if encoded and not _BASE64URL.fullmatch(encoded):
-        raise bad_key("after /v1/kv64/ only A-Z a-z 0-9 - _ may stand, without padding")
+        raise bad_key(f"after {KV64.base} only A-Z a-z 0-9 - _ may stand, without padding")
     try:
         key = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
     except binascii.Error as ex:
-        raise bad_key("the base64url after /v1/kv64/ has an impossible length") from ex
+        raise bad_key(f"the base64url after {KV64.base} has an impossible length") from ex
     if base64.urlsafe_b64encode(key).rstrip(b"=") != encoded.encode():
-        raise bad_key("the base64url after /v1/kv64/ has stray bits in its last character")
+        raise bad_key(f"the base64url after {KV64.base} has stray bits in its last character")
     return _decode_utf8(key, key_bytes_max)
 
 

@@ -5,12 +5,12 @@ A test holds it and the routes of the application together, in both directions.
 
 from __future__ import annotations
 
-from rundlet_server.functions.access.admission import OPEN_ROUTES
 from rundlet_server.functions.openapi.batches import BATCH_PATHS, BATCH_SCHEMAS
 from rundlet_server.functions.openapi.lists import LIST_PATHS, LIST_SCHEMAS
 from rundlet_server.functions.openapi.parts import PROBLEM_SCHEMA, Json, problems
 from rundlet_server.functions.openapi.service import SERVICE_PATHS, SERVICE_SCHEMAS
 from rundlet_server.functions.openapi.values import VALUE_PATHS
+from rundlet_server.functions.route_table import ROUTES
 
 
 def openapi_document(version: str) -> Json:
@@ -49,20 +49,18 @@ def openapi_document(version: str) -> Json:
     }
 
 
-_METHODS = frozenset({"get", "head", "put", "post", "delete"})
-
-
 def _guarded(paths: Json) -> Json:
     """Paths with the answers of every operation that may need a token."""
     guarded = dict(paths)
-    for path in guarded.keys() - OPEN_ROUTES:
-        item = guarded[path]
-        assert isinstance(item, dict)
-        guarded[path] = {name: _guard(name, part) for name, part in item.items()}
+    for route in ROUTES.values():
+        item = guarded[route.path]
+        if not route.is_open and isinstance(item, dict):
+            operations = {name.lower(): item[name.lower()] for name in route.rules}
+            guarded[route.path] = item | {name: _guard(op) for name, op in operations.items()}
     return guarded
 
 
-def _guard(name: str, part: object) -> object:
-    if name not in _METHODS or not isinstance(part, dict):
-        return part
-    return {**part, "responses": {**problems(401, 403, 503), **part["responses"]}}
+def _guard(operation: Json) -> Json:
+    responses = operation["responses"]
+    assert isinstance(responses, dict)
+    return {**operation, "responses": {**problems(401, 403, 503), **responses}}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from rundlet_server.functions.openapi.parts import Json, either_type, problems
+from rundlet_server.functions.route_table import MGET, TXN
 
 _KEY: Json = {"type": "string", "minLength": 1}
 _TTL: Json = {"type": ["number", "null"], "exclusiveMinimum": 0, "description": "Seconds."}
 _TEXT: Json = {"type": ["string", "null"]}  # null is the same as leaving a member out
 
 BATCH_PATHS: Json = {
-    "/v1/mget": {
+    MGET.path: {
         "post": {
             "operationId": "get_many",
             "summary": "Read many values of one snapshot.",
@@ -23,7 +24,7 @@ BATCH_PATHS: Json = {
             },
         }
     },
-    "/v1/txn": {
+    TXN.path: {
         "post": {
             "operationId": "commit",
             "summary": "Write many keys, all or none, on conditions.",

@@ -10,6 +10,7 @@ from rundlet_server.functions.openapi.parts import (
     problems,
     query,
 )
+from rundlet_server.functions.route_table import KEYS
 
 _TEXT: Json = {"type": "string"}
 
@@ -60,7 +61,7 @@ _HEAD_ANSWERS: Json = {
 }
 
 LIST_PATHS: Json = {
-    "/v1/keys": {
+    KEYS.path: {
         "get": {
             "operationId": "list_keys",
             "summary": "List keys in order of their UTF-8 bytes.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rundlet_server.functions import route_table as routes
 from rundlet_server.functions.openapi.parts import Json, json_answer, problems
 
 _COUNT: Json = {"type": "integer", "minimum": 0}
@@ -31,10 +32,10 @@ _METRICS: Json = {
 }
 
 SERVICE_PATHS: Json = {
-    "/": _get("root", "Where to go on.", json_answer("Pointers.", "AnyObject")),
-    "/v1": _get("service", "What this server is.", json_answer("It.", "Service")),
-    "/v1/stats": _get("stats", "Counts.", json_answer("Counts.", "Stats"), 500),
-    "/v1/admin/compact": {
+    routes.ROOT.path: _get("root", "Where to go on.", json_answer("Pointers.", "AnyObject")),
+    routes.SERVICE.path: _get("service", "What this server is.", json_answer("It.", "Service")),
+    routes.STATS.path: _get("stats", "Counts.", json_answer("Counts.", "Stats"), 500),
+    routes.COMPACT.path: {
         "post": {
             "operationId": "compact",
             "summary": "Start a compaction.",
@@ -44,10 +45,12 @@ SERVICE_PATHS: Json = {
             },
         }
     },
-    "/metrics": _get("metrics", "Counts for Prometheus.", _METRICS, 500),
-    "/livez": _get("livez", "The process answers.", json_answer("It does.", "Status")),
-    "/readyz": _get("readyz", "The store is ready.", json_answer("It is.", "Ready"), 503),
-    "/openapi.json": _get("openapi", "This document.", json_answer("The document.", "AnyObject")),
+    routes.METRICS.path: _get("metrics", "Counts for Prometheus.", _METRICS, 500),
+    routes.LIVEZ.path: _get("livez", "The process answers.", json_answer("It does.", "Status")),
+    routes.READYZ.path: _get("readyz", "The store is ready.", json_answer("It is.", "Ready"), 503),
+    routes.OPENAPI.path: _get(
+        "openapi", "This document.", json_answer("The document.", "AnyObject")
+    ),
 }
 
 SERVICE_SCHEMAS: Json = {

@@ -10,6 +10,7 @@ from rundlet_server.functions.openapi.parts import (
     query,
     request_header,
 )
+from rundlet_server.functions.route_table import KV, KV64
 
 _REVISION_HEADERS: Json = {
     "ETag": header("Strong and opaque; changes with every write of the key."),
@@ -126,6 +127,6 @@ def _path_item(route: str, description: str) -> Json:
 
 
 VALUE_PATHS: Json = {
-    "/v1/kv/{key}": _path_item("kv", "The rest of the path, slashes included, percent-encoded."),
-    "/v1/kv64/{key}": _path_item("kv64", "The key's UTF-8 bytes as base64url without padding."),
+    KV.path: _path_item("kv", "The rest of the path, slashes included, percent-encoded."),
+    KV64.path: _path_item("kv64", "The key's UTF-8 bytes as base64url without padding."),
 }

@@ -14,6 +14,7 @@ from rundlet_server.functions.access.admission import visible_prefix
 from rundlet_server.functions.messages.bodies import answer_type, encode
 from rundlet_server.functions.messages.query import REVISION_MAX, Query, bad_query
 from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.functions.route_table import KEYS
 from rundlet_server.functions.routes.batches import entry_members
 from rundlet_server.storage.interface import KeyInfo, Page
 
@@ -155,7 +156,7 @@ class Selection:
             "cursor": _encode_cursor(revision, resume),
         }
         given = {name: option for name, option in options.items() if option is not None}
-        return "/v1/keys?" + urlencode(given)
+        return f"{KEYS.path}?{urlencode(given)}"
 
 
 def _encode_cursor(revision: int, resume: str) -> str:

@@ -10,6 +10,7 @@ from rundlet_server.functions.messages.bodies import JSON_TYPE, encode
 from rundlet_server.functions.messages.query import Query
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.problems import Problem
+from rundlet_server.functions.route_table import STATS
 from rundlet_server.storage.counting.counters import OPERATION_KINDS
 
 
@@ -113,7 +114,7 @@ class CompactResource:
         Query(req)
         self._store.store.compact()
         resp.status = 202
-        _say(resp, "compaction asked for; follow it in /v1/stats")
+        _say(resp, f"compaction asked for; follow it in {STATS.path}")
 
 
 def _say(resp: falcon.Response, status: str) -> None:

@@ -45,7 +45,7 @@ FLOORS = {
         "__init__",
     ],
     "functions": [
-        "limits connections request_ids",
+        "limits connections request_ids route_table",
         "problems settings",
         "messages",
         "access",

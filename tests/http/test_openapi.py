@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 
-import falcon.inspect
 import pytest
 
-from rundlet_server.functions.access.routing import Route, TargetRouter, offered_methods
+from rundlet_server.functions.access.routing import TargetRouter
 from rundlet_server.functions.app import create_app
 from rundlet_server.functions.openapi import openapi_document
+from rundlet_server.functions.route_table import ROUTES
+from rundlet_server.functions.routes.service import CompactResource, LiveResource
+from tests.support import ROOT
 from tests.support.models.model import ModelStore
-
-
-@falcon.inspect.register_router(TargetRouter)
-def routes_of(router: TargetRouter) -> list[Route]:
-    return router.routes
-
 
 METHODS = {"get", "put", "post", "delete", "head", "patch", "trace"}
 SCHEMA_TYPES = {"object", "array", "string", "integer", "number", "boolean", "null"}
@@ -44,17 +41,46 @@ def every_part(part: object) -> Iterator[dict]:
             yield from every_part(inner)
 
 
-def test_routes_and_document_name_the_same_operations(document: dict):
-    routes = falcon.inspect.inspect_routes(create_app(ModelStore()))
+def test_table_of_routes_and_document_name_the_same_operations(document: dict):
+    table = {(route.path, name.lower()) for route in ROUTES.values() for name in route.rules}
 
-    routed = {
-        (route.template.replace(":path}", "}"), method.lower())
-        for route in routes
-        for method in offered_methods(route.resource)
-        if method != "OPTIONS"
+    assert table == {(path, method) for path, method, _ in operations(document)}
+
+
+def test_every_route_of_the_table_has_a_resource_that_answers_its_methods():
+    router: TargetRouter = create_app(ModelStore())._router
+    answered = {
+        endpoint.route.template: {
+            name.removeprefix("on_").upper() for name in dir(endpoint.resource) if name[:3] == "on_"
+        }
+        for endpoint in router.endpoints
     }
 
-    assert routed == {(path, method) for path, method, _ in operations(document)}
+    assert answered == {route.template: {*route.rules} for route in ROUTES.values()}
+
+
+def test_router_refuses_what_the_table_does_not_say():
+    router = TargetRouter()
+
+    with pytest.raises(KeyError):
+        router.add_route("/v1/new", LiveResource())
+    with pytest.raises(ValueError, match="/v1/keys"):
+        router.add_route("/v1/keys", CompactResource(None))
+
+
+def test_templates_of_routes_stand_in_the_table_alone():
+    spelled = {route.template for route in ROUTES.values()} | {r.path for r in ROUTES.values()}
+    spelled |= {route.base for route in ROUTES.values() if route.has_key}
+    for path in (ROOT / "functions").rglob("*.py"):
+        if path.name != "route_table.py":
+            texts = texts_of(ast.parse(path.read_text()))
+            assert not {text for text in texts if text.split("?")[0] in spelled - {"/"}}, path
+
+
+def texts_of(tree: ast.Module) -> set[str]:
+    """Every text in a module, and in its f-strings; a docstring is no template."""
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return {node.value for node in nodes if isinstance(node.value, str)}
 
 
 def test_document_is_served_as_it_is(api):
