@@ -128,7 +128,7 @@ def _add_routes(
 ) -> None:
     version = software_version()
     tags = EntityTags(store.store.info.store_id)
-    document = openapi_document(version)
+    document = openapi_document(version, store.store.info.limits)
     app.add_route(routes.ROOT.template, FixedResource(_welcome(version)))
     app.add_route(routes.SERVICE.template, ServiceResource(store, version, limits))
     app.add_route(routes.KV.template, ValueResource(store, gate, tags, key_from_path))

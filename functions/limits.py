@@ -27,6 +27,9 @@ SET_BY: Final = {
 }
 """The option of ``rundlet serve`` for each."""
 
+LIST_KEYS_DEFAULT: Final = 1_000
+"""Keys on a page of a list that names no limit, if the server's limit is not lower."""
+
 # Everything is doubled or tripled by JSON's escapes; beside that, each item has its names.
 _JSON_GROWTH: Final = 3
 _ITEM_OVERHEAD_BYTES: Final = 512

@@ -12,8 +12,10 @@ from rundlet_server.functions.problems import Problem
 from rundlet_server.storage.requests import TTL_S_MAX
 
 REVISION_MAX = 2**63 - 1
+TTL_S_MIN = 0.000_001
+"""The clock of the store counts microseconds."""
 
-_DECIMAL = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
+_DECIMAL = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _WHOLE = re.compile(r"[0-9]{1,19}")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -69,7 +71,7 @@ class Query:
         seconds = float(text) if _DECIMAL.fullmatch(text) else math.nan
         if is_ttl(seconds):
             return seconds
-        raise bad_query(f"'{name}' must be a number of seconds above 0, at most {TTL_S_MAX}")
+        raise bad_query(f"'{name}' must be a number of seconds from {TTL_S_MIN:f} to {TTL_S_MAX}")
 
     def _add(self, pair: str, allowed: tuple[str, ...]) -> None:
         encoded_name, _, encoded = pair.partition("=")
@@ -84,7 +86,7 @@ class Query:
 
 def is_ttl(seconds: float) -> bool:
     """Whether a time to live is at least a microsecond, and ends within what a date can say."""
-    return 0.000_001 <= seconds <= TTL_S_MAX
+    return TTL_S_MIN <= seconds <= TTL_S_MAX
 
 
 def bad_query(detail: str) -> Problem:

@@ -13,8 +13,12 @@ from rundlet_server.functions.problems import Problem
 from rundlet_server.storage.interface import Condition, Entry
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ENTITY_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_OPAQUE = r"[\x21\x23-\x7e\x80-\xff]*"
+_ENTITY_TAG = re.compile(rf'(W/)?"({_OPAQUE})"')
 _LIST_ITEM = re.compile(rf"[ \t]*(?:{_ENTITY_TAG.pattern})?[ \t]*(?:,|$)")
+_TAG = rf'(?:W/)?"{_OPAQUE}"'
+ENTITY_TAGS_PATTERN = rf"^[ \t,]*{_TAG}[ \t]*(?:,[ \t]*(?:{_TAG}[ \t]*)?)*$"
+"""A list of entity tags as writes accept it, besides ``*``; for the OpenAPI document."""
 _READ_CONDITIONS = (
     "HTTP_IF_MATCH",
     "HTTP_IF_NONE_MATCH",

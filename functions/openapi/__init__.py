@@ -5,16 +5,25 @@ A test holds it and the routes of the application together, in both directions.
 
 from __future__ import annotations
 
-from rundlet_server.functions.openapi.batches import BATCH_PATHS, BATCH_SCHEMAS
+from rundlet_server.functions.openapi.batches import BATCH_PATHS, batch_schemas
 from rundlet_server.functions.openapi.lists import LIST_PATHS, LIST_SCHEMAS
-from rundlet_server.functions.openapi.parts import PROBLEM_SCHEMA, Json, problems
+from rundlet_server.functions.openapi.parts import PROBLEM_SCHEMAS, Json, problems
+from rundlet_server.functions.openapi.scalars import scalar_schemas
 from rundlet_server.functions.openapi.service import SERVICE_PATHS, SERVICE_SCHEMAS
 from rundlet_server.functions.openapi.values import VALUE_PATHS
 from rundlet_server.functions.route_table import ROUTES
+from rundlet_server.storage.interface import Limits
 
 
-def openapi_document(version: str) -> Json:
-    """The document for a release of the software."""
+def openapi_document(version: str, limits: Limits) -> Json:
+    """The document for a release of the software, over a store with these limits."""
+    schemas = {
+        **PROBLEM_SCHEMAS,
+        **scalar_schemas(limits),
+        **LIST_SCHEMAS,
+        **batch_schemas(limits),
+        **SERVICE_SCHEMAS,
+    }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -39,12 +48,7 @@ def openapi_document(version: str) -> Json:
                     "description": "Needed as soon as the server has a token.",
                 }
             },
-            "schemas": {
-                "Problem": PROBLEM_SCHEMA,
-                **LIST_SCHEMAS,
-                **BATCH_SCHEMAS,
-                **SERVICE_SCHEMAS,
-            },
+            "schemas": {name: {"title": name, **of} for name, of in schemas.items()},
         },
     }
 

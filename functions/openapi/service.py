@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from rundlet_server.functions import route_table as routes
-from rundlet_server.functions.openapi.parts import Json, json_answer, problems
-
-_COUNT: Json = {"type": "integer", "minimum": 0}
+from rundlet_server.functions.openapi.parts import Json, json_answer, problems, schema
 
 
 def _get(name: str, summary: str, answer: Json, *statuses: int) -> Json:
@@ -53,7 +51,7 @@ SERVICE_PATHS: Json = {
     ),
 }
 
-SERVICE_SCHEMAS: Json = {
+SERVICE_SCHEMAS: dict[str, Json] = {
     "AnyObject": {"type": "object"},
     "Status": {
         "type": "object",
@@ -80,20 +78,24 @@ SERVICE_SCHEMAS: Json = {
             "version": {"type": "string"},
             "backend": {"type": "string", "examples": ["log", "file"]},
             "store_id": {"type": "string"},
-            "revision": _COUNT,
+            "revision": schema("Revision"),
             "read_only": {"type": "boolean"},
-            "sync": {"type": ["string", "null"], "enum": ["always", "interval", "never", None]},
-            "settings": {
-                "type": "object",
-                "description": "How else the backend runs, by name.",
-                "additionalProperties": {"type": ["string", "number"]},
-            },
-            "limits": {
-                "type": "object",
-                "additionalProperties": {"type": "number"},
-                "examples": [{"key_bytes_max": 2048}],
-            },
+            "sync": {"anyOf": [schema("SyncPolicy"), {"type": "null"}]},
+            "settings": schema("BackendSettings"),
+            "limits": schema("ServerLimits"),
         },
+    },
+    "SyncPolicy": {"type": "string", "enum": ["always", "interval", "never"]},
+    "BackendSettings": {
+        "type": "object",
+        "description": "How else the backend runs, by name.",
+        "additionalProperties": {"type": ["string", "number"]},
+    },
+    "ServerLimits": {
+        "type": "object",
+        "description": "Every limit of this server, by name.",
+        "additionalProperties": {"type": "number"},
+        "examples": [{"key_bytes_max": 2048}],
     },
     "Stats": {
         "type": "object",
@@ -106,20 +108,27 @@ SERVICE_SCHEMAS: Json = {
             "store",
         ],
         "properties": {
-            "revision": _COUNT,
-            "oldest_revision": _COUNT,
-            "keys": _COUNT,
-            "value_bytes": _COUNT,
-            "operations": {
-                "type": "object",
-                "required": ["get", "set", "delete"],
-                "properties": {"get": _COUNT, "set": _COUNT, "delete": _COUNT},
-            },
-            "store": {
-                "type": "object",
-                "description": "Gauges of the backend by name.",
-                "additionalProperties": {"type": "number"},
-            },
+            "revision": schema("Revision"),
+            "oldest_revision": schema("Revision"),
+            "keys": schema("Count"),
+            "value_bytes": schema("Count"),
+            "operations": schema("OperationCounts"),
+            "store": schema("StoreGauges"),
         },
+    },
+    "OperationCounts": {
+        "type": "object",
+        "description": "Operations carried out since the server started.",
+        "required": ["get", "set", "delete"],
+        "properties": {
+            "get": schema("Count"),
+            "set": schema("Count"),
+            "delete": schema("Count"),
+        },
+    },
+    "StoreGauges": {
+        "type": "object",
+        "description": "Gauges of the backend by name.",
+        "additionalProperties": {"type": "number"},
     },
 }

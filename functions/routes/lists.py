@@ -11,14 +11,13 @@ from urllib.parse import urlencode
 import falcon
 
 from rundlet_server.functions.access.admission import visible_prefix
+from rundlet_server.functions.limits import LIST_KEYS_DEFAULT
 from rundlet_server.functions.messages.bodies import answer_type, encode
 from rundlet_server.functions.messages.query import REVISION_MAX, Query, bad_query
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.route_table import KEYS
 from rundlet_server.functions.routes.batches import entry_members
 from rundlet_server.storage.interface import KeyInfo, Page
-
-LIMIT_DEFAULT = 1_000
 
 _OPTIONS = ("prefix", "start", "end", "limit", "reverse", "delimiter", "include", "rev", "cursor")
 
@@ -134,7 +133,7 @@ class Selection:
             start=query.text("start"),
             end=query.text("end"),
             limit=query.count(
-                "limit", default=LIMIT_DEFAULT, most=limit_max, limit="list_keys_max"
+                "limit", default=LIST_KEYS_DEFAULT, most=limit_max, limit="list_keys_max"
             ),
             reverse=query.flag("reverse"),
             delimiter=query.text("delimiter"),

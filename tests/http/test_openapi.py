@@ -13,6 +13,8 @@ from rundlet_server.functions.app import create_app
 from rundlet_server.functions.openapi import openapi_document
 from rundlet_server.functions.route_table import ROUTES
 from rundlet_server.functions.routes.service import CompactResource, LiveResource
+from rundlet_server.storage.interface import Limits
+from tests.conftest import SMALL_LIMITS
 from tests.support import ROOT
 from tests.support.models.model import ModelStore
 
@@ -22,7 +24,7 @@ SCHEMA_TYPES = {"object", "array", "string", "integer", "number", "boolean", "nu
 
 @pytest.fixture(scope="module")
 def document() -> dict:
-    return openapi_document("1.2.3")
+    return openapi_document("1.2.3", Limits())
 
 
 def operations(document: dict) -> Iterator[tuple[str, str, dict]]:
@@ -87,7 +89,7 @@ def test_document_is_served_as_it_is(api):
     answer = api.simulate_get("/openapi.json")
 
     assert answer.headers["Content-Type"] == "application/json"
-    assert answer.json == openapi_document(answer.json["info"]["version"])
+    assert answer.json == openapi_document(answer.json["info"]["version"], SMALL_LIMITS)
 
 
 def test_document_has_what_openapi_31_requires(document: dict):
