@@ -11,7 +11,7 @@ from rundlet_server.functions.openapi.parts import PROBLEM_SCHEMAS, Json, proble
 from rundlet_server.functions.openapi.scalars import scalar_schemas
 from rundlet_server.functions.openapi.service import SERVICE_PATHS, SERVICE_SCHEMAS
 from rundlet_server.functions.openapi.values import VALUE_PATHS
-from rundlet_server.functions.route_table import ROUTES
+from rundlet_server.functions.route_table import ROUTES, Route
 from rundlet_server.storage.interface import Limits
 
 
@@ -39,7 +39,8 @@ def openapi_document(version: str, limits: Limits) -> Json:
         },
         "servers": [{"url": "/"}],
         "security": [{}, {"token": []}],
-        "paths": _guarded({**VALUE_PATHS, **LIST_PATHS, **BATCH_PATHS, **SERVICE_PATHS}),
+        "tags": [{"name": name, "description": text} for name, (text, _) in _FAMILIES.items()],
+        "paths": _paths(),
         "components": {
             "securitySchemes": {
                 "token": {
@@ -53,18 +54,33 @@ def openapi_document(version: str, limits: Limits) -> Json:
     }
 
 
-def _guarded(paths: Json) -> Json:
-    """Paths with the answers of every operation that may need a token."""
-    guarded = dict(paths)
-    for route in ROUTES.values():
-        item = guarded[route.path]
-        if not route.is_open and isinstance(item, dict):
-            operations = {name.lower(): item[name.lower()] for name in route.rules}
-            guarded[route.path] = item | {name: _guard(op) for name, op in operations.items()}
-    return guarded
+_FAMILIES: dict[str, tuple[str, dict[str, Json]]] = {
+    "values": ("One value.", VALUE_PATHS),
+    "lists": ("Keys in order.", LIST_PATHS),
+    "batches": ("Many keys at once.", BATCH_PATHS),
+    "service": ("The server itself.", SERVICE_PATHS),
+}
 
 
-def _guard(operation: Json) -> Json:
-    responses = operation["responses"]
-    assert isinstance(responses, dict)
-    return {**operation, "responses": {**problems(401, 403, 503), **responses}}
+def _paths() -> Json:
+    """All paths, each operation with its family, and with the answers that a token may get."""
+    routes = {route.path: route for route in ROUTES.values()}
+    return {
+        path: _path_item(name, item, routes[path])
+        for name, (_, paths) in _FAMILIES.items()
+        for path, item in paths.items()
+    }
+
+
+def _path_item(family: str, item: Json, route: Route) -> Json:
+    operations = {method.lower() for method in route.rules}
+    return {
+        part: _operation(family, of, route) if part in operations else of
+        for part, of in item.items()
+    }
+
+
+def _operation(family: str, operation: object, route: Route) -> Json:
+    assert isinstance(operation, dict)
+    guards = {} if route.is_open else problems(401, 403, 503)
+    return {**operation, "tags": [family], "responses": {**guards, **operation["responses"]}}

@@ -24,7 +24,7 @@ def _or_null(of: Json, **more: object) -> Json:
     return {"anyOf": [of, {"type": "null"}], **more}
 
 
-BATCH_PATHS: Json = {
+BATCH_PATHS: dict[str, Json] = {
     MGET.path: {
         "post": {
             "operationId": "get_many",

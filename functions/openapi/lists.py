@@ -68,7 +68,7 @@ _HEAD_ANSWERS: Json = {
     **problems(400, 406, 410),
 }
 
-LIST_PATHS: Json = {
+LIST_PATHS: dict[str, Json] = {
     KEYS.path: {
         "get": {
             "operationId": "list_keys",

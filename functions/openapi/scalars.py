@@ -77,7 +77,9 @@ def scalar_schemas(limits: Limits) -> dict[str, Json]:
         },
         "EntityTags": {
             "type": "string",
-            "anyOf": [{"enum": ["*"]}, {"pattern": ENTITY_TAGS_PATTERN}],
+            "minLength": 1,
+            "if": {"not": {"const": "*"}},
+            "then": {"pattern": ENTITY_TAGS_PATTERN},
         },
         "PageLimit": {
             "type": "integer",

@@ -29,7 +29,7 @@ _METRICS: Json = {
     "content": {"text/plain": {"schema": {"type": "string"}}},
 }
 
-SERVICE_PATHS: Json = {
+SERVICE_PATHS: dict[str, Json] = {
     routes.ROOT.path: _get("root", "Where to go on.", json_answer("Pointers.", "AnyObject")),
     routes.SERVICE.path: _get("service", "What this server is.", json_answer("It.", "Service")),
     routes.STATS.path: _get("stats", "Counts.", json_answer("Counts.", "Stats"), 500),

@@ -158,7 +158,7 @@ def _path_item(route: str, key_schema: str) -> Json:
     }
 
 
-VALUE_PATHS: Json = {
+VALUE_PATHS: dict[str, Json] = {
     KV.path: _path_item("kv", "PathKey"),
     KV64.path: _path_item("kv64", "Base64UrlKey"),
 }
