@@ -36,7 +36,7 @@ _ITEM_OVERHEAD_BYTES: Final = 512
 
 
 def over_limit(what: str, limit: int, got: int) -> str:
-    """A sentence on something over a limit, with the way out."""
+    """Return a sentence about something over a limit that says what to do."""
     return f"{what} is {limit}, got {got}; send less, or raise {SET_BY[what]} on the server"
 
 

@@ -1,5 +1,5 @@
-"""Who may do what.
+"""Which requests are admitted.
 
-``hosts`` refuses names of other sites, ``cors`` lets web pages of allowed origins in, ``admission``
+``hosts`` refuses names of other sites, ``cors`` admits web pages of allowed origins, ``admission``
 authenticates and authorizes, ``routing`` finds the route of a request before Falcon does.
 """

@@ -1,9 +1,8 @@
-"""Who may do what: the one place that decides on scopes, and the check of prefixes.
+"""Authentication and authorization: scopes by the table of routes, and prefixes of tokens.
 
-Without tokens everybody who reaches the port may do everything. As soon as there is one, each
-request needs ``Authorization: Bearer SECRET``. The router asks ``Access.admit`` before a resource
-is called; resources ask ``require_keys`` and ``visible_prefix`` for every key that they touch or
-show, which costs nothing where no token with a prefix is in use.
+There is no authentication until there is a token. From then on each request to a route that is not
+open needs ``Authorization: Bearer SECRET``. The router calls ``Access.admit`` before a resource;
+resources call ``require_keys`` and ``visible_prefix`` for every key that they touch or show.
 """
 
 from __future__ import annotations
@@ -40,14 +39,14 @@ class Caller(NamedTuple):
 
 
 class TokenSource(Protocol):
-    """Where the tokens in force are told: ``storage.tokens.watch.TokenWatch``."""
+    """Knows the tokens in force, as ``storage.tokens.watch.TokenWatch`` does."""
 
     def current(self) -> TokenTable:
-        """The tokens now."""
+        """Return the tokens in force now."""
 
 
 class _NoTokens:
-    """Of a store that can have none."""
+    """The tokens of a store that cannot have any."""
 
     def __init__(self) -> None:
         self._table = TokenTable([])
@@ -60,7 +59,7 @@ NO_TOKENS: Final = _NoTokens()
 
 
 class Access:
-    """Decides who is let in. Any thread may ask."""
+    """Authenticates and authorizes requests. Any thread may call it."""
 
     def __init__(
         self,
@@ -74,10 +73,10 @@ class Access:
         """Decide by the tokens of ``source``.
 
         Args:
-            source: tells the tokens in force.
+            source: the tokens in force.
             counters: of what is refused.
-            is_open: everybody is let in while there is no token; else nobody is.
-            hosts: by these names everybody is, where not all will do.
+            is_open: every request is admitted while there is no token; otherwise none is.
+            hosts: names by which the server may be called while there is no token; by default all.
             clock: microseconds since the epoch.
         """
         self._source = source
@@ -132,18 +131,24 @@ class Access:
         header = environ.get("HTTP_AUTHORIZATION")
         if not isinstance(header, str):
             self._counters.add("refused_missing")
-            raise _unauthorized("send Authorization: Bearer with a token", "Bearer")
+            raise _unauthorized(
+                "this server needs a token; send it as 'Authorization: Bearer TOKEN'", "Bearer"
+            )
         scheme, _, secret = header.partition(" ")
         token = table.find(secret.strip()) if scheme.lower() == "bearer" else None
         if token is None:
             self._counters.add("refused_unknown")
-            raise _unauthorized("this server does not know this token", _INVALID)
+            detail = (
+                "this server does not know the token in Authorization; send one that was created"
+                " for it and has not been revoked"
+            )
+            raise _unauthorized(detail, _INVALID)
         return token
 
     def _require_current(self, token: Token) -> None:
         if token.expires_us is not None and token.expires_us <= self._clock():
             self._counters.add("refused_expired")
-            raise _unauthorized("this token has expired; ask for a new one", _INVALID)
+            raise _unauthorized("the token in Authorization has expired; send a new one", _INVALID)
 
     def _refuse_damaged(self, ex: StoreError, route: Route) -> None:
         if not route.is_open:
@@ -159,24 +164,24 @@ _INVALID: Final = 'Bearer error="invalid_token"'
 
 
 def caller_of(environ: Mapping[str, object]) -> Caller | None:
-    """Who makes a request; ``None`` where everybody is let in."""
+    """Return who makes a request; ``None`` if it needed no token."""
     caller = environ.get(_CALLER)
     return caller if isinstance(caller, Caller) else None
 
 
 def note_keys(environ: dict[str, object], keys: Iterable[str]) -> None:
-    """Keep the keys that a body names, for the audit trail, where one is kept."""
+    """Keep the keys that a body names for the audit trail, if there is one."""
     if _CALLER in environ:
         environ[_NAMED_KEYS] = list(dict.fromkeys(keys))
 
 
 def noted_keys(environ: Mapping[str, object]) -> object:
-    """What ``note_keys`` kept; ``None`` where the path says it all."""
+    """Return what ``note_keys`` kept; ``None`` if the body names no keys."""
     return environ.get(_NAMED_KEYS)
 
 
 def require_keys(environ: Mapping[str, object], keys: Iterable[str]) -> None:
-    """Refuse keys that the caller's token is not for, whether they exist or not.
+    """Refuse keys outside of the prefix of the caller's token, whether they exist or not.
 
     Raises:
         Problem: 403 ``forbidden``.
@@ -191,10 +196,10 @@ def require_keys(environ: Mapping[str, object], keys: Iterable[str]) -> None:
 
 
 def visible_prefix(environ: Mapping[str, object], prefix: str) -> str:
-    """The prefix of a list that the caller may see: the one asked for, or the token's own.
+    """Return the prefix of a list that the caller may see: the one asked for, or the token's.
 
     Raises:
-        Problem: 403 ``forbidden``: no key that begins so is for this token.
+        Problem: 403 ``forbidden``: all keys with this prefix are outside of the token's.
     """
     caller = caller_of(environ)
     own = _own_prefix(caller) if caller else ""
@@ -206,12 +211,15 @@ def visible_prefix(environ: Mapping[str, object], prefix: str) -> str:
 
 
 def _own_prefix(caller: Caller) -> str:
-    assert caller.token is not None  # who could not be told was not let in
+    assert caller.token is not None  # a request that is not authenticated is not admitted
     return caller.token.prefix
 
 
 def _outside(caller: Caller) -> Problem:
-    detail = f"this token is for keys that begin with {_own_prefix(caller)!r}"
+    detail = (
+        f"this token is limited to keys with the prefix {_own_prefix(caller)!r};"
+        " send a token that covers all keys of the request"
+    )
     return _forbidden(caller, detail)
 
 

@@ -1,7 +1,7 @@
-"""Web pages of other origins: which of them a browser lets use this server (CORS).
+"""Web pages of other origins: which of them a browser allows to use this server (CORS).
 
-Off unless origins are named: then a page can neither read answers, nor send anything that a
-browser asks about first, which every write here is.
+It is off unless origins are named. While it is off, a page can neither read answers nor send a
+request that a browser asks about first, and every write is such a request.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ _PREFLIGHT_LIFE_S: Final = 3_600
 def is_origin(text: str) -> bool:
     """Whether it is an origin as browsers spell them, or ``*`` for all.
 
-    They write lower case, punycode, no path, and no port that the scheme has anyway. Any other
-    spelling would never be equal to one of theirs, as patterns such as ``*.example.org`` are not.
+    Browsers write lower case, punycode, no path, and no port that is the scheme's default. Any
+    other spelling would never equal an origin that a browser sends, nor would a pattern such as
+    ``*.example.org``.
     """
     parts = _ORIGIN.fullmatch(text)
     if parts is None:
@@ -47,9 +48,8 @@ def is_origin(text: str) -> bool:
 class CorsHeaders:
     """Falcon middleware that tells browsers what pages of the named origins may do.
 
-    Falcon's own answers a preflight with whatever headers were asked for, and lets requests
-    reach the resource for it; and it sends no ``Vary``, so that a cache would hand one origin's
-    answer to another.
+    Falcon's own middleware allows whatever headers a preflight asks for, calls the resource for
+    it, and sends no ``Vary``, so that a cache would give one origin's answer to another.
     """
 
     def __init__(self, origins: Collection[str]) -> None:
@@ -78,7 +78,7 @@ class CorsHeaders:
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, _resource: object, _ok: bool
     ) -> None:
-        """Name the origin in every answer to it, also in errors."""
+        """Name the origin in every answer to it, errors included."""
         if not self._is_open:
             resp.append_header("Vary", "Origin")
         allowed = self._allowed(req)
@@ -87,7 +87,7 @@ class CorsHeaders:
             resp.set_header("Access-Control-Expose-Headers", _ANSWER_HEADERS)
 
     def _allowed(self, req: falcon.Request) -> str | None:
-        """What to name as allowed; ``None`` where the page is not, or there is none."""
+        """Return what to name as allowed; ``None`` if the page is not, or none asks."""
         origin: str | None = req.env.get("HTTP_ORIGIN")
         if origin is None:
             return None

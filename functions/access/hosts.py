@@ -1,8 +1,8 @@
 """By which names a server may be called: a defence against pages that rebind DNS.
 
-A page of ``evil.example`` may have its name lead to 127.0.0.1 once it is loaded. For the browser,
-a server on this machine is then the page's own, and it may read and write there whatever needs no
-token. But its requests still say ``Host: evil.example``.
+A page of ``evil.example`` can make its name resolve to 127.0.0.1 after it was loaded. The browser
+then treats a server on this machine as the page's own origin, so the page can read and write
+everything that needs no token. But its requests still say ``Host: evil.example``.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _NAME: Final = re.compile(r"[a-z0-9_.\-]+")
 
 
 class HostNames:
-    """The names that a server on this machine answers to, where everybody may do everything.
+    """The names by which a server on this machine may be called while it has no tokens.
 
-    These are addresses, names without a dot and those below ``.localhost``, for nobody can have
-    them in the public DNS, and the names it was given.
+    These are addresses, names without a dot and names below ``.localhost``, as the public DNS
+    cannot hold them, and the names it was given.
     """
 
     def __init__(self, names: Collection[str]) -> None:
-        """``names`` beside those that always are."""
+        """``names`` are allowed besides the local ones."""
         self._names = frozenset(name.lower().rstrip(".") for name in names)
         self._seen: set[str] = set()
 
@@ -45,8 +45,8 @@ class HostNames:
         name = _name_of(host)
         if name not in self._names and not _is_local(name):
             detail = (
-                f"this server is not called {name[:100]!r}; start it with --allow-host NAME,"
-                " make a token, or let the proxy in front send another Host"
+                f"without tokens, this server does not answer to the name {name[:100]!r}; call it"
+                " by its address, start it with --allow-host NAME, or create a token"
             )
             raise Problem(403, "host-not-allowed", detail)
         if len(self._seen) < _SEEN_MAX:
@@ -54,13 +54,13 @@ class HostNames:
 
 
 def _name_of(host: str) -> str:
-    """A ``Host`` header without the port, as DNS compares names; as it is where it is none."""
+    """Return a ``Host`` header without its port, as DNS compares names; unchanged if malformed."""
     parts = _HOST.fullmatch(host)
     return (parts[1] or parts[2]).lower().rstrip(".") if parts else host
 
 
 def _is_local(name: str) -> bool:
-    """Whether nobody can have this name in the public DNS."""
+    """Whether the public DNS cannot hold this name."""
     if not _NAME.fullmatch(name):
         return _is_address(name)
     return "." not in name or name.endswith(".localhost") or _is_address(name)

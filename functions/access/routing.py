@@ -110,7 +110,7 @@ class TargetRouter(CompiledRouter):
 
 
 def _require_one_host(environ: Mapping[str, str]) -> None:
-    """Refuse what RFC 9112 (section 3.2) tells every server to refuse."""
+    """Refuse a request that RFC 9112 (section 3.2) requires every server to refuse."""
     host = environ.get("HTTP_HOST")
     if (not host and environ["SERVER_PROTOCOL"] == "HTTP/1.1") or (host and "," in host):
-        raise Problem(400, "no-host", "send exactly one Host header; HTTP/1.1 asks for it")
+        raise Problem(400, "no-host", "HTTP/1.1 requires exactly one Host header; send one")

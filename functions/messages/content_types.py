@@ -31,7 +31,10 @@ def require_header_safe(content_type: str) -> None:
         Problem: 400 ``bad-content-type``.
     """
     if len(content_type) > CONTENT_TYPE_BYTES_MAX or not _HEADER_SAFE.fullmatch(content_type):
-        detail = f"a content type is printable ASCII, at most {CONTENT_TYPE_BYTES_MAX} characters"
+        detail = (
+            "the content type is not printable ASCII, or it is too long; send at most"
+            f" {CONTENT_TYPE_BYTES_MAX} printable ASCII characters"
+        )
         raise Problem(400, "bad-content-type", detail)
 
 

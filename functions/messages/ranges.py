@@ -47,6 +47,6 @@ def _suffix(length: int, size: int) -> tuple[int, int] | None:
 
 
 def _not_satisfiable(size: int) -> Problem:
-    detail = f"the value is {size} bytes long and the range lies outside of it"
+    detail = f"the range lies outside of the value, which has {size} bytes; ask for bytes within it"
     headers = {"Content-Range": f"bytes */{size}"}
     return Problem(416, "range-not-satisfiable", detail, headers=headers)

@@ -63,13 +63,20 @@ def key_from_base64url(encoded: str, key_bytes_max: int) -> str:
         Problem: 400 ``bad-key``, 414 ``key-too-long``.
     """
     if encoded and not _BASE64URL.fullmatch(encoded):
-        raise bad_key(f"after {KV64.base} only A-Z a-z 0-9 - _ may stand, without padding")
+        raise bad_key(
+            f"the key after {KV64.base} is not base64url; send only A-Z a-z 0-9 - _ and no padding"
+        )
     try:
         key = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
     except binascii.Error as ex:
-        raise bad_key(f"the base64url after {KV64.base} has an impossible length") from ex
+        raise bad_key(
+            f"the key after {KV64.base} has a length that base64url never has; encode it again"
+        ) from ex
     if base64.urlsafe_b64encode(key).rstrip(b"=") != encoded.encode():
-        raise bad_key(f"the base64url after {KV64.base} has stray bits in its last character")
+        raise bad_key(
+            f"the last character of the key after {KV64.base} has unused bits that are not 0;"
+            " encode it again"
+        )
     return _decode_utf8(key, key_bytes_max)
 
 
@@ -87,7 +94,7 @@ def decode_percent(encoded: str) -> bytes:
 
 
 def bad_key(detail: str) -> Problem:
-    """The answer to a key that is none."""
+    """Return the answer to a malformed key."""
     return Problem(400, "bad-key", detail)
 
 
@@ -99,4 +106,4 @@ def _decode_utf8(key: bytes, key_bytes_max: int) -> str:
     try:
         return key.decode()
     except UnicodeDecodeError as ex:
-        raise bad_key("the key is not valid UTF-8 once percent-decoded") from ex
+        raise bad_key("the key is not UTF-8 once decoded; encode its UTF-8 bytes") from ex

@@ -109,7 +109,10 @@ class EntityTags:
     def _revisions(self, listed: str, header: str, *, weak: bool) -> tuple[int, ...]:
         tags = _entity_tags(listed)
         if tags is None:
-            detail = f'{header} must be * or a list of entity tags, each in double quotes ("…")'
+            detail = (
+                f"{header} is neither * nor a list of entity tags; send * or tags in double quotes,"
+                " as ETag has them"
+            )
             raise Problem(400, "bad-precondition", detail)
         revisions = [self.revision(opaque) for is_weak, opaque in tags if weak or not is_weak]
         return tuple(revision for revision in revisions if revision is not None)
@@ -142,11 +145,11 @@ def has_unmodified_since(req: falcon.Request) -> bool:
 
 def precondition_failed(revision: int) -> Problem:
     """412, with the revision that is there instead (0: none)."""
-    now = f"the key is at revision {revision} now" if revision else "the key has no value now"
+    now = f"is at revision {revision}" if revision else "has no value"
     return Problem(
         412,
         "precondition-failed",
-        f"{now}, which the request's preconditions rule out; read it again and decide",
+        f"the key {now} now, so a precondition of the request is false; read it and decide again",
         {"revision": revision},
     )
 

@@ -119,14 +119,14 @@ class Selection:
             Problem: 400 ``bad-query``.
         """
         if query.text("include") not in (None, "value"):
-            raise bad_query("'include' may be: value")
+            raise bad_query("the option 'include' can only be 'value'; send that, or leave it out")
         if query.text("delimiter") == "":
-            raise bad_query("'delimiter' is empty; leave it out to roll up nothing")
+            raise bad_query("the option 'delimiter' is empty; leave it out to roll up nothing")
         revision, after = query.revision("rev"), None
         cursor = query.text("cursor")
         if cursor is not None:
             if revision is not None:
-                raise bad_query("a cursor has its revision within; leave 'rev' out")
+                raise bad_query("a cursor already holds a revision; leave 'rev' out")
             revision, after = _decode_cursor(cursor)
         return cls(
             prefix=query.text("prefix") or "",
@@ -173,7 +173,7 @@ def _decode_cursor(cursor: str) -> tuple[int, str]:
                 return revision, after
     except (ValueError, RecursionError, binascii.Error):
         pass
-    raise bad_query("the cursor is not one that this server gave; start again without it")
+    raise bad_query("the cursor is not one that this server gave out; start again without it")
 
 
 def _sizes_in_order(page: Page, reverse: bool) -> list[int]:

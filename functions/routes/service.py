@@ -108,7 +108,10 @@ class CompactResource:
                 method that browsers ask about first, so that any page could send it.
         """
         if "HTTP_ORIGIN" in req.env and "HTTP_AUTHORIZATION" not in req.env:
-            detail = "a web page may not ask for this without a token; use rundlet compact"
+            detail = (
+                "a web page may not start a compaction without a token; send one as"
+                " 'Authorization: Bearer TOKEN'"
+            )
             raise Problem(403, "foreign-page", detail)
         self._store.require_writable()
         Query(req)

@@ -22,6 +22,7 @@ from rundlet_server.functions.messages.validators import (
 )
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.problems import Problem
+from rundlet_server.functions.route_table import KEYS
 from rundlet_server.storage.errors import Conflict
 from rundlet_server.storage.interface import (
     Commit,
@@ -162,15 +163,21 @@ class ValueResource:
 def _require_whole_value(req: falcon.Request) -> None:
     """Refuse what would store a part, or something else than the bytes that came."""
     if "HTTP_CONTENT_RANGE" in req.env:
-        detail = "a part of a value cannot be written; send it whole, without Content-Range"
+        detail = (
+            "the server does not write parts of values; send the whole value without Content-Range"
+        )
         raise Problem(400, "partial-put", detail)
     encoding = req.env.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
     if encoding not in ("identity", ""):
-        detail = "send the value as it is, without Content-Encoding"
+        detail = "the server stores bytes as they are sent; send the value without Content-Encoding"
         headers = {"Accept-Encoding": "identity"}
         raise Problem(415, "unsupported-encoding", detail, headers=headers)
 
 
 def _not_found(key: str) -> Problem:
     shown = key if len(key) <= 100 else key[:100] + "…"
-    return Problem(404, "not-found", f"there is no value for the key {shown!r}")
+    return Problem(
+        404,
+        "not-found",
+        f"there is no value for the key {shown!r}; {KEYS.path} lists the keys that have one",
+    )
