@@ -1,4 +1,4 @@
-"""schemathesis calls the API as its own document says, and as it says one must not.
+"""schemathesis calls the API as its own document says, and as the document forbids.
 
 Every check of the tool is on: no request that the document allows is refused, none that it forbids
 is accepted, and every answer is as described. What a schema cannot say is in
@@ -24,25 +24,30 @@ from rundlet_server.storage.interface import Limits, Put, Txn
 from tests.support import ROOT
 from tests.support.campaign import SEED_VARIABLE
 from tests.support.models.model import Clock, ModelStore
+from tests.support.wire.schemathesis_hooks import deleted
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
 LIMITS = Limits(value_bytes_max=1_000, txn_ops_max=10, txn_bytes_max=20_000, list_keys_max=20)
 SEED = int(os.environ.get(SEED_VARIABLE, "1"))
 
 
-def make_app() -> WSGIApplication:
-    store = ModelStore(Clock(), LIMITS)
-    store.commit(Txn([Put("a", b"1", "text/plain"), Put("0", b"\xff\x00")]))
-    app = create_app(store)
+class Served:
+    """The API over a store that a test may begin anew."""
 
-    def with_length(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def __init__(self) -> None:
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        store = ModelStore(Clock(), LIMITS)
+        store.commit(Txn([Put("a", b"1", "text/plain"), Put("0", b"\xff\x00")]))
+        self._app = create_app(store)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # The tool's client for WSGI leaves the length of an empty body out; real clients do not.
         environ.setdefault("CONTENT_LENGTH", "0")
-        return app(environ, start_response)
-
-    return with_length
+        return self._app(environ, start_response)
 
 
 def make_config() -> SchemathesisConfig:
@@ -51,7 +56,16 @@ def make_config() -> SchemathesisConfig:
     return SchemathesisConfig.from_dict({**written, "seed": SEED}, base_dir=str(ROOT))
 
 
-schema = schemathesis.openapi.from_wsgi("/openapi.json", make_app(), config=make_config())
+served = Served()
+schema = schemathesis.openapi.from_wsgi("/openapi.json", served, config=make_config())
+
+
+class AlongLinks(schema.as_state_machine()):
+    """Calls that follow from each other by the links of the document."""
+
+    def setup(self) -> None:
+        served.begin_anew()
+        deleted.clear()
 
 
 def calls(count: int, *, is_short: bool) -> settings:
@@ -72,7 +86,7 @@ def test_every_answer_is_one_that_the_document_tells(case: Case):
 
 
 def test_every_answer_is_one_that_the_document_tells_along_its_links():
-    run_state_machine_as_test(schema.as_state_machine(), settings=calls(30, is_short=True))
+    run_state_machine_as_test(AlongLinks, settings=calls(30, is_short=True))
 
 
 @pytest.mark.soak
@@ -84,4 +98,4 @@ def test_every_answer_is_one_that_the_document_tells_for_long(case: Case):
 
 @pytest.mark.soak
 def test_every_answer_is_one_that_the_document_tells_along_its_links_for_long():
-    run_state_machine_as_test(schema.as_state_machine(), settings=calls(500, is_short=False))
+    run_state_machine_as_test(AlongLinks, settings=calls(500, is_short=False))

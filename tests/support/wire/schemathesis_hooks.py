@@ -25,7 +25,8 @@ from schemathesis.hooks import HookContext
 HEAD = 1
 """The store must have committed this often before the first request."""
 
-_deleted: set[str] = set()
+deleted: set[str] = set()
+"""Paths of values that were deleted."""
 
 
 def as_base64url(text: str) -> str:
@@ -60,7 +61,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, object]) -> 
         case.path_parameters["key"] = _as_utf8(case.path_parameters["key"])
     if case.query:
         case.query.pop("cursor", None)
-        if case.formatted_path in _deleted:
+        if case.formatted_path in deleted:
             case.query.pop("rev", None)
         if "rev" in case.query:
             case.query["rev"] = _known_revision(case.query["rev"])
@@ -72,7 +73,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, object]) -> 
 def after_call(context: HookContext, case: Case, response: Response) -> None:
     """Remember what was deleted."""
     if case.method == "DELETE" and response.status_code == 204:
-        _deleted.add(case.formatted_path)
+        deleted.add(case.formatted_path)
 
 
 def _as_utf8(key: str) -> str:
