@@ -68,7 +68,7 @@ def create_app(
             ``cors_origins``, ``host_names``, and for ``/readyz`` ``data_path`` and
             ``maintain_inline``; the limits on connections are only shown.
         counters: of operations; by default this process counts for itself.
-        tokens: in force; without them everybody may do everything.
+        tokens: in force; without them there is no authentication.
 
     Raises:
         OSError: the file for the audit trail cannot be opened.
@@ -99,7 +99,7 @@ def create_app(
 def _access(
     settings: ServerSettings, counters: OperationCounters, tokens: TokenSource | None
 ) -> Access | None:
-    """Who decides on who is let in; ``None`` where everybody is, by any name."""
+    """Return what authenticates; ``None`` if every request is admitted, by any host name."""
     hosts = HostNames(settings.host_names) if settings.host_names else None
     if tokens is not None:
         return Access(tokens, counters, is_open=settings.open_without_tokens, hosts=hosts)

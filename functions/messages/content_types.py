@@ -14,7 +14,7 @@ _HEADER_SAFE = re.compile(r"[\t\x20-\x7e]*")
 
 
 def content_type_given(req: falcon.Request) -> str:
-    """The content type of a request exactly as given, or the default.
+    """Return the content type of a request exactly as given, or the default.
 
     Raises:
         Problem: 400 ``bad-content-type``.
@@ -25,7 +25,7 @@ def content_type_given(req: falcon.Request) -> str:
 
 
 def require_header_safe(content_type: str) -> None:
-    """Refuse a content type that could break the answers it would stand in.
+    """Refuse a content type that could break the headers of answers.
 
     Raises:
         Problem: 400 ``bad-content-type``.
@@ -39,7 +39,7 @@ def require_header_safe(content_type: str) -> None:
 
 
 def readable_text(value: bytes, content_type: str) -> str | None:
-    """The value as text, where its content type says that it is text and it truly is."""
+    """Return the value as text, if its content type says that it is text and it is UTF-8."""
     media_type = content_type.partition(";")[0].strip().lower()
     if not media_type.startswith("text/") and media_type != "application/json":
         return None

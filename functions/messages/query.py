@@ -33,11 +33,11 @@ class Query:
                 self._add(pair, allowed)
 
     def text(self, name: str) -> str | None:
-        """An option as it is."""
+        """Return an option as it is."""
         return self._options.get(name)
 
     def flag(self, name: str) -> bool:
-        """True for ``?name``, ``?name=true`` and ``?name=1``."""
+        """Return true for ``?name``, ``?name=true`` and ``?name=1``."""
         text = self._options.get(name, "false")
         if text in ("", "1", "true"):
             return True
@@ -46,7 +46,7 @@ class Query:
         raise bad_query(f"the option '{name}' is neither true nor false; send one of them")
 
     def count(self, name: str, *, default: int, most: int, limit: str) -> int:
-        """A whole number from 1 to ``most``, which is the limit named ``limit``."""
+        """Return a whole number from 1 to ``most``, which is the limit named ``limit``."""
         text = self._options.get(name)
         if text is None:
             return min(default, most)
@@ -55,7 +55,7 @@ class Query:
         raise bad_query(f"the option '{name}' must be a whole number from 1 to {most} ({limit})")
 
     def revision(self, name: str) -> int | None:
-        """A revision, 0 included."""
+        """Return a revision, 0 included."""
         text = self._options.get(name)
         if text is None:
             return None
@@ -64,7 +64,7 @@ class Query:
         raise bad_query(f"the option '{name}' must be a revision: a whole number from 0 to 2^63-1")
 
     def ttl_s(self, name: str) -> float | None:
-        """A time to live in seconds."""
+        """Return a time to live in seconds."""
         text = self._options.get(name)
         if text is None:
             return None
@@ -87,7 +87,7 @@ class Query:
 
 
 def is_ttl(seconds: float) -> bool:
-    """Whether a time to live is at least a microsecond, and ends within what a date can say."""
+    """Return whether a time to live is within the limits."""
     return TTL_S_MIN <= seconds <= TTL_S_MAX
 
 

@@ -2,10 +2,9 @@
 
 Falcon's own ``req.path`` is percent-decoded by the WSGI server and then decoded leniently:
 ``%2F`` became ``/``, and broken UTF-8 became U+FFFD, so that two keys become one. So routes
-and keys are taken from the target as the client sent it, where the server hands it on:
-waitress and uWSGI as ``REQUEST_URI``, gunicorn as ``RAW_URI``. Granian hands on nothing but
-``PATH_INFO``; there a malformed ``%`` has become an ordinary character and ``/v1%2Fkv`` an
-ordinary path, and nobody can tell any more.
+and keys are taken from the target as the client sent it, if the server hands it on: waitress and
+uWSGI do as ``REQUEST_URI``, gunicorn as ``RAW_URI``. Granian hands on ``PATH_INFO`` alone, in which
+a malformed ``%`` cannot be told from an ordinary character, nor ``/v1%2Fkv`` from an ordinary path.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _BASE64URL = re.compile(r"[A-Za-z0-9_\-]+")
 
 
 def raw_path(environ: Mapping[str, str]) -> str:
-    """The path of the request target, percent-encoded where it needs to be, ASCII only."""
+    """Return the path of the request target, percent-encoded as needed, ASCII only."""
     target = environ.get("REQUEST_URI") or environ.get("RAW_URI")
     if not target or not target.isascii():
         # No raw target, or one with raw bytes above 127, which each server spells in a way of
@@ -39,7 +38,7 @@ def raw_path(environ: Mapping[str, str]) -> str:
 
 
 def key_from_path(encoded: str, key_bytes_max: int) -> str:
-    """The key that the rest of a ``/v1/kv/`` path names.
+    """Return the key that a path names after the base of its route.
 
     Raises:
         Problem: 400 ``bad-key``, 414 ``key-too-long``.
@@ -57,7 +56,7 @@ def key_from_path(encoded: str, key_bytes_max: int) -> str:
 
 
 def key_from_base64url(encoded: str, key_bytes_max: int) -> str:
-    """The key that the rest of a ``/v1/kv64/`` path names; one spelling for each key.
+    """Return the key that a path names in base64url; each key has one spelling.
 
     Raises:
         Problem: 400 ``bad-key``, 414 ``key-too-long``.
@@ -84,7 +83,7 @@ def decode_percent(encoded: str) -> bytes:
     """Percent-decode once.
 
     Raises:
-        Problem: 400 ``bad-key``: a ``%`` without two hex digits behind it.
+        Problem: 400 ``bad-key``: a ``%`` without two hex digits after it.
     """
     if "%" not in encoded:
         return encoded.encode()

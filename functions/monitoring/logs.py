@@ -1,8 +1,8 @@
-"""What the server writes about single requests: those that failed, and those that were slow.
+"""What the server writes about single requests: the failed and the slow ones.
 
 One line each on stderr, as text for people or as JSON for machines; never a value, a key, a
 secret or a query string. ``{"time","level","event","request_id","method","route","status",
-"duration_ms"}``, and for a failure ``problem``, ``detail`` and, where nobody expected it,
+"duration_ms"}``, and for a failure ``problem``, ``detail`` and, if it was unexpected,
 ``traceback``.
 """
 
@@ -114,7 +114,7 @@ def _follow(path: Path, descriptor: int) -> None:
 
 
 def _stream_writer(stream: TextIO) -> LineWriter:
-    """Writes lines, or leaves them: whoever read the stream may be gone, and requests go on."""
+    """Writes lines, or drops them: a request does not fail if the stream's reader has ended."""
 
     def to_stream(line: str) -> None:
         with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed

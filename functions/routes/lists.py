@@ -34,7 +34,7 @@ class KeysResource:
         self._page(req, resp)
 
     def on_head(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """As GET, without the page, and with the count of all keys on all pages."""
+        """Answer as GET does, without the page, and with the count of keys on all pages."""
         selection, page = self._page(req, resp)
         count = self._store.store.count(
             prefix=selection.prefix, start=selection.start, end=selection.end, at=page.revision
@@ -62,10 +62,10 @@ class KeysResource:
         return selection, page
 
     def _with_values(self, selection: Selection, page: Page) -> Page:
-        """The same page with its values, or as much of it as fits into memory.
+        """Return the same page with its values, or as much of it as may be in memory.
 
-        A page is cut short, and goes on behind its cursor, where its values together are
-        larger than one value may be.
+        If its values together are larger than one value may be, the page ends early and the next
+        one continues after its cursor.
         """
         size = 0
         limit = 0
@@ -143,7 +143,7 @@ class Selection:
         )
 
     def next_page(self, revision: int, resume: str) -> str:
-        """The URL of the next page: the same options, and a cursor that pins the revision."""
+        """Return the URL of the next page: the same options, and a cursor with the revision."""
         options = {
             "prefix": self.prefix or None,
             "start": self.start,
@@ -177,7 +177,7 @@ def _decode_cursor(cursor: str) -> tuple[int, str]:
 
 
 def _sizes_in_order(page: Page, reverse: bool) -> list[int]:
-    """The sizes of a page's items as they follow each other; prefixes have none."""
+    """Return the sizes of a page's items in their order; prefixes have none."""
     items = [(info.key, info.size) for info in page.keys]
     items += [(prefix, 0) for prefix in page.prefixes]
     return [size for _, size in sorted(items, key=lambda item: item[0].encode(), reverse=reverse)]

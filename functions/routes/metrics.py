@@ -106,7 +106,7 @@ class MetricsResource:
             ),
             (
                 "process_private_memory_bytes",
-                "Memory of all processes that they share with nobody.",
+                "Memory of all processes that no other process shares.",
                 [usage.private_bytes for usage in usages],
             ),
             (

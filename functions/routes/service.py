@@ -101,11 +101,11 @@ class CompactResource:
         self._store = store
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Ask for a compaction; it goes on in the background.
+        """Ask for a compaction, which runs in the background.
 
         Raises:
-            Problem: 403 ``foreign-page``: this is the one change that takes no body and no
-                method that browsers ask about first, so that any page could send it.
+            Problem: 403 ``foreign-page``: every other change has a body or a method that browsers
+                ask about first; this request could be sent by any page.
         """
         if "HTTP_ORIGIN" in req.env and "HTTP_AUTHORIZATION" not in req.env:
             detail = (
