@@ -1,4 +1,4 @@
-"""Copies the last report into the documentation: ``python -m bench.publish``."""
+"""Copy the last report into the documentation: ``python -m bench.publish``."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ _PATTERNS: Final = ("report.md", "*.svg")  # the raw figures name the machine an
 
 
 def publish(source: Path, target: Path) -> bool:
-    """Replace what is in ``target``; false where there is no report."""
+    """Replace the report in ``target``, keep its other pages; return false without a report."""
     if not (source / "report.md").exists():
         return False
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    target.mkdir(parents=True, exist_ok=True)
+    for stale in [target / "README.md", *target.glob("*.svg")]:
+        stale.unlink(missing_ok=True)
     for path in (path for pattern in _PATTERNS for path in source.glob(pattern)):
         shutil.copy(path, target / ("README.md" if path.name == "report.md" else path.name))
     return True
 
 
 def main() -> int:
-    """Publish the last report; 1 where there is none."""
+    """Publish the last report; return 1 if there is none."""
     if not publish(REPORT, _TARGET):
-        print("there is no report yet; make bench writes one", file=sys.stderr)
+        print("there is no report to publish; run make bench first", file=sys.stderr)
         return 1
-    print(f"copied to {_TARGET.relative_to(ROOT)}; commit it")
+    print(f"copied the report to {_TARGET.relative_to(ROOT)}; commit it")
     return 0
 
 

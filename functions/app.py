@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from importlib import metadata
@@ -17,6 +18,7 @@ from rundlet_server.functions.access.admission import NO_TOKENS, Access, TokenSo
 from rundlet_server.functions.access.cors import CorsHeaders
 from rundlet_server.functions.access.hosts import HostNames
 from rundlet_server.functions.access.routing import TargetRouter
+from rundlet_server.functions.limits import shown_limits
 from rundlet_server.functions.messages.target import key_from_base64url, key_from_path
 from rundlet_server.functions.messages.uploads import UploadGate
 from rundlet_server.functions.messages.validators import EntityTags
@@ -40,11 +42,10 @@ from rundlet_server.functions.routes.service import (
     StatsResource,
 )
 from rundlet_server.functions.routes.values import ValueResource
-from rundlet_server.functions.settings import ServerSettings, shown_limits
+from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.storage import (
     OperationCounters,
     SharedCounters,
-    StoreSettings,
     open_store,
     open_text_file,
 )
@@ -205,15 +206,5 @@ def open_configured_store(settings: ServerSettings, shared: SharedCounters | Non
             limits=settings.limits,
         )
     return open_store(
-        settings.data_path,
-        StoreSettings(
-            sync=settings.sync,
-            sync_interval_s=settings.sync_interval_s,
-            keep_versions=settings.keep_versions,
-            keep_for_s=settings.keep_for_s,
-            limits=settings.limits,
-            is_read_only=settings.read_only,
-            maintain_inline=settings.maintain_inline,
-            measures=Measures(shared),
-        ),
+        settings.data_path, dataclasses.replace(settings.of_store(), measures=Measures(shared))
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Final, Literal, NoReturn
+from typing import Final, NoReturn
 
 from rundlet_server.functions.app import (
     create_app,
@@ -23,12 +23,12 @@ from rundlet_server.functions.app import (
 )
 from rundlet_server.functions.limits import server_body_bytes_max
 from rundlet_server.functions.monitoring.logs import open_log
-from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.functions.settings import ServeOptions, ServerSettings
 from rundlet_server.server.errors import ExposedError, GranianMissingError
 from rundlet_server.server.helpers.scratch import ScratchFolder
 from rundlet_server.server.helpers.watched import WatchedProcess, maintenance_command
 from rundlet_server.server.listen.address import HeldPort, is_loopback, require_address
-from rundlet_server.server.listen.tls import TlsFiles
+from rundlet_server.server.listen.tls import TlsFiles, load_tls_files
 from rundlet_server.server.waitress.server import GracefulServer
 from rundlet_server.storage import OperationCounters, SharedCounters, Store
 from rundlet_server.storage.collector import relax_collector
@@ -36,40 +36,8 @@ from rundlet_server.storage.textfile import load_text_file
 from rundlet_server.storage.textfile.loading import Progress
 from rundlet_server.storage.tokens.file import TokenFile
 
-ServerName = Literal["waitress", "granian"]
-
-
 _COUNTERS: Final = "counters"
 _FILES_MAX: Final = 16_384
-
-
-@dataclass(frozen=True, slots=True)
-class ServeOptions:
-    """What ``rundlet serve`` was asked for.
-
-    Attributes:
-        settings: of the store and the functions; paths of this server life are filled in here.
-        host: name or address to listen on.
-        port: 0 lets the system choose.
-        server: which WSGI server.
-        workers: processes, for Granian.
-        threads: requests that one process works on at one time.
-        tls: what to serve TLS with, on Granian only.
-        load_path: a key-value text file to load first.
-        in_memory: keep the store in a private folder that goes with the server.
-        insecure: listen beyond this machine without tokens.
-    """
-
-    settings: ServerSettings
-    host: str
-    port: int
-    server: ServerName
-    workers: int
-    threads: int
-    tls: TlsFiles | None = None
-    load_path: Path | None = None
-    in_memory: bool = False
-    insecure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +56,9 @@ class Telling:
 def serve(options: ServeOptions, telling: Telling) -> None:
     """Run a server until a signal ends it; must be called in the main thread.
 
-    1. Refuse to be open to other machines, or without an audit trail that was asked for, and
-       take the port, so that a second server stops here, before it touches the folder.
+    1. Refuse to be open to other machines, or without an audit trail that was asked for, or with
+       a certificate that no client would take, and take the port, so that a second server stops
+       here, before it touches the folder.
     2. Make the private folder with the counters (and the store of ``in_memory``).
     3. Open the store: damage is reported here, by one process, not by every worker.
     4. Start the maintenance process, unless nothing can change.
@@ -101,9 +70,11 @@ def serve(options: ServeOptions, telling: Telling) -> None:
         ExposedError: see ``insecure``.
         GranianMissingError: it was asked for.
         PortError: the port cannot be had, or there is no such host.
+        TlsError: the certificate or its key cannot be used.
         OSError: the file for the audit trail cannot be opened.
         StoreError: the store does not open, or does not take the file.
     """
+    tls = _tls_files(options)
     options = _with_access(options)
     if options.settings.audit_path is not None:
         os.close(open_log(options.settings.audit_path))  # each worker opens it for itself
@@ -113,11 +84,18 @@ def serve(options: ServeOptions, telling: Telling) -> None:
     with contextlib.ExitStack() as stack:
         port = stack.enter_context(_held_port(options))
         scratch = stack.enter_context(ScratchFolder())
-        life = _Life(_with_scratch(options, scratch), port, stack, telling)
+        life = _Life(_with_scratch(options, scratch), tls, port, stack, telling)
         if options.server == "granian":
             life.run_granian()
         else:
             life.run_waitress(SharedCounters(scratch.path / _COUNTERS))
+
+
+def _tls_files(options: ServeOptions) -> TlsFiles | None:
+    """What to serve TLS with, checked; ``None`` for plain HTTP."""
+    if options.tls_cert is None or options.tls_key is None:
+        return None
+    return load_tls_files(options.tls_cert, options.tls_key)
 
 
 def _with_access(options: ServeOptions) -> ServeOptions:
@@ -149,7 +127,7 @@ def _token_place(folder: Path | None) -> str:
 
 
 def _held_port(options: ServeOptions) -> HeldPort:
-    return HeldPort(options.host, options.port, scheme="https" if options.tls else "http")
+    return HeldPort(options.host, options.port, scheme="https" if options.tls_cert else "http")
 
 
 def _allow_many_files() -> None:
@@ -180,6 +158,7 @@ class _Life:
     """One run of a server: steps 3 to 6 of ``serve``."""
 
     options: ServeOptions
+    tls: TlsFiles | None
     port: HeldPort
     stack: contextlib.ExitStack
     telling: Telling
@@ -214,7 +193,7 @@ class _Life:
             threads=self.options.threads,
             on_ready=self._say_ready,
             limits=self.options.settings.connections,
-            tls=self.options.tls,
+            tls=self.tls,
         )
 
     @contextlib.contextmanager

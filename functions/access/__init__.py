@@ -1,5 +1,5 @@
-"""Which requests are admitted.
+"""Access control and routing.
 
-``hosts`` refuses names of other sites, ``cors`` admits web pages of allowed origins, ``admission``
-authenticates and authorizes, ``routing`` finds the route of a request before Falcon does.
+``hosts`` rejects requests that name another site, ``cors`` admits web pages of allowed origins,
+``admission`` authenticates and authorizes, ``routing`` finds the route of a request.
 """

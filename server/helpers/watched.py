@@ -30,10 +30,7 @@ def maintenance_command(settings: ServerSettings) -> list[str]:
     return module_command(
         "rundlet_server.storage.log.maintenance",
         str(settings.data_path),
-        *("--keep-versions", str(settings.keep_versions)),
-        *("--keep-for", str(settings.keep_for_s)),
-        *("--sync", settings.sync),
-        *("--sync-interval", str(settings.sync_interval_s)),
+        *("--settings", settings.of_store().to_json()),
         *(("--counters", str(settings.counters_path)) if settings.counters_path else ()),
     )
 

@@ -1,4 +1,4 @@
-"""``rundlet bench``: what it measures, what it shows, and that it leaves nothing behind."""
+"""Test ``rundlet bench``: what it measures and shows, and that it leaves no keys behind."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from rundlet_server.cli.bench.clients import Extent, Workload, measure
 from rundlet_server.cli.bench.histogram import LatencyHistogram
 from rundlet_server.cli.bench.mix import MIXES, Distribution, KeySpace, Mix, MixName, Operation
 from rundlet_server.cli.place.folder import Purpose, open_folder
+from tests.support import PATIENCE_S
 from tests.support.processes.command_line import Ended, Place, run, run_on_terminal
 from tests.support.processes.servers import RundletServer, wait_for
 
@@ -180,7 +181,7 @@ def test_own_keys_are_removed_and_no_other_is_touched(place):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_own_keys_are_removed_when_it_is_interrupted(number, server):
     run("del", f"{PREFIX}of-somebody-else", "--url", server.url)
-    command = [sys.executable, "-m", "rundlet_server.cli.main", "bench", "--url", server.url]
+    command = [sys.executable, "-m", "rundlet_server", "bench", "--url", server.url]
     with subprocess.Popen(
         [*command, "--duration", "1m", "--keys", "200"],
         stdin=subprocess.DEVNULL,
@@ -190,7 +191,7 @@ def test_own_keys_are_removed_when_it_is_interrupted(number, server):
         try:
             wait_for(lambda: len(bench_keys_on(server.url)) >= 200)
             os.kill(process.pid, number)
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=PATIENCE_S)
         finally:
             process.kill()
 
@@ -228,7 +229,7 @@ def test_no_client_works_after_an_interrupt_while_clients_start(tmp_path, monkey
 
 def test_server_that_goes_away_is_told_with_what_was_measured_and_what_is_left(tmp_path):
     with RundletServer("--data", tmp_path / "data", stderr_path=tmp_path / "stderr") as server:
-        command = [sys.executable, "-m", "rundlet_server.cli.main", "bench", "--url", server.url]
+        command = [sys.executable, "-m", "rundlet_server", "bench", "--url", server.url]
         with subprocess.Popen(
             [*command, "--duration", "1m", "--keys", "20", "--json"],
             stdin=subprocess.DEVNULL,
@@ -238,7 +239,7 @@ def test_server_that_goes_away_is_told_with_what_was_measured_and_what_is_left(t
             try:
                 wait_for(lambda: gets_of(server) > 10)  # the load is over
                 server.process.kill()
-                out, err = process.communicate(timeout=40)
+                out, err = process.communicate(timeout=PATIENCE_S)
             finally:
                 process.kill()
 

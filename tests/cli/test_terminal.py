@@ -1,4 +1,4 @@
-"""What a person sees on a terminal, and what a shell gets from a process."""
+"""Test the output on a terminal, and the exit codes and streams of the process."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from rundlet_server.cli.show.terminal import escaped, escaped_value
 from rundlet_server.storage.interface import Put, Txn
+from tests.support import PATIENCE_S
 from tests.support.models.model import ModelStore
 from tests.support.processes.command_line import run_on_terminal, run_process
 from tests.support.wire.served_model import served
@@ -138,7 +139,7 @@ def test_utf8_is_written_whatever_the_locale(store, url):
 def test_a_reader_that_goes_away_is_no_news(store, url):
     for number in range(3_000):
         put(store, f"{number:05}" + "x" * 100, b"v")
-    command = [sys.executable, "-m", "rundlet_server.cli.main", "ls", "--url", url]
+    command = [sys.executable, "-m", "rundlet_server", "ls", "--url", url]
 
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -163,17 +164,18 @@ def test_ctrl_c_ends_with_130_and_without_a_traceback():
         _wait_until_reading_stdin(process.pid)
         process.send_signal(signal.SIGINT)
         complaint = process.stderr.read()
-        code = process.wait(10)
+        code = process.wait(PATIENCE_S)
 
     assert code == 130
     assert b"Traceback" not in complaint
 
 
 def _wait_until_reading_stdin(pid: int) -> None:
-    deadline = time.monotonic() + 2
-    while time.monotonic() < deadline:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
         with open(f"/proc/{pid}/wchan") as where:
             if "pipe" in where.read():
                 return
+        assert time.monotonic() < deadline
         time.sleep(0.02)
         os.kill(pid, 0)

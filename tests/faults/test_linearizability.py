@@ -1,6 +1,6 @@
-"""What clients see of a key could have happened one after the other: over servers, under kills.
+"""Test that what clients see of each key is linearizable, over servers and under kills.
 
-The checker is shown to find each of the bugs that it is for: they are planted here.
+The tests plant each of the bugs that the checker is for, and show that it finds them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pytest
 from rundlet_server.storage import LogStore, StoreSettings, open_store
 from rundlet_server.storage.errors import Conflict
 from rundlet_server.storage.interface import Add, Condition, Delete, Put, Txn
+from tests.support import PATIENCE_S
 from tests.support.campaign import Campaign
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.linearizability import (
@@ -276,7 +277,7 @@ class HttpTarget:
     def _try(self, ask: Callable[[Connection], Answer]):
         try:
             if self._connection is None:
-                self._connection = Connection(self._port, timeout_s=20)
+                self._connection = Connection(self._port, timeout_s=PATIENCE_S)
             answer = ask(self._connection)
         except ConnectionRefusedError as ex:
             raise NotDone from ex

@@ -1,4 +1,4 @@
-"""schemathesis calls the API as its own document says, and as the document forbids.
+"""Test the API by schemathesis, with requests that its document allows and forbids.
 
 Every check of the tool is on: no request that the document allows is refused, none that it forbids
 is accepted, and every answer is as described. What a schema cannot say is in

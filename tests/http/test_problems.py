@@ -1,4 +1,4 @@
-"""Every error ends as problem+json."""
+"""Test that every error is answered as problem+json."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rundlet_server.storage.tokens.watch import TokenWatch
 from tests.support import ROOT
 from tests.support.models.model import ModelStore
 
-CLIENT_OPTIONS = re.compile(r"--(token|url|data|prefix)\b")
+CLIENT_OPTIONS = re.compile(r"--(token|url|prefix)\b")
 ALWAYS = {"type", "title", "status", "detail", "request_id"}
 
 

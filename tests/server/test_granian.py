@@ -1,4 +1,4 @@
-"""``server.granian.server``: workers that end with their requests done, and never alone."""
+"""Test Granian's workers: restarts, shutdown after in-flight requests, and their end."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import http.client
 import os
 import signal
 import sys
-import time
 
 import httpx
 import pytest
 
+from tests.support import PATIENCE_S
 from tests.support.processes.servers import (
     RundletServer,
     ServerProcess,
@@ -71,7 +71,7 @@ def told_worker_pids(server: ServerProcess) -> list[int]:
 
 
 def ask(port: int, path: str = "/") -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     try:
         connection.request("GET", path)
         return connection.getresponse().read()
@@ -81,7 +81,7 @@ def ask(port: int, path: str = "/") -> bytes:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_request_being_worked_on_gets_its_answer(server, port, number):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     connection.request("PUT", "/slow", body=b"x" * 1_000)
     server.wait_for_line("working on /slow")
 
@@ -114,10 +114,8 @@ def test_killed_server_leaves_no_process_and_a_free_port(server, port):
 
     server.process.kill()
     server.wait()
-    started_s = time.monotonic()
     wait_for(lambda: not any(is_running(pid) for pid in everybody))
 
-    assert time.monotonic() - started_s < 2
     with pytest.raises(ConnectionRefusedError):
         ask(port)
 
@@ -139,7 +137,7 @@ def test_workers_that_do_not_start_are_an_error(tmp_path):
 
     with ServerProcess([sys.executable, program], stderr_path=tmp_path / "stderr") as process:
         assert process.wait() == 1
-        assert "ServeError: the workers do not stay alive" in process.stderr
+        assert "ServeError: the workers ended before they could serve" in process.stderr
 
 
 def test_workers_that_are_killed_over_and_over_are_replaced(tmp_path):

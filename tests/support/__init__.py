@@ -1,7 +1,7 @@
-"""What tests share.
+"""Helpers that several tests share.
 
-``disks``, ``processes``, ``models`` and ``wire`` are its rooms; ``campaign`` is the frame of the
-fault campaigns, ``without_collector`` keeps the garbage collector out of the way.
+Its rooms are ``disks``, ``processes``, ``models`` and ``wire``; ``campaign`` runs the fault
+campaigns, ``without_collector`` turns the garbage collector off.
 """
 
 from pathlib import Path
@@ -9,3 +9,9 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 """The repository."""
+
+PATIENCE_S: Final = 60.0
+"""How long a test waits for what must happen, in seconds.
+
+Only a failure takes that long, so it is generous: a busy machine is no fault.
+"""

@@ -1,24 +1,21 @@
-"""Certificates made when a test needs them, by ``openssl``."""
+"""Make certificates with ``openssl`` when a test needs them."""
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from tests.support.programs import program
 
 
 class PrivateAuthority:
-    """An authority of its own, whose word nobody else takes.
+    """A certificate authority that no other program trusts.
 
     Attributes:
-        ca_path: its certificate.
+        ca_path: the file with its certificate.
     """
 
     def __init__(self, folder: Path) -> None:
-        if shutil.which("openssl") is None:
-            pytest.skip("needs the command openssl")
         self._folder = folder
         self.ca_path = folder / "ca.pem"
         self._ca_key_path = folder / "ca.key"
@@ -30,7 +27,7 @@ class PrivateAuthority:
         )
 
     def certificate(self, name: str) -> tuple[Path, Path]:
-        """A certificate for this machine, and its key."""
+        """Make a certificate for this machine and its key."""
         cert, key, request = (self._folder / f"{name}.{end}" for end in ("pem", "key", "csr"))
         openssl(
             *("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"),
@@ -45,11 +42,11 @@ class PrivateAuthority:
         return cert, key
 
     def encrypted(self, key: Path, password: str) -> Path:
-        """The same key under a password."""
+        """Encrypt a key with a password."""
         encrypted = key.with_suffix(".encrypted")
         openssl("pkcs8", "-topk8", "-in", key, "-out", encrypted, "-passout", f"pass:{password}")
         return encrypted
 
 
 def openssl(*arguments: str | Path) -> None:
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+    subprocess.run([program("openssl"), *map(str, arguments)], check=True, capture_output=True)

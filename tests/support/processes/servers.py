@@ -1,4 +1,4 @@
-"""Starting and ending real servers in tests, always by process id."""
+"""Start real servers in tests, and end them by process id."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from typing import Self, TypeVar
 
 import httpx
 
+from tests.support import PATIENCE_S
+
 T = TypeVar("T")
 
 
 class ServerProcess:
-    """A server in a process of its own, with what it wrote to stderr.
+    """A server in a process of its own, with its output on stderr.
 
-    Use as a context manager: leaving it kills what is still running.
+    Use it as a context manager, which kills the process if it still runs at the end.
     """
 
     def __init__(self, command: Sequence[str], *, stderr_path: Path) -> None:
@@ -40,7 +42,7 @@ class ServerProcess:
         return self._stderr_path.read_text()
 
     def wait_for_line(self, start: str) -> str:
-        """The first line of stderr that starts like this, once it is there."""
+        """Wait for a line of stderr that starts like this, and return the first one."""
 
         def found() -> str | None:
             assert self.process.poll() is None, f"ended: {self.stderr}"
@@ -49,7 +51,7 @@ class ServerProcess:
 
         return wait_for(found).rstrip("\n")
 
-    def wait(self, timeout_s: float = 20) -> int:
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
         return self.process.wait(timeout_s)
 
     def stop(self) -> int:
@@ -66,16 +68,16 @@ class ServerProcess:
 
 
 class RundletServer(ServerProcess):
-    """``rundlet serve`` on a free port; ``url`` is where it answers."""
+    """``rundlet serve`` on a free port, at the address ``url``."""
 
     def __init__(self, *arguments: str | Path, stderr_path: Path) -> None:
-        command = [sys.executable, "-m", "rundlet_server.cli.main", "serve", "--port", "0"]
+        command = [sys.executable, "-m", "rundlet_server", "serve", "--port", "0"]
         super().__init__([*command, *map(str, arguments)], stderr_path=stderr_path)
 
     def __enter__(self) -> Self:
         line = self.wait_for_line("Rundlet ")
         self.url = line.split(" on ")[1].split(" ")[0]
-        self.client = httpx.Client(base_url=self.url, timeout=20)
+        self.client = httpx.Client(base_url=self.url, timeout=PATIENCE_S)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -85,9 +87,9 @@ class RundletServer(ServerProcess):
 
 @contextlib.contextmanager
 def silent_clients(
-    server: RundletServer, count: int, sent: bytes, *, timeout_s: float = 8
+    server: RundletServer, count: int, sent: bytes, *, timeout_s: float = PATIENCE_S
 ) -> Iterator[list[socket.socket]]:
-    """Connections that have sent this, and say no more; who reads from one waits so long."""
+    """Open connections that send this and then stop; a read waits ``timeout_s`` at most."""
     url = httpx.URL(server.url)
     with contextlib.ExitStack() as stack:
         opened = []
@@ -99,8 +101,8 @@ def silent_clients(
         yield opened
 
 
-def wait_for(probe: Callable[[], T | None], timeout_s: float = 20) -> T:
-    """Call until the answer is true; that answer."""
+def wait_for(probe: Callable[[], T | None], timeout_s: float = PATIENCE_S) -> T:
+    """Call a function until its result is true; return that result."""
     deadline = time.monotonic() + timeout_s
     while True:
         answer = probe()
@@ -130,7 +132,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def worker_pids(server_pid: int) -> list[int]:
-    """The Granian workers of a server, which has other children as well."""
+    """Return the process ids of a server's Granian workers; it has other children, too."""
     found = []
     for pid in children_of(server_pid):
         try:
