@@ -14,6 +14,7 @@ comes back with whatever content type it was stored with, which need not be one 
 from __future__ import annotations
 
 import base64
+import itertools
 
 import cbor2
 import schemathesis
@@ -25,6 +26,7 @@ from schemathesis.hooks import HookContext
 HEAD = 1
 """The store must have committed this often before the first request."""
 
+_numbers = itertools.count()
 deleted: set[str] = set()
 """Paths of values that were deleted."""
 
@@ -111,13 +113,13 @@ def _whole_numbers(item: object) -> object:
 def _done_anyway(operations: list[dict[str, object]]) -> list[dict[str, object]]:
     """The operations that succeed whatever the store holds, each on a key of its own.
 
-    ``touch`` and ``restore`` need a value or a version that is there, and ``add`` a number: it gets
-    a key that no other operation is likely to write.
+    ``touch`` and ``restore`` need a value or a version that is there, and ``add`` a number that has
+    room for the sum: it gets a key of its own.
     """
     kept = {}
     for operation in operations:
         if operation["op"] == "add":
-            operation["key"] = "number"
+            operation["key"] = f"number {next(_numbers)}"
         if operation.get("content_type"):
             operation["content_type"] = "text/plain"
         if operation["op"] not in ("touch", "restore"):
