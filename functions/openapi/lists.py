@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rundlet_server.functions.messages.answers import KeyPage
 from rundlet_server.functions.openapi.parts import (
     REVISION_OPTION,
     Json,
@@ -11,6 +12,7 @@ from rundlet_server.functions.openapi.parts import (
     problems,
     query,
     schema,
+    schemas_of,
 )
 from rundlet_server.functions.route_table import KEYS
 
@@ -87,28 +89,5 @@ LIST_PATHS: dict[str, Json] = {
 
 LIST_SCHEMAS: dict[str, Json] = {
     "Include": {"type": "string", "enum": ["value"]},
-    "KeyPage": {
-        "type": "object",
-        "required": ["revision", "keys", "prefixes"],
-        "properties": {
-            "revision": schema("Revision"),
-            "keys": {"type": "array", "items": schema("KeyInfo")},
-            "prefixes": {"type": "array", "items": {"type": "string"}},
-            "next": {"type": "string", "description": "URL of the next page, as in Link."},
-        },
-    },
-    "KeyInfo": {
-        "type": "object",
-        "required": ["key", "revision", "version", "size", "content_type"],
-        "properties": {
-            "key": schema("Key"),
-            "revision": schema("Revision"),
-            "version": schema("Version"),
-            "size": {"type": "integer", "description": "In bytes."},
-            "content_type": {"type": "string"},
-            "expires": {"type": "string", "format": "date-time"},
-            "text": {"type": "string"},
-            "base64": {"type": "string", "contentEncoding": "base64"},
-        },
-    },
+    **schemas_of(KeyPage),
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+import msgspec
+
 Json = dict[str, object]
 
 _PROBLEM: Json = {
@@ -53,6 +55,12 @@ _HEADERS_OF_PROBLEMS: dict[int, Json] = {
     503: {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
     507: {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
 }
+
+
+def schemas_of(*kinds: type) -> dict[str, Json]:
+    """Schemas of types and of all that they consist of, by name."""
+    _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    return dict(schemas)
 
 
 def problems(*statuses: int) -> Json:

@@ -108,8 +108,8 @@ def test_generated_client_puts_and_gets_a_value(generated: Generated):
 
 def test_generated_client_lists_and_writes_many(generated: Generated):
     models = generated.models
-    put = models.PutOperation(op="put", key="t/1", text="one", content_type="text/plain")
-    add = models.AddOperation(op="add", key="t/n", by=41)
+    put = models.Put(op="put", key="t/1", text="one", content_type="text/plain")
+    add = models.Add(op="add", key="t/n", by=41)
     body = models.Transaction(then=[put, add])
 
     done = generated.call("batches.commit", body=body).parsed
