@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import falcon
 
+from rundlet_server.functions import route_table as routes
 from rundlet_server.functions.access.admission import NO_TOKENS, Access
 from rundlet_server.functions.access.cors import CorsHeaders
 from rundlet_server.functions.access.hosts import HostNames
@@ -68,7 +69,7 @@ def create_app(
             ``cors_origins``, ``host_names``, and for ``/readyz``
             ``maintain_inline``; the limits on connections are only shown.
         counters: of operations; by default this process counts for itself.
-        tokens: in force; without them everybody may do everything.
+        tokens: in force; without them there is no authentication.
 
     Raises:
         OSError: the file for the audit trail cannot be opened.
@@ -99,7 +100,7 @@ def create_app(
 def _access(
     settings: ServerSettings, counters: OperationCounters, tokens: TokenSource | None
 ) -> Access | None:
-    """Who decides on who is let in; ``None`` where everybody is, by any name."""
+    """Return what authenticates; ``None`` if every request is admitted, by any host name."""
     hosts = HostNames(settings.host_names) if settings.host_names else None
     if tokens is not None:
         return Access(tokens, counters, is_open=settings.open_without_tokens, hosts=hosts)
@@ -122,20 +123,20 @@ def _add_routes(
 ) -> None:
     version = software_version()
     tags = EntityTags(store.info.store_id)
-    document = openapi_document(version)
-    app.add_route("/", FixedResource(_welcome(version)))
-    app.add_route("/v1", ServiceResource(store, version, limits))
-    app.add_route("/v1/kv/{key:path}", ValueResource(store, gate, tags, key_from_path))
-    app.add_route("/v1/kv64/{key:path}", ValueResource(store, gate, tags, key_from_base64url))
-    app.add_route("/v1/keys", KeysResource(store))
-    app.add_route("/v1/mget", MgetResource(store, gate))
-    app.add_route("/v1/txn", TxnResource(store, gate))
-    app.add_route("/v1/stats", StatsResource(store))
-    app.add_route("/v1/admin/compact", CompactResource(store))
-    app.add_route("/metrics", MetricsResource(store, readiness, version))
-    app.add_route("/livez", LiveResource())
-    app.add_route("/readyz", ReadyResource(readiness))
-    app.add_route("/openapi.json", FixedResource(document))
+    document = openapi_document(version, store.info.limits)
+    app.add_route(routes.ROOT.template, FixedResource(_welcome(version)))
+    app.add_route(routes.SERVICE.template, ServiceResource(store, version, limits))
+    app.add_route(routes.KV.template, ValueResource(store, gate, tags, key_from_path))
+    app.add_route(routes.KV64.template, ValueResource(store, gate, tags, key_from_base64url))
+    app.add_route(routes.KEYS.template, KeysResource(store))
+    app.add_route(routes.MGET.template, MgetResource(store, gate))
+    app.add_route(routes.TXN.template, TxnResource(store, gate))
+    app.add_route(routes.STATS.template, StatsResource(store))
+    app.add_route(routes.COMPACT.template, CompactResource(store))
+    app.add_route(routes.METRICS.template, MetricsResource(store, readiness, version))
+    app.add_route(routes.LIVEZ.template, LiveResource())
+    app.add_route(routes.READYZ.template, ReadyResource(readiness))
+    app.add_route(routes.OPENAPI.template, FixedResource(document))
 
 
 def get_app() -> falcon.App[falcon.Request, falcon.Response]:
@@ -165,7 +166,11 @@ def _welcome(version: str) -> dict[str, object]:
     return {
         "name": "rundlet",
         "version": version,
-        "see": {"service": "/v1", "keys": "/v1/keys", "openapi": "/openapi.json"},
+        "see": {
+            "service": routes.SERVICE.path,
+            "keys": routes.KEYS.path,
+            "openapi": routes.OPENAPI.path,
+        },
     }
 
 

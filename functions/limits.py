@@ -25,6 +25,9 @@ SET_BY: Final = {
 }
 """The option of ``rundlet serve`` for each."""
 
+LIST_KEYS_DEFAULT: Final = 1_000
+"""Keys on a page of a list that names no limit, if the server's limit is not lower."""
+
 # Everything is doubled or tripled by JSON's escapes; beside that, each item has its names.
 _JSON_GROWTH: Final = 3
 _ITEM_OVERHEAD_BYTES: Final = 512
@@ -35,7 +38,7 @@ _BODY_ITEMS: Final = 16
 
 
 def over_limit(what: str, limit: int, got: int) -> str:
-    """A sentence on something over a limit, with the way out."""
+    """Return a sentence about something over a limit that says what to do."""
     return f"{what} is {limit}, got {got}; send less, or raise {SET_BY[what]} on the server"
 
 

@@ -15,7 +15,7 @@ _HEADER_SAFE = re.compile(r"[\t\x20-\x7e]*")
 
 
 def content_type_given(req: falcon.Request) -> str:
-    """The content type of a request exactly as given, or the default.
+    """Return the content type of a request exactly as given, or the default.
 
     Raises:
         Problem: 400 ``bad-content-type``.
@@ -26,18 +26,21 @@ def content_type_given(req: falcon.Request) -> str:
 
 
 def require_header_safe(content_type: str) -> None:
-    """Refuse a content type that could break the answers it would stand in.
+    """Refuse a content type that could break the headers of answers.
 
     Raises:
         Problem: 400 ``bad-content-type``.
     """
     if len(content_type) > CONTENT_TYPE_BYTES_MAX or not _HEADER_SAFE.fullmatch(content_type):
-        detail = f"a content type is printable ASCII, at most {CONTENT_TYPE_BYTES_MAX} characters"
+        detail = (
+            "the content type is not printable ASCII, or it is too long; send at most"
+            f" {CONTENT_TYPE_BYTES_MAX} printable ASCII characters"
+        )
         raise Problem(400, "bad-content-type", detail)
 
 
 def readable_text(value: bytes, content_type: str) -> str | None:
-    """The value as text, where its content type says that it is text and it truly is."""
+    """Return the value as text, if its content type says that it is text and it is UTF-8."""
     if not _means_text(content_type):
         return None
     try:

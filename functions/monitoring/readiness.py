@@ -59,7 +59,7 @@ class Readiness:
         try:
             self._tokens.current()
         except StoreError:
-            return ["nobody is let in, for the tokens cannot be read; see rundlet token ls"]
+            return ["the tokens cannot be read, so requests are refused; see rundlet token ls"]
         return []
 
     def _is_unmaintained(self) -> bool:

@@ -21,7 +21,7 @@ class ReadyResource:
         Query(req)
         reasons = self._readiness.health().reasons
         if reasons:
-            detail = "not ready: " + "; ".join(reasons)
+            detail = "the server is not ready: " + "; ".join(reasons)
             members: dict[str, Member] = {"ready": False, "reasons": reasons}
             raise Problem(503, "not-ready", detail, members, headers=RETRY_LATER)
         resp.content_type = JSON_TYPE

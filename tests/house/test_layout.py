@@ -48,7 +48,7 @@ FLOORS = {
     ],
     "functions": [
         "units request_ids version",
-        "settings",
+        "settings route_table",
         "limits",
         "problems",
         "messages",

@@ -69,7 +69,7 @@ def test_page_that_is_too_long_names_its_limit(api: falcon.testing.TestClient):
     answer = api.simulate_get("/v1/keys", params={"limit": 4})
 
     assert (answer.status_code, answer.json["type"]) == (400, "/problems/bad-query")
-    assert "from 1 to 3, list_keys_max" in answer.json["detail"]
+    assert "from 1 to 3 (list_keys_max)" in answer.json["detail"]
 
 
 def test_too_many_bodies_name_their_limit():
