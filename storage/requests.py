@@ -11,7 +11,7 @@ from rundlet_server.storage.interface import Limits, Op, Put, Touch, Txn
 CONTENT_TYPE_BYTES_MAX = 200
 """Content types are kept with every value; this bounds what they cost."""
 TTL_S_MAX = 100 * 366 * 86_400
-"""A hundred years."""
+"""The longest time to live that a store, the API, and an import accept: 100 leap years."""
 _WITH_TTL: Final = (Put, Touch)
 
 
