@@ -240,6 +240,15 @@ def read_whole(files: Files, path: Path) -> bytes:
         file.close()
 
 
+def file_size(files: Files, path: Path) -> int:
+    """Return the size of a file in bytes."""
+    file = files.open(path, writable=False)
+    try:
+        return file.size()
+    finally:
+        file.close()
+
+
 def replace_file(files: Files, path: Path, data: Buffer) -> None:
     """Atomically and durably give ``path`` the content ``data``.
 

@@ -142,8 +142,8 @@ def _maintenance(found: Inspection) -> Iterator[Finding]:
         yield warning("dead bytes", seen, "rundlet compact gives back what is not kept as history")
     else:
         yield good("dead bytes", seen)
-    if found.leftovers:
-        seen = f"{len(found.leftovers)} files that a crash or a running compaction left"
+    if found.orphans:
+        seen = f"{len(found.orphans)} files that a crash or a running compaction left"
         yield good("leftovers", f"{seen}; the next server removes what nobody needs")
 
 

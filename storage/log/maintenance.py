@@ -77,7 +77,7 @@ class MaintenanceLoop:
 
     def _compact_if_worth_it(self) -> None:
         if self._maintainer.is_compaction_worth_it():
-            _report(self._maintainer.compact(thorough=self._maintainer.is_room_short))
+            _report(self._maintainer.compact(thorough=self._maintainer.is_space_short))
 
     def _merge_if_idle(self) -> None:
         revision = self._store.stats().revision
@@ -88,7 +88,7 @@ class MaintenanceLoop:
 
 def run(store: LogStore, lifeline: TextIO) -> None:
     """Maintain a store until ``lifeline`` reaches its end."""
-    removed = store.maintainer.remove_leftovers()
+    removed = store.maintainer.remove_orphans()
     if removed:
         _log.info("removed files that a crash left behind: %s", ", ".join(removed))
     loop = MaintenanceLoop(store)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
@@ -20,32 +19,27 @@ from rundlet_server.storage.interface import (
     Version,
 )
 from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.manifest import FILE_IS_MISSING
 from rundlet_server.storage.log.format.record import DELETE, EXPIRE
+from rundlet_server.storage.log.housekeeping import Housekeeper
 from rundlet_server.storage.log.index.retention import kept_versions
 from rundlet_server.storage.log.maintain.background import Background
 from rundlet_server.storage.log.maintain.bulk_load import load_rows
 from rundlet_server.storage.log.maintain.chunk import Row
 from rundlet_server.storage.log.maintain.maintainer import Maintainer
-from rundlet_server.storage.log.open.folder_lock import FolderLock
-from rundlet_server.storage.log.open.recovery import open_folder
 from rundlet_server.storage.log.read.answers import check_revision, key_info, version_of
-from rundlet_server.storage.log.read.clock import SharedClock
-from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.scan import Range, list_page
 from rundlet_server.storage.log.read.statistics import stats_of
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.settings import StoreSettings
-from rundlet_server.storage.log.write.disk_probe import DiskProbe
-from rundlet_server.storage.log.write.free_space import NO_ROOM
-from rundlet_server.storage.log.write.group_commit import GroupCommit
-from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.log.wiring import open_parts
+from rundlet_server.storage.log.write.free_space import NO_FREE_SPACE
 from rundlet_server.storage.requests import check_txn, encode_key
 
 _BACKLOG_MAX: Final = 2
 """Sealed segments without an index file that may wait before this process makes one itself."""
 _BACKLOG_MAX_MAINTAINED: Final = 8
 """The same where a maintenance process should have; so memory is bounded without it, too."""
-_HOUSEKEEPING_S: Final = 1.0
 COMPACTION_NAME: Final = "rundlet-compaction"
 """Of the thread in which a compaction that was asked for is done."""
 
@@ -62,63 +56,18 @@ class LogStore:
             Damaged, UnknownFormat: see ``recovery``.
             OSError: the folder cannot be used.
         """
-        files = settings.files
-        files.make_folder(folder)
         self._settings = settings
         self._limits = settings.limits
-        self._lock = FolderLock(files, folder)
-        with self._lock:
-            self._commit_page = open_folder(files, folder, settings.boot_id)
-        try:
-            self._follower = Follower(
-                files,
-                folder,
-                self._commit_page,
-                cache_bytes_max=settings.cache_bytes_max,
-                open_segments_max=settings.open_segments_max,
-            )
-        except BaseException:
-            self._commit_page.leave()  # else a repair in this process would wait for the garbage
-            raise
-        self._clock = SharedClock(settings.clock, self._commit_page)
-        self._writer = Writer(
-            folder,
-            settings,
-            commit_page=self._commit_page,
-            follower=self._follower,
-            lock=self._lock,
-        )
-        self._probe = DiskProbe(files, folder)
-        self._group_commit = GroupCommit(self._writer, settings.measures)
-        self._maintainer = Maintainer(
-            folder,
-            settings,
-            commit_page=self._commit_page,
-            follower=self._follower,
-            writer=self._writer,
-            clock=self._clock,
-        )
-        self.info = StoreInfo(
-            "log",
-            self._follower.view.manifest.store_id.hex(),
-            settings.is_read_only,
-            settings.limits,
-            {
-                "sync": settings.sync,
-                "sync_interval_s": settings.sync_interval_s,
-                "keep_versions": settings.keep_versions,
-                "keep_for_s": settings.keep_for_s,
-                "segment_bytes_max": settings.segment_bytes_max,
-                "segment_records_max": settings.segment_records_max,
-                "cache_bytes_max": settings.cache_bytes_max,
-            },
-        )
+        parts = self._parts = open_parts(folder, settings)
+        # Once more by themselves: a read looks up as little as it can.
+        self._follower = parts.follower
+        self._clock = parts.clock
+        self._writer = parts.writer
+        self._group_commit = parts.group_commit
+        self._maintainer = parts.maintainer
+        self.info = _info(settings, parts.follower.view)
         self._compaction = Background(COMPACTION_NAME)
-        self._closing = threading.Event()
-        self._housekeeper = threading.Thread(
-            target=self._keep_house, name="rundlet-housekeeping", daemon=True
-        )
-        self._housekeeper.start()
+        self._housekeeper = Housekeeper(settings, follower=parts.follower, writer=parts.writer)
 
     def get(self, key: str, *, at: int | None = None) -> Entry | None:
         """See ``Store.get``."""
@@ -272,7 +221,7 @@ class LogStore:
         if self._settings.maintain_inline:
             self._compaction.request(self._compact_quietly)
         else:
-            self._commit_page.compactions_wanted += 1
+            self._parts.commit_page.compactions_wanted += 1
 
     def sync(self) -> None:
         """Put everything committed so far on stable storage, whatever the sync policy.
@@ -290,11 +239,11 @@ class LogStore:
     def problems(self) -> list[str]:
         """See ``Store.problems``."""
         backlog = len(self._follower.view.deltas) - 1
-        if self._writer.problem is not None and self._probe.succeeds():
+        if self._writer.problem is not None and self._parts.disk_probe.succeeds():
             self._writer.problem = None  # the next write would say so, but none may come
         problems = [self._writer.problem] if self._writer.problem else []
-        if self._writer.room.is_refused(self._follower.view):
-            problems.append(NO_ROOM)
+        if self._writer.free_space.is_refused(self._follower.view):
+            problems.append(NO_FREE_SPACE)
         if backlog > _BACKLOG_MAX_MAINTAINED:
             problems.append(
                 f"{backlog} full segments wait for their index files, at most"
@@ -304,16 +253,12 @@ class LogStore:
 
     def close(self) -> None:
         """See ``Store.close``."""
-        if self._closing.is_set():
+        if not self._housekeeper.stop():
             return
-        self._closing.set()
-        self._housekeeper.join()
         self._compaction.join()
         if self._settings.sync == "interval":
             self._writer.sync()
-        self._maintainer.close()
-        self._lock.close()
-        self._commit_page.leave()
+        self._parts.close()
 
     def _read(self, at: int | None, read: Callable[[View], _Answer]) -> _Answer:
         """Read from a view; again from a newer one when compaction has moved what it needs."""
@@ -326,7 +271,7 @@ class LogStore:
                 generation = view.manifest.generation
                 view = self._follower.reload()
                 if view.manifest.generation == generation:
-                    raise Damaged(str(ex.filename), 0, "the manifest names it, it is gone") from ex
+                    raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
 
     def _newest(self, view: View, key: str, encoded: bytes) -> Entry | None:
         """The value of a key at the head, out of the cache where that still holds it."""
@@ -362,22 +307,27 @@ class LogStore:
 
         return is_live
 
-    def _keep_house(self) -> None:
-        """Take over checkpoints, verify indexes, sync by intervals; free memory in between."""
-        interval_s = min(_HOUSEKEEPING_S, self._settings.sync_interval_s)
-        while True:
-            with contextlib.suppress(StoreError, OSError):
-                # Whatever fails, the next read or write meets it too and can tell somebody.
-                view = self._follower.refresh()
-                if self._settings.sync == "interval":
-                    self._writer.sync()
-                for index in view.indexes:
-                    index.verify(self._closing.is_set)
-            if self._follower.disposal.run(self._closing, interval_s):
-                return
-
     def _compact_quietly(self) -> None:
         try:
             self._maintainer.compact(thorough=True)
         except (StoreError, OSError) as ex:
             self._writer.problem = f"compaction failed: {ex}"
+
+
+def _info(settings: StoreSettings, view: View) -> StoreInfo:
+    """Return what does not change while the store is open."""
+    return StoreInfo(
+        "log",
+        view.manifest.store_id.hex(),
+        settings.is_read_only,
+        settings.limits,
+        {
+            "sync": settings.sync,
+            "sync_interval_s": settings.sync_interval_s,
+            "keep_versions": settings.keep_versions,
+            "keep_for_s": settings.keep_for_s,
+            "segment_bytes_max": settings.segment_bytes_max,
+            "segment_records_max": settings.segment_records_max,
+            "cache_bytes_max": settings.cache_bytes_max,
+        },
+    )

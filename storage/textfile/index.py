@@ -23,11 +23,17 @@ import numpy.typing as npt
 
 from rundlet_server.storage.checksum import checksum
 from rundlet_server.storage.errors import InvalidRequest
-from rundlet_server.storage.files import File, Files
+from rundlet_server.storage.files import File, Files, file_size
 from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Limits
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import OVERHEAD, PUT
-from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, ROW_DTYPE, Columns, key_tag
+from rundlet_server.storage.log.index.columns import (
+    KEY_BYTES_MAX,
+    ROW_DTYPE,
+    TAG_SHIFT,
+    Columns,
+    key_tag,
+)
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.index.writer import write_index
 from rundlet_server.storage.textfile.lines import BadFile, BadLine, is_utf8
@@ -112,10 +118,7 @@ class TextIndex:
             OSError: it is not there, or cannot be read.
             Damaged, UnknownFormat: it is not a whole index file.
         """
-        file = files.open(path, writable=False)
-        size = file.size()
-        file.close()
-        self._index = IndexFile(files, path, 0, size)
+        self._index = IndexFile(files, path, 0, file_size(files, path))
         self._index.verify()
         self.key_count = self._index.row_count
 
@@ -266,7 +269,7 @@ class _Rows:
         of_lines["type"] = np.frombuffer(self.types, np.uint8)[kept]
         of_lines["flags"] = PUT
         tags = np.frombuffer(self.tags, np.uint32)[kept].astype(np.uint64)
-        table = np.sort(tags << np.uint64(32) | np.arange(len(kept), dtype=np.uint64))
+        table = np.sort(tags << TAG_SHIFT | np.arange(len(kept), dtype=np.uint64))
         keys = gather_keys(self.key_bytes, self.key_ends, kept)
         no_rows = np.zeros(0, np.uint32)
         return Columns(rows, keys, table, _TYPES, no_rows, np.zeros(0, np.uint64))

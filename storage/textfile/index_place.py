@@ -110,7 +110,7 @@ class IndexedFile:
         for place in self.places:
             with contextlib.suppress(OSError):
                 self.files.make_folder(place.parent)
-                self._remove_leftovers(place)
+                self._remove_orphans(place)
                 return self._write(index, place)
         with tempfile.TemporaryDirectory(prefix="rundlet-") as folder:
             # What is mapped stays when its name goes.
@@ -125,7 +125,7 @@ class IndexedFile:
             self.files.unlink(temporary)
         return TextIndex(self.files, place)
 
-    def _remove_leftovers(self, place: Path) -> None:
+    def _remove_orphans(self, place: Path) -> None:
         """Remove what processes left that died while they made this index."""
         for name in self.files.names(place.parent):
             if name.startswith(place.name + ".") and name.endswith(_TEMPORARY):

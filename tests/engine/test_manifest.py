@@ -20,7 +20,7 @@ from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.manifest import read_manifest
 from rundlet_server.storage.log.format.record import PUT, Record
 from rundlet_server.storage.log.format.segment import Segment
-from rundlet_server.storage.log.open.orphans import remove_leftovers
+from rundlet_server.storage.log.open.orphans import remove_orphans
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import START_US
 
@@ -72,7 +72,7 @@ def test_commits_that_an_older_manifest_does_not_know_are_no_leftovers(tmp_path:
     older = read_manifest(FILES, tmp_path)
     commit(tmp_path, 6)
 
-    assert remove_leftovers(FILES, tmp_path, older) == []
+    assert remove_orphans(FILES, tmp_path, older) == []
     assert (tmp_path / "0000000002.log").exists()
 
 

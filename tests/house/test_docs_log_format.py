@@ -200,7 +200,7 @@ def test_words_of_the_shared_page_are_as_told():
         commit_page._WORD_GENERATION,
         commit_page._WORD_CLOCK,
         commit_page._WORD_EXPIRED_THROUGH,
-        commit_page._WORD_GIVEN_UP,
+        commit_page._WORD_ABANDONED,
         commit_page._WORD_COMPACTIONS,
         commit_page.WORD_PUBLISHED,
         commit_page._WORD_DURABLE,

@@ -40,6 +40,7 @@ FLOORS = {
         "read open",
         "write check",
         "maintain repair",
+        "wiring housekeeping",
         "store",
         "maintenance",
         "__init__",

@@ -15,7 +15,13 @@ from rundlet_server.storage.log.check.salvage import Gap
 from rundlet_server.storage.log.format import commit_page
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.format.locator import offset_of, segment_of
-from rundlet_server.storage.log.format.manifest import FILE_NAME, Manifest, read_manifest
+from rundlet_server.storage.log.format.manifest import (
+    FILE_IS_MISSING,
+    FILE_NAME,
+    SEGMENT_IS_UNKNOWN,
+    Manifest,
+    read_manifest,
+)
 from rundlet_server.storage.log.format.names import index_name, segment_name
 from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
 from rundlet_server.storage.log.index.file import IndexFile
@@ -36,7 +42,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class OpenedStore:
     """A manifest, with all files open that it names; for reading only.
 
     Attributes:
@@ -52,8 +58,13 @@ class Snapshot:
     indexes: dict[int, IndexFile]
     problems: list[Problem]
 
+    @property
+    def log_bytes(self) -> int:
+        """The size of all segments together, up to where each holds commits."""
+        return sum(self.ends.values())
+
     @classmethod
-    def take(cls, folder: Path, settings: StoreSettings) -> Snapshot:
+    def open(cls, folder: Path, settings: StoreSettings) -> OpenedStore:
         """Open everything; again if the manifest changes meanwhile.
 
         Raises:
@@ -64,17 +75,17 @@ class Snapshot:
         files = settings.files
         for _ in range(_ATTEMPTS):
             manifest = read_manifest(files, folder)
-            snapshot = cls(folder, manifest, {}, {}, {}, [])
-            snapshot._open(files)
-            snapshot._find_ends(settings)
+            opened = cls(folder, manifest, {}, {}, {}, [])
+            opened._open_files(files)
+            opened._find_ends(settings)
             for name in unnamed_commits(files, folder, manifest):
                 reason = "it holds commits and the manifest does not name it"
-                snapshot.problems.append(Problem(folder / name, 0, reason))
+                opened.problems.append(Problem(folder / name, 0, reason))
             if read_manifest(files, folder).generation == manifest.generation:
-                return snapshot
+                return opened
         raise Unavailable("the files of the store change too fast to be opened; try again")
 
-    def _open(self, files: Files) -> None:
+    def _open_files(self, files: Files) -> None:
         for state in self.manifest.segments:
             with reporting(self.folder / segment_name(state.number), self.problems):
                 segment = Segment.open(files, self.folder, state.number, writable=False)
@@ -91,20 +102,19 @@ class Snapshot:
         self.ends[active] = HEADER_SIZE
         page = None
         try:
-            page = shared_page(self.folder, settings)
+            page = look_at_commit_page(self.folder, settings)
         except UnknownFormat as ex:
             self.problems.append(Problem(self.folder / commit_page.FILE_NAME, 0, str(ex)))
         published = segment_of(page.published or 0) if page else 0
         if published > active:
-            reason = "it does not know the segment that is published"
-            self.problems.append(Problem(self.folder / FILE_NAME, 0, reason))
+            self.problems.append(Problem(self.folder / FILE_NAME, 0, SEGMENT_IS_UNKNOWN))
             page = None
         # Published below the active segment: nothing has been appended to that yet.
         if active in self.segments and not 0 < published < active:
             self.ends[active] = end_of_active(self.segments[active], page)
 
 
-def shared_page(folder: Path, settings: StoreSettings) -> CommitPage | None:
+def look_at_commit_page(folder: Path, settings: StoreSettings) -> CommitPage | None:
     """The commit page, for looking at; ``None`` where an open would make it anew.
 
     Raises:
@@ -124,7 +134,7 @@ def reporting(path: Path, problems: list[Problem]) -> Iterator[None]:
     except Damaged as ex:
         problems.append(Problem(ex.path, ex.offset, ex.reason))
     except FileNotFoundError:
-        problems.append(Problem(path, 0, "the manifest names it and it is missing"))
+        problems.append(Problem(path, 0, FILE_IS_MISSING))
     except OSError as ex:
         problems.append(Problem(path, 0, f"it cannot be read: {ex.strerror}"))
 

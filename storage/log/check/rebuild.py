@@ -7,10 +7,14 @@ import numpy as np
 from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.record import OVERHEAD
 from rundlet_server.storage.log.index import columns as index_columns
-from rundlet_server.storage.log.index.columns import OLDER, Columns, Flags, is_tombstone
+from rundlet_server.storage.log.index.columns import (
+    MERGE_FACTOR,
+    OLDER,
+    Columns,
+    Flags,
+    is_tombstone,
+)
 from rundlet_server.storage.log.index.delta import Delta
-
-_MERGE_FACTOR = 3
 
 
 class IndexBuilder:
@@ -36,7 +40,7 @@ class IndexBuilder:
         return self._parts[0]
 
     def _is_merge_due(self) -> bool:
-        return self._parts[-2].row_count <= _MERGE_FACTOR * self._parts[-1].row_count
+        return self._parts[-2].row_count <= MERGE_FACTOR * self._parts[-1].row_count
 
     def _merge_last(self) -> None:
         newer = self._parts.pop()

@@ -19,7 +19,7 @@ from pathlib import Path
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.log.check import index_against_log as index_check
 from rundlet_server.storage.log.check import salvage
-from rundlet_server.storage.log.check.opened import Problem, Snapshot, reporting
+from rundlet_server.storage.log.check.opened import OpenedStore, Problem, reporting
 from rundlet_server.storage.log.check.rebuild import IndexBuilder, count_totals
 from rundlet_server.storage.log.check.salvage import Gap
 from rundlet_server.storage.log.format import frame as frames
@@ -75,7 +75,7 @@ def verify(
     """
     settings = settings or StoreSettings()
     try:
-        snapshot = Snapshot.take(path, settings)
+        opened = OpenedStore.open(path, settings)
     except Damaged as ex:
         return VerifyReport([Problem(ex.path, ex.offset, ex.reason)])
     except FileNotFoundError:
@@ -84,7 +84,7 @@ def verify(
             raise
         reason = "missing although there are segments"
         return VerifyReport([Problem(path / FILE_NAME, 0, reason)])
-    return _Verifier(snapshot, progress or _ignore).run()
+    return _Verifier(opened, progress or _ignore).run()
 
 
 def _ignore(done: int, total: int) -> None:
@@ -94,19 +94,18 @@ def _ignore(done: int, total: int) -> None:
 class _Verifier:
     """One verification, in log order."""
 
-    def __init__(self, snapshot: Snapshot, progress: Progress) -> None:
-        self._snapshot = snapshot
+    def __init__(self, opened: OpenedStore, progress: Progress) -> None:
+        self._opened = opened
         self._progress = progress
-        self._report = VerifyReport(list(snapshot.problems))
-        self._bytes_total = sum(snapshot.ends.values())
-        self._bytes_total += sum(state.size for state in snapshot.manifest.indexes)
+        self._report = VerifyReport(list(opened.problems))
+        self._bytes_total = opened.log_bytes + opened.manifest.index_bytes
         self._builder = IndexBuilder()
         self._last_frame: Frame | None = None
         self._revision = 0
 
     def run(self) -> VerifyReport:
         """Check the log, the index files against it, and the totals."""
-        states = self._snapshot.manifest.segments
+        states = self._opened.manifest.segments
         for state in states:
             if state.is_indexed:
                 self._check_segment(state)
@@ -119,10 +118,10 @@ class _Verifier:
         return self._report
 
     def _check_segment(self, state: SegmentState) -> None:
-        segment = self._snapshot.segments.get(state.number)
+        segment = self._opened.segments.get(state.number)
         if segment is None:
             return
-        end = self._snapshot.ends[state.number]
+        end = self._opened.ends[state.number]
         delta = Delta(state.number, HEADER_SIZE)
         self._last_frame = None
         with reporting(segment.path, self._report.problems):
@@ -165,7 +164,7 @@ class _Verifier:
     def _check_state(self, state: SegmentState, segment: Segment, delta: Delta) -> None:
         """Whether a sealed segment is what the manifest says of it."""
         frame = self._last_frame
-        if state == self._snapshot.manifest.active or frame is None:
+        if state == self._opened.manifest.active or frame is None:
             return
         told = (state.size, state.record_count, state.last_revision, state.last_time_us)
         found = (frame.offset + frame.size, delta.record_count, frame.revision, frame.time_us)
@@ -176,9 +175,9 @@ class _Verifier:
     def _check_indexes(self, log: Columns) -> None:
         """Check each index file by itself, then all together against the log."""
         whole: list[Columns] = []
-        manifest = self._snapshot.manifest
+        manifest = self._opened.manifest
         for state in manifest.indexes:
-            index = self._snapshot.indexes.get(state.number)
+            index = self._opened.indexes.get(state.number)
             if index is None:
                 continue
             damage = list(index.damage())
@@ -191,15 +190,15 @@ class _Verifier:
             self._tell(state.size)
         if len(whole) == len(manifest.indexes):
             for reason in index_check.differences(whole, log):
-                self._add(self._snapshot.folder, 0, f"the index and the log differ: {reason}")
+                self._add(self._opened.folder, 0, f"the index and the log differ: {reason}")
 
     def _check_totals(self, counted: Totals) -> None:
         self._report.key_count, self._report.value_bytes = counted
-        active = self._snapshot.manifest.active
+        active = self._opened.manifest.active
         told = self._last_frame.totals if self._last_frame else active.totals
-        if told != counted and active.number in self._snapshot.segments:
+        if told != counted and active.number in self._opened.segments:
             reason = f"the log tells of {_words(told)}, and counting gives {_words(counted)}"
-            self._add(self._snapshot.folder, 0, reason)
+            self._add(self._opened.folder, 0, reason)
 
     def _add(self, path: Path, offset: int, reason: str) -> None:
         self._report.problems.append(Problem(path, offset, reason))

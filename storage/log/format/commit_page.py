@@ -30,7 +30,7 @@ _WORD_BOOT: Final = 1  # and 2
 _WORD_GENERATION: Final = 3
 _WORD_CLOCK: Final = 4
 _WORD_EXPIRED_THROUGH: Final = 5
-_WORD_GIVEN_UP: Final = 6
+_WORD_ABANDONED: Final = 6
 _WORD_COMPACTIONS: Final = 7
 WORD_PUBLISHED: Final = 8  # and its complement in 9
 _WORD_DURABLE: Final = 10  # and its complement in 11
@@ -163,13 +163,13 @@ class CommitPage:
         self.words[_WORD_EXPIRED_THROUGH] = _time_word(time_us)
 
     @property
-    def given_up(self) -> int:
+    def abandoned(self) -> int:
         """Number of the segment whose sync failed: it is neither written nor synced again."""
-        return self.words[_WORD_GIVEN_UP]
+        return self.words[_WORD_ABANDONED]
 
-    @given_up.setter
-    def given_up(self, segment: int) -> None:
-        self.words[_WORD_GIVEN_UP] = segment
+    @abandoned.setter
+    def abandoned(self, segment: int) -> None:
+        self.words[_WORD_ABANDONED] = segment
 
     @property
     def compactions_wanted(self) -> int:

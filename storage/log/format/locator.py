@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 from rundlet_server.storage.log.format.record import TOMBSTONES
 
-_OFFSET_BITS: Final = 40
-_OFFSET_MASK: Final = (1 << _OFFSET_BITS) - 1
+OFFSET_BITS: Final = 40
+_OFFSET_MASK: Final = (1 << OFFSET_BITS) - 1
 SEGMENT_NUMBER_MAX: Final = (1 << 24) - 1
 OFFSET_MAX: Final = _OFFSET_MASK
 
@@ -43,12 +43,12 @@ def pack_position(segment: int, offset: int) -> int:
 
     Within the segments that are appended to, positions rise with time.
     """
-    return segment << _OFFSET_BITS | offset
+    return segment << OFFSET_BITS | offset
 
 
 def segment_of(position: int) -> int:
     """The segment number of a packed position."""
-    return position >> _OFFSET_BITS
+    return position >> OFFSET_BITS
 
 
 def offset_of(position: int) -> int:

@@ -21,10 +21,15 @@ from rundlet_server.storage.checksum import CHECKSUM_SIZE, is_whole, seal
 from rundlet_server.storage.errors import Damaged, UnknownFormat
 from rundlet_server.storage.files import Files, read_whole, replace_file
 from rundlet_server.storage.log.format.frame import Totals
+from rundlet_server.storage.log.format.names import index_name, segment_name
 
 FILE_NAME: Final = "MANIFEST"
 MAGIC: Final = b"RNDLTMAN"
 FORMAT_VERSION: Final = 1
+FILE_IS_MISSING: Final = "the manifest names this file and it is missing"
+"""Why a file is damaged that a manifest names and that is not there."""
+SEGMENT_IS_UNKNOWN: Final = "the manifest does not name the segment that was published last"
+"""Why a manifest is damaged that is older than the commit page."""
 
 _HEADER: Final = struct.Struct("<8sII")
 
@@ -89,6 +94,22 @@ class Manifest:
     def active(self) -> SegmentState:
         """The segment that commits are appended to."""
         return self.segments[-1]
+
+    @property
+    def sealed_bytes(self) -> int:
+        """The size of all sealed segments together."""
+        return sum(segment.size for segment in self.segments)
+
+    @property
+    def index_bytes(self) -> int:
+        """The size of all index files together."""
+        return sum(index.size for index in self.indexes)
+
+    @property
+    def file_names(self) -> set[str]:
+        """The names of all segments and index files."""
+        segments = {segment_name(segment.number) for segment in self.segments}
+        return segments | {index_name(index.number) for index in self.indexes}
 
     def changed(
         self,

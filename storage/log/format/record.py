@@ -53,6 +53,9 @@ KIND_NAMES: Final[Mapping[int, EventKind]] = {
     RESTORE: "restore",
 }
 
+VERSION_MAX: Final = (1 << 32) - 1
+"""The last version of a key that the header can hold."""
+
 META_CONTENT_TYPE: Final = 1
 META_EXPIRES_US: Final = 2
 
@@ -72,7 +75,7 @@ WELL_KNOWN_TYPES: Final = (
 _COPIED_BYTES_MAX: Final = 4_096
 """To copy a value up to this size costs less than to handle it as a buffer of its own."""
 
-_TYPE_CODES: Final = {name: code for code, name in enumerate(WELL_KNOWN_TYPES)}
+TYPE_CODES: Final = {name: code for code, name in enumerate(WELL_KNOWN_TYPES)}
 
 
 class BadRecord(Exception):
@@ -101,7 +104,7 @@ def encode(record: Record) -> list[Buffer]:
     """The bytes of a record, in one buffer or in three: a large value is never copied."""
     key, value, kind, revision, version, time_us, content_type, expires_us = record
     meta = b""
-    code = _TYPE_CODES.get(content_type, TYPE_IN_META)
+    code = TYPE_CODES.get(content_type, TYPE_IN_META)
     if code == TYPE_IN_META or expires_us:
         meta = _encode_meta(code, record)
     data = HEADER.pack(len(value), len(key), len(meta), version, kind, code, 0, revision, time_us)

@@ -13,6 +13,7 @@ accept each other's frames.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,11 @@ class SegmentHeader(NamedTuple):
     number: int
     store_id: bytes
     salt: int
+
+    @classmethod
+    def with_new_salt(cls, origin: int, number: int, store_id: bytes) -> SegmentHeader:
+        """Return the header of a new segment, with a salt that no other segment has."""
+        return cls(origin, number, store_id, int.from_bytes(os.urandom(4), "little"))
 
 
 def encode_header(header: SegmentHeader) -> bytes:

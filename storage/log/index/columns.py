@@ -44,11 +44,16 @@ TYPE_IN_RECORD: Final = 0xFFFF
 """Type of a row whose content type found no room in the table of types."""
 KEY_BYTES_MAX: Final = (1 << 32) - 1
 """Key bytes that one index file can hold."""
+ROW_BITS: Final = 32
+"""Low bits of a word of the hash table: the row; the other half is the tag."""
+ROW_MASK: Final = np.uint64((1 << ROW_BITS) - 1)
+TAG_SHIFT: Final = np.uint64(ROW_BITS)
+MERGE_FACTOR: Final = 3
+"""An index is merged with the newer ones when it has at most this many times their rows: so a row
+is copied only a few times, however many segments there are."""
 
 _ROWS_AT_ONCE: Final = 1 << 18
 """Rows whose keys are copied in one step: one flag a byte is all the memory it needs."""
-_ROW_MASK: Final = np.uint64(0xFFFFFFFF)
-_TAG_SHIFT: Final = np.uint64(32)
 
 Rows = npt.NDArray[np.void]
 Words = npt.NDArray[np.uint64]
@@ -144,7 +149,7 @@ def from_versions(keys: Sequence[bytes], locators: Sequence[Locator]) -> Columns
     return Columns(
         rows,
         np.frombuffer(b"".join(keys), np.uint8),
-        np.sort(tags << _TAG_SHIFT | firsts.astype(np.uint64)),
+        np.sort(tags << TAG_SHIFT | firsts.astype(np.uint64)),
         tuple(types)[:TYPE_IN_RECORD],
         expiry_rows.astype(np.uint32),
         expires_us[expiry_rows],
@@ -226,9 +231,9 @@ def select(columns: Columns, is_kept: Flags) -> Columns:
     new_row[kept] = np.arange(len(kept))
     first_row = np.full(int(key_number[-1]) + 1, -1, np.int64)
     first_row[kept_numbers[is_first]] = np.flatnonzero(is_first)
-    table_rows = first_row[key_number[(columns.table & _ROW_MASK).astype(np.int64)]]
+    table_rows = first_row[key_number[(columns.table & ROW_MASK).astype(np.int64)]]
     is_left = table_rows >= 0
-    tags = columns.table[is_left] & ~_ROW_MASK
+    tags = columns.table[is_left] & ~ROW_MASK
     expiry_rows = new_row[columns.expiry_rows]
     return Columns(
         rows,
@@ -271,11 +276,11 @@ def _merge_tables(
     """The hash table of both; keys that ``newer`` has too stand under its row only."""
     is_shadowed = np.zeros(older.row_count + 1, np.bool_)
     is_shadowed[shadowed] = True
-    older_table = older.table[~is_shadowed[(older.table & _ROW_MASK).astype(np.int64)]]
+    older_table = older.table[~is_shadowed[(older.table & ROW_MASK).astype(np.int64)]]
     words = []
     for table, at in ((newer.table, newer_at), (older_table, older_at)):
-        new_rows = at[(table & _ROW_MASK).astype(np.int64)].astype(np.uint64)
-        words.append(table & ~_ROW_MASK | new_rows)
+        new_rows = at[(table & ROW_MASK).astype(np.int64)].astype(np.uint64)
+        words.append(table & ~ROW_MASK | new_rows)
     return np.sort(np.concatenate(words))
 
 

@@ -38,7 +38,9 @@ from rundlet_server.storage.log.index.columns import (
     EXPIRES,
     KIND_MASK,
     OLDER,
+    ROW_BITS,
     ROW_DTYPE,
+    TAG_SHIFT,
     Columns,
     Flags,
     Places,
@@ -58,7 +60,7 @@ _KEY_START: Final = 2
 _FLAGS: Final = 6
 _KEY_END: Final = 8
 _NO_ROW: Final = (0,) * 9
-_ROW_MASK: Final = 0xFFFFFFFF
+_ROW_MASK: Final = (1 << ROW_BITS) - 1
 
 _Fields = tuple[int, int, int, int, int, int, int, int, int]
 
@@ -189,7 +191,7 @@ class IndexFile:
             Damaged: the hash table is damaged.
         """
         self._verify(*self._places["table"])
-        known = (np.frombuffer(self._table, np.uint64) >> np.uint64(32)).astype(np.int64)
+        known = (np.frombuffer(self._table, np.uint64) >> TAG_SHIFT).astype(np.int64)
         places = np.searchsorted(known, tags)
         has: Flags = np.append(known, -1)[places] == tags
         return has

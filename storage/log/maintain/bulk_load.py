@@ -27,6 +27,7 @@ import numpy as np
 from rundlet_server.storage.errors import StoreError, Unavailable
 from rundlet_server.storage.interface import Commit, Limits, Put, Txn
 from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.record import VERSION_MAX
 from rundlet_server.storage.log.maintain.checkpoint import Checkpointer
 from rundlet_server.storage.log.maintain.chunk import FRAME_BYTES_MAX, FRAME_RECORDS_MAX, Chunk, Row
 from rundlet_server.storage.log.read.follower import Follower
@@ -38,7 +39,6 @@ _WAITING_MAX: Final = 4_096
 """Records not indexed yet that may be indexed while every writer waits."""
 _ROWS_MIN: Final = 4_096
 """Fewer rows than this are not worth a segment and an index file of their own."""
-_VERSION_MAX: Final = (1 << 32) - 1
 
 
 def load_rows(
@@ -102,7 +102,7 @@ class BulkLoader:
         except OSError as ex:
             raise Unavailable(f"the disk failed ({ex.strerror}); nothing was stored") from ex
         with self._writer.exclusive() as view:
-            if _waiting(view) > _WAITING_MAX:
+            if view.unindexed_count > _WAITING_MAX:
                 return False
             replaced |= _committed_since(view, chunk)
             now_us = self._writer.time_us(view)
@@ -113,7 +113,7 @@ class BulkLoader:
 
     def _find_replaced(self, chunk: Chunk) -> dict[int, Locator]:
         """What the index files have of the chunk's keys, once they have most of what there is."""
-        if _waiting(self._follower.refresh()) > _WAITING_MAX:
+        if self._follower.refresh().unindexed_count > _WAITING_MAX:
             # Where this fails, commits are tried, and tell what is wrong if it lasts.
             with contextlib.suppress(StoreError, OSError):
                 self._writer.seal()
@@ -148,10 +148,6 @@ class BulkLoader:
         return view
 
 
-def _waiting(view: View) -> int:
-    return sum(delta.record_count for delta in view.deltas)
-
-
 def _indexed(view: View, chunk: Chunk) -> dict[int, Locator]:
     """What the index files have of the chunk's keys, by row.
 
@@ -181,4 +177,4 @@ def _committed_since(view: View, chunk: Chunk) -> dict[int, Locator]:
 
 def _needs_commit(locator: Locator, now_us: int) -> bool:
     """Whether only a commit replaces it: its expiry is an event; its version may be the last."""
-    return 0 < locator.expires_us <= now_us or locator.version == _VERSION_MAX
+    return 0 < locator.expires_us <= now_us or locator.version == VERSION_MAX

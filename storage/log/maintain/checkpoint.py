@@ -11,13 +11,12 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.log.format.manifest import IndexState, Manifest
 from rundlet_server.storage.log.format.names import index_name
 from rundlet_server.storage.log.index import columns as index_columns
-from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, Columns
+from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, MERGE_FACTOR, Columns
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.index.retention import needed_versions
@@ -25,9 +24,6 @@ from rundlet_server.storage.log.index.writer import write_index
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.write.writer import Writer
-
-MERGE_FACTOR: Final = 3
-"""An index file is merged with the newer ones when it has at most this many times their rows."""
 
 
 class Checkpointer:
@@ -54,7 +50,7 @@ class Checkpointer:
     def index_delta(self, view: View, delta: Delta) -> View:
         """Write the index file of a view's oldest delta, inside ``Writer.exclusive``."""
         state = self.write(view, index_columns.from_delta(delta))
-        return self._writer.put_in_force(_indexed(view.manifest, state, delta.segment))
+        return self._writer.install_manifest(_indexed(view.manifest, state, delta.segment))
 
     def merge(self, *, horizon: int, keep_versions: int, all_files: bool = False) -> int:
         """Merge the newest index files where they have grown; says how many became one.

@@ -25,9 +25,9 @@ from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.frame import ALIGNMENT, Totals
 from rundlet_server.storage.log.format.locator import Locator, pack_position
-from rundlet_server.storage.log.format.record import OVERHEAD, PUT, WELL_KNOWN_TYPES
+from rundlet_server.storage.log.format.record import OVERHEAD, PUT, TYPE_CODES, WELL_KNOWN_TYPES
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
-from rundlet_server.storage.log.index.columns import ROW_DTYPE, Columns, Places
+from rundlet_server.storage.log.index.columns import ROW_DTYPE, ROW_MASK, TAG_SHIFT, Columns, Places
 from rundlet_server.storage.log.read.view import Head
 
 Row = tuple[bytes, bytes, str]
@@ -35,8 +35,6 @@ Row = tuple[bytes, bytes, str]
 
 FRAME_RECORDS_MAX: Final = 1_000
 FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
-_ROW_MASK: Final = np.uint64(0xFFFFFFFF)
-_TAG_SHIFT: Final = np.uint64(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,7 @@ class Chunk:
         columns = Columns(
             index_rows,
             np.frombuffer(b"".join(sorted_keys), np.uint8),
-            np.sort(hashes & ~_ROW_MASK | np.arange(len(keys), dtype=np.uint64)),
+            np.sort(hashes & ~ROW_MASK | np.arange(len(keys), dtype=np.uint64)),
             types,
             np.zeros(0, np.uint32),
             np.zeros(0, np.uint64),
@@ -120,11 +118,11 @@ class Chunk:
     @property
     def tags(self) -> Places:
         """The hash of each key as in the hash table, ascending."""
-        return (self.columns.table >> _TAG_SHIFT).astype(np.int64)
+        return (self.columns.table >> TAG_SHIFT).astype(np.int64)
 
     def rows_at(self, places: Places) -> list[int]:
         """The rows with the tags at these places."""
-        index_rows = (self.columns.table[places] & _ROW_MASK).astype(np.int64)
+        index_rows = (self.columns.table[places] & ROW_MASK).astype(np.int64)
         rows: list[int] = self.order[index_rows].tolist()
         return rows
 
@@ -239,9 +237,6 @@ def _offsets(sizes: Places, frame_ends: Sequence[int]) -> Places:
     return offsets
 
 
-_CODES: Final = {name: code for code, name in enumerate(WELL_KNOWN_TYPES)}
-
-
 def _encode(
     rows: Sequence[Row], versions: Sequence[int], revision: int, time_us: int
 ) -> list[Buffer]:
@@ -250,7 +245,7 @@ def _encode(
     pieces: list[Buffer] = []
     for (key, value, content_type), version in zip(rows, versions, strict=True):
         head = pack(
-            len(value), len(key), 0, version, PUT, _CODES[content_type], 0, revision, time_us
+            len(value), len(key), 0, version, PUT, TYPE_CODES[content_type], 0, revision, time_us
         )
         data = head + key + value
         pieces.append(data)

@@ -28,6 +28,7 @@ from typing import Final
 import numpy as np
 
 from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format.locator import OFFSET_BITS
 from rundlet_server.storage.log.format.manifest import Manifest, SegmentState
 from rundlet_server.storage.log.format.names import segment_name
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
@@ -40,7 +41,7 @@ from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.write.writer import Writer
 
-_SEGMENT_SHIFT: Final = np.uint64(40)
+_SEGMENT_SHIFT: Final = np.uint64(OFFSET_BITS)
 _SMALL_SHARE: Final = 4
 """A segment under a quarter of the full size is small; runs of small ones become one."""
 
@@ -129,7 +130,7 @@ class Compactor:
         columns = index_columns.select(merged, is_needed)
         usages = _usages(view, columns)
         wanted = _choose(usages, dead_share_min, segment_bytes_max)
-        chosen = _fitting(wanted, usages, self._room(view))
+        chosen = _fitting(wanted, usages, self._copied_bytes_max(view))
         columns = _without_tombstones(columns, usages, chosen, horizon)
         dropped = merged.row_count - columns.row_count
         if not chosen and not dropped and len(view.indexes) == 1:
@@ -164,10 +165,9 @@ class Compactor:
             is_cut_short=chosen != wanted,
         )
 
-    def _room(self, view: View) -> int:
+    def _copied_bytes_max(self, view: View) -> int:
         """Bytes of live records that can be copied: an index file is written as well."""
-        index_bytes = sum(state.size for state in view.manifest.indexes)
-        return (self._writer.room.free_bytes - index_bytes) * 7 // 8
+        return (self._writer.free_space.free_bytes - view.manifest.index_bytes) * 7 // 8
 
     def _reserve(self, runs: Sequence[Sequence[SegmentState]], segment_bytes_max: int) -> int:
         """The first of as many segment numbers as the outputs can need."""
@@ -219,18 +219,18 @@ def _choose(
 
 
 def _fitting(
-    runs: list[list[SegmentState]], usages: Sequence[_Usage], room: int
+    runs: list[list[SegmentState]], usages: Sequence[_Usage], bytes_max: int
 ) -> list[list[SegmentState]]:
     """All runs if there is room for what is live in them; else the segments that need least."""
     chosen = {state.number for run in runs for state in run}
     found = [usage for usage in usages if usage.state.number in chosen]
-    if sum(usage.live_bytes for usage in found) <= room:
+    if sum(usage.live_bytes for usage in found) <= bytes_max:
         return runs
     found = [usage for usage in found if not usage.is_all_live]
     fitting = set()
     for usage in sorted(found, key=lambda usage: usage.live_bytes):
-        room -= usage.live_bytes
-        if room >= 0:
+        bytes_max -= usage.live_bytes
+        if bytes_max >= 0:
             fitting.add(usage.state.number)
     return [[usage.state] for usage in found if usage.state.number in fitting]
 

@@ -23,7 +23,7 @@ from rundlet_server.storage.log.maintain.chunk import Chunk
 from rundlet_server.storage.log.maintain.compaction import CompactionResult, Compactor
 from rundlet_server.storage.log.maintain.horizon import Horizon
 from rundlet_server.storage.log.open.folder_lock import MAINTENANCE_LOCK_NAME
-from rundlet_server.storage.log.open.orphans import remove_leftovers
+from rundlet_server.storage.log.open.orphans import remove_orphans
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import Head, View
@@ -144,7 +144,7 @@ class Maintainer:
         with self._exclusive(wait=True):
             started_ns = time.perf_counter_ns()
             wanted = self._commit_page.compactions_wanted
-            self._remove_leftovers()
+            self._remove_orphans()
             self._expire_all()
             if thorough:
                 self._writer.seal()
@@ -153,8 +153,7 @@ class Maintainer:
             result = self._compact_in_passes(
                 horizon, DEAD_SHARE_THOROUGH if thorough else DEAD_SHARE
             )
-            log_bytes = sum(state.size for state in self._follower.view.manifest.segments)
-            self._last_pass = (log_bytes, horizon)
+            self._last_pass = (self._follower.view.manifest.sealed_bytes, horizon)
             if thorough:
                 self._commit_page.compactions_done = wanted
             self._settings.measures.compacted(
@@ -164,24 +163,24 @@ class Maintainer:
 
     def _compact_in_passes(self, horizon: int, dead_share_min: float) -> CompactionResult:
         """As many passes as the room on the disk makes of one, while there is more each time."""
-        room = self._writer.room
+        free_space = self._writer.free_space
         result = CompactionResult(is_cut_short=True)
         free_bytes = -1
-        while result.is_cut_short and room.grows(free_bytes):
-            free_bytes = room.free_bytes
+        while result.is_cut_short and free_space.grows_above(free_bytes):
+            free_bytes = free_space.free_bytes
             done = self._compactor.compact(
                 horizon=horizon,
                 keep_versions=self._settings.keep_versions,
                 dead_share_min=dead_share_min,
-                segment_bytes_max=room.segment_bytes_max,
+                segment_bytes_max=free_space.segment_bytes_max,
             )
             result += done
         return result
 
     @property
-    def is_room_short(self) -> bool:
+    def is_space_short(self) -> bool:
         """Whether values are refused, or will be soon, until there is more room on the disk."""
-        return self._writer.room.is_short(self._follower.view)
+        return self._writer.free_space.is_short(self._follower.view)
 
     def is_compaction_worth_it(self) -> bool:
         """Whether so much of the log seems dead that a pass is due.
@@ -192,11 +191,11 @@ class Maintainer:
         worth it.
         """
         view = self._sampled_view()
-        log_bytes = sum(state.size for state in view.manifest.segments)
+        log_bytes = view.manifest.sealed_bytes
         live_bytes = record_bytes(view.head.totals, view.indexes)
         horizon = self._horizon.revision(view, self._clock.now_us())
         before_bytes, before_horizon = self._last_pass
-        if self.is_room_short and log_bytes - live_bytes > DEAD_SHARE_THOROUGH * log_bytes:
+        if self.is_space_short and log_bytes - live_bytes > DEAD_SHARE_THOROUGH * log_bytes:
             return (log_bytes, horizon) != self._last_pass
         if log_bytes - live_bytes < DEAD_SHARE * log_bytes + _DEAD_BYTES_MIN:
             return False
@@ -241,18 +240,18 @@ class Maintainer:
         ]
         return Due(view, head, expired)
 
-    def remove_leftovers(self) -> list[str]:
+    def remove_orphans(self) -> list[str]:
         """Remove files that a crash left behind; says which."""
         with self._exclusive(wait=True):
-            return self._remove_leftovers()
+            return self._remove_orphans()
 
     def close(self) -> None:
         """Close the lock file."""
         self._lock_file.close()
 
-    def _remove_leftovers(self) -> list[str]:
+    def _remove_orphans(self) -> list[str]:
         with self._writer.exclusive() as view:
-            return remove_leftovers(self._settings.files, self._folder, view.manifest)
+            return remove_orphans(self._settings.files, self._folder, view.manifest)
 
     def _expire_all(self) -> int:
         due = self.due()

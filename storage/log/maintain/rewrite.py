@@ -12,7 +12,6 @@ Records keep their own checksums; only the frames around them are new.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -28,7 +27,8 @@ from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.frame import Frame
 from rundlet_server.storage.log.format.locator import OFFSET_MAX, pack_position
 from rundlet_server.storage.log.format.manifest import SegmentState
-from rundlet_server.storage.log.format.segment import COMPACTED, HEADER_SIZE, Segment, SegmentHeader
+from rundlet_server.storage.log.format.segment import HEADER_SIZE
+from rundlet_server.storage.log.format.segment_writer import SegmentWriter
 from rundlet_server.storage.log.index.columns import Columns, Places, Words
 from rundlet_server.storage.log.read.view import View
 
@@ -67,19 +67,20 @@ class Rewrite:
             Damaged: a segment is not what was written, or not what the index says.
         """
         replaced = {}
+        store_id = self._view.manifest.store_id
         number = first_number
         for states in runs:
             outputs = []
-            output: _Output | None = None
+            output: SegmentWriter | None = None
             for stretch in self._stretches(states):
-                output = output or _Output(self._files, self._folder, self._view, number)
-                self._positions[stretch.live.rows] = output.add(stretch)
+                output = output or SegmentWriter(self._files, self._folder, number, store_id)
+                self._positions[stretch.live.rows] = _copy(stretch, output)
                 if output.size >= segment_bytes_max:
-                    outputs.append(output.finish())
+                    outputs.append(output.finish(is_indexed=True))
                     output = None
                     number += 1
             if output is not None:
-                outputs.append(output.finish())
+                outputs.append(output.finish(is_indexed=True))
                 number += 1
             replaced[tuple(state.number for state in states)] = outputs
         return replaced
@@ -190,51 +191,18 @@ class _Stretch:
             raise Damaged(self._path, offset, "this is not the record that the index says")
 
 
-class _Output:
-    """A segment being written by compaction."""
-
-    def __init__(self, files: Files, folder: Path, view: View, number: int) -> None:
-        salt = int.from_bytes(os.urandom(4), "little")
-        header = SegmentHeader(COMPACTED, number, view.manifest.store_id, salt)
-        self._segment = Segment.create(files, folder, header)
-        self._last: Frame | None = None
-        self._count = 0
-        self.size = HEADER_SIZE
-
-    def add(self, stretch: _Stretch) -> Words:
-        """Write what is live in a stretch as a frame; gives the new position of each record."""
-        data, offsets = stretch.copied()
-        self._last = last = stretch.last_frame
-        buffers, size = frames.encode(
-            [[data]],
-            record_count=len(offsets),
-            revision=last.revision,
-            time_us=last.time_us,
-            totals=last.totals,
-            synced=0,
-            salt=self._segment.header.salt,
-            offset=self.size,
-        )
-        self._segment.append(buffers, self.size)
-        first = pack_position(self._segment.number, self.size + frames.HEADER.size)
-        self.size += size
-        self._count += len(offsets)
-        return offsets.astype(np.uint64) + np.uint64(first)
-
-    def finish(self) -> SegmentState:
-        """Sync, close."""
-        assert self._last is not None
-        self._segment.file.sync()
-        self._segment.file.close()
-        return SegmentState(
-            self._segment.number,
-            self.size,
-            self._count,
-            self._last.revision,
-            self._last.time_us,
-            self._last.totals,
-            is_indexed=True,
-        )
+def _copy(stretch: _Stretch, output: SegmentWriter) -> Words:
+    """Write the live records of a stretch as one frame; return the new position of each."""
+    data, offsets = stretch.copied()
+    last = stretch.last_frame
+    first = output.append(
+        [[data]],
+        record_count=len(offsets),
+        revision=last.revision,
+        time_us=last.time_us,
+        totals=last.totals,
+    )
+    return offsets.astype(np.uint64) + np.uint64(pack_position(output.number, first))
 
 
 def _gathered(found: Iterable[Frame]) -> Iterator[list[Frame]]:

@@ -13,18 +13,21 @@ from pathlib import Path
 from typing import Final
 
 from rundlet_server.storage.errors import Damaged
-from rundlet_server.storage.files import Files
+from rundlet_server.storage.files import Files, file_size
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.format.frame import ALIGNMENT, Totals
 from rundlet_server.storage.log.format.locator import offset_of, pack_position, segment_of
 from rundlet_server.storage.log.format.manifest import (
+    FILE_IS_MISSING,
     FILE_NAME,
+    SEGMENT_IS_UNKNOWN,
     Manifest,
     SegmentState,
     read_manifest,
     write_manifest,
 )
+from rundlet_server.storage.log.format.names import INDEX_SUFFIX, SEGMENT_SUFFIX
 from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
 from rundlet_server.storage.log.open.orphans import unnamed_commits
 
@@ -65,20 +68,16 @@ def open_folder(files: Files, folder: Path, boot_id: int) -> CommitPage:
 
 def may_hold_commits(files: Files, path: Path) -> bool:
     """Whether it is more than what is left when the making of a store is cut off."""
-    if path.suffix != ".log":
-        return path.suffix == ".idx"
-    file = files.open(path, writable=False)
-    try:
-        return file.size() > HEADER_SIZE
-    finally:
-        file.close()
+    if path.suffix == SEGMENT_SUFFIX:
+        return file_size(files, path) > HEADER_SIZE
+    return path.suffix == INDEX_SUFFIX
 
 
 def create_store(files: Files, folder: Path) -> None:
     """Make an empty store: one empty segment, then the manifest that names it."""
     store_id = os.urandom(16)
-    salt = int.from_bytes(os.urandom(4), "little")
-    segment = Segment.create(files, folder, SegmentHeader(APPENDED, 1, store_id, salt))
+    header = SegmentHeader.with_new_salt(APPENDED, 1, store_id)
+    segment = Segment.create(files, folder, header)
     segment.file.close()
     files.sync_folder(folder)
     first = SegmentState(1, 0, 0, 0, 0, Totals(), is_indexed=False)
@@ -86,7 +85,9 @@ def create_store(files: Files, folder: Path) -> None:
     files.sync_folder(folder.absolute().parent)  # the folder may be new, too
 
 
-def put_in_force(files: Files, folder: Path, manifest: Manifest, commit_page: CommitPage) -> None:
+def install_manifest(
+    files: Files, folder: Path, manifest: Manifest, commit_page: CommitPage
+) -> None:
     """Write a manifest and tell everyone; the caller holds the store's lock.
 
     Who dies or fails in between leaves ``is_changing``, so that the next one to hold the lock
@@ -105,7 +106,7 @@ def settle_manifest(files: Files, folder: Path, commit_page: CommitPage) -> Mani
     """
     manifest = read_manifest(files, folder)
     if commit_page.is_changing:
-        put_in_force(files, folder, manifest, commit_page)
+        install_manifest(files, folder, manifest, commit_page)
     return manifest
 
 
@@ -122,7 +123,7 @@ def ensure_end(files: Files, folder: Path, manifest: Manifest, commit_page: Comm
         # A writer died between sealing a segment and publishing the new one.
         commit_page.published = pack_position(active, HEADER_SIZE)
     elif segment_of(published) > active:
-        raise Damaged(folder / FILE_NAME, 0, "it does not know the segment that is published")
+        raise Damaged(folder / FILE_NAME, 0, SEGMENT_IS_UNKNOWN)
     commit_page.generation = max(commit_page.generation, manifest.generation)
 
 
@@ -142,7 +143,7 @@ def recover_end(files: Files, folder: Path, manifest: Manifest, commit_page: Com
     try:
         segment = Segment.open(files, folder, manifest.active.number)
     except FileNotFoundError as ex:
-        raise Damaged(str(ex.filename), 0, "the manifest names it, and it is missing") from ex
+        raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
     durable = commit_page.durable
     size = segment.file.size()
     end, time_us = _whole_frames(segment, size)
@@ -173,12 +174,12 @@ def _make_durable(segment: Segment, end: int, commit_page: CommitPage) -> None:
     After a sync that failed the kernel may take for written what is not, and another one would
     report a success that is none. So whoever comes next gives it the same bytes once more.
     """
-    if commit_page.given_up == segment.number:
+    if commit_page.abandoned == segment.number:
         segment.file.pwrite([segment.file.pread(end - HEADER_SIZE, HEADER_SIZE)], HEADER_SIZE)
     try:
         segment.file.sync()
     except OSError:
-        commit_page.given_up = segment.number
+        commit_page.abandoned = segment.number
         raise
 
 

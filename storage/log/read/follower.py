@@ -17,7 +17,14 @@ from rundlet_server.storage.files import Files
 from rundlet_server.storage.log.format.commit_page import WORD_PUBLISHED, CommitPage
 from rundlet_server.storage.log.format.frame import BadFrame
 from rundlet_server.storage.log.format.locator import Locator, offset_of, pack_position, segment_of
-from rundlet_server.storage.log.format.manifest import Manifest, SegmentState, read_manifest
+from rundlet_server.storage.log.format.manifest import (
+    FILE_IS_MISSING,
+    FILE_NAME,
+    SEGMENT_IS_UNKNOWN,
+    Manifest,
+    SegmentState,
+    read_manifest,
+)
 from rundlet_server.storage.log.format.names import index_name
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.index.delta import Delta
@@ -81,8 +88,7 @@ class Follower:
                 except FileNotFoundError as ex:
                     published = self._words[WORD_PUBLISHED]
                     if segment_of(published) == self.view.active.segment:
-                        reason = "the manifest names it, and it is missing"
-                        raise Damaged(str(ex.filename), 0, reason) from ex
+                        raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
                     # It was filled, and moved by a compaction, since we looked.
             return self.view
 
@@ -133,7 +139,7 @@ class Follower:
                 return self._assemble(manifest, old)
             except FileNotFoundError as ex:
                 missing = ex
-        raise Damaged(str(missing.filename), 0, "the manifest names a file that is missing")
+        raise Damaged(str(missing.filename), 0, FILE_IS_MISSING)
 
     def _assemble(self, manifest: Manifest, old: View | None) -> View:
         old_indexes = {index.number: index for index in old.indexes} if old else {}
@@ -188,9 +194,7 @@ class Follower:
         if segment_of(published) == view.active.segment:
             self._add_frames(view, view.active, offset_of(published))
         elif segment_of(published) > view.active.segment:
-            raise Damaged(
-                self._folder / "MANIFEST", 0, "it does not know the segment that is published"
-            )
+            raise Damaged(self._folder / FILE_NAME, 0, SEGMENT_IS_UNKNOWN)
         view.position = max(published, pack_position(view.active.segment, view.active.offset))
 
     def _add_frames(self, view: View, delta: Delta, end: int) -> None:

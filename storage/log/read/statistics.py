@@ -18,19 +18,18 @@ def stats_of(view: View, head: Head, expired: Collection[tuple[bytes, Locator]])
         head: the newest commit of the view.
         expired: keys whose expiry has passed, and which no commit has removed yet.
     """
-    states = view.manifest.segments
-    log_bytes = sum(state.size for state in states) + view.active.offset
+    log_bytes = view.log_bytes
     active_totals = view.manifest.active.totals
     live = live_bytes(active_totals, view.indexes, log_bytes, view.active.offset)
     internals: dict[str, int | float] = {
-        "segments": len(states),
+        "segments": len(view.manifest.segments),
         "log_bytes": log_bytes,
         "live_bytes": live,
         "dead_bytes": log_bytes - live,
         "index_files": len(view.indexes),
-        "index_bytes": sum(state.size for state in view.manifest.indexes),
+        "index_bytes": view.manifest.index_bytes,
         "unindexed_segments": len(view.deltas) - 1,
-        "unindexed_records": sum(delta.record_count for delta in view.deltas),
+        "unindexed_records": view.unindexed_count,
     }
     return Stats(
         head.revision,

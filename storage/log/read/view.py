@@ -73,6 +73,16 @@ class View:
         """The delta of the segment that is appended to."""
         return self.deltas[0]
 
+    @property
+    def log_bytes(self) -> int:
+        """The size of all segments together."""
+        return self.manifest.sealed_bytes + self.active.offset
+
+    @property
+    def unindexed_count(self) -> int:
+        """The number of records that no index file holds yet."""
+        return sum(delta.record_count for delta in self.deltas)
+
     def find(self, key: bytes, at: int | None = None) -> Locator | None:
         """The newest version of a key, or the newest of revision ``at`` or before.
 
@@ -142,13 +152,13 @@ class View:
         segment = self.segments.get(number)
         if segment is None:
             if len(self.segments) >= self._open_segments_max:
-                self._let_go_of_half()
+                self._close_half()
             # Two threads may both open it: the loser's file closes itself.
             segment = Segment.open(self._files, self._folder, number)
             self.segments[number] = segment
         return segment
 
-    def _let_go_of_half(self) -> None:
+    def _close_half(self) -> None:
         """Close segments that were opened long ago, as soon as nobody reads from them.
 
         Not the active one: a sync must go through the descriptor that wrote, or an error of

@@ -8,10 +8,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rundlet_server.storage.errors import Damaged, UnknownFormat
-from rundlet_server.storage.log.check.opened import Snapshot, end_of_active, shared_page
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.check.opened import OpenedStore, end_of_active, look_at_commit_page
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.format.manifest import Manifest, SegmentState
-from rundlet_server.storage.log.format.names import index_numbers, segment_name, segment_numbers
+from rundlet_server.storage.log.format.names import (
+    index_numbers,
+    segment_name,
+    segment_number,
+    segment_numbers,
+)
 from rundlet_server.storage.log.format.record import Record
 from rundlet_server.storage.log.format.segment import APPENDED, Segment
 from rundlet_server.storage.log.open.orphans import unnamed_commits
@@ -22,7 +28,7 @@ from rundlet_server.storage.log.repair.sources import (
     Place,
     Source,
     in_groups,
-    mark_unanswered,
+    mark_unacknowledged,
 )
 from rundlet_server.storage.log.settings import StoreSettings
 
@@ -63,7 +69,7 @@ class LogRepair:
             source.scan()
             self.losses += source.losses()
         if self._old is None:
-            mark_unanswered(sources)
+            mark_unacknowledged(sources)
         self._find_lost(sources)
         states: list[SegmentState] = []
         for group in in_groups(sources):
@@ -87,12 +93,12 @@ class LogRepair:
         """Segments to read by number, and up to where; ``None`` for all of the file."""
         ends: dict[int, int | None] = {}
         if self._old is not None:
-            snapshot = Snapshot.take(self._folder, self._settings)
-            ends |= snapshot.ends
-            if self._old.active.number not in snapshot.segments:
+            opened = OpenedStore.open(self._folder, self._settings)
+            ends |= opened.ends
+            if self._old.active.number not in opened.segments:
                 ends[self._old.active.number] = None  # damaged, so all of it is to be looked at
             unnamed = unnamed_commits(self._files, self._folder, self._old)
-            return ends | {int(name.removesuffix(".log")): None for name in unnamed}
+            return ends | dict.fromkeys(filter(None, map(segment_number, unnamed)))
         ends |= dict.fromkeys(segment_numbers(self._files, self._folder))
         for number in reversed(ends):
             with contextlib.suppress(Damaged):
@@ -104,7 +110,7 @@ class LogRepair:
 
     def _page(self) -> CommitPage | None:
         try:
-            return shared_page(self._folder, self._settings)
+            return look_at_commit_page(self._folder, self._settings)
         except UnknownFormat:
             return None
 
@@ -166,16 +172,20 @@ class LogRepair:
         return [version.as_tombstone() for version in again]
 
     def _written(self, found: Iterable[Record]) -> list[SegmentState]:
-        given_out = self._old.next_segment if self._old else 1
-        numbers = segment_numbers(self._files, self._folder)
         return write_segments(
             self._files,
             self._folder,
-            first_number=max([given_out, *(number + 1 for number in numbers)]),
+            first_number=next_segment(self._files, self._folder, self._old),
             store_id=self._store_id,
             found=_each_once(found),
             segment_bytes_max=self._settings.segment_bytes_max,
         )
+
+
+def next_segment(files: Files, folder: Path, old: Manifest | None) -> int:
+    """Return a segment number above all that the manifest gave out, and above all files."""
+    given_out = old.next_segment if old else 1
+    return max([given_out, *(number + 1 for number in segment_numbers(files, folder))])
 
 
 def _revision(record: Record) -> int:

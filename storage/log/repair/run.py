@@ -47,10 +47,10 @@ from rundlet_server.storage.log.format.manifest import (
     write_manifest,
 )
 from rundlet_server.storage.log.format.names import (
+    INDEX_SUFFIX,
+    SEGMENT_SUFFIX,
     index_name,
     index_numbers,
-    segment_name,
-    segment_numbers,
 )
 from rundlet_server.storage.log.format.record import KIND_NAMES
 from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
@@ -59,7 +59,7 @@ from rundlet_server.storage.log.index.writer import write_index
 from rundlet_server.storage.log.open.folder_lock import LOCK_NAME, MAINTENANCE_LOCK_NAME
 from rundlet_server.storage.log.open.recovery import REVISION_GAP, may_hold_commits
 from rundlet_server.storage.log.repair.known_versions import KnownVersion
-from rundlet_server.storage.log.repair.log import LogRepair
+from rundlet_server.storage.log.repair.log import LogRepair, next_segment
 from rundlet_server.storage.log.repair.sources import Loss
 from rundlet_server.storage.log.settings import StoreSettings
 
@@ -212,7 +212,7 @@ class _Repair:
         old = self._old
         last = states[-1].last_revision if states else 0
         time_us = max((state.last_time_us for state in states), default=0)
-        number = self._next_segment()
+        number = next_segment(self._files, self._folder, old)
         # What is lost was part of what could be read at older revisions.
         oldest = old.oldest_revision if old and is_complete else last
         return Manifest(
@@ -230,17 +230,12 @@ class _Repair:
             indexes=indexes,
         )
 
-    def _next_segment(self) -> int:
-        known = self._old.next_segment if self._old else 1
-        return max([known, *(n + 1 for n in segment_numbers(self._files, self._folder))])
-
     def _next_index(self) -> int:
         known = self._old.next_index if self._old else 1
         return max([known, *(n + 1 for n in index_numbers(self._files, self._folder))])
 
     def _make_active(self, manifest: Manifest) -> None:
-        salt = int.from_bytes(os.urandom(4), "little")
-        header = SegmentHeader(APPENDED, manifest.active.number, self._store_id, salt)
+        header = SegmentHeader.with_new_salt(APPENDED, manifest.active.number, self._store_id)
         Segment.create(self._files, self._folder, header).file.close()
         self._files.sync_folder(self._folder)
 
@@ -253,10 +248,9 @@ class _Repair:
         if manifests.FILE_NAME in names:
             data = read_whole(self._files, self._folder / manifests.FILE_NAME)
             replace_file(self._files, kept / manifests.FILE_NAME, data)
-        named = {segment_name(state.number) for state in manifest.segments}
-        named |= {index_name(index.number) for index in manifest.indexes}
+        named = manifest.file_names
         for name in sorted(names):
-            is_replaced = name.endswith((".log", ".idx")) and name not in named
+            is_replaced = name.endswith((SEGMENT_SUFFIX, INDEX_SUFFIX)) and name not in named
             if is_replaced or name == commit_page.FILE_NAME:
                 self._files.rename(self._folder / name, kept / name)
         self._files.sync_folder(kept)

@@ -173,7 +173,7 @@ class Source:
             return  # a frame with a good checksum that was written wrong: keep what adds up
 
 
-def mark_unanswered(sources: Sequence[Source]) -> None:
+def mark_unacknowledged(sources: Sequence[Source]) -> None:
     """Mark commits in given-up segments that the next segment has replaced.
 
     Where a sync failed, the log went on in the next segment from the last published commit:

@@ -37,14 +37,14 @@ from rundlet_server.storage.log.format.record import (
     PUT,
     RESTORE,
     TOMBSTONES,
+    VERSION_MAX,
     Record,
 )
 from rundlet_server.storage.log.index.retention import kept_versions
 from rundlet_server.storage.log.read.view import Head, View
-from rundlet_server.storage.log.write.free_space import Room
+from rundlet_server.storage.log.write.free_space import FreeSpace
 
 _NUMBER_DIGITS_MAX: Final = 1_000
-_VERSION_MAX: Final = (1 << 32) - 1
 
 
 class Expire(NamedTuple):
@@ -74,7 +74,7 @@ class Batch:
         synced: int,
         keep_versions: int,
         limits: Limits,
-        room: Room,
+        free_space: FreeSpace,
     ) -> None:
         """Begin a batch.
 
@@ -85,14 +85,14 @@ class Batch:
             synced: offset in the active segment up to which it is on stable storage.
             keep_versions: how many versions of a key can be restored, whatever their age.
             limits: of a transaction.
-            room: that values need on the disk; deletions need none.
+            free_space: that values need on the disk; deletions need none.
         """
         self._view = view
         self._salt = salt
         self._synced = synced
         self._keep_versions = keep_versions
         self._limits = limits
-        self._room = room
+        self._free_space = free_space
         self._copied_bytes = 0
         self._segment = view.active.segment
         self._start = view.active.offset
@@ -125,8 +125,8 @@ class Batch:
         written: list[Record] = []
         results = [self._do(index, op, keys[index], written) for index, op in enumerate(ops)]
         if written:
-            if not self._room.is_plenty:
-                self._require_room(written)
+            if not self._free_space.is_plenty:
+                self._require_space(written)
             self._append(written)
             self.commit_count += 1
         return Commit(not failed, self.head.revision, tuple(results))
@@ -171,8 +171,11 @@ class Batch:
     def _do(self, index: int, op: Op, key: bytes, written: list[Record]) -> OpResult:
         """Carry out one operation; what it writes is added to ``written``."""
         current = self._live(key)
-        if current is not None and current.version == _VERSION_MAX:
-            raise InvalidOperation(index, "this key was written 4,294,967,295 times; delete it")
+        if current is not None and current.version == VERSION_MAX:
+            raise InvalidOperation(
+                index,
+                f"the key is at version {VERSION_MAX}, the last one; delete it",
+            )
         number: int | None = None
         match op:
             case Put():
@@ -253,14 +256,14 @@ class Batch:
             pending = pending.previous
         yield from self._view.versions(key)
 
-    def _require_room(self, written: Sequence[Record]) -> None:
+    def _require_space(self, written: Sequence[Record]) -> None:
         size = sum(
             len(record.key) + len(record.value)
             for record in written
             if record.kind not in TOMBSTONES
         )
         if size:
-            self._room.require(self._view, self.size + size)
+            self._free_space.require(self._view, self.size + size)
 
     def _append(self, written: Sequence[Record]) -> None:
         """Add one frame with these records."""

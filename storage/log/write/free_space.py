@@ -19,7 +19,9 @@ from rundlet_server.storage.errors import DiskFull
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.settings import StoreSettings
 
-NO_ROOM: Final = "values are refused: the rest of the disk is kept for deletions and compaction"
+NO_FREE_SPACE: Final = (
+    "values are refused: the rest of the disk is kept for deletions and compaction"
+)
 _RESERVE_MIN_BYTES: Final = 1024 * 1024
 _RESERVE_MAX_BYTES: Final = 1024 * 1024 * 1024
 _LOG_RESERVE_MAX_BYTES: Final = 64 * 1024 * 1024
@@ -39,7 +41,7 @@ _PLENTY_BYTES: Final = 4 * _RESERVE_MAX_BYTES
 _GROWTH_WAIT_S: Final = 3.0
 
 
-class Room:
+class FreeSpace:
     """The free space of the disk with a store's folder, as one process sees it."""
 
     def __init__(self, folder: Path, settings: StoreSettings) -> None:
@@ -78,20 +80,20 @@ class Room:
         Raises:
             DiskFull: there is none; nothing was written.
         """
-        self._has_refused = not self._has_room(view, size)
+        self._has_refused = not self._suffices(view, size)
         if self._has_refused:
             self._settings.measures.refused(self._settings.clock())
-            raise DiskFull(f"{NO_ROOM}; the write was not applied")
+            raise DiskFull(f"{NO_FREE_SPACE}; the write was not applied")
 
     def is_short(self, view: View) -> bool:
         """Whether values are refused, or will be soon."""
-        return not self._has_room(view, _COMMON_VALUE_BYTES)
+        return not self._suffices(view, _COMMON_VALUE_BYTES)
 
     def is_refused(self, view: View) -> bool:
         """Whether the last value that this process was to write was refused, and room is short."""
         return self._has_refused and self.is_short(view)
 
-    def grows(self, free_bytes: int) -> bool:
+    def grows_above(self, free_bytes: int) -> bool:
         """Wait a moment until more is free than this; whether it is.
 
         Other processes, too, hold on to files that compaction has removed.
@@ -103,15 +105,13 @@ class Room:
             time.sleep(_EVERY_S)
         return True
 
-    def _has_room(self, view: View, size: int) -> bool:
+    def _suffices(self, view: View, size: int) -> bool:
         free_bytes = self.free_bytes - size
         return free_bytes >= _RESERVE_MAX_BYTES or free_bytes >= _reserve(view)
 
 
 def _reserve(view: View) -> int:
     """What is kept free."""
-    log_bytes = sum(state.size for state in view.manifest.segments) + view.active.offset
-    log_reserve = min(max(log_bytes // _LOG_SHARE, _RESERVE_MIN_BYTES), _LOG_RESERVE_MAX_BYTES)
-    unindexed = sum(delta.record_count for delta in view.deltas)
-    index_bytes = sum(state.size for state in view.manifest.indexes)
-    return min(log_reserve + index_bytes + unindexed * _INDEX_BYTES_PER_RECORD, _RESERVE_MAX_BYTES)
+    log_reserve = min(max(view.log_bytes // _LOG_SHARE, _RESERVE_MIN_BYTES), _LOG_RESERVE_MAX_BYTES)
+    index_reserve = view.manifest.index_bytes + view.unindexed_count * _INDEX_BYTES_PER_RECORD
+    return min(log_reserve + index_reserve, _RESERVE_MAX_BYTES)
