@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from rundlet_server.storage.errors import InvalidKey, InvalidOperation, LimitExceeded
+from rundlet_server.storage.errors import (
+    InvalidKey,
+    InvalidOperation,
+    InvalidRequest,
+    LimitExceeded,
+)
 from rundlet_server.storage.interface import Limits, Op, Put, Touch, Txn
 
 CONTENT_TYPE_BYTES_MAX = 200
@@ -43,6 +48,16 @@ def check_txn(txn: Txn, limits: Limits) -> None:
         encode_key(condition.key, limits)
     for ops in (txn.then, txn.otherwise or ()):
         _check_ops(ops, limits)
+
+
+def require_reached(at: int, head: int) -> None:
+    """Refuse a revision that no commit has reached yet.
+
+    Raises:
+        InvalidRequest: the revision is above the head.
+    """
+    if at > head:
+        raise InvalidRequest(f"revision {at} does not exist yet; the head is {head}")
 
 
 def _check_ops(ops: Sequence[Op], limits: Limits) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rundlet_server.storage.checksum import checksum
-from rundlet_server.storage.errors import Damaged, InvalidRequest, ReadOnly
+from rundlet_server.storage.errors import Damaged, ReadOnly
 from rundlet_server.storage.files import Files, RealFiles
 from rundlet_server.storage.interface import (
     Commit,
@@ -27,7 +27,7 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.read.scan import Range, list_page
-from rundlet_server.storage.requests import encode_key
+from rundlet_server.storage.requests import encode_key, require_reached
 from rundlet_server.storage.textfile.index import REVISION, place_of
 from rundlet_server.storage.textfile.index_place import IndexedFile, index_places
 
@@ -189,8 +189,8 @@ def open_text_file(
 
 
 def _check_revision(at: int | None) -> None:
-    if at is not None and at > REVISION:
-        raise InvalidRequest(f"revision {at} is not there yet; the head is {REVISION}")
+    if at is not None:
+        require_reached(at, REVISION)
 
 
 def _is_live(_: Locator) -> bool:

@@ -1,4 +1,4 @@
-"""Writes index files; ``index_file`` describes the format and reads it."""
+"""Write index files; ``index.file`` describes the format and reads it."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def write_index(
     columns: Columns,
     about: Mapping[str, int] | None = None,
 ) -> int:
-    """Write a new index file and sync it; durable once the folder is synced. Returns its size.
+    """Write a new index file, sync it, and return its size; durable once the folder is synced.
 
     Args:
         files: the file system.
-        path: of the file; what is there is replaced.
+        path: of the file; an existing one is replaced.
         store_id: 16 bytes.
         columns: the index.
-        about: what else ``IndexFile.about`` is to tell; the log store needs nothing.
+        about: what else ``IndexFile.about`` says; the log store needs nothing.
     """
     sections: dict[str, npt.NDArray[np.generic]] = {
         "directory": _directory(columns.table),
@@ -87,7 +87,7 @@ def write_index(
 
 
 def _block_checksums(pieces: Sequence[Buffer]) -> bytes:
-    """The checksum of each block of what the pieces are together."""
+    """Return the checksum of each block of the pieces joined."""
     checksums = array("I")
     crc, left = 0, BLOCK_SIZE
     for piece in (memoryview(piece) for piece in pieces):
@@ -106,7 +106,7 @@ def _block_checksums(pieces: Sequence[Buffer]) -> bytes:
 
 
 def _directory(table: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
-    """Where in the table each range of tags starts; ranges are equal powers of two."""
+    """Return where in the table each range of tags starts; ranges are equal powers of two."""
     bits = max(0, (len(table) // _KEYS_PER_BUCKET).bit_length() - 1)
     starts = np.arange((1 << bits) + 1, dtype=np.uint64) << np.uint64(32 - bits)
     found = np.searchsorted(table >> TAG_SHIFT, starts, side="left")

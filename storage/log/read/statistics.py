@@ -1,4 +1,4 @@
-"""What a store holds and what that takes on disk, out of totals that are kept anyway."""
+"""What a store holds and takes on disk, from totals that the store keeps anyway."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def stats_of(view: View, head: Head, expired: Collection[tuple[bytes, Locator]])
     """Return the statistics of a view.
 
     Args:
-        view: what is there.
+        view: of the store.
         head: the newest commit of the view.
-        expired: keys whose expiry has passed, and which no commit has removed yet.
+        expired: keys whose expiry has passed and that no commit has removed yet.
     """
     log_bytes = view.log_bytes
     active_totals = view.manifest.active.totals

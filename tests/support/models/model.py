@@ -369,7 +369,7 @@ class ModelStore:
         if at < self._oldest_revision:
             raise Compacted(self._oldest_revision)
         if at > self._revision:
-            raise InvalidRequest(f"revision {at} is not there yet; the head is {self._revision}")
+            raise InvalidRequest(f"revision {at} does not exist yet; the head is {self._revision}")
         return at
 
     def _check_key(self, key: str) -> None:
