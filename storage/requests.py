@@ -14,18 +14,18 @@ from rundlet_server.storage.errors import (
 from rundlet_server.storage.interface import Limits, Op, Put, Touch, Txn
 
 CONTENT_TYPE_BYTES_MAX = 200
-"""Content types are kept with every value; this bounds what they cost."""
+"""A content type is kept with every value; this bounds what it costs."""
 TTL_S_MAX = 100 * 366 * 86_400
 """The longest time to live that a store, the API, and an import accept: 100 leap years."""
 _WITH_TTL: Final = (Put, Touch)
 
 
 def encode_key(key: str, limits: Limits) -> bytes:
-    """The UTF-8 bytes of a key.
+    """Return the UTF-8 bytes of a key.
 
     Raises:
-        InvalidKey: it is empty or has no UTF-8 form.
-        LimitExceeded: it is too long.
+        InvalidKey: the key is empty or has no UTF-8 form.
+        LimitExceeded: the key is too long.
     """
     try:
         encoded = key.encode()
@@ -68,7 +68,7 @@ def _check_ops(ops: Sequence[Op], limits: Limits) -> None:
     for index, op in enumerate(ops):
         key = encode_key(op.key, limits)
         if key in seen:
-            raise InvalidOperation(index, f"the key {op.key!r} stands twice among the writes")
+            raise InvalidOperation(index, f"a transaction may write the key {op.key!r} only once")
         seen.add(key)
         size += len(key)
         if isinstance(op, Put):
@@ -76,7 +76,9 @@ def _check_ops(ops: Sequence[Op], limits: Limits) -> None:
             _check_put(op, limits)
         ttl_s = op.ttl_s if isinstance(op, _WITH_TTL) else None
         if ttl_s is not None and not 0 < ttl_s <= TTL_S_MAX:
-            raise InvalidOperation(index, "a time to live is above 0 and at most 100 years")
+            raise InvalidOperation(
+                index, f"a time to live is above 0 and at most {TTL_S_MAX} seconds (100 years)"
+            )
     if size > limits.txn_bytes_max and len(ops) > 1:
         raise LimitExceeded("txn_bytes_max", limits.txn_bytes_max, size)
 

@@ -1,4 +1,4 @@
-"""How a log store runs. Everything has a default that is safe."""
+"""How a log store runs. Every setting has a default that is safe."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ SyncPolicy = Literal["always", "interval", "never"]
 
 @functools.cache
 def system_boot_id() -> int:
-    """A number of this boot of the machine; random where the system does not tell one.
+    """Return a number of this boot of the machine; random if the system does not tell one.
 
-    A random one makes every first opener ask the log, which is slower and just as right.
+    With a random one every first opener reads the end of the log, which is slower and just as
+    right.
     """
     try:
         return uuid.UUID(Path("/proc/sys/kernel/random/boot_id").read_text().strip()).int
@@ -39,22 +40,22 @@ class StoreSettings:
     """Settings of a log store.
 
     Attributes:
-        sync: when a commit is on stable storage: before it is answered (``always``), at most
+        sync: when a commit is on stable storage: before it is acknowledged (``always``), at most
             ``sync_interval_s`` later (``interval``), when the system likes (``never``).
         sync_interval_s: for ``interval``, in seconds.
         keep_versions: compaction keeps this many newest versions of a key that has a value.
         keep_for_s: compaction keeps everything that was visible in the last so many seconds.
         limits: the most a request may ask for.
         is_read_only: refuse commits.
-        maintain_inline: checkpoint and compact in this process; false where a maintenance
-            process looks after the folder.
+        maintain_inline: checkpoint and compact in this process; false if a maintenance process
+            looks after the folder.
         segment_bytes_max: a segment this long is sealed.
         segment_records_max: so is one with this many records; bounds the memory for what is
             not indexed yet, and the time to open.
         cache_bytes_max: memory, in each process, for values that were read.
         open_segments_max: segments that are kept open for reading; by default a quarter of the
             descriptors that the process may have.
-        measures: where the store says what it does, and how long that takes.
+        measures: counts and times what the store does.
         files: the file system.
         clock: tells the time in microseconds since the epoch.
         boot_id: of this boot of the machine, 128 bits; memory written under another one may

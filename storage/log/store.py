@@ -37,11 +37,11 @@ from rundlet_server.storage.log.write.free_space import NO_FREE_SPACE
 from rundlet_server.storage.requests import check_txn, encode_key
 
 _BACKLOG_MAX: Final = 2
-"""Sealed segments without an index file that may wait before this process makes one itself."""
+"""Sealed segments without an index file at which this process makes an index file itself."""
 _BACKLOG_MAX_MAINTAINED: Final = 8
-"""The same where a maintenance process should have; so memory is bounded without it, too."""
+"""The same if a maintenance process should have made it; so memory is bounded in any case."""
 COMPACTION_NAME: Final = "rundlet-compaction"
-"""Of the thread in which a compaction that was asked for is done."""
+"""The name of the thread that does a compaction that was asked for."""
 
 _Answer = TypeVar("_Answer")
 
@@ -53,7 +53,7 @@ class LogStore:
         """Open a folder, or make a new store in it.
 
         Raises:
-            Damaged, UnknownFormat: see ``recovery``.
+            Damaged, UnknownFormat: see ``open.recovery``.
             OSError: the folder cannot be used.
         """
         self._settings = settings
@@ -73,7 +73,7 @@ class LogStore:
         """See ``Store.get``."""
         encoded = encode_key(key, self._limits)
         if at is None:
-            # The way of nearly all requests: no snapshot to hold to, hardly ever a file moved.
+            # The way of nearly all requests: no revision to stay at, hardly ever a moved file.
             try:
                 return self._newest(self._follower.current(), key, encoded)
             except FileNotFoundError:
@@ -96,7 +96,7 @@ class LogStore:
                 entry = view.cache.get(key_bytes)
                 if entry is None or entry.revision != locator.revision:
                     entry = view.read_entry(key, key_bytes, locator)
-                    if at is None:  # an older one would be taken for the key's newest
+                    if at is None:  # the cache would take an older one for the key's newest
                         view.cache.put(key_bytes, entry)
                 entries.append(entry)
             return Snapshot(revision, entries)
@@ -112,16 +112,15 @@ class LogStore:
         is_inline = self._settings.maintain_inline
         backlog = len(self._follower.view.deltas) - 1
         if backlog >= (_BACKLOG_MAX if is_inline else _BACKLOG_MAX_MAINTAINED):
-            # The commit stands whatever becomes of this; the next one tries again.
+            # The commit stands even if this fails; the next one tries again.
             with contextlib.suppress(StoreError, OSError):
                 self._maintainer.checkpoint(wait=False)
         return commit
 
     def load(self, rows: Sequence[Row]) -> None:
-        """Store many rows, as commits of up to a thousand would in this order, only faster.
+        """Store many rows as commits of up to a thousand in this order would, only faster.
 
-        They are on stable storage when it returns. When it fails, the first of them may be
-        stored.
+        They are on stable storage when it returns. If it fails, the first of them may be stored.
 
         Raises:
             InvalidKey, LimitExceeded, ReadOnly, Unavailable, OutcomeUnknown: as ``commit``.
@@ -133,8 +132,8 @@ class LogStore:
             self.sync()
 
     def finish_load(self) -> None:
-        """Merge the index files that calls of ``load`` have left: reads ask one after the other."""
-        # What was loaded stands whatever becomes of this; maintenance tries again.
+        """Merge the index files that ``load`` has made: a read looks into one after the other."""
+        # What was loaded stands even if this fails; maintenance tries again.
         with contextlib.suppress(StoreError, OSError):
             self._maintainer.checkpoint(wait=False)
 
@@ -233,21 +232,21 @@ class LogStore:
 
     @property
     def maintainer(self) -> Maintainer:
-        """Checkpoints, compaction and expiry of this folder, for whoever looks after it."""
+        """Checkpoints, compaction and expiry of this folder, for the process that maintains it."""
         return self._maintainer
 
     def problems(self) -> list[str]:
         """See ``Store.problems``."""
         backlog = len(self._follower.view.deltas) - 1
         if self._writer.problem is not None and self._parts.disk_probe.succeeds():
-            self._writer.problem = None  # the next write would say so, but none may come
+            self._writer.problem = None  # the next write would do so, but none may come
         problems = [self._writer.problem] if self._writer.problem else []
         if self._writer.free_space.is_refused(self._follower.view):
             problems.append(NO_FREE_SPACE)
         if backlog > _BACKLOG_MAX_MAINTAINED:
             problems.append(
-                f"{backlog} full segments wait for their index files, at most"
-                f" {_BACKLOG_MAX_MAINTAINED} should: maintenance does not keep up"
+                f"{backlog} full segments wait for their index files, more than the"
+                f" {_BACKLOG_MAX_MAINTAINED} there should be: maintenance does not keep up"
             )
         return problems
 
@@ -261,7 +260,7 @@ class LogStore:
         self._parts.close()
 
     def _read(self, at: int | None, read: Callable[[View], _Answer]) -> _Answer:
-        """Read from a view; again from a newer one when compaction has moved what it needs."""
+        """Read from a view; read again from a newer one if compaction has moved what it needs."""
         view = self._follower.current()
         while True:
             check_revision(view, at)
@@ -274,7 +273,7 @@ class LogStore:
                     raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
 
     def _newest(self, view: View, key: str, encoded: bytes) -> Entry | None:
-        """The value of a key at the head, out of the cache where that still holds it."""
+        """Return the value of a key at the head, from the cache if that still holds it."""
         entry = view.cache.get(encoded)
         if entry is not None:
             newer = view.deltas[0].rows.get(encoded)
@@ -295,9 +294,10 @@ class LogStore:
         return view.read_entry(key, encoded, locator)
 
     def _live_now(self) -> Callable[[Locator], bool]:
-        """Tells whether a version is a value that has not expired, for all of a read the same.
+        """Return a function that says whether a version is a value that has not expired.
 
-        Else keys of one transaction, which expire together, could be seen by halves.
+        It judges all versions of one read by the same time: else a reader could see one half of the
+        keys of a transaction, although they expire together.
         """
         now_us = self._clock.now_us()
 

@@ -1,8 +1,8 @@
-"""A look at a store's folder that costs little: what a person asks of it first.
+"""A cheap look at a store's folder: what a person wants to know of it first.
 
-Every file is opened and its header checked. What no index file covers is read, as the next one to
-open the store would: it would refuse damage there. The rest is for ``verify`` to read. Nothing is
-changed, and it works beside a running server.
+An inspection opens every file and checks its header. It reads what no index file covers, as the
+next process to open the store would, because that one would refuse damage there. ``verify`` reads
+the rest. An inspection changes nothing, and works beside a running server.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from rundlet_server.storage.log.settings import StoreSettings
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was seen.
+    """The result of an inspection.
 
     Attributes:
         store_id: of the store.
         problems: files that are not as they should be.
         segment_count, index_count: files.
         log_bytes: size of all segments.
-        live_bytes: what of it newest versions need; an estimate, as of the last full segment.
+        live_bytes: how much of it newest versions need; an estimate, as of the last full segment.
         unindexed_segments: full segments that have no index file yet.
         orphans: names of files that no manifest names.
-        is_page_trusted: the commit page is of this boot of the machine; else the next one to
+        is_page_trusted: the commit page is of this boot of the machine; else the next process to
             open the store reads the end of the log.
-        last_time_us: the latest time that anybody has acted on or logged, in microseconds since
-            the epoch.
+        last_time_us: the latest time that any process has acted on or logged, in microseconds
+            since the epoch.
         is_lax: it was written with a policy under which a power cut may lose commits.
     """
 
@@ -55,7 +55,7 @@ class Inspection:
 
     @property
     def dead_bytes(self) -> int:
-        """What of the log newest versions do not need."""
+        """The bytes of the log that newest versions do not need."""
         return self.log_bytes - self.live_bytes
 
 
@@ -90,7 +90,7 @@ def inspect(folder: Path, settings: StoreSettings | None = None) -> Inspection:
 
 
 def _unindexed_damage(opened: OpenedStore) -> list[Problem]:
-    """The first damage in each segment that an open reads, and not its index file."""
+    """Return the first damage in each segment that an open reads in place of an index file."""
     problems: list[Problem] = []
     for state in opened.manifest.segments:
         segment = opened.segments.get(state.number)

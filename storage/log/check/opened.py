@@ -1,4 +1,4 @@
-"""Everything a manifest names, opened at once: what a verification or a repair reads."""
+"""Everything that a manifest names, opened at once: what a verification or a repair reads."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class OpenedStore:
     Attributes:
         ends: up to where each segment is to be read, by number.
         segments, indexes: by number; without those that cannot be opened.
-        problems: why those cannot.
+        problems: why those cannot be opened.
     """
 
     folder: Path
@@ -65,7 +65,7 @@ class OpenedStore:
 
     @classmethod
     def open(cls, folder: Path, settings: StoreSettings) -> OpenedStore:
-        """Open everything; again if the manifest changes meanwhile.
+        """Open everything; begin again if the manifest changes meanwhile.
 
         Raises:
             FileNotFoundError: there is no manifest.
@@ -79,7 +79,7 @@ class OpenedStore:
             opened._open_files(files)
             opened._find_ends(settings)
             for name in unnamed_commits(files, folder, manifest):
-                reason = "it holds commits and the manifest does not name it"
+                reason = "the segment holds commits and the manifest does not name it"
                 opened.problems.append(Problem(folder / name, 0, reason))
             if read_manifest(files, folder).generation == manifest.generation:
                 return opened
@@ -96,7 +96,7 @@ class OpenedStore:
                 self.indexes[index.number] = IndexFile(files, path, index.number, index.size)
 
     def _find_ends(self, settings: StoreSettings) -> None:
-        """Where the log ends: where the commit page says, else where its frames do."""
+        """Find where the log ends: where the commit page says, else where its frames do."""
         self.ends.update((state.number, state.size) for state in self.manifest.segments)
         active = self.manifest.active.number
         self.ends[active] = HEADER_SIZE
@@ -109,16 +109,16 @@ class OpenedStore:
         if published > active:
             self.problems.append(Problem(self.folder / FILE_NAME, 0, SEGMENT_IS_UNKNOWN))
             page = None
-        # Published below the active segment: nothing has been appended to that yet.
+        # Published below the active segment: nothing has been appended to the active one yet.
         if active in self.segments and not 0 < published < active:
             self.ends[active] = end_of_active(self.segments[active], page)
 
 
 def look_at_commit_page(folder: Path, settings: StoreSettings) -> CommitPage | None:
-    """The commit page, for looking at; ``None`` where an open would make it anew.
+    """Return the commit page, for reading; ``None`` if an open would make it anew.
 
     Raises:
-        UnknownFormat: written by another release.
+        UnknownFormat: another release wrote it.
     """
     try:
         return CommitPage.look(settings.files, folder, settings.boot_id)
@@ -128,7 +128,7 @@ def look_at_commit_page(folder: Path, settings: StoreSettings) -> CommitPage | N
 
 @contextlib.contextmanager
 def reporting(path: Path, problems: list[Problem]) -> Iterator[None]:
-    """Make what goes wrong with one file a problem, and go on."""
+    """Report what goes wrong with one file as a problem, and continue."""
     try:
         yield
     except Damaged as ex:
@@ -136,15 +136,15 @@ def reporting(path: Path, problems: list[Problem]) -> Iterator[None]:
     except FileNotFoundError:
         problems.append(Problem(path, 0, FILE_IS_MISSING))
     except OSError as ex:
-        problems.append(Problem(path, 0, f"it cannot be read: {ex.strerror}"))
+        problems.append(Problem(path, 0, f"the file cannot be read: {ex.strerror}"))
 
 
 def end_of_active(segment: Segment, page: CommitPage | None) -> int:
-    """Where an active segment ends.
+    """Return where an active segment ends.
 
-    Where the commit page says; if it cannot be trusted, behind the last whole frame before
-    the torn tail. What was on stable storage once, as the page or a whole frame tells, is no
-    torn tail but damage, to be read over.
+    That is where the commit page says. If the page cannot be trusted, it is behind the last whole
+    frame before the torn tail. Bytes that were on stable storage once, by the page or by a whole
+    frame, are no torn tail but damage, to be skipped.
     """
     published, durable = (page.published or 0, page.durable or 0) if page else (0, 0)
     if segment_of(published) == segment.number:

@@ -20,8 +20,8 @@ from rundlet_server.storage.log.index.delta import Delta
 class IndexBuilder:
     """Gathers the deltas of segments, given in log order.
 
-    They are merged like index files are: small ones together, so that a row is copied only a
-    few times however many segments there are.
+    They are merged as index files are: small ones together, so that a row is copied only a few
+    times, however many segments there are.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class IndexBuilder:
             self._merge_last()
 
     def columns(self) -> Columns:
-        """The index of all that was added."""
+        """Return the index of all that was added."""
         while len(self._parts) > 1:
             self._merge_last()
         return self._parts[0]
@@ -48,13 +48,13 @@ class IndexBuilder:
 
 
 def live_rows(columns: Columns) -> Flags:
-    """One flag per row: whether it is the newest version of its key, and a value."""
+    """Return one flag per row: whether it is the newest version of its key, and a value."""
     is_newest: Flags = (columns.rows["flags"][:-1] & OLDER) == 0
     return is_newest & ~is_tombstone(columns)
 
 
 def count_totals(columns: Columns) -> Totals:
-    """Keys that have a value, and the bytes of their values (of expired ones too)."""
+    """Count the keys that have a value, and the bytes of their values (of expired ones, too)."""
     is_live = live_rows(columns)
     rows = columns.rows[:-1]
     key_sizes = np.diff(columns.rows["key_offset"].astype(np.int64))

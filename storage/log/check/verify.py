@@ -1,13 +1,13 @@
 """Verify a store: read every byte of it and change nothing.
 
-What is checked: the manifest; every frame, and every record by its own checksum; every block
-of the index files, the order of their rows and their hash tables; that they say what the log
-says; that the totals of keys and bytes are right; that no file with commits lies about that
-the manifest does not know. All damage is reported, not only the first.
+``verify`` checks the manifest; every frame, and every record by its own checksum; every block of
+the index files, the order of their rows and their hash tables; that they say what the log says;
+that the totals of keys and bytes are right; that the folder holds no segment with commits that the
+manifest does not know. It reports all damage, not only the first.
 
-It works beside a running server. All files are opened at the start, with the manifest that
-names them, so a compaction that replaces them meanwhile does no harm: what was unlinked can
-be read as long as it is open.
+It works beside a running server. It opens all files at the start, with the manifest that names
+them, so a compaction that replaces them meanwhile does no harm: an unlinked file can be read as
+long as it is open.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from rundlet_server.storage.log.open.recovery import may_hold_commits
 from rundlet_server.storage.log.settings import StoreSettings
 
 Progress = Callable[[int, int], None]
-"""Is told the bytes read so far and all bytes to read."""
+"""Called with the bytes read so far and all bytes to read."""
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class VerifyReport:
     """What was found, and how much was read.
 
     Attributes:
-        problems: empty when all is well.
+        problems: empty if all is well.
         revision: of the last commit.
         key_count, value_bytes: counted from the log; keys that have expired are among them
             until their expiry is logged.
@@ -64,13 +64,13 @@ class VerifyReport:
 def verify(
     path: Path, settings: StoreSettings | None = None, *, progress: Progress | None = None
 ) -> VerifyReport:
-    """Read a whole store and report all that is wrong with it; changes nothing.
+    """Read a whole store and report all that is wrong with it; change nothing.
 
-    Costs memory like an index of all versions in the log, some 70 bytes a version.
+    It needs as much memory as an index of all versions in the log: some 70 bytes a version.
 
     Raises:
         FileNotFoundError: there is no store in this folder.
-        UnknownFormat: written by another release.
+        UnknownFormat: another release wrote the store.
         Unavailable: compactions replace files faster than they can be opened.
     """
     settings = settings or StoreSettings()
@@ -82,13 +82,13 @@ def verify(
         names = settings.files.names(path)
         if not any(may_hold_commits(settings.files, path / name) for name in names):
             raise
-        reason = "missing although there are segments"
+        reason = "the manifest is missing although there are segments"
         return VerifyReport([Problem(path / FILE_NAME, 0, reason)])
     return _Verifier(opened, progress or _ignore).run()
 
 
 def _ignore(done: int, total: int) -> None:
-    """Nobody wants to know."""
+    """Do nothing: the caller follows no progress."""
 
 
 class _Verifier:
@@ -147,7 +147,7 @@ class _Verifier:
         except (BadFrame, BadRecord) as ex:
             self._add(segment.path, frame.offset, str(ex))
         if segment.header.origin == APPENDED and frame.revision <= before:
-            self._add(segment.path, frame.offset, "its revision is not above the one before")
+            self._add(segment.path, frame.offset, "the revision is not above that before it")
 
     def _check_record(
         self, segment: Segment, frame: Frame, delta: Delta, offset: int, data: memoryview
@@ -156,20 +156,20 @@ class _Verifier:
         is_appended = segment.header.origin == APPENDED
         lowest = frame.revision if is_appended else self._revision
         if record.kind not in records.KIND_NAMES or not lowest <= record.revision <= frame.revision:
-            self._add(segment.path, offset, "a record whose kind or revision cannot be")
+            self._add(segment.path, offset, "the record has an impossible kind or revision")
             return
         self._revision = record.revision
         delta.add([frames.locate(data, 0, pack_position(segment.number, offset))])
 
     def _check_state(self, state: SegmentState, segment: Segment, delta: Delta) -> None:
-        """Whether a sealed segment is what the manifest says of it."""
+        """Check that a sealed segment is what the manifest says of it."""
         frame = self._last_frame
         if state == self._opened.manifest.active or frame is None:
             return
         told = (state.size, state.record_count, state.last_revision, state.last_time_us)
         found = (frame.offset + frame.size, delta.record_count, frame.revision, frame.time_us)
         if told != found:
-            reason = f"the manifest says size, records, revision, time {told}, it has {found}"
+            reason = f"size, records, revision and time are {told} by the manifest, but are {found}"
             self._add(segment.path, 0, reason)
 
     def _check_indexes(self, log: Columns) -> None:
@@ -197,7 +197,7 @@ class _Verifier:
         active = self._opened.manifest.active
         told = self._last_frame.totals if self._last_frame else active.totals
         if told != counted and active.number in self._opened.segments:
-            reason = f"the log tells of {_words(told)}, and counting gives {_words(counted)}"
+            reason = f"the log holds {_words(counted)}, but says that it holds {_words(told)}"
             self._add(self._opened.folder, 0, reason)
 
     def _add(self, path: Path, offset: int, reason: str) -> None:

@@ -1,18 +1,18 @@
-"""Compaction: rewrite segments without the records that nobody needs any more.
+"""Compaction: rewrite segments without the records that no read needs any more.
 
-A pass, of which a process may die at any place without loss:
+A pass has these steps; a process may die between any two of them without loss:
 
 1. merge all index files, leaving out versions behind the horizon: the rows that are left
    say which records are live;
 2. choose the segments whose share of dead bytes is worth the work, and runs of small ones;
 3. copy their live records, as they are, into new segments; sync them and the folder;
 4. write an index file with the new positions; sync it and the folder;
-5. change the manifest: the outputs stand where the inputs stood, so that the order of the log
+5. change the manifest: the outputs take the places of the inputs, so that the order of the log
    is still the order of revisions;
-6. unlink the inputs, in the order of the log and each durably: see ``leftovers`` for why.
+6. unlink the inputs, in the order of the log and each durably: see ``open.orphans`` for why.
 
 Tombstones: an index can always be built anew from the log alone, so the log must never hold a
-record of a key without the tombstone behind it. A tombstone is let go only when all segments
+record of a key without the tombstone behind it. A pass drops a tombstone only if all segments
 before its own hold live records only, and so no older record of its key.
 """
 
@@ -51,7 +51,7 @@ class CompactionResult:
     """What a pass did: sizes in bytes of the segments rewritten, and counts of files.
 
     Attributes:
-        is_cut_short: there was no room on the disk for the copies of more segments.
+        is_cut_short: the disk had no space for the copies of more segments.
     """
 
     segments_before: int = 0
@@ -62,7 +62,7 @@ class CompactionResult:
     is_cut_short: bool = False
 
     def __add__(self, later: CompactionResult) -> CompactionResult:
-        """What two passes did together."""
+        """Return what two passes did together."""
         return CompactionResult(
             self.segments_before + later.segments_before,
             self.segments_after + later.segments_after,
@@ -166,11 +166,11 @@ class Compactor:
         )
 
     def _copied_bytes_max(self, view: View) -> int:
-        """Bytes of live records that can be copied: an index file is written as well."""
+        """Return how many bytes of live records can be copied: an index file is written as well."""
         return (self._writer.free_space.free_bytes - view.manifest.index_bytes) * 7 // 8
 
     def _reserve(self, runs: Sequence[Sequence[SegmentState]], segment_bytes_max: int) -> int:
-        """The first of as many segment numbers as the outputs can need."""
+        """Reserve as many segment numbers as the outputs can need; return the first."""
         size = sum(state.size for run in runs for state in run)
         count = size // segment_bytes_max + len(runs) + 1
         manifest = self._writer.change_manifest(
@@ -180,7 +180,7 @@ class Compactor:
 
 
 def _usages(view: View, columns: Columns) -> list[_Usage]:
-    """What is live in each segment that has an index file, in log order."""
+    """Return what is live in each segment that has an index file, in log order."""
     positions = columns.rows["position"][:-1]
     numbers, places = np.unique(positions >> _SEGMENT_SHIFT, return_inverse=True)
     sizes = np.bincount(places, weights=columns.rows["size"][:-1], minlength=len(numbers))
@@ -201,7 +201,7 @@ def _usages(view: View, columns: Columns) -> list[_Usage]:
 def _choose(
     usages: Sequence[_Usage], dead_share_min: float, segment_bytes_max: int
 ) -> list[list[SegmentState]]:
-    """Runs of adjacent segments to rewrite."""
+    """Return runs of adjacent segments to rewrite."""
 
     def is_worth_it(usage: _Usage) -> bool:
         return usage.dead_share >= dead_share_min
@@ -221,7 +221,7 @@ def _choose(
 def _fitting(
     runs: list[list[SegmentState]], usages: Sequence[_Usage], bytes_max: int
 ) -> list[list[SegmentState]]:
-    """All runs if there is room for what is live in them; else the segments that need least."""
+    """Return all runs if their live bytes fit; else the segments that need least, one by one."""
     chosen = {state.number for run in runs for state in run}
     found = [usage for usage in usages if usage.state.number in chosen]
     if sum(usage.live_bytes for usage in found) <= bytes_max:
@@ -241,7 +241,7 @@ def _without_tombstones(
     runs: Sequence[Sequence[SegmentState]],
     horizon: int,
 ) -> Columns:
-    """Let go of tombstones behind the horizon that no older record can need any more."""
+    """Drop tombstones behind the horizon that no older record can need any more."""
     chosen = {state.number for run in runs for state in run}
     clean = []
     for usage in usages:
@@ -261,7 +261,7 @@ def _without_tombstones(
 def _replaced(
     manifest: Manifest, replaced: dict[tuple[int, ...], list[SegmentState]]
 ) -> tuple[SegmentState, ...]:
-    """The manifest's segments with each run's outputs at the run's place."""
+    """Return the manifest's segments with each run's outputs at the run's place."""
     outputs_at = {numbers[0]: outputs for numbers, outputs in replaced.items()}
     inputs = {number for numbers in replaced for number in numbers}
     segments: list[SegmentState] = []

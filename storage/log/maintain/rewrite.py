@@ -1,12 +1,12 @@
-"""Copying live records of segments to new segments, many at a time.
+"""Copy the live records of segments to new segments, many at a time.
 
-The index says where the live records of a segment lie and how long they are, so nothing is
-looked for: numpy works out which bytes stay, adjacent records are copied as one piece, and
-what costs time in Python is done once for each half megabyte, not once for each record.
+The index says where the live records of a segment are and how long they are, so this searches for
+nothing: numpy finds which bytes stay, adjacent records are copied as one piece, and what costs time
+in Python is done once for each half megabyte, not once for each record.
 
-Nothing is copied that was not verified: every frame that is read by its checksum, and every
-record in it by its header, which must have the size and the revision that the index has.
-Records keep their own checksums; only the frames around them are new.
+Nothing is copied unverified: every frame that is read is verified by its checksum, and every record
+in it by its header, which must have the size and the revision that the index has. Records keep
+their own checksums; only the frames around them are new.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from rundlet_server.storage.log.index.columns import Columns, Places, Words
 from rundlet_server.storage.log.read.view import View
 
 _STRETCH_BYTES: Final = 512 * 1024
-"""Frames are taken together up to about this size; what is live in them becomes one frame."""
+"""Frames are taken together up to about this size; their live records become one frame."""
 _RECORD_HEADER: Final = np.dtype(
     [
         ("value_size", "<u4"),
@@ -49,7 +49,7 @@ _RECORD_HEADER: Final = np.dtype(
 
 
 class Rewrite:
-    """Copies live records of runs of segments, and notes where they went."""
+    """Copies live records of runs of segments, and notes their new positions."""
 
     def __init__(self, files: Files, folder: Path, view: View, columns: Columns) -> None:
         self._files = files
@@ -61,7 +61,7 @@ class Rewrite:
     def run(
         self, runs: Sequence[Sequence[SegmentState]], first_number: int, segment_bytes_max: int
     ) -> dict[tuple[int, ...], list[SegmentState]]:
-        """Rewrite each run; says by which segments the segments of a run are replaced.
+        """Rewrite each run; return which segments replace the segments of each run.
 
         Raises:
             Damaged: a segment is not what was written, or not what the index says.
@@ -86,13 +86,13 @@ class Rewrite:
         return replaced
 
     def moved_columns(self) -> Columns:
-        """The index with the positions that the records have now."""
+        """Return the index with the new positions of the records."""
         rows = self._columns.rows.copy()
         rows["position"][:-1] = self._positions
         return dataclasses.replace(self._columns, rows=rows)
 
     def _stretches(self, states: Iterable[SegmentState]) -> Iterator[_Stretch]:
-        """All live records. Those of one frame are one commit and stay together."""
+        """Yield all live records. Those of one frame are one commit and stay together."""
         for state in states:
             segment = self._view.segment(state.number)
             live = self._live(state.number)
@@ -104,10 +104,11 @@ class Rewrite:
                     yield _Stretch(segment.path, found, live.part(done, count))
                 done = count
             if done < len(live.rows):
-                raise Damaged(segment.path, int(live.offsets[done]), "no record lies there")
+                reason = "there is no record here, although the index has one"
+                raise Damaged(segment.path, int(live.offsets[done]), reason)
 
     def _live(self, number: int) -> _Live:
-        """What the index has of a segment, in the order in which it lies there."""
+        """Return what the index has of a segment, in the order of the segment."""
         positions = self._columns.rows["position"][:-1]
         first = np.uint64(pack_position(number, 0))
         rows = np.flatnonzero((positions >= first) & (positions - first <= np.uint64(OFFSET_MAX)))
@@ -136,7 +137,7 @@ class _Live(NamedTuple):
 
 
 class _Stretch:
-    """Adjacent frames of a segment, and what is live in them: one record at least."""
+    """Adjacent frames of a segment, and their live records: at least one."""
 
     def __init__(self, path: Path, found: Sequence[Frame], live: _Live) -> None:
         self.live = live
@@ -152,7 +153,7 @@ class _Stretch:
         return self._frames[int(self._frame_of[-1])]
 
     def copied(self) -> tuple[bytes, Places]:
-        """The live records one behind the other, and where each begins.
+        """Return the live records, one behind the other, and where each begins.
 
         Raises:
             Damaged: they are not the records that the index says.
@@ -161,7 +162,7 @@ class _Stretch:
         body_sizes = np.array([len(frame.body) for frame in self._frames], np.int64)
         is_inside = (self._starts >= 0) & (ends <= body_sizes[self._frame_of])
         self._refuse(~(is_inside & (self.live.sizes >= records.OVERHEAD)))
-        # A record begins a new piece unless it lies right behind the one before; between the
+        # A record begins a new piece unless it is right behind the one before. Between the
         # records of two frames there is always a header.
         is_first = np.ones(len(ends), np.bool_)
         is_first[1:] = self.live.offsets[1:] != self.live.offsets[:-1] + self.live.sizes[:-1]
@@ -188,7 +189,7 @@ class _Stretch:
     def _refuse(self, is_wrong: npt.NDArray[np.bool_]) -> None:
         if is_wrong.any():
             offset = int(self.live.offsets[np.argmax(is_wrong)])
-            raise Damaged(self._path, offset, "this is not the record that the index says")
+            raise Damaged(self._path, offset, "this is not the record that the index has here")
 
 
 def _copy(stretch: _Stretch, output: SegmentWriter) -> Words:
@@ -206,7 +207,7 @@ def _copy(stretch: _Stretch, output: SegmentWriter) -> Words:
 
 
 def _gathered(found: Iterable[Frame]) -> Iterator[list[Frame]]:
-    """Frames in lists of about so many bytes that work on a list pays."""
+    """Yield frames in lists that are long enough in bytes to be worth the work on a list."""
     gathered: list[Frame] = []
     size = 0
     for frame in found:

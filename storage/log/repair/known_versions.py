@@ -1,4 +1,4 @@
-"""What index files still know of versions that the log has lost."""
+"""Find what index files still know of versions that the log has lost."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class KnownVersion(NamedTuple):
         return self.kind in (DELETE, EXPIRE)
 
     def as_tombstone(self) -> Record:
-        """The record of a delete: it holds nothing that the index does not know but its time."""
+        """Return the record of a delete: the index knows everything in it but its time."""
         return Record(self.key, b"", self.kind, self.revision, 0, 0)
 
 
 def known_versions(
     files: Files, folder: Path, indexes: Sequence[int], segments: set[int]
 ) -> Iterator[KnownVersion]:
-    """The versions that the index files which can be read know of in some segments."""
+    """Yield the versions that the readable index files know of in some segments."""
     for number in indexes:
         try:
             path = folder / index_name(number)

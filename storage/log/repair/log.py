@@ -34,7 +34,7 @@ from rundlet_server.storage.log.settings import StoreSettings
 
 
 class LogRepair:
-    """Makes whole segments of what there is; removes nothing.
+    """Makes whole segments from what there is; removes nothing.
 
     Attributes:
         losses: parts of files that could not be read.
@@ -63,7 +63,7 @@ class LogRepair:
         self.deletes_kept = 0
 
     def run(self) -> list[SegmentState]:
-        """The segments of the repaired store, in log order, all of them on stable storage."""
+        """Return the segments of the repaired store, in log order and on stable storage."""
         sources = self._sources()
         for source in sources:
             source.scan()
@@ -79,7 +79,7 @@ class LogRepair:
         return states
 
     def _sources(self) -> list[Source]:
-        """Every segment that may hold commits; those that are missing are losses."""
+        """Return every segment that may hold commits; those that are missing are losses."""
         sources = []
         for number, end in self._ends().items():
             try:
@@ -90,13 +90,13 @@ class LogRepair:
         return sources
 
     def _ends(self) -> dict[int, int | None]:
-        """Segments to read by number, and up to where; ``None`` for all of the file."""
+        """Return the segments to read by number, and up to where; ``None`` for all of the file."""
         ends: dict[int, int | None] = {}
         if self._old is not None:
             opened = OpenedStore.open(self._folder, self._settings)
             ends |= opened.ends
             if self._old.active.number not in opened.segments:
-                ends[self._old.active.number] = None  # damaged, so all of it is to be looked at
+                ends[self._old.active.number] = None  # damaged, so all of it must be read
             unnamed = unnamed_commits(self._files, self._folder, self._old)
             return ends | dict.fromkeys(filter(None, map(segment_number, unnamed)))
         ends |= dict.fromkeys(segment_numbers(self._files, self._folder))
@@ -139,7 +139,7 @@ class LogRepair:
                 self.lost.append(version)
 
     def _kept(self, group: Sequence[Source]) -> list[SegmentState]:
-        """The segments that a group becomes: itself, or what is left of it, written anew."""
+        """Return the segments that a group becomes: itself, or what is left of it, rewritten."""
         if len(group) == 1 and group[0].is_whole:
             return [group[0].as_state()]
         by_number = {source.number: source for source in group}
@@ -150,7 +150,7 @@ class LogRepair:
         return self._written(heapq.merge(read, self._again(deletes), key=_revision))
 
     def _kept_deletes_of_missing(self, sources: Sequence[Source]) -> list[SegmentState]:
-        """Deletes of segments that are missing as a whole, in segments of their own."""
+        """Return the deletes of segments that are missing as a whole, in segments of their own."""
         numbers = {source.number for source in sources if source.record_count}
         deletes = [
             version
@@ -165,7 +165,7 @@ class LogRepair:
         return states
 
     def _again(self, deletes: Iterable[KnownVersion]) -> list[Record]:
-        """Deletes as records, in order; they are no longer lost."""
+        """Return deletes as records, in order; they are no longer lost."""
         again = sorted(set(deletes))
         self.deletes_kept += len(again)
         self.lost = [version for version in self.lost if version not in set(again)]
@@ -193,7 +193,7 @@ def _revision(record: Record) -> int:
 
 
 def _each_once(found: Iterable[Record]) -> Iterator[Record]:
-    """Records in the order of revisions, without those that stand there twice."""
+    """Yield records in the order of revisions, each of them once."""
     revision = 0
     keys: set[bytes] = set()
     for record in found:
