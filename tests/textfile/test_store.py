@@ -174,7 +174,7 @@ def test_missing_file_and_folder_are_errors(path, opened):
     with pytest.raises(FileNotFoundError):
         opened()
     path.mkdir()
-    with pytest.raises(InvalidRequest, match="is not a file"):
+    with pytest.raises(InvalidRequest, match="not an ordinary file"):
         opened()
 
 
