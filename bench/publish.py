@@ -14,11 +14,12 @@ _PATTERNS: Final = ("report.md", "*.svg")  # the raw figures name the machine an
 
 
 def publish(source: Path, target: Path) -> bool:
-    """Replace what is in ``target``; false where there is no report."""
+    """Replace the report in ``target`` and keep its other pages; false if there is no report."""
     if not (source / "report.md").exists():
         return False
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    target.mkdir(parents=True, exist_ok=True)
+    for stale in [target / "README.md", *target.glob("*.svg")]:
+        stale.unlink(missing_ok=True)
     for path in (path for pattern in _PATTERNS for path in source.glob(pattern)):
         shutil.copy(path, target / ("README.md" if path.name == "report.md" else path.name))
     return True

@@ -1,9 +1,9 @@
 """Rundlet with its Python client: a queue that several workers can share.
 
-Each job is one key. A worker claims a job with a condition, so that nobody else has it, and a
-time to live, so that it comes back should the worker die.
+Each job is one key. A worker claims a job with a condition, so that no other worker has it, and a
+time to live, so that the job becomes free again if the worker dies.
 
-Against http://127.0.0.1:8000, or what RUNDLET_URL names.
+Talks to http://127.0.0.1:8000, or to the server that RUNDLET_URL names.
 """
 
 # ruff: noqa: T201 -- an example for people prints
@@ -31,7 +31,7 @@ def claim(client: Client, worker: str) -> str | None:
                 ],
             )
         except Conflict:
-            continue  # done meanwhile, or somebody else's
+            continue  # done meanwhile, or claimed by another worker
         return info.key
     return None
 

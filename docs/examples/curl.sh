@@ -1,27 +1,27 @@
 #!/usr/bin/env bash
-# Rundlet with curl. Against http://127.0.0.1:8000, or what RUNDLET_URL names.
+# Rundlet with curl. Talks to http://127.0.0.1:8000, or to the server that RUNDLET_URL names.
 set -euo pipefail
 
 rundlet=${RUNDLET_URL:-http://127.0.0.1:8000}
 text='Content-Type: text/plain; charset=utf-8'
 json='Content-Type: application/json'
 
-# curl sends form data unless told otherwise, and Rundlet keeps the type it is told.
+# Without a content type, curl sends that of a form, and Rundlet stores it. So name the type.
 curl --fail-with-body -sS -X PUT -H "$text" --data-binary 'oak' "$rundlet/v1/kv/cask/wood"
 curl --fail-with-body -sS -X PUT --upload-file "$0" "$rundlet/v1/kv/cask/script"
 curl --fail-with-body -sS "$rundlet/v1/kv/cask/wood"
 echo
 
-# A key is the rest of the path, percent-encoded where it must be.
+# A key is the rest of the path, percent-encoded where necessary.
 curl --fail-with-body -sS -X PUT -H "$text" --data-binary 'a key' "$rundlet/v1/kv/50%25%3F"
 curl --fail-with-body -sS "$rundlet/v1/keys?prefix=50%25" && echo
 
-# Only if nobody else was first: 412 means that somebody was.
+# Write only if the key has no value yet: 412 means that it has one.
 status=$(curl -sS -o /dev/null -w '%{http_code}' -X PUT -H 'If-None-Match: *' \
     --data-binary 'elm' "$rundlet/v1/kv/cask/wood")
 [ "$status" = 412 ]
 
-# Read, change, write back only if nobody wrote in between.
+# Read, change, and write back only if there was no other write in between.
 etag=$(curl --fail-with-body -sS -D - -o /dev/null "$rundlet/v1/kv/cask/wood" |
     tr -d '\r' | sed -n 's/^[Ee][Tt]ag: //p')
 curl --fail-with-body -sS -X PUT -H "If-Match: $etag" -H "$text" --data-binary 'ash' \

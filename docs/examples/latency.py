@@ -2,10 +2,11 @@
 
     python docs/examples/latency.py [CLIENTS [SECONDS]]
 
-Each client is a thread with one connection. With many clients this program, being Python,
-needs more of the processor than the server does: then the figures are those of both.
+Each client is a thread with one connection. With many clients this program, which is Python, needs
+more of the processor than the server does: then the figures are those of both.
 
-Against http://127.0.0.1:8000, or what RUNDLET_URL names. Writes 1,000 keys ``latency/...``.
+Talks to http://127.0.0.1:8000, or to the server that RUNDLET_URL names. Writes 1,000 keys
+``latency/...``.
 """
 
 # ruff: noqa: T201 -- an example for people prints

@@ -1,6 +1,6 @@
 """Rundlet with Python's standard library alone.
 
-Against http://127.0.0.1:8000, or what RUNDLET_URL names.
+Talks to http://127.0.0.1:8000, or to the server that RUNDLET_URL names.
 """
 
 # ruff: noqa: T201 -- an example for people prints
@@ -16,7 +16,7 @@ URL = urlsplit(os.environ.get("RUNDLET_URL", "http://127.0.0.1:8000"))
 
 
 class Rundlet:
-    """One connection, used again for every request; not for several threads at once."""
+    """One connection that all requests share; only for one thread at a time."""
 
     def __init__(self) -> None:
         self._connection = http.client.HTTPConnection(URL.netloc, timeout=30)
@@ -50,12 +50,12 @@ class Rundlet:
 
 
 def path_of(key: str) -> str:
-    """Where a key is; keys with a segment ``.`` or ``..`` need ``/v1/kv64/`` instead."""
+    """The path of a key; keys with a segment ``.`` or ``..`` need ``/v1/kv64/`` instead."""
     return "/v1/kv/" + quote(key, safe="/")
 
 
 def main() -> None:
-    """Store, read, and change only what nobody else changed."""
+    """Store, read, and change only a value that has not changed meanwhile."""
     rundlet = Rundlet()
     rundlet.put("tally/größe", b"12", Content_Type="text/plain")
     print(rundlet.get("tally/größe"), rundlet.get("tally/none"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import random
-import shutil
 import subprocess
 from urllib.parse import quote
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests.support.processes.command_line import run, run_process
 from tests.support.processes.killed_servers import SERVER_NAMES, SERVERS, connect, start
+from tests.support.programs import program
 
 PLAIN_KEYS = [
     "a/b//c",
@@ -71,13 +71,21 @@ def key64(key: str) -> str:
 
 def curl(*arguments: str, stdin: bytes = b"") -> tuple[int, bytes]:
     """Status and body of what curl asked for."""
-    command = ["curl", "-s", "--path-as-is", "-o", "-", "-w", "\\n%{http_code}", *arguments]
+    command = [
+        program("curl"),
+        "-s",
+        "--path-as-is",
+        "-o",
+        "-",
+        "-w",
+        "\\n%{http_code}",
+        *arguments,
+    ]
     out = subprocess.run(command, input=stdin, capture_output=True, timeout=60, check=True).stdout
     body, _, status = out.rpartition(b"\n")
     return int(status), body
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: f"{len(value)}_bytes")
 def test_curl_gets_back_what_it_sent(server, value):
     for target in ("/v1/kv/" + quote("fäß/🛢️ %", safe=""), "/v1/kv64/" + key64("a/../b")):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import PATIENCE_S
 from tests.support.processes.killed_servers import (
     GRANIAN,
     SERVER_NAMES,
@@ -133,7 +134,7 @@ def test_signal_under_load_loses_nothing_and_ends_with_0(tmp_path, options, numb
 def test_request_in_work_is_finished_after_the_signal(tmp_path, options):
     with start(tmp_path, *options) as server:
         head = b"PUT /v1/kv/slow HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
-        with socket.create_connection(("127.0.0.1", port_of(server)), timeout=20) as client:
+        with socket.create_connection(("127.0.0.1", port_of(server)), timeout=PATIENCE_S) as client:
             client.sendall(head + b"01234")
             time.sleep(0.3)
             server.process.send_signal(signal.SIGTERM)

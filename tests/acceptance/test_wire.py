@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from tests.support import PATIENCE_S
 from tests.support.processes.killed_servers import (
     GRANIAN,
     SERVER_NAMES,
@@ -39,7 +40,7 @@ def server(request):
 def talk(server, data: bytes, *, shut: bool = False) -> bytes:
     """Everything that comes back until the server closes."""
     received = b""
-    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=PATIENCE_S) as connection:
         connection.sendall(data)
         if shut:
             connection.shutdown(socket.SHUT_WR)
@@ -156,7 +157,7 @@ def test_client_that_waits_for_permission_gets_it_once(server):
         + HEAD
         + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=PATIENCE_S) as connection:
         connection.sendall(data)
         assert connection.recv(1_000).startswith(b"HTTP/1.1 100")
         connection.sendall(b"abc")

@@ -21,6 +21,7 @@ from rundlet_server.cli.bench.clients import Extent, Workload, measure
 from rundlet_server.cli.bench.histogram import LatencyHistogram
 from rundlet_server.cli.bench.mix import MIXES, Distribution, KeySpace, Mix, MixName, Operation
 from rundlet_server.cli.place.folder import Purpose, open_folder
+from tests.support import PATIENCE_S
 from tests.support.processes.command_line import Ended, Place, run, run_on_terminal
 from tests.support.processes.servers import RundletServer, wait_for
 
@@ -190,7 +191,7 @@ def test_own_keys_are_removed_when_it_is_interrupted(number, server):
         try:
             wait_for(lambda: len(bench_keys_on(server.url)) >= 200)
             os.kill(process.pid, number)
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=PATIENCE_S)
         finally:
             process.kill()
 
@@ -238,7 +239,7 @@ def test_server_that_goes_away_is_told_with_what_was_measured_and_what_is_left(t
             try:
                 wait_for(lambda: gets_of(server) > 10)  # the load is over
                 server.process.kill()
-                out, err = process.communicate(timeout=40)
+                out, err = process.communicate(timeout=PATIENCE_S)
             finally:
                 process.kill()
 

@@ -13,6 +13,7 @@ import pytest
 
 from rundlet_server.cli.show.terminal import escaped, escaped_value
 from rundlet_server.storage.interface import Put, Txn
+from tests.support import PATIENCE_S
 from tests.support.models.model import ModelStore
 from tests.support.processes.command_line import run_on_terminal, run_process
 from tests.support.wire.served_model import served
@@ -163,17 +164,18 @@ def test_ctrl_c_ends_with_130_and_without_a_traceback():
         _wait_until_reading_stdin(process.pid)
         process.send_signal(signal.SIGINT)
         complaint = process.stderr.read()
-        code = process.wait(10)
+        code = process.wait(PATIENCE_S)
 
     assert code == 130
     assert b"Traceback" not in complaint
 
 
 def _wait_until_reading_stdin(pid: int) -> None:
-    deadline = time.monotonic() + 2
-    while time.monotonic() < deadline:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
         with open(f"/proc/{pid}/wchan") as where:
             if "pipe" in where.read():
                 return
+        assert time.monotonic() < deadline
         time.sleep(0.02)
         os.kill(pid, 0)

@@ -19,7 +19,7 @@ from rundlet_server.storage.errors import Damaged, DiskFull, OutcomeUnknown, Sto
 from rundlet_server.storage.interface import Delete, Put, Txn
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
-from tests.support import ROOT
+from tests.support import PATIENCE_S, ROOT
 from tests.support.disks.faulty_files import Call, FaultyFiles, dying_at, failing_at
 from tests.support.disks.sample_stores import Sample, fill, folder_in_memory, state_of
 from tests.support.models.model import Clock
@@ -463,7 +463,7 @@ def test_a_lock_falls_with_the_process_that_held_it(folder):
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         os.kill(holder.pid, signal.SIGKILL)
-        holder.wait(10)
+        holder.wait(PATIENCE_S)
 
     assert values_of_folder_at(folder / "data") == {"a": b"1"}
 

@@ -19,6 +19,7 @@ from rundlet_server.storage.errors import Damaged, InvalidRequest, UnknownFormat
 from rundlet_server.storage.files import File, RealFiles
 from rundlet_server.storage.tokens.file import FILE_NAME, MAGIC, PAGE_NAME, TokenFile, TokenTable
 from rundlet_server.storage.tokens.watch import TokenWatch
+from tests.support import PATIENCE_S
 from tests.support.disks.faulty_files import Call, FaultyFiles
 from tests.support.models.model import Clock
 
@@ -236,7 +237,7 @@ def test_slower_look_at_the_file_undoes_no_newer_one(tmp_path: Path):
     with ThreadPoolExecutor(1) as pool:
         files.holds = True
         looks = pool.submit(watch.current)
-        assert files.has_opened.wait(10)
+        assert files.has_opened.wait(PATIENCE_S)
         file.remove("app")
         files.holds = False
         slow.append(looks)
@@ -258,7 +259,7 @@ class HeldUp(RealFiles):
         opened = super().open(path, create=create, writable=writable)
         if self.holds:
             self.has_opened.set()
-            assert self.may_go_on.wait(10)
+            assert self.may_go_on.wait(PATIENCE_S)
         return opened
 
 

@@ -21,6 +21,7 @@ import pytest
 from rundlet_server.storage import LogStore, StoreSettings, open_store
 from rundlet_server.storage.errors import Conflict
 from rundlet_server.storage.interface import Add, Condition, Delete, Put, Txn
+from tests.support import PATIENCE_S
 from tests.support.campaign import Campaign
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.linearizability import (
@@ -276,7 +277,7 @@ class HttpTarget:
     def _try(self, ask: Callable[[Connection], Answer]):
         try:
             if self._connection is None:
-                self._connection = Connection(self._port, timeout_s=20)
+                self._connection = Connection(self._port, timeout_s=PATIENCE_S)
             answer = ask(self._connection)
         except ConnectionRefusedError as ex:
             raise NotDone from ex

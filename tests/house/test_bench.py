@@ -271,8 +271,13 @@ def test_publish_copies_the_report(tmp_path):
     source.mkdir()
     assert not publish(source, target)
     report.write(source, sample_results(), {})
+    target.mkdir(parents=True)
+    (target / "numbers.md").write_text("written by hand")
+    (target / "stale.svg").write_text("of an earlier report")
 
     assert publish(source, target)
+    assert (target / "numbers.md").exists()
+    assert not (target / "stale.svg").exists()
     assert (target / "README.md").read_text() == (source / "report.md").read_text()
     assert (target / "http-get.svg").exists()
 

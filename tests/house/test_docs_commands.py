@@ -1,4 +1,4 @@
-"""The commands and programs in README, guide and answers: run as they stand.
+"""The commands and programs in the pages: run as they stand.
 
 Blocks are marked by their language:
 
@@ -7,6 +7,7 @@ Blocks are marked by their language:
   A command goes on behind a backslash, and as long as a quote is open;
   curl shows no progress, as on a terminal;
 * ``python``: run as a program against the same server;
+* ``javascript``: run as a module by ``node``;
 * ``sh``: what starts a server or sets things up. Each ``rundlet serve`` is started on a free
   port, each ``make`` target must exist; anything else must stand in ``NOT_RUN``.
 """
@@ -26,9 +27,25 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
+from tests.support.processes.certificates import PrivateAuthority
 from tests.support.processes.servers import RundletServer, ServerProcess
 
-PAGES = ["README.md", "docs/guide.md", "docs/answers.md", "docs/operations.md"]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *(
+        f"docs/{name}.md"
+        for name in (
+            "answers",
+            "deployment",
+            "guide",
+            "operations",
+            "recipes",
+            "security",
+            "tutorial",
+        )
+    ),
+]
 EXAMPLES = sorted(path.name for path in (ROOT / "docs/examples").iterdir() if path.is_file())
 URL = "http://127.0.0.1:8000"
 BEHIND_COMMAND = "--- behind the command ---"
@@ -36,6 +53,7 @@ BEHIND_COMMAND = "--- behind the command ---"
 NOT_RUN = {
     "git": "fetches from elsewhere",
     "cd": "is of no use without the line before",
+    "pip": "fetches from elsewhere",
     "cp": "is run by test_folder_copied_after_a_stop_is_a_backup",
 }
 
@@ -151,6 +169,17 @@ def test_every_command_prints_what_the_page_says(page, server, folder):
             assert shown == "", f"{page}:{block.line}:\n{shown}"
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+def test_javascript_of_the_tutorial_runs(server, folder):
+    page = "docs/tutorial.md"
+    [block] = [block for block in blocks_of(page) if block.language == "javascript"]
+    (folder / "club.mjs").write_text("\n".join(block.lines).replace(URL, server.url))
+
+    shown = run(["node", "club.mjs"], folder, server.url)
+
+    assert shown == "", f"{page}:{block.line}:\n{shown}"
+
+
 def set_up_commands() -> list[str]:
     lines = [
         line.partition(" #")[0].strip()
@@ -167,6 +196,8 @@ def set_up_commands() -> list[str]:
 def test_server_starts_as_the_page_says(command, folder, monkeypatch):
     monkeypatch.chdir(folder)
     shutil.copy("example.data", "words.txt")
+    if "--tls-cert" in command:
+        PrivateAuthority(folder).certificate("kv")
     options = shlex.split(command)[1:]
 
     with ServerProcess(
@@ -175,7 +206,7 @@ def test_server_starts_as_the_page_says(command, folder, monkeypatch):
     ) as process:
         line = process.wait_for_line("Rundlet ")
 
-    assert "http://127.0.0.1:" in line
+    assert "://127.0.0.1:" in line
 
 
 def test_every_other_set_up_command_is_known():
@@ -191,7 +222,7 @@ def test_every_other_set_up_command_is_known():
 def test_every_block_has_a_language_that_says_whether_it_is_run():
     for page in PAGES:
         for block in blocks_of(page):
-            known = {"console", "python", "sh", "text", "ini", "promql"}
+            known = {"console", "python", "javascript", "sh", "text", "ini", "promql"}
             assert block.language in known, f"{page}:{block.line}"
 
 

@@ -12,7 +12,8 @@ from docs.cli_help import PAGE_PATH, page
 from rundlet_server.cli.main import app
 from tests.support import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TOP_PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
+PAGES = [*(ROOT / name for name in TOP_PAGES), *sorted((ROOT / "docs").rglob("*.md"))]
 
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
@@ -86,12 +87,13 @@ def test_every_answer_has_evidence():
     answers = re.split(r"^## ", text_of(ROOT / "docs/answers.md"), flags=re.MULTILINE)[1:]
     for answer in answers:
         targets = [target for _, target in LINK.findall(answer)]
-        is_shown = any("/tests/" in target or "#numbers" in target for target in targets)
+        is_shown = any("/tests/" in target or "/numbers.md" in target for target in targets)
         assert is_shown, answer.splitlines()[0]
 
 
-def test_readme_tells_every_option_of_serve_with_its_variable():
-    settings = (ROOT / "README.md").read_text().split("## Settings")[1]
+def test_page_of_settings_tells_every_option_of_serve_with_its_variable():
+    page = (ROOT / "docs/settings.md").read_text()
+    settings = page.split("<!-- settings -->")[1].split("<!-- /settings -->")[0]
     rows = [line.split("|")[1:] for line in settings.splitlines() if line.startswith("|")]
     for option in get_command(app).commands["serve"].params:
         name = option.opts[0]

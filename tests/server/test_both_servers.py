@@ -18,7 +18,7 @@ import pytest
 from rundlet_server.functions.app import create_app
 from rundlet_server.functions.limits import body_bytes_max
 from rundlet_server.storage.interface import Limits
-from tests.support import ROOT
+from tests.support import PATIENCE_S, ROOT
 from tests.support.models.model import ModelStore
 
 LIMITS = Limits(value_bytes_max=9_000_000)
@@ -66,7 +66,7 @@ def serve(command: list[str], folder: Path) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_S)
 
 
 @pytest.fixture(
@@ -109,7 +109,7 @@ def exchange(
 ) -> Answer:
     """One request, byte for byte as given, and its answer."""
     lines = [f"{method} {target} HTTP/1.1", "Host: x", "Connection: close", *headers]
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
         if shut:
             connection.shutdown(socket.SHUT_WR)
@@ -265,7 +265,7 @@ def test_head_tells_the_length_and_sends_nothing(port: int):
 
 @pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: b\r\n"])
 def test_host_is_told_exactly_once(port: int, hosts: bytes):
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
         connection.sendall(b"GET /v1/keys HTTP/1.1\r\nConnection: close\r\n" + hosts + b"\r\n")
         answer = Answer(connection.recv(65_536))
 
@@ -274,7 +274,7 @@ def test_host_is_told_exactly_once(port: int, hosts: bytes):
 
 
 def test_http_1_0_needs_no_host(port: int):
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
         connection.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
 
         assert Answer(connection.recv(65_536)).status == 200
@@ -301,7 +301,7 @@ def test_repeated_condition_headers_are_one_list(port: int):
 def test_connection_goes_on_after_an_error(port: int):
     requests = [("a", b"1"), ("", b"2"), ("a", b"3"), ("a?no=1", b"4" * 1_000_000), ("a", b"5")]
     statuses = []
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)) as connection:
         for key, body in requests:
             connection.request("PUT", f"/v1/kv/{key}", body=body)
             answer = connection.getresponse()

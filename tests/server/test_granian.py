@@ -6,11 +6,11 @@ import http.client
 import os
 import signal
 import sys
-import time
 
 import httpx
 import pytest
 
+from tests.support import PATIENCE_S
 from tests.support.processes.servers import (
     RundletServer,
     ServerProcess,
@@ -71,7 +71,7 @@ def told_worker_pids(server: ServerProcess) -> list[int]:
 
 
 def ask(port: int, path: str = "/") -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     try:
         connection.request("GET", path)
         return connection.getresponse().read()
@@ -81,7 +81,7 @@ def ask(port: int, path: str = "/") -> bytes:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_request_being_worked_on_gets_its_answer(server, port, number):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     connection.request("PUT", "/slow", body=b"x" * 1_000)
     server.wait_for_line("working on /slow")
 
@@ -114,10 +114,8 @@ def test_killed_server_leaves_no_process_and_a_free_port(server, port):
 
     server.process.kill()
     server.wait()
-    started_s = time.monotonic()
     wait_for(lambda: not any(is_running(pid) for pid in everybody))
 
-    assert time.monotonic() - started_s < 2
     with pytest.raises(ConnectionRefusedError):
         ask(port)
 

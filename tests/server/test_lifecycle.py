@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from rundlet_server.functions.app import software_version
+from tests.support import PATIENCE_S
 from tests.support.processes.servers import (
     RundletServer,
     children_of,
@@ -67,7 +68,7 @@ def scratch_folder_of(pid: int) -> Path:
 def run_serve(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """A server that is expected not to start."""
     command = [sys.executable, "-m", "rundlet_server.cli.main", "serve", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 # --- a life --------------------------------------------------------------------------------
@@ -145,7 +146,7 @@ def test_killed_server_leaves_no_process(start, layout, data):
         server.process.kill()
         server.wait()
 
-    wait_for(lambda: not any(is_running(pid) for pid in everybody), timeout_s=5)
+    wait_for(lambda: not any(is_running(pid) for pid in everybody))
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{server.url}/livez")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,9 @@ LAYOUTS = [
     pytest.param(("--server", "granian"), id="granian"),
     pytest.param(("--server", "granian", "--workers", "2", "--threads", "4"), id="granian 2x4"),
 ]
-OTHERS_S_MAX = 2.0
+TIMEOUTS = ("--header-timeout", "90s", "--body-timeout", "90s", "--idle-timeout", "90s")
+OTHERS_S_MAX = 30.0
+"""Whatever waits for a client that stopped waits for 90 s; a busy machine takes far less."""
 HALF_BODY = b"PUT /v1/kv/slow HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nhalf"
 HALF_HEADERS = b"PUT /v1/kv/slow HTTP/1.1\r\nHost: h\r\nContent-"
 HALF_BODY_OF_AN_ERROR = HALF_BODY.replace(b"/v1/kv/slow", b"/v1/none")
@@ -31,7 +32,7 @@ def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RundletServer]:
     folder = tmp_path_factory.mktemp("server")
-    options = ["--data", folder / "data", *request.param]
+    options = ["--data", folder / "data", *request.param, *TIMEOUTS]
     with RundletServer(*options, stderr_path=folder / "log") as server:
         server.client.put("/v1/kv/a", content=b"1")
         yield server
@@ -40,10 +41,8 @@ def server(
 def others_are_answered(server: RundletServer) -> None:
     """Each on a connection of its own, so that every worker is asked."""
     for _ in range(10):
-        began_s = time.monotonic()
         assert httpx.get(f"{server.url}/v1/kv/a", timeout=OTHERS_S_MAX).content == b"1"
         assert httpx.get(f"{server.url}/v1/kv/none", timeout=OTHERS_S_MAX).status_code == 404
-        assert time.monotonic() - began_s < OTHERS_S_MAX
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support import PATIENCE_S
 from tests.support.processes.killed_servers import processes_of
 from tests.support.processes.servers import RundletServer, silent_clients, wait_for
 
@@ -22,8 +23,6 @@ LAYOUTS = [
     pytest.param(("--server", "granian", "--workers", "2", "--threads", "4"), id="granian-2x4"),
 ]
 TIMEOUTS = ("--header-timeout", "1s", "--body-timeout", "2s", "--idle-timeout", "3s")
-LET_GO_S_MAX = 8.0
-OTHERS_S_MAX = 3.0
 MIB = 1024 * 1024
 
 HALF_HEADERS = b"GET /v1/kv/a HTTP/1.1\r\nHost: h\r\nAcc"
@@ -71,16 +70,29 @@ def is_refused(connection: socket.socket, sent: bytes) -> bool:
     return False
 
 
-def others_are_answered(server: RundletServer, within_s: float = OTHERS_S_MAX) -> None:
+def others_are_answered(server: RundletServer, within_s: float = PATIENCE_S) -> None:
     """Each on a connection of its own, so that every worker is asked."""
     for _ in range(10):
-        began_s = time.monotonic()
         assert httpx.get(f"{server.url}/v1/kv/a", timeout=within_s).content == b"1"
-        assert time.monotonic() - began_s < within_s
+
+
+def is_held_by_server(connection: socket.socket) -> bool:
+    """Whether the server still has its end of a connection open.
+
+    The client cannot tell: what was sent to it before stands between it and the end.
+    """
+    (host, port), (_, server_port) = connection.getsockname(), connection.getpeername()
+    assert host == "127.0.0.1"
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        ports = [int(address.partition(":")[2], 16) for address in fields[1:3]]
+        if ports == [server_port, port]:
+            return fields[9] != "0"  # the inode: none where no process has it any more
+    return False
 
 
 def writes_are_taken(server: RundletServer) -> bool:
-    return httpx.put(f"{server.url}/v1/kv/b", content=b"2", timeout=30).is_success
+    return httpx.put(f"{server.url}/v1/kv/b", content=b"2", timeout=PATIENCE_S).is_success
 
 
 @pytest.mark.parametrize(
@@ -93,7 +105,7 @@ def test_client_that_says_no_more_is_let_go(server: RundletServer, sent: bytes):
 
 def test_client_that_sends_headers_byte_by_byte_is_let_go(server: RundletServer):
     with silent_clients(server, 1, HALF_HEADERS) as [connection]:
-        wait_for(lambda: is_refused(connection, b"e"), LET_GO_S_MAX)
+        wait_for(lambda: is_refused(connection, b"e"))
 
 
 def test_body_that_is_slow_but_moves_is_taken(server: RundletServer):
@@ -109,7 +121,7 @@ def test_body_that_is_slow_but_moves_is_taken(server: RundletServer):
 def test_half_bodies_give_their_threads_back(server: RundletServer):
     with silent_clients(server, 100, HALF_BODY):
         others_are_answered(server)
-        wait_for(lambda: writes_are_taken(server), LET_GO_S_MAX)
+        wait_for(lambda: writes_are_taken(server))
 
     assert server.client.get("/v1/kv/half").status_code == 404
 
@@ -117,7 +129,8 @@ def test_half_bodies_give_their_threads_back(server: RundletServer):
 def test_client_that_does_not_read_is_let_go_and_its_memory_with_it(server: RundletServer):
     with silent_clients(server, 4, LARGE) as opened:
         others_are_answered(server)
-        time.sleep(5)
+        for connection in opened:
+            wait_for(lambda connection=connection: not is_held_by_server(connection))
         for connection in opened:
             read = 0
             with contextlib.suppress(ConnectionError):
@@ -138,24 +151,24 @@ def test_client_that_reads_slowly_gets_it_all(server: RundletServer):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_requests_sent_ahead_keep_no_thread_from_others(tmp_path: Path, layout):
-    """A thread that waits for such a client waits for a minute; large answers take seconds."""
+    """A thread that waits for such a client waits for two minutes; large answers take seconds."""
     with (
-        filled(tmp_path, *layout, "--body-timeout", "60s") as server,
+        filled(tmp_path, *layout, "--body-timeout", "120s") as server,
         silent_clients(server, 20, LARGE * 3),
     ):
-        others_are_answered(server, within_s=20)
+        others_are_answered(server, within_s=PATIENCE_S)
 
 
 def test_flood_of_connections_makes_room_again(server: RundletServer):
     with silent_clients(server, 500, b""):
-        wait_for(lambda: is_answered(server), LET_GO_S_MAX)
+        wait_for(lambda: is_answered(server))
         time.sleep(1.5)
         others_are_answered(server)
 
 
 def is_answered(server: RundletServer) -> bool:
     with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"{server.url}/v1/kv/a", timeout=1).is_success
+        return httpx.get(f"{server.url}/v1/kv/a", timeout=PATIENCE_S).is_success
     return False
 
 
@@ -246,7 +259,7 @@ def test_every_limit_is_shown(server: RundletServer):
 
 
 def test_headers_over_the_limit_are_431(server: RundletServer):
-    answer = httpx.get(f"{server.url}/v1/kv/a", headers={"X-Large": "x" * 1_000_000}, timeout=10)
+    answer = server.client.get("/v1/kv/a", headers={"X-Large": "x" * 1_000_000})
 
     assert answer.status_code == 431
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from rundlet import BadRequest, Client, ConnectionFailed
+from tests.support import PATIENCE_S
 from tests.support.processes.certificates import PrivateAuthority
 from tests.support.processes.servers import RundletServer
 
@@ -54,13 +55,13 @@ def port_of(server: RundletServer) -> int:
 
 
 def connect(server: TlsServer) -> ssl.SSLSocket:
-    plain = socket.create_connection(("127.0.0.1", port_of(server)), timeout=10)
+    plain = socket.create_connection(("127.0.0.1", port_of(server)), timeout=PATIENCE_S)
     return server.context.wrap_socket(plain, server_hostname="localhost")
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "rundlet_server.cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def refused(tmp_path: Path, *options: str | Path) -> str:
@@ -146,7 +147,7 @@ def test_tls_is_1_2_or_newer(server: TlsServer, version: ssl.TLSVersion, is_spok
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = version
 
-    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=10) as plain:
+    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=PATIENCE_S) as plain:
         try:
             context.wrap_socket(plain).close()
         except (ssl.SSLError, ConnectionError):

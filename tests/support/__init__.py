@@ -9,3 +9,9 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 """The repository."""
+
+PATIENCE_S: Final = 60.0
+"""How long a test waits for what must happen, in seconds.
+
+Only a failure takes that long, so it is generous: a busy machine is no fault.
+"""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import subprocess
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.support import PATIENCE_S
+from tests.support.programs import program
+
 _CALL = re.compile(r"^(\d+) +(\w+)\(")
 
 
 class CannotTrace(Exception):
-    """There is no strace, or it may not look at other processes."""
+    """This machine does not let strace look at other processes."""
 
 
 class Fault(NamedTuple):
@@ -78,11 +80,10 @@ def attached(
     Raises:
         CannotTrace: this machine does not allow it.
     """
-    command = ["strace", "-f", "-y", "-s", "0", "-o", str(log), "-e", f"trace={','.join(calls)}"]
+    command = [program("strace"), "-f", "-y", "-s", "0", "-o", str(log)]
+    command += ["-e", f"trace={','.join(calls)}"]
     command += [option for path in paths for option in ("-P", str(path))]
     command += ["-e", f"inject={fault}"] if fault else []
-    if shutil.which("strace") is None:
-        raise CannotTrace("strace is not installed")
     with subprocess.Popen(
         [*command, "-p", str(pid)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as strace:
@@ -93,4 +94,4 @@ def attached(
         try:
             yield
         finally:
-            strace.communicate(timeout=30)
+            strace.communicate(timeout=PATIENCE_S)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from tests.support.programs import program
 
 
 class PrivateAuthority:
@@ -17,8 +16,6 @@ class PrivateAuthority:
     """
 
     def __init__(self, folder: Path) -> None:
-        if shutil.which("openssl") is None:
-            pytest.skip("needs the command openssl")
         self._folder = folder
         self.ca_path = folder / "ca.pem"
         self._ca_key_path = folder / "ca.key"
@@ -52,4 +49,4 @@ class PrivateAuthority:
 
 
 def openssl(*arguments: str | Path) -> None:
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+    subprocess.run([program("openssl"), *map(str, arguments)], check=True, capture_output=True)

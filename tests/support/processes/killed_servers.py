@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from tests.support import PATIENCE_S
 from tests.support.processes.servers import RundletServer, children_of, is_running, wait_for
 
 WAITRESS = ("--server", "waitress")
@@ -34,7 +35,7 @@ class Answer(NamedTuple):
 class Connection:
     """One connection that stays open; not for use by several threads at a time."""
 
-    def __init__(self, port: int, *, timeout_s: float = 30) -> None:
+    def __init__(self, port: int, *, timeout_s: float = PATIENCE_S) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
 
     def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Answer:
@@ -87,7 +88,7 @@ def kill_whole(server: RundletServer) -> None:
     pids = processes_of(server.process.pid)
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    server.process.wait(20)
+    server.process.wait(PATIENCE_S)
     wait_for(lambda: not any(is_running(pid) for pid in pids))
 
 

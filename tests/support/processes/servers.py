@@ -15,6 +15,8 @@ from typing import Self, TypeVar
 
 import httpx
 
+from tests.support import PATIENCE_S
+
 T = TypeVar("T")
 
 
@@ -49,7 +51,7 @@ class ServerProcess:
 
         return wait_for(found).rstrip("\n")
 
-    def wait(self, timeout_s: float = 20) -> int:
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
         return self.process.wait(timeout_s)
 
     def stop(self) -> int:
@@ -75,7 +77,7 @@ class RundletServer(ServerProcess):
     def __enter__(self) -> Self:
         line = self.wait_for_line("Rundlet ")
         self.url = line.split(" on ")[1].split(" ")[0]
-        self.client = httpx.Client(base_url=self.url, timeout=20)
+        self.client = httpx.Client(base_url=self.url, timeout=PATIENCE_S)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -85,7 +87,7 @@ class RundletServer(ServerProcess):
 
 @contextlib.contextmanager
 def silent_clients(
-    server: RundletServer, count: int, sent: bytes, *, timeout_s: float = 8
+    server: RundletServer, count: int, sent: bytes, *, timeout_s: float = PATIENCE_S
 ) -> Iterator[list[socket.socket]]:
     """Connections that have sent this, and say no more; who reads from one waits so long."""
     url = httpx.URL(server.url)
@@ -99,7 +101,7 @@ def silent_clients(
         yield opened
 
 
-def wait_for(probe: Callable[[], T | None], timeout_s: float = 20) -> T:
+def wait_for(probe: Callable[[], T | None], timeout_s: float = PATIENCE_S) -> T:
     """Call until the answer is true; that answer."""
     deadline = time.monotonic() + timeout_s
     while True:

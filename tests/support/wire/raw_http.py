@@ -12,6 +12,8 @@ import socket
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Self
 
+from tests.support import PATIENCE_S
+
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2}) [\t\x20-\x7e]*")
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 _LISTS: Final = {"vary", "allow", "cache-control", "link", "accept", "connection"}
@@ -19,7 +21,6 @@ _STATUS_5XX: Final = {501}
 """An encoding of transfer that is not offered. Every other 5xx would be a bug, or overload."""
 _PROBLEM_MEMBERS: Final = {"type", "title", "status", "detail", "request_id"}
 _QUIET_S: Final = 0.05
-_PATIENCE_S: Final = 20.0
 
 
 class MalformedAnswer(AssertionError):
@@ -38,7 +39,7 @@ class RawConnection:
     """A connection that stays open, for requests whose answers are read one by one."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_S)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
         self._received = b""
 
     def ask(self, request: bytes) -> Answer:
@@ -67,7 +68,7 @@ def talk(port: int, data: bytes, *, is_whole: bool) -> bytes:
     what is sent is told after it has kept quiet for a moment.
     """
     received = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_S) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
         try:
             connection.sendall(data)
             if not is_whole:
@@ -79,7 +80,7 @@ def talk(port: int, data: bytes, *, is_whole: bool) -> bytes:
                     if is_whole:
                         raise
                     is_whole = True
-                    connection.settimeout(_PATIENCE_S)
+                    connection.settimeout(PATIENCE_S)
                     connection.shutdown(socket.SHUT_WR)
                     continue
                 if not piece:
