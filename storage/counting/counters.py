@@ -128,7 +128,7 @@ class OperationCounters:
     """Counts of operations and refusals."""
 
     def __init__(self, shared: SharedCounters | None = None) -> None:
-        """``shared``: where they are kept; by default this process counts for itself."""
+        """Keep the counts in ``shared``; by default this process counts for itself."""
         self.shared = shared or SharedCounters()
 
     def add(self, kind: CountedKind, count: int = 1) -> None:

@@ -43,7 +43,7 @@ class Measures:
     """Counts and times what a store does."""
 
     def __init__(self, shared: SharedCounters | None = None) -> None:
-        """``shared``: where the figures are kept; by default this process keeps its own."""
+        """Keep the figures in ``shared``; by default this process keeps its own."""
         self.shared = shared or SharedCounters()
 
     def committed(self, count: int) -> None:

@@ -21,11 +21,12 @@ import mmap
 import os
 import secrets
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
+
+from rundlet_server.storage.clock import system_clock_us
 
 Row = memoryview  # of 64-bit words
 Name = str | tuple[str, ...]  # the words of a tuple are joined by spaces
@@ -58,7 +59,7 @@ class RowPool:
     """
 
     def __init__(self, directory: Path | None, role: Role) -> None:
-        self.started_us = time.time_ns() // 1_000
+        self.started_us = system_clock_us()
         self._directory = directory
         self._role = role
         self._lock = threading.Lock()

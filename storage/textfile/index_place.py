@@ -1,4 +1,4 @@
-"""Where the index of a text file is, and how many processes share it.
+"""The place of a text file's index, and how processes share it.
 
 It is beside the file or, if that folder is not writable, in the user's cache folder:
 

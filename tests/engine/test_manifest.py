@@ -67,7 +67,7 @@ def test_a_manifest_older_than_the_log_is_refused(tmp_path: Path, boot_id: int):
     assert contents(tmp_path) == before
 
 
-def test_commits_that_an_older_manifest_does_not_know_are_no_leftovers(tmp_path: Path):
+def test_commits_that_an_older_manifest_does_not_know_are_no_orphans(tmp_path: Path):
     commit(tmp_path, 1)
     older = read_manifest(FILES, tmp_path)
     commit(tmp_path, 6)

@@ -283,12 +283,12 @@ def test_a_process_may_die_at_any_call_and_nothing_acknowledged_is_lost(folder):
         found = values_of_folder(scenario)
         assert found in scenario.states(), f"died at call {number}"
         assert verify(scenario.folder).problems == [], f"died at call {number}"
-        check_leftovers(scenario)
+        check_orphans(scenario)
         check_repair_without_manifest(copy, scenario.states())
         shutil.rmtree(scenario.folder)
 
 
-def check_leftovers(scenario: Scenario) -> None:
+def check_orphans(scenario: Scenario) -> None:
     """A compaction removes all that the crash left."""
     store = open_store(scenario.folder, small(FaultyFiles(), Clock()))
     store.maintainer.compact(thorough=True)
@@ -359,7 +359,7 @@ def test_after_a_failed_sync_the_log_goes_on_in_another_file(folder):
 
 
 def test_a_repair_tells_refused_commits_from_those_that_took_their_revisions(folder):
-    """The end of a segment that was given up is cut, but that need not reach the disk."""
+    """The end of an abandoned segment is truncated, but that need not reach the disk."""
     path = folder / "data" / "0000000001.log"
     refused: list[bytes] = []
 

@@ -44,7 +44,7 @@ WRITER = "storage/log/write/writer.py"
 ROLLING = "storage/log/write/rolling.py"
 SEGMENT_WRITER = "storage/log/format/segment_writer.py"
 OPENING = "storage/log/open/recovery.py"
-SHARED = "storage/log/format/commit_page.py"
+COMMIT_PAGE = "storage/log/format/commit_page.py"
 
 MUTANTS = (
     # --- syncs that are left out ---
@@ -413,7 +413,7 @@ MUTANTS = (
     # --- the commit page ---
     Mutant(
         "page-trusted-under-another-boot",
-        SHARED,
+        COMMIT_PAGE,
         "        if self.words[_WORD_MAGIC] != _MAGIC or self._boot() != self._boot_id:\n"
         "            return None\n",
         "        if self.words[_WORD_MAGIC] != _MAGIC:\n            return None\n",
@@ -421,14 +421,14 @@ MUTANTS = (
     ),
     Mutant(
         "complement-not-compared",
-        SHARED,
+        COMMIT_PAGE,
         "        return value if value ^ _ALL_ONES == self.words[word + 1] else None\n",
         "        return value\n",
         (DAMAGE, PAGE),
     ),
     Mutant(
         "damaged-clock-believed",
-        SHARED,
+        COMMIT_PAGE,
         "    return time_us if word & _CHECK_MASK == _time_check(time_us) else 0\n",
         "    return time_us\n",
         (DAMAGE, PAGE),

@@ -193,7 +193,7 @@ def test_rows_of_an_index_file_are_as_told():
     ]
 
 
-def test_words_of_the_shared_page_are_as_told():
+def test_words_of_the_commit_page_are_as_told():
     words = [
         commit_page._WORD_MAGIC,
         commit_page._WORD_BOOT,

@@ -309,10 +309,10 @@ def test_cache_folder_is_the_users(path, tmp_path, monkeypatch):
     assert index.name.endswith(".rundlet-index")
 
 
-def test_leftovers_of_a_crash_are_removed(path, opened):
+def test_orphaned_files_of_a_crash_are_removed(path, opened):
     path.write_text(f"{A} 1\n")
-    leftover = path.with_name("some.data.rundlet-index.12345.tmp")
-    leftover.write_bytes(b"half an index")
+    orphan = path.with_name("some.data.rundlet-index.12345.tmp")
+    orphan.write_bytes(b"half an index")
     stranger = path.with_name("other.data.rundlet-index.12345.tmp")
     stranger.write_bytes(b"another's")
 
