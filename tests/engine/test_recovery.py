@@ -468,6 +468,19 @@ def test_a_lock_falls_with_the_process_that_held_it(folder):
     assert values_of_folder_at(folder / "data") == {"a": b"1"}
 
 
+def test_an_opening_that_fails_late_releases_the_folder(folder):
+    open_store(folder / "data").close()
+
+    def failing(_: int, call: Call) -> OSError | None:
+        return OSError(errno.EMFILE, "full") if call == Call("open", "MAINTENANCE") else None
+
+    with pytest.raises(OSError, match="full") as caught:
+        open_store(folder / "data", StoreSettings(files=FaultyFiles(failing)))
+
+    assert caught.value.__traceback__ is not None  # its frames keep every part that was open
+    assert repair(folder / "data").problems == []
+
+
 def test_a_write_that_the_kernel_cuts_short_is_taken_back(folder):
     with started(_CROWDED, folder / "data") as process:
         output, _ = process.communicate(timeout=60)
