@@ -5,7 +5,7 @@ from __future__ import annotations
 CA_VARIABLE = "RUNDLET_CA_FILE"
 CA_OPTION = "--ca-file"
 
-_WITH_VALUE = frozenset({"--url", "--data", "--token"})
+_WITH_VALUE = frozenset({"--url", "--data", "--store", "--token"})
 _WITHOUT_VALUE = frozenset({"--json"})
 
 

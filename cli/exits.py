@@ -48,6 +48,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (errors.Compacted, ExitCode.NOT_FOUND),
     (errors.Damaged, ExitCode.DAMAGED),
     (errors.UnknownFormat, ExitCode.DAMAGED),
+    (errors.NotSupported, ExitCode.USAGE),
     (errors.StoreError, ExitCode.UNREACHABLE),
     (rundlet.BadRequest, ExitCode.USAGE),
     (rundlet.PreconditionFailed, ExitCode.CONFLICT),

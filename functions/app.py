@@ -12,7 +12,7 @@ from importlib import metadata
 
 import falcon
 
-from rundlet_server.functions.access.admission import NO_TOKENS, Access, TokenSource
+from rundlet_server.functions.access.admission import NO_TOKENS, Access
 from rundlet_server.functions.access.cors import CorsHeaders
 from rundlet_server.functions.access.hosts import HostNames
 from rundlet_server.functions.access.routing import TargetRouter
@@ -43,13 +43,14 @@ from rundlet_server.functions.settings import ServerSettings, shown_limits
 from rundlet_server.storage import (
     OperationCounters,
     SharedCounters,
+    StoreOptions,
     StoreSettings,
     open_store,
-    open_text_file,
 )
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.interface import Store
-from rundlet_server.storage.tokens.watch import TokenWatch
+from rundlet_server.storage.tokens.interface import TokenSource
+from rundlet_server.storage.tokens.opening import open_tokens
 
 
 def create_app(
@@ -64,7 +65,7 @@ def create_app(
         store: what the functions read and write.
         settings: of these only what the functions themselves decide is used: ``read_only``,
             ``open_without_tokens``, ``audit_path``, ``uploads_max``, ``log_format``, ``slow_s``,
-            ``cors_origins``, ``host_names``, and for ``/readyz`` ``data_path`` and
+            ``cors_origins``, ``host_names``, and for ``/readyz``
             ``maintain_inline``; the limits on connections are only shown.
         counters: of operations; by default this process counts for itself.
         tokens: in force; without them everybody may do everything.
@@ -108,14 +109,8 @@ def _access(
 def _readiness_of(
     store: CountedStore, settings: ServerSettings, tokens: TokenSource | None
 ) -> Readiness:
-    writes = store.store.info.backend == "log"
     is_maintained = not (settings.maintain_inline or store.read_only)
-    return Readiness(
-        store,
-        settings.data_path if writes else None,
-        tokens or NO_TOKENS,
-        is_maintained=writes and is_maintained,
-    )
+    return Readiness(store, tokens or NO_TOKENS, is_maintained=is_maintained)
 
 
 def _add_routes(
@@ -126,7 +121,7 @@ def _add_routes(
     readiness: Readiness,
 ) -> None:
     version = software_version()
-    tags = EntityTags(store.store.info.store_id)
+    tags = EntityTags(store.info.store_id)
     document = openapi_document(version)
     app.add_route("/", FixedResource(_welcome(version)))
     app.add_route("/v1", ServiceResource(store, version, limits))
@@ -156,14 +151,14 @@ def get_app() -> falcon.App[falcon.Request, falcon.Response]:
     return create_app(store, settings, OperationCounters(shared), watch_tokens(settings))
 
 
-def watch_tokens(settings: ServerSettings) -> TokenWatch | None:
-    """The tokens in the folder that the settings name; ``None`` where they name none.
+def watch_tokens(settings: ServerSettings) -> TokenSource | None:
+    """The tokens that requests go by; ``None`` where the settings name no place for any.
 
     Raises:
-        StoreError, OSError: see ``TokenWatch``.
+        StoreError, OSError: see ``TokenStore.watch``.
     """
-    folder = settings.tokens_folder
-    return None if folder is None else TokenWatch(folder)
+    tokens = open_tokens(settings.store, settings.tokens_path)
+    return None if tokens is None else tokens.watch()
 
 
 def software_version() -> str:
@@ -183,7 +178,7 @@ def _welcome(version: str) -> dict[str, object]:
 
 
 def open_configured_store(settings: ServerSettings, shared: SharedCounters | None = None) -> Store:
-    """Open the store that the settings name: a text file, or else a folder.
+    """Open the store that the settings name.
 
     Args:
         settings: of the server.
@@ -192,15 +187,7 @@ def open_configured_store(settings: ServerSettings, shared: SharedCounters | Non
     Raises:
         StoreError: it does not open.
     """
-    if settings.read_only_file is not None:
-        return open_text_file(
-            settings.read_only_file,
-            any_key=settings.any_key,
-            skip_bad=settings.skip_bad,
-            limits=settings.limits,
-        )
-    return open_store(
-        settings.data_path,
+    options = StoreOptions(
         StoreSettings(
             sync=settings.sync,
             sync_interval_s=settings.sync_interval_s,
@@ -209,6 +196,8 @@ def open_configured_store(settings: ServerSettings, shared: SharedCounters | Non
             limits=settings.limits,
             is_read_only=settings.read_only,
             maintain_inline=settings.maintain_inline,
-            measures=Measures(shared),
         ),
+        any_key=settings.any_key,
+        skip_bad=settings.skip_bad,
     )
+    return open_store(settings.store, options, Measures(shared))

@@ -24,6 +24,7 @@ from rundlet_server.storage.errors import (
     InvalidOperation,
     InvalidRequest,
     LimitExceeded,
+    NotSupported,
     OutcomeUnknown,
     ReadOnly,
     StoreError,
@@ -188,6 +189,9 @@ def _of_store(ex: StoreError) -> Problem:
         case Damaged():
             detail = f"{ex}; run 'rundlet verify' on the server"
             return Problem(500, "damaged", detail, {"file": ex.path.name, "offset": ex.offset})
+        case NotSupported():
+            members: dict[str, Member] = {"backend": ex.backend, "feature": ex.feature}
+            return Problem(501, "not-supported", str(ex), members)
         case UnknownFormat():
             return Problem(500, "unknown-format", str(ex))
         case _:

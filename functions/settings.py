@@ -18,6 +18,7 @@ from rundlet_server.functions.limits import (
     server_body_bytes_max,
     txn_body_bytes_max,
 )
+from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.interface import Limits
 
 SyncPolicy = Literal["always", "interval", "never"]
@@ -94,9 +95,11 @@ class ServerSettings:
     limits: Limits = field(default_factory=Limits)
 
     @property
-    def tokens_folder(self) -> Path | None:
-        """Where tokens are looked for; ``None`` for a served file, which has no folder."""
-        return self.tokens_path or (None if self.read_only_file else self.data_path)
+    def store(self) -> StoreAddress:
+        """Where the store is."""
+        if self.read_only_file is not None:
+            return StoreAddress.of_file(self.read_only_file)
+        return StoreAddress.of_folder(self.data_path)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> ServerSettings:

@@ -1,19 +1,20 @@
 """The engine. Handlers and the CLI need nothing deeper than this package and its first level.
 
-``interface`` says what a store can do, ``errors`` how it fails, ``settings`` how it runs;
-``log`` is our own append-only log store, ``textfile`` serves a key-value text file read-only,
-``counters`` counts over the processes of a server, ``measures`` what a store does.
+``address`` says where a store is and ``opening`` opens it; ``interface`` says what it can do,
+``errors`` how it fails. ``log`` is our own append-only log store, ``textfile`` serves a key-value
+text file read-only, ``tokens`` says who may use a server, ``counting`` counts over its processes.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
 from rundlet_server.storage.interface import Store
 from rundlet_server.storage.log.settings import StoreSettings, SyncPolicy
+from rundlet_server.storage.opening import StoreOptions, open_log_store, open_store
 
 if TYPE_CHECKING:
     from rundlet_server.storage.log.check.inspection import Inspection, inspect
@@ -45,11 +46,14 @@ __all__ = [
     "RepairReport",
     "SharedCounters",
     "Store",
+    "StoreAddress",
+    "StoreOptions",
     "StoreSettings",
     "SyncPolicy",
     "VerifyReport",
     "inspect",
     "load_text_file",
+    "open_log_store",
     "open_store",
     "open_text_file",
     "parse_lines",
@@ -88,15 +92,3 @@ def __getattr__(name: str) -> object:
     found: object = getattr(import_module(_HOME_OF[name]), name)
     globals()[name] = found
     return found
-
-
-def open_store(path: Path, settings: StoreSettings | None = None) -> LogStore:
-    """Open the log store in a folder; a missing folder becomes a new, empty store.
-
-    Raises:
-        Damaged, UnknownFormat: what is there cannot be read.
-        OSError: the folder cannot be used.
-    """
-    from rundlet_server.storage.log.store import LogStore  # noqa: PLC0415 - see above
-
-    return LogStore(path, settings or StoreSettings())

@@ -2,11 +2,14 @@
 
     StoreError
     ├── InvalidRequest            the caller must change the request; nothing was changed
+    │   ├── InvalidAddress        not the address of a store
+    │   │   └── MissingBackend    ... of a kind that this release cannot open
     │   ├── InvalidKey            not a legal key
     │   ├── InvalidOperation      an operation of a transaction cannot be done; names its index
     │   └── LimitExceeded         larger or longer than a setting allows; names limit and got
     ├── Conflict                  a condition did not hold; names which
     ├── Compacted                 the requested revision is no longer kept
+    ├── NotSupported              this backend lacks the feature; names both
     ├── ReadOnly                  this store takes no writes
     ├── Unavailable               certainly not applied; try again later
     │   └── DiskFull              ... because no space is left
@@ -30,6 +33,14 @@ class StoreError(Exception):
 
 class InvalidRequest(StoreError):
     """The request itself is wrong; nothing was changed."""
+
+
+class InvalidAddress(InvalidRequest):
+    """The text is not the address of a store."""
+
+
+class MissingBackend(InvalidAddress):
+    """The address is well formed, and this release has no backend for it."""
 
 
 class InvalidKey(InvalidRequest):
@@ -97,6 +108,21 @@ class Compacted(StoreError):
     def __init__(self, oldest_revision: int) -> None:
         super().__init__(f"compacted away; the oldest revision kept is {oldest_revision}")
         self.oldest_revision = oldest_revision
+
+
+class NotSupported(StoreError):
+    """This backend cannot do what was asked for, whatever the request.
+
+    Attributes:
+        backend: its name, ``StoreInfo.backend``.
+        feature: what it lacks, a member of ``storage.interface.Feature``.
+    """
+
+    def __init__(self, backend: str, feature: str) -> None:
+        words = feature.replace("_", " ")
+        super().__init__(f"the backend {backend!r} of this store has no {words}")
+        self.backend = backend
+        self.feature = feature
 
 
 class ReadOnly(StoreError):

@@ -16,9 +16,12 @@ import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
 Buffer = bytes | bytearray | memoryview
+
+DISK_FREE_BYTES_MIN: Final = 1024 * 1024
+"""With less free space, the disk may refuse a write at any moment."""
 
 _IOV_MAX = 1_024
 """The most buffers that one ``pwritev`` takes (POSIX guarantees 16, Linux and macOS give 1,024)."""
@@ -212,10 +215,36 @@ class RealFiles:
 
     def free_bytes(self, path: Path) -> int:
         """See ``Files.free_bytes``."""
-        found = os.statvfs(path)
-        if not found.f_blocks:
-            return sys.maxsize  # for example some file systems of FUSE
-        return found.f_bavail * found.f_frsize
+        space = disk_space(path)
+        return sys.maxsize if space is None else space.free_bytes
+
+
+class DiskSpace(NamedTuple):
+    """The space of a file system, as far as this user may fill it."""
+
+    free_bytes: int
+    total_bytes: int
+
+
+def disk_space(path: Path) -> DiskSpace | None:
+    """The space of the disk with ``path``; ``None`` where the file system does not count it.
+
+    Raises:
+        OSError: the system does not tell.
+    """
+    found = os.statvfs(path)
+    if not found.f_blocks:
+        return None  # some of FUSE and the like: zeros, which do not mean that it is full
+    return DiskSpace(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+
+def reported_free_bytes(files: Files, path: Path) -> int | None:
+    """Free space to report; ``None`` where the file system does not count or tell it."""
+    try:
+        free_bytes = files.free_bytes(path)
+    except OSError:
+        return None
+    return None if free_bytes == sys.maxsize else free_bytes
 
 
 def _opened_or_made(path: Path, flags: int) -> int:

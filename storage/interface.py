@@ -11,7 +11,7 @@ Every backend keeps the same meaning of the words:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -19,6 +19,14 @@ DEFAULT_CONTENT_TYPE = "application/octet-stream"
 TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
 
 EventKind = Literal["put", "delete", "expire", "restore"]
+
+Feature = Literal["history", "bulk_load", "compaction"]
+"""What some backends can do and others cannot; everything else all of them can.
+
+* ``history``: read at an old revision, list versions, ``Restore``.
+* ``bulk_load``: ``Store.load`` stores many rows faster than transactions do.
+* ``compaction``: ``Store.compact`` reclaims space.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +145,9 @@ class Restore:
 
 Op = Put | Delete | Add | Touch | Restore
 
+Row = tuple[bytes, bytes, str]
+"""Key as UTF-8, value and content type of a value to be loaded."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -202,21 +213,19 @@ class Commit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Exact counts at one revision, and what an operator wants to know.
+    """Exact counts at one revision.
 
     Attributes:
         revision: head revision the counts are of.
         oldest_revision: oldest revision that can still be read.
         key_count: keys that have a value.
         value_bytes: sum of the sizes of their values.
-        internals: gauges of the backend by name (segments, bytes on disk ...).
     """
 
     revision: int
     oldest_revision: int
     key_count: int
     value_bytes: int
-    internals: dict[str, int | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +238,7 @@ class StoreInfo:
         read_only: commits are refused.
         limits: of this store as it runs.
         settings: how else it runs, by name; all that a backend can tell.
+        features: what it can do of what not every backend can.
     """
 
     backend: str
@@ -236,11 +246,40 @@ class StoreInfo:
     read_only: bool
     limits: Limits
     settings: dict[str, str | int | float] = field(default_factory=dict)
+    features: frozenset[Feature] = frozenset()
+
+
+class Gauge(NamedTuple):
+    """One number that a backend tells of itself for operators: segments, bytes on disk ...
+
+    Attributes:
+        value: as it is now.
+        text: what it tells, one line.
+    """
+
+    value: int | float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether a store reads and writes, as far as it is meant to.
+
+    Attributes:
+        reasons: why it is not ready (writes refused ...), each a sentence; none when it is.
+        disk_free_bytes: of the disk that it writes to; ``None`` where it writes to none, or
+            where the disk does not tell.
+    """
+
+    reasons: list[str]
+    disk_free_bytes: int | None = None
 
 
 class Store(Protocol):
     """A store. All methods may be called from any thread.
 
+    A method that needs a feature which ``info.features`` lacks raises ``NotSupported``, or
+    ``ReadOnly`` where the store takes no writes either.
     Every method may raise ``Damaged`` (verification on read failed), ``InvalidKey`` and
     ``LimitExceeded``; reads with ``at`` raise ``Compacted`` when history no longer reaches.
     """
@@ -305,15 +344,42 @@ class Store(Protocol):
     def stats(self) -> Stats:
         """Exact counts at the head."""
 
-    def compact(self) -> None:
-        """Ask for a compaction; returns at once, the work is done in the background.
+    def gauges(self) -> Mapping[str, Gauge]:
+        """What the backend tells of itself, by names of letters, digits and ``_``."""
+
+    def compact(self, *, wait: bool = False) -> None:
+        """Compact the store. Needs the feature ``compaction``.
+
+        Args:
+            wait: return once it is done; by default at once, and it is done in the background.
 
         Raises:
-            ReadOnly: there is nothing to compact.
+            ReadOnly: this store takes no writes.
+            StoreError, OSError: it failed, and was waited for.
         """
 
-    def problems(self) -> list[str]:
-        """Why the store is not ready (writes refused ...), each a sentence; none when it is."""
+    def load(self, rows: Sequence[Row]) -> None:
+        """Store many rows, as commits of up to a thousand would in this order, only faster.
+
+        They are on stable storage when it returns. When it fails, the first of them may be
+        stored. Needs the feature ``bulk_load``.
+
+        Raises:
+            InvalidKey, LimitExceeded, ReadOnly, Unavailable, OutcomeUnknown: as ``commit``.
+        """
+
+    def finish_load(self) -> None:
+        """Make what calls of ``load`` have stored quick to read."""
+
+    def sync(self) -> None:
+        """Put everything committed so far on stable storage, whatever the sync policy.
+
+        Raises:
+            Unavailable: the disk failed.
+        """
+
+    def health(self) -> Health:
+        """Whether the store is ready; asked every few seconds, by probes."""
 
     def close(self) -> None:
         """Let go of all files and threads; twice is harmless."""

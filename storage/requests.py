@@ -10,8 +10,18 @@ from rundlet_server.storage.errors import (
     InvalidOperation,
     InvalidRequest,
     LimitExceeded,
+    NotSupported,
 )
-from rundlet_server.storage.interface import Limits, Op, Put, Touch, Txn
+from rundlet_server.storage.interface import (
+    Feature,
+    Limits,
+    Op,
+    Put,
+    Restore,
+    StoreInfo,
+    Touch,
+    Txn,
+)
 
 CONTENT_TYPE_BYTES_MAX = 200
 """A content type is kept with every value; this bounds what it costs."""
@@ -36,6 +46,21 @@ def encode_key(key: str, limits: Limits) -> bytes:
     if len(encoded) > limits.key_bytes_max:
         raise LimitExceeded("key_bytes_max", limits.key_bytes_max, len(encoded))
     return encoded
+
+
+def require_feature(info: StoreInfo, feature: Feature) -> None:
+    """Refuse what a store's backend cannot do.
+
+    Raises:
+        NotSupported: it lacks the feature.
+    """
+    if feature not in info.features:
+        raise NotSupported(info.backend, feature)
+
+
+def restores(txn: Txn) -> bool:
+    """Whether a transaction needs history, in whichever of its two lists."""
+    return any(isinstance(op, Restore) for op in (*txn.then, *(txn.otherwise or ())))
 
 
 def check_txn(txn: Txn, limits: Limits) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -28,8 +29,10 @@ from rundlet_server.cli.exits import CommandError, ExitCode, exit_code_of, messa
 from rundlet_server.cli.place.options import (
     DataOption,
     JsonOption,
+    StoreOption,
     TokenOption,
     UrlOption,
+    chosen_place,
     open_target,
 )
 from rundlet_server.cli.place.target import Purpose, Target
@@ -37,6 +40,7 @@ from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.panels import Panel
 from rundlet_server.cli.show.progress import RowProgress
 from rundlet_server.cli.show.terminal import escaped, write_line
+from rundlet_server.storage.address import StoreAddress
 
 commands = typer.Typer()
 
@@ -96,6 +100,7 @@ def bench(
     ] = None,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -117,8 +122,10 @@ def bench(
         value_size=value_size,
         clients=clients,
     )
-    with _open_targets(url, data, token, clients) as targets:
-        subject = _subject(targets[0], data)
+    opened = partial(open_target, url, data, token, Purpose.WRITE, store=store)
+    _, address = chosen_place(url, data, store)
+    with _open_targets(opened, clients) as targets:
+        subject = _subject(targets[0], address)
         workload = Workload(chosen, keyspace, value_size)
         with stored_keys(targets[0], keyspace, value_size):
             report = Report(subject, how, _measured(targets, workload, extent))
@@ -156,19 +163,19 @@ def _seconds(text: str) -> float:
 
 @contextmanager
 def _open_targets(
-    url: str | None, data: Path | None, token: str | None, count: int
+    opened: Callable[[], AbstractContextManager[Target]], count: int
 ) -> Iterator[Sequence[Target]]:
     """One target per client: connections of their own to a server, one folder for all."""
     with ExitStack() as stack:
-        first = stack.enter_context(open_target(url, data, token, Purpose.WRITE))
+        first = stack.enter_context(opened())
         if not isinstance(first, Client):
             yield [first] * count
             return
-        more = [open_target(url, data, token, Purpose.WRITE) for _ in range(count - 1)]
+        more = [opened() for _ in range(count - 1)]
         yield [first, *(stack.enter_context(each) for each in more)]
 
 
-def _subject(target: Target, data: Path | None) -> Subject:
+def _subject(target: Target, address: StoreAddress | None) -> Subject:
     """What is about to be measured; it must take writes.
 
     Raises:
@@ -183,7 +190,7 @@ def _subject(target: Target, data: Path | None) -> Subject:
         )
         raise CommandError(message)
     return Subject(
-        place=escaped(_place(target, data)),
+        place=escaped(_place(target, address)),
         version=escaped(str(info.get("version") or _own_version())),
         backend=escaped(str(info.get("backend"))),
         sync=escaped(str(info.get("sync", "not told" if is_server else "always"))),
@@ -192,10 +199,11 @@ def _subject(target: Target, data: Path | None) -> Subject:
     )
 
 
-def _place(target: Target, data: Path | None) -> str:
-    if isinstance(target, Client):
-        return target.url
-    return str(data or os.environ.get("RUNDLET_DATA"))
+def _place(target: Target, address: StoreAddress | None) -> str:
+    if address is not None:
+        return address.shown
+    assert isinstance(target, Client)
+    return target.url
 
 
 def _own_version() -> str:

@@ -15,6 +15,7 @@ from rundlet_server.cli.place.options import (
     DataOption,
     FolderOption,
     JsonOption,
+    StoreOption,
     TokenOption,
     UrlOption,
     chosen_folder,
@@ -39,6 +40,7 @@ commands = typer.Typer()
 def stats(
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -46,7 +48,7 @@ def stats(
 
     Example: rundlet stats --json
     """
-    with open_target(url, data, token) as target:
+    with open_target(url, data, token, store=store) as target:
         members = target.stats()
     if as_json:
         write_line(to_line(members))
@@ -57,12 +59,17 @@ def stats(
 
 
 @commands.command("compact", rich_help_panel=Panel.CARE)
-def compact(url: UrlOption = None, data: DataOption = None, token: TokenOption = None) -> None:
+def compact(
+    url: UrlOption = None,
+    data: DataOption = None,
+    store: StoreOption = None,
+    token: TokenOption = None,
+) -> None:
     """Give back the space of what is deleted and replaced.
 
     Example: rundlet compact
     """
-    with open_target(url, data, token, Purpose.COMPACT) as target:
+    with open_target(url, data, token, Purpose.COMPACT, store=store) as target:
         target.compact()
         is_server = isinstance(target, Client)
     write_line("asked for; rundlet stats shows what it gives back" if is_server else "done")

@@ -14,6 +14,7 @@ from rundlet_server.cli.exits import CommandError, ExitCode, no_value
 from rundlet_server.cli.place.options import (
     DataOption,
     JsonOption,
+    StoreOption,
     TokenOption,
     UrlOption,
     open_target,
@@ -52,6 +53,7 @@ def get(
     ] = None,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -61,7 +63,7 @@ def get(
     """
     if as_json and output is not None:
         raise CommandError("--json and -o exclude each other; give one of them", ExitCode.USAGE)
-    with open_target(url, data, token) as target:
+    with open_target(url, data, token, store=store) as target:
         value = target.get(key, revision=rev)
     if value is None:
         raise no_value([key])
@@ -106,6 +108,7 @@ def set_(
     ] = None,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -117,7 +120,7 @@ def set_(
         message = "--if-absent and --if-revision exclude each other; give one of them"
         raise CommandError(message, ExitCode.USAGE)
     stored, default_type = _given_value(value, file)
-    with open_target(url, data, token, Purpose.WRITE) as target:
+    with open_target(url, data, token, Purpose.WRITE, store=store) as target:
         written = target.set(
             key,
             stored,
@@ -137,6 +140,7 @@ def delete(
     *,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -145,7 +149,7 @@ def delete(
     Example: rundlet del old-1 old-2
     """
     unique = list(dict.fromkeys(keys))
-    with open_target(url, data, token, Purpose.WRITE) as target:
+    with open_target(url, data, token, Purpose.WRITE, store=store) as target:
         commit = target.txn([Delete(key) for key in unique])
     count = sum(result.found is True for result in commit.results)
     if as_json:
@@ -167,6 +171,7 @@ def incr(
     *,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -174,7 +179,7 @@ def incr(
 
     Example: rundlet incr visits 5
     """
-    with open_target(url, data, token, Purpose.WRITE) as target:
+    with open_target(url, data, token, Purpose.WRITE, store=store) as target:
         number = target.incr(key, by)
     write_line(to_line({"key": key, "number": number}) if as_json else str(number))
 

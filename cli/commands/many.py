@@ -15,6 +15,7 @@ from rundlet_server.cli.exits import CommandError, ExitCode, no_value
 from rundlet_server.cli.place.options import (
     DataOption,
     JsonOption,
+    StoreOption,
     TokenOption,
     UrlOption,
     open_target,
@@ -53,6 +54,7 @@ def mset(
     ] = None,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -66,7 +68,7 @@ def mset(
     if not puts:
         message = "nothing to store; give KEY=VALUE or --file FILE"
         raise CommandError(message, ExitCode.USAGE)
-    with open_target(url, data, token, Purpose.WRITE) as target:
+    with open_target(url, data, token, Purpose.WRITE, store=store) as target:
         commit = target.txn(puts)
     if as_json:
         write_line(to_line({"stored": len(puts), "revision": commit.revision}))
@@ -78,6 +80,7 @@ def mget(
     *,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -87,7 +90,7 @@ def mget(
 
     Example: rundlet mget name role --json
     """
-    with open_target(url, data, token) as target:
+    with open_target(url, data, token, store=store) as target:
         values = target.mget(keys)
     for key, value in zip(keys, values, strict=True):
         if as_json:
@@ -118,6 +121,7 @@ def ls(
     ] = False,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -125,7 +129,7 @@ def ls(
 
     Example: rundlet ls users/ --delimiter / --long
     """
-    with open_target(url, data, token) as target:
+    with open_target(url, data, token, store=store) as target:
         show = _shower(target, as_json=as_json, long=long, urls=urls)
         if long and not as_json and stdout_is_terminal():
             write_line(_aligned("revision", "version", "size", "type", "key"))

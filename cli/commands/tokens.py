@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
 from rundlet_server.cli.exits import CommandError, ExitCode
-from rundlet_server.cli.place.options import FolderOption, JsonOption, token_folder
+from rundlet_server.cli.place.options import FolderOption, JsonOption, StoreOption, chosen_store
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.panels import Panel
 from rundlet_server.cli.show.terminal import escaped, shown_key, write_line, write_lines
 from rundlet_server.cli.show.times import moment_us, shown_moment
 from rundlet_server.storage.clock import system_clock_us
-from rundlet_server.storage.tokens.file import Scope, Token, TokenFile
+from rundlet_server.storage.tokens.interface import Scope, Token, TokenStore
+from rundlet_server.storage.tokens.opening import open_tokens
 
 commands = typer.Typer()
 token = typer.Typer(no_args_is_help=True)
@@ -43,6 +46,7 @@ def add(
         str | None, typer.Option(metavar="TIME", help="30d, 12h, or 2027-01-31T12:00:00Z.")
     ] = None,
     data: FolderOption = None,
+    store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a token and print its secret, which is shown only now.
@@ -50,9 +54,8 @@ def add(
     Example: rundlet token add app --scope write --prefix app/ --expires 90d
     """
     expires_us = None if expires is None else moment_us("--expires", expires, system_clock_us())
-    made, secret = TokenFile(token_folder(data)).add(
-        name, scope, prefix=prefix, expires_us=expires_us
-    )
+    tokens = _tokens(data, store)
+    made, secret = tokens.add(name, scope, prefix=prefix, expires_us=expires_us)
     if as_json:
         write_line(to_line({**_members(made), "token": secret}))
         return
@@ -65,12 +68,14 @@ def add(
 
 
 @token.command("ls")
-def list_(data: FolderOption = None, as_json: JsonOption = False) -> None:
+def list_(
+    data: FolderOption = None, store: StoreOption = None, as_json: JsonOption = False
+) -> None:
     """List the tokens, without their secrets.
 
     Example: rundlet token ls
     """
-    tokens = TokenFile(token_folder(data)).read()
+    tokens = _tokens(data, store).read()
     if as_json:
         write_lines(to_line(_members(found)) for found in tokens)
         return
@@ -80,20 +85,38 @@ def list_(data: FolderOption = None, as_json: JsonOption = False) -> None:
 
 @token.command("rm")
 def remove(
-    name: Annotated[str, typer.Argument(help="Name or id.")], data: FolderOption = None
+    name: Annotated[str, typer.Argument(help="Name or id.")],
+    data: FolderOption = None,
+    store: StoreOption = None,
 ) -> None:
     """Take a token back: from now on it lets nobody in.
 
     Example: rundlet token rm app
     """
-    file = TokenFile(token_folder(data))
-    if not file.read() or file.remove(name) is None:  # read first: that makes no folder
+    tokens = _tokens(data, store)
+    if not tokens.read() or tokens.remove(name) is None:  # read first: that makes no folder
         raise CommandError(f"there is no token {name!r}; see rundlet token ls", ExitCode.NOT_FOUND)
-    if not file.read():
+    if not tokens.read():
         sys.stderr.write(
             "That was the last one: on this machine everybody may do everything again;\n"
             "a server that other machines can reach lets nobody in.\n"
         )
+
+
+def _tokens(data: Path | None, store: str | None) -> TokenStore:
+    """The tokens of a store, which need no store yet: they are made before the first start.
+
+    Raises:
+        CommandError: the store has no place for tokens.
+    """
+    is_named = data is not None or store is not None
+    folder = None if is_named else os.environ.get("RUNDLET_TOKENS")
+    address = chosen_store(data, store)
+    tokens = open_tokens(address, Path(folder) if folder else None)
+    if tokens is None:
+        message = f"{address.shown} keeps no tokens; name the folder of --tokens with --data DIR"
+        raise CommandError(message, ExitCode.USAGE)
+    return tokens
 
 
 def _members(found: Token) -> dict[str, object]:

@@ -17,8 +17,8 @@ from rundlet_server.cli.show.sizes import shown_bytes
 from rundlet_server.cli.show.times import shown_moment
 from rundlet_server.storage import Inspection, inspect
 from rundlet_server.storage.errors import StoreError
-from rundlet_server.storage.tokens.file import FILE_NAME as TOKENS_NAME
 from rundlet_server.storage.tokens.file import TokenFile
+from rundlet_server.storage.tokens.format import FILE_NAME as TOKENS_NAME
 
 _BACKLOG_MAX: Final = 8
 _DEAD_SHARE_MAX: Final = 0.6

@@ -15,6 +15,7 @@ from typing import Final
 
 from rundlet_server.cli.doctor.findings import Finding, bad, good, warning
 from rundlet_server.cli.show.sizes import shown_bytes
+from rundlet_server.storage.files import DISK_FREE_BYTES_MIN, DiskSpace, disk_space
 
 _PACKAGES: Final = (
     "rundlet",
@@ -33,7 +34,6 @@ _NETWORK: Final = frozenset(
 _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
 _FREE_SHARE_MIN: Final = 0.1
 _FREE_BYTES_MIN: Final = 256 * 1024 * 1024
-_REFUSED_BELOW_BYTES: Final = 1024 * 1024
 _INODES_MIN: Final = 1_000
 _SYNCS: Final = 50
 _SYNC_BYTES: Final = 4_096
@@ -83,18 +83,23 @@ def file_system(folder: Path) -> Finding:
 
 def space(folder: Path) -> Iterator[Finding]:
     """Free bytes and files."""
+    yield _free_space(disk_space(folder))
     found = os.statvfs(folder)
-    free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
-    seen = f"{shown_bytes(free)} of {shown_bytes(total)} are free"
-    if free < _REFUSED_BELOW_BYTES:
-        yield bad("free space", seen, "writes are refused until some space is freed")
-    elif free < _FREE_BYTES_MIN or free < total * _FREE_SHARE_MIN:
-        advice = "compaction needs room for what it writes; free some space, or rundlet compact"
-        yield warning("free space", seen, advice)
-    else:
-        yield good("free space", seen)
     if found.f_files > 0 and found.f_favail < _INODES_MIN:
         yield warning("free inodes", f"{found.f_favail} are left", "remove files that nobody needs")
+
+
+def _free_space(space: DiskSpace | None) -> Finding:
+    if space is None:
+        return good("free space", "the file system does not tell how much there is")
+    free, total = space
+    seen = f"{shown_bytes(free)} of {shown_bytes(total)} are free"
+    if free < DISK_FREE_BYTES_MIN:
+        return bad("free space", seen, "writes are refused until some space is freed")
+    if free < _FREE_BYTES_MIN or free < total * _FREE_SHARE_MIN:
+        advice = "compaction needs room for what it writes; free some space, or rundlet compact"
+        return warning("free space", seen, advice)
+    return good("free space", seen)
 
 
 def syncs(folder: Path) -> Finding:

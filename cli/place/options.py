@@ -1,14 +1,14 @@
-"""Where the data is: the options ``--url``, ``--data`` and ``--token``, and what they open.
+"""Where the data is: ``--url``, ``--store``, ``--data`` and ``--token``, and what they open.
 
 Every command that touches data takes these options; ``open_target`` turns them into a
-``Target``. The command line wins over the environment, and ``--url`` and ``--data`` exclude
-each other.
+``Target``. ``--data DIR`` is short for the ``--store`` of a folder. The command line wins over the
+environment, and ``--url``, ``--store`` and ``--data`` exclude each other.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -20,9 +20,11 @@ from rundlet_server.cli.arguments import CA_VARIABLE
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.ask import Asking
 from rundlet_server.cli.place.target import Purpose, Target
+from rundlet_server.storage.address import StoreAddress
 
 _PANEL = "Where the data is"
 DEFAULT_FOLDER = Path("data")
+_NUMBERS = {2: "two", 3: "three"}
 
 UrlOption = Annotated[
     str | None,
@@ -39,6 +41,15 @@ DataOption = Annotated[
         "--data",
         metavar="DIR",
         help="A store's folder, also while a server runs on it [RUNDLET_DATA].",
+        rich_help_panel=_PANEL,
+    ),
+]
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="ADDRESS",
+        help="A store: a folder or file:PATH, opened here [RUNDLET_STORE].",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -65,7 +76,12 @@ FolderOption = Annotated[
 
 @contextmanager
 def open_target(
-    url: str | None, data: Path | None, token: str | None, purpose: Purpose = Purpose.READ
+    url: str | None,
+    data: Path | None,
+    token: str | None,
+    purpose: Purpose = Purpose.READ,
+    *,
+    store: str | None = None,
 ) -> Iterator[Target]:
     """The store that the options and the environment name, closed at the end.
 
@@ -74,15 +90,17 @@ def open_target(
         data: ``--data`` as given.
         token: ``--token`` as given.
         purpose: only for writing may a folder that is not there yet be created.
+        store: ``--store`` as given.
 
     Raises:
-        CommandError: both a URL and a folder are named, or there is no store in the folder.
+        CommandError: two places are named, or there is no store in the folder.
+        InvalidAddress: ``--store`` is no address of a store that can be opened here.
     """
-    url, data = chosen_place(url, data)
-    if data is not None:
-        from rundlet_server.cli.place.folder import open_folder  # noqa: PLC0415 - loads the engine, which takes its time
+    url, address = chosen_place(url, data, store)
+    if address is not None:
+        from rundlet_server.cli.place.store import open_store_target  # noqa: PLC0415 - loads the engine, which takes its time
 
-        target: Target = open_folder(data, purpose)
+        target: Target = open_store_target(address, purpose)
     else:
         target = open_client(url or DEFAULT_URL, token)
     try:
@@ -111,18 +129,20 @@ def _ca_file() -> str | None:
 
 def chosen_folder(data: Path | None) -> Path:
     """The folder for a command that works on a folder only; it must exist."""
-    folder = data or Path(os.environ.get("RUNDLET_DATA") or DEFAULT_FOLDER)
+    folder = chosen_store(data, None).folder
+    if folder is None:
+        message = "this command works on a folder; name it with --data DIR"
+        raise CommandError(message, ExitCode.USAGE)
     if not folder.is_dir():
         message = f"no such store: {folder} is not a folder; name it with --data DIR"
         raise CommandError(message)
     return folder
 
 
-def token_folder(data: Path | None) -> Path:
-    """The folder for tokens, which need no store yet: they are made before the first start."""
-    return data or Path(
-        os.environ.get("RUNDLET_TOKENS") or os.environ.get("RUNDLET_DATA") or DEFAULT_FOLDER
-    )
+def chosen_store(data: Path | None, store: str | None) -> StoreAddress:
+    """The store for a command that asks no server: an option's, the environment's, or ./data."""
+    _require_one({"--data": data, "--store": store})
+    return _named(data, store) or _named_by_environ() or StoreAddress.of_folder(DEFAULT_FOLDER)
 
 
 @contextmanager
@@ -135,16 +155,44 @@ def no_store_if_missing(folder: Path) -> Iterator[None]:
         raise CommandError(message) from ex
 
 
-def chosen_place(url: str | None, data: Path | None) -> tuple[str | None, Path | None]:
-    """The URL or the folder that options and environment name; at most one of them."""
-    if url is not None and data is not None:
-        message = "--url and --data name two places; give one of them"
-        raise CommandError(message, ExitCode.USAGE)
-    if url is not None or data is not None:
-        return url, data
+def chosen_place(
+    url: str | None, data: Path | None, store: str | None = None
+) -> tuple[str | None, StoreAddress | None]:
+    """The URL or the store that options and environment name; at most one of them."""
+    _require_one({"--url": url, "--data": data, "--store": store})
+    if url is not None:
+        return url, None
+    address = _named(data, store)
+    if address is not None:
+        return None, address
     url = os.environ.get("RUNDLET_URL") or None
-    folder = os.environ.get("RUNDLET_DATA") or None
-    if url and folder:
-        message = "RUNDLET_URL and RUNDLET_DATA name two places; give --url or --data"
+    address = _named_by_environ()
+    if url and address:
+        message = f"RUNDLET_URL and {_variable()} name two places; give --url, --data or --store"
         raise CommandError(message, ExitCode.USAGE)
-    return url, Path(folder) if folder else None
+    return url, address
+
+
+def _named(data: Path | None, store: str | None) -> StoreAddress | None:
+    if data is not None:
+        return StoreAddress.of_folder(data)
+    return None if store is None else StoreAddress.parse(store)
+
+
+def _named_by_environ() -> StoreAddress | None:
+    data = os.environ.get("RUNDLET_DATA")
+    store = os.environ.get("RUNDLET_STORE")
+    _require_one({"RUNDLET_DATA": data or None, "RUNDLET_STORE": store or None})
+    return _named(Path(data) if data else None, store or None)
+
+
+def _variable() -> str:
+    return "RUNDLET_STORE" if os.environ.get("RUNDLET_STORE") else "RUNDLET_DATA"
+
+
+def _require_one(places: Mapping[str, object]) -> None:
+    """Refuse more than one place."""
+    named = [name for name, place in places.items() if place is not None]
+    if len(named) > 1:
+        message = f"{' and '.join(named)} name {_NUMBERS[len(named)]} places; give one of them"
+        raise CommandError(message, ExitCode.USAGE)

@@ -1,6 +1,6 @@
 """What the data commands work on, be it a server or a folder.
 
-``rundlet.Client`` is a ``Target`` as it is; ``cli.place.folder.FolderTarget`` makes one of a
+``rundlet.Client`` is a ``Target`` as it is; ``cli.place.store.StoreTarget`` makes one of a
 ``storage`` store. Both speak the client's records and raise ``rundlet`` or ``storage`` errors,
 which ``cli.exits`` maps.
 """

@@ -20,6 +20,7 @@ from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.options import (
     DataOption,
     JsonOption,
+    StoreOption,
     TokenOption,
     UrlOption,
     open_target,
@@ -61,6 +62,7 @@ def import_(
     ] = False,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -73,14 +75,14 @@ def import_(
     Example: rundlet import example.data
     """
     # These load the engine, which takes its time.
-    from rundlet_server.cli.place.folder import FolderTarget  # noqa: PLC0415 - see above
+    from rundlet_server.cli.place.store import StoreTarget  # noqa: PLC0415 - see above
     from rundlet_server.cli.transfer.textlines import read_text_rows  # noqa: PLC0415 - see above
     from rundlet_server.cli.transfer.textload import load_text  # noqa: PLC0415 - see above
 
     is_text = format_of(file, file_format) is Format.TEXT
-    with open_target(url, data, token, Purpose.WRITE) as target, ExitStack() as stack:
+    with open_target(url, data, token, Purpose.WRITE, store=store) as target, ExitStack() as stack:
         progress = stack.enter_context(RowProgress("importing"))
-        if is_text and isinstance(target, FolderTarget) and _is_plain(file):
+        if is_text and isinstance(target, StoreTarget) and _is_plain(file):
             loaded = load_text(file, target, progress, any_key=any_key, skip_bad=skip_bad)
         else:
             source = Source(
@@ -103,6 +105,7 @@ def export(
     file_format: FormatOption = None,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
 ) -> None:
     """Write all keys and values of one snapshot.
@@ -116,7 +119,7 @@ def export(
     line_of = _text_line if chosen is Format.TEXT else _json_line
     count = 0
     with (
-        open_target(url, data, token) as target,
+        open_target(url, data, token, store=store) as target,
         RowProgress("exporting") as progress,
         _output(to_file) as output,
     ):

@@ -1,11 +1,11 @@
-"""Loads a key-value text file into a folder; the engine reads and stores it block by block."""
+"""Loads a key-value text file into a store; the engine reads and stores it block by block."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from rundlet_server.cli.exits import CommandError, ExitCode
-from rundlet_server.cli.place.folder import FolderTarget
+from rundlet_server.cli.place.store import StoreTarget
 from rundlet_server.cli.transfer.loading import Loaded, Progress, broken_off
 from rundlet_server.storage import load_text_file
 from rundlet_server.storage.errors import StoreError
@@ -13,7 +13,7 @@ from rundlet_server.storage.textfile import BadFile
 
 
 def load_text(
-    path: Path, target: FolderTarget, progress: Progress, *, any_key: bool, skip_bad: bool
+    path: Path, target: StoreTarget, progress: Progress, *, any_key: bool, skip_bad: bool
 ) -> Loaded:
     """Load a file.
 

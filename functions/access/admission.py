@@ -9,14 +9,14 @@ show, which costs nothing where no token with a prefix is in use.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from rundlet_server.functions.access.hosts import HostNames
 from rundlet_server.functions.problems import RETRY_LATER, Problem
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.counting.counters import OperationCounters
 from rundlet_server.storage.errors import StoreError
-from rundlet_server.storage.tokens.file import Scope, Token, TokenTable
+from rundlet_server.storage.tokens.interface import Scope, Token, TokenSource, TokenTable
 
 _CALLER: Final = "rundlet.caller"
 _NAMED_KEYS: Final = "rundlet.named_keys"
@@ -43,13 +43,6 @@ class Caller(NamedTuple):
     token: Token | None
     route: str
     counters: OperationCounters
-
-
-class TokenSource(Protocol):
-    """Where the tokens in force are told: ``storage.tokens.watch.TokenWatch``."""
-
-    def current(self) -> TokenTable:
-        """The tokens now."""
 
 
 class _NoTokens:

@@ -65,4 +65,4 @@ def _guarded(paths: Json) -> Json:
 def _guard(name: str, part: object) -> object:
     if name not in _METHODS or not isinstance(part, dict):
         return part
-    return {**part, "responses": {**problems(401, 403, 503), **part["responses"]}}
+    return {**part, "responses": {**problems(401, 403, 501, 503), **part["responses"]}}

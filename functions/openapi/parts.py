@@ -18,6 +18,8 @@ PROBLEM_SCHEMA: Json = {
         "request_id": {"type": "string", "description": "Also in the header Request-Id."},
         "revision": {"type": "integer", "description": "412: the key's revision now, 0: none."},
         "oldest_revision": {"type": "integer", "description": "410: what can still be read."},
+        "backend": {"type": "string", "description": "501: what the store runs on."},
+        "feature": {"type": "string", "description": "501: what that cannot do."},
         "limit": {"type": "integer", "description": "413, 414: the most that is allowed."},
         "got": {"type": "integer", "description": "413, 414: what was sent."},
         "index": {"type": "integer", "description": "422: which operation is wrong."},

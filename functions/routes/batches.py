@@ -33,7 +33,7 @@ class MgetResource:
     def __init__(self, store: CountedStore, gate: UploadGate) -> None:
         self._store = store
         self._gate = gate
-        self._limits = store.store.info.limits
+        self._limits = store.info.limits
         self._body_bytes_max = mget_body_bytes_max(self._limits)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -50,7 +50,7 @@ class MgetResource:
         keys = members.as_keys("keys", listed, self._limits.key_bytes_max)
         require_keys(req.env, keys)
         revision = members.number_or_none("rev", least=0)
-        snapshot = self._store.get_many(keys, revision)
+        snapshot = self._store.get_many(keys, at=revision)
         answer = {
             "revision": snapshot.revision,
             "items": [
@@ -68,7 +68,7 @@ class TxnResource:
     def __init__(self, store: CountedStore, gate: UploadGate) -> None:
         self._store = store
         self._gate = gate
-        self._limits = store.store.info.limits
+        self._limits = store.info.limits
         self._body_bytes_max = txn_body_bytes_max(self._limits)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:

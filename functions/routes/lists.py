@@ -27,7 +27,7 @@ class KeysResource:
 
     def __init__(self, store: CountedStore) -> None:
         self._store = store
-        self._limits = store.store.info.limits
+        self._limits = store.info.limits
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """One page."""
@@ -36,13 +36,16 @@ class KeysResource:
     def on_head(self, req: falcon.Request, resp: falcon.Response) -> None:
         """As GET, without the page, and with the count of all keys on all pages."""
         selection, page = self._page(req, resp)
-        count = self._store.store.count(
+        count = self._store.count(
             prefix=selection.prefix, start=selection.start, end=selection.end, at=page.revision
         )
         resp.set_header("KV-Count", str(count))
 
     def _page(self, req: falcon.Request, resp: falcon.Response) -> tuple[Selection, Page]:
-        selection = Selection.from_query(Query(req, *_OPTIONS), self._limits.list_keys_max)
+        query = Query(req, *_OPTIONS)
+        if query.text("rev") is not None:
+            self._store.require("history")
+        selection = Selection.from_query(query, self._limits.list_keys_max)
         selection = replace(selection, prefix=visible_prefix(req.env, selection.prefix))
         media_type = answer_type(req)
         page = self._scan(selection, selection.limit)
@@ -84,7 +87,7 @@ class KeysResource:
         at: int | None = None,
         include_values: bool = False,
     ) -> Page:
-        return self._store.store.scan(
+        return self._store.scan(
             prefix=selection.prefix,
             start=selection.start,
             end=selection.end,

@@ -39,7 +39,7 @@ class ServiceResource:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """The service document."""
         Query(req)
-        info = self._store.store.info
+        info = self._store.info
         answer = {
             "name": "rundlet",
             "version": self._version,
@@ -66,14 +66,14 @@ class StatsResource:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Count."""
         Query(req)
-        stats = self._store.store.stats()
+        stats = self._store.stats()
         answer = {
             "revision": stats.revision,
             "oldest_revision": stats.oldest_revision,
             "keys": stats.key_count,
             "value_bytes": stats.value_bytes,
             "operations": _counts(self._store),
-            "store": stats.internals,
+            "store": {name: gauge.value for name, gauge in self._store.gauges().items()},
         }
         resp.content_type = JSON_TYPE
         resp.set_header("Cache-Control", "no-store")
@@ -110,8 +110,9 @@ class CompactResource:
             detail = "a web page may not ask for this without a token; use rundlet compact"
             raise Problem(403, "foreign-page", detail)
         self._store.require_writable()
+        self._store.require("compaction")
         Query(req)
-        self._store.store.compact()
+        self._store.compact()
         resp.status = 202
         _say(resp, "compaction asked for; follow it in /v1/stats")
 

@@ -56,7 +56,7 @@ class ValueResource:
         self._gate = gate
         self._tags = tags
         self._decode_key = decode_key
-        self._limits = store.store.info.limits
+        self._limits = store.info.limits
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
         """The value, a range of it, or 304."""
@@ -122,7 +122,7 @@ class ValueResource:
         """The entry with its headers set; ``None`` where a precondition has the answer."""
         name = self._key(req, key)
         revision = Query(req, "rev").revision("rev") if req.query_string else None
-        entry = self._store.get(name, revision)
+        entry = self._store.get(name, at=revision)
         if entry is None:
             raise _not_found(name)
         status = self._tags.read_condition_fails(req, entry)

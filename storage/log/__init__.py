@@ -10,6 +10,7 @@ Its parts, in reading order; each imports only from those before it:
 * ``check``: find damage and change nothing.
 * ``maintain``: checkpoints, compaction, expiry, bulk loads.
 * ``repair``: keep what is whole of a damaged store.
+* ``health``: why a store is not ready.
 
 ``wiring`` joins the parts, ``housekeeping`` is the thread of an open store, and ``store`` offers
 all of it as a ``Store``. ``maintenance`` is the process that runs ``maintain`` for a whole server,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -11,13 +11,18 @@ from rundlet_server.storage.errors import Damaged, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
+    Feature,
+    Gauge,
+    Health,
     Page,
+    Row,
     Snapshot,
     Stats,
     StoreInfo,
     Txn,
     Version,
 )
+from rundlet_server.storage.log import health
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.manifest import FILE_IS_MISSING
 from rundlet_server.storage.log.format.record import DELETE, EXPIRE
@@ -25,21 +30,22 @@ from rundlet_server.storage.log.housekeeping import Housekeeper
 from rundlet_server.storage.log.index.retention import kept_versions
 from rundlet_server.storage.log.maintain.background import Background
 from rundlet_server.storage.log.maintain.bulk_load import load_rows
-from rundlet_server.storage.log.maintain.chunk import Row
 from rundlet_server.storage.log.maintain.maintainer import Maintainer
 from rundlet_server.storage.log.read.answers import check_revision, key_info, version_of
 from rundlet_server.storage.log.read.scan import Range, list_page
-from rundlet_server.storage.log.read.statistics import stats_of
+from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.settings import StoreSettings
 from rundlet_server.storage.log.wiring import open_parts
-from rundlet_server.storage.log.write.free_space import NO_FREE_SPACE
 from rundlet_server.storage.requests import check_txn, encode_key
 
 _BACKLOG_MAX: Final = 2
-"""Sealed segments without an index file at which this process makes an index file itself."""
-_BACKLOG_MAX_MAINTAINED: Final = 8
-"""The same if a maintenance process should have made it; so memory is bounded in any case."""
+"""Sealed segments without an index file at which this process makes an index file itself.
+
+If a maintenance process should make them, it is ``health.BACKLOG_MAX_MAINTAINED``; so memory is
+bounded even without that process.
+"""
+_FEATURES: Final = frozenset[Feature]({"history", "bulk_load", "compaction"})
 COMPACTION_NAME: Final = "rundlet-compaction"
 """The name of the thread that does a compaction that was asked for."""
 
@@ -111,20 +117,14 @@ class LogStore:
         commit = self._group_commit.commit(txn)
         is_inline = self._settings.maintain_inline
         backlog = len(self._follower.view.deltas) - 1
-        if backlog >= (_BACKLOG_MAX if is_inline else _BACKLOG_MAX_MAINTAINED):
+        if backlog >= (_BACKLOG_MAX if is_inline else health.BACKLOG_MAX_MAINTAINED):
             # The commit stands even if this fails; the next one tries again.
             with contextlib.suppress(StoreError, OSError):
                 self._maintainer.checkpoint(wait=False)
         return commit
 
     def load(self, rows: Sequence[Row]) -> None:
-        """Store many rows as commits of up to a thousand in this order would, only faster.
-
-        They are on stable storage when it returns. If it fails, the first of them may be stored.
-
-        Raises:
-            InvalidKey, LimitExceeded, ReadOnly, Unavailable, OutcomeUnknown: as ``commit``.
-        """
+        """See ``Store.load``."""
         if self._settings.is_read_only:
             raise ReadOnly("this store is served read-only")
         load_rows(rows, self._settings, self._maintainer.load, self.commit)
@@ -132,7 +132,7 @@ class LogStore:
             self.sync()
 
     def finish_load(self) -> None:
-        """Merge the index files that ``load`` has made: a read looks into one after the other."""
+        """See ``Store.finish_load``: merge its index files, as a read looks into each of them."""
         # What was loaded stands even if this fails; maintenance tries again.
         with contextlib.suppress(StoreError, OSError):
             self._maintainer.checkpoint(wait=False)
@@ -213,21 +213,23 @@ class LogStore:
         """See ``Store.stats``."""
         return stats_of(*self._maintainer.due())
 
-    def compact(self) -> None:
+    def gauges(self) -> Mapping[str, Gauge]:
+        """See ``Store.gauges``."""
+        return gauges_of(self._follower.current())
+
+    def compact(self, *, wait: bool = False) -> None:
         """See ``Store.compact``."""
         if self._settings.is_read_only:
             raise ReadOnly("this store is served read-only")
-        if self._settings.maintain_inline:
+        if wait:
+            self._maintainer.compact(thorough=True)
+        elif self._settings.maintain_inline:
             self._compaction.request(self._compact_quietly)
         else:
             self._parts.commit_page.compactions_wanted += 1
 
     def sync(self) -> None:
-        """Put everything committed so far on stable storage, whatever the sync policy.
-
-        Raises:
-            Unavailable: the disk failed.
-        """
+        """See ``Store.sync``."""
         self._writer.sync()
 
     @property
@@ -235,20 +237,9 @@ class LogStore:
         """Checkpoints, compaction and expiry of this folder, for the process that maintains it."""
         return self._maintainer
 
-    def problems(self) -> list[str]:
-        """See ``Store.problems``."""
-        backlog = len(self._follower.view.deltas) - 1
-        if self._writer.problem is not None and self._parts.disk_probe.succeeds():
-            self._writer.problem = None  # the next write would do so, but none may come
-        problems = [self._writer.problem] if self._writer.problem else []
-        if self._writer.free_space.is_refused(self._follower.view):
-            problems.append(NO_FREE_SPACE)
-        if backlog > _BACKLOG_MAX_MAINTAINED:
-            problems.append(
-                f"{backlog} full segments wait for their index files, more than the"
-                f" {_BACKLOG_MAX_MAINTAINED} there should be: maintenance does not keep up"
-            )
-        return problems
+    def health(self) -> Health:
+        """See ``Store.health``."""
+        return self._parts.health.health(self._follower.view)
 
     def close(self) -> None:
         """See ``Store.close``."""
@@ -330,4 +321,5 @@ def _info(settings: StoreSettings, view: View) -> StoreInfo:
             "segment_records_max": settings.segment_records_max,
             "cache_bytes_max": settings.cache_bytes_max,
         },
+        _FEATURES,
     )

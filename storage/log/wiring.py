@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.health import HealthCheck
 from rundlet_server.storage.log.maintain.maintainer import Maintainer
 from rundlet_server.storage.log.open.folder_lock import FolderLock
 from rundlet_server.storage.log.open.recovery import open_folder
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.settings import StoreSettings
-from rundlet_server.storage.log.write.disk_probe import DiskProbe
 from rundlet_server.storage.log.write.group_commit import GroupCommit
 from rundlet_server.storage.log.write.writer import Writer
 
@@ -27,7 +27,7 @@ class Parts:
     clock: SharedClock
     writer: Writer
     group_commit: GroupCommit
-    disk_probe: DiskProbe
+    health: HealthCheck
     maintainer: Maintainer
 
     def close(self) -> None:
@@ -87,6 +87,6 @@ def _joined(
         clock=clock,
         writer=writer,
         group_commit=GroupCommit(writer, settings.measures),
-        disk_probe=DiskProbe(settings.files, folder),
+        health=HealthCheck(folder, settings, writer),
         maintainer=maintainer,
     )

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -133,8 +133,12 @@ class TextIndex:
         return bytes(self._index.store_id).hex()
 
     def is_of(self, source: TextSource) -> bool:
-        """Return whether the index was made of this source."""
-        return asdict(source).items() <= self.about.items()
+        """Return whether the index was made of this source, or by stricter rules for its lines.
+
+        Every line that keeps stricter rules is a good one by these rules, too.
+        """
+        strict = replace(source, any_key=False, skip_bad=False)
+        return any(asdict(each).items() <= self.about.items() for each in (source, strict))
 
     def find(self, key: bytes, at: int | None) -> Locator | None:
         """Return the line of a key, if it is there as of revision ``at``."""

@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 import numpy as np
 import xxhash
 
 from rundlet_server.storage.errors import ReadOnly, Unavailable
 from rundlet_server.storage.files import File, Files, RealFiles
-from rundlet_server.storage.interface import TEXT_CONTENT_TYPE, Limits, Put, Store, Txn
+from rundlet_server.storage.interface import TEXT_CONTENT_TYPE, Limits, Put, Row, Store, Txn
 from rundlet_server.storage.textfile.lines import BadFile, BadLine, content_type_of
 from rundlet_server.storage.textfile.marks import LoadMarks
 from rundlet_server.storage.textfile.parsing import (
@@ -41,8 +41,6 @@ _BULK_ROWS: Final = 65_536
 _BULK_BYTES: Final = 6 * 1024 * 1024
 """So many rows or bytes, after a whole block, are loaded at once; other writers wait for about a
 tenth of a second."""
-
-_Row = tuple[bytes, bytes, str]
 
 Progress = Callable[[int, int, int], None]
 """Called after every step with: bytes of the file done, bytes in all, lines stored."""
@@ -95,7 +93,7 @@ def load_text_file(
     """Load a text file into a store.
 
     Args:
-        store: anything with ``commit``.
+        store: it.
         path: the file.
         any_key: keys need not be UUIDs.
         skip_bad: leave out bad lines instead of refusing the file.
@@ -129,31 +127,11 @@ def load_text_file(
             on_checked(report.rows)
         load.commit(report, progress or _ignore)
         if marks:
-            if isinstance(store, _Syncable):
-                store.sync()
+            store.sync()
             marks.add(report.digest, report.rows)
         return report.report(path, already_loaded=False)
     finally:
         file.close()
-
-
-@runtime_checkable
-class _Syncable(Protocol):
-    """A store that may have committed what is not on stable storage yet."""
-
-    def sync(self) -> None:
-        """Put all commits on stable storage."""
-
-
-@runtime_checkable
-class _Loadable(Protocol):
-    """A store that loads many rows at once faster than by commits."""
-
-    def load(self, rows: Sequence[_Row]) -> None:
-        """Store key, value and content type of each row, durably."""
-
-    def finish_load(self) -> None:
-        """Make what was loaded quick to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,27 +190,28 @@ class _Load:
         """
         rows = 0
         is_long = checked.rows >= _BULK_ROWS_MIN
-        stored = self._load(self.store) if is_long and isinstance(self.store, _Loadable) else None
-        for row_count, bytes_done in stored or self._commit():
+        has_bulk_load = "bulk_load" in self.store.info.features
+        stored = self._load() if is_long and has_bulk_load else self._commit()
+        for row_count, bytes_done in stored:
             rows += row_count
             progress(bytes_done, self.size, rows)
         if rows != checked.rows or self._digest() != checked.digest:
             raise Unavailable(f"{self.path} changed while it was loaded; load it again")
 
-    def _load(self, store: _Loadable) -> Iterator[tuple[int, int]]:
+    def _load(self) -> Iterator[tuple[int, int]]:
         """Store the lines many at once; yield their number and the file offset behind them."""
-        rows: list[_Row] = []
+        rows: list[Row] = []
         size = 0
         for lines in self._lines():
             rows += _rows(lines)
             size += len(lines.data)
             if len(rows) >= _BULK_ROWS or size >= _BULK_BYTES:
-                store.load(rows)
+                self.store.load(rows)
                 yield len(rows), lines.offset + len(lines.data)
                 rows, size = [], 0
         if rows:
-            store.load(rows)
-        store.finish_load()
+            self.store.load(rows)
+        self.store.finish_load()
         yield len(rows), self.size
 
     def _commit(self) -> Iterator[tuple[int, int]]:
@@ -279,7 +258,7 @@ def _transactions(blocks: Iterator[Lines], limits: Limits) -> Iterator[tuple[lis
         yield list(puts.values()), row_count, done
 
 
-def _rows(lines: Lines) -> list[_Row]:
+def _rows(lines: Lines) -> list[Row]:
     """Return key, value and content type of every line of a block."""
     data = lines.data
     if data.isascii():

@@ -7,7 +7,7 @@ Opened again, it is another store, with another id.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rundlet_server.storage.checksum import checksum
@@ -16,9 +16,13 @@ from rundlet_server.storage.files import Files, RealFiles
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
+    Feature,
+    Gauge,
+    Health,
     KeyInfo,
     Limits,
     Page,
+    Row,
     Snapshot,
     Stats,
     StoreInfo,
@@ -47,7 +51,13 @@ class TextFileStore:
         self._limits = indexed.limits
         self._file, self._source, self._index = indexed.open()
         self._time_us = self._source.mtime_ns // 1_000
-        self.info = StoreInfo("file", self._index.store_id, True, indexed.limits)
+        self.info = StoreInfo(
+            "file",
+            self._index.store_id,
+            True,
+            indexed.limits,
+            features=frozenset[Feature]({"history"}),  # all of the one revision that there is
+        )
 
     def get(self, key: str, *, at: int | None = None) -> Entry | None:
         """See ``Store.get``."""
@@ -113,23 +123,39 @@ class TextFileStore:
 
     def stats(self) -> Stats:
         """See ``Store.stats``."""
-        about = self._index.about
-        internals: dict[str, int | float] = {
-            "file_bytes": self._source.size,
-            "duplicate_lines": about["duplicates"],
-            "bad_lines": about["bad"],
-        }
-        return Stats(REVISION, 0, self._index.key_count, about["value_bytes"], internals)
+        return Stats(REVISION, 0, self._index.key_count, self._index.about["value_bytes"])
 
-    def compact(self) -> None:
+    def gauges(self) -> Mapping[str, Gauge]:
+        """See ``Store.gauges``."""
+        about = self._index.about
+        return {
+            "file_bytes": Gauge(self._source.size, "Size of the file."),
+            "duplicate_lines": Gauge(
+                about["duplicates"], "Lines whose key came again in a later line, which won."
+            ),
+            "bad_lines": Gauge(about["bad"], "Bad lines, which were left out."),
+        }
+
+    def compact(self, *, wait: bool = False) -> None:  # noqa: ARG002 # as the interface has it
         """See ``Store.compact``."""
         raise ReadOnly(f"{self._path} is served as it is; there is nothing to compact")
 
-    def problems(self) -> list[str]:
-        """See ``Store.problems``: values at the end of the file may have gone."""
+    def load(self, rows: Sequence[Row]) -> None:  # noqa: ARG002 # as the interface has it
+        """See ``Store.load``."""
+        raise ReadOnly(f"{self._path} is served as it is; nothing can be loaded into it")
+
+    def finish_load(self) -> None:
+        """See ``Store.finish_load``."""
+
+    def sync(self) -> None:
+        """See ``Store.sync``: nothing is ever written."""
+
+    def health(self) -> Health:
+        """See ``Store.health``: values at the end of the file may have gone."""
         if self._file.size() < self._source.size:
-            return [f"{self._path} is shorter than when it was opened; start again to serve it"]
-        return []
+            reason = f"{self._path} is shorter than when it was opened; start again to serve it"
+            return Health([reason])
+        return Health([])
 
     def close(self) -> None:
         """See ``Store.close``."""

@@ -1,4 +1,6 @@
-"""Access tokens, kept as hashes beside the data.
+"""Access tokens, kept as hashes.
 
-``file`` creates, reads and revokes them; ``watch`` notices a change without reading the file.
+``interface`` says what servers and the command line see of them, ``opening`` finds those of an
+address. The first to keep them is a folder: ``file`` creates, lists and revokes them there,
+``watch`` notices a change without reading the file, ``format`` has the bytes.
 """

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 from rundlet_server.storage.errors import DamagedTokens, StoreError
 from rundlet_server.storage.files import Files, RealFiles
-from rundlet_server.storage.tokens.file import FILE_NAME, ChangePage, TokenTable, decode, file_bytes
+from rundlet_server.storage.tokens.format import FILE_NAME, ChangePage, decode, file_bytes
+from rundlet_server.storage.tokens.interface import TokenTable
 
 _LOOK_S: Final = 1.0
 
@@ -29,7 +30,7 @@ class _Look(NamedTuple):
 
 
 class TokenWatch:
-    """The tokens in force, for a server. Any thread may ask, at every request.
+    """The ``TokenSource`` of a folder.
 
     A file that was there and is gone is damage. Taking back the last token leaves a file of none;
     a mistake with ``rm`` or a copy is to open no server.
@@ -47,7 +48,7 @@ class TokenWatch:
         ``clock`` counts seconds.
 
         Raises:
-            DamagedTokens, UnknownFormat, OSError: see ``TokenFile.read``.
+            DamagedTokens, UnknownFormat, OSError: see ``TokenStore.read``.
         """
         self._files = files or RealFiles()
         self._folder = folder
@@ -61,11 +62,7 @@ class TokenWatch:
         self.current()
 
     def current(self) -> TokenTable:
-        """The tokens, with every change in them that was finished before this call.
-
-        Raises:
-            DamagedTokens, UnknownFormat: they cannot be told, so nobody may be let in.
-        """
+        """See ``TokenSource.current``."""
         last = self._last
         if self._words[0] != last.changes or self._clock() >= last.until_s:
             # Put there as one, and not read back: a thread that was held up between reading the

@@ -20,7 +20,8 @@ import pytest
 from rundlet_server.cli.bench.clients import Extent, Workload, measure
 from rundlet_server.cli.bench.histogram import LatencyHistogram
 from rundlet_server.cli.bench.mix import MIXES, Distribution, KeySpace, Mix, MixName, Operation
-from rundlet_server.cli.place.folder import Purpose, open_folder
+from rundlet_server.cli.place.store import Purpose, open_store_target
+from rundlet_server.storage import StoreAddress
 from tests.support import PATIENCE_S
 from tests.support.processes.command_line import Ended, Place, run, run_on_terminal
 from tests.support.processes.servers import RundletServer, wait_for
@@ -202,7 +203,7 @@ def test_own_keys_are_removed_when_it_is_interrupted(number, server):
 
 
 def test_no_client_works_after_an_interrupt_while_clients_start(tmp_path, monkeypatch):
-    target = open_folder(tmp_path, Purpose.WRITE)
+    target = open_store_target(StoreAddress.of_folder(tmp_path), Purpose.WRITE)
     keys = KeySpace(f"{PREFIX}test/", 5, Distribution.UNIFORM)
     workload = Workload(Mix("writes", write=1), keys, 10)
     started: list[threading.Thread] = []
@@ -250,7 +251,7 @@ def test_server_that_goes_away_is_told_with_what_was_measured_and_what_is_left(t
 
 
 def test_failed_operations_are_counted(tmp_path):
-    target = open_folder(tmp_path, Purpose.WRITE)
+    target = open_store_target(StoreAddress.of_folder(tmp_path), Purpose.WRITE)
     keys = KeySpace(f"{PREFIX}test/", 5, Distribution.UNIFORM)  # never stored
 
     outcome = measure(

@@ -16,7 +16,7 @@ from rundlet_server.cli.doctor import machine as checks_machine
 from rundlet_server.cli.doctor import server as checks_server
 from rundlet_server.cli.doctor.machine import lock_holders
 from rundlet_server.cli.place.ask import Metrics
-from rundlet_server.storage import Inspection, StoreSettings, errors, open_store
+from rundlet_server.storage import Inspection, StoreSettings, errors, open_log_store
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.interface import Put, Txn
 from tests.support.models.model import ModelStore
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def with_keys(folder: Path, settings: StoreSettings) -> None:
-    store = open_store(folder, settings)
+    store = open_log_store(folder, settings)
     for key in ("a", "b", "c"):
         store.commit(Txn([Put(key, b"value of " + key.encode())]))
     store.close()
@@ -147,7 +147,7 @@ def test_folder_of_another_boot_says_that_the_tail_is_read(tmp_path):
 
 
 def test_who_has_the_store_open_is_told(folder):
-    store = open_store(folder)
+    store = open_log_store(folder)
     try:
         _, found = doctor("--data", str(folder))
     finally:
@@ -160,7 +160,7 @@ def test_who_has_the_store_open_is_told(folder):
 
 def test_backlog_and_dead_bytes_are_told(tmp_path, monkeypatch):
     settings = StoreSettings(sync="never", segment_records_max=1, maintain_inline=False)
-    store = open_store(tmp_path / "store", settings)
+    store = open_log_store(tmp_path / "store", settings)
     for number in range(5):
         store.commit(Txn([Put("same", bytes(1_000 + number))]))
     store.close()
@@ -215,8 +215,16 @@ def test_full_and_slow_disks_are_told(monkeypatch, tmp_path):
     found = [*checks_machine.space(tmp_path), checks_machine.syncs(tmp_path)]
     assert {finding.level for finding in found} == {"warning"}
 
-    monkeypatch.setattr(checks_machine, "_REFUSED_BELOW_BYTES", 2**62)
+    monkeypatch.setattr(checks_machine, "DISK_FREE_BYTES_MIN", 2**62)
     assert next(checks_machine.space(tmp_path)).level == "error"
+
+
+def test_file_system_that_does_not_count_its_space_is_not_full(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result([0] * 11))
+
+    (finding,) = checks_machine.space(tmp_path)
+
+    assert (finding.level, finding.name) == ("ok", "free space")
 
 
 def test_disk_that_refuses_to_write_is_told_and_ends_nothing(folder, monkeypatch):

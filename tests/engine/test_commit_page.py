@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import LogStore, StoreSettings, open_store, verify
+from rundlet_server.storage import LogStore, StoreSettings, open_log_store, verify
 from rundlet_server.storage.interface import Add, Delete, Put, Txn
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from tests.support.disks.unsynced_files import UnsyncedFiles
@@ -42,7 +42,7 @@ def open_one(folder: Path, boot_id: int = 1) -> LogStore:
     settings = StoreSettings(
         keep_for_s=0, segment_records_max=3, files=UnsyncedFiles(), boot_id=boot_id
     )
-    return open_store(folder, settings)
+    return open_log_store(folder, settings)
 
 
 def contents(store: LogStore) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_store, verify
+from rundlet_server.storage import StoreSettings, open_log_store, verify
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.interface import Delete, Op, Put, Txn
 from rundlet_server.storage.log.format.names import segment_name
@@ -55,7 +55,7 @@ def contents(store: LogStore) -> dict[str, bytes]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[LogStore]:
-    with closing(open_store(tmp_path / "data", SETTINGS)) as opened:
+    with closing(open_log_store(tmp_path / "data", SETTINGS)) as opened:
         yield opened
 
 
@@ -65,7 +65,7 @@ def store(tmp_path: Path) -> Iterator[LogStore]:
 def test_what_is_live_is_copied_as_it_is(tmp_path, monkeypatch, large, stretch_bytes, seed):
     monkeypatch.setattr(rewrite, "_STRETCH_BYTES", stretch_bytes)
     settings = dataclasses.replace(SETTINGS, segment_bytes_max=max(20_000, 10 * large))
-    with closing(open_store(tmp_path / "data", settings)) as store:
+    with closing(open_log_store(tmp_path / "data", settings)) as store:
         expected = write_commits(store, large=large, seed=seed)
         before = {name: store.get(name) for name in expected}
         for _ in range(2):

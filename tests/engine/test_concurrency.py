@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_store, verify
+from rundlet_server.storage import StoreSettings, open_log_store, verify
 from rundlet_server.storage.errors import (
     Compacted,
     Damaged,
@@ -71,7 +71,7 @@ def open_log(tmp_path: Path) -> Iterator[Callable[..., LogStore]]:
 
     def open_one(**settings: object) -> LogStore:
         options = {"keep_for_s": 0, "segment_records_max": 4, **settings}
-        store = open_store(tmp_path / "data", StoreSettings(**options))
+        store = open_log_store(tmp_path / "data", StoreSettings(**options))
         opened.append(store)
         return store
 
@@ -199,7 +199,7 @@ def test_closing_waits_for_a_compaction_that_is_under_way(open_log):
     assert not [thread for thread in threading.enumerate() if thread.name == COMPACTION_NAME]
     again = open_log()
     assert contents(again) == {f"k{number}": b"%d" % (number + 15) for number in range(5)}
-    assert store.problems() == []
+    assert store.health().reasons == []
 
 
 class FailingSyncFiles(RealFiles):
@@ -447,7 +447,7 @@ def test_a_commit_that_a_reader_has_replayed_already_is_not_added_again(open_log
     put(store, "a")
 
     assert [version.revision for version in store.history("a")] == [2, 1]
-    assert store.stats().internals["unindexed_records"] == 2
+    assert store.gauges()["unindexed_records"].value == 2
 
 
 # --- many processes ------------------------------------------------------------------------

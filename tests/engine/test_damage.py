@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_store, repair, verify
+from rundlet_server.storage import StoreSettings, open_log_store, repair, verify
 from rundlet_server.storage.errors import Damaged, StoreError, Unavailable, UnknownFormat
 from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Delete, Put, Txn
@@ -360,7 +360,7 @@ def test_repair_of_a_segment_loses_only_what_is_damaged_and_names_it(large):
         shutil.copytree(large.folder, copy)
         flipped(copy / path.name, bit)
         report = repair(copy, large.settings)
-        store = open_store(copy, large.settings)
+        store = open_log_store(copy, large.settings)
         found = state_of(store)
         store.close()
 
@@ -453,7 +453,7 @@ def test_a_repair_that_is_cut_off_at_any_call_can_be_done_again(large, name):
 
 
 def values_in(folder: Path) -> State:
-    store = open_store(folder)
+    store = open_log_store(folder)
     try:
         return state_of(store)
     finally:

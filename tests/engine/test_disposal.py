@@ -6,7 +6,7 @@ import threading
 import time
 from contextlib import closing
 
-from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage import StoreSettings, open_log_store
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.read.disposal import Disposal
 from rundlet_server.storage.log.read.entry_cache import EntryCache
@@ -71,7 +71,7 @@ def test_what_a_cache_forgets_is_freed_later():
 
 def test_delta_and_cache_are_freed_once_a_segment_has_its_index_file(tmp_path):
     settings = StoreSettings(segment_records_max=100, keep_for_s=0)
-    with closing(open_store(tmp_path, settings)) as store:
+    with closing(open_log_store(tmp_path, settings)) as store:
         assert isinstance(store, LogStore)
         store.commit(Txn([Put(f"{number}", b"") for number in range(100)]))
         rows = store._follower.view.active.rows

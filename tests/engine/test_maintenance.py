@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage import StoreSettings, open_log_store
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.maintenance import MaintenanceLoop
 
@@ -19,7 +19,7 @@ def log_bytes(folder) -> int:
 
 @pytest.fixture
 def store(tmp_path):
-    with closing(open_store(tmp_path, MAINTAINED)) as opened:
+    with closing(open_log_store(tmp_path, MAINTAINED)) as opened:
         for number in range(20):
             opened.commit(Txn([Put("key", bytes([number]) * 10_000)]))
         yield opened

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_store, verify
+from rundlet_server.storage import StoreSettings, open_log_store, verify
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.format import frame as frames
@@ -32,7 +32,7 @@ def settings(boot_id: int = 1) -> StoreSettings:
 
 
 def commit(folder: Path, count: int) -> None:
-    with contextlib.closing(open_store(folder, settings())) as store:
+    with contextlib.closing(open_log_store(folder, settings())) as store:
         for number in range(count):
             store.commit(Txn([Put(f"k{number}", b"value")]))
 
@@ -50,7 +50,7 @@ def test_a_store_without_its_manifest_is_no_new_store(tmp_path: Path, count: int
     before = contents(tmp_path)
 
     with pytest.raises(Damaged, match="repair"):
-        open_store(tmp_path, settings())
+        open_log_store(tmp_path, settings())
     assert contents(tmp_path) == before
 
 
@@ -63,7 +63,7 @@ def test_a_manifest_older_than_the_log_is_refused(tmp_path: Path, boot_id: int):
     before = contents(tmp_path)
 
     with pytest.raises(Damaged, match="older"):
-        open_store(tmp_path, settings(boot_id))
+        open_log_store(tmp_path, settings(boot_id))
     assert contents(tmp_path) == before
 
 
@@ -81,7 +81,7 @@ def test_a_segment_under_the_name_of_another_is_refused(tmp_path: Path):
     shutil.copy(tmp_path / "0000000001.log", tmp_path / "0000000002.log")
 
     with pytest.raises(Damaged, match="another name"):
-        open_store(tmp_path, settings())
+        open_log_store(tmp_path, settings())
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage import StoreSettings, open_log_store
 from rundlet_server.storage.errors import Compacted, InvalidOperation, StoreError
 from rundlet_server.storage.interface import (
     Add,
@@ -89,7 +89,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.stores = [self.open(), self.open()]
 
     def open(self) -> LogStore:
-        return open_store(
+        return open_log_store(
             self.folder,
             StoreSettings(
                 keep_versions=self.keep_versions,

@@ -506,7 +506,7 @@ MUTANTS = (
     ),
     Mutant(
         "token-checksum-not-compared",
-        "storage/tokens/file.py",
+        "storage/tokens/format.py",
         "CHECKSUM_SIZE or not is_whole(data):",
         "CHECKSUM_SIZE:",
         ("tests/engine/test_tokens.py",),

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import pytest
 
-from rundlet_server.storage import LogStore, StoreSettings, open_store
+from rundlet_server.storage import LogStore, StoreSettings, open_log_store
 from rundlet_server.storage.errors import Conflict
 from rundlet_server.storage.interface import Add, Condition, Delete, Put, Txn
 from tests.support import PATIENCE_S
@@ -191,7 +191,7 @@ class ReadBeforeDurable(StoreTarget):
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[LogStore]:
     settings = StoreSettings(sync="never", files=UnsyncedFiles(), segment_records_max=50)
-    store = open_store(tmp_path / "data", settings)
+    store = open_log_store(tmp_path / "data", settings)
     yield store
     store.close()
 

@@ -29,9 +29,10 @@ FORBIDDEN = {"pickle", "shelve", "marshal"}
 FLOORS = {
     "storage": [
         "errors interface files clock collector",
-        "checksum counting requests",
+        "address checksum counting requests",
         "log tokens",
         "textfile",
+        "opening",
         "__init__",
     ],
     "storage/log": [
@@ -39,7 +40,7 @@ FLOORS = {
         "index",
         "read open",
         "write check",
-        "maintain repair",
+        "health maintain repair",
         "wiring housekeeping",
         "store",
         "maintenance",

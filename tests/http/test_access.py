@@ -18,7 +18,9 @@ from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.counting.counters import OperationCounters
 from rundlet_server.storage.interface import Delete, Put, Txn
-from rundlet_server.storage.tokens.file import FILE_NAME, Scope, TokenFile
+from rundlet_server.storage.tokens.file import TokenFile
+from rundlet_server.storage.tokens.format import FILE_NAME
+from rundlet_server.storage.tokens.interface import Scope
 from rundlet_server.storage.tokens.watch import TokenWatch
 from tests.support.models.model import Clock, ModelStore
 

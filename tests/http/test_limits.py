@@ -14,7 +14,7 @@ from rundlet_server.functions.app import create_app
 from rundlet_server.functions.limits import SET_BY
 from rundlet_server.functions.messages.uploads import UploadGate
 from rundlet_server.functions.settings import ServerSettings
-from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage import StoreSettings, open_log_store
 from rundlet_server.storage.interface import Limits
 
 LIMITS = Limits(
@@ -26,7 +26,7 @@ PUT = {"op": "put", "key": "a", "text": "v"}
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[falcon.testing.TestClient]:
-    store = open_store(tmp_path / "data", StoreSettings(limits=LIMITS))
+    store = open_log_store(tmp_path / "data", StoreSettings(limits=LIMITS))
     yield falcon.testing.TestClient(create_app(store, ServerSettings(uploads_max=1)))
     store.close()
 
@@ -84,7 +84,9 @@ def test_every_limit_that_is_shown_has_its_option(api: falcon.testing.TestClient
 
 
 def test_what_waitress_itself_refuses_is_shown(tmp_path: Path):
-    with contextlib.closing(open_store(tmp_path / "data", StoreSettings(limits=LIMITS))) as store:
+    with contextlib.closing(
+        open_log_store(tmp_path / "data", StoreSettings(limits=LIMITS))
+    ) as store:
         api = falcon.testing.TestClient(create_app(store, ServerSettings()))
 
         limits = api.simulate_get("/v1").json["limits"]

@@ -40,6 +40,8 @@ class FailingStore(ModelStore):
         (errors.Unavailable("busy"), 503, "unavailable", {}),
         (errors.DiskFull("full"), 507, "disk-full", {}),
         (errors.OutcomeUnknown("who knows"), 504, "outcome-unknown", {}),
+        (errors.NotSupported("log", "history"), 501, "not-supported",
+         {"backend": "log", "feature": "history"}),
         (errors.Damaged("/data/1.log", 12, "bad"), 500, "damaged", {"file": "1.log", "offset": 12}),
         (errors.UnknownFormat("version 9"), 500, "unknown-format", {}),
         (errors.StoreError("else"), 500, "store-error", {}),

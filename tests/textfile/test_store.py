@@ -148,7 +148,7 @@ def test_later_line_of_a_key_wins(path, opened):
 
     assert values(store) == {A: b"3", B: b"x"}
     assert store.stats().key_count == 2
-    assert store.stats().internals["duplicate_lines"] == 2
+    assert store.gauges()["duplicate_lines"].value == 2
 
 
 def test_bad_line_refuses_the_file_and_leaves_no_index(path, opened):
@@ -170,6 +170,15 @@ def test_rules_of_another_opening_are_not_taken_over(path, opened):
         opened()
 
 
+def test_index_by_stricter_rules_that_found_nothing_bad_is_used(path, opened):
+    path.write_text(f"{A} 1\n{B} 2\n")
+    opened()
+    made = index_of(path).stat()
+
+    assert values(opened(any_key=True, skip_bad=True)) == {A: b"1", B: b"2"}
+    assert index_of(path).stat().st_ino == made.st_ino
+
+
 def test_missing_file_and_folder_are_errors(path, opened):
     with pytest.raises(FileNotFoundError):
         opened()
@@ -188,7 +197,7 @@ def test_writes_are_refused(path, opened):
         store.commit(Txn([Put(A, b"2")]))
     with pytest.raises(ReadOnly):
         store.compact()
-    assert store.problems() == []
+    assert store.health().reasons == []
 
 
 def test_requests_are_checked(path, opened):
@@ -385,7 +394,7 @@ def test_file_that_became_shorter_is_an_error_and_a_problem(path, opened):
     assert store.get(A).value == b"value"
     with pytest.raises(Damaged):
         store.get(B)
-    assert "shorter than" in store.problems()[0]
+    assert "shorter than" in store.health().reasons[0]
 
 
 def test_file_that_is_replaced_is_served_as_it_was(path, opened):

@@ -25,11 +25,11 @@ from typing import Final
 import numpy as np
 
 from rundlet_server.storage.errors import StoreError, Unavailable
-from rundlet_server.storage.interface import Commit, Limits, Put, Txn
+from rundlet_server.storage.interface import Commit, Limits, Put, Row, Txn
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import VERSION_MAX
 from rundlet_server.storage.log.maintain.checkpoint import Checkpointer
-from rundlet_server.storage.log.maintain.chunk import FRAME_BYTES_MAX, FRAME_RECORDS_MAX, Chunk, Row
+from rundlet_server.storage.log.maintain.chunk import FRAME_BYTES_MAX, FRAME_RECORDS_MAX, Chunk
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import Head, View
 from rundlet_server.storage.log.settings import StoreSettings

@@ -20,7 +20,7 @@ import xxhash
 from rundlet_server.storage.checksum import CHECKSUM_SIZE, checksum
 from rundlet_server.storage.errors import InvalidKey, LimitExceeded
 from rundlet_server.storage.files import Buffer
-from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.interface import Limits, Row
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.frame import ALIGNMENT, Totals
@@ -29,9 +29,6 @@ from rundlet_server.storage.log.format.record import OVERHEAD, PUT, TYPE_CODES, 
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.index.columns import ROW_DTYPE, ROW_MASK, TAG_SHIFT, Columns, Places
 from rundlet_server.storage.log.read.view import Head
-
-Row = tuple[bytes, bytes, str]
-"""Key in UTF-8, value, content type."""
 
 FRAME_RECORDS_MAX: Final = 1_000
 FRAME_BYTES_MAX: Final = 8 * 1024 * 1024

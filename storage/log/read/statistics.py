@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from rundlet_server.storage.interface import Stats
+from rundlet_server.storage.interface import Gauge, Stats
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.index.estimates import live_bytes
 from rundlet_server.storage.log.read.view import Head, View
@@ -18,23 +18,33 @@ def stats_of(view: View, head: Head, expired: Collection[tuple[bytes, Locator]])
         head: the newest commit of the view.
         expired: keys whose expiry has passed and that no commit has removed yet.
     """
-    log_bytes = view.log_bytes
-    active_totals = view.manifest.active.totals
-    live = live_bytes(active_totals, view.indexes, log_bytes, view.active.offset)
-    internals: dict[str, int | float] = {
-        "segments": len(view.manifest.segments),
-        "log_bytes": log_bytes,
-        "live_bytes": live,
-        "dead_bytes": log_bytes - live,
-        "index_files": len(view.indexes),
-        "index_bytes": view.manifest.index_bytes,
-        "unindexed_segments": len(view.deltas) - 1,
-        "unindexed_records": view.unindexed_count,
-    }
     return Stats(
         head.revision,
         view.manifest.oldest_revision,
         head.totals.key_count - len(expired),
         head.totals.value_bytes - sum(locator.value_size for _, locator in expired),
-        internals,
     )
+
+
+def gauges_of(view: View) -> Mapping[str, Gauge]:
+    """Return what operators want to know of the files behind a view."""
+    log_bytes = view.log_bytes
+    active_totals = view.manifest.active.totals
+    live = live_bytes(active_totals, view.indexes, log_bytes, view.active.offset)
+    return {
+        "segments": Gauge(len(view.manifest.segments), "Files of the log."),
+        "log_bytes": Gauge(log_bytes, "Size of the log."),
+        "live_bytes": Gauge(live, "Part of the log that newest versions need; an estimate."),
+        "dead_bytes": Gauge(
+            log_bytes - live, "Part of the log that they do not need; an estimate."
+        ),
+        "index_files": Gauge(len(view.indexes), "Index files."),
+        "index_bytes": Gauge(view.manifest.index_bytes, "Size of the index files."),
+        "unindexed_segments": Gauge(
+            len(view.deltas) - 1, "Full segments that wait for their index file."
+        ),
+        "unindexed_records": Gauge(
+            view.unindexed_count,
+            "Records that each process holds in memory, as no index file has them.",
+        ),
+    }

@@ -1,4 +1,4 @@
-"""A ``Target`` over a store's folder, opened in this process."""
+"""A ``Target`` over a store that is opened in this process."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import rundlet_server.storage.interface as engine
 from rundlet import Commit, Condition, KeyInfo, Op, OpResult, PreconditionFailed, Value, Written
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.target import Purpose
-from rundlet_server.storage import LogStore, StoreSettings, open_store
+from rundlet_server.storage import StoreAddress, StoreOptions, StoreSettings, open_store
 from rundlet_server.storage.collector import relax_collector
 from rundlet_server.storage.errors import Conflict
+from rundlet_server.storage.requests import require_feature, restores
 
 _PAGE_KEYS = 1_000
 _BATCH_BYTES_MAX = 8 * 1024 * 1024
@@ -23,27 +24,34 @@ _KEEP_ALL_S = 50 * 365 * 86_400.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-_SETTINGS = {
-    Purpose.READ: StoreSettings(is_read_only=True),
+# A text file is looked into as it is: which keys a server allows in it is the server's to decide.
+_OPTIONS = {
+    Purpose.READ: StoreOptions(StoreSettings(is_read_only=True), any_key=True),
     # What history to keep is the server's to decide, and its settings are not known here: a
     # command that happens to tidy up while it writes drops nothing.
-    Purpose.WRITE: StoreSettings(keep_versions=_KEEP_ALL_VERSIONS, keep_for_s=_KEEP_ALL_S),
-    Purpose.COMPACT: StoreSettings(),
+    Purpose.WRITE: StoreOptions(
+        StoreSettings(keep_versions=_KEEP_ALL_VERSIONS, keep_for_s=_KEEP_ALL_S), any_key=True
+    ),
+    Purpose.COMPACT: StoreOptions(StoreSettings(), any_key=True),
 }
 
 
-class FolderTarget:
+class StoreTarget:
     """Speaks the client's records, does the work on a ``Store``, which it owns.
 
     Attributes:
         store: the same in the engine's own words.
+        address: where the store is.
     """
 
-    def __init__(self, store: LogStore) -> None:
+    def __init__(self, store: engine.Store, address: StoreAddress) -> None:
         self.store = store
+        self.address = address
 
     def get(self, key: str, *, revision: int | None = None) -> Value | None:
         """The value of a key, now or as of a revision."""
+        if revision is not None:
+            require_feature(self.store.info, "history")
         entry = self.store.get(key, at=revision)
         return None if entry is None else _value(entry)
 
@@ -83,12 +91,13 @@ class FolderTarget:
 
     def txn(self, then: Sequence[Op], *, conditions: Sequence[Condition] = ()) -> Commit:
         """Many writes, all or none."""
-        commit = self.store.commit(
-            engine.Txn(
-                then=[_engine_op(op) for op in then],
-                conditions=[_engine_condition(condition) for condition in conditions],
-            )
+        wanted = engine.Txn(
+            then=[_engine_op(op) for op in then],
+            conditions=[_engine_condition(condition) for condition in conditions],
         )
+        if restores(wanted):
+            require_feature(self.store.info, "history")
+        commit = self.store.commit(wanted)
         results = tuple(OpResult(r.found, r.version, r.number) for r in commit.results)
         return Commit(commit.succeeded, commit.revision, results)
 
@@ -120,9 +129,9 @@ class FolderTarget:
                 return
 
     def url_of(self, key: str, *, is_prefix: bool = False) -> str:
-        """A folder has no addresses."""
+        """A store that no server serves has no URLs."""
         what = "prefix" if is_prefix else "key"
-        message = f"--urls needs a server; the {what} {key!r} of a folder has no address"
+        message = f"--urls needs a server; the {what} {key!r} of an opened store has no URL"
         raise CommandError(message, ExitCode.USAGE)
 
     def info(self) -> dict[str, object]:
@@ -137,12 +146,13 @@ class FolderTarget:
             "oldest_revision": stats.oldest_revision,
             "keys": stats.key_count,
             "value_bytes": stats.value_bytes,
-            "store": dict(stats.internals),
+            "store": {name: gauge.value for name, gauge in self.store.gauges().items()},
         }
 
     def compact(self) -> None:
         """Compact, here and now: nobody else may be there to do it."""
-        self.store.maintainer.compact(thorough=True)
+        require_feature(self.store.info, "compaction")
+        self.store.compact(wait=True)
 
     def close(self) -> None:
         """Close the store."""
@@ -223,15 +233,20 @@ def _engine_condition(condition: Condition) -> engine.Condition:
     )
 
 
-def open_folder(folder: Path, purpose: Purpose) -> FolderTarget:
-    """The store in a folder; only a command that writes may create one.
+def open_store_target(address: StoreAddress, purpose: Purpose) -> StoreTarget:
+    """The store at an address; only a command that writes may create one in a folder.
 
     Raises:
         CommandError: there is no store in the folder, and it must not be created.
+        MissingBackend, InvalidAddress: see ``open_store``.
     """
-    is_there = any(folder.glob("*.log")) or any(folder.glob("MANIFEST*"))
-    if purpose is not Purpose.WRITE and not is_there:
+    if purpose is not Purpose.WRITE and address.folder is not None:
+        _require_store(address.folder)
+    relax_collector()
+    return StoreTarget(open_store(address, _OPTIONS[purpose]), address)
+
+
+def _require_store(folder: Path) -> None:
+    if not (any(folder.glob("*.log")) or any(folder.glob("MANIFEST*"))):
         message = f"no such store: there is none in {folder}; check --data"
         raise CommandError(message)
-    relax_collector()
-    return FolderTarget(open_store(folder, _SETTINGS[purpose]))
