@@ -87,8 +87,8 @@ def test_a_segment_under_the_name_of_another_is_refused(tmp_path: Path):
 @pytest.mark.parametrize(
     ("revision", "totals", "reason"),
     [
-        (1, Totals(2, 10), "its revision is not above the one before"),
-        (3, Totals(9, 9), "counting gives"),
+        (1, Totals(2, 10), "the revision is not above that before it"),
+        (3, Totals(9, 9), "but says that it holds"),
     ],
 )
 def test_verify_finds_a_commit_that_cannot_be(
