@@ -111,7 +111,7 @@ class Compacted(StoreError):
 
 
 class NotSupported(StoreError):
-    """This backend cannot do what was asked for, whatever the request.
+    """This backend cannot do what was requested, in any form.
 
     Attributes:
         backend: its name, ``StoreInfo.backend``.

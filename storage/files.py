@@ -227,19 +227,19 @@ class DiskSpace(NamedTuple):
 
 
 def disk_space(path: Path) -> DiskSpace | None:
-    """The space of the disk with ``path``; ``None`` where the file system does not count it.
+    """Return the space of the disk with ``path``; ``None`` if the file system does not count it.
 
     Raises:
-        OSError: the system does not tell.
+        OSError: the system refuses to answer.
     """
     found = os.statvfs(path)
     if not found.f_blocks:
-        return None  # some of FUSE and the like: zeros, which do not mean that it is full
+        return None  # for example some of FUSE: these zeros do not mean that the disk is full
     return DiskSpace(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
 
 
 def reported_free_bytes(files: Files, path: Path) -> int | None:
-    """Free space to report; ``None`` where the file system does not count or tell it."""
+    """Return the free space to report; ``None`` if the file system does not count or know it."""
     try:
         free_bytes = files.free_bytes(path)
     except OSError:
@@ -281,6 +281,18 @@ def file_size(files: Files, path: Path) -> int:
         return file.size()
     finally:
         file.close()
+
+
+def make_page(file: File, size: int) -> None:
+    """Give a file that is to be mapped its size, all zero, unless it has that size already.
+
+    The zeros are written, not left as a hole: on a full disk a store into a mapped hole is a
+    SIGBUS, which kills the process.
+    """
+    if file.size() != size:
+        file.pwrite([bytes(size)], 0)
+        file.truncate(size)
+        file.sync()
 
 
 def replace_file(files: Files, path: Path, data: Buffer) -> None:

@@ -42,7 +42,7 @@ def encode_key(key: str, limits: Limits) -> bytes:
     except UnicodeEncodeError as ex:
         raise InvalidKey(f"the key cannot be encoded as UTF-8: {ex.reason}") from ex
     if not encoded:
-        raise InvalidKey("a key has at least one byte")
+        raise InvalidKey("the key is empty; a key has at least one byte")
     if len(encoded) > limits.key_bytes_max:
         raise LimitExceeded("key_bytes_max", limits.key_bytes_max, len(encoded))
     return encoded
@@ -52,14 +52,14 @@ def require_feature(info: StoreInfo, feature: Feature) -> None:
     """Refuse what a store's backend cannot do.
 
     Raises:
-        NotSupported: it lacks the feature.
+        NotSupported: the backend lacks the feature.
     """
     if feature not in info.features:
         raise NotSupported(info.backend, feature)
 
 
 def restores(txn: Txn) -> bool:
-    """Whether a transaction needs history, in whichever of its two lists."""
+    """Return whether a transaction needs history, in either of its two lists."""
     return any(isinstance(op, Restore) for op in (*txn.then, *(txn.otherwise or ())))
 
 

@@ -302,7 +302,7 @@ class LogStore:
         try:
             self._maintainer.compact(thorough=True)
         except (StoreError, OSError) as ex:
-            self._writer.problem = f"compaction failed: {ex}"
+            self._writer.failure = f"compaction failed: {ex}"
 
 
 def _info(settings: StoreSettings, view: View) -> StoreInfo:

@@ -19,7 +19,7 @@ from typing import Final
 
 from rundlet_server.storage.checksum import checksum
 from rundlet_server.storage.errors import Damaged, UnknownFormat
-from rundlet_server.storage.files import File, Files
+from rundlet_server.storage.files import File, Files, make_page
 
 FILE_NAME: Final = "COMMIT"
 PAGE_SIZE: Final = 4_096
@@ -67,11 +67,7 @@ class CommitPage:
         """
         file = files.open(folder / FILE_NAME, create=True)
         try:
-            if file.size() != PAGE_SIZE:
-                # Written, not just lengthened: a store into a hole of a full disk is a SIGBUS.
-                file.pwrite([bytes(PAGE_SIZE)], 0)
-                file.truncate(PAGE_SIZE)
-                file.sync()
+            make_page(file, PAGE_SIZE)
             file.lock(is_shared=True)
             page = cls(file, file.map(PAGE_SIZE, writable=True), boot_id)
             page._refuse_unknown(folder)

@@ -199,7 +199,7 @@ def _check(rows: Sequence[Row], keys: Sequence[bytes], limits: Limits) -> None:
     if longest > limits.key_bytes_max:
         raise LimitExceeded("key_bytes_max", limits.key_bytes_max, longest)
     if not min(map(len, keys)):
-        raise InvalidKey("a key has at least one byte")
+        raise InvalidKey("a key is empty; a key has at least one byte")
     try:
         # All at once: the ASCII byte between two keys keeps a bad end of one apart from the next.
         b"\0".join(keys).decode()

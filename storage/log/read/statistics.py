@@ -27,7 +27,7 @@ def stats_of(view: View, head: Head, expired: Collection[tuple[bytes, Locator]])
 
 
 def gauges_of(view: View) -> Mapping[str, Gauge]:
-    """Return what operators want to know of the files behind a view."""
+    """Return the gauges of the files behind a view."""
     log_bytes = view.log_bytes
     active_totals = view.manifest.active.totals
     live = live_bytes(active_totals, view.indexes, log_bytes, view.active.offset)

@@ -54,7 +54,7 @@ class Writer:
     """Appends batches and changes the manifest, for one process.
 
     Attributes:
-        problem: why the last write was refused; ``None`` after one that was not.
+        failure: why the last write was refused, or a compaction failed; ``None`` after a write.
         free_space: of the disk with the folder.
     """
 
@@ -74,7 +74,7 @@ class Writer:
         self._follower = follower
         self._lock = lock
         self._roller = Roller(folder, settings, commit_page=commit_page, follower=follower)
-        self.problem: str | None = None
+        self.failure: str | None = None
         self.free_space = FreeSpace(folder, settings)
 
     @contextlib.contextmanager
@@ -138,7 +138,7 @@ class Writer:
         # vouches for bytes that the next writer truncates because none was acknowledged.
         if is_synced:
             self._commit_page.durable = position
-        self.problem = None
+        self.failure = None
         self._settings.measures.appended(batch.size)
         self._follower.advance(
             batch.entries,
@@ -192,7 +192,7 @@ class Writer:
             raise OutcomeUnknown(
                 f"the disk failed during a bulk load ({ex}); read before you load again"
             ) from ex
-        self.problem = None
+        self.failure = None
         self._settings.measures.appended(size - HEADER_SIZE)
 
     def seal(self) -> None:
@@ -323,7 +323,7 @@ class Writer:
 
     def _refusal(self, cause: OSError) -> Unavailable:
         """Return the error for a write that was certainly not applied."""
-        self.problem = f"writes are refused: {cause.strerror or cause}"
+        self.failure = f"writes are refused: {cause.strerror or cause}"
         self._settings.measures.refused(self._settings.clock())
         if cause.errno in _NO_SPACE:
             return DiskFull("no space is left on the device; the write was not applied")
