@@ -1,6 +1,6 @@
-"""Charts as SVG, without any package: lines over named points, and bars.
+"""Draw charts as SVG without any package: lines over named points, and bars.
 
-The colours are told apart by the colour-blind too, and read on light and on dark pages.
+Colour-blind readers can tell the colours apart, and they are readable on light and dark pages.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ _BAR_LEFT: Final = 230
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line: a value for every point, or ``None`` where there is none."""
+    """One line: a value for every point, or ``None`` if it was not measured there."""
 
     name: str
     values: Sequence[float | None]
 
 
 def line_chart(title: str, unit: str, points: Sequence[str], lines: Sequence[Line]) -> str:
-    """Lines over points at equal distances; the scale of the values is logarithmic.
+    """Draw lines over points at equal distances; the scale of the values is logarithmic.
 
     Args:
-        title: above it.
+        title: shown above the chart.
         unit: of the values.
-        points: names along the bottom.
-        lines: at least one with a positive value.
+        points: the names along the bottom.
+        lines: at least one of them has a positive value.
     """
     values = [value for line in lines for value in line.values if value and value > 0]
     low = math.floor(math.log10(min(values)))
@@ -80,10 +80,10 @@ def line_chart(title: str, unit: str, points: Sequence[str], lines: Sequence[Lin
 
 
 def bar_chart(title: str, unit: str, bars: Sequence[tuple[str, float]]) -> str:
-    """Bars from zero, one below the other; those whose name begins with ours stand out.
+    """Draw bars from zero, one below the other; those of Rundlet have a colour of their own.
 
     Args:
-        title: above it.
+        title: shown above the chart.
         unit: of the values.
         bars: names and values.
     """
@@ -101,7 +101,7 @@ def bar_chart(title: str, unit: str, bars: Sequence[tuple[str, float]]) -> str:
 
 
 def number(value: float) -> str:
-    """A figure with three digits that count, for people."""
+    """Format a figure for people, with three significant digits."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))

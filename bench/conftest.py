@@ -1,4 +1,4 @@
-"""Fixtures and the order of a run: systems take turns, what cannot be measured is skipped."""
+"""Fixtures and the order of a run: systems take turns, and systems that cannot run are skipped."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BASIC: Final = ("bench_get", "bench_put")
 
 @pytest.fixture
 def record(benchmark: BenchmarkFixture, request: pytest.FixtureRequest, repeat: int) -> Recorder:
-    """See ``Recorder``; the question is the name of the file."""
+    """Return a recorder; the name of the file is the question."""
     path = request.path
     question = f"{path.parent.name}/{path.stem.removeprefix('bench_')}"
     return Recorder(benchmark, question, repeat)
@@ -36,13 +36,13 @@ def record(benchmark: BenchmarkFixture, request: pytest.FixtureRequest, repeat: 
 
 @pytest.fixture(scope="session")
 def scale() -> Scale:
-    """How much of everything."""
+    """Return the sizes of this run."""
     return SCALE
 
 
 @pytest.fixture(scope="module")
 def work_folder() -> Iterator[Path]:
-    """A folder on the disk of this checkout, for one question."""
+    """Make a folder on the disk of this checkout, for one question."""
     _WORK.mkdir(parents=True, exist_ok=True)
     path = Path(tempfile.mkdtemp(dir=_WORK))
     yield path
@@ -51,7 +51,7 @@ def work_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def folder(work_folder: Path) -> Iterator[Path]:
-    """A folder for one measurement."""
+    """Make a folder for one measurement."""
     path = Path(tempfile.mkdtemp(dir=work_folder))
     yield path
     shutil.rmtree(path, ignore_errors=True)
@@ -59,14 +59,14 @@ def folder(work_folder: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def loaded(work_folder: Path) -> Iterator[LoadedEngines]:
-    """Engines that hold the usual number of keys."""
+    """Offer engines that hold the usual number of keys."""
     with LoadedEngines(work_folder, SCALE.engine_keys) as engines:
         yield engines
 
 
 @pytest.fixture(scope="session")
 def grown() -> Iterator[GrownStores]:
-    """Stores by number of keys, for all questions about that."""
+    """Offer stores by number of keys, shared by all questions about that number."""
     _WORK.mkdir(parents=True, exist_ok=True)
     path = Path(tempfile.mkdtemp(dir=_WORK))
     yield GrownStores(path)
@@ -75,13 +75,13 @@ def grown() -> Iterator[GrownStores]:
 
 @pytest.fixture(scope="module")
 def servers(work_folder: Path) -> Iterator[Servers]:
-    """Servers, started when they are first asked for and ended with the question."""
+    """Offer servers; each starts when it is first needed and ends with the question."""
     with Servers(work_folder, SCALE) as started:
         yield started
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every question is put several times; a file may say ``REPEATS_MAX``."""
+    """Repeat every question as often as the scale says, or as ``REPEATS_MAX`` of its file."""
     if "repeat" in metafunc.fixturenames:
         most: int = getattr(metafunc.module, "REPEATS_MAX", SCALE.repeats)
         metafunc.parametrize("repeat", range(min(most, SCALE.repeats)))
@@ -89,12 +89,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Within a file every system has its turn before the first has its second."""
+    """Sort so that within a file every system has a turn before the first has its second."""
     items.sort(key=lambda item: (*_place_of(item), _repeat_of(item)))
 
 
 def _place_of(item: pytest.Item) -> tuple[bool, bool, str, str]:
-    """What matters most comes first, if the time should not suffice; what no target needs, last."""
+    """Order files by importance, in case the time runs out; files without a target come last."""
     module = item.getparent(pytest.Module)
     is_extra = module is not None and hasattr(module.obj, "REPEATS_MAX")
     is_basic = item.path.stem in _BASIC
@@ -108,7 +108,7 @@ def _repeat_of(item: pytest.Item) -> int:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Iterator[None]:
-    """Skip, by name, what cannot be measured."""
+    """Skip a system that cannot be measured, and name the reason."""
     try:
         return (yield)
     except NotMeasurable as ex:
@@ -116,24 +116,24 @@ def pytest_runtest_call() -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Note the time, for the end of the run, and what is left out."""
+    """Watch the time that the run takes and what it skips."""
     config.pluginmanager.register(_RunWatch(time.monotonic()))
 
 
 class _RunWatch:
-    """Ends the run in time, and tells the report what is missing in it and why."""
+    """Ends the run in time, and gives the report what was skipped or failed, and why."""
 
     def __init__(self, began_s: float) -> None:
         self._began_s = began_s
         self._missing: list[dict[str, str]] = []
 
     def pytest_runtest_setup(self) -> None:
-        """Leave out what is not begun in time."""
+        """Skip what has not started when the time of the run is up."""
         if time.monotonic() - self._began_s > SCALE.run_s_max:
-            pytest.skip(f"not begun within {SCALE.run_s_max:.0f} s")
+            pytest.skip(f"not started within {SCALE.run_s_max:.0f} s")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note what was skipped or failed."""
+        """Record what was skipped or failed."""
         if report.skipped and isinstance(report.longrepr, tuple):
             reason = report.longrepr[2].removeprefix("Skipped: ")
             self._missing.append({"what": report.nodeid, "kind": "skipped", "reason": reason})
@@ -143,7 +143,7 @@ class _RunWatch:
             self._missing.append({"what": report.nodeid, "kind": "failed", "reason": reason})
 
     def pytest_sessionfinish(self) -> None:
-        """Write it beside the results."""
+        """Write what was skipped or failed beside the results."""
         REPORT.mkdir(parents=True, exist_ok=True)
         (REPORT / MISSING_NAME).write_text(json.dumps(self._missing, indent=1))
         shutil.rmtree(_WORK, ignore_errors=True)

@@ -1,9 +1,9 @@
-"""What can keep something from being measured."""
+"""Errors that prevent a measurement."""
 
 
-class NotMeasurable(Exception):  # says what is the case, like the store's own errors
-    """An engine or a server cannot be measured here; the message says why. It is skipped."""
+class NotMeasurable(Exception):  # named for what is the case, like the store's own errors
+    """An engine or a server cannot be measured here, so it is skipped; the message says why."""
 
 
 class LoadFailed(Exception):  # as above
-    """A server gave wrong answers or none; the message says which came first."""
+    """A server gave wrong answers or none; the message says what happened first."""

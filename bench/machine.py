@@ -1,4 +1,4 @@
-"""What a figure depends on: the machine, its disk, and what is installed."""
+"""Describe what the figures depend on: the machine, its disk, and the installed programs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PACKAGES: Final = (
 )
 _PROGRAMS: Final = {
     "redis-server": "--version",
-    "webdis": "",  # cannot tell; it would take any option for its settings and serve
+    "webdis": "",  # has no such option: it would take it as its settings file, and serve
     "etcd": "--version",
     "nginx": "-v",
     "wrk": "-v",
@@ -40,10 +40,10 @@ _RECORD_BYTES: Final = 145
 
 
 def describe(folder: Path, scale: Scale) -> dict[str, str]:
-    """Everything worth knowing, by name.
+    """Return the machine's properties by name.
 
     Args:
-        folder: on the disk that is measured.
+        folder: on the disk that the run uses.
         scale: of the run.
     """
     return {
@@ -62,7 +62,7 @@ def describe(folder: Path, scale: Scale) -> dict[str, str]:
 
 
 def load_average() -> str:
-    """Of the last minute; more than a little before a run means that others were at work."""
+    """Return the load average of the last minute; before a run, it should be close to 0."""
     return f"{os.getloadavg()[0]:.1f}"
 
 

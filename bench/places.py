@@ -1,4 +1,4 @@
-"""Where a run leaves what."""
+"""The paths of the files that a run writes."""
 
 from pathlib import Path
 from typing import Final
@@ -7,4 +7,4 @@ ROOT: Final = Path(__file__).parents[1]
 REPORT: Final = ROOT / "bench" / "report"
 RAW_NAME: Final = "raw.json"
 MISSING_NAME: Final = "missing.json"
-"""What was skipped or failed, and why."""
+"""The file that lists what was skipped or failed, and why."""

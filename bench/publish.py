@@ -1,4 +1,4 @@
-"""Copies the last report into the documentation: ``python -m bench.publish``."""
+"""Copy the last report into the documentation: ``python -m bench.publish``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PATTERNS: Final = ("report.md", "*.svg")  # the raw figures name the machine an
 
 
 def publish(source: Path, target: Path) -> bool:
-    """Replace the report in ``target`` and keep its other pages; false if there is no report."""
+    """Replace the report in ``target``, keep its other pages; return false without a report."""
     if not (source / "report.md").exists():
         return False
     target.mkdir(parents=True, exist_ok=True)
@@ -26,11 +26,11 @@ def publish(source: Path, target: Path) -> bool:
 
 
 def main() -> int:
-    """Publish the last report; 1 where there is none."""
+    """Publish the last report; return 1 if there is none."""
     if not publish(REPORT, _TARGET):
-        print("there is no report yet; make bench writes one", file=sys.stderr)
+        print("there is no report to publish; run make bench first", file=sys.stderr)
         return 1
-    print(f"copied to {_TARGET.relative_to(ROOT)}; commit it")
+    print(f"copied the report to {_TARGET.relative_to(ROOT)}; commit it")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Measures with pytest-benchmark, and notes which question, case and system that was."""
+"""Measure with pytest-benchmark, and record the question, the case and the system."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Figures = dict[str, float]
 
 
 class Recorder:
-    """Measures one system in one case of one question, and notes what it measured."""
+    """Measures one system in one case of one question, and records the figures."""
 
     def __init__(self, benchmark: BenchmarkFixture, question: str, repeat: int) -> None:
         self._benchmark = benchmark
@@ -29,9 +29,9 @@ class Recorder:
         rounds: int = 3,
         prepare: Callable[[], None] | None = None,
     ) -> None:
-        """Time ``work``, which does ``count`` operations, some rounds after one to warm up.
+        """Time some rounds of ``work``, which does ``count`` operations, after a warm-up round.
 
-        ``prepare`` is called before each round and not timed.
+        The recorder calls ``prepare`` before each round and does not time it.
         """
         pedantic: Callable[..., object] = self._benchmark.pedantic
         pedantic(work, setup=prepare, rounds=rounds, warmup_rounds=1)
@@ -40,7 +40,7 @@ class Recorder:
         self._note(system, case, {"µs/op": measured.stats.median / count * 1e6})
 
     def figures(self, work: Callable[[], Figures], *, system: str, case: str = "") -> Figures:
-        """Run ``work`` once; what it gives are the figures."""
+        """Run ``work`` once, and record the figures that it returns."""
         pedantic: Callable[..., Figures] = self._benchmark.pedantic
         figures = pedantic(work, rounds=1)
         self._note(system, case, figures)

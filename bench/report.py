@@ -1,4 +1,4 @@
-"""The report: tables, charts and targets of one run."""
+"""Write the report of one run: tables, charts and targets."""
 
 from __future__ import annotations
 
@@ -18,28 +18,31 @@ _VERDICTS: Final = {True: "pass", False: "**miss**", None: "not measured"}
 _INTRODUCTION: Final = """\
 # Benchmarks
 
-Every figure is the median of the repeats, with the lowest and the highest in brackets where they
-differ. Within a repeat the systems took turns, so ratios are taken between neighbours. Everything
-ran on one machine, load generators included, over loopback: compare figures within this report,
-not with others. Server names say `processes`x`threads of each` for Granian; `sync=always` and its
-peers answer a write once it is synced to the disk, and every acknowledged write was read back.
+Every figure is the median of all repeats; if the repeats differ, the lowest and the highest are in
+brackets. In each repeat the systems took turns, and each ratio compares two systems of the same
+repeat. Everything ran on one machine over loopback, load generators included. So compare figures
+within this report only, not with figures from elsewhere.
+
+`granian 2x4` means two processes with four threads each. With `sync=always`, and in the systems
+compared with it, a write is acknowledged only after it is synced to the disk. The benchmark read
+back every acknowledged write.
 """
 
 
-def write(folder: Path, results: Results, told: dict[str, str]) -> Sequence[Verdict]:
-    """Write ``report.md`` and its charts; say which targets were reached.
+def write(folder: Path, results: Results, properties: dict[str, str]) -> Sequence[Verdict]:
+    """Write ``report.md`` and its charts, and return a verdict on each target.
 
     Args:
-        folder: for it; the raw results are there already.
+        folder: of the report; it holds the raw results already.
         results: of the run.
-        told: about the machine and the run, by name.
+        properties: those of the machine and the run, by name.
     """
     charts = dict(_charts(results))
     for name, chart in charts.items():
         (folder / f"{name}.svg").write_text(chart)
-    (folder / "machine.json").write_text(json.dumps(told, indent=1))
+    (folder / "machine.json").write_text(json.dumps(properties, indent=1))
     verdicts = judge(results)
-    parts = [_INTRODUCTION, _machine(told), _targets(verdicts), _missing(folder)]
+    parts = [_INTRODUCTION, _machine(properties), _targets(verdicts), _missing(folder)]
     parts += [f"![{name}]({name}.svg)\n" for name in charts]
     parts += [_question(results.of(question), question) for question in results.questions()]
     (folder / "report.md").write_text("\n".join(part for part in parts if part))
@@ -47,24 +50,25 @@ def write(folder: Path, results: Results, told: dict[str, str]) -> Sequence[Verd
 
 
 def verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """The targets for a terminal, a line each, and how many of them are reached."""
+    """Yield a line for each target, for a terminal, and how many targets are reached."""
     width = max(len(verdict.target.what) for verdict in verdicts)
     for verdict in verdicts:
-        told = _VERDICTS[verdict.is_reached].strip("*")
+        word = _VERDICTS[verdict.is_reached].strip("*")
         what = verdict.target.what.ljust(width)
-        yield f"{told:12}  {what}  {_spread(verdict.measured):>24}  (target {_bound(verdict)})"
+        yield f"{word:12}  {what}  {_spread(verdict.measured):>24}  (target {_bound(verdict)})"
     reached = sum(verdict.is_reached is True for verdict in verdicts)
     measured = sum(verdict.is_reached is not None for verdict in verdicts)
-    yield f"{reached} of {measured} targets that were measured are reached"
+    yield f"{reached} of {measured} measured targets are reached"
 
 
-def _machine(told: dict[str, str]) -> str:
-    rows = [f"| {name} | {value} |" for name, value in told.items()]
-    return "\n".join(["## Machine and run", "", "| what | |", "|---|---|", *rows, ""])
+def _machine(properties: dict[str, str]) -> str:
+    rows = [f"| {name} | {value} |" for name, value in properties.items()]
+    return "\n".join(["## Machine and run", "", "| property | value |", "|---|---|", *rows, ""])
 
 
 def _targets(verdicts: Sequence[Verdict]) -> str:
-    lines = ["## Targets", "", "| what | target | measured | |", "|---|---|---|---|"]
+    lines = ["## Targets", "", "| ratio or figure | target | measured | verdict |"]
+    lines.append("|---|---|---|---|")
     for verdict in verdicts:
         measured = _spread(verdict.measured)
         lines.append(
@@ -95,7 +99,7 @@ def _missing(folder: Path) -> str:
 
 
 def _question(results: Results, question: str) -> str:
-    """A table: a row for every case and system, a column for every figure."""
+    """Write a table: a row for every case and system, a column for every figure."""
     figures = results.figure_names()
     lines = [f"## {question}", "", "| case | system | " + " | ".join(figures) + " |"]
     lines.append("|---|---|" + "---:|" * len(figures))
@@ -117,7 +121,7 @@ def _spread(spread: Spread | None) -> str:
 
 
 def _charts(results: Results) -> Iterator[tuple[str, str]]:
-    """Names and SVG of the charts that there are figures for."""
+    """Yield the name and the SVG of each chart for which there are figures."""
     yield from _bars(results, "http/get", "requests/s", "Reads over HTTP, 16 clients")
     yield from _bars(results, "http/put", "requests/s", "Durable writes over HTTP, 64 clients")
     yield from _lines(results, "http/clients", "requests/s", "Reads by number of clients")
@@ -170,5 +174,5 @@ def _percentiles(results: Results, question: str, case: str) -> Iterator[tuple[s
 
 
 def _name(text: str) -> str:
-    """For a file."""
+    """Turn a text into the name of a file."""
     return "-".join("".join(c if c.isalnum() else " " for c in text).split())

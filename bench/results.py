@@ -1,4 +1,4 @@
-"""What a run measured, read from the JSON that pytest-benchmark wrote."""
+"""Read what a run measured from the JSON that pytest-benchmark wrote."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Spread(NamedTuple):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
-        """The spread of at least one value."""
+        """Compute the spread of one or more values."""
         return cls(median(values), min(values), max(values))
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What one system did once.
+    """One measurement of one system.
 
     Attributes:
-        question: name of the file that asked, with its folder: ``http/get``.
+        question: the name of the benchmark's file with its folder: ``http/get``.
         case: of the question: a size, a policy, a number of clients.
-        system: what was asked.
-        repeat: which time, from 0; systems with the same number took turns.
+        system: the name of the system that was measured.
+        repeat: counted from 0; systems with the same number took turns.
         figures: by name and unit.
     """
 
@@ -42,7 +42,7 @@ class Case:
     figures: dict[str, float]
 
     def to_members(self) -> dict[str, object]:
-        """As JSON keeps it."""
+        """Return the members of its JSON object."""
         return {
             "question": self.question,
             "case": self.case,
@@ -66,28 +66,28 @@ class Results:
         return cls([Case(**info) for info in infos if "question" in info])
 
     def questions(self) -> list[str]:
-        """All questions, in the order they were put."""
+        """Return all questions, in the order of the run."""
         return list(dict.fromkeys(case.question for case in self.cases))
 
     def of(self, question: str) -> Results:
-        """Only what answers one question."""
+        """Return the results of one question."""
         return Results([case for case in self.cases if case.question == question])
 
     def names(self, member: Callable[[Case], str]) -> list[str]:
-        """What occurs, each once, in order."""
+        """Return the distinct values of a member, in order."""
         return list(dict.fromkeys(member(case) for case in self.cases))
 
     def figure_names(self) -> list[str]:
-        """Names of all figures, each once, in order."""
+        """Return the distinct names of all figures, in order."""
         return list(dict.fromkeys(name for case in self.cases for name in case.figures))
 
     def spread(self, question: str, case: str, system: str, figure: str) -> Spread | None:
-        """A figure over the repeats; ``None`` where it was not measured."""
+        """Return a figure over the repeats; ``None`` if it was not measured."""
         values = [value for _, value in self._values(question, case, system, figure)]
         return Spread.of(values) if values else None
 
     def by_repeat(self, question: str, case: str, system: str, figure: str) -> dict[int, float]:
-        """A figure by number of the repeat."""
+        """Return a figure by the number of the repeat."""
         return dict(self._values(question, case, system, figure))
 
     def _values(

@@ -1,4 +1,4 @@
-"""Runs the benchmarks and writes the report: ``python -m bench.run [--scale small]``."""
+"""Run the benchmarks and write the report: ``python -m bench.run [--scale small]``."""
 
 from __future__ import annotations
 
@@ -17,25 +17,29 @@ from bench.scale import SCALES, VARIABLE
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what was asked for; 1 where something failed, else 0."""
+    """Run the chosen benchmarks; return 1 if one of them failed, else 0."""
     parser = argparse.ArgumentParser(prog="bench.run", description=__doc__)
     default = os.environ.get(VARIABLE, "full")
-    parser.add_argument("--scale", choices=tuple(SCALES), default=default)
-    parser.add_argument("-k", dest="chosen", default="", help="only questions whose name matches")
+    parser.add_argument(
+        "--scale", choices=tuple(SCALES), default=default, help="sizes of the run (%(default)s)"
+    )
+    parser.add_argument(
+        "-k", dest="chosen", default="", help="run only benchmarks whose name matches"
+    )
     options = parser.parse_args(arguments)
     shutil.rmtree(REPORT, ignore_errors=True)
     REPORT.mkdir(parents=True)
-    told = machine.describe(REPORT, SCALES[options.scale])
+    properties = machine.describe(REPORT, SCALES[options.scale])
     began_s = time.monotonic()
     code = _measure(options.scale, options.chosen)
-    told["scale"] = options.scale
-    told["command"] = shlex.join(["python", "-m", "bench.run", *sys.argv[1:]])
-    told["run took"] = f"{time.monotonic() - began_s:.0f} s"
-    told["load average after"] = machine.load_average()
+    properties["scale"] = options.scale
+    properties["command"] = shlex.join(["python", "-m", "bench.run", *sys.argv[1:]])
+    properties["run took"] = f"{time.monotonic() - began_s:.0f} s"
+    properties["load average after"] = machine.load_average()
     if not (REPORT / RAW_NAME).exists() or not (REPORT / RAW_NAME).stat().st_size:
-        print("nothing was measured", file=sys.stderr)
+        print("no benchmark ran; check the name after -k", file=sys.stderr)
         return 1
-    verdicts = report.write(REPORT, Results.read(REPORT / RAW_NAME), told)
+    verdicts = report.write(REPORT, Results.read(REPORT / RAW_NAME), properties)
     print(*report.verdict_lines(verdicts), sep="\n")
     print(f"wrote {(REPORT / 'report.md').relative_to(ROOT)}")
     return min(code, 1)

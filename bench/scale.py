@@ -1,4 +1,4 @@
-"""How much of everything a run does: ``small`` shows that it works, the others give figures."""
+"""The sizes of a run: ``tiny`` and ``small`` show that it works, the others give figures."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ class Scale:
 
     Attributes:
         name: of the scale.
-        repeats: how often every question is put to every system, taking turns.
-        engine_keys: keys in an embedded store that is asked.
-        engine_operations: operations in one measured round.
-        import_rows: lines of the file that is imported.
-        http_keys: keys in a server that is asked.
-        load_s: length of one measured load, in seconds.
-        warm_up_s: load before that, not counted.
-        key_counts: for costs by number of keys; the first and last are compared.
-        run_s_max: questions not begun by then are skipped, so that a run has an end.
+        repeats: how often each question measures each system; the systems take turns.
+        engine_keys: the number of keys in an embedded store.
+        engine_operations: the number of operations in one measured round.
+        import_rows: the number of lines in the imported file.
+        http_keys: the number of keys in a server.
+        load_s: the length of one measured load, in seconds.
+        warm_up_s: the length of the load before that, which is not counted.
+        key_counts: the numbers of keys for questions about cost by number of keys; the targets
+            compare the first with the last.
+        run_s_max: a question that has not started by then is skipped, so that a run ends.
     """
 
     name: str
@@ -45,7 +46,7 @@ SCALES: Final = {
     scale.name: scale
     for scale in (
         Scale(
-            name="tiny",  # for the tests: does it run at all?
+            name="tiny",  # for the tests, which check only that it runs
             repeats=1,
             engine_keys=200,
             engine_operations=50,
@@ -97,12 +98,12 @@ SCALES: Final = {
 
 
 def chosen_scale() -> Scale:
-    """The scale named by ``BENCH_SCALE``; full where there is none.
+    """Return the scale that ``BENCH_SCALE`` names; ``full`` if it is not set.
 
     Raises:
         SystemExit: there is no such scale.
     """
     name = os.environ.get(VARIABLE, "full")
     if name not in SCALES:
-        raise SystemExit(f"{VARIABLE} is {name!r}; choose one of {', '.join(SCALES)}")
+        raise SystemExit(f"{VARIABLE}={name!r} is not a scale; choose one of {', '.join(SCALES)}")
     return SCALES[name]

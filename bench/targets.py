@@ -1,6 +1,6 @@
-"""What is to be reached: ratios within one run on one machine, and whether they were.
+"""The targets, ratios within one run on one machine, and the verdicts on them.
 
-Each ratio is taken between systems that took turns, and is the median over the repeats.
+Each ratio compares two systems of the same repeat; its median over the repeats decides.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _BATCH_KEYS_PER_S: Final = 300_000
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A figure of a system in a case; of all systems that begin so, the best.
+    """A figure of a system in a case, or the best figure of several systems.
 
     Attributes:
-        question: file.
-        system: name, or the beginning of the names.
-        figure: name.
-        case: of the question; empty for the only one.
-        is_less_better: for times and sizes.
+        question: the name of the benchmark's file.
+        system: the name of the system, or the beginning of the names of several systems.
+        figure: the name of the figure.
+        case: of the question; empty if it has only one.
+        is_less_better: true for times and sizes.
     """
 
     question: str
@@ -34,7 +34,7 @@ class Cell:
     is_less_better: bool = False
 
     def values(self, results: Results) -> dict[int, float]:
-        """By number of the repeat; empty where it was not measured."""
+        """Return the figure by the number of the repeat; empty if it was not measured."""
         best: dict[int, float] = {}
         choose: Callable[[float, float], float] = min if self.is_less_better else max
         for found in results.cases:
@@ -51,15 +51,15 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A ratio, or a figure where there is nothing to compare with.
+    """The bound of a ratio, or of a figure that has nothing to compare with.
 
     Attributes:
-        what: in words.
-        ours: above the line.
-        other: below it; ``None``: the figure itself counts.
-        least: it is at least this ...
-        most: ... or at most this.
-        unit: of a figure that is no ratio.
+        what: the ratio in words.
+        ours: the numerator.
+        other: the denominator; ``None`` if the figure itself counts.
+        least: the lower bound, or ``None``.
+        most: the upper bound, or ``None``.
+        unit: of a figure that is not a ratio.
     """
 
     what: str
@@ -72,14 +72,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A target and what was measured; ``None`` where it was not."""
+    """A target and the measured value; ``None`` if it was not measured."""
 
     target: Target
     measured: Spread | None
 
     @property
     def is_reached(self) -> bool | None:
-        """Whether the median reaches it."""
+        """Whether the median reaches the target; ``None`` if it was not measured."""
         if self.measured is None:
             return None
         target = self.target
@@ -89,7 +89,7 @@ class Verdict:
 
 
 def judge(results: Results) -> list[Verdict]:
-    """Every target, in order."""
+    """Return a verdict on every target, in order."""
     return [Verdict(target, _measured(results, target)) for target in all_targets(results)]
 
 
@@ -103,7 +103,7 @@ def _measured(results: Results, target: Target) -> Spread | None:
 
 
 def all_targets(results: Results) -> list[Target]:
-    """The targets; those about numbers of keys take the numbers that were measured."""
+    """Return all targets; those by number of keys use the numbers that were measured."""
     return [*_HTTP, *_latency_targets(results), *_ENGINE, *_size_targets(results)]
 
 
@@ -148,8 +148,8 @@ _HTTP: Final = (
     ),
 )
 _ENGINE: Final = (
-    # Of times the ratio is theirs to ours, so that more is better everywhere.
-    # Reads of what is not in the cache, which hits would flatter.
+    # For times the ratio is the other's to Rundlet's, so that a larger ratio is always better.
+    # Reads use the engine without its cache: cache hits would make it look faster than it is.
     Target(
         "engine get, not cached, to lmdb, a transaction each",
         _engine("get", "lmdb, txn each"),
@@ -190,7 +190,7 @@ _ENGINE: Final = (
 
 
 def _latency_targets(results: Results) -> Iterator[Target]:
-    """Of every layout: p99 of GET, disturbed to undisturbed."""
+    """Yield for every layout the p99 of GET during other work, relative to that without it."""
     for system in results.of("http/latency").names(lambda case: case.system):
         if system.startswith("rundlet"):
             disturbed, alone = (
@@ -206,7 +206,7 @@ def _latency_targets(results: Results) -> Iterator[Target]:
 
 
 def _size_targets(results: Results) -> Iterator[Target]:
-    """From the smallest number of keys that makes more than one segment to the largest."""
+    """Yield growth from the smallest number of keys that fills several segments to the largest."""
     few, many = _first_and_last(results.of("engine/open").names(lambda case: case.case))
     open_ms = [Cell("engine/open", "rundlet", "ms to first get", case) for case in (many, few)]
     yield _growth("open to first get after kill -9", open_ms, most=1.5)
@@ -231,13 +231,13 @@ def _size_targets(results: Results) -> Iterator[Target]:
 
 
 def _growth(what: str, cells: Sequence[Cell], *, most: float) -> Target:
-    """From few keys, the second cell, to many, the first."""
+    """Make a target for the growth from few keys, the second cell, to many, the first."""
     many, few = cells
     return Target(f"{what}, {many.case} to {few.case}", many, few, most=most)
 
 
 def _first_and_last(cases: Sequence[str]) -> tuple[str, str]:
-    """The numbers of keys to compare: 100,000 with the most, where both were measured."""
+    """Return the numbers of keys to compare: 100,000 if it was measured, and the largest."""
     usual = "100,000 keys"
     if not cases:
         return usual, "10,000,000 keys"

@@ -1,4 +1,4 @@
-"""Keys, values and choices of keys, the same for every system and every run."""
+"""Keys, values and choices of keys; the same for every system and every run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final, Literal
 import numpy as np
 
 VALUE_SIZE: Final = 100
-"""Bytes of a value where the question is not about its size."""
+"""Bytes of a value, except in questions about that size."""
 
 _ZIPF_EXPONENT: Final = 0.99  # as in YCSB
 _MIX_A, _MIX_B = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # constants of splitmix64
@@ -23,7 +23,7 @@ Choice = Literal["uniform", "zipf", "latest"]
 
 
 def key_of(number: int) -> str:
-    """The n-th key: a UUID, version 4, that looks random and can be made again from ``n``."""
+    """Return the n-th key: a UUID, version 4, that looks random but depends on ``n`` alone."""
     high, low = _mixed(2 * number), _mixed(2 * number + 1)
     text = f"{high:016x}{low:016x}"
     variant = "89ab"[low >> 60 & 3]
@@ -31,13 +31,13 @@ def key_of(number: int) -> str:
 
 
 def value_of(number: int, size: int = VALUE_SIZE) -> bytes:
-    """The n-th value: text without a newline, different for every ``n`` where size allows it."""
+    """Return the n-th value: text without a newline, unique for every ``n`` if ``size`` allows."""
     letter = bytes([ord("a") + number % 26])
     return (b"%012d-" % number).ljust(size, letter)[:size]
 
 
 def rows(count: int, size: int = VALUE_SIZE) -> Iterator[tuple[str, bytes]]:
-    """The first so many keys with their values."""
+    """Yield the first ``count`` keys with their values."""
     return ((key_of(number), value_of(number, size)) for number in range(count))
 
 
@@ -49,7 +49,7 @@ def write_text_file(path: Path, count: int, size: int = VALUE_SIZE) -> None:
 
 
 def read_text_file(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Read rows from a key-value text file that is known to be good."""
+    """Read rows from a key-value text file without checking it."""
     with path.open("rb") as file:
         for line in file:
             key, _, value = line.rstrip(b"\n").partition(b" ")
@@ -58,13 +58,13 @@ def read_text_file(path: Path) -> Iterator[tuple[str, bytes]]:
 
 @functools.lru_cache(maxsize=16)
 def sample(choice: Choice, key_count: int, size: int, seed: int) -> tuple[int, ...]:
-    """Numbers of keys to ask for.
+    """Return the numbers of keys to read.
 
     Args:
-        choice: ``uniform``; ``zipf``, few keys are popular, wherever they lie; ``latest``, the
-            keys written last are.
-        key_count: numbers are below this.
-        size: how many.
+        choice: ``uniform``; ``zipf``: a few keys anywhere are popular; ``latest``: the keys
+            written last are popular.
+        key_count: all numbers are below this.
+        size: how many numbers to return.
         seed: the same seed gives the same numbers.
     """
     generator = np.random.default_rng(seed)
@@ -79,14 +79,14 @@ def sample(choice: Choice, key_count: int, size: int, seed: int) -> tuple[int, .
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """What a client does: shares of operations, the rest are reads; and which keys it takes.
+    """The operations of a client: a share for each kind of write; all others are reads.
 
     Attributes:
         name: as in YCSB.
-        update: a value replaced.
-        insert: a new key written.
-        read_modify_write: a key read, then written.
-        choice: of the keys.
+        update: the share of operations that replace a value.
+        insert: the share that write a new key.
+        read_modify_write: the share that read a key, then write it.
+        choice: how a client chooses keys.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Mix:
     choice: Choice = "zipf"
 
     def operation(self, dice: random.Random) -> Literal["get", "update", "insert", "modify"]:
-        """What to do next."""
+        """Choose the next operation."""
         thrown = dice.random()
         if thrown < self.update:
             return "update"
@@ -121,7 +121,7 @@ YCSB: Final = (
 
 
 def _mixed(number: int) -> int:
-    """64 bits that look random: splitmix64."""
+    """Return 64 bits that look random (splitmix64)."""
     word = (number + 1) * _STEP & _WORD
     word = (word ^ word >> 30) * _MIX_A & _WORD
     word = (word ^ word >> 27) * _MIX_B & _WORD

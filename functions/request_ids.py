@@ -1,4 +1,4 @@
-"""Names for single requests: in the answer, in the log, in the audit trail."""
+"""Ids of single requests, as the answer, the log and the audit trail give them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _KEY: Final = "rundlet.request_id"
 
 
 class RequestIds:
-    """Gives a request an id when somebody first asks for it; most never need one."""
+    """Gives a request an id when the id is first needed; most requests never need one."""
 
     def __init__(self) -> None:
-        # Cheaper than a random number for each request, and as unique: the first half differs
-        # in every process.
+        # This is cheaper than a random number for each request and as unique, because the first
+        # half differs in every process.
         self._process_id = token_hex(4)
         self._numbers = count(1)
 
     def of(self, environ: dict[str, object]) -> str:
-        """The id of a request, by its WSGI environment."""
+        """Return the id of the request with this WSGI environment."""
         found = environ.get(_KEY)
         if not isinstance(found, str):
             found = f"{self._process_id}-{next(self._numbers):x}"

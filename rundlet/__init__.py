@@ -45,6 +45,7 @@ from rundlet.model import (
     Value,
     Written,
 )
+from rundlet.version import __version__
 
 __all__ = [
     "DEFAULT_CONTENT_TYPE",
@@ -78,4 +79,5 @@ __all__ = [
     "Unavailable",
     "Value",
     "Written",
+    "__version__",
 ]

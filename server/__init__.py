@@ -1,6 +1,6 @@
-"""The processes of a running server. ``cli.serve.command`` calls ``run.serve`` and nothing deeper.
+"""The processes of a running server. ``cli.serve.command`` calls ``run.serve`` and nothing else.
 
-One server life, waitress (left) and Granian (right)::
+The processes and threads of one server, with waitress (left) and with Granian (right)::
 
     rundlet serve (waitress)               rundlet serve --workers 2
       ├─ main thread: sockets                ├─ worker 1: sockets, blocking threads
@@ -9,8 +9,8 @@ One server life, waitress (left) and Granian (right)::
       └─ janitor process (--in-memory)       └─ janitor process (--in-memory)
 
 No process outlives the first one, however it ends: maintenance and janitor read a pipe that
-breaks with it, the workers watch for it (``worker``).
+breaks when it ends, and the workers check that it is alive (``granian.worker``).
 
-``run`` is the order of things and joins the rooms: ``listen`` (address and TLS), ``waitress`` and
-``granian`` (the two ways to serve), ``helpers`` (processes beside the server).
+``run`` starts and stops everything in order. The rooms: ``listen`` (address and TLS), ``waitress``
+and ``granian`` (the two ways to serve), ``helpers`` (processes beside the server).
 """

@@ -1,22 +1,22 @@
-"""What keeps a server from starting, beside the errors of the store and of the system.
+"""Errors that keep a server from starting, beside those of the store and of the system.
 
     ServeError
-    ├── ExposedError           everybody who can reach the port could do everything
+    ├── ExposedError           any client that reaches the port could do anything
     ├── TlsError               the certificate or its key cannot be used
     └── GranianMissingError    the optional package is not installed
 
-``address.PortError`` is an ``OSError``.
+``listen.address.PortError`` is an ``OSError``.
 """
 
 from __future__ import annotations
 
 
 class ServeError(Exception):
-    """The server was not started; the message says what to do."""
+    """The server did not start; the message says what to do."""
 
 
 class ExposedError(ServeError):
-    """Listening beyond this machine was not asked for explicitly."""
+    """The server would accept requests from other machines without an explicit request for it."""
 
 
 class GranianMissingError(ServeError):

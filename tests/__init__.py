@@ -1,7 +1,7 @@
-"""The tests, in rooms.
+"""The tests, in one folder for each part of the product.
 
-``engine``, ``textfile``, ``http``, ``server``, ``client`` and ``cli`` test the part that they
-are named after; ``faults`` holds the campaigns that inject faults, ``acceptance`` whole servers
-under load and ``kill -9``, ``house`` the code and the documents themselves; ``support`` is what
-they share.
+``engine``, ``textfile``, ``http``, ``server``, ``client`` and ``cli`` test the part that they are
+named after. ``faults`` holds the campaigns that inject faults, ``acceptance`` tests whole servers
+under load and ``kill -9``, ``house`` tests the source and the documents; ``support`` holds shared
+helpers.
 """

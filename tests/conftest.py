@@ -1,4 +1,4 @@
-"""Fixtures that several test files share."""
+"""Define the fixtures that several test files share."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Questions about engines in this process: a file each."""
+"""Questions about embedded stores, one in each file."""

@@ -1,7 +1,7 @@
-"""How long does it take to load a file of UUID lines? Whole processes, start included.
+"""How long does a process take to load a file of UUID lines, its start included?
 
-``rundlet import`` checks every line before it stores the first; the peer puts the file into
-SQLite in one transaction and checks nothing. Both have synced it when they end.
+``rundlet import`` checks every line before it stores the first; the other process puts the file
+into SQLite in one transaction and checks nothing. Both sync the data before they end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bench.workload import key_of, value_of, write_text_file
 
 _IMPORT_S_MAX = 250
 _COMMANDS = {
-    "rundlet": ["rundlet_server.cli.main", "import", "--data"],
+    "rundlet": ["rundlet_server", "import", "--data"],
     "sqlite3": ["bench.peers.sqlite_import"],
 }
 _CHECK_KEYS = 1_000
@@ -63,4 +63,4 @@ def _check(engine: Engine, count: int) -> None:
         numbers = range(first, min(count, first + _CHECK_KEYS))
         expected = [value_of(number) for number in numbers]
         if engine.get_all([key_of(number) for number in numbers]) != expected:
-            raise LoadFailed(f"not all of the rows {numbers} are there")
+            raise LoadFailed(f"some of the rows {numbers} are missing or have another value")

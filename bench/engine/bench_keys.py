@@ -1,4 +1,4 @@
-"""What does the number of keys do to the cost of an operation?"""
+"""How does the number of keys affect the cost of an operation?"""
 
 from __future__ import annotations
 

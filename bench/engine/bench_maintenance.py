@@ -1,4 +1,4 @@
-"""What do a checkpoint and a compaction cost, beside a copy of the same bytes?"""
+"""What do a checkpoint and a compaction cost, compared with a copy of the same bytes?"""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _SEGMENT_KEYS = 65_536
 
 @contextlib.contextmanager
 def _half_replaced(folder: Path, count: int) -> Iterator[LogStore]:
-    """A store that does nothing by itself; every other value was replaced and may go.
+    """Open a store without maintenance in which half of the first values are dead.
 
-    It has made its index files already: what they cost is the question of ``checkpoint``.
+    It has written its index files already: their cost is the question of ``test_checkpoint``.
     """
     settings = StoreSettings(
         sync="never",
@@ -36,7 +36,7 @@ def _half_replaced(folder: Path, count: int) -> Iterator[LogStore]:
         engine = RundletEngine(store)
         engine.put_all(rows(count))
         engine.put_all((key_of(number), value_of(number + 1)) for number in range(0, count, 2))
-        engine.put(key_of(0), value_of(1))  # seals the segment, if it is full
+        engine.put(key_of(0), value_of(1))  # seals the segment if it is full
         store.maintainer.checkpoint()
         yield store
 
@@ -49,7 +49,7 @@ def test_checkpoint(record: Recorder, folder: Path, scale: Scale) -> None:
     with contextlib.closing(open_log_store(folder / "data", settings)) as store:
         engine = RundletEngine(store)
         engine.put_all(rows(count))
-        engine.put(key_of(count), value_of(count))  # seals the segment, if it is full
+        engine.put(key_of(count), value_of(count))  # seals the segment if it is full
 
         def checkpoint() -> dict[str, float]:
             before = store.gauges()["unindexed_records"].value
@@ -58,7 +58,7 @@ def test_checkpoint(record: Recorder, folder: Path, scale: Scale) -> None:
             took_s = time.monotonic() - began_s
             indexed = before - store.gauges()["unindexed_records"].value
             if not indexed:
-                raise NotMeasurable("the store had made its index files already")
+                raise NotMeasurable("the store had already written its index files")
             return {"s": took_s, "µs/key": took_s / indexed * 1e6}
 
         record.figures(checkpoint, system="rundlet, checkpoint", case=f"{count:,} keys")
@@ -73,7 +73,7 @@ def test_compaction(record: Recorder, folder: Path, scale: Scale) -> None:
             result = store.maintainer.compact(thorough=True)
             took_s = time.monotonic() - began_s
             if result.bytes_after >= result.bytes_before:
-                raise LoadFailed("the compaction gave nothing back")
+                raise LoadFailed("the compaction reclaimed no space")
             return _figures(result.bytes_before, took_s)
 
         record.figures(compact, system="rundlet, compaction", case=f"{count:,} keys")
@@ -98,7 +98,7 @@ def test_copy(record: Recorder, folder: Path, scale: Scale) -> None:
 
 
 def _copy(source: Path, target: Path) -> int:
-    """Copy as ``cp`` does, and sync; gives the size in bytes."""
+    """Copy as ``cp`` does, and sync; return the size in bytes."""
     with source.open("rb") as reader, target.open("wb") as writer:
         while chunk := reader.read(_COPY_BYTES):
             writer.write(chunk)

@@ -1,4 +1,4 @@
-"""How long does it take to get a hundred values of one snapshot? Per value."""
+"""How long does it take, per value, to get a hundred values of one snapshot?"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How long after ``kill -9`` until a store gives its first value, by number of keys?
+"""How long does a store take after ``kill -9`` to return its first value, by number of keys?
 
-Of the work in the store alone, in a process that has loaded its modules; the files are in the
-page cache. Before every kill some 200 keys are written.
+Only the work of the store counts, in a process that has loaded its modules; the files are in the
+page cache. Before every kill the process writes some 200 keys.
 """
 
 from __future__ import annotations

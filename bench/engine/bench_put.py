@@ -1,7 +1,7 @@
-"""How long does it take to put one value, by when it must be on the disk?
+"""How long does it take to put one value, by sync policy?
 
-Peers keep the same promise: ``never`` leaves it to the system, ``always`` syncs before it
-returns. ``interval`` is Rundlet's alone.
+The other engines use an equal policy: ``never`` lets the system decide when to write, ``always``
+syncs before the put returns. Only Rundlet has ``interval``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bench.engines.checked import puts_that_are_read_back
 from bench.recorder import Recorder
 from bench.scale import Scale
 
-_DURABLE_SHARE = 20  # a synced put takes so much longer that fewer will do
+_DURABLE_SHARE = 20  # a synced put takes much longer, so fewer of them are enough
 _CASES = [
     pytest.param(policy, kind, id=f"{policy}-{kind.name}")
     for policy in ("never", "interval", "always")

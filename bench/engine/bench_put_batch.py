@@ -1,6 +1,6 @@
-"""How long does it take to put a value among very many? Per value; batches as the engine likes.
+"""How long does it take, per value, to put many values in batches of the engine's own size?
 
-Rundlet commits 1,000 at a time; LMDB and SQLite all in one transaction.
+Rundlet commits 1,000 values at a time; LMDB and SQLite commit all in one transaction.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How long does it take to list keys in order, with their values? Per key, 1,000 a page."""
+"""How long does it take, per key, to list keys and values in order, 1,000 keys a page?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.recorder import Recorder
 from bench.scale import Scale
 
 _PAGE_KEYS = 1_000
-_STARTS = "0123456789abcde"  # most pages are full
+_STARTS = "0123456789abcde"  # with these starts most pages are full
 
 
 @pytest.mark.parametrize(

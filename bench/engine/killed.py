@@ -1,4 +1,4 @@
-"""Stores whose process was ended by ``kill -9``."""
+"""Stores whose process was killed by ``kill -9``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bench.places import ROOT
 
 
 def run_and_kill(job: str, folder: Path, count: int) -> dict[str, float]:
-    """Run a job of ``victim``, kill it when it is done, and give its figures.
+    """Run a job of ``victim``, kill the process when the job is done, and return the figures.
 
     Raises:
-        LoadFailed: it broke off.
+        LoadFailed: the process ended before the job was done.
     """
     command = [sys.executable, "-m", "bench.engine.victim", job, str(folder), str(count)]
     with subprocess.Popen(
@@ -25,21 +25,22 @@ def run_and_kill(job: str, folder: Path, count: int) -> dict[str, float]:
         line = process.stdout.readline()
         process.kill()
     if not line:
-        raise LoadFailed(f"the process that was to {job} a store broke off")
+        raise LoadFailed(f"the process for the job {job!r} ended before it was done")
     figures: dict[str, float] = json.loads(line)
     return figures
 
 
 class GrownStores:
-    """Stores by number of keys, each made once in a run."""
+    """Stores by number of keys; a run makes each of them once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def folder(self, key_count: int) -> Path:
-        """The folder of a store with so many keys and a few more; it was killed when it had them.
+        """Return the folder of a store with this many keys and a few more.
 
-        Whoever uses it may write to it, and leaves it to the next.
+        Its process was killed after it wrote them. A benchmark may write to the store; the next
+        benchmark gets it as it is then.
         """
         path = self._folder / str(key_count)
         if not path.exists():

@@ -1,4 +1,4 @@
-"""Engines with rows in them, opened once for all repeats of a question."""
+"""Engines that hold rows, opened once for all repeats of a question."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.workload import rows
 
 
 class LoadedEngines:
-    """Opens each engine when it is first asked for; as a context manager it closes all."""
+    """Opens each engine when it is first needed; a context manager that closes them all."""
 
     def __init__(self, folder: Path, key_count: int) -> None:
         self._folder = folder
@@ -18,10 +18,10 @@ class LoadedEngines:
         self._open: dict[str, Engine] = {}
 
     def get(self, kind: EngineKind) -> Engine:
-        """An engine that holds the first keys.
+        """Return an engine that holds the first keys.
 
         Raises:
-            NotMeasurable: it is not installed.
+            NotMeasurable: the engine is not installed.
         """
         if kind.name not in self._open:
             engine = kind.open(self._folder / kind.module, "never")

@@ -1,7 +1,7 @@
-"""A process that has a store open and is killed: ``python -m bench.engine.victim JOB DIR COUNT``.
+"""Hold a store open until killed: ``python -m bench.engine.victim JOB DIR COUNT``.
 
-``grow`` makes a store of so many keys; ``reopen`` opens one, gets a key and writes so many
-more. Then it prints its figures as JSON and waits to be killed.
+The job ``grow`` makes a store of ``COUNT`` keys; ``reopen`` opens a store, gets a key and writes
+``COUNT`` more. Then the process prints its figures as JSON and waits to be killed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bench.engines import OURS
 from bench.workload import key_of, rows, value_of
 
 TAIL_KEYS: Final = 5_000
-"""Written last, so that something of the log is not yet in an index file."""
+"""Written last, so that no index file holds the end of the log yet."""
 _NEW_KEYS: Final = 1 << 40
 
 
@@ -32,9 +32,9 @@ def grow(folder: Path, count: int) -> dict[str, float]:
 
 
 def reopen(folder: Path, count: int) -> dict[str, float]:
-    """Open a store, get its first key, then write; only the first two are timed."""
+    """Open a store, get its first key, then write; time only the first two."""
     with tempfile.TemporaryDirectory() as scratch:
-        OURS.open(Path(scratch), "never").close()  # loads the modules, which is not timed
+        OURS.open(Path(scratch), "never").close()  # loads the modules, which must not count
     began_s = time.perf_counter()
     engine = OURS.open(folder, "never")
     opened_s = time.perf_counter()
@@ -50,7 +50,7 @@ def reopen(folder: Path, count: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Do the job."""
+    """Do the job that the command line names."""
     job, folder, count = sys.argv[1:]
     figures = {"grow": grow, "reopen": reopen}[job](Path(folder), int(count))
     print(json.dumps(figures), flush=True)

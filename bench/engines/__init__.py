@@ -1,7 +1,7 @@
-"""The embedded stores that are compared: one adapter a file, all with the methods of ``Engine``.
+"""The embedded stores to compare: one adapter in each file, with the methods of ``Engine``.
 
-An adapter imports its package at its top, so that asking for an engine whose package is not
-installed fails there, with the package's name.
+An adapter imports its package at the top, so opening an engine whose package is not installed fails
+there, with the name of the package.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from typing import Final, Literal, Protocol, runtime_checkable
 from bench.errors import NotMeasurable
 
 Policy = Literal["never", "interval", "always"]
-"""When a write is on the disk: when the system likes, within a second, before it is answered."""
+"""When a write is synced to the disk: when the system decides, within a second, or before ``put``
+returns."""
 
 
 class Engine(Protocol):
-    """A store in this process. What ``put`` has returned from is as durable as the policy says."""
+    """A store in this process. When ``put`` returns, the value is as durable as the policy says."""
 
     def get(self, key: str) -> bytes | None:
-        """The value of a key."""
+        """Return the value of a key."""
 
     def get_all(self, keys: Sequence[str]) -> list[bytes | None]:
-        """The values of many keys, of one snapshot where the engine can."""
+        """Return the values of many keys, from one snapshot if the engine has snapshots."""
 
     def put(self, key: str, value: bytes) -> None:
         """Store one value, in a transaction of its own."""
@@ -34,7 +35,7 @@ class Engine(Protocol):
         """Store many values, in as few transactions as the engine allows."""
 
     def close(self) -> None:
-        """Let go of all files."""
+        """Close all files."""
 
 
 @runtime_checkable
@@ -42,7 +43,7 @@ class OrderedEngine(Engine, Protocol):
     """An engine that keeps its keys in order."""
 
     def scan(self, start: str, count: int) -> list[tuple[str, bytes]]:
-        """The first so many keys from a key on, in order, with their values."""
+        """Return the first ``count`` keys from ``start`` on, in order, with their values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,8 @@ class EngineKind:
 
     Attributes:
         name: as reports show it.
-        module: of ``bench.engines``; it has ``open_engine(folder, policy)``.
-        policies: it can keep.
+        module: in ``bench.engines``; it has ``open_engine(folder, policy)``.
+        policies: the sync policies that it supports.
         is_ordered: it is an ``OrderedEngine``.
     """
 
@@ -62,7 +63,7 @@ class EngineKind:
     is_ordered: bool = True
 
     def open(self, folder: Path, policy: Policy) -> Engine:
-        """Open a store in a folder, which is made.
+        """Open a store in a folder; make the folder if it is missing.
 
         Raises:
             NotMeasurable: the package is not installed.
@@ -77,18 +78,18 @@ class EngineKind:
 
 
 OURS: Final = EngineKind("rundlet", "rundlet_engine", ("never", "interval", "always"))
-# The benchmarks read the same few thousand keys again and again: with its cache ours would only
-# be asked for what it remembers.
+# The benchmarks read the same few thousand keys again and again, so with its cache Rundlet would
+# read nothing from the log.
 OURS_UNCACHED: Final = EngineKind("rundlet, no cache", "rundlet_uncached_engine", ())
 ENGINES: Final = (
     OURS,
     OURS_UNCACHED,
     EngineKind("lmdb, txn each", "lmdb_engine"),
-    EngineKind("lmdb, one read txn", "lmdb_held_engine", ()),  # for reads of what is there only
+    EngineKind("lmdb, one read txn", "lmdb_held_engine", ()),  # for questions without writes only
     EngineKind("rocksdict", "rocksdict_engine"),
     EngineKind("sqlite3", "sqlite_engine"),
     EngineKind("diskcache", "diskcache_engine", is_ordered=False),
-    # It sets synchronous=OFF by itself, so it cannot be compared where writes must be durable.
+    # sqlitedict sets synchronous=OFF itself, so durable writes cannot be compared with it.
     EngineKind("sqlitedict", "sqlitedict_engine", ("never",), is_ordered=False),
     EngineKind("dict + pread", "pread_engine", is_ordered=False),
 )

@@ -1,4 +1,4 @@
-"""Puts that are read back at the end, every one."""
+"""Puts into an engine, every one of which is read back at the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.workload import key_of, value_of
 
 
 class CheckedPuts:
-    """Puts new rows into an engine; the rows are made beforehand, outside what is timed."""
+    """Puts new rows into an engine; ``prepare`` makes the rows outside the timed work."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -25,29 +25,29 @@ class CheckedPuts:
         self._count += count
 
     def one_by_one(self) -> None:
-        """Put them, each in a transaction of its own."""
+        """Put the rows, each in a transaction of its own."""
         put = self._engine.put
         for key, value in self._rows:
             put(key, value)
 
     def all_at_once(self) -> None:
-        """Put them in as few transactions as the engine allows."""
+        """Put the rows in as few transactions as the engine allows."""
         self._engine.put_all(self._rows)
 
     def check(self) -> None:
         """Compare every value with what was put.
 
         Raises:
-            LoadFailed: one is not there.
+            LoadFailed: a value is missing or differs.
         """
         for number in range(self._count):
             if self._engine.get(key_of(number)) != value_of(number):
-                raise LoadFailed(f"the put of {key_of(number)} was acknowledged and is not there")
+                raise LoadFailed(f"the acknowledged put of {key_of(number)} is lost")
 
 
 @contextlib.contextmanager
 def puts_that_are_read_back(engine: Engine) -> Iterator[CheckedPuts]:
-    """Puts into an engine, which is closed in the end."""
+    """Offer checked puts into an engine; check them, and close the engine, at the end."""
     with contextlib.closing(engine):
         puts = CheckedPuts(engine)
         yield puts

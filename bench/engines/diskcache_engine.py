@@ -1,4 +1,4 @@
-"""diskcache: a cache over SQLite, told to throw nothing away."""
+"""diskcache: a cache over SQLite, set to evict nothing."""
 
 # ``Engine`` describes the methods.
 # ruff: noqa: D102

@@ -1,4 +1,4 @@
-"""LMDB through py-lmdb: a transaction for every operation. It keeps no checksums."""
+"""LMDB through py-lmdb, with a transaction for every operation. LMDB keeps no checksums."""
 
 # ``Engine`` describes the methods.
 # ruff: noqa: D102
@@ -12,7 +12,7 @@ import lmdb
 
 from bench.engines import Policy
 
-_MAP_BYTES = 64 * 1024**3  # address space only
+_MAP_BYTES = 64 * 1024**3  # this reserves address space, not memory
 
 
 class LmdbEngine:

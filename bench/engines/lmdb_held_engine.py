@@ -1,4 +1,4 @@
-"""LMDB with one read transaction held open: the quickest read, of a snapshot that grows old."""
+"""LMDB with one read transaction held open: the fastest reads, of a snapshot that gets old."""
 
 # ``Engine`` describes the methods.
 # ruff: noqa: D102
@@ -13,7 +13,7 @@ from bench.engines.lmdb_engine import LmdbEngine
 
 
 class LmdbHeldEngine(LmdbEngine):
-    """As its base, but ``get`` reads the state after the last ``put_all``."""
+    """Like its base, but ``get`` reads the state after the last ``put_all``."""
 
     def __init__(self, folder: Path, policy: Policy) -> None:
         super().__init__(folder, policy)

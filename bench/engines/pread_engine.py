@@ -1,4 +1,4 @@
-"""The floor: an append-only file, and a dict of where each value lies. No checksum, no recovery."""
+"""The lower bound: an append-only file and a dict of offsets; no checksums, no recovery."""
 
 # ``Engine`` describes the methods.
 # ruff: noqa: D102
@@ -13,7 +13,7 @@ from bench.engines import Policy
 
 
 class PreadEngine:
-    """Writes ``key value`` lines; reads one range of the file a value."""
+    """Writes ``key value`` lines; reads one range of the file for each value."""
 
     def __init__(self, folder: Path, policy: Policy) -> None:
         self._is_synced = policy == "always"

@@ -1,4 +1,4 @@
-"""RocksDB through rocksdict, with bytes as they are."""
+"""RocksDB through rocksdict in raw mode: keys and values are bytes."""
 
 # ``Engine`` describes the methods.
 # ruff: noqa: D102
@@ -17,7 +17,7 @@ _BATCH_ROWS = 10_000
 
 
 class RocksdictEngine:
-    """One database; unsynced writes still go to its log, as ours do."""
+    """One database; unsynced writes still go to its log, as those of Rundlet do."""
 
     def __init__(self, folder: Path, policy: Policy) -> None:
         self._options = WriteOptions()
@@ -48,7 +48,7 @@ class RocksdictEngine:
         rows = self._database.items(from_key=start.encode())
         found = []
         for key, value in islice(rows, count):
-            assert isinstance(key, bytes)  # in raw mode, which its types do not know
+            assert isinstance(key, bytes)  # always true in raw mode; its types do not say so
             found.append((key.decode(), value))
         return found
 

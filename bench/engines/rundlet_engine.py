@@ -1,4 +1,4 @@
-"""Rundlet's own engine: every value read is verified against its checksum."""
+"""Rundlet's log store; every read verifies the value against its checksum."""
 
 # ``Engine`` describes the methods.
 # ruff: noqa: D102
@@ -17,7 +17,7 @@ _BATCH_BYTES = Limits().txn_bytes_max // 2
 
 
 class RundletEngine:
-    """The store with one operation a transaction, or as many as its limit allows."""
+    """The store with one operation in each transaction, or as many as its limit allows."""
 
     def __init__(self, store: Store) -> None:
         self.store = store

@@ -1,4 +1,4 @@
-"""Rundlet's own engine without its memory of values read: each ``get`` goes to the log."""
+"""Rundlet's log store without its cache: each ``get`` reads the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQLite with a write-ahead log, as the standard library brings it."""
+"""SQLite from the standard library, with a write-ahead log."""
 
 # ``Engine`` describes the methods.
 # ruff: noqa: D102

@@ -1,4 +1,4 @@
-"""sqlitedict: a dict over SQLite, whose writes a thread of its own does."""
+"""sqlitedict: a dict over SQLite, which writes in a thread of its own."""
 
 # ``Engine`` describes the methods.
 # ruff: noqa: D102
@@ -31,7 +31,7 @@ class SqlitedictEngine:
 
     def put(self, key: str, value: bytes) -> None:
         self._dict[key] = value
-        self._dict.commit(blocking=True)  # else it is only queued when this returns
+        self._dict.commit(blocking=True)  # otherwise the write is only queued when this returns
 
     def put_all(self, rows: Iterable[tuple[str, bytes]]) -> None:
         self._dict.update(rows)
@@ -44,5 +44,5 @@ class SqlitedictEngine:
 def open_engine(folder: Path, policy: Policy) -> SqlitedictEngine:
     """See ``EngineKind.open``."""
     if policy != "never":
-        raise NotMeasurable("sqlitedict turns syncing off by itself")
+        raise NotMeasurable("sqlitedict turns syncing off itself")
     return SqlitedictEngine(folder)

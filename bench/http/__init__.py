@@ -1,1 +1,1 @@
-"""Servers compared over HTTP: ``systems`` starts them, ``load`` and ``wrk`` ask them."""
+"""Compare servers over HTTP: ``systems`` starts them, ``load`` and ``wrk`` send the requests."""

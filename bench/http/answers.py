@@ -1,4 +1,4 @@
-"""Where an HTTP answer ends, and what its body is."""
+"""Find the end and the body of an HTTP answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 def answer_size(received: bytes) -> int | None:
-    """Bytes of a whole answer, head included; ``None`` while that cannot be told."""
+    """Return the size of the whole answer, head included; ``None`` while it is not known."""
     head_end = received.find(b"\r\n\r\n")
     if head_end < 0:
         return None
@@ -20,7 +20,7 @@ def answer_size(received: bytes) -> int | None:
 
 
 def body_of(answer: bytes) -> bytes:
-    """The body of a whole answer, put together where it came in chunks."""
+    """Return the body of a whole answer; join its chunks if it is chunked."""
     head, _, body = answer.partition(b"\r\n\r\n")
     if b"transfer-encoding: chunked" not in head.lower():
         return body

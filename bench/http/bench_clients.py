@@ -1,4 +1,4 @@
-"""What does the number of clients do to reading over HTTP?"""
+"""How does the number of clients affect reads over HTTP?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from bench.http.servers import Servers
 from bench.http.system import System
-from bench.http.systems import A_FEW
+from bench.http.systems import MAIN_SYSTEMS
 from bench.recorder import Recorder
 from bench.workload import READS
 
@@ -14,7 +14,7 @@ REPEATS_MAX = 2
 
 
 @pytest.mark.parametrize("clients", [1, 4, 16, 64])
-@pytest.mark.parametrize("system", A_FEW, ids=lambda system: system.name)
+@pytest.mark.parametrize("system", MAIN_SYSTEMS, ids=lambda system: system.name)
 def test_clients(record: Recorder, servers: Servers, system: System, clients: int) -> None:
     server = servers.get(system)
 

@@ -1,4 +1,4 @@
-"""How many values a second are read over HTTP, and how long does each take? 16 clients."""
+"""How many values a second do 16 clients read over HTTP, and how long does each read take?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from bench.http.servers import Servers
 from bench.http.system import System
-from bench.http.systems import A_FEW, READERS
+from bench.http.systems import MAIN_SYSTEMS, READERS
 from bench.recorder import Recorder
 from bench.workload import READS, ZIPF_READS
 
@@ -18,7 +18,7 @@ def test_get(record: Recorder, servers: Servers, system: System) -> None:
     record.figures(lambda: server.read(READS), system=system.name, case="uniform")
 
 
-@pytest.mark.parametrize("system", A_FEW, ids=lambda system: system.name)
+@pytest.mark.parametrize("system", MAIN_SYSTEMS, ids=lambda system: system.name)
 def test_get_zipf(record: Recorder, servers: Servers, system: System) -> None:
     server = servers.get(system)
 

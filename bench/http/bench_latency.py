@@ -1,7 +1,7 @@
-"""What do durable writes do to the latency of reads? At a rate every server can keep up with.
+"""How do durable writes affect the latency of reads, at a rate that every server can sustain?
 
-Sixteen clients send at a given rate; a request that has to wait for the one before it counts
-from when it was due.
+Sixteen clients send requests at a given rate. The latency of a request that has to wait for the one
+before it counts from the time at which it was due.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def test_latency(record: Recorder, servers: Servers, system: System, case: str) 
     def ask() -> dict[str, float]:
         outcome = server.run(server.plan(server.script(_CASES[case]), rate_per_s=_RATE_PER_S))
         if "get" not in outcome.samples:
-            raise LoadFailed("no read was answered in time")
+            raise LoadFailed("the server answered no read in time")
         latencies = outcome.samples["get"].percentiles_ms()
         return {f"{name} ms": value for name, value in latencies.items()}
 

@@ -1,7 +1,7 @@
-"""What do large transactions, checkpoints and compaction do to the latency of reads?
+"""How do large transactions, checkpoints and compaction affect the latency of reads?
 
-Reads come at a steady rate. ``transactions`` are 70 of 1,000 puts each, one after the other, with
-the checkpoint that they make due; ``checkpoint`` is one that a few small transactions make due.
+Reads arrive at a steady rate. ``transactions`` is a sequence of 70 transactions of 1,000 puts each,
+with the checkpoint that they cause; ``checkpoint`` is one that a few small transactions cause.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bench.errors import LoadFailed
 from bench.http import load
 from bench.http.servers import Server, Servers
 from bench.http.system import System
-from bench.http.systems import FORGETFUL
+from bench.http.systems import WITHOUT_HISTORY
 from bench.recorder import Recorder
 from bench.workload import READS, key_of, value_of
 from rundlet import Client, Put, RundletError
@@ -27,24 +27,24 @@ _TXN_KEYS = 1_000
 _SMALL_TXN_KEYS = 10
 _LAST_KEYS = 1_000
 _SEGMENT_KEYS = 70_000
-_SEGMENT_RECORDS = 65_536  # with which the server seals a segment
+_SEGMENT_RECORDS = 65_536  # the server seals a segment that has this many
 _NEW_KEYS = 1 << 40
 _WORK_S_MAX = 30.0
 _POLL_S = 0.02
 
 
 def _idle(server: Server, client: Client) -> None:
-    """Nothing; but the server is asked for its figures as in the other cases, which takes time."""
+    """Only poll the server's figures, as in the other cases, because polling takes time, too."""
     ended_s = time.monotonic() + server.scale.load_s
     _wait(lambda: _gauge(client, "log_bytes") >= 0 and time.monotonic() >= ended_s)
 
 
 def _nothing_before(_client: Client) -> None:
-    """It needs none."""
+    """Prepare nothing."""
 
 
 def _fill_most_of_a_segment(client: Client) -> None:
-    """So that few writes are missing until the server seals it, and nothing else is to do."""
+    """Write until a few more writes make the server seal the segment, with no other work due."""
     _wait(lambda: _gauge(client, "unindexed_records") < _SEGMENT_RECORDS)
     there = int(_gauge(client, "unindexed_records"))
     missing = (_SEGMENT_RECORDS - there - _LAST_KEYS // 2) % _SEGMENT_RECORDS
@@ -54,7 +54,7 @@ def _fill_most_of_a_segment(client: Client) -> None:
 
 def _checkpoint(_server: Server, client: Client) -> None:
     _put(client, _LAST_KEYS, each=_SMALL_TXN_KEYS)
-    # More than fit into one segment are there only while a sealed one waits for its index file.
+    # There are more records than in one segment only while a sealed one waits for its index file.
     _wait(lambda: _gauge(client, "unindexed_records") < _LAST_KEYS)
 
 
@@ -63,7 +63,7 @@ def _transactions(_server: Server, client: Client) -> None:
     _wait(lambda: _gauge(client, "unindexed_records") < _SEGMENT_RECORDS)
 
 
-def _fill_a_segment_with_what_is_dead(client: Client) -> None:
+def _fill_a_segment_with_dead_values(client: Client) -> None:
     _put(client, _SEGMENT_KEYS, each=_TXN_KEYS)
     _put(client, _SEGMENT_KEYS, each=_TXN_KEYS)
 
@@ -75,7 +75,7 @@ def _compact(_server: Server, client: Client) -> None:
 
 
 class _Case(NamedTuple):
-    """What is done before, and what is done while latencies are measured."""
+    """The preparation, and the job that runs while latencies are measured."""
 
     prepare: Callable[[Client], None]
     job: Callable[[Server, Client], None]
@@ -85,12 +85,12 @@ _CASES = {
     "idle": _Case(_nothing_before, _idle),
     "transactions": _Case(_nothing_before, _transactions),
     "checkpoint": _Case(_fill_most_of_a_segment, _checkpoint),
-    "compaction": _Case(_fill_a_segment_with_what_is_dead, _compact),
+    "compaction": _Case(_fill_a_segment_with_dead_values, _compact),
 }
 
 
 @pytest.mark.parametrize("case", _CASES)
-@pytest.mark.parametrize("system", FORGETFUL, ids=lambda system: system.name)
+@pytest.mark.parametrize("system", WITHOUT_HISTORY, ids=lambda system: system.name)
 def test_maintenance(record: Recorder, servers: Servers, system: System, case: str) -> None:
     server = servers.get(system)
     with Client(f"http://127.0.0.1:{server.port}") as client:
@@ -104,7 +104,7 @@ def test_maintenance(record: Recorder, servers: Servers, system: System, case: s
 
 
 def _latencies_ms(server: Server, work: Callable[[], None]) -> dict[str, float]:
-    """Latencies of the reads that began while the work was done."""
+    """Return the latencies of the reads that began during the work."""
     plan = server.plan(server.script(READS), rate_per_s=_RATE_PER_S, load_s=_WORK_S_MAX)
     span = _Span(work, begin_after_s=plan.warm_up_s)
     outcome = load.run(plan, until=span.has_ended)
@@ -115,7 +115,7 @@ def _latencies_ms(server: Server, work: Callable[[], None]) -> dict[str, float]:
 
 
 class _Span:
-    """Work in a thread, and from when to when it was done."""
+    """Work in a thread, with the times at which it began and ended."""
 
     def __init__(self, work: Callable[[], None], *, begin_after_s: float) -> None:
         self._work = work
@@ -126,14 +126,14 @@ class _Span:
         self._thread.start()
 
     def has_ended(self) -> bool:
-        """Whether the work is done."""
+        """Return whether the work is done."""
         return not self._thread.is_alive()
 
     def between_s(self) -> tuple[float, float]:
-        """Begin and end on the monotonic clock.
+        """Return when the work began and ended, on the monotonic clock.
 
         Raises:
-            LoadFailed: the work was not done.
+            LoadFailed: the work failed.
         """
         self._thread.join()
         if self._error is not None:
@@ -145,12 +145,12 @@ class _Span:
         try:
             self._work()
         except (RundletError, LoadFailed) as ex:
-            self._error = ex  # for the thread that asks for the figures
+            self._error = ex  # the thread that calls between_s raises it
         self._ended_s = time.monotonic()
 
 
 def _put(client: Client, count: int, *, each: int) -> None:
-    """Put so many values, some in each transaction; under the same keys every time."""
+    """Put ``count`` values, ``each`` in a transaction, under the same keys every time."""
     numbers = range(_NEW_KEYS, _NEW_KEYS + count)
     for start in range(0, count, each):
         client.txn([Put(key_of(number), value_of(number)) for number in numbers[start:][:each]])
@@ -166,5 +166,5 @@ def _wait(is_done: Callable[[], bool]) -> None:
     deadline_s = time.monotonic() + _WORK_S_MAX
     while not is_done():
         if time.monotonic() > deadline_s:
-            raise LoadFailed(f"not done after {_WORK_S_MAX:.0f} s")
+            raise LoadFailed(f"the maintenance work did not end within {_WORK_S_MAX:.0f} s")
         time.sleep(_POLL_S)

@@ -1,7 +1,7 @@
-"""How much memory does a server take, by number of keys? After reading many of them.
+"""How much memory does a server use after it has read many keys, by number of keys?
 
-``private`` is what each worker has changed and holds for itself. ``index files`` are mapped:
-all workers, and the page cache, share one copy.
+``private`` is the memory that each worker has changed and does not share. ``index files`` are
+mapped: all workers share one copy with the page cache.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def test_memory(
             "shared MB/worker": shared / 1_000,
             "resident MB/worker": resident / 1_000,
         }
-        if index_bytes:  # few keys have no index file yet, and that is no merit
+        if index_bytes:  # a store of few keys has no index file yet; 0 would look like a merit
             figures["index file B/key"] = index_bytes / key_count
         return figures
 
@@ -56,20 +56,20 @@ def test_memory(
 
 
 def _workers_of(pid: int) -> list[int]:
-    """The processes of a server that answer requests."""
+    """Return the processes of a server that answer requests."""
     workers = [
         child
         for child in descendants_of(pid)
         if _WORKER_MARK in Path(f"/proc/{child}/cmdline").read_bytes()
     ]
     if not workers:
-        raise NotMeasurable("the worker processes cannot be told apart on this system")
+        raise NotMeasurable("this system does not show which processes are workers")
     return workers
 
 
 def _kilobytes(pid: int, name: str) -> int:
     path = Path(f"/proc/{pid}/smaps_rollup")
     if not path.exists():
-        raise NotMeasurable(f"{path.parent.parent} does not tell about memory here")
+        raise NotMeasurable(f"{path.parent.parent} does not show private memory on this system")
     lines = path.read_text().splitlines()
     return int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])

@@ -1,4 +1,4 @@
-"""How many values a second are read a hundred at a time, in CBOR, of one snapshot each?"""
+"""How many values a second do clients read, a hundred of one snapshot at a time, in CBOR?"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""How long after ``kill -9`` until a server answers again, by number of keys? All of its start.
+"""How long does a server take after ``kill -9`` to answer again, by number of keys?
 
-The interpreter, the modules and the sockets are in it; ``engine/open`` has the store alone.
+The time includes the start of the interpreter, the modules and the sockets; ``engine/open``
+measures the store alone.
 """
 
 from __future__ import annotations
@@ -48,5 +49,5 @@ def _get_first(port: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", f"/v1/kv/{key_of(0)}")
     if connection.getresponse().read() != value_of(0):
-        raise LoadFailed("the first key has another value")
+        raise LoadFailed("the first key does not have its value")
     connection.close()

@@ -1,6 +1,6 @@
-"""How many new values a second are stored over HTTP, each synced to the disk? 64 clients.
+"""How many new values a second do 64 clients store over HTTP, each synced to the disk?
 
-Every write that was acknowledged is read back.
+The benchmark reads back every acknowledged write.
 """
 
 from __future__ import annotations

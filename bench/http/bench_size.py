@@ -1,4 +1,4 @@
-"""What does the size of a value do to reading it over HTTP?"""
+"""How does the size of a value affect reads over HTTP?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from bench.http.servers import Servers
 from bench.http.system import Stage, System
-from bench.http.systems import A_FEW
+from bench.http.systems import MAIN_SYSTEMS
 from bench.recorder import Recorder
 from bench.scale import Scale
 from bench.workload import READS
@@ -17,7 +17,7 @@ _STAGE_BYTES_MAX = 64 * 1024 * 1024
 
 
 @pytest.mark.parametrize("size", _SIZES)
-@pytest.mark.parametrize("system", A_FEW, ids=lambda system: system.name)
+@pytest.mark.parametrize("system", MAIN_SYSTEMS, ids=lambda system: system.name)
 def test_size(record: Recorder, servers: Servers, scale: Scale, system: System, size: str) -> None:
     key_count = min(scale.http_keys, _STAGE_BYTES_MAX // _SIZES[size])
     server = servers.get(system, Stage(key_count, _SIZES[size]))

@@ -1,7 +1,8 @@
-"""How do servers do under the mixes of YCSB? Writes are synced, and read back; 16 clients.
+"""How fast are servers under the mixes of YCSB, with 16 clients and synced writes?
 
-A: half updates. B: 5 % updates. C: reads. D: 5 % new keys, the latest are read. F: half of
-the operations read a key and write it. Keys are chosen by Zipf's law.
+A: half are updates. B: 5 % are updates. C: reads only. D: 5 % are new keys, and reads prefer the
+latest ones. F: half of the operations read a key and write it. Clients choose keys by Zipf's law.
+The benchmark reads back every acknowledged write.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How each kind of server is asked over HTTP: whole requests as bytes, made before they are sent.
+"""The HTTP requests of each kind of server, as bytes that are made before they are sent.
 
-Dialects have no state, so that processes can hand them to each other.
+Dialects have no state, so processes can pass them to each other.
 """
 
 # ``Dialect`` describes the methods.
@@ -22,17 +22,17 @@ class Dialect(Protocol):
     """The requests that one kind of server understands."""
 
     def get(self, key: str) -> bytes:
-        """Ask for one value."""
+        """Return a request that reads one value."""
 
     def put(self, key: str, value: bytes) -> bytes:
-        """Store one value."""
+        """Return a request that stores one value."""
 
     def value_in(self, body: bytes) -> bytes:
-        """The value in the body of an answer to ``get``; empty where there is none."""
+        """Return the value in the body of an answer to ``get``; empty if there is none."""
 
 
 class PathDialect:
-    """``/v1/kv/KEY``: Rundlet itself, and the small servers of ``bench.peers``."""
+    """``/v1/kv/KEY``, for Rundlet and the small servers of ``bench.peers``."""
 
     def get(self, key: str) -> bytes:
         return request("GET", f"/v1/kv/{key}")
@@ -44,12 +44,12 @@ class PathDialect:
         return body
 
     def mget(self, keys: Sequence[str]) -> bytes:
-        """Ask for many values, in CBOR."""
+        """Return a request that reads many values, in CBOR."""
         return request("POST", "/v1/mget", cbor2.dumps({"keys": list(keys)}), "application/cbor")
 
 
 class WebdisDialect:
-    """Redis commands as paths, answered with the bare value."""
+    """Webdis: a path is a Redis command, and the answer is the bare value."""
 
     def get(self, key: str) -> bytes:
         return request("GET", f"/GET/{key}.txt")
@@ -62,7 +62,7 @@ class WebdisDialect:
 
 
 class EtcdDialect:
-    """etcd's JSON gateway; reads are serializable: answered by the node itself, no round trip."""
+    """etcd's JSON gateway; reads are serializable, so the node answers without a round trip."""
 
     def get(self, key: str) -> bytes:
         return _json_request("/v3/kv/range", {"key": _base64(key.encode()), "serializable": True})
@@ -71,7 +71,7 @@ class EtcdDialect:
         return _json_request("/v3/kv/put", {"key": _base64(key.encode()), "value": _base64(value)})
 
     def put_all(self, rows: Sequence[tuple[str, bytes]]) -> bytes:
-        """Store many values in one transaction; etcd takes at most 128."""
+        """Return a request that stores many values in one transaction; etcd allows 128."""
         puts = [
             {"requestPut": {"key": _base64(key.encode()), "value": _base64(value)}}
             for key, value in rows
@@ -84,20 +84,20 @@ class EtcdDialect:
 
 
 class ConstantDialect:
-    """A server that answers everything alike, and so stores nothing."""
+    """A server with one answer to every request, which stores nothing."""
 
     def get(self, key: str) -> bytes:
         return request("GET", f"/{key}")
 
     def put(self, key: str, value: bytes) -> bytes:  # noqa: ARG002 # nothing is written
-        raise NotMeasurable("a constant answer cannot be written")
+        raise NotMeasurable("a server with one constant answer cannot store values")
 
     def value_in(self, body: bytes) -> bytes:
         return body
 
 
 def request(method: str, path: str, body: bytes = b"", content_type: str = "") -> bytes:
-    """One HTTP/1.1 request, as it goes over the wire."""
+    """Return the bytes of one HTTP/1.1 request."""
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     if content_type:
         head += f"Content-Type: {content_type}\r\nAccept: {content_type}\r\n"

@@ -1,6 +1,6 @@
-"""Servers that are installed with the system: Redis with Webdis, etcd, nginx.
+"""Servers that the system installs: Redis with Webdis, etcd, nginx.
 
-Each is set to sync every write before it is answered, and to listen on this machine alone.
+Each is set to sync every write before it acknowledges the write, and to listen on loopback only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ETCD_QUOTA_BYTES: Final = 8 * 1024**3
 
 
 def start_redis(processes: Processes, stage: Stage) -> int:
-    """Redis with ``appendfsync always``, and Webdis in front of it; gives Webdis' port."""
+    """Start Redis with ``appendfsync always`` and Webdis before it; return Webdis's port."""
     redis_port, port = free_port(), free_port()
     command = ["redis-server", "--bind", "127.0.0.1", "--port", str(redis_port)]
     durable = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
@@ -51,7 +51,7 @@ def start_redis(processes: Processes, stage: Stage) -> int:
 
 
 def start_etcd(processes: Processes, stage: Stage) -> int:
-    """One etcd node, filled over its JSON gateway."""
+    """Start one etcd node and fill it over its JSON gateway; return its port."""
     port = free_port()
     url, peer_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{free_port()}"
     options = {
@@ -70,7 +70,7 @@ def start_etcd(processes: Processes, stage: Stage) -> int:
 
 
 def start_nginx(processes: Processes, stage: Stage) -> int:
-    """Nginx that answers everything with one value: what the machine can do."""
+    """Start nginx, which answers every request with one value: the limit of the machine."""
     port = free_port()
     folder = processes.folder
     temporary = "".join(
@@ -96,7 +96,7 @@ def _fill_redis(port: int, stage: Stage) -> None:
         for batch in _batches(stage, _REDIS_BATCH):
             connection.sendall(b"".join(_redis_set(key, value) for key, value in batch))
             if any(answers.readline() != b"+OK\r\n" for _ in batch):
-                raise NotMeasurable("redis does not take the rows")
+                raise NotMeasurable("redis does not accept the rows")
 
 
 def _redis_set(key: str, value: bytes) -> bytes:
@@ -118,12 +118,12 @@ def _fill_etcd(port: int, stage: Stage) -> None:
         answer = connection.getresponse()
         told = answer.read()
         if answer.status != 200:
-            raise NotMeasurable(f"etcd does not take the rows: {told[:200].decode()}")
+            raise NotMeasurable(f"etcd does not accept the rows: {told[:200].decode()}")
     connection.close()
 
 
 def _wait_for_leader(connection: http.client.HTTPConnection) -> None:
-    """A node that has just started may take a write only once it has elected itself."""
+    """Wait with a read: a new etcd node accepts writes only after it has elected itself."""
     connection.request("POST", "/v3/kv/range", json.dumps({"key": "AA=="}))
     connection.getresponse().read()
 

@@ -1,8 +1,9 @@
-"""A load generator that any machine can run: many connections, one loop, as many processes.
+"""A load generator that runs on any machine: many connections in one loop, in some processes.
 
-Every client has one connection and sends its next request when it has the answer to the last
-(a closed loop), or, with a rate, when it is time. A request that is late because the answer
-before it was late counts from when it was due, so a stall of the server is not left out.
+Every client has one connection. Without a rate it sends its next request when it has the answer to
+the last one (a closed loop); with a rate, when the request is due. If an answer is late, the next
+request is late, too, and its latency counts from the time at which it was due, so the figures
+include a stall of the server.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ _CHECK_S_MAX: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A load.
+    """A load on a server.
 
     Attributes:
         port: of the server, on this machine.
-        script: what is sent.
-        clients: connections, each with one request at a time.
-        load_s: length of what is counted, in seconds.
-        warm_up_s: load before that.
-        processes: that share the clients.
-        rate_per_s: requests of all clients together; ``None`` for as many as are answered.
+        script: makes the requests.
+        clients: the number of connections, each with one request at a time.
+        load_s: the length of the counted load, in seconds.
+        warm_up_s: the length of the load before that.
+        processes: the number of processes that share the clients.
+        rate_per_s: requests of all clients together; ``None`` for a closed loop.
     """
 
     port: int
@@ -57,10 +58,10 @@ def run(plan: Plan, *, until: Callable[[], bool] | None = None) -> Outcome:
 
     Args:
         plan: what to send.
-        until: ends the load sooner once it gives true; then one process sends it.
+        until: the load ends early when this returns true; with it, one process sends the load.
 
     Raises:
-        LoadFailed: an answer was no success, or a connection broke.
+        LoadFailed: an answer had a status other than 2xx, or a connection broke.
     """
     if plan.processes == 1 or until is not None:
         outcome = _run_clients(plan, range(plan.clients), until)
@@ -72,10 +73,10 @@ def run(plan: Plan, *, until: Callable[[], bool] | None = None) -> Outcome:
 
 
 def read_back(port: int, dialect: Dialect, acknowledged: dict[str, bytes]) -> int:
-    """Ask for every acknowledged write and compare; says how many there were.
+    """Read every acknowledged write and compare it; return how many there were.
 
     Raises:
-        LoadFailed: one is missing or has another value.
+        LoadFailed: a write is missing or has another value.
     """
     if acknowledged:
         script = ReadBackScript(dialect, acknowledged)
@@ -87,7 +88,7 @@ def read_back(port: int, dialect: Dialect, acknowledged: dict[str, bytes]) -> in
 
 
 def _run_processes(plan: Plan) -> Outcome:
-    """Clients by turns over the processes, which begin together once all are there."""
+    """Deal the clients out to processes, which begin at the same time once all have started."""
     context = multiprocessing.get_context("spawn")
     with (
         context.Manager() as manager,
@@ -120,11 +121,11 @@ def _run_clients(plan: Plan, clients: range, until: Callable[[], bool] | None = 
 
 
 class _Client:
-    """A connection with its requests, and the answer that is coming in."""
+    """A connection with its requests and the answer that it is receiving."""
 
     def __init__(self, plan: Plan, number: int) -> None:
         self._requests = plan.script.requests(number, plan.clients)
-        self._following = next(self._requests, None)  # made before the time runs
+        self._following = next(self._requests, None)  # made before its latency counts
         self.interval_s = plan.clients / plan.rate_per_s if plan.rate_per_s else 0.0
         self.due_s = 0.0
         self.began_s = 0.0
@@ -135,7 +136,7 @@ class _Client:
         self._answer_size = 0
 
     def send(self, began_s: float) -> bool:
-        """Send the next request; false when there is none."""
+        """Send the next request; return false if there is none."""
         if self._following is None:
             return False
         self.request = self._following
@@ -145,10 +146,10 @@ class _Client:
         return True
 
     def receive(self) -> bytes | None:
-        """The whole answer once it is there.
+        """Receive data; return the whole answer once it is complete.
 
         Raises:
-            ConnectionError: the server hung up.
+            ConnectionError: the server closed the connection.
         """
         received = self.socket.recv(_RECEIVE_BYTES)
         if not received:
@@ -170,7 +171,7 @@ class _Client:
 
 
 class _Loop:
-    """Serves the connections of one process until the time is up."""
+    """The loop over the connections of one process, until the time is up."""
 
     def __init__(self, plan: Plan, until: Callable[[], bool] | None) -> None:
         self._plan = plan
@@ -183,7 +184,7 @@ class _Loop:
         self.outcome = Outcome(plan.load_s, {}, {})
 
     def run(self, clients: list[_Client]) -> None:
-        """Until every client has ended; see ``outcome``."""
+        """Run until every client has ended; ``outcome`` holds the result."""
         start_s = time.monotonic()
         self._count_from_s = start_s + self._plan.warm_up_s
         self._end_s = self._count_from_s + self._plan.load_s
@@ -202,7 +203,7 @@ class _Loop:
                 self._end_s = min(self._end_s, now_s)
             self._wake(now_s)
             if now_s > answers_by_s or len(self.outcome.failures) >= _FAILURES_MAX:
-                self.outcome.failures.append(f"no answer within {_ANSWER_S_MAX:.0f} s")
+                self.outcome.failures.append(f"the server gave no answer in {_ANSWER_S_MAX:.0f} s")
                 return
 
     def close(self) -> None:
@@ -251,16 +252,16 @@ class _Loop:
         script = self._plan.script
         assert isinstance(script, ReadBackScript)
         if script.dialect.value_in(body_of(answer)) != request.value:
-            self.outcome.failures.append(f"an acknowledged write of {request.key} is not there")
+            self.outcome.failures.append(f"the acknowledged write of {request.key} is lost")
 
     def _next(self, client: _Client, now_s: float, *, is_late: bool = True) -> None:
-        """Send at once, or when it is time, or never again.
+        """Send the next request at once, or when it is due, or end the client.
 
         Args:
-            client: has its answer.
+            client: it has the answer to its last request.
             now_s: monotonic time.
-            is_late: a request that is due has waited for the answer before it, and counts from
-                then; not for us, who were asleep until it was due.
+            is_late: true if a due request had to wait for the answer before it, so that its latency
+                counts from when it was due; false if only this loop slept until it was due.
         """
         if now_s >= self._end_s:
             self._running -= 1

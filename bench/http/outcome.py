@@ -1,4 +1,4 @@
-"""What a load measured."""
+"""The results of a load."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9}
 
 @dataclass(slots=True)
 class Samples:
-    """When requests of one kind began, and how long each took; seconds, monotonic clock."""
+    """The start and the duration of requests of one kind, in seconds of the monotonic clock."""
 
     began_s: array[float] = field(default_factory=lambda: array("d"))
     took_s: array[float] = field(default_factory=lambda: array("d"))
 
     def percentiles_ms(self, between_s: tuple[float, float] | None = None) -> dict[str, float]:
-        """Latencies in milliseconds by name; only of requests that began in a span of time."""
+        """Return latencies in milliseconds by name, of requests that began in a span of time."""
         took = np.frombuffer(self.took_s)
         if between_s is not None:
             began = np.frombuffer(self.began_s)
@@ -34,12 +34,13 @@ class Samples:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a load measured.
+    """The results of a load.
 
     Attributes:
-        load_s: how long was counted.
+        load_s: the length of the counted load.
         samples: by kind of request.
-        acknowledged: the last acknowledged value of every key written, warm-up included.
+        acknowledged: the last acknowledged value of every written key, warm-up included.
+        failures: what went wrong, in order.
     """
 
     load_s: float
@@ -49,16 +50,16 @@ class Outcome:
 
     @property
     def count(self) -> int:
-        """Requests answered in the time that counts."""
+        """The number of requests answered during the counted load."""
         return sum(len(samples.took_s) for samples in self.samples.values())
 
     @property
     def requests_per_s(self) -> float:
-        """Throughput."""
+        """The throughput."""
         return self.count / self.load_s
 
     def add(self, other: Outcome) -> None:
-        """Take in what another process measured at the same time."""
+        """Add the results that another process measured at the same time."""
         for kind, samples in other.samples.items():
             mine = self.samples.setdefault(kind, Samples())
             mine.began_s.extend(samples.began_s)

@@ -1,4 +1,4 @@
-"""Starting servers on free ports of this machine, and ending them by process id."""
+"""Start servers on free ports of this machine, and end them by process id."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _LOG_TAIL: Final = 300
 
 
 class Processes:
-    """The processes of one system; leaving it as a context manager ends them, last one first.
+    """The processes of one system; a context manager that ends them, the last one first.
 
     Attributes:
-        folder: for their files.
+        folder: the folder for their files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,10 +33,10 @@ class Processes:
         self._started: list[tuple[subprocess.Popen[bytes], Path]] = []
 
     def start(self, command: Sequence[str | Path], *, port: int) -> float:
-        """Start a process and wait until it answers on a port; says how long that took, in s.
+        """Start a process and wait until it answers on a port; return the seconds that took.
 
         Raises:
-            NotMeasurable: it is not installed, or ended, or does not answer.
+            NotMeasurable: the program is not installed, or ended, or does not answer.
         """
         log_path = self.folder / f"{len(self._started)}.log"
         began_s = time.monotonic()
@@ -48,7 +48,7 @@ class Processes:
                     stdout=log,
                     stderr=log,
                     cwd=ROOT,
-                    start_new_session=True,  # Ctrl-C is for the run, which ends them in order
+                    start_new_session=True,  # Ctrl-C reaches only the run, which ends them in order
                 )
             except OSError as ex:
                 raise NotMeasurable(f"{command[0]} does not start: {ex}") from ex
@@ -77,7 +77,7 @@ class Processes:
         process.wait()
 
     def stop(self) -> None:
-        """Ask each process to end; insist after a while."""
+        """Ask each process to end; kill it if it does not end in time."""
         while self._started:
             process, _ = self._started[-1]
             process.terminate()
@@ -96,14 +96,14 @@ class Processes:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port on which no process listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
 def descendants_of(pid: int) -> list[int]:
-    """Process ids of children, and of theirs; empty where there is no ``/proc``."""
+    """Return the process ids of all descendants; empty if there is no ``/proc``."""
     found: list[int] = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -1,4 +1,4 @@
-"""What clients send: endless requests, made as they go, the same for the same seed."""
+"""The requests of clients: endless, made one by one, and the same for the same seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Kind = Literal["get", "put", "mget", "check"]
 
 
 class Request(NamedTuple):
-    """One request: its bytes, and for ``put`` and ``check`` the key and the value meant."""
+    """One request: its bytes, and for ``put`` and ``check`` its key and its value."""
 
     kind: Kind
     data: bytes
@@ -25,25 +25,24 @@ class Request(NamedTuple):
 
 
 class Script(Protocol):
-    """Makes the requests of one client out of so many."""
+    """Makes the requests of one client out of several."""
 
     def requests(self, client: int, clients: int) -> Iterator[Request]:
-        """What this client sends, in order."""
+        """Yield the requests of this client, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class MixScript:
     """Reads and writes by shares.
 
-    Every key has one client that writes it, so that it is known which value must be found
-    afterwards.
+    Only one client writes each key, so the value that the key must have afterwards is known.
 
     Attributes:
         dialect: of the server.
-        mix: shares of operations, and choice of keys.
-        key_count: keys that are there from the beginning.
-        insert_from: number of the first key that is new.
-        value_size: bytes of a value written.
+        mix: the shares of operations and the choice of keys.
+        key_count: the number of keys that exist from the beginning.
+        insert_from: the number of the first new key.
+        value_size: the size of a written value, in bytes.
     """
 
     dialect: Dialect
@@ -93,7 +92,7 @@ class MixScript:
 
 @dataclass(frozen=True, slots=True)
 class MgetScript:
-    """Many keys a request."""
+    """Reads many keys with each request."""
 
     dialect: PathDialect
     key_count: int
@@ -110,7 +109,7 @@ class MgetScript:
 
 @dataclass(frozen=True, slots=True)
 class ReadBackScript:
-    """Asks once for everything that was acknowledged; the answers are compared."""
+    """Reads every acknowledged value once, to compare it."""
 
     dialect: Dialect
     acknowledged: dict[str, bytes]

@@ -1,4 +1,4 @@
-"""Running servers of one question, and the loads that are put on them."""
+"""The running servers of one question, and the loads on them."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from bench.scale import CORES, Scale
 from bench.workload import READS, Mix
 
 CLIENTS: Final = 16
-"""Connections where the question is not about their number."""
+"""The number of connections, except in questions about that number."""
 _NEW_KEYS: Final = 1 << 32
 _CLIENTS_A_PROCESS: Final = 4
 
 
 @dataclass(slots=True)
 class Server:
-    """A server that runs.
+    """A running server.
 
     Attributes:
-        system: what it is.
-        stage: what it held at the start.
-        port: it answers on.
-        processes: of it.
-        scale: of the run.
-        loads: put on it so far; each writes new keys of its own.
+        system: the system that it belongs to.
+        stage: the data that it held at the start.
+        port: the port on which it answers.
+        processes: its processes.
+        scale: the sizes of the run.
+        loads: the number of loads so far; each writes new keys of its own.
     """
 
     system: System
@@ -44,19 +44,19 @@ class Server:
     loads: int = 0
 
     def read(self, mix: Mix, clients: int = CLIENTS) -> dict[str, float]:
-        """Figures of a load that only reads, with as little load generator as there is."""
+        """Return the figures of a load that only reads, from the cheapest load generator."""
         return wrk.read_figures(self.plan(self.script(mix), clients), self.processes.folder)
 
     def mix(self, mix: Mix, clients: int = CLIENTS) -> dict[str, float]:
-        """Figures of a load that may write; what was acknowledged is read back."""
+        """Return the figures of a load that may write; read back every acknowledged write."""
         outcome = self.run(self.plan(self.script(mix), clients))
         return wrk.figures_of(outcome)
 
     def run(self, plan: Plan) -> Outcome:
-        """Put a load on it; what was acknowledged is read back.
+        """Put a load on the server; read back every acknowledged write.
 
         Raises:
-            LoadFailed: an answer was no success, or a write is not there.
+            LoadFailed: an answer had a status other than 2xx, or an acknowledged write is lost.
         """
         outcome = load.run(plan)
         load.read_back(self.port, self.system.dialect, outcome.acknowledged)
@@ -70,7 +70,7 @@ class Server:
         rate_per_s: float | None = None,
         load_s: float | None = None,
     ) -> Plan:
-        """A load of the usual length."""
+        """Plan a load, of the usual length unless ``load_s`` says otherwise."""
         return Plan(
             port=self.port,
             script=script,
@@ -82,7 +82,7 @@ class Server:
         )
 
     def script(self, mix: Mix) -> MixScript:
-        """Requests for its keys; every call writes other new keys."""
+        """Make the requests of a load; every call inserts other new keys."""
         self.loads += 1
         return MixScript(
             self.system.dialect,
@@ -94,12 +94,12 @@ class Server:
 
     @property
     def new_keys_from(self) -> int:
-        """Number of the first key that is new to this load."""
+        """The number of the first new key of this load."""
         return self.loads * _NEW_KEYS
 
 
 class Servers:
-    """Starts each system once for a stage; leaving it as a context manager ends all."""
+    """Starts each system once for each stage; a context manager that ends them all."""
 
     def __init__(self, folder: Path, scale: Scale) -> None:
         self._folder = folder
@@ -107,10 +107,10 @@ class Servers:
         self._running: dict[tuple[str, Stage], Server | str] = {}
 
     def get(self, system: System, stage: Stage | None = None) -> Server:
-        """The server of a system that holds a stage.
+        """Return the server of a system that holds the data of a stage.
 
         Raises:
-            NotMeasurable: it is not installed or does not start; the second time, too.
+            NotMeasurable: it is not installed or does not start; later calls do not try again.
         """
         stage = stage or Stage(self._scale.http_keys)
         name = (system.name, stage)
@@ -122,7 +122,7 @@ class Servers:
         return server
 
     def _started(self, system: System, stage: Stage) -> Server | str:
-        """The server, or why there is none."""
+        """Start the server; return it, or the reason why it does not run."""
         processes = Processes(Path(tempfile.mkdtemp(dir=self._folder)))
         try:
             system.require_programs()

@@ -1,4 +1,4 @@
-"""A server that is compared, and what it holds."""
+"""The description of a server to compare, and of the data it holds."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from bench.workload import VALUE_SIZE
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a server holds when it starts.
+    """The data that a server holds when it starts.
 
     Attributes:
-        key_count: keys, numbered from 0.
-        value_size: bytes of each value.
+        key_count: the number of keys, which are numbered from 0.
+        value_size: the size of each value, in bytes.
     """
 
     key_count: int
@@ -31,9 +31,9 @@ class System:
 
     Attributes:
         name: as reports show it.
-        dialect: it understands.
-        start: starts it in a folder; gives its port.
-        programs: it needs on the PATH.
+        dialect: makes the requests that the server understands.
+        start: starts the server in a folder, and returns its port.
+        programs: the programs that it needs on the PATH.
     """
 
     name: str
@@ -42,10 +42,10 @@ class System:
     programs: Sequence[str] = ()
 
     def require_programs(self) -> None:
-        """Check that all is installed.
+        """Check that all programs are installed.
 
         Raises:
-            NotMeasurable: something is not.
+            NotMeasurable: a program is not installed.
         """
         for program in self.programs:
             if shutil.which(program) is None:

@@ -1,4 +1,4 @@
-"""The servers that are compared: Rundlet in its layouts, and the others."""
+"""The servers to compare: Rundlet with each server and layout, and the others."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from bench.workload import rows, write_text_file
 
 
 def serve_rundlet(options: Sequence[str], processes: Processes, folder: Path) -> int:
-    """Start ``rundlet serve`` on a folder; gives its port."""
+    """Start ``rundlet serve`` on a folder; return its port."""
     port = free_port()
-    command = [sys.executable, "-m", "rundlet_server.cli.main", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "rundlet_server", "serve", "--port", str(port)]
     processes.start([*command, "--data", folder, *options], port=port)
     return port
 
 
 def granian_options(workers: int, threads: int) -> list[str]:
-    """Options of ``rundlet serve``, and of the peers that can take them."""
+    """Return options for ``rundlet serve``, and for the small servers that have the same ones."""
     return ["--server", "granian", "--workers", str(workers), "--threads", str(threads)]
 
 
@@ -60,7 +60,7 @@ def _layout(workers: int, threads: int) -> str:
     return f"granian {workers}x{threads}"  # processes, and threads of each
 
 
-_COUNTS: Final = tuple(dict.fromkeys((1, CORES)))  # one process, and one for every core
+_COUNTS: Final = tuple(dict.fromkeys((1, CORES)))  # one process, and one process for each core
 _LAYOUTS: Final = tuple((workers, threads) for workers in _COUNTS for threads in (1, 32))
 
 WAITRESS: Final = _rundlet("waitress", "--server", "waitress")
@@ -84,14 +84,14 @@ REDIS: Final = System("redis + webdis", WebdisDialect(), start_redis, ("redis-se
 ETCD: Final = System("etcd, json gateway", EtcdDialect(), start_etcd, ("etcd",))
 NGINX: Final = System("nginx, constant", ConstantDialect(), start_nginx, ("nginx",))
 
-FORGETFUL: Final = tuple(
+WITHOUT_HISTORY: Final = tuple(
     _rundlet(f"{layout}, keep-for 0", *options, "--keep-for", "0")
     for layout, options in (
         ("waitress", ["--server", "waitress"]),
         *((_layout(workers, 4), granian_options(workers, 4)) for workers in _COUNTS),
     )
 )
-"""What is replaced may go at the next compaction."""
+"""With ``--keep-for 0`` the next compaction may drop a replaced value."""
 
 READERS: Final = (
     *RUNDLETS,
@@ -105,7 +105,7 @@ READERS: Final = (
     NGINX,
 )
 DURABLE_WRITERS: Final = (*RUNDLETS, *SQLITES, REDIS, ETCD)
-"""Each syncs a write to the disk before it answers."""
-A_FEW: Final = (WAITRESS, GRANIANS[0], GRANIANS[-1], FALCON_GRANIANS[0], SQLITES[0], REDIS)
-"""For questions with many cases."""
+"""Each of these syncs a write to the disk before it acknowledges the write."""
+MAIN_SYSTEMS: Final = (WAITRESS, GRANIANS[0], GRANIANS[-1], FALCON_GRANIANS[0], SQLITES[0], REDIS)
+"""The systems for questions with many cases."""
 BY_NAME: Final = {system.name: system for system in READERS}

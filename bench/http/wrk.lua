@@ -1,4 +1,4 @@
--- Sends the requests of a file, one after the other and again; they are parted by zero bytes.
+-- Send the requests of a file in order, again and again; zero bytes separate them.
 
 local requests = {}
 local last = 0

@@ -1,4 +1,4 @@
-"""The load generator wrk, where it is installed: it leaves more of the processor to the server."""
+"""Use the load generator wrk if it is installed: it leaves more processor time to the server."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from bench.http.load import Plan
 from bench.http.outcome import PERCENTILES, Outcome, Samples
 
 VARIABLE: Final = "BENCH_LOAD"
-"""``python`` takes our own generator also where wrk is installed."""
+"""The value ``python`` chooses the generator of this project even if wrk is installed."""
 
 _LUA: Final = Path(__file__).with_name("wrk.lua")
 _REQUESTS: Final = 20_000
 
 
 def generator_name(load_s: float) -> str:
-    """The generator that asks for values: ``wrk``, or ``python`` for what is under a second."""
+    """Return the generator for reads: ``wrk``, or ``python`` for loads of less than a second."""
     is_wanted = os.environ.get(VARIABLE) != "python" and load_s >= 1
     return "wrk" if is_wanted and shutil.which("wrk") else "python"
 
 
 def read_figures(plan: Plan, folder: Path) -> dict[str, float]:
-    """Throughput and latencies of a load that only reads.
+    """Return the throughput and the latencies of a load that only reads.
 
-    Writes are always sent by ``load``, which knows each one that was acknowledged.
+    ``load`` always sends the writes, because it records each acknowledged one.
 
     Args:
         plan: what to send.
-        folder: for a file of requests.
+        folder: the folder for a file of requests.
 
     Raises:
-        LoadFailed: an answer was no success.
+        LoadFailed: an answer had a status other than 2xx.
     """
     if generator_name(plan.load_s) == "wrk":
         return _wrk_figures(plan, folder)
@@ -48,13 +48,13 @@ def read_figures(plan: Plan, folder: Path) -> dict[str, float]:
 
 
 def figures_of(outcome: Outcome) -> dict[str, float]:
-    """Throughput, and the latency percentiles of all kinds of requests together.
+    """Return the throughput and the latency percentiles of all kinds of requests together.
 
     Raises:
-        LoadFailed: there was no answer in the time that counts.
+        LoadFailed: the server gave no answer during the counted load.
     """
     if not outcome.count:
-        raise LoadFailed(f"no answer within {outcome.load_s} s")
+        raise LoadFailed(f"the server gave no answer within {outcome.load_s} s")
     together = Samples()
     for samples in outcome.samples.values():
         together.began_s.extend(samples.began_s)

@@ -1,4 +1,4 @@
-"""The command line that the small servers share."""
+"""The command line of the small servers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class PeerArguments:
-    """What a peer is told.
+    """The arguments of a small server.
 
     Attributes:
-        port: to listen on.
-        rows: key-value text file it holds from the start.
-        folder: for its own files.
-        server: which WSGI server, where there is a choice.
-        workers: processes.
-        threads: of each process.
+        port: the port to listen on.
+        rows: the key-value text file that it holds from the start.
+        folder: the folder for its own files.
+        server: the WSGI server, if there is a choice.
+        workers: the number of processes.
+        threads: the number of threads in each process.
     """
 
     port: int

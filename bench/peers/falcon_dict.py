@@ -1,6 +1,6 @@
-"""The ceiling: a Falcon function over a dict, with the headers that Rundlet sends."""
+"""The upper bound: a Falcon function over a dict, with the headers that Rundlet sends."""
 
-# Falcon's responders need no words.
+# Falcon's responders need no docstrings.
 # ruff: noqa: D102
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MODIFIED: Final = "Mon, 02 Jan 2023 03:04:05 GMT"
 
 
 class DictResource:
-    """One value out of a dict."""
+    """Values in a dict."""
 
     def __init__(self, rows: Path) -> None:
         self._entries = {key: (value, "1") for key, value in read_text_file(rows)}
@@ -54,7 +54,7 @@ class DictResource:
 
 
 def get_app() -> falcon.App[falcon.Request, falcon.Response]:
-    """The application over the rows that the environment names."""
+    """Return the application over the rows that the environment names."""
     app = falcon.App()
     app.add_route("/v1/kv/{key}", DictResource(Path(os.environ[ROWS_VARIABLE])))
     return app

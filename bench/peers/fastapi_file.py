@@ -1,4 +1,4 @@
-"""FastAPI over a text file that is read into a dict at the start; writes are not kept."""
+"""FastAPI over a text file, read into a dict at the start; writes do not reach the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.workload import read_text_file
 
 
 def create_app(entries: dict[str, bytes]) -> FastAPI:
-    """The application over a dict."""
+    """Return the application over a dict."""
     app = FastAPI()
 
     @app.get("/v1/kv/{key}")

@@ -1,4 +1,4 @@
-"""FastAPI over SQLite: a write-ahead log, synchronous=FULL, a connection a thread."""
+"""FastAPI over SQLite: a write-ahead log, synchronous=FULL, one connection for each thread."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _BUSY_S: Final = 30.0
 
 
 class Connections(threading.local):
-    """A connection of each thread's own."""
+    """A separate connection for each thread."""
 
     def __init__(self, path: str) -> None:
         self.connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
         self.connection.execute("PRAGMA journal_mode=WAL")
-        self.connection.execute("PRAGMA synchronous=FULL")  # durable once answered
+        self.connection.execute("PRAGMA synchronous=FULL")  # an acknowledged write is durable
 
 
 def create_app() -> FastAPI:
-    """The application over the database that the environment names."""
+    """Return the application over the database that the environment names."""
     app = FastAPI()
     threads = Connections(os.environ[DATABASE_VARIABLE])
 
@@ -52,7 +52,7 @@ def create_app() -> FastAPI:
 
 
 def make_database(path: Path, rows: Path) -> None:
-    """Make the table, with the rows in it."""
+    """Create the table and fill it with the rows."""
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("CREATE TABLE kv (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID")

@@ -10,7 +10,7 @@ from bench.workload import read_text_file
 
 
 def create_app(entries: dict[str, bytes]) -> flask.Flask:
-    """The application over a dict."""
+    """Return the application over a dict."""
     app = flask.Flask(__name__)
 
     @app.get("/v1/kv/<key>")

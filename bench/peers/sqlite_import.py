@@ -1,4 +1,4 @@
-"""Put a key-value text file into SQLite, in one transaction: ``... DIR FILE``."""
+"""Put a key-value text file into SQLite in one transaction: ``... DIR FILE``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.workload import read_text_file
 
 
 def main() -> None:
-    """Do it."""
+    """Import the file that the command line names."""
     folder, file = map(Path, sys.argv[1:])
     with contextlib.closing(open_engine(folder, "always")) as engine:
         engine.put_all(read_text_file(file))

@@ -1,5 +1,5 @@
-"""Who may do what.
+"""Access control and routing.
 
-``hosts`` refuses names of other sites, ``cors`` lets web pages of allowed origins in, ``admission``
-authenticates and authorizes, ``routing`` finds the route of a request before Falcon does.
+``hosts`` rejects requests that name another site, ``cors`` admits web pages of allowed origins,
+``admission`` authenticates and authorizes, ``routing`` finds the route of a request.
 """

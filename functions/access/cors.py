@@ -1,7 +1,7 @@
-"""Web pages of other origins: which of them a browser lets use this server (CORS).
+"""Cross-origin requests (CORS): the web pages that a browser allows to use this server.
 
-Off unless origins are named: then a page can neither read answers, nor send anything that a
-browser asks about first, which every write here is.
+CORS is off unless the settings name origins. Without it, a page of another origin can neither read
+an answer nor write, because a browser asks before it sends any write of this API.
 """
 
 from __future__ import annotations
@@ -45,18 +45,17 @@ def is_origin(text: str) -> bool:
 class CorsHeaders:
     """Falcon middleware that tells browsers what pages of the named origins may do.
 
-    Falcon's own answers a preflight with whatever headers were asked for, and lets requests
-    reach the resource for it; and it sends no ``Vary``, so that a cache would hand one origin's
-    answer to another.
+    Falcon's own middleware allows whatever headers a preflight asks for, and passes the preflight
+    on to the resource. It sends no ``Vary``, so a cache would serve one origin's answer to another.
     """
 
     def __init__(self, origins: Collection[str]) -> None:
-        """``origins`` such as ``https://app.example.org``, exactly; or ``*``."""
+        """Allow ``origins``: exact ones such as ``https://app.example.org``, or ``*``."""
         self._origins = frozenset(origins)
         self._is_open = EVERY_ORIGIN in self._origins
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer a preflight, which browsers send without a token."""
+        """Answer a preflight here, because browsers send it without a token."""
         if req.method != "OPTIONS" or "HTTP_ACCESS_CONTROL_REQUEST_METHOD" not in req.env:
             return
         if self._allowed(req) is None:
@@ -76,7 +75,7 @@ class CorsHeaders:
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, _resource: object, _ok: bool
     ) -> None:
-        """Name the origin in every answer to it, also in errors."""
+        """Name the allowed origin in every answer, errors included."""
         if not self._is_open:
             resp.append_header("Vary", "Origin")
         allowed = self._allowed(req)
@@ -85,7 +84,7 @@ class CorsHeaders:
             resp.set_header("Access-Control-Expose-Headers", _ANSWER_HEADERS)
 
     def _allowed(self, req: falcon.Request) -> str | None:
-        """What to name as allowed; ``None`` where the page is not, or there is none."""
+        """Return the origin to name as allowed; ``None`` if it is not allowed or not given."""
         origin: str | None = req.env.get("HTTP_ORIGIN")
         if origin is None:
             return None

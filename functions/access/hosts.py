@@ -1,8 +1,8 @@
-"""By which names a server may be called: a defence against pages that rebind DNS.
+"""Check the host name in a request: a defence against web pages that rebind DNS.
 
-A page of ``evil.example`` may have its name lead to 127.0.0.1 once it is loaded. For the browser,
-a server on this machine is then the page's own, and it may read and write there whatever needs no
-token. But its requests still say ``Host: evil.example``.
+A page of ``evil.example`` may make its own name resolve to 127.0.0.1 after it is loaded. The
+browser then treats a server on this machine as the origin of the page, and the page may read and
+write everything that needs no token. But its requests still say ``Host: evil.example``.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _NAME: Final = re.compile(r"[a-z0-9_.\-]+")
 
 
 class HostNames:
-    """The names that a server on this machine answers to, where everybody may do everything.
+    """The names by which clients may call a server on this machine that has no tokens.
 
-    These are addresses, names without a dot and those below ``.localhost``, for nobody can have
-    them in the public DNS, and the names it was given.
+    These are IP addresses, names without a dot, names below ``.localhost`` (none of which a page
+    can register in the public DNS), and the names that the server was given.
     """
 
     def __init__(self, names: Collection[str]) -> None:
-        """``names`` beside those that always are."""
+        """Allow ``names``, in addition to the names that are always allowed."""
         self._names = frozenset(name.lower().rstrip(".") for name in names)
         self._seen: set[str] = set()
 
     def require_own(self, environ: Mapping[str, object]) -> None:
-        """Refuse a request that calls the server by another name.
+        """Reject a request that calls the server by another name.
 
         Raises:
             Problem: 403 ``host-not-allowed``.
@@ -40,13 +40,13 @@ class HostNames:
         host = environ.get("HTTP_HOST")
         if host in self._seen or not isinstance(host, str):
             return
-        if not host:  # HTTP/1.0, which no browser speaks; HTTP/1.1 without a host was refused
+        if not host:  # HTTP/1.0, which no browser uses; HTTP/1.1 without a host was rejected
             return
         name = _name_of(host)
         if name not in self._names and not _is_local(name):
             detail = (
-                f"this server is not called {name[:100]!r}; start it with --allow-host NAME,"
-                " make a token, or let the proxy in front send another Host"
+                f"this server does not answer to the name {name[:100]!r}; start it with"
+                " --allow-host NAME, create a token, or let the proxy in front send another Host"
             )
             raise Problem(403, "host-not-allowed", detail)
         if len(self._seen) < _SEEN_MAX:
@@ -54,13 +54,13 @@ class HostNames:
 
 
 def _name_of(host: str) -> str:
-    """A ``Host`` header without the port, as DNS compares names; as it is where it is none."""
+    """Return the name in a ``Host`` header as DNS compares names; an invalid header unchanged."""
     parts = _HOST.fullmatch(host)
     return (parts[1] or parts[2]).lower().rstrip(".") if parts else host
 
 
 def _is_local(name: str) -> bool:
-    """Whether nobody can have this name in the public DNS."""
+    """Return whether it is an address or a name that cannot be registered in the public DNS."""
     if not _NAME.fullmatch(name):
         return _is_address(name)
     return "." not in name or name.endswith(".localhost") or _is_address(name)

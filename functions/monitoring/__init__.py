@@ -1,6 +1,7 @@
 """What operators see.
 
-``counting`` counts what a store is asked, ``measures`` and ``prometheus`` make metrics of it,
-``processes`` tells the processes apart; ``logs`` writes lines of failed and slow requests,
-``audit`` who did what; ``readiness`` says whether the server is ready.
+``counting`` counts the operations on a store; ``measures`` times requests; ``prometheus`` formats
+metrics; ``processes`` reads the memory and descriptors of the server's processes; ``logs`` writes
+a line for each failed or slow request; ``audit`` records who changed what; ``readiness`` decides
+whether the server is ready.
 """

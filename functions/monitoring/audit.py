@@ -41,7 +41,7 @@ class AuditTrail:
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, _resource: object, _ok: bool
     ) -> None:
-        """Note a request, once its answer stands."""
+        """Record a request after its answer is decided."""
         caller = caller_of(req.env)
         if caller is None:
             return

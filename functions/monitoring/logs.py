@@ -1,9 +1,9 @@
-"""What the server writes about single requests: those that failed, and those that were slow.
+"""Log single requests: those that failed, and those that were slow.
 
-One line each on stderr, as text for people or as JSON for machines; never a value, a key, a
-secret or a query string. ``{"time","level","event","request_id","method","route","status",
-"duration_ms"}``, and for a failure ``problem``, ``detail`` and, where nobody expected it,
-``traceback``.
+Each is one line on stderr, as text for people or as JSON for machines. A line never holds a
+value, a key, a secret or a query string. Its members are ``{"time","level","event","request_id",
+"method","route","status","duration_ms"}``; a failure adds ``problem`` and ``detail``, and an
+unexpected error ``traceback``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LineWriter = Callable[[str], None]
 
 
 class RequestLog:
-    """Writes a line for a request that failed or was slow. Any thread may call it."""
+    """Writes a line for each request that failed or was slow. Any thread may call it."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class RequestLog:
         self._clock = clock
 
     def note(self, environ: dict[str, object], route: str, status: int, elapsed_ns: int) -> None:
-        """Write the line of a request, once it is answered."""
+        """Write the line of an answered request."""
         failure = failure_of(environ)
         line: dict[str, object] = {
             "time": rfc3339(self._clock()),
@@ -62,9 +62,10 @@ class RequestLog:
 
 
 def line_writer(path: Path | None = None) -> LineWriter:
-    """Writes lines to the end of a file, or to stderr; processes may share the file.
+    """Return a function that appends a line to a file, or writes it to stderr.
 
-    The file may be renamed at any time: the next line makes a new one.
+    Several processes may share the file. It may be renamed at any time: the next line then
+    creates a new one.
 
     Raises:
         OSError: the file cannot be opened.
@@ -78,29 +79,29 @@ def line_writer(path: Path | None = None) -> LineWriter:
         text = f"{line}\n".encode()
         _follow(path, descriptor)
         try:
-            is_written = os.write(descriptor, text) == len(text)  # one call: lines never mix
+            is_written = os.write(descriptor, text) == len(text)  # one call, so lines never mix
         except OSError:
             is_written = False
-        if not is_written:  # the disk is full, say; a request does not fail for that
+        if not is_written:  # if the disk is full, for example, the request must not fail
             to_stderr(line)
 
-    # Not at the end of the process: there may be threads that still write.
+    # Do not close it when the process ends, because other threads may still write.
     weakref.finalize(to_file, os.close, descriptor).atexit = False
     return to_file
 
 
 def open_log(path: Path) -> int:
-    """The descriptor of a file that lines are added to; it is made, for its owner only.
+    """Open a file to append lines to; create it, readable only by its owner, if it is missing.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: the file cannot be opened.
     """
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _follow(path: Path, descriptor: int) -> None:
-    """Lead the descriptor to the file that has the name now: who rotates logs renames them."""
-    with contextlib.suppress(OSError):  # then the file before is better than none
+    """Make the descriptor refer to the file that has the name now: log rotation renames files."""
+    with contextlib.suppress(OSError):  # if that fails, the previous file is better than none
         try:
             if os.path.samestat(os.stat(path), os.fstat(descriptor)):
                 return
@@ -108,16 +109,19 @@ def _follow(path: Path, descriptor: int) -> None:
             pass
         renewed = open_log(path)
         try:
-            os.dup2(renewed, descriptor, inheritable=False)  # at once, for all threads
+            os.dup2(renewed, descriptor, inheritable=False)  # one step for all threads
         finally:
             os.close(renewed)
 
 
 def _stream_writer(stream: TextIO) -> LineWriter:
-    """Writes lines, or leaves them: whoever read the stream may be gone, and requests go on."""
+    """Return a function that writes lines, or drops them if the stream's reader is gone.
+
+    A request must not fail because the server cannot write its log.
+    """
 
     def to_stream(line: str) -> None:
-        with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed
             stream.write(f"{line}\n")
             stream.flush()
 
@@ -125,7 +129,7 @@ def _stream_writer(stream: TextIO) -> LineWriter:
 
 
 def _members(failure: Failure) -> dict[str, object]:
-    """What is said of a failure; of an unexpected one also where it happened."""
+    """Return what a line says of a failure; for an unexpected one, also where it happened."""
     members: dict[str, object] = {"problem": failure.problem.name}
     if failure.problem.name != "internal":
         return members | {"detail": failure.problem.detail}
@@ -134,7 +138,7 @@ def _members(failure: Failure) -> dict[str, object]:
 
 
 def _named(cause: Exception) -> str:
-    """An unexpected error, with its message only where that cannot quote a value."""
+    """Name an unexpected error; add its message only if that cannot quote a stored value."""
     name = type(cause).__name__
     return f"{name}: {cause}" if isinstance(cause, OSError) else name
 

@@ -1,4 +1,4 @@
-"""What the processes of a server take of their machine, as far as the system tells."""
+"""Memory and descriptors of a server's processes, if the system reports them (Linux does)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Usage(NamedTuple):
-    """What all processes of one role take together.
+    """The resources of all processes of one role together.
 
     Attributes:
         role: ``worker`` or ``maintenance``.
-        number: of processes.
-        resident_bytes: memory; pages that they share with each other count for each.
-        private_bytes: of these, what is not shared with files: what would be free without them.
+        number: the number of processes.
+        resident_bytes: memory; a page that several processes share counts once for each.
+        private_bytes: the part of it that is not shared with files: what ending them would free.
         descriptors: open files and sockets.
     """
 
@@ -31,7 +31,7 @@ class Usage(NamedTuple):
 
 
 def usage_by_role(processes: Iterable[CountingProcess]) -> list[Usage]:
-    """Sums by role; a process that the system does not tell about counts as nothing."""
+    """Sum by role; a process whose memory and descriptors the system hides adds 0 to those."""
     sums: dict[Role, list[int]] = {}
     for process in processes:
         found = _usage_of(process.pid)

@@ -1,4 +1,4 @@
-"""Prometheus' text format, version 0.0.4: families of samples, each described."""
+"""Write Prometheus' text format, version 0.0.4: families of samples, each with a description."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _NO_LABELS: Final[Labels] = {}
 
 
 def single(name: str, kind: Kind, text: str, number: int | float) -> Iterator[str]:
-    """The lines of a metric without labels."""
+    """Yield the lines of a metric without labels."""
     return family(name, kind, text, [(_NO_LABELS, number)])
 
 
 def family(name: str, kind: Kind, text: str, samples: Iterable[Sample]) -> Iterator[str]:
-    """The lines of a metric."""
+    """Yield the lines of a metric, one sample for each set of labels."""
     yield from _described(name, kind, text)
     for labels, number in samples:
         yield f"{name}{_shown(labels)} {_number(number)}"
@@ -34,14 +34,14 @@ def family(name: str, kind: Kind, text: str, samples: Iterable[Sample]) -> Itera
 def histogram(
     name: str, text: str, bounds: Sequence[int], series: Iterable[Buckets], *, unit: float = 1
 ) -> Iterator[str]:
-    """The lines of a histogram.
+    """Yield the lines of a histogram.
 
     Args:
-        name: without the endings that its samples get.
-        text: what it tells.
-        bounds: upper bounds of its buckets, the last one left out, which has none.
-        series: what was counted.
-        unit: one of what bounds and sums count, in the unit of the metric.
+        name: without the suffixes that its samples get.
+        text: the description.
+        bounds: the upper bounds of all buckets but the last, which has none.
+        series: the labels and the counts of each series.
+        unit: the unit of ``bounds`` and sums, as a factor to the unit of the metric.
     """
     yield from _described(name, "histogram", text)
     for labels, words in series:

@@ -1,7 +1,7 @@
 """``/metrics``: what an operator watches, in Prometheus' text format.
 
-Everything that is counted is counted over all workers and the maintenance process of the server,
-whichever worker answers. Which of it to be woken up for: ``docs/operations.md``.
+Every count covers all workers and the maintenance process of the server, whichever worker answers.
+``docs/operations.md`` says which metrics should raise an alert.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.monitoring.measures import (
     DURATIONS_NS,
     failure_totals,
+    request_counts,
     request_totals,
 )
 from rundlet_server.functions.monitoring.processes import usage_by_role
@@ -47,7 +48,7 @@ _COUNTS: Final = (
         "compaction_written_bytes_total",
         "Size of the segments that compactions wrote.",
     ),
-    (measures.DISK_ERRORS, "disk_errors_total", "Writes and syncs that the disk refused."),
+    (measures.DISK_ERRORS, "disk_errors_total", "Writes and syncs that the disk failed."),
 )
 
 
@@ -60,7 +61,7 @@ class MetricsResource:
         self._version = version
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Gather them."""
+        """Answer with all metrics."""
         Query(req)
         lines = [*self._server_lines(), *self._counted_lines(), *self._store_lines()]
         resp.content_type = CONTENT_TYPE
@@ -89,12 +90,12 @@ class MetricsResource:
             ("processes", "Living processes.", [usage.number for usage in usages]),
             (
                 "process_resident_memory_bytes",
-                "Memory of all processes; pages that they share count for each.",
+                "Memory of all processes; a shared page counts for each of them.",
                 [usage.resident_bytes for usage in usages],
             ),
             (
                 "process_private_memory_bytes",
-                "Memory of all processes that they share with nobody.",
+                "Memory of all processes that they share with no other.",
                 [usage.private_bytes for usage in usages],
             ),
             (
@@ -129,19 +130,27 @@ def _operation_lines(rows: Mapping[str, list[int]]) -> Iterator[str]:
     yield from family(
         "rundlet_refused_total",
         "counter",
-        "Requests that no token, or not theirs, allowed, by reason.",
+        "Requests rejected because a token is missing, unknown, expired or not sufficient.",
         [({"reason": kind.removeprefix("refused_")}, _first(rows, kind)) for kind in REFUSAL_KINDS],
     )
 
 
 def _request_lines(rows: dict[str, list[int]]) -> Iterator[str]:
+    yield from family(
+        "rundlet_http_requests_total",
+        "counter",
+        "Requests answered, by route, method and class of the status.",
+        [
+            ({"route": count.route, "method": count.method, "status": count.status}, count.number)
+            for count in request_counts(rows)
+        ],
+    )
     totals = [
-        ({"route": total.route, "method": total.method, "status": total.status}, total)
-        for total in request_totals(rows)
+        ({"route": total.route, "method": total.method}, total) for total in request_totals(rows)
     ]
     yield from histogram(
         "rundlet_http_request_duration_seconds",
-        "Time to answer requests, from the first to the last line of our own code.",
+        "Time that Rundlet's own code takes to answer a request.",
         DURATIONS_NS.bounds,
         [(labels, total.words) for labels, total in totals],
         unit=_NS,
@@ -149,19 +158,19 @@ def _request_lines(rows: dict[str, list[int]]) -> Iterator[str]:
     yield from family(
         "rundlet_http_request_bytes_total",
         "counter",
-        "Bytes of the bodies of requests.",
+        "Bytes of request bodies.",
         [(labels, total.bytes_in) for labels, total in totals],
     )
     yield from family(
         "rundlet_http_response_bytes_total",
         "counter",
-        "Bytes of the bodies of answers.",
+        "Bytes of answer bodies.",
         [(labels, total.bytes_out) for labels, total in totals],
     )
     yield from family(
         "rundlet_http_failures_total",
         "counter",
-        "Answers with a status of 500 and above, by problem.",
+        "Answers with a status of 500 or above, by problem.",
         [({"problem": name}, count) for name, count in failure_totals(rows).items()],
     )
 
@@ -175,7 +184,7 @@ def _work_lines(rows: Mapping[str, list[int]]) -> Iterator[str]:
     yield from single("rundlet_commits_total", "counter", "Commits written.", groups[SUM_WORD])
     for name, metric, text in _COUNTS:
         yield from single(f"rundlet_{metric}", "counter", text, _first(rows, name))
-    text = "When the disk last refused something, in seconds since 1970; 0: never."
+    text = "When the disk last failed a write or sync, in seconds since 1970; 0 if never."
     last_s = _first(rows, measures.LAST_DISK_ERROR_US) * _US
     yield from single("rundlet_last_disk_error_timestamp_seconds", "gauge", text, last_s)
 

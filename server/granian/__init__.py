@@ -1,5 +1,6 @@
-"""Granian: worker processes with their sockets in Rust.
+"""Granian: worker processes whose sockets are handled in Rust.
 
-``server`` starts them, ``worker`` is one of them, ``respawns`` bounds how often a dead one is
-started again, ``stalled`` closes connections of clients that stopped in the middle.
+``server`` starts the workers; ``worker`` runs in each of them; ``respawns`` decides when to stop
+restarting workers; ``stalled`` closes connections on which a client stopped in the middle of a
+request or an answer.
 """

@@ -1,4 +1,4 @@
-"""When to stop starting workers again: not when they die, only when they never come up."""
+"""Decide when to stop restarting workers: not when they die, only when they never come up."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ _FAILURES_MAX: Final = 5
 
 
 class Shared(Protocol):
-    """A number in memory that processes share."""
+    """A number in memory that several processes share."""
 
     value: int
 
 
 class Respawns(dict[int, float]):
-    """Granian's note of when it started which worker again, read by it as soon as one ends.
+    """Granian's record of when it last restarted each worker; it reads this when a worker ends.
 
-    Granian 2.8 gives up when a worker ends within 5.5 s of that. So two kills of one worker in
-    a row (by hand, or by a system that is short of memory) would end the whole server, although
-    it works. Here workers that came up do not count: the time of a start is only told when none
-    has since, for so many ends in a row.
+    Granian 2.8 stops the whole server when a worker ends within 5.5 s of its restart. So two
+    kills of one worker in a row (by hand, or by a system that is short of memory) would stop a
+    server that works. This record hides the restart of workers that came up: it reports the real
+    time only when several workers in a row ended and no worker came up in between.
 
     Attributes:
-        come_up: how many workers have, ever; counted by the workers themselves.
+        come_up: the number of workers that ever came up; the workers themselves count it.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Respawns(dict[int, float]):
         self._failures = 0
 
     def get(self, worker: int, default: float = 0) -> float:  # type: ignore[override] # as Granian asks
-        """When a worker was started again, if there is reason to give up; else long ago."""
+        """Return when a worker was restarted if Granian should give up, else ``default``."""
         come_up = self.come_up.value
         self._failures = self._failures + 1 if come_up == self._seen else 1
         self._seen = come_up

@@ -1,8 +1,8 @@
-"""Serving with Granian: N processes over one data folder, each with few threads.
+"""Serve with Granian: N processes over one data folder, each with a few threads.
 
-This process starts the workers and waits; requests never touch it. A worker that dies is
-started again. On SIGTERM and SIGINT each worker stops accepting, answers what it has taken on,
-and ends.
+This process starts the workers and waits; no request passes through it. It restarts a worker
+that dies. On SIGTERM and SIGINT each worker stops accepting connections, answers its in-flight
+requests, and ends.
 """
 
 from __future__ import annotations
@@ -47,29 +47,30 @@ def run(
     limits: ConnectionLimits = _DEFAULT_LIMITS,
     tls: TlsFiles | None = None,
 ) -> None:
-    """Serve until a signal asks to stop; must be called in the main thread.
+    """Serve until a signal asks to stop; call it in the main thread.
 
-    Workers are spawned, not forked: a fork would copy this process's threads' locks and the
-    pipes that tell helpers of its end.
+    Workers are spawned, not forked: a fork would copy the locks of this process's threads, and
+    the pipes by which helper processes notice that this process ended.
 
     Args:
-        make_app: called in each worker; a function of a module, with its settings in the
+        make_app: each worker calls it; a module-level function that reads its settings from the
             environment.
         port: held by this process; the workers bind it too.
-        workers: processes that serve.
-        threads: requests that one worker works on at one time.
-        on_ready: called once when connections are accepted, in another thread.
-        limits: on the connections of each worker.
-        tls: what to serve TLS with; else it is plain HTTP.
+        workers: the number of processes that serve.
+        threads: the number of requests that one worker handles at the same time.
+        on_ready: called once, in another thread, when the server accepts connections.
+        limits: the limits on the connections of each worker.
+        tls: the certificate and key; ``None`` serves plain HTTP.
 
     Raises:
-        ServeError: workers end before they come up, again and again; they have said why.
+        ServeError: workers ended before they came up, several times in a row; each wrote its
+            reason to stderr.
     """
     multiprocessing.set_start_method("spawn")
     os.environ.update(worker.ENVIRONMENT)
     port.share_with_workers()
     granian = Granian(
-        "rundlet",  # a name only: target_loader makes the app
+        "rundlet",  # only a name: target_loader makes the app
         address=port.numeric_host,
         port=port.address.port,
         interface=Interfaces.WSGI,
@@ -108,10 +109,12 @@ def run(
             wrap_loader=False,
         )
     except SystemExit as ex:
-        raise ServeError("the workers do not stay alive; see above for the reason") from ex
+        raise ServeError(
+            "the workers ended before they could serve; the lines above say why"
+        ) from ex
 
 
-# Granian's own default writes to stdout, where nobody looks for errors.
+# Granian logs to stdout by default, but people look for errors on stderr.
 _LOG_TO_STDERR: Final[dict[str, object]] = {
     "handlers": {"console": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr"}},
     "loggers": {"_granian": {"handlers": ["console"], "propagate": False}},
@@ -119,7 +122,7 @@ _LOG_TO_STDERR: Final[dict[str, object]] = {
 
 
 def _call_when_ready(port: HeldPort, on_ready: Callable[[], None]) -> None:
-    """Workers tell nobody when they listen, so knock until one opens."""
+    """Try to connect until it works: Granian does not report when a worker listens."""
     while True:
         try:
             port.connect().close()

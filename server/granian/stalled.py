@@ -1,11 +1,12 @@
-"""Ends connections on which nothing moves any more, in a Granian worker.
+"""Close stalled connections in a Granian worker.
 
-Granian 2.8 has a time limit for headers, and none for anything after them: a thread waits for a
-body that does not come, and memory holds an answer that nobody reads, for as long as the client
-likes. Neither can be given up from Python. But the socket is a descriptor of this process, the
-kernel knows when something last moved on it, and a connection that is shut down ends both.
+Granian 2.8 has a time limit for headers and none for what follows them: as long as the client
+keeps the connection open, a thread waits for a body that does not arrive, and memory holds an
+answer that the client does not read. Python code cannot abort either. But the socket is a
+descriptor of this process, the kernel knows when data last moved on it, and shutting the
+connection down ends both the wait and the answer.
 
-Only Linux tells so much; elsewhere nothing is ended.
+Only Linux reports when data last moved. On other systems no connection is closed here.
 """
 
 from __future__ import annotations
@@ -27,82 +28,83 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-_LOOK_S: Final = 1.0
+_CHECK_EVERY_S: Final = 1.0
 _ENDING_S: Final = 5.0
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 
-# struct tcp_info of linux/tcp.h: milliseconds since data was sent (offset 44), an acknowledgement
-# was sent (always 0), and data was received.
+# From struct tcp_info of linux/tcp.h, in milliseconds since: data was sent (offset 44), an
+# acknowledgement was sent (always 0), data was received.
 _TIMES: Final = struct.Struct("=44xIII")
 _INT: Final = struct.Struct("=i")
 
 
 class Input(Protocol):
-    """What Granian gives to read a body from."""
+    """The object that Granian offers for reading a body."""
 
     def read(self, size: int = ..., /) -> bytes:
-        """So many bytes, or all; waits until they are there, or the client is gone."""
+        """Return ``size`` bytes, or all; block until they arrive or the client disconnects."""
 
 
-class Stillness(NamedTuple):
-    """How still a connection is.
+class Traffic(NamedTuple):
+    """What the kernel knows of the data on one connection.
 
     Attributes:
-        silent_s: for so long no byte has moved, either way.
-        unsent_bytes: the client has yet to take these.
+        idle_s: seconds since a byte last moved, in either direction.
+        unsent_bytes: bytes that the client has yet to accept.
     """
 
-    silent_s: float
+    idle_s: float
     unsent_bytes: int
 
 
 class StalledConnections:
-    """A WSGI application around another, with a thread that ends stalled connections.
+    """A WSGI application around another, with a thread that closes stalled connections.
 
-    A connection is stalled when nothing has moved on it for ``timeout_s``, and either it has
-    something to send, or a body has been waited for as long as that. Which connection a body
-    comes from Granian does not tell. So in the second case those go, too, whose requests are
-    still being worked on and have been for longer than the time limit; idle ones are gone before.
+    A connection is stalled if no data has moved on it for ``timeout_s``, and either it still has
+    data to send, or some thread has waited for a body for as long as that. Granian does not say
+    which connection a body comes from. So while a body is overdue, a connection whose request
+    has been in flight for longer than the time limit is closed, too. Idle connections are not
+    affected: a shorter limit has closed them before.
     """
 
     def __init__(self, app: WSGIApplication, timeout_s: float, is_ending: threading.Event) -> None:
-        """Once ``is_ending`` is set, nobody is waited for longer than a few seconds."""
+        """Wrap ``app``; once ``is_ending`` is set, the time limit is a few seconds at most."""
         self._app = app
         self._timeout_s = timeout_s
         self._is_ending = is_ending
         self._waiting: dict[int, float] = {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Pass a request on."""
+        """Pass a request on to the wrapped application."""
         if environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ:
             environ["wsgi.input"] = _WatchedInput(environ["wsgi.input"], self._waiting)
         return self._app(environ, start_response)
 
     def start(self) -> None:
-        """Look over all connections from now on, where the system tells enough."""
+        """Check all connections from now on, if the system reports when data moved."""
         if sys.platform == "linux":
-            threading.Thread(target=self._look_on, name="rundlet-stalled", daemon=True).start()
+            threading.Thread(target=self._check_often, name="rundlet-stalled", daemon=True).start()
 
-    def _look_on(self) -> None:
+    def _check_often(self) -> None:
         while True:
-            time.sleep(_LOOK_S)
-            with contextlib.suppress(OSError):  # no descriptors left to look with: once more later
-                self._look_over()
+            time.sleep(_CHECK_EVERY_S)
+            with contextlib.suppress(OSError):  # no free descriptor for the check: try again later
+                self._close_stalled()
 
-    def _look_over(self) -> None:
+    def _close_stalled(self) -> None:
         timeout_s = min(self._timeout_s, _ENDING_S) if self._is_ending.is_set() else self._timeout_s
         began_s = time.monotonic() - timeout_s
         is_body_overdue = any(waits_s < began_s for waits_s in list(self._waiting.values()))
         for connection in _connections():
-            stillness = _stillness(connection)
-            is_wanted = is_body_overdue or stillness.unsent_bytes
-            if is_wanted and stillness.silent_s > timeout_s:
-                with contextlib.suppress(OSError):  # it has ended by itself
+            traffic = _traffic(connection)
+            is_waiting = is_body_overdue or traffic.unsent_bytes
+            if is_waiting and traffic.idle_s > timeout_s:
+                with contextlib.suppress(OSError):  # the connection has ended by itself
                     connection.shutdown(socket.SHUT_RDWR)
 
 
 class _WatchedInput:
-    """A body that is known to be waited for while it is."""
+    """A request body that records while a thread waits for it."""
 
     def __init__(self, body: Input, waiting: dict[int, float]) -> None:
         self._body = body
@@ -118,19 +120,19 @@ class _WatchedInput:
 
 
 def _connections() -> Iterator[socket.socket]:
-    """The TCP connections of this process, each by a descriptor of its own.
+    """Yield the TCP connections of this process, each on a descriptor of its own.
 
-    The number of a descriptor may mean another connection at the next moment. A duplicate means
-    the same one until it is closed.
+    The process may reuse the number of a descriptor for another connection at any moment. A
+    duplicate refers to the same connection until it is closed.
     """
     for name in os.listdir(_DESCRIPTORS):
         try:
             descriptor = os.dup(int(name))
-        except OSError:  # closed meanwhile
+        except OSError:  # closed in the meantime
             continue
         try:
             connection = socket.socket(fileno=descriptor)
-        except OSError:  # a file
+        except OSError:  # not a socket
             os.close(descriptor)
             continue
         with connection:
@@ -138,14 +140,14 @@ def _connections() -> Iterator[socket.socket]:
                 yield connection
 
 
-def _stillness(connection: socket.socket) -> Stillness:
-    """How still it is; a socket that listens, or is just being closed, is not still."""
+def _traffic(connection: socket.socket) -> Traffic:
+    """Ask the kernel; a socket that listens, or is just being closed, counts as not idle."""
     try:
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TIMES.size)
         unsent = fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(_INT.size))
         connection.getpeername()
     except OSError:
-        return Stillness(0, 0)
+        return Traffic(0, 0)
     sent_ms, _, received_ms = _TIMES.unpack(info)
     (unsent_bytes,) = _INT.unpack(unsent)
-    return Stillness(min(sent_ms, received_ms) / 1_000, unsent_bytes)
+    return Traffic(min(sent_ms, received_ms) / 1_000, unsent_bytes)

@@ -1,11 +1,13 @@
-"""What runs in each Granian worker: the app, and threads that see to its end.
+"""Run one Granian worker: the app, and the threads that end the worker cleanly.
 
-Granian 2.8 takes a signal in a way that can block a worker for ever: when it comes twice, as
-after Ctrl-C in a terminal (once from there, once from the first process), and when it comes in
-the moment before the worker listens. So signals are blocked in every thread, one thread waits
-for the first, and calls what Granian installed for it, once and not too early.
+Granian 2.8 handles signals in a way that can block a worker for ever: when a signal arrives
+twice, as after Ctrl-C in a terminal (once from the terminal, once from the first process), and
+when it arrives in the moment before the worker listens. So every thread blocks these signals,
+and one thread waits for the first of them and calls the handler that Granian installed, once and
+not too early.
 
-That needs a process without threads of others, which would take the signals: see ``ENVIRONMENT``.
+That works only if no library has started threads before, because such a thread would receive the
+signals: see ``ENVIRONMENT``.
 """
 
 from __future__ import annotations
@@ -25,14 +27,16 @@ from rundlet_server.storage.collector import relax_collector
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
-ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1"}
-"""Variables for workers: numpy is not to start threads for linear algebra when it is imported,
-which is before anything here runs. Nobody here does linear algebra."""
+ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
+"""Variables for workers. numpy is imported before anything here runs, and must not start threads
+for linear algebra then; Rundlet does no linear algebra. And a worker must not import modules from
+the working directory while it starts: an app's ``queue.py`` would take the place of the standard
+library's until the worker has the import path of the first process."""
 
 _SWITCH_INTERVAL_S: Final = 0.000_5
-"""A thread that computes gives way to the others after this; Python's own 5 ms let a read wait
-for a large transaction. Beside 1,000-put transactions it made the p99 of GET a quarter shorter and
-the throughput of GET 10 to 25 % larger; alone it made no difference."""
+"""A thread that computes yields to the others after this time. Python's default of 5 ms makes a
+read wait for a large transaction. Beside 1,000-put transactions this value made the p99 of GET a
+quarter shorter and its throughput 10 to 25 % higher; without them it made no difference."""
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _WATCH_S: Final = 0.2
 _SETTLE_S: Final = 0.1
@@ -45,12 +49,12 @@ def load_app(
     come_up: Shared,
     body_timeout_s: float,
 ) -> WSGIApplication:
-    """Make the app of one worker; called in its main thread, before there is any other.
+    """Make the app of one worker; call it in the main thread, before any other thread starts.
 
     Args:
-        make_app: called once; finds its settings in the environment.
-        server_pid: the process that started this worker; the worker ends when it is gone.
-        come_up: counts the workers that did.
+        make_app: called once; reads its settings from the environment.
+        server_pid: the process that started this worker; when it ends, the worker ends, too.
+        come_up: the number of workers that came up.
         body_timeout_s: see ``ConnectionLimits``.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)  # later threads inherit this
@@ -63,10 +67,10 @@ def load_app(
     relax_collector()
     app = StalledConnections(make_app(), body_timeout_s, is_ending)
     app.start()
-    # Granian copies the environment into that of every request: with forty variables, which a
-    # shell often has, GET answers took 13 % longer. Nor is it any request's business.
+    # Granian copies the process's environment into that of every request: with forty variables,
+    # as many shells have, GET answers took 13 % longer. Nor should a request see them.
     os.environ.clear()
-    come_up.value += 1  # of two at the same moment one may be missed: it only has to change
+    come_up.value += 1  # two workers at once may count as one: the number only has to change
     return app
 
 
@@ -75,19 +79,20 @@ def _stop_once(is_ending: threading.Event) -> None:
     is_ending.set()
     stop = signal.getsignal(signal.SIGTERM)
     if not callable(stop):
-        os._exit(0)  # the app is still being made: there is nothing to finish
-    time.sleep(_SETTLE_S)  # between installing the handler and listening, Granian forgets it
+        os._exit(0)  # the app is still being made: no request is in flight
+    # Granian loses a signal that arrives between installing its handler and listening.
+    time.sleep(_SETTLE_S)
     stop(signal.SIGTERM, None)
 
 
 def _end_with(server_pid: int) -> None:
-    """End this worker soon after the server was killed, else it would go on holding the port.
+    """End this worker soon after the server was killed; otherwise it would keep the port.
 
-    Asking the system for a signal instead (``PR_SET_PDEATHSIG``) is Linux only and goes by the
-    thread that started the worker, not by the process.
+    The alternative, a signal from the system (``PR_SET_PDEATHSIG``), exists on Linux only and
+    depends on the thread that started the worker, not on the process.
     """
     while os.getppid() == server_pid:
         time.sleep(_WATCH_S)
-    os.kill(os.getpid(), signal.SIGTERM)  # answers what it can ...
+    os.kill(os.getpid(), signal.SIGTERM)  # gives in-flight requests a moment to be answered
     time.sleep(_LAST_ANSWERS_S)
     os._exit(1)

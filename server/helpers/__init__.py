@@ -1,5 +1,5 @@
 """Processes and folders beside the server, which end with it.
 
-``needed`` says which a server needs, ``watched`` starts one again when it dies, ``janitor``
-removes the private folders of ``scratch`` when the server is gone.
+``needed`` decides which of them a server needs; ``watched`` restarts the maintenance process when
+it dies; ``scratch`` makes private folders; ``janitor`` removes them when the server has ended.
 """

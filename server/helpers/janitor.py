@@ -1,8 +1,8 @@
-"""Removes a folder once the process that started it is gone.
+"""Remove a folder once the process that started this one has ended.
 
 ``python -m rundlet_server.server.helpers.janitor DIR``
 
-Stdin is a pipe held by that process alone, so end-of-file means that it ended.
+Only the starting process holds the other end of stdin, a pipe, so end-of-file means that it ended.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ _PAUSE_S: Final = 0.2
 
 
 def main() -> None:
-    """Wait for end-of-file, then remove."""
+    """Wait for end-of-file, then remove the folder."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ignored, signal.SIG_IGN)  # the server decides when its folder goes
+        signal.signal(ignored, signal.SIG_IGN)  # only the end of the server removes its folder
     sys.stdin.buffer.read()
     remove(Path(sys.argv[1]))
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder, until it stays away.
+    """Remove a folder again and again, until it is not there any more.
 
-    Helpers that were just starting may still make files in it, and those that have yet to notice
-    the end still write to it.
+    A helper process that was just starting may still create files in the folder, and one that has
+    yet to notice the end of the server still writes to it.
     """
     for _ in range(_TRIES):
         was_there = folder.exists()

@@ -1,8 +1,8 @@
 """Private folders that live as long as the server: counters, and the store of ``--in-memory``.
 
-A folder carries an exclusive ``flock`` from before it gets its name until its server is gone.
-So a folder whose lock can be had is a leftover, and the next server removes it. Nobody needs to
-compare process ids, which are used again.
+A server holds an exclusive ``flock`` on its folder from before the folder gets its name until
+the server ends. So if the lock on a folder is free, the folder is orphaned, and the next server
+removes it. Process ids play no part in this, because the system reuses them.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _MEMORY: Final = Path("/dev/shm")  # noqa: S108 # names in it are random, folder
 
 
 class ScratchFolder:
-    """A folder in memory (where there is ``/dev/shm``), removed when left.
+    """A folder in memory if the system has ``/dev/shm``; a context manager that removes it.
 
     Attributes:
         path: the folder, mode 0700.
     """
 
     def __init__(self, base: Path | None = None) -> None:
-        """Remove leftovers and make the folder.
+        """Remove orphaned folders, then make this one.
 
         Args:
-            base: where to make it; default ``/dev/shm``, else the folder for temporary files.
+            base: the parent; default ``/dev/shm``, else the folder for temporary files.
 
         Raises:
-            OSError: it cannot be made.
+            OSError: the folder cannot be made.
         """
         base = base or _default_base()
         sweep(base)
@@ -47,11 +47,11 @@ class ScratchFolder:
         self._janitor: subprocess.Popen[bytes] | None = None
 
     def remove_even_if_killed(self) -> None:
-        """Start a process that removes the folder when this one is gone, even by ``kill -9``."""
+        """Start a process that removes the folder when this one ends, even by ``kill -9``."""
         self._janitor = subprocess.Popen(
             module_command("rundlet_server.server.helpers.janitor", str(self.path)),
             stdin=subprocess.PIPE,
-            pass_fds=[self._lock],  # no sweep before the janitor is done
+            pass_fds=[self._lock],  # the lock is not free before the janitor is done
             process_group=0,
         )
 
@@ -67,12 +67,12 @@ class ScratchFolder:
 
 
 def sweep(base: Path) -> None:
-    """Remove the folders of this user's servers that are gone."""
+    """Remove the orphaned folders of this user."""
     for path in base.glob(f"{_PREFIX}*"):
         try:
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError:
-            continue  # gone meanwhile, or another user's
+            continue  # already removed, or another user's
         try:
             if os.fstat(lock).st_uid == os.getuid():
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Where the server listens.
+"""The address at which the server listens.
 
-``address`` binds the port, ``tls`` and ``certificate`` check the files of TLS before they are used.
+``address`` binds the port; ``tls`` and ``certificate`` check the TLS files before they are used.
 """

@@ -1,4 +1,4 @@
-"""Where a server listens: one port, held from before the start to the end."""
+"""The address of a server: one port, held from before it starts until it ends."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Self
 
 
 class PortError(OSError):
-    """The port cannot be had: in use, not allowed, or no such address."""
+    """The port cannot be bound: in use, not allowed, or no such address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A host, as given, a real port number, and how to speak there."""
+    """A host as given, a real port number, and the scheme of its URL."""
 
     host: str
     port: int
@@ -24,30 +24,30 @@ class Address:
 
     @property
     def url(self) -> str:
-        """The address for people and clients; an address of all interfaces stays as it is."""
+        """The URL for people and clients; an address of all interfaces stays as it is."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
 
 class HeldPort:
-    """A TCP port that nobody else can take from now on.
+    """A TCP port that no other process can bind from now on.
 
-    It is bound without ``SO_REUSEPORT``: with it the kernel would let a second server share the
-    port of a running one, and requests would go to either. ``SO_REUSEADDR``, which makes a restart
-    possible while old connections fade, is taken back after: of two sockets that have it and do
-    not listen yet, neither is refused.
+    The socket is bound without ``SO_REUSEPORT``: with it, the kernel would let a second server
+    share the port of a running one, and requests would go to either. ``SO_REUSEADDR`` makes a
+    restart possible while old connections fade. It is cleared after binding, because the kernel
+    lets two sockets that have it and do not listen yet bind the same port.
 
     Attributes:
         address: the host as given and the real port.
-        numeric_host: the IP address that the host means.
+        numeric_host: the IP address that the host resolves to.
         listener: the bound socket, for a server that listens on it in this process.
     """
 
     def __init__(self, host: str, port: int, *, scheme: str = "http") -> None:
-        """Bind; port 0 lets the system choose.
+        """Bind the port; if it is 0, the system chooses one.
 
         Raises:
-            PortError: with a line that says what to do.
+            PortError: the port cannot be bound; the message says what to do.
         """
         try:
             family, _, _, _, target = socket.getaddrinfo(
@@ -60,10 +60,10 @@ class HeldPort:
         self.address = Address(host, number, scheme)
 
     def share_with_workers(self) -> None:
-        """Let processes bind the same port that set ``SO_REUSEPORT``, as Granian's workers do.
+        """Allow processes that set ``SO_REUSEPORT``, as Granian's workers do, to bind the port.
 
-        This socket gets none of their connections, for it does not listen. Elsewhere than on
-        Linux workers inherit a socket of Granian's own, and the port is let go for that.
+        This socket gets none of their connections, because it does not listen. On systems other
+        than Linux, workers inherit a socket that Granian binds itself, so the port is released.
         """
         if sys.platform == "linux":
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -71,10 +71,10 @@ class HeldPort:
             self.listener.close()
 
     def connect(self) -> socket.socket:
-        """A connection to whoever listens on the port, for finding out whether somebody does.
+        """Connect to the port, to find out whether a server listens on it.
 
         Raises:
-            OSError: nobody does.
+            OSError: no server listens.
         """
         own = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 # looked up, not bound
         host = own.get(self.numeric_host, self.numeric_host)
@@ -88,7 +88,7 @@ class HeldPort:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a host; a name counts by what it resolves to."""
+    """Return whether only this machine can reach a host; a name is resolved first."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         return all(ipaddress.ip_address(target[0]).is_loopback for *_, target in found)
@@ -97,21 +97,23 @@ def is_loopback(host: str) -> bool:
 
 
 def require_address(host: str) -> None:
-    """Refuse a host to listen on that is neither an address nor a name that leads to one.
+    """Reject a host to listen on that is neither an IP address nor a name that resolves to one.
 
     Raises:
-        PortError: with a line that says so.
+        PortError: the host does not resolve; the message says what to do.
     """
     try:
         socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as ex:
-        reason = getattr(ex, "strerror", None) or "impossible name"
-        message = f"--host {host!r} leads to no address ({reason}); give a name or an IP address"
-        raise PortError(message) from ex
+        reason = getattr(ex, "strerror", None) or "invalid name"
+        raise PortError(
+            f"--host {host!r} does not resolve to an address ({reason}); give an IP address of this"
+            " machine, or a name that resolves to one"
+        ) from ex
 
 
 def _bound_socket(family: int, target: tuple[object, ...]) -> socket.socket:
-    """See ``HeldPort`` for why in this order."""
+    """Bind a socket; ``HeldPort`` says why in this order."""
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -129,5 +131,8 @@ def _advice(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {port} on {host} is in use; stop the other server or choose another --port"
     if error.errno == errno.EACCES:
-        return f"port {port} on {host} is not allowed for this user; choose one above 1023"
-    return f"cannot listen on {host} port {port}: {error.strerror or error}"
+        return f"this user may not use port {port} on {host}; choose a --port above 1023"
+    return (
+        f"cannot listen on {host} port {port}: {error.strerror or error};"
+        " check --host, which must be an address of this machine"
+    )

@@ -1,8 +1,9 @@
-"""What a certificate says that Granian's TLS library is particular about.
+"""Read the fields of a certificate that decide whether Granian's TLS library accepts it.
 
-OpenSSL, which has taken the file by then, uses more than rustls does: old versions, curves that
-are rarely asked for. A Granian worker panics over those, again and again. Neither library tells
-beforehand, so the few fields that matter are read here.
+OpenSSL, which has already loaded the file at this point, accepts more than rustls does: old
+versions of X.509, and rare curves. A Granian worker panics over those each time it starts.
+Neither library can check a file for this beforehand, so this module reads the few fields that
+matter.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _VERSION_3: Final = b"\x02\x01\x02"
 _UTC_TIME_TAG: Final = 0x17
 _SIZE_IS_LONG: Final = 0x80
 
-# Object identifiers, as they are encoded.
+# Object identifiers in their encoded form.
 _RSA: Final = bytes.fromhex("2a864886f70d010101")
 _ELLIPTIC: Final = bytes.fromhex("2a8648ce3d0201")
 _ED25519: Final = bytes.fromhex("2b6570")
@@ -27,13 +28,13 @@ _RSA_BITS_MAX: Final = 4_096
 
 
 class Certificate(NamedTuple):
-    """Some of what a certificate says.
+    """Some fields of a certificate.
 
     Attributes:
-        is_version_3: of X.509; the older ones have no extensions, and so no names.
-        expires: the last moment it is good for.
-        has_common_key: of a kind that every TLS library has: RSA up to 4,096 bits, P-256, P-384,
-            Ed25519.
+        is_version_3: of X.509; older versions have no extensions, and so no host names.
+        expires: the last moment at which the certificate is valid.
+        has_common_key: the key is of a kind that every TLS library supports: RSA up to 4,096
+            bits, P-256, P-384, Ed25519.
     """
 
     is_version_3: bool
@@ -42,25 +43,25 @@ class Certificate(NamedTuple):
 
 
 def read_certificate(pem: str) -> Certificate:
-    """The first certificate in a file that OpenSSL takes for PEM.
+    """Read the first certificate in the text of a PEM file that OpenSSL accepts.
 
     Raises:
-        ValueError: there is none, or it is encoded in a way of its own.
+        ValueError: there is no certificate, or its encoding is not the usual one.
     """
     found = _PEM.search(pem)
     if found is None:
-        raise ValueError("there is no certificate in it")
+        raise ValueError("the file contains no certificate")
     try:
         return _certificate(ssl.PEM_cert_to_DER_cert(found[0]))
     except IndexError as ex:
-        raise ValueError("it breaks off") from ex
+        raise ValueError("the certificate is incomplete") from ex
 
 
 def _certificate(der: bytes) -> Certificate:
-    """RFC 5280, section 4.1: version, serial number, signature, issuer, validity, subject, key."""
+    """Parse RFC 5280, 4.1: version, serial number, signature, issuer, validity, subject, key."""
     fields = _items(_items(_items(der)[0][1])[0][1])
     tag, version = fields[0]
-    has_version = tag == _VERSION_TAG  # left out: the first
+    has_version = tag == _VERSION_TAG  # if it is absent, the certificate has version 1
     validity, key = (fields[number + has_version][1] for number in (3, 5))
     return Certificate(
         is_version_3=has_version and version == _VERSION_3,
@@ -73,13 +74,13 @@ def _is_common(key: bytes) -> bool:
     (_, algorithm), (_, bits) = _items(key)
     kind, *parameters = (content for _, content in _items(algorithm))
     if kind == _RSA:
-        modulus = _items(_items(bits[1:])[0][1])[0][1]  # behind a byte that counts unused bits
+        modulus = _items(_items(bits[1:])[0][1])[0][1]  # the first byte counts unused bits
         return int.from_bytes(modulus).bit_length() <= _RSA_BITS_MAX
     return kind == _ED25519 or (kind == _ELLIPTIC and parameters[0] in _CURVES)
 
 
 def _moment(tag: int, content: bytes) -> datetime:
-    """UTCTime has two digits for the year, up to 49 those of this century."""
+    """Parse a time; UTCTime has a year of two digits, which up to 49 means this century."""
     text = content.decode("ascii")
     if tag == _UTC_TIME_TAG:
         text = ("20" if text < "50" else "19") + text
@@ -87,7 +88,7 @@ def _moment(tag: int, content: bytes) -> datetime:
 
 
 def _items(der: bytes) -> list[tuple[int, bytes]]:
-    """The items that stand one after another: tag and content of each."""
+    """Split consecutive DER items; return the tag and the content of each."""
     items = []
     at = 0
     while at < len(der):

@@ -1,4 +1,4 @@
-"""The certificate and the key that a server shows, checked before it starts."""
+"""The certificate and the key of a server, checked before it starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rundlet_server.server.listen.certificate import Certificate, read_certifica
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """A certificate with its chain, and the private key to it, both PEM."""
+    """A certificate with its chain, and its private key, both as PEM files."""
 
     cert_path: Path
     key_path: Path
@@ -23,12 +23,15 @@ class TlsFiles:
 def load_tls_files(
     cert_path: Path, key_path: Path, *, clock: Callable[[], float] = time.time
 ) -> TlsFiles:
-    """The files, once it is sure that a server can use them.
+    """Check that a server can use the files, and return them.
 
-    ``clock`` tells seconds since 1970.
+    Args:
+        cert_path: the certificate with its chain.
+        key_path: its private key.
+        clock: returns seconds since 1970.
 
     Raises:
-        TlsError: a line that names the file and what to do.
+        TlsError: a server cannot use them; the message names the file and says what to do.
     """
     cert, _ = (_text(path) for path in (cert_path, key_path))
     files = TlsFiles(cert_path, key_path)
@@ -45,9 +48,10 @@ def load_tls_files(
 
 
 class _NoPassword:
-    """Has no password for a key, and knows whether it was asked for one.
+    """Gives OpenSSL no password for a key, and records whether OpenSSL asked for one.
 
-    Granian 2.8 takes a password, but its TLS library panics over keys that openssl encrypts today.
+    Granian 2.8 accepts a password, but its TLS library panics over keys as openssl encrypts them
+    today.
     """
 
     def __init__(self) -> None:
@@ -60,21 +64,24 @@ class _NoPassword:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("latin-1")  # PEM is ASCII, but anything may stand around it
+        return path.read_text("latin-1")  # PEM is ASCII, but other bytes may surround it
     except OSError as ex:
-        raise TlsError(f"cannot read {path}: {ex.strerror or ex}") from ex
+        raise TlsError(
+            f"cannot read {path}: {ex.strerror or ex};"
+            " give the path of a PEM file that this user may read"
+        ) from ex
 
 
 def _require_usable(certificate: Certificate, path: Path, now_s: float) -> None:
-    """Refuse what OpenSSL takes, and either Granian or every client does not."""
+    """Reject what OpenSSL accepts but Granian or every client rejects."""
     if not certificate.is_version_3:
         raise TlsError(
-            f"{path} is an X.509 certificate of version 1, which names no host; make one of"
+            f"{path} is an X.509 certificate of version 1, which cannot name a host; create one of"
             " version 3 (openssl req -x509 -addext subjectAltName=DNS:NAME)"
         )
     if not certificate.has_common_key:
         raise TlsError(
-            f"{path} has a key of a kind that granian does not know; take RSA up to 4096 bits,"
+            f"{path} has a key of a kind that granian does not support; use RSA up to 4096 bits,"
             " P-256, P-384 or Ed25519, or put nginx in front"
         )
     if certificate.expires.timestamp() < now_s:
@@ -84,12 +91,16 @@ def _require_usable(certificate: Certificate, path: Path, now_s: float) -> None:
 def _advice(reason: str, files: TlsFiles, *, is_encrypted: bool) -> str:
     if is_encrypted:
         return (
-            f"{files.key_path} is under a password, which granian cannot open; take it off"
-            " (openssl pkey -in KEY -out OTHER, readable to you alone), or put nginx in front"
+            f"{files.key_path} is encrypted with a password, and granian cannot read it; write it"
+            " without a password (openssl pkey -in KEY -out OTHER, readable only by you), or put"
+            " nginx in front"
         )
     if "mismatch" in reason.lower():
-        return f"the key in {files.key_path} does not belong to the certificate {files.cert_path}"
+        return (
+            f"the key in {files.key_path} does not belong to the certificate {files.cert_path};"
+            " give the key that the certificate was made for"
+        )
     return (
-        f"{files.cert_path} or {files.key_path} is no certificate or key that can be used"
-        f" ({reason}); both are to be PEM files"
+        f"cannot use {files.cert_path} with {files.key_path} ({reason}); give a certificate and"
+        " its private key, both as PEM files"
     )

@@ -1,5 +1,5 @@
 """waitress: one process in pure Python.
 
-``server`` runs it, ``channel`` closes connections of clients that stopped in the middle, ``errors``
-makes its own errors look like those of the API.
+``server`` runs it; ``channel`` closes connections on which a client stopped in the middle of a
+request or an answer; ``errors`` gives waitress's own errors the form of the API's errors.
 """

@@ -1,4 +1,4 @@
-"""What waitress refuses itself, before a request reaches the app, answered as the app would."""
+"""Answer requests that waitress itself rejects, before the app sees them, as the app would."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _NAMES: Final = {
 
 
 class StrictParser(HTTPRequestParser):  # type: ignore[misc] # waitress has no types
-    """A parser that refuses what two servers in a row could understand differently.
+    """A parser that rejects requests which two servers in a row could interpret differently.
 
     Attributes:
-        began_s: when the first byte of the request came.
-        method: as it was sent, also where the rest of the request is malformed or too long.
+        began_s: when the first byte of the request arrived.
+        method: as the client sent it, even if the rest of the request is malformed or too long.
     """
 
     def __init__(self, adj: Adjustments) -> None:
@@ -38,22 +38,24 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc] # waitress has no t
         """Parse the request line and the headers.
 
         Raises:
-            ParsingError: they are malformed, or tell two lengths of the body, by which a request
-                could be hidden in another one's body.
+            ParsingError: they are malformed, or they give two lengths of the body, so that one
+                request could hide in the body of another (request smuggling).
         """
-        # In place of headers that are too long waitress parses a short GET of its own.
+        # If the headers are too long, waitress parses a short GET of its own in their place.
         begin = max(self.header_plus, header_plus, key=len).lstrip()
         self.method = begin.partition(b" ")[0].decode("latin-1")
         try:
             super().parse_header(header_plus)
-        except ValueError as ex:  # of urlsplit, which waitress lets pass
+        except ValueError as ex:  # urlsplit raises it, and waitress does not catch it
             raise ParsingError("the request target is malformed") from ex
         if self.chunked and "CONTENT_LENGTH" in self.headers:
-            raise ParsingError("Content-Length and Transfer-Encoding exclude each other")
+            raise ParsingError(
+                "a request cannot have both Content-Length and Transfer-Encoding; send one of them"
+            )
 
 
 class ProblemTask(ErrorTask):  # type: ignore[misc] # waitress has no types
-    """Answers a refused request with a problem; the connection is closed after it."""
+    """Answers a rejected request with a problem, and closes the connection after it."""
 
     def execute(self) -> None:
         """Write the answer."""
@@ -65,7 +67,8 @@ class ProblemTask(ErrorTask):  # type: ignore[misc] # waitress has no types
         self.response_headers.extend([("Content-Type", PROBLEM_TYPE), ("Request-Id", request_id)])
         self.set_close_on_finish()
         self.content_length = len(body)
-        # waitress itself would answer HEAD with a body, which a client takes for the next answer.
+        # waitress itself would answer HEAD with a body, and a client would take that body for the
+        # beginning of the next answer.
         self.write(b"" if self.request.method == "HEAD" else body)
 
     def _over_limit(self) -> Problem:

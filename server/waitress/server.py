@@ -1,8 +1,8 @@
-"""Serving with waitress: one process, one thread for all sockets, N threads for requests.
+"""Serve with waitress: one process, one thread for all sockets, N threads for requests.
 
-The main thread accepts, reads whole requests, hands them to the request threads and sends what
-they answer; no other thread touches a socket. waitress itself knows no graceful end, so
-``GracefulServer`` drives its loop.
+The main thread accepts connections, reads whole requests, hands them to the request threads and
+sends their answers; no other thread touches a socket. waitress itself has no graceful shutdown,
+so ``GracefulServer`` runs its loop.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import waitress.server
 from waitress import wasyncore
 
 from rundlet_server.functions.connections import ConnectionLimits
-from rundlet_server.server.waitress.channel import Channel, let_go, longest_silent, overdue
+from rundlet_server.server.waitress.channel import Channel, close_all, longest_idle, overdue
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
 _POLL_S: Final = 1.0
-_LOOK_OVER_S: Final = 0.5
+_CHECK_EVERY_S: Final = 0.5
 _DRAIN_POLL_S: Final = 0.05
-_OTHER_SOCKETS: Final = 2  # the one that listens, and the one that wakes the loop
+_OTHER_SOCKETS: Final = 2  # the listening socket, and the one that wakes the loop
 _NO_TIMEOUT_S: Final = 10**9
 _DEFAULT_LIMITS: Final = ConnectionLimits()
 _DRAIN_MAX_S: Final = 30.0
@@ -36,16 +36,16 @@ _SECOND_SIGNAL_S: Final = 0.5
 
 
 class GracefulServer:
-    """A waitress server that ends on SIGTERM and SIGINT after the requests in work.
+    """A waitress server that shuts down on SIGTERM and SIGINT once in-flight requests are answered.
 
-    1. Connections that the system has already completed are taken in, then the listening socket
-       is closed: nobody new comes in.
-    2. Connections with nothing to do are closed. One that has sent part of a request may send
-       the rest, as long as it moves; one whose request is being worked on gets its answer.
-    3. When no connection is left, or after half a minute, the threads are ended.
+    1. The server accepts the connections that the system has already completed, then closes the
+       listening socket, so no new connection is possible.
+    2. It closes idle connections. A client that has sent part of a request may send the rest, as
+       long as data keeps arriving; an in-flight request gets its answer.
+    3. When no connection is left, or after half a minute, it ends the threads.
 
-    A second signal half a second or more after the first ends the process at once; sooner it
-    is taken for the same wish, for ``make`` and shells pass one signal on twice.
+    A second signal half a second or more after the first ends the process at once. An earlier one
+    counts as the same signal, because ``make`` and shells pass one signal on twice.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class GracefulServer:
         Args:
             app: called in ``threads`` threads.
             listener: bound, and not listening yet.
-            threads: requests that are worked on at one time.
-            body_bytes_max: what waitress itself refuses; above the limits of ``app``, whose
-                answers say more.
-            limits: on connections.
+            threads: the number of requests that are handled at the same time.
+            body_bytes_max: waitress itself rejects larger bodies; give more than the limits of
+                ``app``, because the app's answers say more.
+            limits: the limits on connections.
         """
-        # A server that is busy, or has many connections, is no news.
+        # waitress warns when it is busy or has many connections; neither needs attention.
         logging.getLogger("waitress").setLevel(logging.ERROR)
         self._limits = limits
         self._connections_max = _connections_max(limits)
-        self._next_look_s = 0.0
+        self._next_check_s = 0.0
         self._stop_asked_s: float | None = None
         self._map: dict[int, wasyncore.dispatcher] = {}
         self._server = waitress.server.create_server(
@@ -81,26 +81,26 @@ class GracefulServer:
             threads=threads,
             ident=None,
             connection_limit=self._connections_max + _OTHER_SOCKETS,
-            channel_timeout=_NO_TIMEOUT_S,  # we look connections over ourselves
-            max_request_header_size=limits.header_bytes_max + 1,  # it refuses from there on
+            channel_timeout=_NO_TIMEOUT_S,  # _close_some applies the time limits
+            max_request_header_size=limits.header_bytes_max + 1,  # waitress rejects this size
             max_request_body_size=body_bytes_max,
             asyncore_use_poll=True,  # select() cannot take descriptors above 1,023
-            log_socket_errors=False,  # clients that go away are no news either
+            log_socket_errors=False,  # a client that disconnects needs no attention either
         )
         self._server.channel_class = Channel
 
     def run(self, on_ready: Callable[[], None]) -> None:
-        """Serve until a signal asks to stop, then finish; must be called in the main thread.
+        """Serve until a signal asks to stop, then shut down; call it in the main thread.
 
         Args:
-            on_ready: called once when connections are accepted.
+            on_ready: called once when the server accepts connections.
         """
         signal.signal(signal.SIGTERM, self._ask_to_stop)
         signal.signal(signal.SIGINT, self._ask_to_stop)
         on_ready()
         while self._stop_asked_s is None:
             self._turn(_POLL_S)
-            self._let_go()
+            self._close_some()
         self._stop_accepting()
         self._drain(time.monotonic() + _DRAIN_MAX_S)
         self._server.task_dispatcher.shutdown()
@@ -116,18 +116,18 @@ class GracefulServer:
             signal.raise_signal(signal_number)
 
     def _turn(self, timeout_s: float) -> None:
-        """Wait for something to happen on any socket, and handle it."""
+        """Wait for an event on any socket, and handle it."""
         wasyncore.loop(timeout=timeout_s, use_poll=True, map=self._map, count=1)
 
-    def _let_go(self) -> None:
-        """Have connections closed that take too long, or for which there is no room."""
+    def _close_some(self) -> None:
+        """Close connections that are past a time limit, or idle ones if there are too many."""
         channels = self._server.active_channels.values()
         if len(channels) >= self._connections_max:
-            let_go(longest_silent(channels))
+            close_all(longest_idle(channels))
         now_s = time.monotonic()
-        if now_s >= self._next_look_s:
-            self._next_look_s = now_s + _LOOK_OVER_S
-            let_go(overdue(channels, self._limits))
+        if now_s >= self._next_check_s:
+            self._next_check_s = now_s + _CHECK_EVERY_S
+            close_all(overdue(channels, self._limits))
 
     def _stop_accepting(self) -> None:
         connections = -1
@@ -139,15 +139,15 @@ class GracefulServer:
         self._server.socket.close()
 
     def _drain(self, deadline_s: float) -> None:
-        """Serve the connections that are left until each has its answer."""
-        self._turn(0)  # takes what has arrived, before a connection is called idle
+        """Serve the remaining connections until each has its answer."""
+        self._turn(0)  # reads data that has arrived, before a connection counts as idle
         while self._server.active_channels and time.monotonic() < deadline_s:
             channels = self._server.active_channels.values()
-            let_go([channel for channel in channels if channel.is_done()])
+            close_all([channel for channel in channels if channel.is_done()])
             self._turn(_DRAIN_POLL_S)
 
 
 def _connections_max(limits: ConnectionLimits) -> int:
-    """Connections to allow, leaving most descriptors to the store's files and to bodies."""
+    """Return how many connections to allow; most descriptors are for store files and bodies."""
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return min(limits.connections_max, max(descriptors // 3, 32))

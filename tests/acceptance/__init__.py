@@ -1,1 +1,1 @@
-"""Whole servers, as their users meet them."""
+"""Test whole servers the way users use them."""

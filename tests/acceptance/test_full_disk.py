@@ -1,4 +1,4 @@
-"""A small disk that fills up under a real server (T10)."""
+"""Test a real server whose small disk becomes full (T10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys and values nobody expects, by curl, by the command line and straight into the folder."""
+"""Test unusual keys and values through curl, the command line and the store's folder."""
 
 from __future__ import annotations
 

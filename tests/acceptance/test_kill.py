@@ -1,4 +1,4 @@
-"""``kill -9`` of a whole server, or of one of its processes, under load, over and over (T9)."""
+"""Test that a server survives ``kill -9`` of all or one of its processes under load (T9)."""
 
 from __future__ import annotations
 

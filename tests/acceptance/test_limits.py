@@ -1,4 +1,4 @@
-"""Large values, many connections, slow clients, and disks that are full or not to be written."""
+"""Test large values, many connections, slow clients, and full or read-only disks."""
 
 from __future__ import annotations
 

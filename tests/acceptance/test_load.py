@@ -1,4 +1,4 @@
-"""A large file is loaded, the server killed, and it answers again at once."""
+"""Test that a server killed after a large load answers at once when it starts again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many clients, many workers, many processes on one folder: what each of them may see."""
+"""Test what many clients, workers and processes on one folder may see of each other."""
 
 from __future__ import annotations
 

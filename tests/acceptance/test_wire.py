@@ -1,4 +1,4 @@
-"""Requests as no library would send them, byte for byte, over both servers."""
+"""Test both servers with raw requests that no client library would send."""
 
 from __future__ import annotations
 

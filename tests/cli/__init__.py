@@ -1,1 +1,1 @@
-"""The command line, in process and in a terminal."""
+"""Test the command line, in the test's process and on a terminal."""

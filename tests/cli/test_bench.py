@@ -1,4 +1,4 @@
-"""``rundlet bench``: what it measures, what it shows, and that it leaves nothing behind."""
+"""Test ``rundlet bench``: what it measures and shows, and that it leaves no keys behind."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_own_keys_are_removed_and_no_other_is_touched(place):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_own_keys_are_removed_when_it_is_interrupted(number, server):
     run("del", f"{PREFIX}of-somebody-else", "--url", server.url)
-    command = [sys.executable, "-m", "rundlet_server.cli.main", "bench", "--url", server.url]
+    command = [sys.executable, "-m", "rundlet_server", "bench", "--url", server.url]
     with subprocess.Popen(
         [*command, "--duration", "1m", "--keys", "200"],
         stdin=subprocess.DEVNULL,
@@ -230,7 +230,7 @@ def test_no_client_works_after_an_interrupt_while_clients_start(tmp_path, monkey
 
 def test_server_that_goes_away_is_told_with_what_was_measured_and_what_is_left(tmp_path):
     with RundletServer("--data", tmp_path / "data", stderr_path=tmp_path / "stderr") as server:
-        command = [sys.executable, "-m", "rundlet_server.cli.main", "bench", "--url", server.url]
+        command = [sys.executable, "-m", "rundlet_server", "bench", "--url", server.url]
         with subprocess.Popen(
             [*command, "--duration", "1m", "--keys", "20", "--json"],
             stdin=subprocess.DEVNULL,

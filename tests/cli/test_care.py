@@ -1,4 +1,4 @@
-"""Verify and repair: what they tell of a store that is whole, and of one that is not."""
+"""Test what ``verify`` and ``repair`` report of an intact and of a damaged store."""
 
 from __future__ import annotations
 

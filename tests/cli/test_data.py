@@ -1,4 +1,4 @@
-"""The data commands, on a server and on a folder alike."""
+"""Test the data commands, both on a server and on a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``rundlet doctor`` and ``rundlet config``: what they find, and what they lead to."""
+"""Test what ``rundlet doctor`` and ``rundlet config`` report and advise."""
 
 from __future__ import annotations
 

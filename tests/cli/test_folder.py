@@ -1,4 +1,4 @@
-"""A store's folder on the command line: also while it is served, and when it is damaged."""
+"""Test commands on a store's folder, also while it is served and when it is damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The help: complete, short, and with an example for every command."""
+"""Test that the help is complete and short, and has an example for every command."""
 
 from __future__ import annotations
 

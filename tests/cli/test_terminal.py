@@ -1,4 +1,4 @@
-"""What a person sees on a terminal, and what a shell gets from a process."""
+"""Test the output on a terminal, and the exit codes and streams of the process."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_utf8_is_written_whatever_the_locale(store, url):
 def test_a_reader_that_goes_away_is_no_news(store, url):
     for number in range(3_000):
         put(store, f"{number:05}" + "x" * 100, b"v")
-    command = [sys.executable, "-m", "rundlet_server.cli.main", "ls", "--url", url]
+    command = [sys.executable, "-m", "rundlet_server", "ls", "--url", url]
 
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""``rundlet token`` and tokens of real servers."""
+"""Test ``rundlet token``, and its tokens on real servers."""
 
 from __future__ import annotations
 

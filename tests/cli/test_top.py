@@ -1,4 +1,4 @@
-"""``rundlet top``: rates and percentiles out of two looks at a server's metrics."""
+"""Test the rates and percentiles that ``rundlet top`` computes from two scrapes."""
 
 from __future__ import annotations
 

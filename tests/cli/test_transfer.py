@@ -1,4 +1,4 @@
-"""Import and export: what goes out comes in again, and a bad file loads nothing."""
+"""Test that an import restores what an export wrote, and that a bad file loads nothing."""
 
 from __future__ import annotations
 

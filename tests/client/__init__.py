@@ -1,1 +1,1 @@
-"""The Python client against real servers, and against servers that misbehave."""
+"""Test the Python client against real servers and against servers that misbehave."""

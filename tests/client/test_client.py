@@ -1,4 +1,4 @@
-"""The client against the real functions behind a real server."""
+"""Test the client against the real API behind a real WSGI server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the client sends, byte by byte, and what it sends again, against servers that misbehave."""
+"""Test the bytes that the client sends, and what it retries, against faulty servers."""
 
 from __future__ import annotations
 

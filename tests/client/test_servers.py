@@ -1,4 +1,4 @@
-"""The client against ``rundlet serve`` itself, with each WSGI server."""
+"""Test the client against ``rundlet serve`` with each WSGI server."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The log store, from bytes on disk to the promises of the interface."""
+"""Test the log store, from the bytes on disk to the guarantees of the interface."""

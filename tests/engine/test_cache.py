@@ -1,4 +1,4 @@
-"""The cache of values that were read: bounded, and never behind the log."""
+"""Test that the cache of read values is bounded and never older than the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The garbage collector leaves the index in memory alone."""
+"""Test that the garbage collector does not scan the index in memory."""
 
 from __future__ import annotations
 

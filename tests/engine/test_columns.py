@@ -1,4 +1,4 @@
-"""Index columns and index files against a plain dict, with awkward keys."""
+"""Test index columns and index files against a plain dict, with unusual keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process may die between any two stores to the commit page; nobody else may notice."""
+"""Test the death of a process between any two writes to the commit page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compaction copies what is live byte for byte, and nothing that is not what was written."""
+"""Test that compaction copies live records byte for byte, and no damaged ones."""
 
 from __future__ import annotations
 

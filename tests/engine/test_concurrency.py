@@ -1,4 +1,4 @@
-"""Threads and processes on one folder: who dies between two steps, and who reads meanwhile."""
+"""Test threads and processes on one folder, where some die and others read meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``storage.counting.counters``: every operation is counted once, whoever counts it."""
+"""Test that every operation counts once, whichever thread or process counts it."""
 
 from __future__ import annotations
 

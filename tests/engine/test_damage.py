@@ -1,6 +1,6 @@
-"""Damaged bytes are never served: ``verify`` names their places, ``repair`` keeps the rest.
+"""Test that damaged bytes are never served, ``verify`` finds them, and ``repair`` keeps the rest.
 
-Every bit of small files is flipped, sectors are zeroed, swapped and copied over each other.
+The tests flip every bit of small files, and zero, swap and copy sectors.
 """
 
 from __future__ import annotations

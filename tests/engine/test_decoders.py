@@ -1,4 +1,4 @@
-"""What reads the files, given bytes that only a bug or a hand could write: named errors (T1)."""
+"""Test the decoders with bytes that only a bug or an editor could write: named errors (T1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Descriptors: a store works with few of them, and gives every one back."""
+"""Test that a store works with few descriptors, and closes every one of them."""
 
 from __future__ import annotations
 

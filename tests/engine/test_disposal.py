@@ -1,4 +1,4 @@
-"""What a process needs no more is freed a little at a time, and only then."""
+"""Test that a process frees unused memory in small pieces, and no memory still in use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``storage.files``: the only door to the file system."""
+"""Test ``storage.files``, through which all access to the file system goes."""
 
 from __future__ import annotations
 

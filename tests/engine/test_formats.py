@@ -1,4 +1,4 @@
-"""The formats on disk: what is encoded is decoded, and whatever else is read is a named error."""
+"""Test that every format decodes what it encodes, and rejects all else by a named error."""
 
 from __future__ import annotations
 

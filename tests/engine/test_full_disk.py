@@ -1,4 +1,4 @@
-"""A disk that the store itself has filled: keys can be deleted, compaction gives the space back."""
+"""Test that keys can be deleted, and space reclaimed, on a disk that the store has filled."""
 
 from __future__ import annotations
 

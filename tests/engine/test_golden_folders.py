@@ -1,7 +1,7 @@
-"""Golden folders (T23): what an earlier release wrote is read for ever; other formats are refused.
+"""Test that folders of earlier releases stay readable, and that other formats are rejected (T23).
 
-``tests/golden/format-N`` was written once, by the first release of that format version, together
-with what the model says it holds (see ``tests/golden/make.py``).
+The first release of each format version wrote ``tests/golden/format-N`` once, together with its
+contents according to the model (see ``tests/golden/make.py``).
 """
 
 from __future__ import annotations

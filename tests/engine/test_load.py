@@ -1,4 +1,4 @@
-"""A bulk load stores what commits of the same rows would, whatever was there before."""
+"""Test that a bulk load stores the same as commits of the same rows, over any content."""
 
 from __future__ import annotations
 

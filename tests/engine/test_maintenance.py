@@ -1,4 +1,4 @@
-"""What the maintenance process decides to do, and when."""
+"""Test what the maintenance process decides to do, and when."""
 
 from __future__ import annotations
 

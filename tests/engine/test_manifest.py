@@ -1,6 +1,6 @@
-"""A manifest that is missing or older than the log, a file that is another one, a log out of order.
+"""Test a missing or outdated manifest, a file of another store, and a log out of order.
 
-Nothing is opened then, and nothing is removed.
+In each case the store does not open, and removes nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The log store does what the model does, whatever is done to it in whatever order.
+"""Test that the log store behaves like the model after any sequence of operations.
 
-Two stores are open on one folder, as in two processes; segments are tiny, so that every few
-commits one is sealed, indexed, merged. Both are compared with the model after every step. A
+Two stores are open on one folder, as in two processes. Segments are tiny, so that every few commits
+one is sealed, indexed and merged. The test compares both stores with the model after every step. A
 failing example prints its steps and the blob that replays it.
 """
 

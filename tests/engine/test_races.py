@@ -1,4 +1,4 @@
-"""Who may write when many processes open one folder at a time, and some of them die (T16)."""
+"""Test which process may write when many open one folder at once, and some die (T16)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening after a crash: what was answered is there, what was not is there whole or not at all."""
+"""Test opening after a crash: acknowledged commits are there; others are whole or absent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens in a folder: made, taken back, watched."""
+"""Test creating, revoking and watching the tokens in a folder."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Deleted stays deleted: every interleaving of writes, rolls, compactions and rebuilt indexes.
+"""Test that a deleted key stays deleted through rolls, compactions and rebuilt indexes.
 
-Two keys are written and deleted in four segments in every possible way; then every choice of
-segments is compacted, once or twice. After each step the store is read through its index, and
-again through one that is built from the log alone: nothing comes back, nothing is lost.
+Two keys are written and deleted in four segments in every possible order. Then every choice of
+segments is compacted, once or twice. After each step the test reads the store through its index,
+and again through one that is rebuilt from the log: no deleted value returns, and none is lost.
 """
 
 from __future__ import annotations

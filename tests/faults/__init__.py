@@ -1,1 +1,1 @@
-"""Campaigns that inject faults: disks, processes, power, and bugs planted in the code."""
+"""Test with injected faults: of disks, processes, power, and with bugs planted in the code."""

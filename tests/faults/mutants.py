@@ -1,7 +1,7 @@
-"""Bugs planted in the code that makes writes durable and finds damage: each must be found.
+"""Bugs planted in the code for durability and damage; the tests must find each of them.
 
-A mutant replaces a piece of the source that stands there once. It names the tests that are likely
-to find it, quickest first; ``test_mutants`` runs them on a copy of the source with the mutant in.
+A mutant replaces a piece of source text that occurs once. It names the tests that are likely to
+find it, fastest first; ``test_mutants`` runs them on a copy of the source that contains the mutant.
 """
 
 from __future__ import annotations

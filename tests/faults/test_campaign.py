@@ -1,4 +1,4 @@
-"""The frame of the fault campaigns: seeds that replay, time that ends, a summary that tells."""
+"""Test the fault campaigns themselves: seeds that replay, time limits, and the summary."""
 
 from __future__ import annotations
 

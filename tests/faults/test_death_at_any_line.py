@@ -1,7 +1,7 @@
-"""A process dies, or the power goes, between any two lines of the code that changes a store.
+"""Test a process death or a power cut between any two lines of code that changes a store.
 
-The words of the commit page are stored in memory, not by calls to the disk: what a death between
-two such stores leaves is found only by looking between the lines.
+The commit page changes by stores to memory, not by calls to the disk, so only a death between two
+lines shows what a death between two such stores leaves.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A call to the disk fails, then the power goes: what was answered is there all the same."""
+"""Test that acknowledged writes survive a failed disk call followed by a power cut."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What clients see of a key could have happened one after the other: over servers, under kills.
+"""Test that what clients see of each key is linearizable, over servers and under kills.
 
-The checker is shown to find each of the bugs that it is for: they are planted here.
+The tests plant each of the bugs that the checker is for, and show that it finds them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Each step of sealing, checkpoints, compaction and loads fails once, on one of two processes."""
+"""Test one failure in each step of sealing, checkpoint, compaction and load, in two processes."""
 
 from __future__ import annotations
 

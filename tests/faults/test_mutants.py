@@ -1,4 +1,4 @@
-"""Planted bugs in the durability code are found by the tests: see ``mutants``."""
+"""Test that the tests find the bugs planted in the durability code (see ``mutants``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The power goes, or the process dies, at every operation on the disk, and again in recovery."""
+"""Test a power cut or a death at every operation on the disk, and again during recovery."""
 
 from __future__ import annotations
 

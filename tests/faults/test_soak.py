@@ -1,6 +1,6 @@
-"""The soak: a server under mixed load, kills, compactions and full disks stays as it is (T24).
+"""Test a server for a long time under mixed load, kills, compactions and full disks (T24).
 
-Clocks that jump are not among it: ``test_store_model`` has one that can be moved.
+Clocks that jump are not part of it: ``test_model`` has a clock that can be moved.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Real processes whose system calls fail, or that are killed at one: at each, one by one (T8).
+"""Test real processes in which one system call fails, or kills them: each call in turn (T8).
 
-The process runs the workload of the tests on a simulated disk, here on real files: commits,
-loads, segments of four records, checkpoints, compactions, a close and an open. Whatever happens
-to it, what it was answered is there for the next one, nothing is half there, and no error comes
-out that is not one of the store's.
+The process runs the workload of the tests on a simulated disk, but on real files: commits, loads,
+segments of four records, checkpoints, compactions, a close and an open. Whatever happens to it, the
+next process finds every acknowledged write and no partial one, and no error appears that is not one
+of the store's.
 """
 
 from __future__ import annotations

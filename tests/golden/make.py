@@ -1,9 +1,9 @@
-"""Makes the golden folder of the format that this release writes.
+"""Make the golden folder of the format that this release writes.
 
     python -m tests.golden.make tests/golden/format-1
 
-Run it once for a format version, at its release; never again for one that is released: what was
-written then must be read for ever. ``expected.json`` comes from the model, not from the store.
+Run it once for a format version, at its release, and never again after that: every later release
+must read that folder. ``expected.json`` comes from the model, not from the store.
 """
 
 from __future__ import annotations

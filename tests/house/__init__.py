@@ -1,1 +1,1 @@
-"""The code and the documents themselves: layout, links, commands, benchmarks."""
+"""Test the source and the documents themselves: layout, links, commands, benchmarks."""

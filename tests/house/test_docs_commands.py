@@ -1,15 +1,15 @@
-"""The commands and programs in the pages: run as they stand.
+"""Test the commands and programs in the pages by running them.
 
 Blocks are marked by their language:
 
-* ``console``: lines after ``$ `` are run by bash against a fresh server that has loaded
-  ``example.data``; the lines behind must be what they print, ``...`` standing for anything.
-  A command goes on behind a backslash, and as long as a quote is open;
+* ``console``: bash runs the lines after ``$ `` against a new server that has loaded
+  ``example.data``; each must print the lines that follow it, where ``...`` stands for any text.
+  A command continues after a backslash, and while a quote is open;
   curl shows no progress, as on a terminal;
 * ``python``: run as a program against the same server;
 * ``javascript``: run as a module by ``node``;
-* ``sh``: what starts a server or sets things up. Each ``rundlet serve`` is started on a free
-  port, each ``make`` target must exist; anything else must stand in ``NOT_RUN``.
+* ``sh``: commands that start a server or install something. Each ``rundlet serve`` is started on a
+  free port, each ``make`` target must exist; any other command must be listed in ``NOT_RUN``.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from tests.support.processes.servers import RundletServer, ServerProcess
 PAGES = [
     "README.md",
     "CONTRIBUTING.md",
+    "client/README.md",
     *(
         f"docs/{name}.md"
         for name in (
@@ -201,7 +202,7 @@ def test_server_starts_as_the_page_says(command, folder, monkeypatch):
     options = shlex.split(command)[1:]
 
     with ServerProcess(
-        [sys.executable, "-m", "rundlet_server.cli.main", *options, "--port", "0"],
+        [sys.executable, "-m", "rundlet_server", *options, "--port", "0"],
         stderr_path=folder / "stderr",
     ) as process:
         line = process.wait_for_line("Rundlet ")

@@ -1,4 +1,4 @@
-"""The pages hang together: links lead somewhere, named tests exist, nothing is left out."""
+"""Test that links in the pages resolve, named tests exist, and every page is reachable."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from docs.cli_help import PAGE_PATH, page
 from rundlet_server.cli.main import app
 from tests.support import ROOT
 
-TOP_PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
+TOP_PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "client/README.md"]
 PAGES = [*(ROOT / name for name in TOP_PAGES), *sorted((ROOT / "docs").rglob("*.md"))]
 
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 CODE_PATH = re.compile(
-    r"`((?:bench|cli|deploy|docs|functions|rundlet|scripts|server|storage|tests)/[\w./-]*)`"
+    r"`((?:bench|cli|client|deploy|docs|functions|rundlet|scripts|server|storage|tests)/[\w./-]*)`"
 )
 
 

@@ -1,4 +1,4 @@
-"""The page of the log format says what the code does: its example, tables and numbers."""
+"""Test that the page of the log format agrees with the code: example, tables, numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages must be: the README short, every page listed, pictures well formed."""
+"""Test the form of the pages: the README is short, every page listed, pictures well-formed."""
 
 from __future__ import annotations
 

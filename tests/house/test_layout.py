@@ -1,4 +1,4 @@
-"""The house: which layer and which room may import which, and which imports are forbidden."""
+"""Test which layer and which room may import which, and which imports are forbidden."""
 
 from __future__ import annotations
 
@@ -152,7 +152,8 @@ def test_layers_are_imported_by_the_name_that_they_are_installed_by():
             assert not {name.partition(".")[0] for name in imports_of(path)} & layers, path
 
 
-LOCK_FILES = ["requirements.lock", "deploy/requirements.lock", "bench/requirements.lock"]
+DEPLOYED = ["deploy/requirements.lock", "deploy/build.lock"]
+LOCK_FILES = ["requirements.lock", *DEPLOYED, "bench/requirements.lock"]
 
 
 @pytest.mark.parametrize("name", LOCK_FILES)
@@ -169,8 +170,9 @@ def test_lock_file_pins_everything_with_hashes(name):
     assert all("--hash=sha256:" in pin for pin in pins_of(name))
 
 
-def test_what_is_deployed_is_what_was_tested():
-    assert set(pins_of("deploy/requirements.lock")) <= set(pins_of("requirements.lock"))
+@pytest.mark.parametrize("name", DEPLOYED)
+def test_what_is_deployed_is_what_was_tested(name):
+    assert set(pins_of(name)) <= set(pins_of("requirements.lock"))
 
 
 def pins_of(name: str) -> list[str]:

@@ -1,1 +1,1 @@
-"""The HTTP API: in process, and by raw sockets where bytes matter."""
+"""Test the HTTP API in the test's process, and through raw sockets where bytes matter."""

@@ -1,4 +1,4 @@
-"""Tokens at the API: every route, every scope, inside and outside a prefix."""
+"""Test tokens at the API: every route, every scope, inside and outside a prefix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/v1/mget`` and ``/v1/txn``."""
+"""Test ``/v1/mget`` and ``/v1/txn``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies that are no acceptable JSON or CBOR: 400 or 422, never 500."""
+"""Test that bodies of invalid JSON or CBOR get 400 or 422, never 500."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Bodies of every kind: refused without a trace, or done exactly as they say.
+"""Test that a random body is either rejected without effect or does exactly what it says.
 
-A second reading of the same contract (``txn_reference``) decides which; where it and the server
-differ, one of them is wrong. Bugs planted in a store show that a difference is found.
+A second implementation of the same contract (``txn_reference``) decides which; where it and the
+server differ, one of them is wrong. Bugs planted in a store show that the test finds a difference.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110, section 13)."""
+"""Test conditional requests (RFC 9110, section 13)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies at real servers that are as large as they may be, or made to use up memory and stack."""
+"""Test real servers with bodies of the largest size, or made to exhaust memory or stack."""
 
 from __future__ import annotations
 

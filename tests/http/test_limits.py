@@ -1,4 +1,4 @@
-"""What is over a limit: the error names it as ``/v1`` does, and the option that sets it."""
+"""Test that an error over a limit names the limit as ``/v1`` does, and its option."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/v1/keys``: order, ranges, pages, cursors."""
+"""Test ``/v1/keys``: order, ranges, pages, cursors."""
 
 from __future__ import annotations
 

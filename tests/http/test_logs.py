@@ -1,4 +1,4 @@
-"""The lines of failed and of slow requests."""
+"""Test the log lines of failed and of slow requests."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_stderr_that_nobody_reads_fails_no_request(monkeypatch):
     assert statuses == [201, 204, 204]
 
 
-def test_a_failed_request_is_let_go_of_once_it_was_logged(capsys):
+def test_a_failed_request_is_released_once_it_is_logged(capsys):
     class Reading:
         """What a store holds while it reads."""
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document and the routes of the application say the same."""
+"""Test that the OpenAPI document and the routes of the application agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""schemathesis calls the API as its own document says, and as it says one must not."""
+"""Test the API by schemathesis, with requests that its document allows and forbids."""
 
 from __future__ import annotations
 

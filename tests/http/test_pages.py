@@ -1,4 +1,4 @@
-"""What web pages may do: CORS, names of the server, and what browsers send without asking."""
+"""Test requests by web pages: CORS, the names of the server, and what browsers always allow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every error ends as problem+json."""
+"""Test that every error is answered as problem+json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Byte ranges (RFC 9110, section 14)."""
+"""Test byte ranges (RFC 9110, section 14)."""
 
 from __future__ import annotations
 

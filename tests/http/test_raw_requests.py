@@ -1,7 +1,7 @@
-"""Raw sockets against real servers: no request breaks anything, and no two keys are ever one.
+"""Test by raw sockets that no request breaks a real server, and that keys never collide.
 
-The checks are shown to find what they are for: the bugs are planted here, in the answers that are
-read and in a server that mixes keys up as others are known to.
+Planted bugs, in the answers that the tests read and in a server that mixes keys up as other servers
+are known to do, show that the checks find what they are for.
 """
 
 from __future__ import annotations

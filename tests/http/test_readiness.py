@@ -1,4 +1,4 @@
-"""``/readyz``: why a server is not ready, and that it is again by itself."""
+"""Test ``/readyz``: why a server is not ready, and that it recovers by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server says about itself: counts, health, and who may write."""
+"""Test what the server reports of itself: counts, health, and whether it accepts writes."""
 
 from __future__ import annotations
 

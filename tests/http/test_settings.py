@@ -1,4 +1,4 @@
-"""Settings survive the way through the environment."""
+"""Test that settings keep their values when passed through the environment."""
 
 from __future__ import annotations
 

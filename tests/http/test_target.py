@@ -1,4 +1,4 @@
-"""Keys and routes out of the raw request target."""
+"""Test how keys and routes are read from the raw request target."""
 
 from __future__ import annotations
 

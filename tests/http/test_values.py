@@ -1,4 +1,4 @@
-"""``/v1/kv``: one value, its headers, and what PUT and DELETE refuse."""
+"""Test ``/v1/kv``: values, their headers, and what PUT and DELETE reject."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The processes of a server, on waitress and on Granian."""
+"""Test the processes of a server, with waitress and with Granian."""

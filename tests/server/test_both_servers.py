@@ -1,4 +1,4 @@
-"""Over real sockets: what depends on how a WSGI server hands a request on."""
+"""Test over real sockets what depends on how a WSGI server passes a request on."""
 
 from __future__ import annotations
 

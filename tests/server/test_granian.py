@@ -1,4 +1,4 @@
-"""``server.granian.server``: workers that end with their requests done, and never alone."""
+"""Test Granian's workers: restarts, shutdown after in-flight requests, and their end."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_workers_that_do_not_start_are_an_error(tmp_path):
 
     with ServerProcess([sys.executable, program], stderr_path=tmp_path / "stderr") as process:
         assert process.wait() == 1
-        assert "ServeError: the workers do not stay alive" in process.stderr
+        assert "ServeError: the workers ended before they could serve" in process.stderr
 
 
 def test_workers_that_are_killed_over_and_over_are_replaced(tmp_path):

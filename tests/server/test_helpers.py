@@ -1,4 +1,4 @@
-"""The port, the helper processes and the private folders of a server."""
+"""Test the port, the helper processes and the private folders of a server."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_unknown_host_is_named():
     "host", ["localhost:80", "[::1]", "nowhere.invalid", "unix:/tmp/socket", "x" * 300, "a..b"]
 )
 def test_host_that_is_none_is_refused(host):
-    with pytest.raises(PortError, match="leads to no address"):
+    with pytest.raises(PortError, match="does not resolve to an address"):
         require_address(host)
 
 

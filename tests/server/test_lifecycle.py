@@ -1,4 +1,4 @@
-"""``rundlet serve`` from start to end, on both servers, as real processes."""
+"""Test ``rundlet serve`` from start to end on both servers, as real processes."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def scratch_folder_of(pid: int) -> Path:
 
 def run_serve(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """A server that is expected not to start."""
-    command = [sys.executable, "-m", "rundlet_server.cli.main", "serve", *map(str, arguments)]
+    command = [sys.executable, "-m", "rundlet_server", "serve", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 

@@ -1,4 +1,4 @@
-"""``deploy/nginx.conf`` as it stands, in front of a real server: nothing changes on the way."""
+"""Test that ``deploy/nginx.conf`` before a real server changes no request and no answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that do not finish what they begin: others are answered, and nothing piles up."""
+"""Test that slow clients do not block other clients or make memory grow."""
 
 from __future__ import annotations
 

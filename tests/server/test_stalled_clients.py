@@ -1,4 +1,4 @@
-"""Clients that stop in the middle are let go, and what they held is free again (T18, T19)."""
+"""Test that servers close connections of stalled clients, and free their memory (T18, T19)."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def filled(folder: Path, *options: str) -> Iterator[RundletServer]:
         yield server
 
 
-def is_let_go(connection: socket.socket) -> bool:
-    """Whether the server ends it in time; what it still says is read."""
+def is_closed(connection: socket.socket) -> bool:
+    """Return whether the server closes it in time; discard what it still sends."""
     try:
         while connection.recv(65_536):
             pass
@@ -98,12 +98,12 @@ def writes_are_taken(server: RundletServer) -> bool:
 @pytest.mark.parametrize(
     "sent", [b"", HALF_HEADERS, HALF_BODY, WHOLE], ids=["nothing", "headers", "body", "idle"]
 )
-def test_client_that_says_no_more_is_let_go(server: RundletServer, sent: bytes):
+def test_connection_of_a_client_that_stops_is_closed(server: RundletServer, sent: bytes):
     with silent_clients(server, 3, sent) as opened:
-        assert all(is_let_go(connection) for connection in opened)
+        assert all(is_closed(connection) for connection in opened)
 
 
-def test_client_that_sends_headers_byte_by_byte_is_let_go(server: RundletServer):
+def test_connection_that_sends_headers_byte_by_byte_is_closed(server: RundletServer):
     with silent_clients(server, 1, HALF_HEADERS) as [connection]:
         wait_for(lambda: is_refused(connection, b"e"))
 
@@ -126,7 +126,9 @@ def test_half_bodies_give_their_threads_back(server: RundletServer):
     assert server.client.get("/v1/kv/half").status_code == 404
 
 
-def test_client_that_does_not_read_is_let_go_and_its_memory_with_it(server: RundletServer):
+def test_connection_of_a_client_that_does_not_read_is_closed_and_its_memory_freed(
+    server: RundletServer,
+):
     with silent_clients(server, 4, LARGE) as opened:
         others_are_answered(server)
         for connection in opened:

@@ -1,4 +1,4 @@
-"""TLS: certificates of a private authority, from the server to both clients."""
+"""Test TLS with certificates of a private authority, from the server to both clients."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def connect(server: TlsServer) -> ssl.SSLSocket:
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "rundlet_server.cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "rundlet_server", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
@@ -163,7 +163,7 @@ def test_http_2_is_not_offered(server: TlsServer):
         assert connection.selected_alpn_protocol() == "http/1.1"
 
 
-def test_half_a_body_is_let_go_over_tls_too(server: TlsServer):
+def test_connection_that_sends_half_a_body_is_closed_over_tls_too(server: TlsServer):
     with connect(server) as connection:
         connection.sendall(b"PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nha")
 

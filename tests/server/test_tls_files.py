@@ -1,4 +1,4 @@
-"""Which certificates and keys are taken, and what is said of the others."""
+"""Test which certificates and keys are accepted, and what the errors say of the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``server.waitress.server``: SIGTERM and SIGINT finish the requests in work, then end."""
+"""Test that waitress answers in-flight requests after SIGTERM and SIGINT, then ends."""
 
 from __future__ import annotations
 

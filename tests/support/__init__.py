@@ -1,7 +1,7 @@
-"""What tests share.
+"""Helpers that several tests share.
 
-``disks``, ``processes``, ``models`` and ``wire`` are its rooms; ``campaign`` is the frame of the
-fault campaigns, ``without_collector`` keeps the garbage collector out of the way.
+Its rooms are ``disks``, ``processes``, ``models`` and ``wire``; ``campaign`` runs the fault
+campaigns, ``without_collector`` turns the garbage collector off.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Campaigns: tests that inject faults by chance, round after round, and say what they tried.
+"""Campaigns: tests that inject random faults, round after round, and report what they tried.
 
 Each has a short form, which runs in ``make test``, and a long one, marked ``soak``, for
-``make soak``. Both take a ``campaign`` (a fixture, see ``conftest``) and do their rounds by it::
+``make soak``. Both take the fixture ``campaign`` (see ``conftest``), which counts their rounds::
 
     def test_power_cuts_lose_nothing(campaign):
         cut_power(campaign, campaign.rounds(3))
@@ -10,8 +10,8 @@ Each has a short form, which runs in ``make test``, and a long one, marked ``soa
     def test_power_cuts_lose_nothing_for_long(campaign):
         cut_power(campaign, campaign.rounds())
 
-Every round has a seed of its own, the one after that of the round before. The seed of the round
-that failed is reported, and ``RUNDLET_SEED`` set to it makes that round the first one.
+Every round has its own seed, one more than that of the round before. A failure reports the seed of
+its round; with ``RUNDLET_SEED`` set to it, a run starts with that round.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _MINUTES_DEFAULT = 1.0
 
 
 class Campaign:
-    """One run of a campaign: its seed, its time, and what it counts for the summary.
+    """One run of a campaign: its seed, its time, and its counts for the summary.
 
     Attributes:
         name: of the test.
-        seed: of the round that is under way, or of the next one.
-        round_count: rounds begun.
-        faults: faults injected so far, by kind; add to it with ``count``.
-        has_failed: whether the test found something.
+        seed: of the current round, or of the next one between rounds.
+        round_count: the number of rounds begun.
+        faults: the number of injected faults by kind; add to it with ``count``.
+        has_failed: whether the test found a fault in the product.
     """
 
     def __init__(self, name: str, share: int = 1) -> None:
-        """``share``: among how many campaigns the time is divided."""
+        """Begin; ``share`` is the number of campaigns that divide the time."""
         self.name = name
         self.seed = int(os.environ.get(SEED_VARIABLE, _SEED_DEFAULT))
         self.round_count = 0
@@ -50,7 +50,7 @@ class Campaign:
         self._begin_s = time.monotonic()
 
     def rounds(self, count: int | None = None) -> Iterator[random.Random]:
-        """Chance for each round; so many rounds, or, without ``count``, until the time is over."""
+        """Yield a random generator for each of ``count`` rounds, or until the time is over."""
         self._begin_s = time.monotonic()
         while self._is_to_go_on(count):
             self.round_count += 1
@@ -59,11 +59,11 @@ class Campaign:
 
     @property
     def is_over(self) -> bool:
-        """Whether the time is used up: long rounds ask, and end early."""
+        """Return whether the time is over; a long round checks this and ends early."""
         return time.monotonic() - self._begin_s >= self._duration_s
 
     def count(self, kind: str, count: int = 1) -> None:
-        """Count faults injected, or states tried, of a kind."""
+        """Count injected faults, or tried states, of a kind."""
         self.faults[kind] = self.faults.get(kind, 0) + count
 
     def _is_to_go_on(self, count: int | None) -> bool:
@@ -73,7 +73,7 @@ class Campaign:
 
 
 def summary(campaigns: Sequence[Campaign]) -> list[str]:
-    """A table of what campaigns tried, one line each."""
+    """Return a table of what the campaigns tried, one line for each."""
     rows = [("campaign", "rounds", "found", "faults injected")]
     for campaign in campaigns:
         faults = ", ".join(f"{count:,} {kind}" for kind, count in campaign.faults.items())

@@ -1,4 +1,4 @@
-"""Finding out what is only let go of by the garbage collector, which comes late."""
+"""Find objects that only the garbage collector frees, which happens late."""
 
 from __future__ import annotations
 

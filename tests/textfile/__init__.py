@@ -1,1 +1,1 @@
-"""Key-value text files: reading, loading, serving."""
+"""Test key-value text files: reading, loading, serving."""

@@ -1,4 +1,4 @@
-"""Key-value text files: which lines are good, and that many are checked as one is."""
+"""Test which lines of a text file are valid, and that many are checked like one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loading a text file: all or nothing of it, once, and what a crash leaves."""
+"""Test that a text file is loaded completely or not at all, also after a crash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A text file served as it is: exact bytes, an index that is made once, and no wrong value."""
+"""Test a served text file: exact bytes, an index built once, and never a wrong value."""
 
 from __future__ import annotations
 

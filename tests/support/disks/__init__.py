@@ -1,1 +1,1 @@
-"""Disks that fail, fill up or forget, and stores on them."""
+"""Disks that fail, become full or lose unsynced data, and stores on them."""

@@ -1,4 +1,4 @@
-"""What is left of a store after a crash is opened, compared with what may be there, and cleaned."""
+"""Check a store after a crash: it opens, holds a state it may hold, and removes orphaned files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Check = Callable[[State, str], None]
 
 
 class Aftermath:
-    """Cuts the power of a simulated disk, or kills the process, and looks at what is left.
+    """Cuts the power of a simulated disk, or kills the process, and checks the state it leaves.
 
     The store opens, holds what was answered, is the same when it is opened again, has nothing that
     ``verify`` finds, leaves no file behind, and takes a commit.
@@ -32,7 +32,7 @@ class Aftermath:
     def __init__(
         self, campaign: Campaign, chance: random.Random, folder: Path, clock: Clock
     ) -> None:
-        """``folder``: in which others may be made."""
+        """Begin; copies of a state are made in ``folder``."""
         self._campaign = campaign
         self._chance = chance
         self._folder = folder
@@ -42,7 +42,7 @@ class Aftermath:
     def cut(
         self, disk: SimulatedDisk, mode: Mode, expected: Expectation, *, nested: float = 0.0
     ) -> None:
-        """Cut the power; with a chance of ``nested`` also once more at each step of recovery."""
+        """Cut the power; with the probability ``nested``, cut it again at each step of recovery."""
         self._campaign.count("power cuts")
         context = f"{mode}, before operation {disk.operations}"
         state = disk.crashed(mode, self._chance)
@@ -52,7 +52,7 @@ class Aftermath:
         self._look(state, 2, expected.check_after_cut, context)
 
     def kill(self, disk: SimulatedDisk, expected: Expectation, *, nested: float = 0.0) -> None:
-        """The process dies, the machine goes on: what was written is there, synced or not.
+        """Kill the process but not the machine: all written data is there, synced or not.
 
         With a chance of ``nested`` the power goes while the next process writes.
         """
@@ -64,7 +64,7 @@ class Aftermath:
         self._look(state, 1, expected.check_running, f"killed, before {disk.operations}")
 
     def look(self, folder: Path, expected: Expectation, context: str) -> None:
-        """Look at what real processes have left, which are gone while the machine goes on."""
+        """Check the state that real processes left when they died without a power cut."""
         state = {path.name: path.read_bytes() for path in folder.iterdir()}
         self._look(state, 1, expected.check_running, context)
 
@@ -99,7 +99,7 @@ class Aftermath:
             assert strays(folder) == set(), context
 
     def _check_use(self, folder: Path, boot_id: int, found: State) -> None:
-        """It takes a commit, and maintenance removes what the crash has left."""
+        """Check that the store accepts a commit, and that maintenance removes orphaned files."""
         with contextlib.closing(
             open_log_store(folder, self._settings(UnsyncedFiles(), boot_id))
         ) as store:
@@ -123,7 +123,7 @@ class Aftermath:
 
 
 def strays(folder: Path) -> set[str]:
-    """Files that nothing names."""
+    """Return the files that the manifest does not name."""
     manifest = read_manifest(UnsyncedFiles(), folder)
     named = {f"{segment.number:010}.log" for segment in manifest.segments}
     named |= {f"{index.number:010}.idx" for index in manifest.indexes}

@@ -1,4 +1,4 @@
-"""File systems for tests: one that notes every call, and one whose n-th call fails."""
+"""File systems for tests: one records every call, and one fails its n-th call."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ class Call(NamedTuple):
 
 
 class FaultyFiles(RealFiles):
-    """Another file system, of which some calls fail; one where nothing is synced, to be quick.
+    """A file system over another one, in which some calls fail.
+
+    The other one never syncs by default, because that is faster.
 
     Attributes:
         calls: every call that changes something, or may, in order.
-        failed: those that were made to fail.
+        failed: the calls that failed on purpose.
     """
 
     def __init__(
@@ -37,7 +39,7 @@ class FaultyFiles(RealFiles):
         *,
         share_written: float = 0.5,
     ) -> None:
-        """``share_written``: how much of its bytes a write leaves that fails."""
+        """Wrap files; ``share_written`` is the share of its bytes that a failing write leaves."""
         self._failing = failing
         self._inner = files or UnsyncedFiles()
         self.share_written = share_written
@@ -46,7 +48,7 @@ class FaultyFiles(RealFiles):
         self._failed_numbers: set[int] = set()
 
     def check(self, name: str, path: Path) -> OSError | None:
-        """Note a call; the error that it is to fail with."""
+        """Record a call; return the error with which it must fail."""
         call = Call(name, path.name)
         self.calls.append(call)
         error = self._failing(len(self.calls), call) if self._failing else None
@@ -56,7 +58,7 @@ class FaultyFiles(RealFiles):
         return error
 
     def outcomes(self) -> Iterator[tuple[Call, bool]]:
-        """Every call in order, and whether it failed."""
+        """Return every call in order, and whether it failed."""
         for number, call in enumerate(self.calls, 1):
             yield call, number in self._failed_numbers
 
@@ -83,7 +85,7 @@ class FaultyFiles(RealFiles):
 
 
 class FaultyFile:
-    """A file of ``FaultyFiles``. A write that fails leaves the first of its bytes."""
+    """A file of ``FaultyFiles``. A write that fails still writes the first of its bytes."""
 
     def __init__(self, files: FaultyFiles, path: Path, file: File) -> None:
         self._files = files
@@ -129,7 +131,7 @@ class FaultyFile:
 
 
 def failing_at(number: int, code: int = errno.EIO) -> FaultyFiles:
-    """Files whose n-th call fails, once."""
+    """Make files whose n-th call fails, once."""
 
     def failing(count: int, call: Call) -> OSError | None:
         return OSError(code, os.strerror(code), call.file) if count == number else None
@@ -138,7 +140,7 @@ def failing_at(number: int, code: int = errno.EIO) -> FaultyFiles:
 
 
 def dying_at(number: int) -> FaultyFiles:
-    """Files as a process sees them that dies before its n-th call: nothing happens any more."""
+    """Make files for a process that dies before its n-th call: no later call has an effect."""
 
     def failing(count: int, call: Call) -> OSError | None:
         return OSError(errno.EIO, "the process is dead", call.file) if count >= number else None

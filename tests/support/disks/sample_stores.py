@@ -1,4 +1,4 @@
-"""Small stores with everything in them, for tests of damage and recovery."""
+"""Make small stores with every kind of record, for tests of damage and recovery."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ State = dict[str, tuple[bytes, int, str]]
 
 
 class Sample:
-    """A folder, and what it held after each commit.
+    """A store's folder, and the content of the store after each commit.
 
     Attributes:
-        states: what it held, by revision.
-        expired: keys that have expired since.
+        states: the content by revision.
+        expired: the keys that have expired since.
     """
 
     def __init__(self, folder: Path, settings: StoreSettings | None = None) -> None:
@@ -43,13 +43,13 @@ class Sample:
             store.close()
 
     def commit(self, store: LogStore, *ops: Op) -> int:
-        """Commit, and note what the store holds then."""
+        """Commit, and record the content of the store afterwards."""
         revision = store.commit(Txn(ops)).revision
         self.states[revision] = state_of(store)
         return revision
 
     def at(self, revision: int) -> State:
-        """What a store that ends with a revision holds now."""
+        """Return the content now of a store whose last revision is this one."""
         return {key: held for key, held in self.states[revision].items() if key not in self.expired}
 
     @property
@@ -58,11 +58,11 @@ class Sample:
 
     @property
     def active(self) -> Path:
-        """The segment that commits are appended to."""
+        """The segment to which the store appends commits."""
         return max(self.folder.glob("*.log"))
 
     def after_restart(self) -> StoreSettings:
-        """Settings under another boot id, as after a restart of the machine."""
+        """Return settings with another boot id, as after a restart of the machine."""
         return dataclasses.replace(self.settings, boot_id=self.settings.boot_id ^ 1)
 
     def reopened(self) -> State:
@@ -72,14 +72,14 @@ class Sample:
 
 @contextlib.contextmanager
 def folder_in_memory() -> Iterator[Path]:
-    """A folder that is quick to write to, where there is one (disks sync on some renames)."""
+    """Make a folder in memory if possible, because some disks sync on a rename."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
         yield Path(name)
 
 
 def state_of(store: LogStore) -> State:
-    """All keys with their values."""
+    """Return all keys with their values."""
     keys = store.scan(limit=10_000, include_values=True).keys
     found = {}
     for key in keys:
@@ -91,7 +91,7 @@ def state_of(store: LogStore) -> State:
 
 
 def fill(sample: Sample) -> None:
-    """A short log with every kind of record, of 9 commits."""
+    """Write a short log of 9 commits with every kind of record."""
     with sample.opened(dataclasses.replace(sample.settings, keep_versions=9)) as store:
         sample.commit(store, Put("a", b"one"))
         sample.commit(store, Put("b", b"", "text/x-rare", ttl_s=1_000.0))

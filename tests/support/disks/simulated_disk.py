@@ -1,16 +1,17 @@
-"""A disk that forgets what was not synced when the power goes.
+"""A disk that loses unsynced data when the power fails.
 
-The files are real, in a folder of their own, so that they can be mapped; beside that the disk
-keeps for each what is durable, and the changes since. ``crashed`` makes one of the states that a
-power cut may leave, by the rules of POSIX and not kinder:
+The files are real, in a folder of their own, so that they can be mapped. For each file the disk
+also keeps the durable content and the changes since. ``crashed`` makes one of the states that a
+power cut may leave; POSIX allows each of these effects:
 
-* of a write that was not synced, any of its 512-byte sectors may be there, in any order;
-* so may any change of the size; a sector never written, below the size, reads as zeros;
-* a name that was made, replaced or removed is as before or as after until the folder is synced,
-  whatever was synced in the file, and of several such changes any may be there;
-* a mapped page may be as it was at any time since it was mapped;
-* after a sync that failed, what it was to write may be there or not, and no later sync changes
-  that, although the file reads as if it were there: so kernels do it.
+* of an unsynced write, any subset of its 512-byte sectors may have reached the medium;
+* the same is true for each change of the size; a sector below the size that was never written
+  reads as zeros;
+* until the folder is synced, a created, replaced or removed name may be in its old or its new
+  state, whether or not the file was synced; of several such changes, any subset may be there;
+* a mapped page may be in any state that it had since it was mapped;
+* after a failed sync, the data it should have written may be there or not, and no later sync
+  changes that, although reads return the data: this is how kernels behave.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ _Write = tuple[int, bytes]
 
 
 class _Inode:
-    """What a file is, whatever its name.
+    """A file, independent of its name.
 
     Attributes:
         durable: its content on the medium.
-        changes: since: writes, each as its sectors, and new sizes.
-        pages: what a mapped page has been; empty for a file that nobody maps for writing.
+        changes: the changes since then: writes, each as its sectors, and new sizes.
+        pages: the past states of a mapped page; empty for a file that is not mapped for writing.
     """
 
     def __init__(self) -> None:
@@ -109,18 +110,18 @@ class SimulatedDisk(RealFiles):
     """One folder on such a disk.
 
     Attributes:
-        folder: the one.
-        operations: how many there were that change something, or sync.
+        folder: its path.
+        operations: the number of operations so far that change something, or sync.
     """
 
     def __init__(
         self, folder: Path, *, on_operation: Callable[[SimulatedDisk], None] | None = None
     ) -> None:
-        """Begin with what is in the folder, if it exists, as durable.
+        """Begin with the content of the folder, if it exists, as durable.
 
         Args:
-            folder: the only one that files may be made in.
-            on_operation: called before each operation; the place for a power cut.
+            folder: the only folder in which files may be made.
+            on_operation: called before each operation; a power cut can happen there.
         """
         self.folder = folder
         self._on_operation = on_operation
@@ -136,7 +137,7 @@ class SimulatedDisk(RealFiles):
         self._changes: list[tuple[str | None, str | None, _Inode | None]] = []
 
     def crashed(self, mode: Mode, choice: random.Random) -> dict[str, bytes]:
-        """A state that a power cut may leave now: contents by name."""
+        """Return a state that a power cut may leave now: contents by name."""
         self.look_at_pages()
         names = dict(self._durable)
         changes = self._changes
@@ -154,7 +155,7 @@ class SimulatedDisk(RealFiles):
         return {name: inode.crashed(mode, choice) for name, inode in names.items()}
 
     def operation(self) -> None:
-        """Note that something is about to change."""
+        """Count an operation that is about to change something."""
         self.operations += 1
         self.look_at_pages()
         if self._on_operation is not None:
@@ -198,7 +199,7 @@ class SimulatedDisk(RealFiles):
         assert path.parent == self.folder
 
     def look_at_pages(self) -> None:
-        """Note what mapped pages are now: it may be what a power cut leaves of them."""
+        """Record the present state of mapped pages, because a power cut may leave it."""
         for name, inode in self._now.items():
             if inode.pages:
                 page = (self.folder / name).read_bytes()
@@ -229,7 +230,7 @@ class SimulatedFile:
         self._inode.synced()
 
     def forget(self, choice: random.Random) -> None:
-        """A sync has failed: some of what was not synced is on the medium, the rest never will."""
+        """After a failed sync, put some of the unsynced data on the medium; the rest is lost."""
         self._inode.sync_failed(choice)
 
     def truncate(self, size: int) -> None:

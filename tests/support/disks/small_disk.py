@@ -1,4 +1,4 @@
-"""A small file system, for tests that fill it."""
+"""Make a small file system, for tests that fill it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def mounted(folder: Path, size: int) -> Iterator[Path]:
 
 
 def free_bytes(folder: Path) -> int:
-    """What is free on the disk of a folder."""
+    """Return the free space on the disk of a folder."""
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize

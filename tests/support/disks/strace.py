@@ -1,4 +1,4 @@
-"""strace at a running process: which system calls it makes on some files, and faults in them."""
+"""Attach strace to a running process: record its system calls on some files, and inject faults."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _CALL = re.compile(r"^(\d+) +(\w+)\(")
 
 
 class CannotTrace(Exception):
-    """This machine does not let strace look at other processes."""
+    """This machine does not allow strace to trace other processes."""
 
 
 class Fault(NamedTuple):
-    """The n-th call of a name, in each thread, fails with an error, or is where the process dies.
+    """A fault at the n-th system call of a name in each thread: an error, or the process dies.
 
     Attributes:
-        call: name of the system call.
-        kind: ``error=EIO`` ... or ``signal=KILL``, which comes before the call is made.
-        number: from 1.
+        call: the name of the system call.
+        kind: ``error=EIO`` and so on, or ``signal=KILL``, which acts before the call is made.
+        number: counted from 1.
     """
 
     call: str
@@ -41,17 +41,17 @@ class Fault(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What strace wrote down: one line for each system call."""
+    """The output of strace: one line for each system call."""
 
     text: str
 
     @property
     def injected(self) -> int:
-        """Calls that were made to fail."""
+        """Return the calls that strace made fail."""
         return self.text.count("(INJECTED)")
 
     def counts(self, pid: int) -> dict[str, int]:
-        """How often the first thread of a process made each call."""
+        """Return how often the first thread of a process made each call."""
         counts: dict[str, int] = {}
         for line in self.text.splitlines():
             found = _CALL.match(line)
@@ -60,7 +60,7 @@ class Trace(NamedTuple):
         return counts
 
     def names(self, folder: Path) -> set[str]:
-        """Names in a folder that a call was about."""
+        """Return the file names in a folder that a call referred to."""
         return set(re.findall(re.escape(str(folder)) + r'/([^/">]+)[">]', self.text))
 
 
@@ -68,14 +68,14 @@ class Trace(NamedTuple):
 def attached(
     pid: int, log: Path, calls: Collection[str], *, paths: Collection[Path], fault: Fault | None
 ) -> Iterator[None]:
-    """Trace a process until it ends; on leaving, ``log`` is whole.
+    """Trace a process until it ends; when the block ends, ``log`` is complete.
 
     Args:
         pid: of the process, whose threads are traced, too.
-        log: file for what is seen.
-        calls: names of system calls to note.
-        paths: calls on these files alone count; all where there are none.
-        fault: to inject.
+        log: the file for the output.
+        calls: the names of the system calls to record.
+        paths: record only calls on these files; if it is empty, record all.
+        fault: the fault to inject.
 
     Raises:
         CannotTrace: this machine does not allow it.

@@ -1,4 +1,4 @@
-"""Real files that are never synced: for tests in which the machine does not lose power."""
+"""Real files without syncs, for tests in which the power does not fail."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class UnsyncedFile(RealFile):
 
 
 class UnsyncedFiles(RealFiles):
-    """A file system whose syncs do nothing, however slow the disk is."""
+    """A file system whose syncs do nothing, so that a slow disk does not slow a test."""
 
     def open(self, path: Path, *, create: bool = False, writable: bool = True) -> RealFile:
         flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC

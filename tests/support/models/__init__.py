@@ -1,1 +1,1 @@
-"""Simple models that say what must be true."""
+"""Simple models of the store, with which tests compare the product."""

@@ -1,4 +1,4 @@
-"""Requests for many values or many writes, and whether all that came of them is right."""
+"""Send ``mget`` and transaction bodies, and check everything that they cause."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ REFUSALS = {400, 410, 413, 422}
 
 
 class Api:
-    """The functions over a store that holds ``HELD``, and nothing else, before each request."""
+    """The API over a store that holds ``HELD``, and nothing else, before each request."""
 
     def __init__(self, open_new: Callable[[], Store]) -> None:
         self._open_new = open_new
         self._fill()
 
     def refill(self) -> None:
-        """Begin again with a new store, where this one was changed."""
+        """Open a new store if the last request changed this one."""
         if state_of(self.store) != HELD:
             self.store.close()
             self._fill()
@@ -54,7 +54,7 @@ class Api:
         assert state_of(self.store) == HELD
 
     def post(self, route: str, body: bytes, media_type: str) -> tuple[int, dict]:
-        """Status and decoded answer, which is success or a whole problem."""
+        """Return the status and the decoded answer, a success or a complete problem."""
         headers = {"Content-Type": media_type, "Content-Length": str(len(body))}
         answer = self._client.simulate_post(route, body=body, headers=headers)
         if answer.status_code == 200:
@@ -101,7 +101,7 @@ def check_mget(api: Api, body: object, media_type: str) -> None:
 
 
 def held_by(item: dict) -> Held | None:
-    """What an answer says that a key holds."""
+    """Return the value of a key according to an answer."""
     if not item["found"]:
         return None
     if "text" in item:
@@ -112,7 +112,7 @@ def held_by(item: dict) -> Held | None:
 
 
 def check_bytes(api: Api, body: bytes, media_type: str) -> None:
-    """Where it is accepted, other decoders must understand the same by it."""
+    """Check that other decoders read the same from an accepted body."""
     api.refill()
     revisions_before = api.store.scan().keys
     status, answer = api.post("/v1/txn", body, media_type)
@@ -127,7 +127,7 @@ def check_bytes(api: Api, body: bytes, media_type: str) -> None:
 
 
 class Expected(NamedTuple):
-    """What must come of a body: one of these statuses, and this state."""
+    """The expected effect of a body: one of these statuses, and this state."""
 
     statuses: set[int]
     state: State

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of what reads the files (T1): any bytes under a good checksum.
+"""Fuzz the decoders of all files with coverage guidance (T1): any bytes under a valid checksum.
 
     python -m tests.support.models.fuzz_decoders SECONDS [SEED]
 
@@ -51,7 +51,7 @@ FILES = RealFiles()
 
 
 class Decoders:
-    """Each takes bytes without a checksum; none may raise."""
+    """The decoders; each reads bytes without a checksum, and none may raise."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -65,7 +65,7 @@ class Decoders:
         ]
 
     def __call__(self, data: bytes) -> None:
-        """The first byte says which one takes the others."""
+        """Pass the bytes after the first to the decoder that the first byte selects."""
         if data:
             self.all[data[0] % len(self.all)](data[1:])
 
@@ -92,7 +92,7 @@ class Decoders:
             read_manifest(FILES, self._folder)
 
     def index_file(self, data: bytes) -> None:
-        """The map of the sections, behind sections of one key."""
+        """Decode the bytes as the map of an index file's sections, after sections of one key."""
         path = self._folder / index_name(1)
         place = len(self._sections)
         contents = seal(data)
@@ -106,7 +106,7 @@ class Decoders:
 
 
 def seeds(folder: Path) -> list[bytes]:
-    """One good input for each decoder."""
+    """Return one valid input for each decoder."""
     buffers, _ = frames.encode(
         [records.encode(RECORD)],
         record_count=1,
@@ -129,7 +129,7 @@ def seeds(folder: Path) -> list[bytes]:
 
 
 def index_of_one_key(folder: Path) -> tuple[bytes, bytes]:
-    """An index file, in two parts: up to the map of its sections, and that."""
+    """Return an index file in two parts: the bytes before its map of sections, and the map."""
     delta = Delta(1, OFFSET)
     locator = Locator(3, pack_position(1, OFFSET), 60, 5, 1, records.PUT, "image/x-rare", 8)
     delta.add([(b"key", locator)])
@@ -142,7 +142,7 @@ def index_of_one_key(folder: Path) -> tuple[bytes, bytes]:
 
 
 def main() -> None:
-    """Fuzz for so many seconds; ends with another exit code than 0 where something is found."""
+    """Fuzz for a time; end with an exit code other than 0 if a decoder misbehaves."""
     seconds, seed = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "1"
     with tempfile.TemporaryDirectory(dir="/dev/shm") as made:
         folder = Path(made)

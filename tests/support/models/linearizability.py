@@ -1,8 +1,8 @@
-"""Decides whether what clients saw of a key could have happened one operation after the other.
+"""Decide whether the operations that clients saw on a key are linearizable.
 
-The search is that of Wing and Gong, with Lowe's memory of configurations: take any operation that
-no finished one had to precede, see whether its answer fits the value then, and go on; where
-nothing fits, go back. Keys are independent, so each has a history of its own.
+The search is that of Wing and Gong with Lowe's memory of configurations: take any operation that no
+finished operation must precede, check that its answer fits the value at that point, and continue;
+if no operation fits, go back. Keys are independent, so each has its own history.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Answer = str | int | bool | None
 
 
 class Unknown(Exception):
-    """The operation may or may not have happened, now or later."""
+    """The operation may have happened, may happen later, or may never happen."""
 
 
 class NotDone(Exception):
@@ -32,12 +32,12 @@ class Operation:
     """One operation on one key.
 
     Attributes:
-        begun_s, ended_s: when; it took effect in between. Infinite where nobody knows.
-        kind: ``swap`` writes ``value`` where the key holds ``expected``.
-        value: written, or added.
-        expected: see ``kind``; ``None``: the key has no value.
-        answer: ``get``: the value; ``swap`` and ``delete``: whether; ``add``: the sum.
-        is_known: the answer is; else the operation may never have happened.
+        begun_s, ended_s: it took effect between these times; the end is infinite if it is unknown.
+        kind: ``swap`` writes ``value`` if the key holds ``expected``.
+        value: the value to write or to add.
+        expected: see ``kind``; ``None`` if the key must have no value.
+        answer: of ``get`` the value; of ``swap`` and ``delete`` the success; of ``add`` the sum.
+        is_known: the answer is known; otherwise the operation may never have happened.
     """
 
     begun_s: float
@@ -55,7 +55,7 @@ class _Outcome(NamedTuple):
 
 
 def outcome(operation: Operation, held: str | None) -> _Outcome:
-    """What an operation does to a key that holds a value, and what it answers."""
+    """Return the effect of an operation on a key that holds a value, and its answer."""
     match operation.kind:
         case "get":
             return _Outcome(held, held)
@@ -72,7 +72,7 @@ def outcome(operation: Operation, held: str | None) -> _Outcome:
 
 
 def is_linearizable(history: list[Operation]) -> bool:
-    """Whether some order of the operations explains every answer; the key begins without value."""
+    """Return whether some order of the operations explains every answer; the key starts empty."""
     operations = sorted(history, key=lambda operation: operation.begun_s)
     seen: set[tuple[int, str | None]] = set()
     known = sum(1 << i for i, operation in enumerate(operations) if operation.is_known)
@@ -92,14 +92,14 @@ def is_linearizable(history: list[Operation]) -> bool:
 
 
 def _next(operations: list[Operation], done: int) -> list[int]:
-    """Operations that may come next: begun before any other that is not done has ended."""
+    """Return the operations that may be next: each began before any other remaining one ended."""
     left = [i for i in range(len(operations)) if not done >> i & 1]
     first_end_s = min(operations[i].ended_s for i in left)
     return [i for i in left if operations[i].begun_s <= first_end_s]
 
 
 class Recorder:
-    """Collects what clients do, from any thread, and judges it key by key."""
+    """Records the operations of clients, from any thread, and checks them key by key."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -114,7 +114,7 @@ class Recorder:
         value: str = "",
         expected: str | None = None,
     ) -> Answer:
-        """Do an operation and note it; ``act`` may raise ``Unknown`` or ``NotDone``."""
+        """Run an operation and record it; ``act`` may raise ``Unknown`` or ``NotDone``."""
         begun_s = time.monotonic()
         ended_s, answer, is_known = math.inf, None, False
         try:
@@ -132,9 +132,9 @@ class Recorder:
 
     @property
     def operation_count(self) -> int:
-        """How many operations were noted."""
+        """Return the number of recorded operations."""
         return sum(map(len, self._histories.values()))
 
     def wrong_keys(self) -> list[str]:
-        """Keys whose history no order explains."""
+        """Return the keys whose history is not linearizable."""
         return [key for key, history in self._histories.items() if not is_linearizable(history)]

@@ -1,4 +1,4 @@
-"""What a body asks for and what becomes of it, written a second time and as plainly as can be."""
+"""A second, simple implementation of ``mget`` and transactions, with which tests compare."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _KNOWN: Final = {
 
 
 class Refused(Exception):
-    """The body must be refused, and nothing may change."""
+    """The server must reject the body and change nothing."""
 
 
 class NotDone(Exception):
-    """The conditions do not hold, and there is nothing else to do."""
+    """The conditions do not hold, and the transaction has no ``else`` operations."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """What a key holds."""
+    """The value of a key."""
 
     value: bytes
     content_type: str
@@ -44,7 +44,7 @@ History = dict[tuple[str, int], Held]
 
 
 def mget(body: object, limits: Limits) -> tuple[list[str], int | None]:
-    """The keys asked for, and the revision."""
+    """Return the requested keys and the revision."""
     members = _object(body, {"keys", "rev"})
     keys = [_key(item, limits) for item in _list(members.get("keys"))]
     _require(len(keys) <= limits.list_keys_max)
@@ -55,7 +55,7 @@ def mget(body: object, limits: Limits) -> tuple[list[str], int | None]:
 def txn(
     body: object, state: State, revisions: dict[str, int], history: History, limits: Limits
 ) -> tuple[bool, State]:
-    """Whether the conditions held, and what there is afterwards."""
+    """Return whether the conditions hold, and the state afterwards."""
     members = _object(body, {"if", "then", "else"})
     then = _ops(members.get("then"), limits)
     otherwise = None if members.get("else") is None else _ops(members["else"], limits)
@@ -89,7 +89,7 @@ def _holds(
 
 
 def _ops(listed: object, limits: Limits) -> list[dict[str, object]]:
-    """Operations that are right by themselves, whatever the store holds."""
+    """Return the operations; check what does not depend on the state of the store."""
     ops = [_object(item) for item in _list(listed)]
     _require(len(ops) <= limits.txn_ops_max)
     size = 0

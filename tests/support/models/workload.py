@@ -1,4 +1,4 @@
-"""A random workload on a store, and what the store may hold while and after it runs."""
+"""A random workload on a store, and the states that the store may have during and after it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tests.support.disks.sample_stores import State, state_of
 from tests.support.models.model import Clock
 
 FAILURES = (OSError, Unavailable, DiskFull, OutcomeUnknown)
-"""How work in the background may fail where the disk does; never because something is damaged."""
+"""The errors that background work may raise when the disk fails; damage is not among them."""
 FAILURES_MAX = 20
-"""As many calls may fail, one after the other."""
+"""The number of calls in a row that may fail."""
 KEYS = ["a", "b", "c/1", "c/2", "é"]
 NUMBER_TYPE = "text/plain; charset=utf-8"
 
@@ -40,7 +40,7 @@ Contents = dict[str, Held]
 
 
 def tiny_settings(files: Files, clock: Clock, boot_id: int, sync: SyncPolicy) -> StoreSettings:
-    """Tiny segments, so that a few commits go through everything that a store does."""
+    """Return settings with tiny segments, so that a few commits exercise all of a store's work."""
     return StoreSettings(
         sync=sync,
         files=files,
@@ -55,7 +55,7 @@ def tiny_settings(files: Files, clock: Clock, boot_id: int, sync: SyncPolicy) ->
 
 
 class Expectation:
-    """What may be there: one state while all goes well, more where an outcome is not known.
+    """The states that a store may have: one, or several after an operation of unknown outcome.
 
     Attributes:
         running: what readers may find, and who opens the folder after a process died.
@@ -76,15 +76,15 @@ class Expectation:
 
     @property
     def possible(self) -> list[Contents]:
-        """What readers may find, also of a commit that is under way."""
+        """Return the states that readers may find, with and without an in-flight commit."""
         return self.running + self._pending
 
     def begin(self, ops: Sequence[Op]) -> None:
-        """A commit is under way: it may be there or not."""
+        """Record an in-flight commit: a reader may find it or not."""
         self._pending = [self._applied(state, ops) for state in self.running]
 
     def answered(self, found: State) -> None:
-        """It was answered, and this is what is there now."""
+        """Record that the commit was acknowledged, and the state after it."""
         matching = [state for state in self._pending if self._visible(state) == found]
         assert matching, found
         self.running = matching[:1]
@@ -92,36 +92,36 @@ class Expectation:
         self._pending = []
 
     def refused(self) -> None:
-        """It was certainly not applied."""
+        """Record that the commit was certainly not applied."""
         self._pending = []
 
     def unknown(self) -> None:
-        """It may be there now, later, or never."""
+        """Record that the commit may be visible now, later, or never."""
         self.running = [*self.running, *self._pending]
         self._since_sync = [*self._since_sync, *self._pending]
         self._pending = []
 
     def seen(self, found: State) -> None:
-        """A reader has found this: with ``always`` it is kept, answered or not."""
+        """Record a state that a reader found: with ``always`` it stays, acknowledged or not."""
         matching = [state for state in self.possible if self._visible(state) == found]
         assert matching, found
         if not self._is_lax:
             self._since_sync = matching
 
     def synced(self) -> None:
-        """All that was answered is on stable storage."""
+        """Record that all acknowledged commits are on stable storage."""
         self._since_sync = list(self.running)
 
     def check_running(self, found: State, context: str = "") -> None:
-        """Whether a reader may find this."""
+        """Check that a reader may find this state."""
         assert found in [self._visible(state) for state in self.possible], context
 
     def check_after_cut(self, found: State, context: str = "") -> None:
-        """Whether this may be found after a power cut."""
+        """Check that a power cut may leave this state."""
         assert found in [self._visible(state) for state in self.after_cut], context
 
     def is_held(self, key: str) -> bool:
-        """Whether a key is certainly there."""
+        """Return whether a key certainly exists."""
         return all(key in self._visible(state) for state in self.running)
 
     def _visible(self, state: Contents) -> State:
@@ -156,7 +156,7 @@ class Expectation:
 
 
 class Workload:
-    """Random commits, loads, checkpoints, compactions and restarts; goes on after failures.
+    """Random commits, loads, checkpoints, compactions and restarts; it continues after failures.
 
     Attributes:
         expected: what may be there.
@@ -176,7 +176,7 @@ class Workload:
         self._sync = sync
 
     def run(self, files: Files, steps: int) -> None:
-        """Do some steps on two stores that share the folder, as two processes do."""
+        """Run some steps on two stores that share the folder, as two processes do."""
         with contextlib.ExitStack() as stack:
             stores = [stack.enter_context(self._opened(files)) for _ in range(2)]
             self.reader = stack.enter_context(self._opened(files))
@@ -211,7 +211,7 @@ class Workload:
         self._answer(store, [self._op(key) for key in keys], lambda ops: store.commit(Txn(ops)))
 
     def _load(self, store: LogStore) -> None:
-        """As many rows as make a segment of their own, where that can be done."""
+        """Load enough rows for a segment of their own, if that is possible now."""
         ops: list[Op] = [Put(key, self._chance.randbytes(20), "text/plain") for key in KEYS[:4]]
         rows: list[Row] = [
             (op.key.encode(), op.value, op.content_type) for op in ops if isinstance(op, Put)
@@ -227,7 +227,7 @@ class Workload:
         *,
         is_certain: bool = True,
     ) -> bool:
-        """Commit, and note what became of it; whether it was answered."""
+        """Commit, and record the outcome; return whether it was acknowledged."""
         self.expected.begin(ops)
         try:
             commit(ops)
@@ -283,12 +283,12 @@ def _is_number(state: Contents, key: str) -> bool:
 
 
 def readable_state(store: LogStore) -> State:
-    """What is in a store; calls may fail while it is read."""
+    """Return the content of a store, although calls may fail while it is read."""
     return _at_last(lambda: state_of(store))
 
 
 def _at_last(action: Callable[[], _Answer]) -> _Answer:
-    """Try until no call fails any more."""
+    """Try again until no call fails."""
     for _ in range(FAILURES_MAX):
         with contextlib.suppress(OSError, Unavailable, DiskFull):
             return action()

@@ -1,1 +1,1 @@
-"""Real processes: servers, writers, the command line; always ended by process id."""
+"""Start real processes (servers, writers, the command line), and end them by process id."""

@@ -1,4 +1,4 @@
-"""Certificates made when a test needs them, by ``openssl``."""
+"""Make certificates with ``openssl`` when a test needs them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tests.support.programs import program
 
 
 class PrivateAuthority:
-    """An authority of its own, whose word nobody else takes.
+    """A certificate authority that no other program trusts.
 
     Attributes:
-        ca_path: its certificate.
+        ca_path: the file with its certificate.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -27,7 +27,7 @@ class PrivateAuthority:
         )
 
     def certificate(self, name: str) -> tuple[Path, Path]:
-        """A certificate for this machine, and its key."""
+        """Make a certificate for this machine and its key."""
         cert, key, request = (self._folder / f"{name}.{end}" for end in ("pem", "key", "csr"))
         openssl(
             *("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"),
@@ -42,7 +42,7 @@ class PrivateAuthority:
         return cert, key
 
     def encrypted(self, key: Path, password: str) -> Path:
-        """The same key under a password."""
+        """Encrypt a key with a password."""
         encrypted = key.with_suffix(".encrypted")
         openssl("pkcs8", "-topk8", "-in", key, "-out", encrypted, "-passout", f"pass:{password}")
         return encrypted

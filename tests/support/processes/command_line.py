@@ -1,4 +1,4 @@
-"""Running ``rundlet`` in tests: in this process, or as a process of its own."""
+"""Run ``rundlet`` in tests: in this process, or as a process of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CLEAN = {name: value for name, value in os.environ.items() if not name.startswi
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command left behind."""
+    """The result of a command: its exit code and output."""
 
     code: int
     out: bytes
@@ -30,7 +30,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the commands of a test find their data: ``--url URL`` or ``--data DIR``."""
+    """The place of the data for the commands of a test: ``--url URL`` or ``--data DIR``."""
 
     options: tuple[str, ...]
 
@@ -47,7 +47,7 @@ def run(*arguments: str, stdin: bytes = b"") -> Ended:
 
 def run_process(*arguments: str | bytes, stdin: bytes = b"", **environ: str) -> Ended:
     """Run a command as a process of its own."""
-    command = [sys.executable, "-m", "rundlet_server.cli.main", *arguments]
+    command = [sys.executable, "-m", "rundlet_server", *arguments]
     ended = subprocess.run(
         command, input=stdin, capture_output=True, timeout=60, env=_CLEAN | environ, check=False
     )
@@ -57,7 +57,7 @@ def run_process(*arguments: str | bytes, stdin: bytes = b"", **environ: str) -> 
 def run_on_terminal(*arguments: str) -> Ended:
     """Run a command with stdout and stderr on a terminal, which shows both as one."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "rundlet_server.cli.main", *arguments]
+    command = [sys.executable, "-m", "rundlet_server", *arguments]
     try:
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=_CLEAN

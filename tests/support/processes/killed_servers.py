@@ -1,4 +1,4 @@
-"""What the acceptance tests share: a plain HTTP client, and ways to end a server for good."""
+"""Helpers of the acceptance tests: a plain HTTP client, and ways to kill a server."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Answer(NamedTuple):
 
 
 class Connection:
-    """One connection that stays open; not for use by several threads at a time."""
+    """One persistent connection, for one thread at a time."""
 
     def __init__(self, port: int, *, timeout_s: float = PATIENCE_S) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
 
     def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Answer:
-        """Underscores in the names of headers stand for hyphens."""
+        """Send a request; underscores in header names stand for hyphens."""
         named = {name.replace("_", "-"): text for name, text in headers.items()}
         self._connection.request(method, target, body=body, headers=named)
         answer = self._connection.getresponse()
@@ -65,7 +65,7 @@ class Connection:
 
 
 def start(folder: Path, *options: str | Path) -> RundletServer:
-    """A server on ``folder/data``; what it writes to stderr goes to a file beside it."""
+    """Start a server on ``folder/data`` whose stderr goes to a file beside it."""
     log = folder / f"stderr-{len(list(folder.glob('stderr-*')))}"
     return RundletServer("--data", folder / "data", *options, stderr_path=log)
 
@@ -79,12 +79,12 @@ def connect(server: RundletServer) -> Connection:
 
 
 def processes_of(pid: int) -> list[int]:
-    """A process and everything it started, itself first."""
+    """Return a process and all its descendants; the process is the first."""
     return [pid, *(found for child in children_of(pid) for found in processes_of(child))]
 
 
 def kill_whole(server: RundletServer) -> None:
-    """``kill -9`` of every process of a server; returns once all are gone."""
+    """Kill every process of a server with ``kill -9``; return when all have ended."""
     pids = processes_of(server.process.pid)
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
@@ -93,6 +93,6 @@ def kill_whole(server: RundletServer) -> None:
 
 
 def in_threads(work: Callable[[int], object], count: int) -> list[object]:
-    """Call ``work`` with 0, 1 ... at the same time; its answers, or its first error."""
+    """Call ``work`` with 0, 1 ... at the same time; return its results or raise its first error."""
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(work, range(count)))

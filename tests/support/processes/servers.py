@@ -1,4 +1,4 @@
-"""Starting and ending real servers in tests, always by process id."""
+"""Start real servers in tests, and end them by process id."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ T = TypeVar("T")
 
 
 class ServerProcess:
-    """A server in a process of its own, with what it wrote to stderr.
+    """A server in a process of its own, with its output on stderr.
 
-    Use as a context manager: leaving it kills what is still running.
+    Use it as a context manager, which kills the process if it still runs at the end.
     """
 
     def __init__(self, command: Sequence[str], *, stderr_path: Path) -> None:
@@ -42,7 +42,7 @@ class ServerProcess:
         return self._stderr_path.read_text()
 
     def wait_for_line(self, start: str) -> str:
-        """The first line of stderr that starts like this, once it is there."""
+        """Wait for a line of stderr that starts like this, and return the first one."""
 
         def found() -> str | None:
             assert self.process.poll() is None, f"ended: {self.stderr}"
@@ -68,10 +68,10 @@ class ServerProcess:
 
 
 class RundletServer(ServerProcess):
-    """``rundlet serve`` on a free port; ``url`` is where it answers."""
+    """``rundlet serve`` on a free port, at the address ``url``."""
 
     def __init__(self, *arguments: str | Path, stderr_path: Path) -> None:
-        command = [sys.executable, "-m", "rundlet_server.cli.main", "serve", "--port", "0"]
+        command = [sys.executable, "-m", "rundlet_server", "serve", "--port", "0"]
         super().__init__([*command, *map(str, arguments)], stderr_path=stderr_path)
 
     def __enter__(self) -> Self:
@@ -89,7 +89,7 @@ class RundletServer(ServerProcess):
 def silent_clients(
     server: RundletServer, count: int, sent: bytes, *, timeout_s: float = PATIENCE_S
 ) -> Iterator[list[socket.socket]]:
-    """Connections that have sent this, and say no more; who reads from one waits so long."""
+    """Open connections that send this and then stop; a read waits ``timeout_s`` at most."""
     url = httpx.URL(server.url)
     with contextlib.ExitStack() as stack:
         opened = []
@@ -102,7 +102,7 @@ def silent_clients(
 
 
 def wait_for(probe: Callable[[], T | None], timeout_s: float = PATIENCE_S) -> T:
-    """Call until the answer is true; that answer."""
+    """Call a function until its result is true; return that result."""
     deadline = time.monotonic() + timeout_s
     while True:
         answer = probe()
@@ -132,7 +132,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def worker_pids(server_pid: int) -> list[int]:
-    """The Granian workers of a server, which has other children as well."""
+    """Return the process ids of a server's Granian workers; it has other children, too."""
     found = []
     for pid in children_of(server_pid):
         try:

@@ -1,4 +1,4 @@
-"""A client of the soak: it reads and writes in every way, and knows what must be there."""
+"""A client of the soak test, which reads and writes in every way and knows the right values."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ UNKNOWN: Final = 504
 
 
 class SoakClient:
-    """Reads and writes keys that nobody else writes; the worker that it talks to may be killed.
+    """Reads and writes keys that no other client writes; its worker may be killed at any time.
 
     Attributes:
-        held: what each key certainly holds.
-        counts: requests by what became of them.
+        held: the certain value of each key.
+        counts: the number of requests by outcome.
     """
 
     def __init__(self, number: int, seed: int) -> None:
@@ -42,7 +42,7 @@ class SoakClient:
         return sum(map(len, self.held.values()))
 
     def work(self, port: int, over: threading.Event) -> None:
-        """Do things by chance until it is over, through as many connections as it takes."""
+        """Send random requests until the test is over; reconnect as often as needed."""
         while not over.is_set():
             try:
                 with Connection(port) as self._connection:
@@ -54,7 +54,7 @@ class SoakClient:
                 time.sleep(0.02)  # the worker, or the server, is gone
 
     def check(self, port: int) -> None:
-        """Compare all that is held with what the server has."""
+        """Compare all values that must exist with those of the server."""
         with Connection(port) as self._connection:
             self._settle()
             self._list()
@@ -73,7 +73,7 @@ class SoakClient:
         self._written(self._connection.ask("PUT", target_of(key), value))
 
     def _create(self) -> None:
-        """Put a key that is not there; refused where it is."""
+        """Put a key if it is absent; the server must reject the put if it exists."""
         key, value = self._key(), self._value()
         is_held = key in self.held
         self._asked = {} if is_held else {key: value}
@@ -85,7 +85,7 @@ class SoakClient:
             self._written(answer)
 
     def _put_briefly(self) -> None:
-        """What expires at once: the key is gone, and no older value of it comes back."""
+        """Put a value that expires at once: the key must be gone, and no older value return."""
         key = self._key()
         self._asked = {key: None}
         self._written(self._connection.ask("PUT", f"{target_of(key)}?ttl=0.000001", b"soon gone"))
@@ -96,7 +96,7 @@ class SoakClient:
         self._written(self._connection.ask("DELETE", target_of(key)))
 
     def _put_many(self) -> None:
-        """Some keys at once, one of which is deleted."""
+        """Put some keys and delete one in a single transaction."""
         gone, *keys = {self._key() for _ in range(5)}
         self._asked = {gone: None} | {key: self._value() for key in keys}
         ops = [
@@ -147,7 +147,7 @@ class SoakClient:
                 self.held[key] = value
 
     def _settle(self) -> None:
-        """Find out whether a write without an answer was applied: all of it, or nothing."""
+        """Find out whether a write without an answer was applied; it must be whole or absent."""
         keys = list(self._asked)
         if keys:
             items = self._connection.send("/v1/mget", {"keys": keys}).json["items"]

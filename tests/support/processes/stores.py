@@ -1,4 +1,4 @@
-"""What the other processes of the concurrency tests do; imports little, so that they start fast."""
+"""The work of other processes in the concurrency tests; few imports make them start fast."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PROCESSES.set_forkserver_preload([__name__, "tests.support.processes.traced_work
 def open_tiny(
     folder: Path, *, is_inline: bool = True, keep_for_s: float = 0, boot_id: int | None = None
 ) -> LogStore:
-    """A store whose segments are sealed, indexed and merged every few commits."""
+    """Open a store that seals, indexes and merges segments every few commits."""
     settings = StoreSettings(
         keep_for_s=keep_for_s,
         maintain_inline=is_inline,
@@ -42,7 +42,7 @@ def open_tiny(
 
 
 def count_up(folder: Path, thread_count: int, per_thread: int) -> None:
-    """Each thread raises the counter by compare-and-swap, over and over."""
+    """Increase a counter by compare-and-swap, again and again, in each thread."""
     store = open_tiny(folder)
     threads = [
         threading.Thread(target=_count_up_thread, args=(store, per_thread))
@@ -70,7 +70,7 @@ def _count_up_thread(store: LogStore, count: int) -> None:
 
 
 def race(folder: Path, boot_id: int, go: Connection, acknowledged: Connection) -> None:
-    """Open the store once the other end of ``go`` is closed; add to a number, tell revisions."""
+    """Open the store once the other end of ``go`` is closed; add to a number, report revisions."""
     go.poll(None)
     store = open_tiny(folder, boot_id=boot_id)
     for _ in range(ADDITIONS):
@@ -80,7 +80,7 @@ def race(folder: Path, boot_id: int, go: Connection, acknowledged: Connection) -
 
 
 def hold(folder: Path, told: Connection) -> None:
-    """Be a writer in its turn, with a child of another program, for ever."""
+    """Hold the writer's lock, while a child process of another program runs, until killed."""
     store = open_tiny(folder)
     with store._writer.exclusive():
         child = subprocess.Popen(["sleep", "600"], stdin=subprocess.DEVNULL)
@@ -89,7 +89,7 @@ def hold(folder: Path, told: Connection) -> None:
 
 
 def write_until_killed(folder: Path, number: int, seed: int, acknowledged: Connection) -> None:
-    """Write both halves of a pair and the total of all, at once, and say when it is answered."""
+    """Commit both halves of a pair and the total of all; report each acknowledged commit."""
     chosen = random.Random(seed)
     store = open_tiny(folder, is_inline=chosen.random() < 0.7)
     left, right = pair_keys(number)
@@ -107,7 +107,7 @@ def write_until_killed(folder: Path, number: int, seed: int, acknowledged: Conne
 
 
 def pair_keys(number: int) -> tuple[str, str]:
-    """The two keys that a writer writes together."""
+    """Return the two keys that a writer writes together."""
     return f"pair/{number}/left", f"pair/{number}/right"
 
 
@@ -124,7 +124,7 @@ def watch(folder: Path, seconds_alive: Connection, problems: Connection) -> None
 
 
 def halves(store: LogStore) -> list[str]:
-    """What of a snapshot does not belong together; by ``get_many``, and by a list."""
+    """Return the parts of transactions that a snapshot splits, by ``get_many`` and by a list."""
     keys = [key for number in range(WRITERS) for key in pair_keys(number)]
     snapshot = store.get_many([*keys, "total"])
     values = {entry.key: int(entry.value) for entry in snapshot.entries if entry}

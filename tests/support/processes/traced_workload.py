@@ -1,6 +1,6 @@
-"""The process whose system calls fail, or that dies at one: a workload that tells how far it is.
+"""A workload whose system calls fail or kill its process; it reports its progress.
 
-It is started by the tests of ``test_strace_faults``, which attach strace to it before it begins.
+The tests of ``test_strace_faults`` start it, and attach strace to it before it begins.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _PR_SET_PTRACER_ANY = ctypes.c_ulong(-1)
 
 
 class Told(NamedTuple):
-    """What may be in the store from now on, and the time there."""
+    """A report: what the store may hold from now on, and the time of its clock."""
 
     possible: list[Contents]
     now_us: int
 
 
 class Ended(NamedTuple):
-    """The workload came to its end: how many commits were refused, and what went wrong if so."""
+    """The last report: how many commits were rejected, and the unexpected error, if any."""
 
     refusals: int
     error: str | None
 
 
 class ToldClock(Clock):
-    """A clock that tells when it is moved."""
+    """A clock that reports when it is moved."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class ToldClock(Clock):
 
 
 class ToldExpectation(Expectation):
-    """An expectation that tells of each commit before it is made and after it was answered."""
+    """An expectation that reports each commit before it is made and after it is acknowledged."""
 
     def __init__(self, clock: ToldClock, sync: SyncPolicy, told: Connection) -> None:
         super().__init__(clock, sync)
@@ -79,7 +79,7 @@ class ToldExpectation(Expectation):
 
 
 def work(folder: Path, seed: int, sync: SyncPolicy, steps: int, told: Connection) -> None:
-    """Wait for the word to begin; then half of the steps, a close, an open, and the others."""
+    """Wait for the signal to begin; run half of the steps, close, open, and run the others."""
     # Else a tracer that is not an ancestor is refused where the Yama module is on.
     ctypes.CDLL(None).prctl(_PR_SET_PTRACER, _PR_SET_PTRACER_ANY)
     clock = ToldClock()

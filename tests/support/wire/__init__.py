@@ -1,1 +1,1 @@
-"""HTTP byte for byte, and other things that go over a wire."""
+"""Requests, answers and formats at the level of bytes."""

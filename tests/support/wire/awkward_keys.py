@@ -1,6 +1,6 @@
-"""Keys that servers are known to mix up, in every spelling that a request target has for them.
+"""Keys that servers are known to confuse, in every spelling that a request target allows.
 
-Each is made from its bytes, so what a server has to take it for is known without decoding it.
+Each target is made from the bytes of its key, so the expected key is known without decoding it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Spelling(NamedTuple):
 
     Attributes:
         target: the path, ASCII only.
-        key: what it names; ``None`` where it must be refused.
+        key: the key that it names; ``None`` if the server must reject it.
     """
 
     target: str
@@ -71,7 +71,7 @@ class Spelling(NamedTuple):
 
 
 def spellings(chance: random.Random, count: int) -> Iterator[Spelling]:
-    """So many; again and again keys that are nearly the one before, and other spellings of it."""
+    """Yield spellings; many of them are of the same key as the one before, or of a similar one."""
     last = "a"
     for _ in range(count):
         kind = chance.randrange(10)
@@ -86,12 +86,12 @@ def spellings(chance: random.Random, count: int) -> Iterator[Spelling]:
 
 
 def canonical(key: str) -> str:
-    """The target that no client or proxy has a reason to rewrite."""
+    """Return the target that no client or proxy has a reason to rewrite."""
     return "/v1/kv64/" + base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
 def _variant(chance: random.Random, key: str) -> str:
-    """A key that some server somewhere takes for this one, or this one itself."""
+    """Return a key that some known server confuses with this one, or this one itself."""
     position = chance.randrange(len(key) + 1)
     variant = chance.choice(
         [
@@ -120,7 +120,7 @@ def _base64url(key: str) -> Spelling:
 
 
 def _broken(chance: random.Random) -> Spelling:
-    """Bytes that are no UTF-8, which the replacement character must not stand for."""
+    """Return bytes that are not UTF-8; a server must not replace them by U+FFFD."""
     around = [chance.choice(_PIECES[:7]).encode() for _ in range(2)]
     key = chance.choice(_BROKEN).join(around)
     if chance.randrange(3):
@@ -129,7 +129,7 @@ def _broken(chance: random.Random) -> Spelling:
 
 
 def _percent(chance: random.Random, key: bytes) -> str:
-    """Every byte that must be escaped is, and of the others some, in either case."""
+    """Escape every byte that must be escaped and some others, in upper or lower case."""
     share = chance.choice([0.0, 0.0, 0.3, 1.0])
     form = chance.choice(["%{:02X}", "%{:02x}"])
     return "".join(

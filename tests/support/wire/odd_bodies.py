@@ -1,7 +1,7 @@
-"""Bodies for ``/v1/txn`` and ``/v1/mget`` that are right, nearly right, and far from it.
+"""Bodies for ``/v1/txn`` and ``/v1/mget`` that are valid, nearly valid, and invalid.
 
-Strategies of hypothesis make items of Python, and beside them what Python has no item for; the
-encoders here write both, and forgive nothing nor refuse anything.
+Hypothesis strategies make Python objects, and markers for what Python has no object for. The
+encoders here write both, and neither correct nor reject anything.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ CBOR: Final = "application/cbor"
 
 
 class Odd(NamedTuple):
-    """Bytes that stand where an item should; every body with them in it must be refused."""
+    """Bytes in place of an item; the server must reject every body that contains them."""
 
     raw: bytes
 
 
 class Twice(NamedTuple):
-    """An object in which one member stands twice; it must be refused as well."""
+    """An object with a duplicate member, which the server must reject, too."""
 
     members: dict[str, object]
     name: str
@@ -51,12 +51,12 @@ _NO_CBOR: Final = [
 
 
 def encode(item: object, media_type: str) -> bytes:
-    """The body that says this item."""
+    """Encode an item as a body."""
     return _json(item) if media_type == JSON else _cbor(item)
 
 
 def is_odd(item: object) -> bool:
-    """Whether there is something in it that no body may hold."""
+    """Return whether an item contains something that no body may hold."""
     if isinstance(item, Odd | Twice):
         return True
     if isinstance(item, dict):
@@ -156,7 +156,7 @@ TYPES: Final = [
 
 
 def txns(media_type: str) -> st.SearchStrategy[object]:
-    """Bodies of transactions: some right, most wrong in one place or two."""
+    """Make bodies of transactions: some valid, most invalid in one place or two."""
     keys = KEYS * 4 + _bad_keys(media_type)
     ops, condition = _ops(media_type, keys), _condition(keys)
     op = st.one_of(*ops, *(_spoilt(good, media_type) for good in ops))
@@ -165,7 +165,7 @@ def txns(media_type: str) -> st.SearchStrategy[object]:
 
 
 def right_txns(media_type: str) -> st.SearchStrategy[object]:
-    """The same, of which most are right by themselves, whatever the store says to them."""
+    """Make bodies of transactions that are mostly valid, whatever the store then decides."""
     return _txn(st.one_of(_ops(media_type, KEYS)), _condition(KEYS), length_max=5)
 
 
@@ -207,7 +207,7 @@ def _bad_keys(media_type: str) -> list[object]:
 
 
 def mgets(media_type: str) -> st.SearchStrategy[object]:
-    """Bodies that ask for values."""
+    """Make bodies for ``mget``."""
     key = st.sampled_from(KEYS * 6 + _bad_keys(media_type))
     good = _members({"keys": st.lists(st.sampled_from(KEYS), max_size=21)})
     body = _members({"keys": st.lists(key, max_size=21)}, rev=st.sampled_from(NUMBERS))
@@ -215,7 +215,7 @@ def mgets(media_type: str) -> st.SearchStrategy[object]:
 
 
 def wild(media_type: str) -> st.SearchStrategy[object]:
-    """Anything at all."""
+    """Make arbitrary items."""
     leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
     odd = _NO_JSON if media_type == JSON else [bytes.fromhex(raw) for raw in _NO_CBOR]
     leaves |= st.sampled_from(odd).map(Odd)
@@ -240,7 +240,7 @@ def _members(
 
 
 def _spoilt(good: st.SearchStrategy[object], media_type: str) -> st.SearchStrategy[object]:
-    """The same with one member gone, twice there, or something else."""
+    """Make the same item with one member missing, duplicated or replaced."""
 
     @st.composite
     def spoil(draw: st.DrawFn) -> object:

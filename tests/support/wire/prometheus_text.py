@@ -1,4 +1,4 @@
-"""A strict reader of Prometheus' text format, for tests: what it does not know it refuses."""
+"""A strict parser of Prometheus' text format, which rejects everything it does not know."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Family:
     samples: dict[tuple[str, Labels], float] = field(default_factory=dict)
 
     def number(self, ending: str = "", **labels: str) -> float:
-        """The sum of the samples that have these labels, and perhaps others."""
+        """Return the sum of the samples that have at least these labels."""
         wanted = set(labels.items())
         found = [n for (e, have), n in self.samples.items() if e == ending and wanted <= set(have)]
         assert found, f"no sample {ending!r} with {labels}"
@@ -34,10 +34,10 @@ class Family:
 
 
 def parse(text: str) -> dict[str, Family]:
-    """The metrics by name.
+    """Return the metrics by name.
 
-    Every metric is described first, its samples follow at once, none comes twice, and counters,
-    histograms and units keep to the naming rules.
+    A description must precede the samples of each metric, no metric or sample may occur twice, and
+    the names of counters, histograms and units must follow the rules.
     """
     assert text.endswith("\n")
     families: dict[str, Family] = {}

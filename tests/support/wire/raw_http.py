@@ -1,7 +1,8 @@
-"""HTTP byte for byte: requests as they are given, answers read as strictly as the RFC is written.
+"""HTTP at the level of bytes: requests are sent unchanged, answers are parsed strictly by the RFC.
 
-A reader that forgives would overlook what this is for: a header that a value broke out of, an
-answer longer or shorter than it says, one that another client of the connection would get.
+A lenient parser would overlook the bugs that the tests look for: a value that breaks out of its
+header, an answer longer or shorter than it declares, one that another client of the connection
+would get.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _QUIET_S: Final = 0.05
 
 
 class MalformedAnswer(AssertionError):
-    """What came back is no HTTP, or an answer that no client should ever see."""
+    """The bytes are not HTTP, or an answer that no client should ever receive."""
 
 
 class Answer(NamedTuple):
@@ -36,14 +37,14 @@ class Answer(NamedTuple):
 
 
 class RawConnection:
-    """A connection that stays open, for requests whose answers are read one by one."""
+    """A persistent connection for requests whose answers are read one by one."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
         self._received = b""
 
     def ask(self, request: bytes) -> Answer:
-        """Send a request, read its answer."""
+        """Send a request and return its answer."""
         self._socket.sendall(request)
         method = request.partition(b" ")[0].decode("latin-1")
         while (found := first_answer(self._received, method)) is None:
@@ -62,10 +63,10 @@ class RawConnection:
 
 
 def talk(port: int, data: bytes, *, is_whole: bool) -> bytes:
-    """Everything that comes back until the server closes the connection.
+    """Send bytes and return all that the server sends until it closes the connection.
 
-    Where the server cannot know whether there is more to come (not ``is_whole``), the end of
-    what is sent is told after it has kept quiet for a moment.
+    If the server cannot know whether the request is complete (``is_whole`` is false), the client
+    half-closes the connection after the server has sent nothing for a moment.
     """
     received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
@@ -91,7 +92,7 @@ def talk(port: int, data: bytes, *, is_whole: bool) -> bytes:
 
 
 def read_answers(data: bytes, methods: Sequence[str] = ()) -> list[Answer]:
-    """All that a server sent on one connection, as answers to requests of these methods."""
+    """Split all that a server sent on one connection into answers to requests of these methods."""
     answers: list[Answer] = []
     while data:
         method = methods[len(answers)] if len(answers) < len(methods) else "GET"
@@ -104,7 +105,7 @@ def read_answers(data: bytes, methods: Sequence[str] = ()) -> list[Answer]:
 
 
 def first_answer(data: bytes, method: str) -> tuple[Answer, bytes] | None:
-    """The answer at the front, and what stands behind it; ``None`` where more has to come."""
+    """Return the first answer and the bytes after it; ``None`` if the answer is incomplete."""
     head, end, rest = data.partition(b"\r\n\r\n")
     if not end:
         return None
@@ -124,11 +125,11 @@ def first_answer(data: bytes, method: str) -> tuple[Answer, bytes] | None:
 
 
 def check_answer(answer: Answer, *, may_be_bare: bool) -> None:
-    """Refuse answers that mean a bug, and errors that do not say what is wrong.
+    """Reject answers that show a bug, and errors that do not say what is wrong.
 
     Args:
-        answer: to any request whatsoever.
-        may_be_bare: Granian refuses malformed requests itself, without a body.
+        answer: to any request.
+        may_be_bare: allow no body, because Granian itself rejects malformed requests without one.
     """
     if answer.status >= 500 and answer.status not in _STATUS_5XX:
         raise MalformedAnswer(f"{answer.status}: {answer.body[:500]!r}")

@@ -1,7 +1,7 @@
-"""Requests as only a broken or a hostile client sends them, made by chance.
+"""Random requests that only a broken or hostile client sends.
 
-Every kind is a function from chance to a ``RawRequest``; ``KINDS`` has them all by name. None of
-them can name a key outside ``/v1/kv/fuzz`` on purpose, and hardly by accident.
+Every kind is a function from a random generator to a ``RawRequest``; ``KINDS`` has them all by
+name. None of them names a key outside ``/v1/kv/fuzz`` on purpose; by accident it is very unlikely.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Final, NamedTuple
 
 
 class RawRequest(NamedTuple):
-    """What to send.
+    """The bytes of one or more requests.
 
     Attributes:
-        data: all of it.
-        methods: of the requests in it, as far as a server gets to see them.
-        is_whole: a server knows where it ends, and has to answer.
+        data: the bytes.
+        methods: of the requests in it, as far as a server can recognize them.
+        is_whole: a server can find the end, and must answer.
     """
 
     data: bytes
@@ -219,7 +219,7 @@ _VERSIONS: Final = (
 
 
 def odd_target(chance: random.Random) -> RawRequest:
-    """Escapes, dots and slashes where none belong, and other forms of the target."""
+    """Make a target with misplaced escapes, dots or slashes, or in another form."""
     pieces = b"".join(chance.choices(_TARGET_PIECES, k=chance.randrange(8)))
     target = chance.choice(
         [
@@ -234,14 +234,14 @@ def odd_target(chance: random.Random) -> RawRequest:
 
 
 def odd_query(chance: random.Random) -> RawRequest:
-    """Options that are none, too large, twice, or of the wrong kind."""
+    """Make a query with options that are unknown, too large, duplicated or of the wrong kind."""
     query = b"&".join(chance.choices(_QUERIES, k=chance.choice([1, 1, 1, 2, 3])))
     method = chance.choice(["GET", "HEAD", "PUT", "POST"])
     return _request(method, chance.choice(_PATHS) + b"?" + query)
 
 
 def odd_header(chance: random.Random) -> RawRequest:
-    """Values of headers, of those that mean something here most of all."""
+    """Make unusual header values, mostly of headers that this API uses."""
     lines = b"".join(
         f"{name}: {chance.choice(_HEADER_TEXTS)}\r\n".encode("latin-1", "replace")
         for name in chance.choices(_HEADER_NAMES, k=chance.choice([1, 1, 2, 5]))
@@ -251,13 +251,13 @@ def odd_header(chance: random.Random) -> RawRequest:
 
 
 def odd_header_line(chance: random.Random) -> RawRequest:
-    """Lines that are no header, or one that is sent once only; folded ones."""
+    """Make lines that are not headers, duplicates of single headers, or folded lines."""
     lines = b"".join(chance.choices(_HEADER_LINES, k=chance.choice([1, 1, 2])))
     return _request(chance.choice(["GET", "PUT"]), b"/v1/kv/fuzz", lines, is_whole=False)
 
 
 def odd_framing(chance: random.Random) -> RawRequest:
-    """Lengths that contradict each other, and chunks that are none."""
+    """Make contradictory lengths and invalid chunks."""
     lines = [b"Content-Length: " + chance.choice(_LENGTHS) for _ in range(chance.randrange(3))]
     lines += [b"Transfer-Encoding: " + chance.choice(_CODINGS) for _ in range(chance.randrange(3))]
     chance.shuffle(lines)
@@ -267,7 +267,7 @@ def odd_framing(chance: random.Random) -> RawRequest:
 
 
 def odd_request_line(chance: random.Random) -> RawRequest:
-    """Methods and versions of long ago, of the future, and of nobody."""
+    """Make methods and HTTP versions that are old, future or invented."""
     # Not HEAD: whether a body may follow cannot be told from a line that cannot be read.
     names = [name for name in _METHODS if name != "HEAD"]
     method = chance.choice([*names, "", "G\x00T", "GET:", "\xff", "(GET)"])
@@ -281,7 +281,7 @@ def odd_request_line(chance: random.Random) -> RawRequest:
 
 
 def too_much(chance: random.Random) -> RawRequest:
-    """Long targets, long headers, and hundreds of headers."""
+    """Make long targets, long headers, or hundreds of headers."""
     size = chance.choice([2_048, 2_049, 8_000, 60_000, 66_000, 300_000])
     kind = chance.randrange(4)
     if kind == 0:
@@ -295,7 +295,7 @@ def too_much(chance: random.Random) -> RawRequest:
 
 
 def damaged(chance: random.Random) -> RawRequest:
-    """A request like any other, with some of its bytes changed, lost, or twice there."""
+    """Make an ordinary request with some bytes changed, lost or duplicated."""
     data = bytearray(chance.choice([simple_put, simple_get, simple_txn])().data)
     for _ in range(chance.choice([1, 1, 2, 4])):
         position = chance.randrange(len(data))
@@ -314,13 +314,13 @@ def damaged(chance: random.Random) -> RawRequest:
 
 
 def cut_off(chance: random.Random) -> RawRequest:
-    """The first part of a request."""
+    """Make the first part of a request."""
     whole = chance.choice([simple_put, simple_get, simple_txn])()
     return RawRequest(whole.data[: chance.randrange(len(whole.data))], whole.methods, False)
 
 
 def pipelined(chance: random.Random) -> RawRequest:
-    """Good requests one after the other, with a bad one somewhere among them."""
+    """Make pipelined valid requests with an invalid one among them."""
     kind = chance.choice([odd_target, odd_query, odd_header, odd_header_line, damaged])
     parts = [chance.choice([simple_put, simple_get])() for _ in range(chance.randrange(1, 6))]
     parts.insert(chance.randrange(len(parts)), kind(chance))
@@ -331,17 +331,17 @@ def pipelined(chance: random.Random) -> RawRequest:
 
 
 def simple_get() -> RawRequest:
-    """A request like any other."""
+    """Make an ordinary read."""
     return _request("GET", b"/v1/kv/fuzz?rev=1", b"If-None-Match: *\r\n")
 
 
 def simple_put() -> RawRequest:
-    """A write like any other."""
+    """Make an ordinary write."""
     return _request("PUT", b"/v1/kv/fuzz?ttl=60", b"If-Match: *\r\nContent-Type: text/html\r\n")
 
 
 def simple_txn() -> RawRequest:
-    """A transaction like any other."""
+    """Make an ordinary transaction."""
     body = b'{"then": [{"op": "put", "key": "fuzz", "text": "x"}]}'
     data = b"POST /v1/txn HTTP/1.1\r\n" + _HEAD + b"Content-Type: application/json\r\n"
     return RawRequest(
@@ -373,6 +373,6 @@ KINDS: Final[dict[str, Callable[[random.Random], RawRequest]]] = {
 
 
 def any_of(chance: random.Random, names: Sequence[str]) -> tuple[str, RawRequest]:
-    """A request of one of these kinds, and which."""
+    """Return a request of one of these kinds, and the kind."""
     name = chance.choice(names)
     return name, KINDS[name](chance)

@@ -1,4 +1,4 @@
-"""The functions over a store, behind a real WSGI server in a thread of the test's process."""
+"""Serve a store or an app by a real WSGI server in a thread of the test's process."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def served(store: Store, settings: ServerSettings | None = None) -> Iterator[str]:
-    """The address at which a store is served until the block ends."""
+    """Serve a store until the block ends; return the address."""
     with served_app(create_app(store, settings)) as port:
         yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager
 def served_app(app: WSGIApplication) -> Iterator[int]:
-    """The port at which an application is served until the block ends."""
+    """Serve an application until the block ends; return the port."""
     sockets: dict[int, wasyncore.dispatcher] = {}
     server = create_server(app, map=sockets, host="127.0.0.1", port=0, threads=4)
     server.channel_class = Channel  # waitress itself would close the connection after each 204
