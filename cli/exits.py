@@ -13,7 +13,7 @@ from typing import Final
 
 import rundlet
 from rundlet_server.functions.settings import SettingError
-from rundlet_server.server.errors import ExposedError, ServeError
+from rundlet_server.server.errors import ExposedError, ServeError, TlsError
 from rundlet_server.storage import errors
 
 
@@ -57,6 +57,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (rundlet.Damaged, ExitCode.DAMAGED),
     (rundlet.RundletError, ExitCode.UNREACHABLE),
     (ExposedError, ExitCode.USAGE),
+    (TlsError, ExitCode.USAGE),
     (ServeError, ExitCode.UNREACHABLE),
     (SettingError, ExitCode.USAGE),
     (UnicodeError, ExitCode.USAGE),  # an argument that is not UTF-8

@@ -16,6 +16,7 @@ from rundlet_server.functions.access.admission import NO_TOKENS, Access
 from rundlet_server.functions.access.cors import CorsHeaders
 from rundlet_server.functions.access.hosts import HostNames
 from rundlet_server.functions.access.routing import TargetRouter
+from rundlet_server.functions.limits import shown_limits
 from rundlet_server.functions.messages.target import key_from_base64url, key_from_path
 from rundlet_server.functions.messages.uploads import UploadGate
 from rundlet_server.functions.messages.validators import EntityTags
@@ -39,12 +40,11 @@ from rundlet_server.functions.routes.service import (
     StatsResource,
 )
 from rundlet_server.functions.routes.values import ValueResource
-from rundlet_server.functions.settings import ServerSettings, shown_limits
+from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.storage import (
     OperationCounters,
     SharedCounters,
     StoreOptions,
-    StoreSettings,
     open_store,
 )
 from rundlet_server.storage.counting.measures import Measures
@@ -188,16 +188,6 @@ def open_configured_store(settings: ServerSettings, shared: SharedCounters | Non
         StoreError: it does not open.
     """
     options = StoreOptions(
-        StoreSettings(
-            sync=settings.sync,
-            sync_interval_s=settings.sync_interval_s,
-            keep_versions=settings.keep_versions,
-            keep_for_s=settings.keep_for_s,
-            limits=settings.limits,
-            is_read_only=settings.read_only,
-            maintain_inline=settings.maintain_inline,
-        ),
-        any_key=settings.any_key,
-        skip_bad=settings.skip_bad,
+        settings.of_store(), any_key=settings.any_key, skip_bad=settings.skip_bad
     )
     return open_store(settings.store, options, Measures(shared))

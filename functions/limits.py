@@ -5,25 +5,21 @@ A limit has one name, in ``/v1``, in errors, and in ``storage.Limits`` or ``Conn
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Final
 
+from rundlet_server.functions.settings import SETTINGS, ServerSettings
 from rundlet_server.storage.interface import Limits
 
+_OPTION_OF: Final = {row.name: row.option for row in SETTINGS if row.option}
+
 SET_BY: Final = {
-    "key_bytes_max": "--max-key-bytes",
-    "value_bytes_max": "--max-value-bytes",
-    "txn_ops_max": "--max-txn-ops",
-    "txn_bytes_max": "--max-txn-bytes",
-    "list_keys_max": "--max-list-keys",
-    "txn_body_bytes_max": "--max-txn-bytes",
-    "mget_body_bytes_max": "--max-list-keys",
-    "body_bytes_max": "--max-value-bytes or --max-txn-bytes",
-    "uploads_max": "--max-uploads",
-    "header_bytes_max": "--max-header-bytes",
-    "connections_max": "--max-connections",
-    "header_timeout_s": "--header-timeout",
-    "body_timeout_s": "--body-timeout",
-    "idle_timeout_s": "--idle-timeout",
+    **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().limits)},
+    **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().connections)},
+    "uploads_max": _OPTION_OF["uploads_max"],
+    "txn_body_bytes_max": _OPTION_OF["txn_bytes_max"],
+    "mget_body_bytes_max": _OPTION_OF["list_keys_max"],
+    "body_bytes_max": f"{_OPTION_OF['value_bytes_max']} or {_OPTION_OF['txn_bytes_max']}",
 }
 """The option of ``rundlet serve`` for each."""
 
@@ -56,3 +52,18 @@ def server_body_bytes_max(limits: Limits) -> int:
 def body_bytes_max(limits: Limits) -> int:
     """The largest body of any request: a WSGI server's own cap must lie above it."""
     return max(limits.value_bytes_max, txn_body_bytes_max(limits), mget_body_bytes_max(limits))
+
+
+def shown_limits(settings: ServerSettings, limits: Limits) -> dict[str, object]:
+    """Every limit by its name, for ``/v1``; ``limits`` are those of the store."""
+    shown = {
+        **dataclasses.asdict(limits),
+        "txn_body_bytes_max": txn_body_bytes_max(limits),
+        "mget_body_bytes_max": mget_body_bytes_max(limits),
+        **dataclasses.asdict(settings.connections),
+    }
+    if settings.uploads_max is None:  # a server that reads whole bodies, up to a cap of its own
+        shown["body_bytes_max"] = server_body_bytes_max(limits)
+    else:
+        shown["uploads_max"] = settings.uploads_max
+    return shown

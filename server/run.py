@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Final, Literal, NoReturn
+from typing import Final, NoReturn
 
 from rundlet_server.functions.app import (
     create_app,
@@ -23,13 +23,13 @@ from rundlet_server.functions.app import (
 )
 from rundlet_server.functions.limits import server_body_bytes_max
 from rundlet_server.functions.monitoring.logs import open_log
-from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.functions.settings import ServeOptions, ServerSettings
 from rundlet_server.server.errors import ExposedError, GranianMissingError
 from rundlet_server.server.helpers.needed import helpers
 from rundlet_server.server.helpers.scratch import ScratchFolder
 from rundlet_server.server.helpers.watched import WatchedProcess
 from rundlet_server.server.listen.address import HeldPort, is_loopback, require_address
-from rundlet_server.server.listen.tls import TlsFiles
+from rundlet_server.server.listen.tls import TlsFiles, load_tls_files
 from rundlet_server.server.waitress.server import GracefulServer
 from rundlet_server.storage import OperationCounters, SharedCounters, Store
 from rundlet_server.storage.address import MEMORY, StoreAddress
@@ -38,40 +38,8 @@ from rundlet_server.storage.textfile import load_text_file
 from rundlet_server.storage.textfile.loading import Progress
 from rundlet_server.storage.tokens.opening import open_tokens
 
-ServerName = Literal["waitress", "granian"]
-
-
 _COUNTERS: Final = "counters"
 _FILES_MAX: Final = 16_384
-
-
-@dataclass(frozen=True, slots=True)
-class ServeOptions:
-    """What ``rundlet serve`` was asked for.
-
-    Attributes:
-        settings: of the store and the functions; paths of this server life are filled in here.
-        host: name or address to listen on.
-        port: 0 lets the system choose.
-        server: which WSGI server.
-        workers: processes, for Granian.
-        threads: requests that one process works on at one time.
-        tls: what to serve TLS with, on Granian only.
-        load_path: a key-value text file to load first.
-        in_memory: keep the store in a private folder that goes with the server.
-        insecure: listen beyond this machine without tokens.
-    """
-
-    settings: ServerSettings
-    host: str
-    port: int
-    server: ServerName
-    workers: int
-    threads: int
-    tls: TlsFiles | None = None
-    load_path: Path | None = None
-    in_memory: bool = False
-    insecure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +58,9 @@ class Telling:
 def serve(options: ServeOptions, telling: Telling) -> None:
     """Run a server until a signal ends it; must be called in the main thread.
 
-    1. Refuse to be open to other machines, or without an audit trail that was asked for, and
-       take the port, so that a second server stops here, before it touches the folder.
+    1. Refuse to be open to other machines, or without an audit trail that was asked for, or with
+       a certificate that no client would take, and take the port, so that a second server stops
+       here, before it touches the folder.
     2. Make the private folder with the counters (and the store of ``in_memory``).
     3. Open the store: damage is reported here, by one process, not by every worker.
     4. Start the helpers that this store needs.
@@ -103,9 +72,11 @@ def serve(options: ServeOptions, telling: Telling) -> None:
         ExposedError: see ``insecure``.
         GranianMissingError: it was asked for.
         PortError: the port cannot be had, or there is no such host.
+        TlsError: the certificate or its key cannot be used.
         OSError: the file for the audit trail cannot be opened.
         StoreError: the store does not open, or does not take the file.
     """
+    tls = _tls_files(options)
     options = _with_access(options)
     if options.settings.audit_path is not None:
         os.close(open_log(options.settings.audit_path))  # each worker opens it for itself
@@ -115,11 +86,18 @@ def serve(options: ServeOptions, telling: Telling) -> None:
     with contextlib.ExitStack() as stack:
         port = stack.enter_context(_held_port(options))
         scratch = stack.enter_context(ScratchFolder())
-        life = _Life(_with_scratch(options, scratch), port, stack, telling)
+        life = _Life(_with_scratch(options, scratch), tls, port, stack, telling)
         if options.server == "granian":
             life.run_granian()
         else:
             life.run_waitress(SharedCounters(scratch.path / _COUNTERS))
+
+
+def _tls_files(options: ServeOptions) -> TlsFiles | None:
+    """What to serve TLS with, checked; ``None`` for plain HTTP."""
+    if options.tls_cert is None or options.tls_key is None:
+        return None
+    return load_tls_files(options.tls_cert, options.tls_key)
 
 
 def _with_access(options: ServeOptions) -> ServeOptions:
@@ -158,7 +136,7 @@ def _token_place(folder: Path | None) -> str:
 
 
 def _held_port(options: ServeOptions) -> HeldPort:
-    return HeldPort(options.host, options.port, scheme="https" if options.tls else "http")
+    return HeldPort(options.host, options.port, scheme="https" if options.tls_cert else "http")
 
 
 def _allow_many_files() -> None:
@@ -178,7 +156,8 @@ def _with_scratch(options: ServeOptions, scratch: ScratchFolder) -> ServeOptions
     settings = replace(options.settings, counters_path=scratch.path / _COUNTERS)
     if options.in_memory:
         scratch.remove_even_if_killed()
-        settings = replace(settings, data_path=scratch.path / "data", sync="never")
+        address = StoreAddress.of_folder(scratch.path / "data")
+        settings = replace(settings, store_address=address, sync="never")
     is_maintained = bool(helpers(settings.store, settings))
     return replace(options, settings=replace(settings, maintain_inline=not is_maintained))
 
@@ -188,6 +167,7 @@ class _Life:
     """One run of a server: steps 3 to 6 of ``serve``."""
 
     options: ServeOptions
+    tls: TlsFiles | None
     port: HeldPort
     stack: contextlib.ExitStack
     telling: Telling
@@ -222,7 +202,7 @@ class _Life:
             threads=self.options.threads,
             on_ready=self._say_ready,
             limits=self.options.settings.connections,
-            tls=self.options.tls,
+            tls=self.tls,
         )
 
     @contextlib.contextmanager
@@ -243,7 +223,7 @@ class _Life:
                 any_key=settings.any_key,
                 skip_bad=settings.skip_bad,
                 progress=progress,
-                folder=settings.data_path,
+                folder=settings.store.folder,
             )
         self.telling.say(str(report))
 
@@ -279,12 +259,15 @@ def _count(number: int, noun: str) -> str:
 def _what(options: ServeOptions) -> str:
     if options.in_memory:
         return "in memory"
-    path = options.settings.read_only_file or options.settings.data_path
+    address = options.settings.store
+    if address.path is None:
+        return address.shown
+    path = address.path
     shown = shlex.quote(str(path))
     return shown if path.is_absolute() or shown.startswith((".", "'")) else f"./{shown}"
 
 
 def _durability(settings: ServerSettings) -> str:
-    if settings.read_only or settings.read_only_file is not None:
+    if settings.read_only:
         return "read-only"
     return f"sync={settings.sync}"

@@ -90,7 +90,7 @@ class StoreAddress:
         """The address for people, logs and error messages, without its password."""
         if self.path is not None or self.scheme == "memory":
             return self.text
-        return _without_password(self.text)
+        return without_password(self.text)
 
 
 def missing_backend(address: StoreAddress) -> MissingBackend:
@@ -104,12 +104,12 @@ def missing_backend(address: StoreAddress) -> MissingBackend:
 
 def _required(part: str | bool, text: str, example: str) -> str:
     if not part:
-        message = f"{_without_password(text)!r} is no address of a store; write it as {example}"
+        message = f"{without_password(text)!r} is no address of a store; write it as {example}"
         raise InvalidAddress(message)
     return str(part)
 
 
-def _without_password(text: str) -> str:
+def without_password(text: str) -> str:
     """Hide the password in a URL: between the user's name and the host, or in ``password=``.
 
     A password with unescaped ``/``, ``?`` or ``@`` is hidden, too, so this hides up to the last

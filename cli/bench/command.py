@@ -8,7 +8,6 @@ Reading order: ``bench_mix`` (what is done), ``bench_keys`` (the keys it is done
 from __future__ import annotations
 
 import os
-import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -39,17 +38,25 @@ from rundlet_server.cli.place.target import Purpose, Target
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.panels import Panel
 from rundlet_server.cli.show.progress import RowProgress
+from rundlet_server.cli.show.sizes import bytes_of, shown_bytes
 from rundlet_server.cli.show.terminal import escaped, write_line
+from rundlet_server.cli.show.times import seconds_above_0
 from rundlet_server.storage.address import StoreAddress
 
 commands = typer.Typer()
 
-_TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|)")
-_UNITS_S = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0}
 _DURATION = "5s"
 _CLIENTS_MAX = 256
 _VALUE_SIZE_MAX = 64 * 1024 * 1024
 _KEYS_MAX = 10_000_000
+
+
+def _value_size(text: str) -> int:
+    size = bytes_of("--value-size", text)
+    if size > _VALUE_SIZE_MAX:
+        message = f"{text!r} is more than {shown_bytes(_VALUE_SIZE_MAX)}, the largest value"
+        raise typer.BadParameter(message, param_hint="--value-size")
+    return size
 
 
 def _writable_file(file: Path | None) -> Path | None:
@@ -79,8 +86,8 @@ def bench(
     ] = None,
     keys: Annotated[int, typer.Option(metavar="N", min=1, max=_KEYS_MAX, help="Keys.")] = 10_000,
     value_size: Annotated[
-        int, typer.Option(metavar="BYTES", min=0, max=_VALUE_SIZE_MAX, help="Bytes of a value.")
-    ] = 100,
+        str, typer.Option(metavar="SIZE", help="Size of a value: 100, 64KiB, 1MB.")
+    ] = "100",
     clients: Annotated[
         int, typer.Option(metavar="N", min=1, max=_CLIENTS_MAX, help="Clients at once (threads).")
     ] = 4,
@@ -113,21 +120,22 @@ def bench(
     """
     chosen = _chosen_mix(mix, reads)
     extent = _extent(duration, operations)
+    size = _value_size(value_size)
     keyspace = KeySpace(new_prefix(), keys, distribution or chosen.distribution)
     how = Conditions(
         mix=chosen.name,
         shares={name.value: share for name, share in chosen.shares.items()},
         distribution=distribution or chosen.distribution,
         keys=keys,
-        value_size=value_size,
+        value_size=size,
         clients=clients,
     )
     opened = partial(open_target, url, data, token, Purpose.WRITE, store=store)
     _, address = chosen_place(url, data, store)
     with _open_targets(opened, clients) as targets:
         subject = _subject(targets[0], address)
-        workload = Workload(chosen, keyspace, value_size)
-        with stored_keys(targets[0], keyspace, value_size):
+        workload = Workload(chosen, keyspace, size)
+        with stored_keys(targets[0], keyspace, size):
             report = Report(subject, how, _measured(targets, workload, extent))
             # Shown before the keys go: should that fail, the figures are not lost.
             _show(report, as_json=as_json, svg_file=svg_file)
@@ -145,20 +153,13 @@ def _chosen_mix(mix: MixName | None, reads: float | None) -> Mix:
 
 def _extent(duration: str | None, operations: int | None) -> Extent:
     if operations is None:
-        return Extent(duration_s=_seconds(_DURATION if duration is None else duration))
+        return Extent(
+            duration_s=seconds_above_0("--duration", _DURATION if duration is None else duration)
+        )
     if duration is not None:
         message = "--duration and --operations exclude each other; give one of them"
         raise typer.BadParameter(message)
     return Extent(operations=operations)
-
-
-def _seconds(text: str) -> float:
-    found = _TIME.fullmatch(text.strip())
-    duration_s = float(found[1]) * _UNITS_S[found[2]] if found else 0.0
-    if not duration_s:
-        message = f"{text!r} is no duration; write it as 500ms, 30s or 2m"
-        raise typer.BadParameter(message)
-    return duration_s
 
 
 @contextmanager

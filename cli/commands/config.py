@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import typer
 
 from rundlet_server.cli.place.options import JsonOption, TokenOption, UrlOption, open_client
+from rundlet_server.cli.serve.options import takes_settings
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.panels import Panel
 from rundlet_server.cli.show.terminal import escaped, write_line, write_lines
-from rundlet_server.cli.show.times import seconds_of
-from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.functions.settings import SETTINGS
+from rundlet_server.functions.settings.reading import GivenOptions
+from rundlet_server.functions.settings.rules import serve_options
 
 commands = typer.Typer()
-
-# Those that a server makes up for its own processes are of no use to a person.
-_OF_ONE_LIFE = frozenset({"RUNDLET_COUNTERS", "RUNDLET_MAINTAIN_INLINE", "RUNDLET_OPEN"})
-
-# People write 90s or 1h there.
-_TIMES = (
-    *("RUNDLET_SYNC_INTERVAL", "RUNDLET_KEEP_FOR"),
-    *("RUNDLET_HEADER_TIMEOUT", "RUNDLET_BODY_TIMEOUT", "RUNDLET_IDLE_TIMEOUT"),
-)
 
 
 class _Setting(NamedTuple):
@@ -34,19 +28,32 @@ class _Setting(NamedTuple):
 
 
 @commands.command("config", rich_help_panel=Panel.CARE)
-def config(url: UrlOption = None, token: TokenOption = None, as_json: JsonOption = False) -> None:
+@takes_settings(hidden=True)
+def config(
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+    *,
+    given: GivenOptions,
+) -> None:
     """Print the settings of a server, or those one would start with.
 
-    Those it would start with, without --url and RUNDLET_URL: the environment's and the defaults.
+    With --url or RUNDLET_URL those of the running server. Else those of a `rundlet serve` with the
+    same environment and the same options, which this command takes, too.
 
     Example: rundlet config --url http://127.0.0.1:8000
     """
-    url = url or os.environ.get("RUNDLET_URL") or None
+    url = url or (None if given else os.environ.get("RUNDLET_URL")) or None
+    if url is not None and given:
+        message = (
+            f"{next(iter(given))} is for a server that is not started yet; leave it or --url out"
+        )
+        raise typer.BadParameter(message)
     if url is not None:
         with open_client(url, token) as client:
             settings = list(_of_server(client.info()))
     else:
-        settings = list(_of_environ(os.environ))
+        settings = list(_of_next_server(given, os.environ))
     if as_json:
         write_line(to_line({setting.name: setting.value for setting in settings}))
         return
@@ -68,10 +75,10 @@ def _of_server(about: Mapping[str, object]) -> Iterator[_Setting]:
             yield _Setting(name, member, "")
 
 
-def _of_environ(environ: Mapping[str, str]) -> Iterator[_Setting]:
-    """Settings by their variables; raises ``SettingError`` where one cannot be read."""
-    seconds = {name: str(seconds_of(name, environ[name])) for name in _TIMES if environ.get(name)}
-    settings = ServerSettings.from_environ({**environ, **seconds})
-    for variable, value in settings.to_environ().items():
-        if variable not in _OF_ONE_LIFE:
-            yield _Setting(variable, value, "environment" if environ.get(variable) else "default")
+def _of_next_server(given: GivenOptions, environ: Mapping[str, str]) -> Iterator[_Setting]:
+    """What `rundlet serve` would read, in its order; raises ``SettingError`` if it cannot."""
+    found = serve_options(given, environ, is_terminal=sys.stderr.isatty())
+    for row in SETTINGS:
+        if row.option is not None:
+            value = row.kind.write(row.value_in(found.instance))
+            yield _Setting(row.label, value, found.sources[row.path])

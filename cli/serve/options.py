@@ -1,171 +1,90 @@
-"""Options of ``rundlet serve`` on connections: how many, how long, from whom, and by TLS."""
+"""The options of ``rundlet serve``, made from the table of settings.
+
+A command that ``takes_settings`` gets what its command line says as one mapping. Nothing is read
+or checked here: ``functions.settings`` does that, in the same way for options and variables.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+import functools
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Annotated, Final
 
 import typer
 
-from rundlet_server.cli.show.times import seconds_of
-from rundlet_server.functions.access.cors import is_origin
-from rundlet_server.functions.connections import ConnectionLimits, header_bytes_needed
-from rundlet_server.server.errors import TlsError
-from rundlet_server.server.listen.tls import TlsFiles, load_tls_files
+from rundlet_server.functions.settings import SETTINGS
+from rundlet_server.functions.settings.kinds import Flag, Words
+from rundlet_server.functions.settings.reading import GivenOptions
+from rundlet_server.functions.settings.rows import Setting
 
-_PANEL: Final = "Connections"
-_CONNECTIONS: Final = {"waitress": 1_000, "granian": 4_000}
+_CONTEXT: Final = "ctx"
+_GIVEN: Final = "given"
+_COMMAND_LINE: Final = "COMMANDLINE"
+_KEYWORD: Final = inspect.Parameter.KEYWORD_ONLY
 
-MaxConnectionsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--max-connections",
-        envvar="RUNDLET_MAX_CONNECTIONS",
-        min=1,
-        rich_help_panel=_PANEL,
-        help="Connections each process keeps.",
-        show_default="waitress 1000, granian 4000",
-    ),
-]
-MaxHeaderBytesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--max-header-bytes",
-        envvar="RUNDLET_MAX_HEADER_BYTES",
-        min=1_024,
-        rich_help_panel=_PANEL,
-        help="Request line and headers; never less than the longest key needs.",
-        show_default="65536",
-    ),
-]
-HeaderTimeoutOption = Annotated[
-    str,
-    typer.Option(
-        "--header-timeout",
-        envvar="RUNDLET_HEADER_TIMEOUT",
-        metavar="TIME",
-        rich_help_panel=_PANEL,
-        help="For the headers; with granian also between requests.",
-    ),
-]
-BodyTimeoutOption = Annotated[
-    str,
-    typer.Option(
-        "--body-timeout",
-        envvar="RUNDLET_BODY_TIMEOUT",
-        metavar="TIME",
-        rich_help_panel=_PANEL,
-        help="For each pause in a body, or in reading an answer.",
-    ),
-]
-IdleTimeoutOption = Annotated[
-    str,
-    typer.Option(
-        "--idle-timeout",
-        envvar="RUNDLET_IDLE_TIMEOUT",
-        metavar="TIME",
-        rich_help_panel=_PANEL,
-        help="Between two requests (waitress).",
-    ),
-]
-CorsOriginOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--cors-origin",
-        envvar="RUNDLET_CORS_ORIGIN",
-        metavar="ORIGIN",
-        rich_help_panel=_PANEL,
-        help="Let web pages of this origin in, or of all with '*'; may be repeated.",
-        show_default="none",
-    ),
-]
-AllowHostOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--allow-host",
-        envvar="RUNDLET_ALLOW_HOST",
-        metavar="NAME",
-        rich_help_panel=_PANEL,
-        help="One more name that this server is called by; may be repeated.",
-        show_default="local ones",
-    ),
-]
-TlsCertOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--tls-cert",
-        envvar="RUNDLET_TLS_CERT",
-        metavar="FILE",
-        rich_help_panel=_PANEL,
-        help="Certificate with its chain, PEM; serves HTTPS (granian).",
-    ),
-]
-TlsKeyOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--tls-key",
-        envvar="RUNDLET_TLS_KEY",
-        metavar="FILE",
-        rich_help_panel=_PANEL,
-        help="Its key, PEM, without a password.",
-    ),
-]
+_ROWS: Final = {
+    row.option.removeprefix("--").replace("-", "_"): row for row in SETTINGS if row.option
+}
+"""Every row with an option, by the name of the parameter that Typer makes of it."""
 
 
-def connection_limits(
-    server: str,
-    counts: tuple[int | None, int | None],
-    times: tuple[str, str, str],
-    key_bytes_max: int,
-) -> ConnectionLimits:
-    """The limits on connections.
+def takes_settings(*, hidden: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the option of every setting.
+
+    The command gets them as its argument ``given``, by option, without those that were not on the
+    command line.
 
     Args:
-        server: which WSGI server.
-        counts: ``--max-connections`` and ``--max-header-bytes``.
-        times: ``--header-timeout``, ``--body-timeout`` and ``--idle-timeout``.
-        key_bytes_max: the longest key that a path must hold.
+        hidden: leave the options out of the help.
     """
-    default = ConnectionLimits()
-    header_bytes_max = counts[1] or default.header_bytes_max
-    return ConnectionLimits(
-        connections_max=counts[0] or _CONNECTIONS[server],
-        header_bytes_max=max(header_bytes_max, header_bytes_needed(key_bytes_max)),
-        header_timeout_s=_timeout_s("--header-timeout", times[0]),
-        body_timeout_s=_timeout_s("--body-timeout", times[1]),
-        idle_timeout_s=_timeout_s("--idle-timeout", times[2]),
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def with_settings(ctx: typer.Context, **arguments: object) -> None:
+            values = {name: arguments.pop(name) for name in _ROWS}
+            command(**arguments, given=_given(ctx, values))
+
+        signature = inspect.signature(command, eval_str=True)
+        own = [each for name, each in signature.parameters.items() if name != _GIVEN]
+        context = inspect.Parameter(_CONTEXT, _KEYWORD, annotation=typer.Context)
+        options = [_parameter(name, row, hidden=hidden) for name, row in _ROWS.items()]
+        # Typer makes the arguments and options of a command from these two.
+        parameters = [each.replace(kind=_KEYWORD) for each in (context, *own, *options)]
+        with_settings.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # any function may have one
+        with_settings.__annotations__ = {each.name: each.annotation for each in parameters}
+        return with_settings
+
+    return decorate
+
+
+def _given(ctx: typer.Context, values: dict[str, object]) -> GivenOptions:
+    """What stands on the command line; Typer also fills in variables of the environment."""
+    given: dict[str, str | bool | Sequence[str]] = {}
+    for name, value in values.items():
+        source = ctx.get_parameter_source(name)
+        option = _ROWS[name].option
+        if source is not None and source.name == _COMMAND_LINE and option is not None:
+            assert isinstance(value, str | bool | list)
+            given[option] = value
+    return given
+
+
+def _parameter(name: str, row: Setting, *, hidden: bool) -> inspect.Parameter:
+    is_flag, is_repeated = isinstance(row.kind, Flag), isinstance(row.kind, Words)
+    spellings = [spelling for spelling in (row.option, row.short) if spelling]
+    # A default that depends is shown in words; Typer shows one that it is given as it is.
+    plain = None if is_flag or is_repeated or row.is_default_dependent else row.shown_default
+    shown_default = True if plain else "" if is_flag else row.shown_default
+    option = typer.Option(
+        *spellings,
+        envvar=row.variable,
+        metavar=None if is_flag else row.kind.metavar,
+        help=row.description,
+        rich_help_panel=row.panel,
+        show_default=shown_default or False,
+        hidden=hidden,
     )
-
-
-def tls_files(server: str, cert: Path | None, key: Path | None) -> TlsFiles | None:
-    """What to serve TLS with, or ``None`` for plain HTTP."""
-    if cert is None and key is None:
-        return None
-    if cert is None or key is None:
-        raise typer.BadParameter("--tls-cert and --tls-key belong together; give both")
-    if server == "waitress":
-        message = "waitress speaks no TLS; take --server granian, or nginx in front"
-        raise typer.BadParameter(message)
-    try:
-        return load_tls_files(cert, key)
-    except TlsError as ex:
-        raise typer.BadParameter(str(ex), param_hint="--tls-cert, --tls-key") from ex
-
-
-def cors_origins(origins: list[str] | None) -> tuple[str, ...]:
-    """The origins of ``--cors-origin``, each as browsers spell it."""
-    for origin in origins or ():
-        if not is_origin(origin):
-            message = (
-                f"{origin!r} is no origin as browsers send it; write it as"
-                " https://app.example.org, without patterns, or '*' for all"
-            )
-            raise typer.BadParameter(message, param_hint="--cors-origin")
-    return tuple(origins or ())
-
-
-def _timeout_s(option: str, text: str) -> float:
-    seconds = seconds_of(option, text)
-    if seconds == 0:
-        raise typer.BadParameter("a time above 0 is needed", param_hint=option)
-    return seconds
+    value = bool if is_flag else list[str] if is_repeated else str
+    annotation = Annotated[value | None, option]  # type: ignore[valid-type] # it is for Typer
+    return inspect.Parameter(name, _KEYWORD, default=plain, annotation=annotation)

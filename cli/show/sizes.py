@@ -1,6 +1,23 @@
-"""Sizes, as people read them."""
+"""Sizes, as people read and write them."""
 
 from __future__ import annotations
+
+import typer
+
+from rundlet_server.functions.settings import units
+
+
+def bytes_of(option: str, text: str) -> int:
+    """Return a size such as ``100``, ``64KiB`` or ``10MB`` in bytes.
+
+    Raises:
+        typer.BadParameter: it is none, or no whole number of bytes.
+    """
+    try:
+        return units.bytes_of(text)
+    except ValueError as ex:
+        message = f"{text!r} is no size; write {units.SIZE_EXAMPLES}"
+        raise typer.BadParameter(message, param_hint=option) from ex
 
 
 def shown_bytes(size: float) -> str:

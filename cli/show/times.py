@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
-from typing import Final
 
 import typer
 
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+from rundlet_server.functions.settings import units
 
 
 def seconds_of(option: str, text: str) -> float:
-    """A time such as ``90``, ``90s``, ``15m``, ``12h`` or ``30d``, in seconds."""
-    number, unit = (text[:-1], text[-1]) if text[-1:] in _SECONDS else (text, "s")
+    """Return a length of time such as ``90``, ``90s``, ``15m`` or ``30d`` in seconds.
+
+    Raises:
+        typer.BadParameter: it is none, negative or infinite.
+    """
     try:
-        seconds = float(number) * _SECONDS[unit]
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        message = f"{text!r} is no time; write 90s, 15m, 12h or 30d"
+        return units.seconds_of(text)
+    except ValueError as ex:
+        message = f"{text!r} is no time; write {units.TIME_EXAMPLES}"
+        raise typer.BadParameter(message, param_hint=option) from ex
+
+
+def seconds_above_0(option: str, text: str) -> float:
+    """Return a length of time in seconds, as ``seconds_of``; 0 is refused."""
+    seconds = seconds_of(option, text)
+    if not seconds:
+        message = f"a time above 0 is needed; write {units.TIME_EXAMPLES}"
         raise typer.BadParameter(message, param_hint=option)
     return seconds
 

@@ -6,18 +6,13 @@ an answer nor write, because a browser asks before it sends any write of this AP
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from typing import Final
 
 import falcon
 
-EVERY_ORIGIN: Final = "*"
+from rundlet_server.functions.settings.kinds import EVERY_ORIGIN
 
-_ORIGIN: Final = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.\-]*)://([a-z0-9_.\-]+|\[[0-9a-f:.]+\])(:(?P<port>[1-9][0-9]{0,4}))?"
-)
-_LEFT_OUT_PORTS: Final = {"http": "80", "https": "443"}
 _METHODS: Final = "GET, HEAD, POST, PUT, DELETE"
 _REQUEST_HEADERS: Final = (
     "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Range, "
@@ -28,18 +23,6 @@ _ANSWER_HEADERS: Final = (
     "Link, Preference-Applied, Request-Id, Retry-After, WWW-Authenticate"
 )
 _PREFLIGHT_LIFE_S: Final = 3_600
-
-
-def is_origin(text: str) -> bool:
-    """Whether it is an origin as browsers spell them, or ``*`` for all.
-
-    They write lower case, punycode, no path, and no port that the scheme has anyway. Any other
-    spelling would never be equal to one of theirs, as patterns such as ``*.example.org`` are not.
-    """
-    parts = _ORIGIN.fullmatch(text)
-    if parts is None:
-        return text == EVERY_ORIGIN
-    return _LEFT_OUT_PORTS.get(parts["scheme"]) != (parts["port"] or "none")
 
 
 class CorsHeaders:

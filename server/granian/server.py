@@ -20,7 +20,7 @@ from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from rundlet_server.functions.connections import ConnectionLimits
+from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.server.errors import ServeError
 from rundlet_server.server.granian import worker
 from rundlet_server.server.granian.respawns import Respawns

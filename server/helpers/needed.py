@@ -31,10 +31,7 @@ def helpers(address: StoreAddress, settings: ServerSettings) -> list[Helper]:
         return []
     arguments = (
         str(address.folder),
-        *("--keep-versions", str(settings.keep_versions)),
-        *("--keep-for", str(settings.keep_for_s)),
-        *("--sync", settings.sync),
-        *("--sync-interval", str(settings.sync_interval_s)),
+        *("--settings", settings.of_store().to_json()),
         *(("--counters", str(settings.counters_path)) if settings.counters_path else ()),
     )
     command = module_command("rundlet_server.storage.log.maintenance", *arguments)

@@ -14,7 +14,7 @@ from typing import Final
 from waitress.channel import HTTPChannel
 from waitress.task import WSGITask
 
-from rundlet_server.functions.connections import ConnectionLimits
+from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.server.waitress.errors import ProblemTask, StrictParser
 
 _STALLED_S: Final = 5.0

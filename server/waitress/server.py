@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import waitress.server
 from waitress import wasyncore
 
-from rundlet_server.functions.connections import ConnectionLimits
+from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.server.waitress.channel import Channel, close_all, longest_idle, overdue
 
 if TYPE_CHECKING:

@@ -124,19 +124,11 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m rundlet_server.storage.log.maintenance", description=__doc__
     )
     parser.add_argument("folder", type=Path, help="the store's folder")
-    parser.add_argument("--keep-versions", type=int, default=1)
-    parser.add_argument("--keep-for", type=float, default=3_600.0, help="seconds")
-    parser.add_argument("--sync", choices=("always", "interval", "never"), default="always")
-    parser.add_argument("--sync-interval", type=float, default=1.0, help="seconds")
+    parser.add_argument("--settings", default="{}", help="from StoreSettings.to_json")
     parser.add_argument("--counters", type=Path, help="folder of the server's counters")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    settings = StoreSettings(
-        sync=options.sync,
-        sync_interval_s=options.sync_interval,
-        keep_versions=options.keep_versions,
-        keep_for_s=options.keep_for,
-    )
+    settings = StoreSettings.from_json(options.settings)
     if not options.folder.is_dir():
         return  # the server was killed and its private folder removed: do not make a new one
     if options.counters is not None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import json
 import resource
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.counting.measures import Measures
@@ -16,6 +18,9 @@ from rundlet_server.storage.files import Files, RealFiles
 from rundlet_server.storage.interface import Limits
 
 SyncPolicy = Literal["always", "interval", "never"]
+
+# The process that maintains a folder writes to it, and is the one that does its own maintenance.
+_OF_ONE_PROCESS: Final = frozenset({"is_read_only", "maintain_inline"})
 
 
 @functools.cache
@@ -77,3 +82,28 @@ class StoreSettings:
     files: Files = field(default_factory=RealFiles)
     clock: Callable[[], int] = system_clock_us
     boot_id: int = field(default_factory=system_boot_id)
+
+    def to_json(self) -> str:
+        """What another process needs to look after the same folder in the same way."""
+        handed = {each.name: getattr(self, each.name) for each in _handed_over()}
+        return json.dumps(handed)
+
+    @classmethod
+    def from_json(cls, text: str) -> StoreSettings:
+        """Settings from ``to_json``; what the text leaves out keeps its default.
+
+        Raises:
+            ValueError: the text is no JSON object of such settings.
+        """
+        handed = json.loads(text)
+        unknown = set(handed) - {each.name for each in _handed_over()}
+        if unknown:
+            raise ValueError(f"no settings of a store: {', '.join(sorted(unknown))}")
+        return dataclasses.replace(cls(), **handed)
+
+
+def _handed_over() -> Iterator[dataclasses.Field[object]]:
+    """The fields that are plain values and mean the same in every process."""
+    for each in dataclasses.fields(StoreSettings):
+        if isinstance(each.default, str | int | float) and each.name not in _OF_ONE_PROCESS:
+            yield each

@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from rundlet_server.cli.doctor import folder as checks_folder
 from rundlet_server.cli.doctor import machine as checks_machine
 from rundlet_server.cli.doctor import server as checks_server
 from rundlet_server.cli.doctor.machine import lock_holders
+from rundlet_server.cli.main import app
 from rundlet_server.cli.place.ask import Metrics
+from rundlet_server.functions.settings import SETTINGS
 from rundlet_server.storage import Inspection, StoreSettings, errors, open_log_store
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.interface import Put, Txn
@@ -325,6 +328,35 @@ def test_config_of_the_environment_says_where_each_setting_comes_from():
     assert lines["RUNDLET_SYNC"].endswith("never  (environment)")
     assert lines["RUNDLET_KEEP_VERSIONS"].endswith("1  (default)")
     assert "RUNDLET_COUNTERS" not in lines
+
+
+def test_config_shows_exactly_what_serve_reads():
+    options = {row.option: row for row in SETTINGS if row.option}
+    serve = {param.opts[0] for param in get_command(app).commands["serve"].params}
+
+    shown = json.loads(run_process("config", "--json").out)
+
+    assert set(options) == {name for name in serve if name.startswith("--")} - {"--help"}
+    assert list(shown) == [row.label for row in options.values()]
+
+
+def test_config_shows_what_options_of_serve_lead_to():
+    ended = run_process("config", "--workers", "2", "--read-only", RUNDLET_THREADS="5")
+
+    lines = {line.split()[0]: line.split()[1:] for line in ended.text.splitlines()}
+    assert lines["RUNDLET_WORKERS"] == ["2", "(option)"]
+    assert lines["RUNDLET_READ_ONLY"] == ["1", "(option)"]
+    assert lines["RUNDLET_THREADS"] == ["5", "(environment)"]
+    assert lines["RUNDLET_SERVER"] == ["granian", "(default)"]
+    assert lines["RUNDLET_MAX_CONNECTIONS"] == ["4000", "(default)"]
+    assert lines["--in-memory"] == ["0", "(default)"]
+
+
+def test_config_of_a_server_takes_no_options_of_serve():
+    ended = run_process("config", "--sync", "never", "--url", "http://127.0.0.1:1")
+
+    assert ended.code == 2
+    assert "--sync" in ended.err
 
 
 def test_config_names_the_setting_that_cannot_be_read():

@@ -110,7 +110,7 @@ def test_option_wins_over_the_environment(words):
 
 
 def test_tokens_are_those_of_the_store(tmp_path, words):
-    folder = str(tmp_path / "data")
+    folder = str(tmp_path)
     run("token", "add", "app", "--store", folder)
 
     assert "app" in run("token", "ls", "--data", folder).text

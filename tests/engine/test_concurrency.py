@@ -578,7 +578,7 @@ def maybe_open(folder: Path, kill: int) -> LogStore | None:
 
 def start_maintenance(folder: Path) -> subprocess.Popen[bytes]:
     module = "rundlet_server.storage.log.maintenance"
-    command = [sys.executable, "-m", module, str(folder), "--keep-for", "0"]
+    command = [sys.executable, "-m", module, str(folder), "--settings", '{"keep_for_s": 0}']
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import falcon.testing
 import pytest
 
-from rundlet_server.functions.access.cors import is_origin
 from rundlet_server.functions.app import create_app
 from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.functions.settings.kinds import is_origin
 from rundlet_server.storage.interface import Store
 from rundlet_server.storage.tokens.interface import TokenTable
 from tests.support.models.model import ModelStore

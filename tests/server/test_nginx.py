@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import pytest
 
-from rundlet_server.functions.connections import ConnectionLimits
 from rundlet_server.functions.limits import body_bytes_max
+from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.storage.interface import Limits
 from tests.support import PATIENCE_S, ROOT
 from tests.support.processes.certificates import PrivateAuthority

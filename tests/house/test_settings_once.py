@@ -1,0 +1,71 @@
+"""Each setting stands in one place: its row. Everything else refers to the row."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from docs import settings_table
+from rundlet_server.functions.settings import SETTINGS
+from tests.support import ROOT
+
+LAYERS = ("cli", "functions", "server", "storage", "rundlet")
+VARIABLES = [row.variable for row in SETTINGS if row.variable]
+OPTIONS = [row.option for row in SETTINGS if row.option]
+
+# Other commands look for a store and for the server's tokens under the same names, and `import`
+# reads text files in the same way.
+OF_OTHER_COMMANDS = {
+    *("--data", "RUNDLET_DATA", "--store", "RUNDLET_STORE"),
+    *("RUNDLET_TOKENS", "--any-key", "--skip-bad"),
+}
+
+
+def texts() -> Iterator[str]:
+    """Every string of the product's code, docstrings and parts of f-strings included."""
+    for layer in LAYERS:
+        for path in (ROOT / layer).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield node.value
+
+
+COUNTS = Counter(texts())
+
+
+@pytest.mark.parametrize("name", sorted({*VARIABLES, *OPTIONS} - OF_OTHER_COMMANDS))
+def test_setting_is_defined_once(name: str):
+    assert COUNTS[name] == 1
+
+
+@pytest.mark.parametrize("name", sorted(set(VARIABLES) - OF_OTHER_COMMANDS - {"PORT"}))
+def test_variable_is_named_by_its_row_only(name: str):
+    """Not even a comment or a docstring repeats it."""
+    naming = [
+        path
+        for layer in LAYERS
+        for path in (ROOT / layer).rglob("*.py")
+        if name in path.read_text().replace(f"{name}_", "")
+    ]
+
+    assert len(naming) == 1, naming
+
+
+def test_names_of_settings_are_their_own():
+    for names in (VARIABLES, OPTIONS, [row.path for row in SETTINGS]):
+        assert len(set(names)) == len(names)
+
+
+def test_every_row_says_what_it_does_in_sentences():
+    for row in SETTINGS:
+        assert row.help[0].isupper(), row.name
+        assert row.help.endswith("."), row.name
+
+
+def test_page_of_the_settings_is_up_to_date():
+    assert settings_table.PAGE_PATH.read_text() == settings_table.page(), (
+        "run: python docs/settings_table.py"
+    )
