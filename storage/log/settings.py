@@ -19,7 +19,7 @@ from rundlet_server.storage.interface import Limits
 
 SyncPolicy = Literal["always", "interval", "never"]
 
-# The process that maintains a folder writes to it, and is the one that does its own maintenance.
+# Not handed over: the maintenance process writes, and does its maintenance in its own process.
 _OF_ONE_PROCESS: Final = frozenset({"is_read_only", "maintain_inline"})
 
 
@@ -84,26 +84,26 @@ class StoreSettings:
     boot_id: int = field(default_factory=system_boot_id)
 
     def to_json(self) -> str:
-        """What another process needs to look after the same folder in the same way."""
+        """Return the settings that a process needs to maintain the folder in the same way."""
         handed = {each.name: getattr(self, each.name) for each in _handed_over()}
         return json.dumps(handed)
 
     @classmethod
     def from_json(cls, text: str) -> StoreSettings:
-        """Settings from ``to_json``; what the text leaves out keeps its default.
+        """Return the settings that ``to_json`` wrote; what the text leaves out keeps its default.
 
         Raises:
-            ValueError: the text is no JSON object of such settings.
+            ValueError: the text is not a JSON object of such settings.
         """
         handed = json.loads(text)
         unknown = set(handed) - {each.name for each in _handed_over()}
         if unknown:
-            raise ValueError(f"no settings of a store: {', '.join(sorted(unknown))}")
+            raise ValueError(f"these are not settings of a store: {', '.join(sorted(unknown))}")
         return dataclasses.replace(cls(), **handed)
 
 
 def _handed_over() -> Iterator[dataclasses.Field[object]]:
-    """The fields that are plain values and mean the same in every process."""
+    """Yield the fields that are plain values and mean the same in every process."""
     for each in dataclasses.fields(StoreSettings):
         if isinstance(each.default, str | int | float) and each.name not in _OF_ONE_PROCESS:
             yield each

@@ -76,7 +76,7 @@ class Roller:
 
         Args:
             view: up to date.
-            sealed: what stands in the active segment's place in the new manifest.
+            sealed: what takes the active segment's place in the new manifest.
             index: the index file of these segments, if they have one already.
         """
         manifest = view.manifest

@@ -94,7 +94,7 @@ class Writer:
         except OSError as ex:
             raise self._refusal(ex) from ex
         finally:
-            self._lock.release()  # if this fails, what was written stands: that is no refusal
+            self._lock.release()  # if this fails, what was written stays: that is no refusal
 
     def begin(self, view: View) -> Batch:
         """Return an empty batch for the end of the log; inside ``exclusive``."""
