@@ -18,7 +18,9 @@ SET_BY: Final = {
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().connections)},
     "uploads_max": _OPTION_OF["uploads_max"],
     "txn_body_bytes_max": _OPTION_OF["txn_bytes_max"],
+    "txn_body_items_max": _OPTION_OF["txn_ops_max"],
     "mget_body_bytes_max": _OPTION_OF["list_keys_max"],
+    "mget_body_items_max": _OPTION_OF["list_keys_max"],
     "body_bytes_max": f"{_OPTION_OF['value_bytes_max']} or {_OPTION_OF['txn_bytes_max']}",
 }
 """The option of ``rundlet serve`` for each."""
@@ -26,6 +28,10 @@ SET_BY: Final = {
 # Everything is doubled or tripled by JSON's escapes; beside that, each item has its names.
 _JSON_GROWTH: Final = 3
 _ITEM_OVERHEAD_BYTES: Final = 512
+
+# An operation is an object whose members have a name and a value each; a put has up to seven.
+_OP_ITEMS: Final = 16
+_BODY_ITEMS: Final = 16
 
 
 def over_limit(what: str, limit: int, got: int) -> str:
@@ -44,6 +50,21 @@ def mget_body_bytes_max(limits: Limits) -> int:
     return limits.list_keys_max * (_ITEM_OVERHEAD_BYTES + _JSON_GROWTH * limits.key_bytes_max)
 
 
+def txn_body_items_max(limits: Limits) -> int:
+    """Return the most values and names of members that the body of a transaction may have.
+
+    It bounds the memory that decoding takes, so it is checked before anything is decoded. The
+    largest transaction has fewer, so that the error for one with a few operations too many names
+    ``txn_ops_max``.
+    """
+    return 3 * limits.txn_ops_max * _OP_ITEMS + _BODY_ITEMS
+
+
+def mget_body_items_max(limits: Limits) -> int:
+    """Return the same for the body of an mget."""
+    return 2 * limits.list_keys_max + _BODY_ITEMS
+
+
 def server_body_bytes_max(limits: Limits) -> int:
     """What waitress refuses itself: so far above the limits that we answer for all but floods."""
     return 2 * body_bytes_max(limits)
@@ -59,7 +80,9 @@ def shown_limits(settings: ServerSettings, limits: Limits) -> dict[str, object]:
     shown = {
         **dataclasses.asdict(limits),
         "txn_body_bytes_max": txn_body_bytes_max(limits),
+        "txn_body_items_max": txn_body_items_max(limits),
         "mget_body_bytes_max": mget_body_bytes_max(limits),
+        "mget_body_items_max": mget_body_items_max(limits),
         **dataclasses.asdict(settings.connections),
     }
     if settings.uploads_max is None:  # a server that reads whole bodies, up to a cap of its own

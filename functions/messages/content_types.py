@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import falcon
@@ -37,10 +38,15 @@ def require_header_safe(content_type: str) -> None:
 
 def readable_text(value: bytes, content_type: str) -> str | None:
     """The value as text, where its content type says that it is text and it truly is."""
-    media_type = content_type.partition(";")[0].strip().lower()
-    if not media_type.startswith("text/") and media_type != "application/json":
+    if not _means_text(content_type):
         return None
     try:
         return value.decode()
     except UnicodeDecodeError:
         return None
+
+
+@functools.lru_cache(maxsize=256)
+def _means_text(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type.startswith("text/") or media_type == "application/json"

@@ -12,6 +12,7 @@ from rundlet_server.functions.problems import Problem
 from rundlet_server.storage.requests import TTL_S_MAX
 
 REVISION_MAX = 2**63 - 1
+TTL_S_MIN = 0.000_001
 
 _DECIMAL = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 _WHOLE = re.compile(r"[0-9]{1,19}")
@@ -84,7 +85,7 @@ class Query:
 
 def is_ttl(seconds: float) -> bool:
     """Whether a time to live is at least a microsecond, and ends within what a date can say."""
-    return 0.000_001 <= seconds <= TTL_S_MAX
+    return TTL_S_MIN <= seconds <= TTL_S_MAX
 
 
 def bad_query(detail: str) -> Problem:

@@ -1,6 +1,7 @@
 """The OpenAPI 3.1 document: written by hand, one module per route family.
 
-A test holds it and the routes of the application together, in both directions.
+Bodies that have types in ``messages`` have their schemas from these. A test holds the document and
+the routes of the application together, in both directions.
 """
 
 from __future__ import annotations

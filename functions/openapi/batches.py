@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from rundlet_server.functions.openapi.parts import Json, either_type, problems
-
-_KEY: Json = {"type": "string", "minLength": 1}
-_TTL: Json = {"type": ["number", "null"], "exclusiveMinimum": 0, "description": "Seconds."}
-_TEXT: Json = {"type": ["string", "null"]}  # null is the same as leaving a member out
+from rundlet_server.functions.messages.answers import MgetAnswer, TransactionAnswer
+from rundlet_server.functions.messages.requests import MgetRequest, Transaction
+from rundlet_server.functions.openapi.parts import Json, either_type, problems, schemas_of
 
 BATCH_PATHS: Json = {
     "/v1/mget": {
@@ -40,116 +38,4 @@ BATCH_PATHS: Json = {
 }
 
 
-def _op(name: str, required: list[str], properties: Json) -> Json:
-    return {
-        "type": "object",
-        "required": ["op", "key", *required],
-        "additionalProperties": False,
-        "properties": {"op": {"const": name}, "key": _KEY, **properties},
-    }
-
-
-_OPERATION: Json = {
-    "oneOf": [
-        _op(
-            "put",
-            [],
-            {
-                "text": {**_TEXT, "description": "The value, in JSON."},
-                "base64": {**_TEXT, "description": "Or so, in JSON."},
-                "value": {"description": "The value as a byte string, in CBOR."},
-                "content_type": _TEXT,
-                "ttl": _TTL,
-            },
-        ),
-        _op("delete", [], {}),
-        _op("add", [], {"by": {"type": ["integer", "null"], "default": 1}}),
-        _op("touch", [], {"ttl": _TTL}),
-        _op("restore", ["version"], {"version": {"type": "integer", "minimum": 1}}),
-    ]
-}
-
-_ITEM: Json = {
-    "type": "object",
-    "required": ["key", "found"],
-    "properties": {
-        "key": {"type": "string"},
-        "found": {"type": "boolean"},
-        "revision": {"type": "integer"},
-        "version": {"type": "integer"},
-        "content_type": {"type": "string"},
-        "expires": {"type": "string", "format": "date-time"},
-        "text": {"type": "string"},
-        "base64": {"type": "string", "contentEncoding": "base64"},
-        "value": {"description": "The value as a byte string, in CBOR."},
-    },
-}
-
-BATCH_SCHEMAS: Json = {
-    "MgetRequest": {
-        "type": "object",
-        "required": ["keys"],
-        "additionalProperties": False,
-        "properties": {
-            "keys": {"type": "array", "items": _KEY, "description": "How many: see /v1."},
-            "rev": {"type": ["integer", "null"], "minimum": 0},
-        },
-    },
-    "MgetAnswer": {
-        "type": "object",
-        "required": ["revision", "items"],
-        "properties": {
-            "revision": {"type": "integer"},
-            "items": {"type": "array", "items": _ITEM},
-        },
-    },
-    "Condition": {
-        "type": "object",
-        "required": ["key"],
-        "additionalProperties": False,
-        "minProperties": 2,
-        "properties": {
-            "key": _KEY,
-            "revision": {
-                "type": ["integer", "null"],
-                "minimum": 0,
-                "description": "0: has no value.",
-            },
-            "exists": {"type": ["boolean", "null"]},
-            "version": {"type": ["integer", "null"], "minimum": 1},
-        },
-    },
-    "Operation": _OPERATION,
-    "Transaction": {
-        "type": "object",
-        "required": ["then"],
-        "additionalProperties": False,
-        "properties": {
-            "if": {"type": ["array", "null"], "items": {"$ref": "#/components/schemas/Condition"}},
-            "then": {"type": "array", "items": {"$ref": "#/components/schemas/Operation"}},
-            "else": {
-                "type": ["array", "null"],
-                "items": {"$ref": "#/components/schemas/Operation"},
-            },
-        },
-    },
-    "TransactionAnswer": {
-        "type": "object",
-        "required": ["succeeded", "revision", "results"],
-        "properties": {
-            "succeeded": {"type": "boolean"},
-            "revision": {"type": "integer"},
-            "results": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "found": {"type": "boolean", "description": "delete: there was one."},
-                        "version": {"type": "integer", "description": "Of the key now."},
-                        "number": {"type": "integer", "description": "add: the new number."},
-                    },
-                },
-            },
-        },
-    },
-}
+BATCH_SCHEMAS = schemas_of(MgetRequest, MgetAnswer, Transaction, TransactionAnswer)

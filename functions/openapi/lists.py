@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rundlet_server.functions.messages.answers import KeyPage
 from rundlet_server.functions.openapi.parts import (
     REVISION_OPTION,
     Json,
@@ -9,6 +10,7 @@ from rundlet_server.functions.openapi.parts import (
     header,
     problems,
     query,
+    schemas_of,
 )
 
 _TEXT: Json = {"type": "string"}
@@ -76,29 +78,4 @@ LIST_PATHS: Json = {
     }
 }
 
-LIST_SCHEMAS: Json = {
-    "KeyPage": {
-        "type": "object",
-        "required": ["revision", "keys", "prefixes"],
-        "properties": {
-            "revision": {"type": "integer", "description": "The snapshot of all pages."},
-            "keys": {"type": "array", "items": {"$ref": "#/components/schemas/KeyInfo"}},
-            "prefixes": {"type": "array", "items": {"type": "string"}},
-            "next": {"type": "string", "description": "URL of the next page, as in Link."},
-        },
-    },
-    "KeyInfo": {
-        "type": "object",
-        "required": ["key", "revision", "version", "size", "content_type"],
-        "properties": {
-            "key": {"type": "string"},
-            "revision": {"type": "integer"},
-            "version": {"type": "integer"},
-            "size": {"type": "integer", "description": "In bytes."},
-            "content_type": {"type": "string"},
-            "expires": {"type": "string", "format": "date-time"},
-            "text": {"type": "string"},
-            "base64": {"type": "string", "contentEncoding": "base64"},
-        },
-    },
-}
+LIST_SCHEMAS = schemas_of(KeyPage)

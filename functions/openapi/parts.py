@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+import msgspec
+
 Json = dict[str, object]
 
 PROBLEM_SCHEMA: Json = {
@@ -38,6 +40,12 @@ PROBLEM_SCHEMA: Json = {
         },
     },
 }
+
+
+def schemas_of(*kinds: type) -> Json:
+    """Schemas of types and of all that they consist of, by name."""
+    _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    return dict(schemas)
 
 
 def problem(status: int, when: str) -> tuple[str, Json]:

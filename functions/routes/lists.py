@@ -11,11 +11,11 @@ from urllib.parse import urlencode
 import falcon
 
 from rundlet_server.functions.access.admission import visible_prefix
-from rundlet_server.functions.messages.bodies import answer_type, encode
+from rundlet_server.functions.messages.answers import encode_page
+from rundlet_server.functions.messages.bodies import answer_type
 from rundlet_server.functions.messages.query import REVISION_MAX, Query, bad_query
 from rundlet_server.functions.monitoring.counting import CountedStore
-from rundlet_server.functions.routes.batches import entry_members
-from rundlet_server.storage.interface import KeyInfo, Page
+from rundlet_server.storage.interface import Page
 
 LIMIT_DEFAULT = 1_000
 
@@ -51,17 +51,13 @@ class KeysResource:
         page = self._scan(selection, selection.limit)
         if selection.include_values:
             page = self._with_values(selection, page)
-        answer: dict[str, object] = {
-            "revision": page.revision,
-            "keys": [_key_members(info, media_type) for info in page.keys],
-            "prefixes": page.prefixes,
-        }
+        next_url = None
         if page.resume is not None:
-            answer["next"] = selection.next_page(page.revision, page.resume)
-            resp.set_header("Link", f'<{answer["next"]}>; rel="next"')
+            next_url = selection.next_page(page.revision, page.resume)
+            resp.set_header("Link", f'<{next_url}>; rel="next"')
         resp.content_type = media_type
         resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept")))
-        resp.data = encode(answer, media_type)
+        resp.data = encode_page(page, next_url, media_type)
         return selection, page
 
     def _with_values(self, selection: Selection, page: Page) -> Page:
@@ -184,16 +180,3 @@ def _sizes_in_order(page: Page, reverse: bool) -> list[int]:
     items = [(info.key, info.size) for info in page.keys]
     items += [(prefix, 0) for prefix in page.prefixes]
     return [size for _, size in sorted(items, key=lambda item: item[0].encode(), reverse=reverse)]
-
-
-def _key_members(info: KeyInfo, media_type: str) -> dict[str, object]:
-    members: dict[str, object] = {
-        "key": info.key,
-        "revision": info.revision,
-        "version": info.version,
-        "size": info.size,
-        "content_type": info.content_type,
-    }
-    if info.entry is not None:
-        members.update(entry_members(info.entry, media_type))
-    return members

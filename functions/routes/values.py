@@ -160,15 +160,10 @@ class ValueResource:
 
 
 def _require_whole_value(req: falcon.Request) -> None:
-    """Refuse what would store a part, or something else than the bytes that came."""
+    """Refuse what would store a part of a value."""
     if "HTTP_CONTENT_RANGE" in req.env:
         detail = "a part of a value cannot be written; send it whole, without Content-Range"
         raise Problem(400, "partial-put", detail)
-    encoding = req.env.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
-    if encoding not in ("identity", ""):
-        detail = "send the value as it is, without Content-Encoding"
-        headers = {"Accept-Encoding": "identity"}
-        raise Problem(415, "unsupported-encoding", detail, headers=headers)
 
 
 def _not_found(key: str) -> Problem:

@@ -17,7 +17,7 @@ SERVER = "rundlet_server"
 # the name that they are installed by.
 ALLOWED = {
     "storage": {"crc32c", "cbor2", "numpy", "xxhash"},
-    "functions": {"falcon", "cbor2", "storage"},
+    "functions": {"falcon", "cbor2", "msgspec", "storage"},
     "server": {"waitress", "granian", "functions", "storage"},
     "rundlet": {"httpx", "cbor2"},
     "cli": {"typer", "rich", "numpy", "server", "functions", "storage", "rundlet"},

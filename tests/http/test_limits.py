@@ -42,7 +42,9 @@ OVER = [
     ("txn_bytes_max",
      ("POST", "/v1/txn", {"then": [{**PUT, "key": k, "text": "v" * 70} for k in "ab"]}), 413),
     ("txn_body_bytes_max", ("POST", "/v1/txn", {"then": [], "x": "x" * 99_999}), 413),
+    ("txn_body_items_max", ("POST", "/v1/txn", {"then": [{}] * 200}), 413),
     ("list_keys_max", ("POST", "/v1/mget", {"keys": ["a"] * 4}), 413),
+    ("mget_body_items_max", ("POST", "/v1/mget", {"keys": ["a"] * 30}), 413),
     ("mget_body_bytes_max", ("POST", "/v1/mget", {"keys": [], "x": "x" * 99_999}), 413),
 ]  # fmt: skip
 

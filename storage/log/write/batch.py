@@ -45,6 +45,7 @@ from rundlet_server.storage.log.read.view import Head, View
 from rundlet_server.storage.log.write.free_space import FreeSpace
 
 _NUMBER_DIGITS_MAX: Final = 1_000
+_NUMBER_MAX: Final = (1 << 63) - 1
 
 
 class Expire(NamedTuple):
@@ -224,6 +225,8 @@ class Batch:
         if old is None or not _is_decimal(old.value):
             raise InvalidOperation(index, f"the value of {op.key!r} is not a decimal number")
         number = int(old.value) + op.by
+        if not -_NUMBER_MAX - 1 <= number <= _NUMBER_MAX:
+            raise InvalidOperation(index, f"the number in {op.key!r} would not fit into 64 bits")
         record = self._put(key, b"%d" % number, current, old.content_type)
         return number, record._replace(expires_us=old.expires_us)
 

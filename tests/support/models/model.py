@@ -457,7 +457,10 @@ def _key_info(entry: Entry, include_value: bool) -> KeyInfo:
 def _sum(index: int, value: bytes, by: int) -> bytes:
     if not NUMBER.fullmatch(value) or len(value) > NUMBER_BYTES_MAX:
         raise InvalidOperation(index, "the value is not decimal text")
-    return b"%d" % (int(value) + by)
+    number = int(value) + by
+    if not -(2**63) <= number < 2**63:
+        raise InvalidOperation(index, "the number would not fit into 64 bits")
+    return b"%d" % number
 
 
 def _check_limit(what: str, limit: int, got: int) -> None:
