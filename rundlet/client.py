@@ -113,7 +113,8 @@ class Client:
         Args:
             key: any text that is not empty.
             value: bytes, or text to be stored as UTF-8.
-            ttl: seconds until the key expires; without it, the key does not expire.
+            ttl: seconds until the key expires, at most 100 years (3,162,240,000 seconds); without
+                it, the key does not expire.
             content_type: default ``application/octet-stream``, for text ``text/plain``.
             if_absent: only if the key has no value yet.
             if_revision: only if the key's revision is still this one.

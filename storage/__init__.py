@@ -1,6 +1,6 @@
 """The engine. Handlers and the CLI need nothing deeper than this package and its first level.
 
-``address`` says where a store is and ``opening`` opens it; ``interface`` says what it can do,
+``address`` is where a store is and ``opening`` opens it; ``interface`` says what it can do,
 ``errors`` how it fails. ``log`` is our own append-only log store, ``textfile`` serves a key-value
 text file read-only, ``tokens`` says who may use a server, ``counting`` counts over its processes.
 """
@@ -63,8 +63,8 @@ __all__ = [
 ]
 
 
-# Loaded when first asked for: a command that talks to a server needs the errors and the words
-# of the interface, and not the engine with numpy, which takes as long to load as all the rest.
+# Loaded at first use: a command that talks to a server needs the errors and the words of the
+# interface, but not the engine with numpy, which takes as long to load as all the rest.
 _HOMES = {
     "rundlet_server.storage.log.check.inspection": ("Inspection", "inspect"),
     "rundlet_server.storage.log.repair.run": ("LostVersion", "RepairReport", "repair"),

@@ -31,7 +31,7 @@ class StoreAddress:
     """Where a store is.
 
     Attributes:
-        scheme: which kind of store.
+        scheme: the kind of store.
         text: what ``parse`` reads this address from; may hold a password.
         path: of the folder or the text file; ``None`` for a store that is neither.
     """
@@ -70,19 +70,19 @@ class StoreAddress:
 
     @classmethod
     def of_folder(cls, path: Path) -> StoreAddress:
-        """The address of the log store in a folder, whatever the folder's name looks like."""
+        """Return the address of the log store in a folder, even one named like a scheme."""
         text = str(path)
         is_another = text == MEMORY or text.startswith(_FILE) or _URL.match(text)
         return cls("folder", f"./{text}" if is_another else text, path)
 
     @classmethod
     def of_file(cls, path: Path) -> StoreAddress:
-        """The address of a text file."""
+        """Return the address of a text file."""
         return cls("file", f"{_FILE}{path}", path)
 
     @property
     def folder(self) -> Path | None:
-        """The folder; ``None`` where the store is not in one."""
+        """The folder; ``None`` if the store is not in one."""
         return self.path if self.scheme == "folder" else None
 
     @property
@@ -94,7 +94,7 @@ class StoreAddress:
 
 
 def missing_backend(address: StoreAddress) -> MissingBackend:
-    """The error of an address that this release cannot open."""
+    """Return the error for an address that this release cannot open."""
     message = (
         f"cannot open {address.shown}: the backend {address.scheme!r} is not available in this"
         " release, which opens folders (./data), text files (file:PATH) and, to serve, memory"
@@ -110,9 +110,10 @@ def _required(part: str | bool, text: str, example: str) -> str:
 
 
 def without_password(text: str) -> str:
-    """A URL with what stands between the user's name and the host, or in ``password=``, hidden.
+    """Hide the password in a URL: between the user's name and the host, or in ``password=``.
 
-    A password with unescaped ``/``, ``?`` or ``@`` is hidden too, so up to the last ``@``.
+    A password with unescaped ``/``, ``?`` or ``@`` is hidden, too, so this hides up to the last
+    ``@``.
     """
     text = re.sub(r"(?s)(://[^:@/]*:).*@", rf"\1{_HIDDEN}@", text)
     return re.sub(r"(?i)([?&](?:ssl)?password=)[^&]*", rf"\1{_HIDDEN}", text)

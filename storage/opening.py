@@ -1,7 +1,7 @@
-"""Opens the store that an address names: the one place that knows which backends there are.
+"""Open the store at an address: the one place that knows which backends there are.
 
-A ``match`` and no registry: a backend is a case here, and what it needs is imported by that case
-alone (docs/decisions/backends.md).
+It is a ``match`` and no registry: a backend is a case here, and only that case imports what the
+backend needs (docs/decisions/backends.md).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
-    """How a store runs, wherever it is; a backend leaves aside what means nothing to it.
+    """How a store runs, wherever it is; a backend ignores the options that mean nothing to it.
 
     Attributes:
         settings: limits, whether commits are refused, sync, history.
@@ -42,12 +42,12 @@ def open_store(
     """Open a store.
 
     Args:
-        address: where it is; a folder that is missing becomes a new, empty store.
+        address: where it is; a missing folder becomes a new, empty store.
         options: how it runs.
-        measures: where it says what it does, and how long that takes.
+        measures: counts and times what it does.
 
     Raises:
-        Damaged, UnknownFormat, BadFile, Unavailable: what is there cannot be read.
+        Damaged, UnknownFormat, BadFile, Unavailable: the store cannot be read.
         InvalidAddress: only a server can keep such a store.
         MissingBackend: this release has no backend for it.
         OSError: the folder or the file cannot be used.
@@ -60,7 +60,7 @@ def open_store(
                 settings = dataclasses.replace(settings, measures=measures)
             return open_log_store(folder, settings)
         case StoreAddress("file", _, Path() as file):
-            # numpy takes its time, see ``open_log_store``.
+            # numpy loads slowly, see ``open_log_store``.
             from rundlet_server.storage.textfile.store import open_text_file  # noqa: PLC0415
 
             return open_text_file(
@@ -79,7 +79,7 @@ def open_log_store(folder: Path, settings: StoreSettings | None = None) -> LogSt
     """Open the log store in a folder; a missing folder becomes a new, empty store.
 
     Raises:
-        Damaged, UnknownFormat: what is there cannot be read.
+        Damaged, UnknownFormat: the store cannot be read.
         OSError: the folder cannot be used.
     """
     # Only here: a command that talks to a server does not need the engine with numpy, which

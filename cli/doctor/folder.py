@@ -177,9 +177,9 @@ def _maintenance(found: Inspection) -> Iterator[Finding]:
         yield warning("dead bytes", seen, "rundlet compact reclaims what is not kept as history")
     else:
         yield good("dead bytes", seen)
-    if found.leftovers:
-        seen = f"{len(found.leftovers)} files that a crash or a running compaction left"
-        yield good("leftovers", f"{seen}; the next server removes what is not needed")
+    if found.orphans:
+        seen = f"{len(found.orphans)} files that a crash or a running compaction left"
+        yield good("orphaned files", f"{seen}; the next server removes what is not needed")
 
 
 def _times(found: Inspection) -> Iterator[Finding]:

@@ -22,13 +22,13 @@ from datetime import datetime
 
 from rundlet import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Put, Value
 from rundlet_server.cli.show.values import is_content_type
+from rundlet_server.storage.requests import TTL_S_MAX
 
 _MEMBERS = frozenset(
     {"key", "text", "base64", "content_type", "expires", "ttl", "revision", "version"}
 )
-
-
-_TTL_S_MAX = 100 * 365 * 86_400
+_CLOCK_SKEW_S_MAX = 86_400
+"""The clock of the server that a line was exported from may be ahead of this one by a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,9 @@ class Row:
             ttl = (self.expires - now).total_seconds()
             if ttl <= 0:
                 return None
-        if ttl is not None and ttl > _TTL_S_MAX:
+            if TTL_S_MAX < ttl <= TTL_S_MAX + _CLOCK_SKEW_S_MAX:
+                ttl = TTL_S_MAX
+        if ttl is not None and ttl > TTL_S_MAX:
             message = "it expires in more than 100 years; leave the time out to keep it for ever"
             raise BadLine(message)
         return Put(self.key, self.value, self.content_type, ttl)

@@ -1,4 +1,4 @@
-"""Why a log store is not ready: refused writes, a full disk, maintenance that lags behind."""
+"""Why a log store is not ready: refused writes, a full disk, maintenance that does not keep up."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from rundlet_server.storage.interface import Health
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.settings import StoreSettings
 from rundlet_server.storage.log.write.disk_probe import DiskProbe
-from rundlet_server.storage.log.write.free_space import NO_ROOM
+from rundlet_server.storage.log.write.free_space import NO_FREE_SPACE
 from rundlet_server.storage.log.write.writer import Writer
 
 BACKLOG_MAX_MAINTAINED: Final = 8
-"""Sealed segments without an index file that may wait where a maintenance process makes them."""
+"""Sealed segments that may wait for the index files that a maintenance process makes."""
 
 
 class HealthCheck:
-    """Finds out how a store is. Any thread may ask."""
+    """Finds out whether a store is ready. Any thread may use it."""
 
     def __init__(self, folder: Path, settings: StoreSettings, writer: Writer) -> None:
         self._folder = folder
@@ -27,7 +27,7 @@ class HealthCheck:
         self._probe = DiskProbe(settings.files, folder)
 
     def health(self, view: View) -> Health:
-        """How the store is now, which is as ``view`` shows it."""
+        """Return the health of the store that ``view`` shows."""
         free_bytes = reported_free_bytes(self._settings.files, self._folder)
         reasons = self._refusals(view) + _backlog(view)
         if not self._settings.is_read_only and free_bytes is not None:
@@ -35,11 +35,11 @@ class HealthCheck:
         return Health(reasons, free_bytes)
 
     def _refusals(self, view: View) -> list[str]:
-        if self._writer.problem is not None and self._probe.succeeds():
-            self._writer.problem = None  # the next write would say so, but none may come
-        reasons = [self._writer.problem] if self._writer.problem else []
-        if self._writer.room.is_refused(view):
-            reasons.append(NO_ROOM)
+        if self._writer.failure is not None and self._probe.succeeds():
+            self._writer.failure = None  # the next write would do so, but none may come
+        reasons = [self._writer.failure] if self._writer.failure else []
+        if self._writer.free_space.is_refused(view):
+            reasons.append(NO_FREE_SPACE)
         return reasons
 
 
@@ -48,8 +48,8 @@ def _backlog(view: View) -> list[str]:
     if waiting <= BACKLOG_MAX_MAINTAINED:
         return []
     return [
-        f"{waiting} full segments wait for their index files, at most {BACKLOG_MAX_MAINTAINED}"
-        " should: maintenance does not keep up"
+        f"{waiting} full segments wait for their index files, more than the"
+        f" {BACKLOG_MAX_MAINTAINED} there should be: maintenance does not keep up"
     ]
 
 
@@ -57,6 +57,6 @@ def _full_disk(free_bytes: int) -> list[str]:
     if free_bytes >= DISK_FREE_BYTES_MIN:
         return []
     return [
-        f"the disk is full: {free_bytes} bytes are free; writes are or will be refused until"
-        " there is space again"
+        f"the disk is full: {free_bytes} bytes are free; writes are refused, or will be soon,"
+        " until there is space again"
     ]

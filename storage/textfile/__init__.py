@@ -1,8 +1,8 @@
 """Key-value text files: checked, loaded into a store, or served as they are.
 
-``lines`` says what a good line is, ``parsing`` checks many at once. ``loading`` puts a file into
-a store, and ``marks`` remembers that it did. ``store`` serves a file read-only by its ``index``;
-``index_place`` tells where that lies, ``sorting`` is how it gets its order.
+``lines`` defines a good line, ``parsing`` checks many at once. ``loading`` loads a file into a
+store, and ``marks`` remembers that it did. ``store`` serves a file read-only by its ``index``;
+``index_place`` finds a place for the index, ``sorting`` sorts its keys.
 """
 
 from rundlet_server.storage.textfile.lines import (

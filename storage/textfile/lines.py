@@ -66,7 +66,7 @@ class LineError(ValueError):
 def split_line(
     line: bytes, *, any_key: bool = False, limits: Limits = _DEFAULT_LIMITS
 ) -> tuple[bytes, bytes]:
-    """The key and the value of a line, given without its newline.
+    """Return the key and the value of a line, given without its newline.
 
     Raises:
         LineError: it is a bad line.
@@ -86,12 +86,12 @@ def split_line(
 
 
 def content_type_of(value: bytes) -> str:
-    """Text where the value is valid UTF-8, else just bytes."""
+    """Return text for a value that is valid UTF-8, otherwise just bytes."""
     return TEXT_CONTENT_TYPE if is_utf8(value) else DEFAULT_CONTENT_TYPE
 
 
 def is_utf8(data: bytes) -> bool:
-    """Whether the bytes are valid UTF-8."""
+    """Return whether the bytes are valid UTF-8."""
     if data.isascii():
         return True
     try:

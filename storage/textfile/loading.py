@@ -1,11 +1,11 @@
-"""Loads a text file into a store.
+"""Load a text file into a store.
 
-1. Read the whole file, checking every line: with a bad one, nothing is loaded.
-2. Where its content was loaded into this folder before, stop: loading it again would undo
-   what was written since.
-3. Read it again and commit it in transactions, or, where it is long and the store can load
-   many rows at once, by that. A crash leaves some of the lines in the store and no mark: the
-   next load begins anew and stores the same values.
+1. Read the whole file and check every line: if one is bad, load nothing.
+2. If its content was loaded into this folder before, stop: to load it again would undo what was
+   written since.
+3. Read it again and commit it in transactions or, if it is long and the store can load many rows
+   at once, by bulk load. A crash leaves some of the lines in the store and no mark: the next load
+   begins anew and stores the same values.
 4. Sync the store, whatever its policy, and only then set the mark.
 """
 
@@ -36,18 +36,19 @@ from rundlet_server.storage.textfile.parsing import (
 _TXN_PUTS_MAX: Final = 1_000
 _TXN_BYTES_MAX: Final = 8 * 1024 * 1024
 _BULK_ROWS_MIN: Final = 10_000
-"""Lines of a file from which on they are loaded many at once."""
+"""Files with at least so many lines are loaded many lines at once."""
 _BULK_ROWS: Final = 65_536
 _BULK_BYTES: Final = 6 * 1024 * 1024
-"""With as many, after a whole block, they are; other writers wait, about a tenth of a second."""
+"""So many rows or bytes, after a whole block, are loaded at once; other writers wait for about a
+tenth of a second."""
 
 Progress = Callable[[int, int, int], None]
-"""Told after every step: bytes of the file done, bytes in all, lines stored."""
+"""Called after every step with: bytes of the file done, bytes in all, lines stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What a file held, and what became of it.
+    """What a file held, and what was done with it.
 
     Attributes:
         path: the file.
@@ -96,8 +97,8 @@ def load_text_file(
         path: the file.
         any_key: keys need not be UUIDs.
         skip_bad: leave out bad lines instead of refusing the file.
-        progress: told how far it is.
-        on_checked: told once, before anything is stored, how many lines there are to store.
+        progress: called after every step.
+        on_checked: called once, before anything is stored, with the number of lines to store.
         folder: the store's own, where it is marked that this content was loaded; without it
             nothing is marked or remembered.
         force: load it even if it was loaded before.
@@ -135,7 +136,7 @@ def load_text_file(
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """What the first reading found out.
+    """What the first reading found.
 
     Attributes:
         digest: SHA-256 of the file.
@@ -155,7 +156,7 @@ class _Checked:
 
 @dataclass(frozen=True, slots=True)
 class _Load:
-    """One load; the file is read up to the size that it had at the beginning."""
+    """One load; it reads the file up to the size that it had at the beginning."""
 
     store: Store
     path: Path
@@ -167,8 +168,8 @@ class _Load:
         """Read every line, and change nothing."""
         bad = 0
         first_errors: list[BadLine] = []
-        # Eight bytes a key instead of the key, so that any file can be counted. Two keys out
-        # of a million have the same hash once in forty million files.
+        # Eight bytes a key instead of the key, so that any file can be counted. That two keys
+        # out of a million have the same hash happens once in forty million files.
         hashes = array("Q")
         for lines in self._lines():
             data = lines.data
@@ -198,7 +199,7 @@ class _Load:
             raise Unavailable(f"{self.path} changed while it was loaded; load it again")
 
     def _load(self) -> Iterator[tuple[int, int]]:
-        """Store the lines many at once; how many these were, and the file offset behind them."""
+        """Store the lines many at once; yield their number and the file offset behind them."""
         rows: list[Row] = []
         size = 0
         for lines in self._lines():
@@ -214,7 +215,7 @@ class _Load:
         yield len(rows), self.size
 
     def _commit(self) -> Iterator[tuple[int, int]]:
-        """The same in transactions."""
+        """Do the same in transactions."""
         for puts, row_count, bytes_done in _transactions(self._lines(), self.store.info.limits):
             self.store.commit(Txn(puts))
             yield row_count, bytes_done
@@ -236,9 +237,9 @@ class _Load:
 
 
 def _transactions(blocks: Iterator[Lines], limits: Limits) -> Iterator[tuple[list[Put], int, int]]:
-    """Writes for one transaction each, how many lines they are of, and the file offset behind.
+    """Yield writes for one transaction each, the number of their lines, and the offset behind.
 
-    A key stands once in a transaction: the later line wins.
+    A transaction may write each key only once: the later line wins.
     """
     puts_max = min(_TXN_PUTS_MAX, limits.txn_ops_max)
     bytes_max = min(_TXN_BYTES_MAX, limits.txn_bytes_max)
@@ -258,7 +259,7 @@ def _transactions(blocks: Iterator[Lines], limits: Limits) -> Iterator[tuple[lis
 
 
 def _rows(lines: Lines) -> list[Row]:
-    """Key, value and content type of every line of a block."""
+    """Return key, value and content type of every line of a block."""
     data = lines.data
     if data.isascii():
         return [
@@ -273,7 +274,7 @@ def _rows(lines: Lines) -> list[Row]:
 
 
 def _puts(lines: Lines) -> Iterator[tuple[Put, int, int]]:
-    """The writes of a block, each with the size of its line and the file offset behind it."""
+    """Yield the writes of a block, each with the size of its line and the file offset behind it."""
     data = lines.data
     is_ascii = data.isascii()
     for start, key_end, end in lines:
@@ -284,4 +285,4 @@ def _puts(lines: Lines) -> Iterator[tuple[Put, int, int]]:
 
 
 def _ignore(_bytes_done: int, _bytes_total: int, _rows: int) -> None:
-    """Progress that nobody watches."""
+    """Do nothing: the caller follows no progress."""

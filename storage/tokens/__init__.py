@@ -1,6 +1,6 @@
 """Access tokens, kept as hashes.
 
-``interface`` says what servers and the command line see of them, ``opening`` finds those of an
-address. The first to keep them is a folder: ``file`` creates, lists and revokes them there,
-``watch`` notices a change without reading the file, ``format`` has the bytes.
+``interface`` is what servers and the command line see of them, ``opening`` finds the tokens of an
+address. A folder keeps tokens in a file: ``file`` creates, lists and revokes them there, ``watch``
+notices a change without reading the file, ``format`` defines the bytes.
 """

@@ -1,4 +1,4 @@
-"""The tokens of a folder, listed and changed; ``format`` says what stands in its files."""
+"""The tokens of a folder, to be listed and changed; ``format`` defines the bytes of its files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TokenFile:
         files: Files | None = None,
         clock: Callable[[], int] = system_clock_us,
     ) -> None:
-        """``clock`` tells microseconds since the epoch."""
+        """Use the tokens of a folder; ``clock`` returns microseconds since the epoch."""
         self._folder = folder
         self._files = files or RealFiles()
         self._clock = clock
@@ -47,7 +47,9 @@ class TokenFile:
         token = Token(token_id, name, scope, prefix, self._clock(), expires_us, digest_of(secret))
         with self._changing() as tokens:
             if any(other.name == name for other in tokens):
-                raise InvalidRequest(f"there is a token named {name!r} already")
+                raise InvalidRequest(
+                    f"there is already a token named {name!r}; choose another name"
+                )
             tokens.append(token)
         return token, secret
 
@@ -70,17 +72,17 @@ class TokenFile:
         try:
             prefix.encode()
         except UnicodeEncodeError as ex:
-            raise InvalidRequest("the prefix has no UTF-8 form") from ex
+            raise InvalidRequest("the prefix cannot be encoded as UTF-8") from ex
         if expires_us is not None and expires_us <= self._clock():
             raise InvalidRequest("the token would have expired already")
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[list[Token]]:
-        """The tokens, to be changed in place; put in force when left without an error.
+        """Yield the tokens, to be changed in place; a change takes effect if no error occurs.
 
         1. lock, so that of two changes none is lost;
-        2. replace the file: from here on new processes, and within a second all, go by it;
-        3. count the change: from here on every process goes by it at once.
+        2. replace the file: from here on new processes use the change, and within a second all do;
+        3. count the change: from here on every process uses it at once.
         """
         self._files.make_folder(self._folder)
         with contextlib.closing(ChangePage(self._files, self._folder)) as page, page.locked():

@@ -1,16 +1,16 @@
 """The bytes of the tokens in a folder.
 
-Two files stand in the folder, beside whatever store is there:
+Two files are in the folder, beside any store:
 
 ``TOKENS`` holds all tokens and is replaced whole (see ``files.replace_file``)::
 
     "RNDLTTOK" | format u32 | size of the CBOR list u32 | CBOR list | CRC32C
 
-``TOKENS.changes`` is one page that every process maps. Its first word counts the changes, so
-that a request finds out by one look at memory whether the tokens it knows are still right; it is
-also what changes are locked on. Who dies between replacing ``TOKENS`` and counting leaves a
-change that is noticed up to a second later, when every process reads the file anyway
-(``storage.tokens.watch``).
+``TOKENS.changes`` is one page that every process maps. Its first word counts the changes, so that a
+request finds out by one look at memory whether the tokens that its process knows are up to date.
+Changes also take the lock of this file. A process that dies after it has replaced ``TOKENS`` and
+before it has counted leaves a change that is noticed up to a second later, when every process reads
+the file anyway (``storage.tokens.watch``).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import cbor2
 
 from rundlet_server.storage.checksum import CHECKSUM_SIZE, is_whole, seal
 from rundlet_server.storage.errors import DamagedTokens, UnknownFormat
-from rundlet_server.storage.files import File, Files, read_whole
+from rundlet_server.storage.files import File, Files, make_page, read_whole
 from rundlet_server.storage.tokens.interface import DIGEST_SIZE, Token
 
 FILE_NAME: Final = "TOKENS"
@@ -35,7 +35,7 @@ FORMAT_VERSION: Final = 1
 
 _HEADER: Final = struct.Struct("<8sII")
 _PAGE_SIZE: Final = 4_096
-_ADVICE: Final = "put a copy back, or remove it and make the tokens anew"
+_ADVICE: Final = "restore the file from a copy, or remove it and create new tokens"
 
 
 class ChangePage:
@@ -46,26 +46,23 @@ class ChangePage:
     """
 
     def __init__(self, files: Files, folder: Path) -> None:
-        """Map the page, which is made where it is missing."""
+        """Map the page, and make it if it is missing."""
         self._file: File = files.open(folder / PAGE_NAME, create=True)
         with self.locked():
-            if self._file.size() != _PAGE_SIZE:
-                # Written, not just lengthened: a store into a hole of a full disk is a SIGBUS.
-                self._file.pwrite([bytes(_PAGE_SIZE)], 0)
-                self._file.sync()
+            make_page(self._file, _PAGE_SIZE)
         self.words = memoryview(self._file.map(_PAGE_SIZE, writable=True)).cast("Q")
 
     def count(self) -> None:
-        """Tell every process that the tokens have changed; to be called while locked."""
+        """Announce a change of the tokens to every process; call it while the page is locked."""
         self.words[0] = (self.words[0] + 1) & 0xFFFF_FFFF
 
     def close(self) -> None:
-        """Let the file go; the words stay."""
+        """Close the file; the words stay."""
         self._file.close()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other changes away."""
+        """Hold the lock, so that no other process changes the tokens."""
         self._file.lock()
         try:
             yield
@@ -74,7 +71,7 @@ class ChangePage:
 
 
 def file_bytes(files: Files, folder: Path) -> bytes | None:
-    """What stands in the file of a folder; ``None`` where there is none."""
+    """Return the content of the file of a folder; ``None`` if there is none."""
     try:
         return read_whole(files, folder / FILE_NAME)
     except FileNotFoundError:
@@ -82,28 +79,28 @@ def file_bytes(files: Files, folder: Path) -> bytes | None:
 
 
 def encode(tokens: list[Token]) -> bytes:
-    """The content of the file."""
+    """Return the content of the file."""
     payload = cbor2.dumps([list(token) for token in tokens])
     return seal(_HEADER.pack(MAGIC, FORMAT_VERSION, len(payload)) + payload)
 
 
 def decode(path: Path, data: bytes | None) -> list[Token]:
-    """The tokens in the file ``path``; none where there is no file.
+    """Return the tokens in the file ``path``; none if there is no file.
 
     Raises:
-        DamagedTokens, UnknownFormat: it is not what was written, or of another release.
+        DamagedTokens, UnknownFormat: it is not what was written, or another release wrote it.
     """
     if data is None:
         return []
     if len(data) < _HEADER.size + CHECKSUM_SIZE or not is_whole(data):
-        raise DamagedTokens(path, 0, f"the checksum does not fit; {_ADVICE}")
+        raise DamagedTokens(path, 0, f"the checksum does not match; {_ADVICE}")
     magic, version, size = _HEADER.unpack_from(data)
     if magic != MAGIC or version != FORMAT_VERSION:
-        raise UnknownFormat(f"{path}: token format {magic!r} {version} is not known")
+        raise UnknownFormat(f"{path}: this release does not know token format {magic!r} {version}")
     try:
         return [_token(item) for item in cbor2.loads(data[_HEADER.size : _HEADER.size + size])]
     except (cbor2.CBORDecodeError, TypeError, ValueError) as ex:
-        reason = f"the tokens cannot be read: {ex}; {_ADVICE}"
+        reason = f"the tokens cannot be decoded: {ex}; {_ADVICE}"
         raise DamagedTokens(path, _HEADER.size, reason) from ex
 
 
@@ -119,4 +116,4 @@ def _token(item: object) -> Token:
             bytes(digest),
         ] if len(digest) == DIGEST_SIZE:
             return Token(token_id, name, scope, prefix, created_us, expires_us, digest)
-    raise ValueError("a token of an unknown shape")
+    raise ValueError("a token has an unknown shape")

@@ -1,4 +1,4 @@
-"""Finds the tokens that belong to a store."""
+"""Find the tokens that belong to a store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rundlet_server.storage.tokens.interface import TokenStore
 
 
 def open_tokens(address: StoreAddress, folder: Path | None = None) -> TokenStore | None:
-    """The tokens of a store; ``None`` where the store has no place to keep any.
+    """Return the tokens of a store; ``None`` if the store has no place to keep any.
 
     Args:
         address: of the store; a store in a folder keeps its tokens there, too.

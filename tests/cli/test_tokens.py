@@ -66,10 +66,10 @@ def test_damaged_tokens_are_found_and_what_to_do_is_said_and_works(tmp_path: Pat
     path.unlink()
     run("token", "add", "app", "--data", str(tmp_path))
 
-    assert "remove it and make the tokens anew" in listed
+    assert "remove it and create new tokens" in listed
     assert "repair" not in listed + verified.output
     assert verified.exit_code == 5
-    assert verified.stdout.startswith(f"{path}:0: the checksum does not fit")
+    assert verified.stdout.startswith(f"{path}:0: the checksum does not match")
     assert "all is well" in run("verify", "--data", str(tmp_path))
 
 

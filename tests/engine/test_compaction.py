@@ -154,5 +154,5 @@ def test_an_index_that_is_wrong_copies_nothing_wrong(store, tmp_path, change):
         columns = dataclasses.replace(merged, rows=merged.rows.copy())
         change(columns, row)
 
-        with pytest.raises(Damaged, match=r"no record lies there|not the record"):
+        with pytest.raises(Damaged, match=r"there is no record here|not the record"):
             Rewrite(SETTINGS.files, tmp_path, view, columns).run([[state]], 99, 1 << 20)

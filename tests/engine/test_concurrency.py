@@ -381,12 +381,12 @@ def test_an_expiry_that_is_logged_meanwhile_is_not_counted_twice(open_log):
             self.words[word] = value
 
     for when in range(1, 12):
-        words = store._commit_page.words
+        words = store._parts.commit_page.words
         slow = ExpiringWords(words)
         slow.when = when
-        store._commit_page.words = store._follower._words = slow
+        store._parts.commit_page.words = store._follower._words = slow
         counts.append(store.stats().key_count)
-        store._commit_page.words = store._follower._words = words
+        store._parts.commit_page.words = store._follower._words = words
         store.commit(Txn([Put("a", b"v", ttl_s=1)]))
         clock.advance(2)
 

@@ -179,7 +179,7 @@ def test_a_flipped_bit_in_the_manifest_is_refused(sample):
         assert caught.value.path == manifest
 
 
-def test_a_flipped_bit_in_the_shared_page_loses_nothing(sample):
+def test_a_flipped_bit_in_the_commit_page_loses_nothing(sample):
     page = sample.folder / "COMMIT"
     original = page.read_bytes()
     with sample.opened() as store:
@@ -198,7 +198,7 @@ def test_a_flipped_bit_in_the_shared_page_loses_nothing(sample):
     page.write_bytes(original)
 
 
-def test_a_shared_page_of_another_size_is_made_anew(sample):
+def test_a_commit_page_of_another_size_is_made_anew(sample):
     page = sample.folder / "COMMIT"
     for content in (b"", page.read_bytes()[:100], bytes(8_192), b"\xff" * 4_096):
         page.write_bytes(content)

@@ -219,7 +219,7 @@ def open_and_compact(campaign: Campaign, rounds: Iterator[random.Random]) -> Non
                 held[f"k{kept}"] = b"%d" % number
                 held.pop(f"k{gone}", None)
                 store.maintainer.compact(thorough=True)
-                store.maintainer.remove_leftovers()
+                store.maintainer.remove_orphans()
                 found = {key: entry.value for key in held if (entry := store.get(key))}
                 assert found == held
             campaign.count("compactions")

@@ -24,7 +24,7 @@ def rows_of(count: int) -> dict[bytes, object]:
 
 def test_rows_are_kept_while_their_owner_is_there():
     disposal, owner, rows = Disposal(), Owner(), rows_of(10)
-    disposal.follow(owner, rows)
+    disposal.add_after(owner, rows)
 
     assert not disposal.run(threading.Event(), 0.01)
     assert len(rows) == 10

@@ -15,7 +15,7 @@ from rundlet_server.storage import LogStore, StoreSettings, open_log_store, veri
 from rundlet_server.storage.errors import Conflict, DiskFull
 from rundlet_server.storage.files import Buffer, RealFile
 from rundlet_server.storage.interface import Add, Condition, Delete, Op, Put, Restore, Touch, Txn
-from rundlet_server.storage.log.write.free_space import NO_ROOM
+from rundlet_server.storage.log.write.free_space import NO_FREE_SPACE
 from tests.support.disks.sample_stores import folder_in_memory
 from tests.support.disks.unsynced_files import UnsyncedFiles
 
@@ -156,9 +156,9 @@ def test_a_store_tells_that_its_disk_is_full_until_it_is_not(store: LogStore):
     held: dict[str, bytes] = {}
     assert store.health().reasons == []
     fill(store, held, random.Random(1), 100_000)
-    assert store.health().reasons == [NO_ROOM]
+    assert store.health().reasons == [NO_FREE_SPACE]
     delete(store, held, list(held))
-    assert store.health().reasons == [NO_ROOM]
+    assert store.health().reasons == [NO_FREE_SPACE]
     assert store.maintainer.is_compaction_worth_it()
     store.maintainer.compact(thorough=True)
 

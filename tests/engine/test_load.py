@@ -24,7 +24,7 @@ from rundlet_server.storage.errors import (
 from rundlet_server.storage.interface import Delete, Limits, Put, Row, Txn
 from rundlet_server.storage.log.maintain.bulk_load import transactions
 from rundlet_server.storage.log.store import LogStore
-from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.log.write.rolling import Roller
 from tests.support.disks.faulty_files import Call, FaultyFiles, dying_at, failing_at
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock
@@ -354,14 +354,14 @@ def test_a_store_whose_load_failed_goes_on(tmp_path):
 
 def test_nothing_is_seen_before_all_of_a_chunk_is_durable(tmp_path, monkeypatch):
     seen = []
-    seal_as = Writer._seal_as
+    seal = Roller.seal
     with opened(tmp_path, settings_of(3)) as store, opened(tmp_path, settings_of(3)) as other:
 
-        def watched(writer, view, sealed, index=None):
+        def watched(roller, view, sealed, index=None):
             seen.append(values_of(other))
-            return seal_as(writer, view, sealed, index)
+            return seal(roller, view, sealed, index)
 
-        monkeypatch.setattr(Writer, "_seal_as", watched)
+        monkeypatch.setattr(Roller, "seal", watched)
         store.load(LOADED)
 
         assert seen == [{}]

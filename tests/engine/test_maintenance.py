@@ -37,7 +37,7 @@ def test_compaction_that_failed_is_tried_again(store, tmp_path, monkeypatch):
     store.compact()
     loop = MaintenanceLoop(store)
     with monkeypatch.context() as patched:
-        patched.setattr(store.maintainer, "_remove_leftovers", full_disk)
+        patched.setattr(store.maintainer, "_remove_orphans", full_disk)
         with pytest.raises(OSError, match="no space"):
             loop.tick(0)
 

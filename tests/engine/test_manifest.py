@@ -20,7 +20,7 @@ from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.manifest import read_manifest
 from rundlet_server.storage.log.format.record import PUT, Record
 from rundlet_server.storage.log.format.segment import Segment
-from rundlet_server.storage.log.open.orphans import remove_leftovers
+from rundlet_server.storage.log.open.orphans import remove_orphans
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import START_US
 
@@ -67,12 +67,12 @@ def test_a_manifest_older_than_the_log_is_refused(tmp_path: Path, boot_id: int):
     assert contents(tmp_path) == before
 
 
-def test_commits_that_an_older_manifest_does_not_know_are_no_leftovers(tmp_path: Path):
+def test_commits_that_an_older_manifest_does_not_know_are_no_orphans(tmp_path: Path):
     commit(tmp_path, 1)
     older = read_manifest(FILES, tmp_path)
     commit(tmp_path, 6)
 
-    assert remove_leftovers(FILES, tmp_path, older) == []
+    assert remove_orphans(FILES, tmp_path, older) == []
     assert (tmp_path / "0000000002.log").exists()
 
 
@@ -87,8 +87,8 @@ def test_a_segment_under_the_name_of_another_is_refused(tmp_path: Path):
 @pytest.mark.parametrize(
     ("revision", "totals", "reason"),
     [
-        (1, Totals(2, 10), "its revision is not above the one before"),
-        (3, Totals(9, 9), "counting gives"),
+        (1, Totals(2, 10), "the revision is not above that before it"),
+        (3, Totals(9, 9), "but says that it holds"),
     ],
 )
 def test_verify_finds_a_commit_that_cannot_be(

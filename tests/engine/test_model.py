@@ -201,8 +201,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.log_expiries(*KEYS)
 
     @rule(place=places)
-    def remove_leftovers(self, place: int) -> None:
-        self.stores[place].maintainer.remove_leftovers()
+    def remove_orphans(self, place: int) -> None:
+        self.stores[place].maintainer.remove_orphans()
 
     @rule(place=places, is_clean=st.booleans())
     def reopen(self, place: int, is_clean: bool) -> None:
@@ -325,8 +325,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 def abandon(store: LogStore) -> None:
     """As a killed process does: nothing is finished or told; only its thread is ended."""
-    store._closing.set()
-    store._housekeeper.join()
+    store._housekeeper.stop()
 
 
 def page_or_nothing(store: LogStore, at: int) -> Page | None:

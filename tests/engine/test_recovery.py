@@ -283,12 +283,12 @@ def test_a_process_may_die_at_any_call_and_nothing_acknowledged_is_lost(folder):
         found = values_of_folder(scenario)
         assert found in scenario.states(), f"died at call {number}"
         assert verify(scenario.folder).problems == [], f"died at call {number}"
-        check_leftovers(scenario)
+        check_orphans(scenario)
         check_repair_without_manifest(copy, scenario.states())
         shutil.rmtree(scenario.folder)
 
 
-def check_leftovers(scenario: Scenario) -> None:
+def check_orphans(scenario: Scenario) -> None:
     """A compaction removes all that the crash left."""
     store = open_log_store(scenario.folder, small(FaultyFiles(), Clock()))
     store.maintainer.compact(thorough=True)
@@ -359,7 +359,7 @@ def test_after_a_failed_sync_the_log_goes_on_in_another_file(folder):
 
 
 def test_a_repair_tells_refused_commits_from_those_that_took_their_revisions(folder):
-    """The end of a segment that was given up is cut, but that need not reach the disk."""
+    """The end of an abandoned segment is truncated, but that need not reach the disk."""
     path = folder / "data" / "0000000001.log"
     refused: list[bytes] = []
 
@@ -466,6 +466,19 @@ def test_a_lock_falls_with_the_process_that_held_it(folder):
         holder.wait(PATIENCE_S)
 
     assert values_of_folder_at(folder / "data") == {"a": b"1"}
+
+
+def test_an_opening_that_fails_late_releases_the_folder(folder):
+    open_log_store(folder / "data").close()
+
+    def failing(_: int, call: Call) -> OSError | None:
+        return OSError(errno.EMFILE, "full") if call == Call("open", "MAINTENANCE") else None
+
+    with pytest.raises(OSError, match="full") as caught:
+        open_log_store(folder / "data", StoreSettings(files=FaultyFiles(failing)))
+
+    assert caught.value.__traceback__ is not None  # its frames keep every part that was open
+    assert repair(folder / "data").problems == []
 
 
 def test_a_write_that_the_kernel_cuts_short_is_taken_back(folder):

@@ -42,6 +42,7 @@ FLOORS = {
         "read open",
         "write check",
         "health maintain repair",
+        "wiring housekeeping",
         "store",
         "maintenance",
         "__init__",

@@ -156,4 +156,4 @@ def test_too_many_segments_without_index_files_are_told(tmp_path, monkeypatch):
     (problem,) = opened.health().reasons
     opened.close()
 
-    assert problem.startswith("3 full segments wait for their index files, at most 2 should")
+    assert problem.startswith("3 full segments wait for their index files, more than the 2")

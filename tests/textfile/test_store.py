@@ -183,7 +183,7 @@ def test_missing_file_and_folder_are_errors(path, opened):
     with pytest.raises(FileNotFoundError):
         opened()
     path.mkdir()
-    with pytest.raises(InvalidRequest, match="is not a file"):
+    with pytest.raises(InvalidRequest, match="not an ordinary file"):
         opened()
 
 
@@ -318,10 +318,10 @@ def test_cache_folder_is_the_users(path, tmp_path, monkeypatch):
     assert index.name.endswith(".rundlet-index")
 
 
-def test_leftovers_of_a_crash_are_removed(path, opened):
+def test_orphaned_files_of_a_crash_are_removed(path, opened):
     path.write_text(f"{A} 1\n")
-    leftover = path.with_name("some.data.rundlet-index.12345.tmp")
-    leftover.write_bytes(b"half an index")
+    orphan = path.with_name("some.data.rundlet-index.12345.tmp")
+    orphan.write_bytes(b"half an index")
     stranger = path.with_name("other.data.rundlet-index.12345.tmp")
     stranger.write_bytes(b"another's")
 
@@ -394,7 +394,7 @@ def test_file_that_became_shorter_is_an_error_and_a_problem(path, opened):
     assert store.get(A).value == b"value"
     with pytest.raises(Damaged):
         store.get(B)
-    assert "became shorter" in store.health().reasons[0]
+    assert "shorter than" in store.health().reasons[0]
 
 
 def test_file_that_is_replaced_is_served_as_it_was(path, opened):

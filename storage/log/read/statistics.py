@@ -1,4 +1,4 @@
-"""What a store holds and what that takes on disk, out of totals that are kept anyway."""
+"""What a store holds and takes on disk, from totals that the store keeps anyway."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def stats_of(view: View, head: Head, expired: Collection[tuple[bytes, Locator]])
     """Return the statistics of a view.
 
     Args:
-        view: what is there.
+        view: of the store.
         head: the newest commit of the view.
-        expired: keys whose expiry has passed, and which no commit has removed yet.
+        expired: keys whose expiry has passed and that no commit has removed yet.
     """
     return Stats(
         head.revision,
@@ -27,27 +27,24 @@ def stats_of(view: View, head: Head, expired: Collection[tuple[bytes, Locator]])
 
 
 def gauges_of(view: View) -> Mapping[str, Gauge]:
-    """Return what operators want to know of the files behind a view."""
-    states = view.manifest.segments
-    log_bytes = sum(state.size for state in states) + view.active.offset
+    """Return the gauges of the files behind a view."""
+    log_bytes = view.log_bytes
     active_totals = view.manifest.active.totals
     live = live_bytes(active_totals, view.indexes, log_bytes, view.active.offset)
     return {
-        "segments": Gauge(len(states), "Files of the log."),
+        "segments": Gauge(len(view.manifest.segments), "Files of the log."),
         "log_bytes": Gauge(log_bytes, "Size of the log."),
         "live_bytes": Gauge(live, "Part of the log that newest versions need; an estimate."),
         "dead_bytes": Gauge(
             log_bytes - live, "Part of the log that they do not need; an estimate."
         ),
         "index_files": Gauge(len(view.indexes), "Index files."),
-        "index_bytes": Gauge(
-            sum(state.size for state in view.manifest.indexes), "Size of the index files."
-        ),
+        "index_bytes": Gauge(view.manifest.index_bytes, "Size of the index files."),
         "unindexed_segments": Gauge(
             len(view.deltas) - 1, "Full segments that wait for their index file."
         ),
         "unindexed_records": Gauge(
-            sum(delta.record_count for delta in view.deltas),
+            view.unindexed_count,
             "Records that each process holds in memory, as no index file has them.",
         ),
     }

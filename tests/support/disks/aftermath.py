@@ -104,7 +104,7 @@ class Aftermath:
             open_log_store(folder, self._settings(UnsyncedFiles(), boot_id))
         ) as store:
             store.commit(Txn([Put("used", b"1", "text/css")]))
-            store.maintainer.remove_leftovers()
+            store.maintainer.remove_orphans()
             assert state_of(store) == {**found, "used": (b"1", 1, "text/css")}
 
     def _opened(self, folder: Path, files: Files, boot_id: int) -> State:

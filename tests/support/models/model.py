@@ -389,7 +389,7 @@ class ModelStore:
         if at < self._oldest_revision:
             raise Compacted(self._oldest_revision)
         if at > self._revision:
-            raise InvalidRequest(f"revision {at} is not there yet; the head is {self._revision}")
+            raise InvalidRequest(f"revision {at} does not exist yet; the head is {self._revision}")
         return at
 
     def _check_key(self, key: str) -> None:
@@ -417,7 +417,9 @@ class ModelStore:
             size += len(op.key.encode()) + len(value)
             ttl_s = op.ttl_s if isinstance(op, Put | Touch) else None
             if ttl_s is not None and not 0 < ttl_s <= TTL_S_MAX:
-                raise InvalidOperation(index, "a time to live is above 0 and at most 100 years")
+                raise InvalidOperation(
+                    index, f"a time to live is above 0 and at most {TTL_S_MAX} seconds (100 years)"
+                )
         if len(ops) > 1:  # a single value has a limit of its own
             _check_limit("txn_bytes_max", limits.txn_bytes_max, size)
 
