@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from importlib import metadata
 
 import falcon
 
@@ -41,6 +40,7 @@ from rundlet_server.functions.routes.service import (
 )
 from rundlet_server.functions.routes.values import ValueResource
 from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.functions.version import software_version
 from rundlet_server.storage import (
     OperationCounters,
     SharedCounters,
@@ -159,14 +159,6 @@ def watch_tokens(settings: ServerSettings) -> TokenSource | None:
     """
     tokens = open_tokens(settings.store, settings.tokens_path)
     return None if tokens is None else tokens.watch()
-
-
-def software_version() -> str:
-    """The version of the installed package; of a bare checkout ``0+checkout``."""
-    try:
-        return metadata.version("rundlet")
-    except metadata.PackageNotFoundError:
-        return "0+checkout"
 
 
 def _welcome(version: str) -> dict[str, object]:

@@ -18,12 +18,12 @@ from rundlet_server.functions.app import (
     create_app,
     get_app,
     open_configured_store,
-    software_version,
     watch_tokens,
 )
 from rundlet_server.functions.limits import server_body_bytes_max
 from rundlet_server.functions.monitoring.logs import open_log
 from rundlet_server.functions.settings import ServeOptions, ServerSettings
+from rundlet_server.functions.version import software_version
 from rundlet_server.server.errors import ExposedError, GranianMissingError
 from rundlet_server.server.helpers.needed import helpers
 from rundlet_server.server.helpers.scratch import ScratchFolder
@@ -117,7 +117,7 @@ def _with_access(options: ServeOptions) -> ServeOptions:
     if not is_open and (tokens is None or not tokens.read()):
         raise ExposedError(
             f"--host {options.host} can be reached from other machines, and anyone there could"
-            f" read and change everything; make tokens first: rundlet token add NAME"
+            f" read and change everything; create a token first: rundlet token add NAME --create"
             f"{_token_place(settings.tokens_path or address.folder)}"
             " (or add --insecure, if that is wanted)"
         )

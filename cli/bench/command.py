@@ -1,8 +1,7 @@
-"""The command ``bench``, group *Care*: how fast a store answers, wherever it is.
+"""The command ``bench``, group *Care*: how fast a store answers, on a server or in a folder.
 
-Reading order: ``bench_mix`` (what is done), ``bench_keys`` (the keys it is done on),
-``bench_clients`` (who does it), ``bench_histogram`` (what is noted), then ``bench_report`` and
-``bench_svg`` (what is shown).
+Reading order: ``mix`` (the operations), ``keys`` (the keys they are done on), ``clients`` (the
+threads that do them), ``histogram`` (the latencies), then ``report`` and ``svg`` (the output).
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ from rundlet_server.cli.place.options import (
 )
 from rundlet_server.cli.place.target import Purpose, Target
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.panels import Panel
 from rundlet_server.cli.show.progress import RowProgress
 from rundlet_server.cli.show.sizes import bytes_of, shown_bytes
 from rundlet_server.cli.show.terminal import escaped, write_line
@@ -67,7 +65,7 @@ def _writable_file(file: Path | None) -> Path | None:
     return file
 
 
-@commands.command("bench", rich_help_panel=Panel.CARE)
+@commands.command("bench")
 def bench(
     *,
     mix: Annotated[
@@ -82,7 +80,7 @@ def bench(
     ] = None,
     distribution: Annotated[
         Distribution | None,
-        typer.Option(help="How popular which keys are; by default as the mix has it."),
+        typer.Option(help="How often each key is chosen; default: as in the mix."),
     ] = None,
     keys: Annotated[int, typer.Option(metavar="N", min=1, max=_KEYS_MAX, help="Keys.")] = 10_000,
     value_size: Annotated[
@@ -93,16 +91,16 @@ def bench(
     ] = 4,
     duration: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help=f"How long: 500ms, 30s, 2m; by default {_DURATION}."),
+        typer.Option(metavar="TIME", help=f"How long: 500ms, 30s, 2m; default {_DURATION}."),
     ] = None,
     operations: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="So many operations; instead of --duration."),
+        typer.Option(metavar="N", min=1, help="Number of operations; instead of --duration."),
     ] = None,
     svg_file: Annotated[
         Path | None,
         typer.Option(
-            "--svg", metavar="FILE", callback=_writable_file, help="Write a picture, too."
+            "--svg", metavar="FILE", callback=_writable_file, help="Write a picture as well."
         ),
     ] = None,
     url: UrlOption = None,
@@ -111,8 +109,9 @@ def bench(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure how fast a store answers: throughput and latency.
+    """Measure the speed.
 
+    Shows throughput and latency of a store, on a server or in a folder.
     Works on keys of its own, below rundlet-bench/, and removes them afterwards.
     A warm-up of a fifth of the duration goes before and is not counted.
 
@@ -194,7 +193,7 @@ def _subject(target: Target, address: StoreAddress | None) -> Subject:
         place=escaped(_place(target, address)),
         version=escaped(str(info.get("version") or _own_version())),
         backend=escaped(str(info.get("backend"))),
-        sync=escaped(str(info.get("sync", "not told" if is_server else "always"))),
+        sync=escaped(str(info.get("sync", "not reported" if is_server else "always"))),
         host=f"{socket.gethostname()} ({os.cpu_count()} cores)",
         is_server=is_server,
     )
@@ -208,7 +207,7 @@ def _place(target: Target, address: StoreAddress | None) -> str:
 
 
 def _own_version() -> str:
-    from rundlet_server.functions.app import software_version  # noqa: PLC0415 -- falcon takes its time
+    from rundlet_server.functions.version import software_version  # noqa: PLC0415 -- falcon takes its time
 
     return software_version()
 
@@ -217,6 +216,8 @@ def _measured(targets: Sequence[Target], workload: Workload, extent: Extent) -> 
     with RowProgress("warming up") as progress:
         measure(targets, workload, extent.warm_up, seed="warm-up", progress=progress.advance)
     with RowProgress("measuring") as progress:
+        if extent.operations is not None:
+            progress.begin(extent.operations)
         return measure(targets, workload, extent, seed="measured", progress=progress.advance)
 
 

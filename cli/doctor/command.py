@@ -1,4 +1,4 @@
-"""``rundlet doctor``: is all well, and if not, what to do."""
+"""``rundlet doctor``: what is wrong with a folder or a server, and what to do."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ from rundlet_server.cli.place.options import (
     chosen_place,
 )
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.panels import Panel
 from rundlet_server.cli.show.terminal import escaped, write_line, write_lines
 from rundlet_server.storage.address import StoreAddress
 
 commands = typer.Typer()
 
 
-@commands.command("doctor", rich_help_panel=Panel.CARE)
+@commands.command("doctor")
 def doctor(
     url: UrlOption = None,
     data: DataOption = None,
@@ -35,9 +34,10 @@ def doctor(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a folder or a server, and say what to do.
+    """Check a folder or a server.
 
-    Exit code 0: all is well, or there are only warnings; 5: damage; 4: anything else.
+    Reports what is wrong and what to do. Exit code 0: nothing, or warnings only; 5: damage;
+    6: the token is not allowed to look; 4: anything else.
 
     Example: rundlet doctor --data ./data
     """
@@ -55,7 +55,7 @@ def doctor(
 def _check(url: str | None, store: StoreAddress | None, token: str | None) -> Sequence[Finding]:
     if url is None and store is None and DEFAULT_FOLDER.is_dir():
         store = StoreAddress.of_folder(DEFAULT_FOLDER)
-    # The engine or the server's parts: slow to load, and no other command needs them.
+    # Both load parts of the engine or of the server, which take their time.
     if store is not None:
         if store.folder is None:
             message = f"doctor checks a folder or a server, and {store.shown} is neither"

@@ -8,30 +8,47 @@ environment, and ``--url``, ``--store`` and ``--data`` exclude each other.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from rundlet import DEFAULT_URL, Client
-from rundlet_server.cli.arguments import CA_VARIABLE
+from rundlet_server.cli.arguments import CA_VARIABLE, DATA_HELP, STORE_HELP, TOKEN_HELP, URL_HELP
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.ask import Asking
 from rundlet_server.cli.place.target import Purpose, Target
 from rundlet_server.storage.address import StoreAddress
 
+Place = TypeVar("Place")
+
 _PANEL = "Where the data is"
 DEFAULT_FOLDER = Path("data")
 _NUMBERS = {2: "two", 3: "three"}
+
+
+def _named(option: str, kind: Callable[[str], Place], text: str) -> Place:
+    """What an option names; an empty one, as an unset variable leaves it, names nothing.
+
+    Raises:
+        typer.BadParameter: it is empty.
+    """
+    if text:
+        return kind(text)
+    message = "it is empty; is a variable not set?"
+    raise typer.BadParameter(message, param_hint=option)
+
 
 UrlOption = Annotated[
     str | None,
     typer.Option(
         "--url",
         metavar="URL",
-        help=f"A server [RUNDLET_URL; default {DEFAULT_URL}].",
+        parser=partial(_named, "--url", str),
+        help=URL_HELP,
         rich_help_panel=_PANEL,
     ),
 ]
@@ -40,7 +57,8 @@ DataOption = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
-        help="A store's folder, also while a server runs on it [RUNDLET_DATA].",
+        parser=partial(_named, "--data", Path),
+        help=DATA_HELP,
         rich_help_panel=_PANEL,
     ),
 ]
@@ -49,7 +67,8 @@ StoreOption = Annotated[
     typer.Option(
         "--store",
         metavar="ADDRESS",
-        help="A store: a folder or file:PATH, opened here [RUNDLET_STORE].",
+        parser=partial(_named, "--store", str),
+        help=STORE_HELP,
         rich_help_panel=_PANEL,
     ),
 ]
@@ -58,7 +77,7 @@ TokenOption = Annotated[
     typer.Option(
         "--token",
         metavar="TOKEN",
-        help="Shown to the server [RUNDLET_TOKEN].",
+        help=TOKEN_HELP,
         rich_help_panel=_PANEL,
     ),
 ]
@@ -68,6 +87,7 @@ FolderOption = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
+        parser=partial(_named, "--data", Path),
         help=f"The store's folder [RUNDLET_DATA; default ./{DEFAULT_FOLDER}].",
         rich_help_panel=_PANEL,
     ),
@@ -83,13 +103,13 @@ def open_target(
     *,
     store: str | None = None,
 ) -> Iterator[Target]:
-    """The store that the options and the environment name, closed at the end.
+    """Open the store that the options and the environment name; close it at the end.
 
     Args:
         url: ``--url`` as given.
         data: ``--data`` as given.
         token: ``--token`` as given.
-        purpose: only for writing may a folder that is not there yet be created.
+        purpose: a store that does not exist yet is created for writing only.
         store: ``--store`` as given.
 
     Raises:
@@ -110,12 +130,12 @@ def open_target(
 
 
 def open_client(url: str, token: str | None) -> Client:
-    """A client of the server at ``url``, with what the environment adds."""
+    """Return a client of the server at ``url``, with what the environment adds."""
     return Client(url, token=_shown(token), ca_file=_ca_file())
 
 
 def open_asking(url: str, token: str | None) -> Asking:
-    """Plain requests to the server at ``url``, with what the environment adds."""
+    """Return plain requests to the server at ``url``, with what the environment adds."""
     return Asking(url, _shown(token), _ca_file())
 
 
@@ -128,7 +148,7 @@ def _ca_file() -> str | None:
 
 
 def chosen_folder(data: Path | None) -> Path:
-    """The folder for a command that works on a folder only; it must exist."""
+    """Return the folder of a command that works on folders only; it must exist."""
     folder = chosen_store(data, None).folder
     if folder is None:
         message = "this command works on a folder; name it with --data DIR"
@@ -140,14 +160,19 @@ def chosen_folder(data: Path | None) -> Path:
 
 
 def chosen_store(data: Path | None, store: str | None) -> StoreAddress:
-    """The store for a command that asks no server: an option's, the environment's, or ./data."""
+    """Return the store of a command that asks no server: as given, in the environment, ./data."""
     _require_one({"--data": data, "--store": store})
-    return _named(data, store) or _named_by_environ() or StoreAddress.of_folder(DEFAULT_FOLDER)
+    return _address_of(data, store) or _named_by_environ() or StoreAddress.of_folder(DEFAULT_FOLDER)
+
+
+def has_store(folder: Path) -> bool:
+    """Return whether there is a store in a folder, damaged or not."""
+    return any(folder.glob("*.log")) or any(folder.glob("MANIFEST*"))
 
 
 @contextmanager
 def no_store_if_missing(folder: Path) -> Iterator[None]:
-    """Tells a missing store by the words that every command has for it."""
+    """Report a missing store in the words that every command has for it."""
     try:
         yield
     except FileNotFoundError as ex:
@@ -158,11 +183,11 @@ def no_store_if_missing(folder: Path) -> Iterator[None]:
 def chosen_place(
     url: str | None, data: Path | None, store: str | None = None
 ) -> tuple[str | None, StoreAddress | None]:
-    """The URL or the store that options and environment name; at most one of them."""
+    """Return the URL or the store that options and environment name; at most one of them."""
     _require_one({"--url": url, "--data": data, "--store": store})
     if url is not None:
         return url, None
-    address = _named(data, store)
+    address = _address_of(data, store)
     if address is not None:
         return None, address
     url = os.environ.get("RUNDLET_URL") or None
@@ -173,7 +198,7 @@ def chosen_place(
     return url, address
 
 
-def _named(data: Path | None, store: str | None) -> StoreAddress | None:
+def _address_of(data: Path | None, store: str | None) -> StoreAddress | None:
     if data is not None:
         return StoreAddress.of_folder(data)
     return None if store is None else StoreAddress.parse(store)
@@ -183,7 +208,7 @@ def _named_by_environ() -> StoreAddress | None:
     data = os.environ.get("RUNDLET_DATA")
     store = os.environ.get("RUNDLET_STORE")
     _require_one({"RUNDLET_DATA": data or None, "RUNDLET_STORE": store or None})
-    return _named(Path(data) if data else None, store or None)
+    return _address_of(Path(data) if data else None, store or None)
 
 
 def _variable() -> str:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.store import StoreTarget
-from rundlet_server.cli.transfer.loading import Loaded, Progress, broken_off
+from rundlet_server.cli.transfer.loading import Loaded, Progress, saying_how_far
 from rundlet_server.storage import load_text_file
-from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.textfile import BadFile
 
 
@@ -18,28 +17,27 @@ def load_text(
     """Load a file.
 
     Raises:
-        CommandError: as ``loading.load``.
+        CommandError, Interrupted: as ``loading.load``.
     """
-    stored = 0
+    with saying_how_far() as extent:
 
-    def told(_bytes_done: int, _bytes_total: int, rows: int) -> None:
-        nonlocal stored
-        progress.advance(rows - stored)
-        stored = rows
+        def begin(rows: int) -> None:
+            extent.total = rows
+            progress.begin(rows)
 
-    try:
-        report = load_text_file(
-            target.store,
-            path,
-            any_key=any_key,
-            skip_bad=skip_bad,
-            on_checked=progress.begin,
-            progress=told,
-        )
-    except BadFile as ex:
-        raise CommandError(str(ex.first_errors[0]), ExitCode.USAGE) from ex
-    except StoreError as ex:
-        if stored == 0:
-            raise
-        raise broken_off(ex, stored) from ex
+        def advance(_bytes_done: int, _bytes_total: int, rows: int) -> None:
+            progress.advance(rows - extent.stored)
+            extent.stored = rows
+
+        try:
+            report = load_text_file(
+                target.store,
+                path,
+                any_key=any_key,
+                skip_bad=skip_bad,
+                on_checked=begin,
+                progress=advance,
+            )
+        except BadFile as ex:
+            raise CommandError(str(ex.first_errors[0]), ExitCode.USAGE) from ex
     return Loaded(report.rows, report.duplicates, report.bad)

@@ -2,8 +2,8 @@
 
 A row of the table is a field with its default: see ``rows``. The rows stand in ``connections``,
 ``server`` and ``table``, whose ``SETTINGS`` lists them all. ``kinds`` says how each kind of setting
-is read and shown, ``units`` reads durations and sizes. ``reading`` reads rows from options and
-environment variables and hands them over; ``rules`` is what settings mean together.
+is read and shown. ``reading`` reads rows from options and environment variables and hands them
+over; ``rules`` is what settings mean together.
 
 Nothing here imports Falcon, numpy, Typer or a WSGI server: the help of the command line is made
 from the table.

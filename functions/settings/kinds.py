@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from rundlet_server.functions.settings.units import (
+from rundlet_server.functions.units import (
     SIZE_EXAMPLES,
     TIME_EXAMPLES,
     bytes_of,

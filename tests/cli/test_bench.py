@@ -23,7 +23,7 @@ from rundlet_server.cli.bench.mix import MIXES, Distribution, KeySpace, Mix, Mix
 from rundlet_server.cli.place.store import Purpose, open_store_target
 from rundlet_server.storage import StoreAddress
 from tests.support import PATIENCE_S
-from tests.support.processes.command_line import Ended, Place, run, run_on_terminal
+from tests.support.processes.command_line import Ended, Place, run, run_on_terminal, run_process
 from tests.support.processes.servers import RundletServer, wait_for
 
 SMALL = ("--keys", "50", "--clients", "3", "--operations", "300")
@@ -142,6 +142,17 @@ def test_report_says_what_was_measured_in_plain_text(server):
     assert "\x1b" not in ended.text
     assert max(map(len, ended.text.splitlines()[2:-1])) <= 80
     assert ended.err == ""
+
+
+@pytest.mark.parametrize("columns", [60, 79, 80, 120])
+def test_table_has_every_figure_at_any_width(tmp_path, columns):
+    arguments = ("bench", *SMALL, "--data", str(tmp_path))
+    lines = run_process(*arguments, COLUMNS=str(columns)).text.splitlines()[2:-1]
+    words = {word for line in lines for word in line.split()}
+
+    titles = {"operation", "count", "per", "p50", "p90", "p99", "p99.9", "max", "errors"}
+    assert titles | {"read", "write", "all"} <= words
+    assert max(map(len, lines)) <= columns
 
 
 def test_terminal_shows_colours(tmp_path):

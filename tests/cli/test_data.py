@@ -305,11 +305,11 @@ def test_reading_does_not_create_a_store(tmp_path, command):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_read_only_server_refuses_writes_with_exit_code_4():
+def test_a_read_only_server_refuses_writes_with_exit_code_6():
     with served(ModelStore(), ServerSettings(read_only=True)) as url:
         ended = run("set", "k", "v", "--url", url)
 
-    assert ended.code == 4
+    assert ended.code == 6
     assert "no writes" in ended.err
 
 

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
+from rundlet_server.cli.doctor import findings
 from rundlet_server.cli.doctor import folder as checks_folder
 from rundlet_server.cli.doctor import machine as checks_machine
 from rundlet_server.cli.doctor import server as checks_server
 from rundlet_server.cli.doctor.machine import lock_holders
-from rundlet_server.cli.main import app
+from rundlet_server.cli.exits import ExitCode
+from rundlet_server.cli.group import loaded
 from rundlet_server.cli.place.ask import Metrics
 from rundlet_server.functions.settings import SETTINGS
 from rundlet_server.storage import Inspection, StoreSettings, errors, open_log_store
@@ -173,7 +174,7 @@ def test_backlog_and_dead_bytes_are_told(tmp_path, monkeypatch):
 
     _, found = doctor("--data", str(tmp_path / "store"))
 
-    assert found["backlog"]["seen"] == "4 full segments wait for their index files"
+    assert found["backlog"]["seen"] == "4 full segments have no index file yet"
     assert {"backlog", "dead bytes"} <= levels(found, "warning")
 
 
@@ -271,8 +272,8 @@ def test_good_server(tmp_path, monkeypatch):
 
         run("token", "add", "one", "--prefix", "x/", "--data", str(tmp_path / "data"))
         ended, found = doctor("--url", server.url)
-        assert ended.code == 4
-        assert found["service"]["seen"] == "/v1 answered 401"
+        assert ended.code == 6
+        assert found["service"]["seen"] == "the server asks for a token"
 
 
 def test_nobody_there_is_exit_code_4():
@@ -332,7 +333,7 @@ def test_config_of_the_environment_says_where_each_setting_comes_from():
 
 def test_config_shows_exactly_what_serve_reads():
     options = {row.option: row for row in SETTINGS if row.option}
-    serve = {param.opts[0] for param in get_command(app).commands["serve"].params}
+    serve = {param.opts[0] for param in loaded("serve").params}
 
     shown = json.loads(run_process("config", "--json").out)
 
@@ -373,3 +374,51 @@ def test_doctor_is_quick_enough_to_be_run_often(folder):
     run("doctor", "--data", str(folder))
 
     assert time.monotonic() - started_s < 20
+
+
+def test_file_that_this_user_cannot_open_is_an_error(folder, monkeypatch):
+    """Root can open all, so the system's answer is that for another user."""
+    access = os.access
+    monkeypatch.setattr(
+        checks_folder.os, "access", lambda path, mode: path.name != "LOCK" and access(path, mode)
+    )
+
+    ended, found = doctor("--data", str(folder))
+
+    assert ended.code == 4
+    assert levels(found, "error") == {"files"}
+    assert str(found["files"]["seen"]).startswith("LOCK (of user ")
+    assert f"chown -R {os.geteuid()} {folder}" in str(found["files"]["advice"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_files_that_do_not_belong_to_the_owner_of_the_folder_are_a_warning(folder):
+    for path in (folder, *folder.iterdir()):
+        os.chown(path, 65_534, 65_534)
+    os.chown(folder / "LOCK", 0, 0)
+
+    ended, found = doctor("--data", str(folder))
+
+    assert ended.code == 0
+    assert "files" in levels(found, "warning")
+    assert "LOCK (of user 0) do not belong to user 65534" in str(found["files"]["seen"])
+
+
+def test_file_system_that_is_mounted_read_only_is_told_as_such(folder, monkeypatch):
+    monkeypatch.setattr(checks_machine, "is_read_only", lambda _: True)
+
+    ended, found = doctor("--data", str(folder))
+
+    assert ended.code == 4
+    assert "mounted read-only" in str(found["folder"]["seen"])
+    assert "owner" not in str(found["folder"]["advice"])
+    assert "files" not in found
+
+
+def test_damage_leads_to_its_exit_code_whatever_else_is_found():
+    damage = findings.bad("store", "damaged", "", ExitCode.DAMAGED)
+    refused = findings.bad("service", "refused", "", ExitCode.NOT_ALLOWED)
+
+    assert findings.exit_code([damage, refused]) == ExitCode.DAMAGED
+    assert findings.exit_code([refused]) == ExitCode.NOT_ALLOWED
+    assert findings.exit_code([]) == ExitCode.DONE

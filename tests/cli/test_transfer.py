@@ -6,8 +6,6 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -28,15 +26,6 @@ AWKWARD = {
     "\u2028": b"\x1b[31m",
     "x" * 2_048: b"long key",
 }
-
-
-@pytest.fixture(params=["url", "data"])
-def place(request, tmp_path: Path) -> Iterator[Place]:
-    if request.param == "data":
-        yield Place(("--data", str(tmp_path / "store")))
-        return
-    with served(ModelStore(Clock(time.time_ns() // 1_000))) as url:
-        yield Place(("--url", url))
 
 
 def lines_of(place: Place) -> list[dict[str, object]]:
@@ -271,7 +260,7 @@ def test_an_import_into_a_folder_that_breaks_off_says_how_far_it_came(tmp_path, 
     ended = run("import", str(rows), "--data", str(tmp_path / "store"))
 
     assert ended.code == 4
-    assert "the first 1000 rows are stored" in ended.err
+    assert "the first 1000 of 2500 rows are stored; run the same import" in ended.err
 
 
 def test_any_key_without_a_space_can_be_allowed(place, tmp_path):
@@ -339,8 +328,8 @@ def test_an_import_that_breaks_off_says_how_far_it_came(tmp_path):
     with served(FillingUp()) as url:
         ended = run("import", str(rows), "--url", url)
 
-    assert ended.code == 4
-    assert "the first 1000 rows are stored" in ended.err
+    assert ended.code == 6
+    assert "the first 1000 of 1500 rows are stored; run the same import" in ended.err
 
 
 def test_a_text_export_is_the_format_of_the_example(tmp_path):

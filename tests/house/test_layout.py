@@ -47,7 +47,8 @@ FLOORS = {
         "__init__",
     ],
     "functions": [
-        "settings request_ids",
+        "units request_ids version",
+        "settings",
         "limits",
         "problems",
         "messages",
@@ -58,7 +59,6 @@ FLOORS = {
         "__init__",
     ],
     "functions/settings": [
-        "units",
         "kinds",
         "rows",
         "connections reading",
@@ -69,11 +69,12 @@ FLOORS = {
     ],
     "server": ["errors", "listen helpers", "waitress granian", "run", "__init__"],
     "cli": [
-        "arguments exits show",
-        "place serve",
-        "transfer bench doctor",
-        "commands",
+        "arguments exits parameters show table",
+        "process place serve",
+        "overview transfer bench doctor",
+        "commands group",
         "main",
+        "start",
         "__init__",
     ],
 }

@@ -20,7 +20,7 @@ from rundlet_server.functions.settings import (
 from rundlet_server.functions.settings.kinds import Duration
 from rundlet_server.functions.settings.reading import read
 from rundlet_server.functions.settings.rules import serve_options, with_file
-from rundlet_server.functions.settings.units import (
+from rundlet_server.functions.units import (
     bytes_of,
     seconds_of,
     shown_bytes,
