@@ -55,7 +55,7 @@ def doctor(
 def _check(url: str | None, store: StoreAddress | None, token: str | None) -> Sequence[Finding]:
     if url is None and store is None and DEFAULT_FOLDER.is_dir():
         store = StoreAddress.of_folder(DEFAULT_FOLDER)
-    # The engine or the server's parts: slow to load, and no other command needs them.
+    # Both load parts of the engine or of the server, which take their time.
     if store is not None:
         if store.folder is None:
             message = f"doctor checks a folder or a server, and {store.shown} is neither"

@@ -102,7 +102,7 @@ def _free_space(space: DiskSpace | None) -> Finding:
     if free < DISK_FREE_BYTES_MIN:
         return bad("free space", seen, "writes are refused until some space is freed")
     if free < _FREE_BYTES_MIN or free < total * _FREE_SHARE_MIN:
-        advice = "compaction needs room for what it writes; free some space, or rundlet compact"
+        advice = "compaction needs space to write; free some, or run rundlet compact"
         return warning("free space", seen, advice)
     return good("free space", seen)
 

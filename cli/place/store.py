@@ -243,13 +243,12 @@ def open_store_target(address: StoreAddress, purpose: Purpose) -> StoreTarget:
         CommandError: there is no store in the folder, and it must not be created.
         MissingBackend, InvalidAddress: see ``open_store``.
     """
-    folder = address.folder
-    is_new = folder is not None and not has_store(folder)
+    is_new = address.folder is not None and not has_store(address.folder)
     if is_new and purpose is not Purpose.WRITE:
-        message = f"no such store: there is none in {folder}; check --data"
+        message = f"no such store: there is none in {address.shown}; check --data"
         raise CommandError(message)
     relax_collector()
     target = StoreTarget(open_store(address, _OPTIONS[purpose]), address)
-    if is_new and folder is not None:
-        sys.stderr.write(f"Created a new store in {escaped(str(folder.absolute()))}.\n")
+    if is_new and address.folder is not None:
+        sys.stderr.write(f"Created a new store in {escaped(str(address.folder.absolute()))}.\n")
     return target

@@ -49,7 +49,7 @@ def test_text_file_is_read_like_any_store(words):
 def test_text_file_takes_no_writes(words, command):
     ended = run(*command, "--store", words)
 
-    assert ended.code == 4
+    assert ended.code == 6
     assert "is served as it is; load it into a store to write" in ended.err
 
 
