@@ -42,14 +42,10 @@ from rundlet_server.functions.routes.service import (
 from rundlet_server.functions.routes.values import ValueResource
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.functions.version import software_version
-from rundlet_server.storage import (
-    OperationCounters,
-    SharedCounters,
-    StoreOptions,
-    open_store,
-)
+from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.interface import Store
+from rundlet_server.storage.opening import StoreOptions, open_store
 from rundlet_server.storage.tokens.interface import TokenSource
 from rundlet_server.storage.tokens.opening import open_tokens
 

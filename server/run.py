@@ -31,11 +31,11 @@ from rundlet_server.server.helpers.watched import WatchedProcess
 from rundlet_server.server.listen.address import HeldPort, is_loopback, require_address
 from rundlet_server.server.listen.tls import TlsFiles, load_tls_files
 from rundlet_server.server.waitress.server import GracefulServer
-from rundlet_server.storage import OperationCounters, SharedCounters, Store
 from rundlet_server.storage.address import MEMORY, StoreAddress
 from rundlet_server.storage.collector import relax_collector
-from rundlet_server.storage.textfile import load_text_file
-from rundlet_server.storage.textfile.loading import Progress
+from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
+from rundlet_server.storage.interface import Store
+from rundlet_server.storage.textfile.loading import Progress, load_text_file
 from rundlet_server.storage.tokens.opening import open_tokens
 
 _COUNTERS: Final = "counters"

@@ -15,7 +15,7 @@ from rundlet_server.storage.address import StoreAddress, missing_backend
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.errors import InvalidAddress
 from rundlet_server.storage.interface import Store
-from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.settings import StoreSettings
 
 if TYPE_CHECKING:
     from rundlet_server.storage.log.store import LogStore

@@ -13,7 +13,9 @@ from bench.errors import LoadFailed, NotMeasurable
 from bench.recorder import Recorder
 from bench.scale import Scale
 from bench.workload import key_of, rows, value_of
-from rundlet_server.storage import LogStore, StoreSettings, open_log_store
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 
 _MEGABYTE = 1_000_000
 _COPY_BYTES = 1 << 20

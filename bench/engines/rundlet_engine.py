@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from bench.engines import Policy
-from rundlet_server.storage import StoreSettings, open_log_store
 from rundlet_server.storage.interface import Limits, Put, Store, Txn
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 
 _OPS_MAX = Limits().txn_ops_max
 _BATCH_BYTES = Limits().txn_bytes_max // 2

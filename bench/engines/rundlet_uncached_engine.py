@@ -6,7 +6,8 @@ from pathlib import Path
 
 from bench.engines import Policy
 from bench.engines.rundlet_engine import RundletEngine
-from rundlet_server.storage import StoreSettings, open_log_store
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 
 
 def open_engine(folder: Path, policy: Policy) -> RundletEngine:

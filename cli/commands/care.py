@@ -28,7 +28,7 @@ from rundlet_server.cli.show.progress import byte_progress
 from rundlet_server.cli.show.terminal import escaped, shown_key, write_line, write_lines
 
 if TYPE_CHECKING:
-    from rundlet_server.storage import Problem, RepairReport, VerifyReport
+    from rundlet_server.storage.care import Problem, RepairReport, VerifyReport
 
 commands = typer.Typer()
 
@@ -85,7 +85,7 @@ def verify_(data: FolderOption = None, as_json: JsonOption = False) -> None:
 
     Example: rundlet verify --data ./data
     """
-    from rundlet_server.storage import verify  # noqa: PLC0415 - loads the engine, which takes its time
+    from rundlet_server.storage.care import verify  # noqa: PLC0415 - loads the engine, which takes its time
 
     folder = chosen_folder(data)
     with no_store_if_missing(folder), byte_progress("verifying") as progress:
@@ -115,7 +115,7 @@ def repair_(data: FolderOption = None, as_json: JsonOption = False) -> None:
 
     Example: rundlet repair --data ./data
     """
-    from rundlet_server.storage import repair  # noqa: PLC0415 - loads the engine, which takes its time
+    from rundlet_server.storage.care import repair  # noqa: PLC0415 - loads the engine, which takes its time
 
     folder = chosen_folder(data)
     with no_store_if_missing(folder):
@@ -125,7 +125,7 @@ def repair_(data: FolderOption = None, as_json: JsonOption = False) -> None:
 
 def _token_problems(folder: Path) -> list[Problem]:
     """What is wrong with the tokens beside a store, which ``repair`` can do nothing about."""
-    from rundlet_server.storage import Problem  # noqa: PLC0415 - as above
+    from rundlet_server.storage.care import Problem  # noqa: PLC0415 - as above
     from rundlet_server.storage.errors import Damaged  # noqa: PLC0415 - as above
     from rundlet_server.storage.tokens.file import TokenFile  # noqa: PLC0415 - as above
 

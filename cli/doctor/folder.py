@@ -15,7 +15,7 @@ from rundlet_server.cli.doctor.machine import lock_holders
 from rundlet_server.cli.exits import ExitCode, message_of
 from rundlet_server.cli.show.sizes import shown_bytes
 from rundlet_server.cli.show.times import shown_moment
-from rundlet_server.storage import Inspection, inspect
+from rundlet_server.storage.care import Inspection, inspect
 from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.tokens.file import TokenFile
 from rundlet_server.storage.tokens.format import FILE_NAME as TOKENS_NAME

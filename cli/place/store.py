@@ -14,10 +14,12 @@ from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.options import has_store
 from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.terminal import escaped
-from rundlet_server.storage import StoreAddress, StoreOptions, StoreSettings, open_store
+from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.collector import relax_collector
 from rundlet_server.storage.errors import Conflict
+from rundlet_server.storage.opening import StoreOptions, open_store
 from rundlet_server.storage.requests import require_feature, restores
+from rundlet_server.storage.settings import StoreSettings
 
 _PAGE_KEYS = 1_000
 _BATCH_BYTES_MAX = 8 * 1024 * 1024

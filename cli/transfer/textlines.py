@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from rundlet_server.cli.transfer.jsonlines import BadLine, Row
-from rundlet_server.storage.textfile import LineError, content_type_of, split_line
+from rundlet_server.storage.textfile.lines import LineError, content_type_of, split_line
 
 
 def read_text_rows(

@@ -7,8 +7,8 @@ from pathlib import Path
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.store import StoreTarget
 from rundlet_server.cli.transfer.loading import Loaded, Progress, saying_how_far
-from rundlet_server.storage import load_text_file
-from rundlet_server.storage.textfile import BadFile
+from rundlet_server.storage.textfile.lines import BadFile
+from rundlet_server.storage.textfile.loading import load_text_file
 
 
 def load_text(

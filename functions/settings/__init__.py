@@ -13,7 +13,7 @@ from rundlet_server.functions.settings.connections import ConnectionLimits
 from rundlet_server.functions.settings.reading import SettingError
 from rundlet_server.functions.settings.server import LogFormat, ServerSettings
 from rundlet_server.functions.settings.table import SETTINGS, ServeOptions
-from rundlet_server.storage import SyncPolicy
+from rundlet_server.storage.settings import SyncPolicy
 
 __all__ = [
     "SETTINGS",

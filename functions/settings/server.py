@@ -25,8 +25,9 @@ from rundlet_server.functions.settings.kinds import (
 )
 from rundlet_server.functions.settings.reading import read, written
 from rundlet_server.functions.settings.rows import Setting, group, setting
-from rundlet_server.storage import StoreAddress, StoreSettings, SyncPolicy
+from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.settings import StoreSettings, SyncPolicy
 
 LogFormat = Literal["text", "json"]
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.server.helpers.watched import module_command
-from rundlet_server.storage import StoreAddress
+from rundlet_server.storage.address import StoreAddress
 
 
 class Helper(NamedTuple):

@@ -8,10 +8,10 @@ from typing import Final
 from rundlet_server.storage.files import DISK_FREE_BYTES_MIN, reported_free_bytes
 from rundlet_server.storage.interface import Health
 from rundlet_server.storage.log.read.view import View
-from rundlet_server.storage.log.settings import StoreSettings
 from rundlet_server.storage.log.write.disk_probe import DiskProbe
 from rundlet_server.storage.log.write.free_space import NO_FREE_SPACE
 from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.settings import StoreSettings
 
 BACKLOG_MAX_MAINTAINED: Final = 8
 """Sealed segments that may wait for the index files that a maintenance process makes."""

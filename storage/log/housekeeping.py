@@ -8,8 +8,8 @@ from typing import Final
 
 from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.log.read.follower import Follower
-from rundlet_server.storage.log.settings import StoreSettings
 from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.settings import StoreSettings
 
 _EVERY_S: Final = 1.0
 

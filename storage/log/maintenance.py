@@ -24,8 +24,8 @@ from rundlet_server.storage.counting.counters import SharedCounters
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.log.maintain.compaction import CompactionResult
-from rundlet_server.storage.log.settings import StoreSettings
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.settings import StoreSettings
 
 _log = logging.getLogger("rundlet.maintenance")
 

@@ -35,9 +35,9 @@ from rundlet_server.storage.log.read.answers import check_revision, key_info, ve
 from rundlet_server.storage.log.read.scan import Range, list_page
 from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
 from rundlet_server.storage.log.read.view import View
-from rundlet_server.storage.log.settings import StoreSettings
 from rundlet_server.storage.log.wiring import open_parts
 from rundlet_server.storage.requests import check_txn, encode_key
+from rundlet_server.storage.settings import StoreSettings
 
 _BACKLOG_MAX: Final = 2
 """Sealed segments without an index file at which this process makes an index file itself.

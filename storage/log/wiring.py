@@ -12,9 +12,9 @@ from rundlet_server.storage.log.open.folder_lock import FolderLock
 from rundlet_server.storage.log.open.recovery import open_folder
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.follower import Follower
-from rundlet_server.storage.log.settings import StoreSettings
 from rundlet_server.storage.log.write.group_commit import GroupCommit
 from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.settings import StoreSettings
 
 
 @dataclass(frozen=True, slots=True)

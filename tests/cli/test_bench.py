@@ -21,7 +21,7 @@ from rundlet_server.cli.bench.clients import Extent, Workload, measure
 from rundlet_server.cli.bench.histogram import LatencyHistogram
 from rundlet_server.cli.bench.mix import MIXES, Distribution, KeySpace, Mix, MixName, Operation
 from rundlet_server.cli.place.store import Purpose, open_store_target
-from rundlet_server.storage import StoreAddress
+from rundlet_server.storage.address import StoreAddress
 from tests.support import PATIENCE_S
 from tests.support.processes.command_line import Ended, Place, run, run_on_terminal, run_process
 from tests.support.processes.servers import RundletServer, wait_for

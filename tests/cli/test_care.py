@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_log_store, repair
+from rundlet_server.storage.care import repair
 from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.processes.command_line import run
 
 

@@ -20,9 +20,12 @@ from rundlet_server.cli.exits import ExitCode
 from rundlet_server.cli.group import loaded
 from rundlet_server.cli.place.ask import Metrics
 from rundlet_server.functions.settings import SETTINGS
-from rundlet_server.storage import Inspection, StoreSettings, errors, open_log_store
+from rundlet_server.storage import errors
+from rundlet_server.storage.care import Inspection
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.models.model import ModelStore
 from tests.support.processes.command_line import Ended, run, run_process
 from tests.support.processes.servers import RundletServer

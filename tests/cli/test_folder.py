@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_log_store
 from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.processes.command_line import run, run_process
 from tests.support.wire.served_model import served
 

@@ -17,7 +17,7 @@ from rundlet_server.cli.transfer import command as transfer
 from rundlet_server.cli.transfer import loading
 from rundlet_server.cli.transfer.jsonlines import Row
 from rundlet_server.cli.transfer.loading import Source, load
-from rundlet_server.storage import LogStore
+from rundlet_server.storage.log.store import LogStore
 from tests.support.models.model import ModelStore
 from tests.support.processes.command_line import run
 from tests.support.wire.served_model import served

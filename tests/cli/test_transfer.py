@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from rundlet_server.storage import LogStore
 from rundlet_server.storage.errors import DiskFull
 from rundlet_server.storage.interface import Limits, Put, Txn
+from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.requests import TTL_S_MAX
 from tests.support import ROOT
 from tests.support.models.model import Clock, ModelStore

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from contextlib import closing
 
-from rundlet_server.storage import StoreSettings, open_log_store
 from rundlet_server.storage.interface import Delete, Entry, Put, Txn
 from rundlet_server.storage.log.read.disposal import Disposal
 from rundlet_server.storage.log.read.entry_cache import EntryCache
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 
 
 def entry_of(key: str, value: bytes) -> Entry:

@@ -7,7 +7,8 @@ import sys
 
 _WRITE_AND_READ = """
 import gc, pathlib, sys
-from rundlet_server.storage import StoreSettings, open_log_store
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.collector import relax_collector
 from rundlet_server.storage.interface import Put, Txn
 

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import LogStore, StoreSettings, open_log_store, verify
+from rundlet_server.storage.care import verify
 from rundlet_server.storage.interface import Add, Delete, Put, Txn
 from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.unsynced_files import UnsyncedFiles
 
 

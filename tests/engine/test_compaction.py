@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_log_store, verify
+from rundlet_server.storage.care import verify
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.interface import Delete, Op, Put, Txn
 from rundlet_server.storage.log.format.names import segment_name
@@ -20,6 +20,8 @@ from rundlet_server.storage.log.index.columns import Columns
 from rundlet_server.storage.log.maintain import rewrite
 from rundlet_server.storage.log.maintain.rewrite import Rewrite
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.unsynced_files import UnsyncedFiles
 
 SETTINGS = StoreSettings(

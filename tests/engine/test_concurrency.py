@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_log_store, verify
+from rundlet_server.storage.care import verify
 from rundlet_server.storage.errors import (
     Compacted,
     Damaged,
@@ -29,6 +29,8 @@ from rundlet_server.storage.interface import Condition, Delete, Put, Txn
 from rundlet_server.storage.log.format.manifest import FILE_NAME
 from rundlet_server.storage.log.store import COMPACTION_NAME, LogStore
 from rundlet_server.storage.log.write.group_commit import _Request
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.faulty_files import FaultyFiles
 from tests.support.models.model import Clock
 from tests.support.processes.stores import (

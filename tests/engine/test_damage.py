@@ -15,13 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_log_store, repair, verify
+from rundlet_server.storage.care import repair, verify
 from rundlet_server.storage.errors import Damaged, StoreError, Unavailable, UnknownFormat
 from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Delete, Put, Txn
 from rundlet_server.storage.log.format.manifest import read_manifest
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.open.recovery import REVISION_GAP
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.faulty_files import FaultyFiles, dying_at
 from tests.support.disks.sample_stores import (
     Sample,

@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import LogStore, StoreSettings, open_log_store
 from rundlet_server.storage.errors import Conflict, DiskFull, InvalidOperation
 from rundlet_server.storage.files import Buffer, RealFile
 from rundlet_server.storage.interface import Condition, Delete, Put, Touch, Txn
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.campaign import Campaign
 from tests.support.disks.sample_stores import folder_in_memory
 from tests.support.disks.unsynced_files import UnsyncedFile, UnsyncedFiles
@@ -64,7 +66,8 @@ PROGRAM = """
 import json, resource, sys
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-from rundlet_server.storage import StoreSettings, open_log_store
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.interface import Put, Txn
 store = open_log_store(Path(sys.argv[1]), StoreSettings(sync="never", segment_records_max=2))
 found = sum(store.get(f"k{n}").value == b"%d" % n for n in range(1000))

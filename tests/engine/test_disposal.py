@@ -6,11 +6,12 @@ import threading
 import time
 from contextlib import closing
 
-from rundlet_server.storage import StoreSettings, open_log_store
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.read.disposal import Disposal
 from rundlet_server.storage.log.read.entry_cache import EntryCache
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.engine.test_cache import entry_of
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import open_log_store
 from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.tokens.file import TokenFile
 
 

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import LogStore, StoreSettings, open_log_store, verify
+from rundlet_server.storage.care import verify
 from rundlet_server.storage.errors import Conflict, DiskFull
 from rundlet_server.storage.files import Buffer, RealFile
 from rundlet_server.storage.interface import Add, Condition, Delete, Op, Put, Restore, Touch, Txn
+from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.log.write.free_space import NO_FREE_SPACE
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.sample_stores import folder_in_memory
 from tests.support.disks.unsynced_files import UnsyncedFiles
 

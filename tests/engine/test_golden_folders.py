@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import open_log_store
 from rundlet_server.storage.checksum import CHECKSUM_SIZE, seal
 from rundlet_server.storage.errors import UnknownFormat
 from rundlet_server.storage.interface import Put, Txn
@@ -21,6 +20,7 @@ from rundlet_server.storage.log.check.verify import verify
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.index.file import HEADER_SIZE as INDEX_HEADER_SIZE
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.tokens.file import TokenFile
 from tests.golden.make import NOW_US, contents, settings
 from tests.support import ROOT

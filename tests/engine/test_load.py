@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_log_store, repair, verify
+from rundlet_server.storage.care import repair, verify
 from rundlet_server.storage.errors import (
     InvalidKey,
     LimitExceeded,
@@ -25,6 +25,8 @@ from rundlet_server.storage.interface import Delete, Limits, Put, Row, Txn
 from rundlet_server.storage.log.maintain.bulk_load import transactions
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.log.write.rolling import Roller
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.faulty_files import Call, FaultyFiles, dying_at, failing_at
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock

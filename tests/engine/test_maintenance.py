@@ -6,9 +6,10 @@ from contextlib import closing
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_log_store
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.maintenance import MaintenanceLoop
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 
 MAINTAINED = StoreSettings(maintain_inline=False, keep_for_s=0, sync="never")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_log_store, verify
+from rundlet_server.storage.care import verify
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.format import frame as frames
@@ -21,6 +21,8 @@ from rundlet_server.storage.log.format.manifest import read_manifest
 from rundlet_server.storage.log.format.record import PUT, Record
 from rundlet_server.storage.log.format.segment import Segment
 from rundlet_server.storage.log.open.orphans import remove_orphans
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import START_US
 

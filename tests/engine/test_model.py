@@ -22,7 +22,6 @@ from hypothesis.stateful import (
     rule,
 )
 
-from rundlet_server.storage import StoreSettings, open_log_store
 from rundlet_server.storage.errors import Compacted, InvalidOperation, StoreError
 from rundlet_server.storage.interface import (
     Add,
@@ -39,6 +38,8 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.log.maintain.bulk_load import transactions
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock, ModelStore
 

@@ -14,11 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import LogStore, StoreSettings, open_log_store, repair, verify
+from rundlet_server.storage.care import repair, verify
 from rundlet_server.storage.errors import Damaged, DiskFull, OutcomeUnknown, StoreError, Unavailable
 from rundlet_server.storage.interface import Delete, Put, Txn
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support import PATIENCE_S, ROOT
 from tests.support.disks.faulty_files import Call, FaultyFiles, dying_at, failing_at
 from tests.support.disks.sample_stores import Sample, fill, folder_in_memory, state_of
@@ -397,7 +400,7 @@ _RACER = """
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from rundlet_server.storage import open_log_store
+from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.interface import Add, Txn
 sys.stdin.readline()
 store = open_log_store(Path(sys.argv[1]))
@@ -409,7 +412,7 @@ store.close()
 _HOLDER = """
 import sys, time
 from pathlib import Path
-from rundlet_server.storage import open_log_store
+from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.interface import Put, Txn
 store = open_log_store(Path(sys.argv[1]))
 store.commit(Txn([Put("a", b"1")]))
@@ -421,7 +424,7 @@ with store._writer.exclusive():
 _CROWDED = """
 import resource, signal, sys
 from pathlib import Path
-from rundlet_server.storage import open_log_store
+from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.errors import Unavailable
 from rundlet_server.storage.interface import Put, Txn
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_log_store
 from rundlet_server.storage.errors import Compacted, InvalidOperation
 from rundlet_server.storage.interface import Delete, Restore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.backends import do, put, value
 from tests.support.disks.unsynced_files import UnsyncedFiles
 

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_log_store
 from rundlet_server.storage.interface import Delete, Op, Put, Txn
 from rundlet_server.storage.log.format.manifest import SegmentState, read_manifest, write_manifest
 from rundlet_server.storage.log.maintain import compaction
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import LogStore, StoreSettings, open_log_store, repair, verify
+from rundlet_server.storage.care import repair, verify
 from rundlet_server.storage.errors import Unavailable
 from rundlet_server.storage.interface import Put, Txn
-from rundlet_server.storage.log.settings import SyncPolicy
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings, SyncPolicy
 from tests.support.campaign import Campaign
 from tests.support.disks.aftermath import Aftermath
 from tests.support.disks.faulty_files import Call, FaultyFiles

@@ -18,9 +18,11 @@ from typing import Protocol
 
 import pytest
 
-from rundlet_server.storage import LogStore, StoreSettings, open_log_store
 from rundlet_server.storage.errors import Conflict
 from rundlet_server.storage.interface import Add, Condition, Delete, Put, Txn
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support import PATIENCE_S
 from tests.support.campaign import Campaign
 from tests.support.disks.unsynced_files import UnsyncedFiles

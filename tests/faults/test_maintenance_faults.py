@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import LogStore, open_log_store
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.interface import Delete, Op, Put, Txn
 from rundlet_server.storage.log.format.commit_page import WORD_PUBLISHED
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
 from tests.support.campaign import Campaign
 from tests.support.disks.aftermath import Aftermath
 from tests.support.disks.faulty_files import Call, FaultyFiles

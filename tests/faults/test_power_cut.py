@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import open_log_store
 from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.files import File
 from rundlet_server.storage.interface import Put, Store, Txn
-from rundlet_server.storage.log.settings import SyncPolicy
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import SyncPolicy
 from rundlet_server.storage.tokens.file import TokenFile
 from tests.support.campaign import Campaign
 from tests.support.disks.aftermath import Aftermath

@@ -13,9 +13,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rundlet_server.storage import StoreSettings, open_log_store
 from rundlet_server.storage.interface import Add, Delete, Op, Put, Restore, Store, Touch, Txn
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.tokens.file import TokenFile
 from tests.support.models.model import START_US, Clock, ModelStore
 

@@ -31,13 +31,14 @@ FLOORS = {
     "storage": [
         "errors interface files clock collector",
         "address checksum counting requests",
-        "log tokens",
-        "textfile",
+        "settings tokens",
+        "log",
+        "textfile care",
         "opening",
         "__init__",
     ],
     "storage/log": [
-        "settings format",
+        "format",
         "index",
         "read open",
         "write check",

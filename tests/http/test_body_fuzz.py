@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from hypothesis import strategies as st
 
-from rundlet_server.storage import StoreSettings, open_log_store
 from rundlet_server.storage.errors import InvalidOperation
 from rundlet_server.storage.interface import Add, Commit, Op, Put, Store, Txn
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.conftest import SMALL_LIMITS
 from tests.support.campaign import Campaign
 from tests.support.disks.sample_stores import folder_in_memory

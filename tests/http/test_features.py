@@ -7,7 +7,7 @@ import pytest
 
 from rundlet_server.functions.app import create_app
 from rundlet_server.functions.monitoring.counting import CountedStore
-from rundlet_server.storage import OperationCounters
+from rundlet_server.storage.counting.counters import OperationCounters
 from rundlet_server.storage.errors import NotSupported
 from rundlet_server.storage.interface import Put, Restore, Txn
 from tests.support.models.model import ModelStore

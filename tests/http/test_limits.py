@@ -14,8 +14,9 @@ from rundlet_server.functions.app import create_app
 from rundlet_server.functions.limits import SET_BY
 from rundlet_server.functions.messages.uploads import UploadGate
 from rundlet_server.functions.settings import ServerSettings
-from rundlet_server.storage import StoreSettings, open_log_store
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 
 LIMITS = Limits(
     key_bytes_max=20, value_bytes_max=100, txn_ops_max=2, txn_bytes_max=120, list_keys_max=3

@@ -14,15 +14,12 @@ import pytest
 
 from rundlet_server.functions.app import create_app
 from rundlet_server.functions.monitoring.measures import request_totals
-from rundlet_server.storage import (
-    OperationCounters,
-    SharedCounters,
-    StoreSettings,
-    errors,
-    open_log_store,
-)
+from rundlet_server.storage import errors
+from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.interface import Commit, Delete, Limits, Put, Txn
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support import ROOT
 from tests.support.models.model import ModelStore
 from tests.support.processes.servers import RundletServer, wait_for

@@ -14,11 +14,13 @@ from rundlet_server.functions.app import create_app
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.monitoring.readiness import Readiness
 from rundlet_server.functions.settings import ServerSettings
-from rundlet_server.storage import OperationCounters, SharedCounters, StoreSettings, open_log_store
+from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
 from rundlet_server.storage.errors import DiskFull
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log import health
 from rundlet_server.storage.log.write import disk_probe as probe
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.faulty_files import Call, FaultyFiles
 from tests.support.models.model import ModelStore
 

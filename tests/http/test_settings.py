@@ -26,8 +26,9 @@ from rundlet_server.functions.units import (
     shown_bytes,
     shown_seconds,
 )
-from rundlet_server.storage import StoreAddress, StoreSettings
+from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.settings import StoreSettings
 
 UNUSUAL = ServerSettings(
     data_path=Path("/somewhere else"),

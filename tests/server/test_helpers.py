@@ -16,7 +16,8 @@ from rundlet_server.server.helpers.needed import helpers
 from rundlet_server.server.helpers.scratch import ScratchFolder, sweep
 from rundlet_server.server.helpers.watched import WatchedProcess
 from rundlet_server.server.listen.address import HeldPort, PortError, is_loopback, require_address
-from rundlet_server.storage import SharedCounters, StoreAddress
+from rundlet_server.storage.address import StoreAddress
+from rundlet_server.storage.counting.counters import SharedCounters
 from tests.support.processes.servers import is_running, wait_for
 
 # Stands in for a helper: writes its process id, then ends when its stdin does.

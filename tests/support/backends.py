@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from rundlet_server.functions.monitoring.counting import CountedStore
-from rundlet_server.storage import OperationCounters, StoreSettings, open_log_store, open_text_file
+from rundlet_server.storage.counting.counters import OperationCounters
 from rundlet_server.storage.interface import (
     TEXT_CONTENT_TYPE,
     Commit,
@@ -22,6 +22,9 @@ from rundlet_server.storage.interface import (
     Store,
     Txn,
 )
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.textfile.store import open_text_file
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock, ModelStore
 

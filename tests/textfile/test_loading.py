@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rundlet_server.storage import StoreSettings, load_text_file, open_log_store
 from rundlet_server.storage.errors import Damaged, ReadOnly, Unavailable, UnknownFormat
 from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Delete, Limits, Put, Txn
-from rundlet_server.storage.textfile import BadFile
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.textfile.lines import BadFile
+from rundlet_server.storage.textfile.loading import load_text_file
 from tests.support.models.model import ModelStore
 
 TEXT = "text/plain; charset=utf-8"
@@ -322,7 +324,8 @@ def test_failed_load_is_not_marked_and_can_be_repeated(path, folder, store):
 KILLED_WHILE_LOADING = """
 import os, sys
 from pathlib import Path
-from rundlet_server.storage import load_text_file, open_log_store
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.textfile.loading import load_text_file
 
 def progress(bytes_done, bytes_total, rows):
     if rows == 2_000:

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rundlet_server.storage import open_text_file
 from rundlet_server.storage.errors import (
     Damaged,
     InvalidKey,
@@ -25,8 +24,9 @@ from rundlet_server.storage.errors import (
 )
 from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Limits, Put, Txn
-from rundlet_server.storage.textfile import BadFile, content_type_of
+from rundlet_server.storage.textfile.lines import BadFile, content_type_of
 from rundlet_server.storage.textfile.sorting import gather_keys, sort_keys
+from rundlet_server.storage.textfile.store import open_text_file
 from tests.support import ROOT
 from tests.support.models.model import Clock, ModelStore
 
@@ -333,7 +333,7 @@ def test_orphaned_files_of_a_crash_are_removed(path, opened):
 OPENED_AT_THE_SAME_TIME = """
 import os, sys
 from pathlib import Path
-from rundlet_server.storage import open_text_file
+from rundlet_server.storage.textfile.store import open_text_file
 
 path = Path(sys.argv[1])
 print("ready", flush=True)

@@ -19,7 +19,7 @@ from rundlet_server.storage.log.check.opened import (
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.index.estimates import live_bytes
 from rundlet_server.storage.log.open.orphans import unnamed_files
-from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.settings import StoreSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.open.orphans import unnamed_commits
 from rundlet_server.storage.log.open.recovery import durable_by_witness
-from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.settings import StoreSettings
 
 _ATTEMPTS: Final = 100
 

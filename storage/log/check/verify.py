@@ -32,7 +32,7 @@ from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Seg
 from rundlet_server.storage.log.index.columns import Columns
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.open.recovery import may_hold_commits
-from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.settings import StoreSettings
 
 Progress = Callable[[int, int], None]
 """Called with the bytes read so far and all bytes to read."""

@@ -32,8 +32,8 @@ from rundlet_server.storage.log.maintain.checkpoint import Checkpointer
 from rundlet_server.storage.log.maintain.chunk import FRAME_BYTES_MAX, FRAME_RECORDS_MAX, Chunk
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import Head, View
-from rundlet_server.storage.log.settings import StoreSettings
 from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.settings import StoreSettings
 
 _WAITING_MAX: Final = 4_096
 """Records not indexed yet that may be indexed while every writer waits."""

@@ -27,9 +27,9 @@ from rundlet_server.storage.log.open.orphans import remove_orphans
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import Head, View
-from rundlet_server.storage.log.settings import StoreSettings
 from rundlet_server.storage.log.write.batch import Expire
 from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.settings import StoreSettings
 
 DEAD_SHARE_THOROUGH: Final = 0.05
 DEAD_SHARE: Final = 0.4

@@ -30,7 +30,7 @@ from rundlet_server.storage.log.repair.sources import (
     in_groups,
     mark_unacknowledged,
 )
-from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.settings import StoreSettings
 
 
 class LogRepair:

@@ -61,7 +61,7 @@ from rundlet_server.storage.log.open.recovery import REVISION_GAP, may_hold_comm
 from rundlet_server.storage.log.repair.known_versions import KnownVersion
 from rundlet_server.storage.log.repair.log import LogRepair, next_segment
 from rundlet_server.storage.log.repair.sources import Loss
-from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.settings import StoreSettings
 
 
 class LostVersion(NamedTuple):

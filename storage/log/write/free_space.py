@@ -17,7 +17,7 @@ from typing import Final
 
 from rundlet_server.storage.errors import DiskFull
 from rundlet_server.storage.log.read.view import View
-from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.settings import StoreSettings
 
 NO_FREE_SPACE: Final = (
     "values are refused: the rest of the disk is kept for deletions and compaction"

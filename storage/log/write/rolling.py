@@ -26,8 +26,8 @@ from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Seg
 from rundlet_server.storage.log.open.recovery import install_manifest
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import View
-from rundlet_server.storage.log.settings import StoreSettings
 from rundlet_server.storage.log.write.unsynced_tail import copy_unsynced_tail
+from rundlet_server.storage.settings import StoreSettings
 
 
 class Roller:

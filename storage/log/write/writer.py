@@ -42,10 +42,10 @@ from rundlet_server.storage.log.open.folder_lock import FolderLock
 from rundlet_server.storage.log.open.recovery import ensure_end, install_manifest, settle_manifest
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import Head, View
-from rundlet_server.storage.log.settings import StoreSettings
 from rundlet_server.storage.log.write.batch import Batch
 from rundlet_server.storage.log.write.free_space import FreeSpace
 from rundlet_server.storage.log.write.rolling import Roller, sync_segment
+from rundlet_server.storage.settings import StoreSettings
 
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 

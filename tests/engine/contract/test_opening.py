@@ -6,16 +6,13 @@ import contextlib
 
 import pytest
 
-from rundlet_server.storage import (
-    SharedCounters,
-    StoreAddress,
-    StoreOptions,
-    StoreSettings,
-    open_store,
-)
+from rundlet_server.storage.address import StoreAddress
+from rundlet_server.storage.counting.counters import SharedCounters
 from rundlet_server.storage.counting.measures import GROUP_COMMITS, Measures
 from rundlet_server.storage.errors import InvalidAddress, MissingBackend, ReadOnly
 from rundlet_server.storage.interface import Limits, Put, Txn
+from rundlet_server.storage.opening import StoreOptions, open_store
+from rundlet_server.storage.settings import StoreSettings
 
 
 def test_folder_is_opened_with_its_options_and_measured(tmp_path):

@@ -8,10 +8,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rundlet_server.storage import StoreSettings, open_log_store, verify
+from rundlet_server.storage.care import verify
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.format.manifest import read_manifest
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.campaign import Campaign
 from tests.support.disks.sample_stores import State, state_of
 from tests.support.disks.simulated_disk import MODES, Mode, SimulatedDisk, laid_out

@@ -8,8 +8,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from rundlet_server.storage import LogStore, StoreSettings, open_log_store
 from rundlet_server.storage.interface import Add, Delete, Op, Put, Restore, Touch, Txn
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.faulty_files import FaultyFiles
 from tests.support.models.model import Clock
 
