@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -21,7 +21,9 @@ from rundlet_server.cli.arguments import CA_VARIABLE, DATA_HELP, STORE_HELP, TOK
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.ask import Asking
 from rundlet_server.cli.place.target import Purpose, Target
-from rundlet_server.storage.address import StoreAddress
+
+if TYPE_CHECKING:
+    from rundlet_server.storage.address import StoreAddress
 
 Place = TypeVar("Place")
 
@@ -162,7 +164,9 @@ def chosen_folder(data: Path | None) -> Path:
 def chosen_store(data: Path | None, store: str | None) -> StoreAddress:
     """Return the store of a command that asks no server: as given, in the environment, ./data."""
     _require_one({"--data": data, "--store": store})
-    return _address_of(data, store) or _named_by_environ() or StoreAddress.of_folder(DEFAULT_FOLDER)
+    named = _address_of(data, store) or _named_by_environ() or _address_of(DEFAULT_FOLDER, None)
+    assert named is not None
+    return named
 
 
 def has_store(folder: Path) -> bool:
@@ -199,6 +203,11 @@ def chosen_place(
 
 
 def _address_of(data: Path | None, store: str | None) -> StoreAddress | None:
+    if data is None and store is None:
+        return None
+    # Only here: a command that asks a server needs no word of the engine.
+    from rundlet_server.storage.address import StoreAddress  # noqa: PLC0415 - see above
+
     if data is not None:
         return StoreAddress.of_folder(data)
     return None if store is None else StoreAddress.parse(store)
