@@ -164,7 +164,7 @@ def _message_of_client(error: Exception) -> str | None:
     message = str(error)
     match error:
         case rundlet.Unauthorized():
-            return f"{_unauthorized(message)}; give one with --token or RUNDLET_TOKEN"
+            return _message_of_unauthorized(is_token_refused=error.is_token_refused)
         case rundlet.PreconditionFailed():
             return f"{_state_of(error.revision)}, not as demanded; nothing was changed"
         case rundlet.Forbidden(problem="forbidden"):
@@ -174,8 +174,14 @@ def _message_of_client(error: Exception) -> str | None:
     return None
 
 
-def _unauthorized(message: str) -> str:
-    return "the server asks for a token" if "Authorization" in message else message
+def _message_of_unauthorized(*, is_token_refused: bool) -> str:
+    if is_token_refused:
+        problem = (
+            "the server refuses this token, which is unknown, expired or revoked; give another"
+        )
+    else:
+        problem = "the server asks for a token; give one"
+    return f"{problem} with --token or RUNDLET_TOKEN"
 
 
 def _state_of(revision: int) -> str:

@@ -56,7 +56,15 @@ class TooLarge(BadRequest):
 
 
 class Unauthorized(RundletError):
-    """The server asks for a token, or does not know this one."""
+    """The server asks for a token, or refuses this one.
+
+    Attributes:
+        is_token_refused: a token was sent, and it is unknown, expired or revoked.
+    """
+
+    def __init__(self, message: str, *, is_token_refused: bool = False) -> None:
+        super().__init__(message)
+        self.is_token_refused = is_token_refused
 
 
 class Forbidden(RundletError):

@@ -77,7 +77,8 @@ def _access_or_request_error(
 ) -> RundletError:
     status = response.status_code
     if status == 401:
-        return Unauthorized(message)
+        challenge = response.headers.get("WWW-Authenticate", "")
+        return Unauthorized(message, is_token_refused="error=" in challenge)  # RFC 6750, section 3
     if status == 403:
         is_read_only = problem_name(response) == "read-only"
         return ReadOnly(message) if is_read_only else Forbidden(message)

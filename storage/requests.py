@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX, TTL_S_MAX
 from rundlet_server.storage.errors import (
     InvalidKey,
     InvalidOperation,
@@ -23,10 +24,6 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 
-CONTENT_TYPE_BYTES_MAX = 200
-"""A content type is kept with every value; this bounds what it costs."""
-TTL_S_MAX = 100 * 366 * 86_400
-"""The longest time to live that a store, the API, and an import accept: 100 leap years."""
 _WITH_TTL: Final = (Put, Touch)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import typer
 
 from rundlet import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE
+from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX
 
-CONTENT_TYPE_CHARS_MAX = 1_024
 _HEADER_SAFE = re.compile(r"[\t\x20-\x7e]+")
 
 
@@ -26,7 +26,7 @@ def typed_argument(argument: str) -> tuple[bytes, str]:
 
 def is_content_type(text: str) -> bool:
     """Return whether a server can send this in a header, as it does with every value."""
-    return len(text) <= CONTENT_TYPE_CHARS_MAX and _HEADER_SAFE.fullmatch(text) is not None
+    return len(text) <= CONTENT_TYPE_BYTES_MAX and _HEADER_SAFE.fullmatch(text) is not None
 
 
 def existing_file(file: Path | None) -> Path | None:

@@ -22,7 +22,7 @@ from datetime import datetime
 
 from rundlet import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Put, Value
 from rundlet_server.cli.show.values import is_content_type
-from rundlet_server.storage.requests import TTL_S_MAX
+from rundlet_server.storage.bounds import TTL_S_MAX
 
 _MEMBERS = frozenset(
     {"key", "text", "base64", "content_type", "expires", "ttl", "revision", "version"}

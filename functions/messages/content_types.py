@@ -8,8 +8,8 @@ import re
 import falcon
 
 from rundlet_server.functions.problems import Problem
+from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX
 from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE
-from rundlet_server.storage.requests import CONTENT_TYPE_BYTES_MAX
 
 _HEADER_SAFE = re.compile(r"[\t\x20-\x7e]*")
 

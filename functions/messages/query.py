@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 import falcon
 
 from rundlet_server.functions.problems import Problem
-from rundlet_server.storage.requests import TTL_S_MAX
+from rundlet_server.storage.bounds import TTL_S_MAX
 
 REVISION_MAX = 2**63 - 1
 TTL_S_MIN = 0.000_001

@@ -19,7 +19,7 @@ from rundlet_server.functions.messages.content_types import require_header_safe
 from rundlet_server.functions.messages.query import REVISION_MAX, TTL_S_MIN
 from rundlet_server.functions.problems import Member, Problem, too_large
 from rundlet_server.storage import interface as storage
-from rundlet_server.storage.requests import TTL_S_MAX
+from rundlet_server.storage.bounds import TTL_S_MAX
 
 NUMBER_MAX: Final = 2**63 - 1
 

@@ -10,8 +10,8 @@ from rundlet_server.functions.limits import LIST_KEYS_DEFAULT
 from rundlet_server.functions.messages.query import REVISION_MAX, TTL_S_MIN
 from rundlet_server.functions.messages.validators import ENTITY_TAGS_PATTERN
 from rundlet_server.functions.openapi.parts import Json
+from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX, TTL_S_MAX
 from rundlet_server.storage.interface import Limits
-from rundlet_server.storage.requests import CONTENT_TYPE_BYTES_MAX, TTL_S_MAX
 
 _NOT_DOTS = r"(?:[^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)?"
 _PATH_KEY_PATTERN = f"^{_NOT_DOTS}(?:/{_NOT_DOTS})*$"

@@ -13,7 +13,7 @@ from rundlet_server.functions.openapi.parts import (
     schema,
 )
 from rundlet_server.functions.route_table import KV, KV64, SERVICE
-from rundlet_server.storage.requests import CONTENT_TYPE_BYTES_MAX
+from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX
 
 _REVISION_HEADERS: Json = {
     "ETag": header("Strong and opaque; changes with every write of the key."),

@@ -62,7 +62,8 @@ def test_unknown_token_is_not_allowed(guarded):
 
     assert ended.code == 6
     assert ended.err == (
-        "rundlet: this server does not know this token; give one with --token or RUNDLET_TOKEN\n"
+        "rundlet: the server refuses this token, which is unknown, expired or revoked;"
+        " give another with --token or RUNDLET_TOKEN\n"
     )
 
 

@@ -9,10 +9,10 @@ import time
 
 import pytest
 
+from rundlet_server.storage.bounds import TTL_S_MAX
 from rundlet_server.storage.errors import DiskFull
 from rundlet_server.storage.interface import Limits, Put, Txn
 from rundlet_server.storage.log.store import LogStore
-from rundlet_server.storage.requests import TTL_S_MAX
 from tests.support import ROOT
 from tests.support.models.model import Clock, ModelStore
 from tests.support.processes.command_line import Place, run

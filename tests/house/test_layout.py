@@ -29,7 +29,7 @@ FOR_TYPE_CHECKERS = {"_typeshed"}  # there is no such module when a program runs
 # its own floor or above. A room is a folder or a module.
 FLOORS = {
     "storage": [
-        "errors interface files clock collector",
+        "bounds errors interface files clock collector",
         "address checksum counting requests",
         "settings tokens",
         "log",
