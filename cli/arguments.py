@@ -1,11 +1,25 @@
-"""Options that may stand anywhere on the command line, moved to where their command reads them."""
+"""Options that all commands share: what they are, and moving them to where they are read."""
 
 from __future__ import annotations
 
+from typing import Final
+
 CA_VARIABLE = "RUNDLET_CA_FILE"
 CA_OPTION = "--ca-file"
+CA_HELP: Final = f"Authority of an https server, PEM [{CA_VARIABLE}]."
 
-_WITH_VALUE = frozenset({"--url", "--data", "--token"})
+URL_HELP: Final = "A server [RUNDLET_URL; default http://127.0.0.1:8000]."
+DATA_HELP: Final = "A store's folder, also a served one [RUNDLET_DATA]."
+STORE_HELP: Final = "A store: a folder or file:PATH [RUNDLET_STORE]."
+TOKEN_HELP: Final = "The token that the server asks for [RUNDLET_TOKEN]."  # noqa: S105 - help
+PLACE_OPTIONS: Final = (
+    ("--url URL", URL_HELP),
+    ("--data DIR", DATA_HELP),
+    ("--token TOKEN", TOKEN_HELP),
+)
+"""Where the data mostly is, with the help of each option, for the help of ``rundlet``."""
+
+_WITH_VALUE = frozenset({"--store", *(option.split()[0] for option, _ in PLACE_OPTIONS)})
 _WITHOUT_VALUE = frozenset({"--json"})
 
 
@@ -21,6 +35,12 @@ def without_ca_file(arguments: list[str]) -> tuple[list[str], list[str]]:
             option = arguments[position : position + size]
             return option, arguments[:position] + arguments[position + size :]
     return [], arguments
+
+
+def asks_for_json(arguments: list[str]) -> bool:
+    """Whether the caller is a machine that reads errors as JSON, too."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return "--json" in arguments[:end]
 
 
 def moved_behind_command(arguments: list[str]) -> list[str]:

@@ -1,20 +1,19 @@
-"""How a command ends: the exit codes, and which error leads to which.
+"""How a command ends: the exit codes, which error leads to which, and what is printed of it.
 
-A command raises: an error of ``storage.errors``, an error of the client, or, for what only
-the command line knows, ``CommandError``. ``exit_code_of`` is the one place that maps them.
+A command raises an error of ``storage.errors``, an error of the client, or ``CommandError`` for
+what only the command line knows. ``exit_code_of`` and ``message_of`` are the one place that maps
+them. The layers below are imported once an error needs them: a command that talks to a server
+would otherwise load the engine's words only to end well.
 """
 
 from __future__ import annotations
 
 import enum
 import errno
+import json
+import sys
 from collections.abc import Sequence
 from typing import Final
-
-import rundlet
-from rundlet_server.functions.settings import SettingError
-from rundlet_server.server.errors import ExposedError, ServeError, TlsError
-from rundlet_server.storage import errors
 
 
 class ExitCode(enum.IntEnum):
@@ -24,8 +23,21 @@ class ExitCode(enum.IntEnum):
     NOT_FOUND = 1
     USAGE = 2
     CONFLICT = 3
-    UNREACHABLE = 4  # server or network: not there, refused, out of space
+    UNREACHABLE = 4  # server, network or system: not there, refused, out of space
     DAMAGED = 5
+    NOT_ALLOWED = 6
+
+
+MEANINGS: Final = {
+    ExitCode.DONE: "done",
+    ExitCode.NOT_FOUND: "not found or no longer kept",
+    ExitCode.USAGE: "usage",
+    ExitCode.CONFLICT: "precondition failed",
+    ExitCode.UNREACHABLE: "server or network",
+    ExitCode.DAMAGED: "damaged data",
+    ExitCode.NOT_ALLOWED: "not allowed",
+}
+"""The exit codes in words, for the help and the documents."""
 
 
 class CommandError(Exception):
@@ -41,67 +53,145 @@ class CommandError(Exception):
         self.code = code
 
 
-# The first entry that fits decides, so a derived class stands before its base.
-_CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
-    (errors.InvalidRequest, ExitCode.USAGE),
-    (errors.Conflict, ExitCode.CONFLICT),
-    (errors.Compacted, ExitCode.NOT_FOUND),
-    (errors.Damaged, ExitCode.DAMAGED),
-    (errors.UnknownFormat, ExitCode.DAMAGED),
-    (errors.StoreError, ExitCode.UNREACHABLE),
-    (rundlet.BadRequest, ExitCode.USAGE),
-    (rundlet.PreconditionFailed, ExitCode.CONFLICT),
-    (rundlet.Conflict, ExitCode.CONFLICT),
-    (rundlet.Compacted, ExitCode.NOT_FOUND),
-    (rundlet.Damaged, ExitCode.DAMAGED),
-    (rundlet.RundletError, ExitCode.UNREACHABLE),
-    (ExposedError, ExitCode.USAGE),
-    (TlsError, ExitCode.USAGE),
-    (ServeError, ExitCode.UNREACHABLE),
-    (SettingError, ExitCode.USAGE),
-    (UnicodeError, ExitCode.USAGE),  # an argument that is not UTF-8
-    (OSError, ExitCode.UNREACHABLE),
-)
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C ended a command that had done a part; the message says which, and how to go on."""
 
 
 _SYSTEM_ADVICE: Final = {
     errno.ENOSPC: "; free some space and try again",
     errno.EDQUOT: "; free some space and try again",
-    errno.EROFS: "; it is mounted to be read only",
-    errno.EACCES: "; run this as its owner",
-    errno.EPERM: "; run this as its owner",
+    errno.EROFS: "; the file system is mounted read-only",
+    errno.EACCES: "; run this command as the owner",
+    errno.EPERM: "; run this command as the owner",
     errno.EMFILE: "; raise ulimit -n",
 }
 
+_REPAIR_ADVICE: Final = "run rundlet verify to see all damage, rundlet repair to keep what is whole"
+
 
 def exit_code_of(error: Exception) -> ExitCode | None:
-    """The exit code that an error leads to; ``None`` for one that nobody expected."""
+    """Return the exit code that an error leads to; ``None`` for an error that is not expected."""
     if isinstance(error, CommandError):
         return error.code
-    for kind, code in _CODES:
-        if isinstance(error, kind):
-            return code
+    for kinds in (_client_kinds, _server_kinds):
+        for kind, code in kinds():
+            if isinstance(error, kind):
+                return code
     return None
 
 
 def message_of(error: Exception) -> str:
-    """The line that tells a person of an error: what is wrong and what to do."""
-    message = str(error)
-    if isinstance(error, errors.Damaged) and not isinstance(error, errors.DamagedTokens):
-        return f"{message}; run rundlet verify to see all damage, rundlet repair to keep the rest"
+    """Return the line that a person reads of an error: what is wrong and what to do."""
+    if isinstance(error, CommandError):
+        return str(error)
     if isinstance(error, OSError) and error.strerror:
         return _message_of_system(error)
-    return message
+    return _message_of_client(error) or _message_of_store(error)
+
+
+def print_error(message: str, code: int, *, as_json: bool = False) -> None:
+    """Print an error on stderr, as one line of plain text or of JSON."""
+    if as_json:
+        line = json.dumps({"error": message, "exit_code": int(code)})
+    else:
+        line = "rundlet: " + "".join(c if c.isprintable() else " " for c in message)
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def no_value(keys: Sequence[str]) -> CommandError:
+    """Return the error of a command that was asked for keys that have no value."""
+    message = "no value for " + ", ".join(repr(key) for key in keys)
+    return CommandError(message, ExitCode.NOT_FOUND)
+
+
+# In both tables the first entry that fits decides, so a derived class stands before its base.
+
+
+def _client_kinds() -> tuple[tuple[type[Exception], ExitCode], ...]:
+    import rundlet  # noqa: PLC0415 - see above
+
+    return (
+        (rundlet.BadRequest, ExitCode.USAGE),
+        (rundlet.Unauthorized, ExitCode.NOT_ALLOWED),
+        (rundlet.Forbidden, ExitCode.NOT_ALLOWED),
+        (rundlet.PreconditionFailed, ExitCode.CONFLICT),
+        (rundlet.Conflict, ExitCode.CONFLICT),
+        (rundlet.Compacted, ExitCode.NOT_FOUND),
+        (rundlet.Damaged, ExitCode.DAMAGED),
+        (rundlet.RundletError, ExitCode.UNREACHABLE),
+    )
+
+
+def _server_kinds() -> tuple[tuple[type[Exception], ExitCode], ...]:
+    from rundlet_server.functions.settings import SettingError  # noqa: PLC0415 - see above
+    from rundlet_server.server.errors import (  # noqa: PLC0415 - see above
+        ExposedError,
+        ServeError,
+        TlsError,
+    )
+    from rundlet_server.storage import errors  # noqa: PLC0415 - see above
+
+    return (
+        (errors.InvalidRequest, ExitCode.USAGE),
+        (errors.Conflict, ExitCode.CONFLICT),
+        (errors.Compacted, ExitCode.NOT_FOUND),
+        (errors.Damaged, ExitCode.DAMAGED),
+        (errors.UnknownFormat, ExitCode.DAMAGED),
+        (errors.NotSupported, ExitCode.USAGE),
+        (errors.ReadOnly, ExitCode.NOT_ALLOWED),
+        (errors.StoreError, ExitCode.UNREACHABLE),
+        (ExposedError, ExitCode.USAGE),
+        (TlsError, ExitCode.USAGE),
+        (ServeError, ExitCode.UNREACHABLE),
+        (SettingError, ExitCode.USAGE),
+        (UnicodeError, ExitCode.USAGE),  # an argument that is not UTF-8
+        (OSError, ExitCode.UNREACHABLE),
+    )
 
 
 def _message_of_system(error: OSError) -> str:
-    """What the operating system refused, without its number, and with what helps where we know."""
+    """Return what the operating system refused, without its number, and what helps if known."""
     where = "" if error.filename is None else f"{error.filename}: "
     advice = _SYSTEM_ADVICE.get(error.errno or 0, "")
     return f"{where}{error.strerror}{advice}"
 
 
-def no_value(keys: Sequence[str]) -> CommandError:
-    """The error of a command that was asked for keys that have no value."""
-    message = "no value for " + ", ".join(repr(key) for key in keys)
-    return CommandError(message, ExitCode.NOT_FOUND)
+def _message_of_client(error: Exception) -> str | None:
+    """What a server answered, in the words of the command line instead of those of HTTP."""
+    import rundlet  # noqa: PLC0415 - see above
+
+    message = str(error)
+    match error:
+        case rundlet.Unauthorized():
+            return _message_of_unauthorized(is_token_refused=error.is_token_refused)
+        case rundlet.PreconditionFailed():
+            return f"{_state_of(error.revision)}, not as demanded; nothing was changed"
+        case rundlet.Forbidden(problem="forbidden"):
+            return f"{message}; take another token: --token or RUNDLET_TOKEN"
+        case rundlet.RundletError():
+            return message
+    return None
+
+
+def _message_of_unauthorized(*, is_token_refused: bool) -> str:
+    if is_token_refused:
+        problem = (
+            "the server refuses this token, which is unknown, expired or revoked; give another"
+        )
+    else:
+        problem = "the server asks for a token; give one"
+    return f"{problem} with --token or RUNDLET_TOKEN"
+
+
+def _state_of(revision: int) -> str:
+    return f"the key is at revision {revision}" if revision else "the key has no value"
+
+
+def _message_of_store(error: Exception) -> str:
+    from rundlet_server.storage import errors  # noqa: PLC0415 - see above
+
+    message = str(error)
+    if isinstance(error, errors.Damaged) and not isinstance(error, errors.DamagedTokens):
+        return f"{message}; {_REPAIR_ADVICE}"
+    return message

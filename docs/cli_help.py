@@ -9,7 +9,9 @@ from typing import Final, Literal, get_args, get_origin
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
+from rundlet_server.cli.group import loaded
 from rundlet_server.cli.main import app
+from rundlet_server.cli.table import panels
 
 PAGE_PATH: Final = Path(__file__).parent / "cli.md"
 _PLACE: Final = "Where the data is"
@@ -30,12 +32,13 @@ commands at work.
 
 ## Where the data is
 
-Every command on data works on a server or on the folder of a store:
+Every command on data works on a server or on a store that it opens itself:
 
 | option | variable | meaning |
 |---|---|---|
 | `--url URL` | `RUNDLET_URL` | a server; default `http://127.0.0.1:8000` |
 | `--data DIR` | `RUNDLET_DATA` | the folder of a store, also while a server runs on it |
+| `--store ADDRESS` | `RUNDLET_STORE` | a folder (`./data`) or a text file (`file:words.txt`) |
 | `--token TOKEN` | `RUNDLET_TOKEN` | the token to send to the server |
 
 These options may stand before or behind the command.
@@ -53,7 +56,17 @@ These options may stand before or behind the command.
 | 6 | not allowed: the token is missing, unknown, expired, or not for this (401, 403) |
 
 Every command can end with 0, 2, 4, 5 and 6. A command below names a code if it means something
-special there. An error is one line on stderr that says what to do.
+special there. An error is one line on stderr that says what to do; with `--json` it is an object:
+`{{"error": "no value for 'k'", "exit_code": 1}}`. As for any program, a shell reports 130 after
+Ctrl-C, and 141 if the reader of a pipe has gone, as in `rundlet ls | head -1`.
+
+## Times, sizes, completion
+
+Times take a unit: `500ms`, `90s`, `15m`, `12h`, `30d`, `4w`; a bare number counts seconds, except
+for `--expires`, which needs a unit. Sizes are `100`, `64KiB` (1,024) or `10MB` (1,000,000).
+
+`rundlet --install-completion` lets bash, zsh, fish or PowerShell complete commands and options;
+`--show-completion` prints the script for your own set-up.
 """
 
 # What a code means for one command, where that is more than the table above says.
@@ -76,14 +89,11 @@ def page() -> str:
     """The page as it should be."""
     root = get_command(app)
     assert isinstance(root, TyperGroup)
-    groups: dict[str, list[str]] = {}
-    for name, command in root.commands.items():
-        assert isinstance(command, TyperCommand | TyperGroup)
-        groups.setdefault(command.rich_help_panel or "", []).append(name)
+    groups = {panel: [row.name for row in rows] for panel, rows in panels()}
     parts = [_INTRODUCTION.format(index="\n".join(_index(groups))), _general(root)]
     for title, names in groups.items():
         parts.append(f"## {title}\n")
-        parts += [part for name in names for part in _sections(name, root.commands[name])]
+        parts += [part for name in names for part in _sections(name, loaded(name))]
     return "\n".join(parts)
 
 

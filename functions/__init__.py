@@ -1,7 +1,7 @@
 """The HTTP API: stateless Falcon functions over a ``storage.Store``.
 
-``app`` wires everything: there a request enters. ``problems`` is every error answer; ``limits``
-and ``request_ids`` are what the whole API shares.
+``app`` wires everything: there a request enters. ``problems`` is every error answer; ``limits``,
+``request_ids``, ``units`` and ``version`` are what the whole API shares.
 
 The rooms: ``settings`` is the table of everything that a server can be told; ``messages`` reads
 what a request says (target, query, headers, bodies); ``access`` decides who may do what;

@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping
-from importlib import metadata
 
 import falcon
 
-from rundlet_server.functions.access.admission import NO_TOKENS, Access, TokenSource
+from rundlet_server.functions import route_table as routes
+from rundlet_server.functions.access.admission import NO_TOKENS, Access
 from rundlet_server.functions.access.cors import CorsHeaders
 from rundlet_server.functions.access.hosts import HostNames
 from rundlet_server.functions.access.routing import TargetRouter
@@ -42,15 +41,13 @@ from rundlet_server.functions.routes.service import (
 )
 from rundlet_server.functions.routes.values import ValueResource
 from rundlet_server.functions.settings import ServerSettings
-from rundlet_server.storage import (
-    OperationCounters,
-    SharedCounters,
-    open_store,
-    open_text_file,
-)
+from rundlet_server.functions.version import software_version
+from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.interface import Store
-from rundlet_server.storage.tokens.watch import TokenWatch
+from rundlet_server.storage.opening import StoreOptions, open_store
+from rundlet_server.storage.tokens.interface import TokenSource
+from rundlet_server.storage.tokens.opening import open_tokens
 
 
 def create_app(
@@ -65,10 +62,10 @@ def create_app(
         store: what the functions read and write.
         settings: of these only what the functions themselves decide is used: ``read_only``,
             ``open_without_tokens``, ``audit_path``, ``uploads_max``, ``log_format``, ``slow_s``,
-            ``cors_origins``, ``host_names``, and for ``/readyz`` ``data_path`` and
+            ``cors_origins``, ``host_names``, and for ``/readyz``
             ``maintain_inline``; the limits on connections are only shown.
         counters: of operations; by default this process counts for itself.
-        tokens: in force; without them everybody may do everything.
+        tokens: in force; without them there is no authentication.
 
     Raises:
         OSError: the file for the audit trail cannot be opened.
@@ -99,7 +96,7 @@ def create_app(
 def _access(
     settings: ServerSettings, counters: OperationCounters, tokens: TokenSource | None
 ) -> Access | None:
-    """Who decides on who is let in; ``None`` where everybody is, by any name."""
+    """Return what authenticates; ``None`` if every request is admitted, by any host name."""
     hosts = HostNames(settings.host_names) if settings.host_names else None
     if tokens is not None:
         return Access(tokens, counters, is_open=settings.open_without_tokens, hosts=hosts)
@@ -109,14 +106,8 @@ def _access(
 def _readiness_of(
     store: CountedStore, settings: ServerSettings, tokens: TokenSource | None
 ) -> Readiness:
-    writes = store.store.info.backend == "log"
     is_maintained = not (settings.maintain_inline or store.read_only)
-    return Readiness(
-        store,
-        settings.data_path if writes else None,
-        tokens or NO_TOKENS,
-        is_maintained=writes and is_maintained,
-    )
+    return Readiness(store, tokens or NO_TOKENS, is_maintained=is_maintained)
 
 
 def _add_routes(
@@ -127,21 +118,21 @@ def _add_routes(
     readiness: Readiness,
 ) -> None:
     version = software_version()
-    tags = EntityTags(store.store.info.store_id)
-    document = openapi_document(version)
-    app.add_route("/", FixedResource(_welcome(version)))
-    app.add_route("/v1", ServiceResource(store, version, limits))
-    app.add_route("/v1/kv/{key:path}", ValueResource(store, gate, tags, key_from_path))
-    app.add_route("/v1/kv64/{key:path}", ValueResource(store, gate, tags, key_from_base64url))
-    app.add_route("/v1/keys", KeysResource(store))
-    app.add_route("/v1/mget", MgetResource(store, gate))
-    app.add_route("/v1/txn", TxnResource(store, gate))
-    app.add_route("/v1/stats", StatsResource(store))
-    app.add_route("/v1/admin/compact", CompactResource(store))
-    app.add_route("/metrics", MetricsResource(store, readiness, version))
-    app.add_route("/livez", LiveResource())
-    app.add_route("/readyz", ReadyResource(readiness))
-    app.add_route("/openapi.json", FixedResource(document))
+    tags = EntityTags(store.info.store_id)
+    document = openapi_document(version, store.info.limits)
+    app.add_route(routes.ROOT.template, FixedResource(_welcome(version)))
+    app.add_route(routes.SERVICE.template, ServiceResource(store, version, limits))
+    app.add_route(routes.KV.template, ValueResource(store, gate, tags, key_from_path))
+    app.add_route(routes.KV64.template, ValueResource(store, gate, tags, key_from_base64url))
+    app.add_route(routes.KEYS.template, KeysResource(store))
+    app.add_route(routes.MGET.template, MgetResource(store, gate))
+    app.add_route(routes.TXN.template, TxnResource(store, gate))
+    app.add_route(routes.STATS.template, StatsResource(store))
+    app.add_route(routes.COMPACT.template, CompactResource(store))
+    app.add_route(routes.METRICS.template, MetricsResource(store, readiness, version))
+    app.add_route(routes.LIVEZ.template, LiveResource())
+    app.add_route(routes.READYZ.template, ReadyResource(readiness))
+    app.add_route(routes.OPENAPI.template, FixedResource(document))
 
 
 def get_app() -> falcon.App[falcon.Request, falcon.Response]:
@@ -157,34 +148,30 @@ def get_app() -> falcon.App[falcon.Request, falcon.Response]:
     return create_app(store, settings, OperationCounters(shared), watch_tokens(settings))
 
 
-def watch_tokens(settings: ServerSettings) -> TokenWatch | None:
-    """The tokens in the folder that the settings name; ``None`` where they name none.
+def watch_tokens(settings: ServerSettings) -> TokenSource | None:
+    """The tokens that requests go by; ``None`` where the settings name no place for any.
 
     Raises:
-        StoreError, OSError: see ``TokenWatch``.
+        StoreError, OSError: see ``TokenStore.watch``.
     """
-    folder = settings.tokens_folder
-    return None if folder is None else TokenWatch(folder)
-
-
-def software_version() -> str:
-    """The version of the installed package; of a bare checkout ``0+checkout``."""
-    try:
-        return metadata.version("rundlet")
-    except metadata.PackageNotFoundError:
-        return "0+checkout"
+    tokens = open_tokens(settings.store, settings.tokens_path)
+    return None if tokens is None else tokens.watch()
 
 
 def _welcome(version: str) -> dict[str, object]:
     return {
         "name": "rundlet",
         "version": version,
-        "see": {"service": "/v1", "keys": "/v1/keys", "openapi": "/openapi.json"},
+        "see": {
+            "service": routes.SERVICE.path,
+            "keys": routes.KEYS.path,
+            "openapi": routes.OPENAPI.path,
+        },
     }
 
 
 def open_configured_store(settings: ServerSettings, shared: SharedCounters | None = None) -> Store:
-    """Open the store that the settings name: a text file, or else a folder.
+    """Open the store that the settings name.
 
     Args:
         settings: of the server.
@@ -193,13 +180,7 @@ def open_configured_store(settings: ServerSettings, shared: SharedCounters | Non
     Raises:
         StoreError: it does not open.
     """
-    if settings.read_only_file is not None:
-        return open_text_file(
-            settings.read_only_file,
-            any_key=settings.any_key,
-            skip_bad=settings.skip_bad,
-            limits=settings.limits,
-        )
-    return open_store(
-        settings.data_path, dataclasses.replace(settings.of_store(), measures=Measures(shared))
+    options = StoreOptions(
+        settings.of_store(), any_key=settings.any_key, skip_bad=settings.skip_bad
     )
+    return open_store(settings.store, options, Measures(shared))

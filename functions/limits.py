@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
+from rundlet_server.functions.route_table import KV, KV64, MGET, TXN
 from rundlet_server.functions.settings import SETTINGS, ServerSettings
 from rundlet_server.storage.interface import Limits
 
@@ -18,24 +19,33 @@ SET_BY: Final = {
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().connections)},
     "uploads_max": _OPTION_OF["uploads_max"],
     "txn_body_bytes_max": _OPTION_OF["txn_bytes_max"],
+    "txn_body_items_max": _OPTION_OF["txn_ops_max"],
     "mget_body_bytes_max": _OPTION_OF["list_keys_max"],
+    "mget_body_items_max": _OPTION_OF["list_keys_max"],
     "body_bytes_max": f"{_OPTION_OF['value_bytes_max']} or {_OPTION_OF['txn_bytes_max']}",
 }
 """The option of ``rundlet serve`` for each."""
+
+LIST_KEYS_DEFAULT: Final = 1_000
+"""Keys on a page of a list that names no limit, if the server's limit is not lower."""
 
 # Everything is doubled or tripled by JSON's escapes; beside that, each item has its names.
 _JSON_GROWTH: Final = 3
 _ITEM_OVERHEAD_BYTES: Final = 512
 _OTHER_BODY_BYTES_MAX: Final = 64 * 1024
 
+# An operation is an object whose members have a name and a value each; a put has up to seven.
+_OP_ITEMS: Final = 16
+_BODY_ITEMS: Final = 16
+
 
 def over_limit(what: str, limit: int, got: int) -> str:
-    """A sentence on something over a limit, with the way out."""
+    """Return a sentence about something over a limit that says what to do."""
     return f"{what} is {limit}, got {got}; send less, or raise {SET_BY[what]} on the server"
 
 
 def txn_body_bytes_max(limits: Limits) -> int:
-    """The largest body a transaction may have; the WSGI server's own cap lies above it."""
+    """The largest body a transaction may have."""
     ops = 3 * limits.txn_ops_max * (_ITEM_OVERHEAD_BYTES + _JSON_GROWTH * limits.key_bytes_max)
     return _JSON_GROWTH * limits.txn_bytes_max + ops
 
@@ -45,17 +55,32 @@ def mget_body_bytes_max(limits: Limits) -> int:
     return limits.list_keys_max * (_ITEM_OVERHEAD_BYTES + _JSON_GROWTH * limits.key_bytes_max)
 
 
+def txn_body_items_max(limits: Limits) -> int:
+    """Return the most values and names of members that the body of a transaction may have.
+
+    It bounds the memory that decoding takes, so it is checked before anything is decoded. The
+    largest transaction has fewer, so that the error for one with a few operations too many names
+    ``txn_ops_max``.
+    """
+    return 3 * limits.txn_ops_max * _OP_ITEMS + _BODY_ITEMS
+
+
+def mget_body_items_max(limits: Limits) -> int:
+    """Return the same for the body of an mget."""
+    return 2 * limits.list_keys_max + _BODY_ITEMS
+
+
 def body_bytes_max_at(limits: Limits, path: str) -> int:
     """Return the largest body of a request to a path, which a server that reads bodies may stop at.
 
     The app rejects a larger body by its length. Where no body means anything, the server reads a
     small one all the same, so that the connection can be used again.
     """
-    if path.startswith(("/v1/kv/", "/v1/kv64/")):
+    if path.startswith((KV.base, KV64.base)):
         return limits.value_bytes_max
-    if path == "/v1/txn":
+    if path == TXN.base:
         return txn_body_bytes_max(limits)
-    return mget_body_bytes_max(limits) if path == "/v1/mget" else _OTHER_BODY_BYTES_MAX
+    return mget_body_bytes_max(limits) if path == MGET.base else _OTHER_BODY_BYTES_MAX
 
 
 def body_bytes_max(limits: Limits) -> int:
@@ -68,7 +93,9 @@ def shown_limits(settings: ServerSettings, limits: Limits) -> dict[str, object]:
     shown = {
         **dataclasses.asdict(limits),
         "txn_body_bytes_max": txn_body_bytes_max(limits),
+        "txn_body_items_max": txn_body_items_max(limits),
         "mget_body_bytes_max": mget_body_bytes_max(limits),
+        "mget_body_items_max": mget_body_items_max(limits),
         **dataclasses.asdict(settings.connections),
     }
     if settings.uploads_max is None:  # a server that reads whole bodies

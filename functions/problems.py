@@ -1,7 +1,7 @@
 """Every answer that is not a success: RFC 9457 problems, made in one place.
 
-Handlers raise ``Problem`` or let a ``StoreError`` pass; ``ErrorAnswers`` turns both, Falcon's
-own errors, and whatever nobody thought of, into ``application/problem+json``.
+Handlers raise ``Problem`` or let a ``StoreError`` pass. ``ErrorAnswers`` turns both, Falcon's own
+errors and unexpected exceptions into ``application/problem+json``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import falcon
 
 from rundlet_server.functions.limits import over_limit
 from rundlet_server.functions.request_ids import RequestIds
+from rundlet_server.functions.route_table import OPENAPI
 from rundlet_server.storage.errors import (
     Compacted,
     Conflict,
@@ -24,6 +25,7 @@ from rundlet_server.storage.errors import (
     InvalidOperation,
     InvalidRequest,
     LimitExceeded,
+    NotSupported,
     OutcomeUnknown,
     ReadOnly,
     StoreError,
@@ -75,10 +77,10 @@ class Failure(NamedTuple):
 
 
 class ErrorAnswers:
-    """Answers for exceptions, each with an id that the log repeats where there is more to say."""
+    """Answers for exceptions, each with an id that the log repeats if it says more."""
 
     def __init__(self, ids: RequestIds, discard_body: Callable[[falcon.Request], None]) -> None:
-        """``discard_body`` reads on what a client is still sending."""
+        """``discard_body`` reads and drops what a client is still sending."""
         self._ids = ids
         self._discard_body = discard_body
 
@@ -115,16 +117,17 @@ class ErrorAnswers:
 
 
 def failure_of(environ: Mapping[str, object]) -> Failure | None:
-    """Why a request failed for a reason that is not its own; for the log and the metrics."""
+    """Return why the server failed a request; for the log and the metrics."""
     failure = environ.get(_FAILURE)
     return failure if isinstance(failure, Failure) else None
 
 
 def forget_failure(environ: dict[str, object]) -> None:
-    """Let go of it, once it was told.
+    """Release the failure of a request, once it is logged.
 
-    Its traceback leads back to the request: in that circle whatever the store was reading, such as
-    a file that compaction has removed since, would stay until the garbage collector comes.
+    Its traceback refers to the request, which refers to it. This cycle would keep whatever the
+    store was reading, such as a file that compaction has removed since, until the garbage collector
+    runs.
     """
     environ.pop(_FAILURE, None)
 
@@ -143,7 +146,7 @@ def problem_of(ex: Exception) -> Problem:
         case StoreError():
             return _of_store(ex)
         case _:
-            detail = "something unexpected went wrong; the server's log has more, by request id"
+            detail = "an unexpected error occurred; look up the request id in the server's log"
             return Problem(500, "internal", detail)
 
 
@@ -164,16 +167,20 @@ def _of_request(ex: InvalidRequest) -> Problem:
 def _of_write(ex: ReadOnly | Unavailable | OutcomeUnknown) -> Problem:
     match ex:
         case ReadOnly():
-            detail = "this server takes no writes; write to the server it was copied from"
+            detail = "this server is read-only; send writes to a server that accepts them"
             return Problem(403, "read-only", detail)
         case DiskFull():
-            detail = "the disk is full; nothing was changed, and reads go on; free some space"
+            detail = (
+                "the server's disk is full and nothing was changed; free space and send it again"
+            )
             return Problem(507, "disk-full", detail, headers=RETRY_LATER)
         case Unavailable():
-            detail = f"nothing was changed; try again later: {ex}"
+            detail = f"nothing was changed: {ex}; send the request again later"
             return Problem(503, "unavailable", detail, headers=RETRY_LATER)
         case OutcomeUnknown():
-            detail = "the write may or may not have been applied; read before trying again"
+            detail = (
+                "the write may have been applied or not; read the keys before you send it again"
+            )
             return Problem(504, "outcome-unknown", detail)
 
 
@@ -181,13 +188,19 @@ def _of_store(ex: StoreError) -> Problem:
     match ex:
         case Conflict():
             failed = [{"index": f.index, "key": f.key, "revision": f.revision} for f in ex.failed]
-            detail = "conditions did not hold and there is no 'else'; nothing was changed"
+            detail = (
+                "conditions in 'if' did not hold and there is no 'else', so nothing was changed;"
+                " read the keys in 'failed' and decide again"
+            )
             return Problem(409, "txn-conflict", detail, {"failed": failed})
         case Compacted():
             return Problem(410, "compacted", str(ex), {"oldest_revision": ex.oldest_revision})
         case Damaged():
             detail = f"{ex}; run 'rundlet verify' on the server"
             return Problem(500, "damaged", detail, {"file": ex.path.name, "offset": ex.offset})
+        case NotSupported():
+            members: dict[str, Member] = {"backend": ex.backend, "feature": ex.feature}
+            return Problem(501, "not-supported", str(ex), members)
         case UnknownFormat():
             return Problem(500, "unknown-format", str(ex))
         case _:
@@ -210,10 +223,10 @@ def _of_falcon(ex: falcon.HTTPError) -> Problem:
     headers = dict(ex.headers or {})
     status = HTTPStatus(ex.status_code)
     if status == HTTPStatus.NOT_FOUND:
-        detail = "there is no such route; /openapi.json lists them all"
+        detail = f"there is no such route; see {OPENAPI.path} for all routes"
         return Problem(404, "no-such-route", detail, headers=headers)
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = f"this route answers {headers.get('Allow', 'nothing')}"
+        detail = f"this route does not answer this method; send one of {headers.get('Allow', '')}"
         return Problem(405, "method-not-allowed", detail, headers=headers)
     name = status.phrase.lower().replace(" ", "-")
     return Problem(status, name, ex.description or ex.title or status.phrase, headers=headers)

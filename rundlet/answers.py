@@ -1,4 +1,4 @@
-"""From the answers of a server, headers and bodies, to records."""
+"""Turns the answers of a server, headers and bodies, into records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rundlet.wire import Fields, decode_body, decode_key
 
 
 def value_of(key: str, response: httpx.Response) -> Value:
-    """The value in the answer to a ``GET`` of one key."""
+    """Return the value in the answer to a ``GET`` of one key."""
     headers = response.headers
     expires = headers.get("KV-Expires")
     modified = headers.get("Last-Modified")
@@ -32,7 +32,7 @@ def value_of(key: str, response: httpx.Response) -> Value:
 
 
 def header_number(response: httpx.Response, name: str) -> int:
-    """A header that is a whole number; ``ServerError`` where it is not there."""
+    """Return a header that is a whole number; raise ``ServerError`` if it is missing."""
     header = response.headers.get(name, "")
     if header.isdecimal():
         return int(header)
@@ -41,12 +41,12 @@ def header_number(response: httpx.Response, name: str) -> int:
 
 
 def fields_of(response: httpx.Response) -> Fields:
-    """The object in the answer's body."""
+    """Return the object in the body of an answer."""
     return decode_body(response.content, response.headers.get("Content-Type", ""))
 
 
 def page_of(response: httpx.Response, *, reverse: bool, values: bool) -> list[KeyInfo]:
-    """The keys and prefixes of one page of a list, merged in order."""
+    """Return the keys and prefixes of one page of a list, merged in order."""
     page = fields_of(response)
     keys = [decode_key(row, has_value=values) for row in page.rows("keys")]
     prefixes = [KeyInfo(prefix, is_prefix=True) for prefix in page.texts("prefixes")]
@@ -56,6 +56,6 @@ def page_of(response: httpx.Response, *, reverse: bool, values: bool) -> list[Ke
 
 
 def next_page_query(response: httpx.Response) -> str | None:
-    """The query of the next page; the path stays ours, as a proxy may have put one before it."""
+    """Return the query of the next page; its path may lack what a proxy adds in front."""
     link = response.links.get("next")
     return urlsplit(link["url"]).query if link else None

@@ -1,4 +1,4 @@
-"""The client: one method per thing a server does."""
+"""The client: one method for each operation of a server."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ class Client:
     """A connection to a Rundlet server; may be used by many threads, and as a context manager.
 
     Every method raises ``ConnectionFailed``, ``Unavailable``, ``Unauthorized``, ``Forbidden``
-    and ``ServerError`` of ``rundlet.errors``; writes also ``OutcomeUnknown``. Any key that is
-    not empty works: those that proxies would rewrite are sent in another form by themselves.
+    and ``ServerError`` of ``rundlet.errors``; writes also raise ``OutcomeUnknown``. Any key that
+    is not empty works: the client sends a key that proxies would rewrite in another form.
 
     Args:
-        url: address of the server, ``http://HOST:PORT``, with a path where a proxy wants one.
+        url: address of the server, ``http://HOST:PORT``, with a path if a proxy needs one.
         token: sent as ``Authorization: Bearer``.
         timeout_s: for connecting, and for each pause in an answer.
-        retries: how often a request is sent again where that cannot do it twice.
+        retries: how often a request is sent again, if that cannot apply it twice.
         ca_file: PEM file of the authority that signed the server's certificate; by default
-            ``SSL_CERT_FILE``, or whom the system trusts.
+            ``SSL_CERT_FILE``, or the authorities that httpx trusts.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class Client:
 
     @property
     def url(self) -> str:
-        """The server's address."""
+        """The address of the server."""
         return self._transport.base_url
 
     def url_of(self, key: str, *, is_prefix: bool = False) -> str:
-        """The address of a key's value, or of the list of keys under a prefix, for ``curl``."""
+        """Return the address of a key's value, or of the list of keys under a prefix."""
         if is_prefix:
             return f"{self.url}/v1/keys?{urlencode({'prefix': key})}"
         return self.url + key_path(key)
@@ -83,17 +83,17 @@ class Client:
     # --- one value -------------------------------------------------------------------------
 
     def get(self, key: str, *, revision: int | None = None) -> Value | None:
-        """The value of a key, now or as of ``revision``; ``None`` when it has none.
+        """Return the value of a key, now or as of ``revision``; ``None`` if it has none.
 
         Raises:
-            Compacted: history no longer reaches ``revision``.
+            Compacted: the history that is kept no longer reaches ``revision``.
         """
         query = "" if revision is None else f"?rev={revision}"
         response = self._transport.send(Request("GET", key_path(key) + query, is_write=False))
         return None if response is None else value_of(key, response)
 
     def get_bytes(self, key: str) -> bytes | None:
-        """The bytes of a key's value; ``None`` when it has none."""
+        """Return the bytes of a key's value; ``None`` if it has none."""
         value = self.get(key)
         return None if value is None else value.data
 
@@ -113,15 +113,16 @@ class Client:
         Args:
             key: any text that is not empty.
             value: bytes, or text to be stored as UTF-8.
-            ttl: seconds until the key expires; without it, it does not expire.
+            ttl: seconds until the key expires, at most 100 years (3,162,240,000 seconds); without
+                it, the key does not expire.
             content_type: default ``application/octet-stream``, for text ``text/plain``.
             if_absent: only if the key has no value yet.
             if_revision: only if the key's revision is still this one.
             if_match: only if the value's ETag is still this one.
 
         Raises:
-            PreconditionFailed: the key is not as demanded.
-            TooLarge: the key or the value.
+            PreconditionFailed: the key does not meet the condition; nothing was changed.
+            TooLarge: the key or the value is larger than the server allows.
             ReadOnly: this server takes no writes.
         """
         _at_most_one(if_absent, if_revision is not None, if_match is not None)
@@ -145,10 +146,10 @@ class Client:
     def delete(
         self, key: str, *, if_revision: int | None = None, if_match: str | None = None
     ) -> bool:
-        """Remove a key; false when it had no value.
+        """Remove a key; return false if it had no value.
 
         Raises:
-            PreconditionFailed: the key is not as demanded.
+            PreconditionFailed: the key does not meet the condition; nothing was changed.
             ReadOnly: this server takes no writes.
         """
         _at_most_one(if_revision is not None, if_match is not None)
@@ -158,21 +159,21 @@ class Client:
         return self._transport.send(Request("DELETE", key_path(key), True, headers)) is not None
 
     def incr(self, key: str, by: int = 1) -> int:
-        """Add to a value that is decimal text, a missing key counting as 0; the new number.
+        """Add to a value that is decimal text, and return the sum; a missing key counts as 0.
 
         Raises:
-            BadRequest: the value is no decimal text.
+            BadRequest: the value is not decimal text.
         """
         number = self.txn([Add(key, by)]).results[0].number
         if number is None:
-            message = "the answer to an addition holds no number; is this a Rundlet server?"
+            message = "the answer to an addition has no number; is this a Rundlet server?"
             raise ServerError(message)
         return number
 
     # --- many values -----------------------------------------------------------------------
 
     def mget(self, keys: Sequence[str]) -> list[Value | None]:
-        """The values of many keys from one snapshot, in the order asked."""
+        """Return the values of many keys from one snapshot, in the order of ``keys``."""
         for key in keys:
             key_bytes(key)
         body = cbor2.dumps({"keys": list(keys)})
@@ -189,13 +190,13 @@ class Client:
         """Do many writes, all or none, at one revision.
 
         Args:
-            then: done when every condition holds; a key at most once.
+            then: done if every condition holds; each key at most once.
             conditions: what must hold at the moment of the commit.
-            otherwise: done when a condition fails.
+            otherwise: done if a condition fails.
 
         Raises:
             Conflict: a condition failed and there is no ``otherwise``.
-            BadRequest: an operation cannot be done; its index is named.
+            BadRequest: an operation cannot be done; the message names its index.
             TooLarge: more operations or bytes than the server allows.
             ReadOnly: this server takes no writes.
         """
@@ -216,7 +217,7 @@ class Client:
         values: bool = False,
         revision: int | None = None,
     ) -> Iterator[KeyInfo]:
-        """Keys in the order of their UTF-8 bytes, page by page, all of one snapshot.
+        """Yield keys in the order of their UTF-8 bytes, page by page, all of one snapshot.
 
         Args:
             prefix: only keys that start with this.
@@ -224,18 +225,19 @@ class Client:
             end: only keys < this.
             limit: the most keys and prefixes in all.
             reverse: descending order.
-            delimiter: roll up what follows its first occurrence after the prefix.
+            delimiter: yield the keys that share the text up to its first occurrence after the
+                prefix as one prefix.
             values: with the values.
-            revision: as of this revision; default the newest when the first page is read.
+            revision: as of this revision; by default the newest when the first page is read.
 
         Raises:
-            Compacted: the snapshot was compacted away while it was being read.
+            Compacted: compaction removed the snapshot while it was being read.
         """
         options: dict[str, str | int | None] = {
             "prefix": prefix or None,
             "start": start,
             "end": end,
-            # The server's own page is the default; a shorter list is asked for as such.
+            # The server's page size is the default; only a shorter list needs a limit.
             "limit": limit if limit is not None and limit < _PAGE_KEYS else None,
             "reverse": "true" if reverse else None,
             "delimiter": delimiter,
@@ -248,15 +250,15 @@ class Client:
     # --- the server ------------------------------------------------------------------------
 
     def info(self) -> dict[str, object]:
-        """The service document: versions, backend, store id, head revision, limits."""
+        """Return the service document: versions, backend, store id, head revision, limits."""
         return self._read("/v1").as_dict()
 
     def stats(self) -> dict[str, object]:
-        """Counts of the store and the server, by name."""
+        """Return counts of the store and the server, by name."""
         return self._read("/v1/stats").as_dict()
 
     def compact(self) -> None:
-        """Ask for a compaction; returns at once, the work is done in the background.
+        """Start a compaction in the background, and return at once.
 
         Raises:
             ReadOnly: there is nothing to compact.
@@ -264,7 +266,7 @@ class Client:
         self._send(Request("POST", "/v1/admin/compact", is_write=True))
 
     def close(self) -> None:
-        """Close all connections; twice is harmless."""
+        """Close all connections; closing twice is harmless."""
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -290,7 +292,7 @@ class Client:
             next_query = next_page_query(response)
 
     def _commit_if_revision(self, op: Op, revision: int) -> Commit:
-        # Over HTTP preconditions are ETags; a revision can only be demanded by a transaction.
+        # Preconditions over HTTP are ETags; only a transaction can demand a revision.
         try:
             return self.txn([op], conditions=[Condition(op.key, revision=revision)])
         except Conflict as ex:

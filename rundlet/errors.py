@@ -6,13 +6,13 @@
     ├── Unauthorized          no token, or not a valid one
     ├── Forbidden             the token does not allow this
     │   └── ReadOnly          this server takes no writes
-    ├── PreconditionFailed    the key was not as the write demanded; has the current revision
+    ├── PreconditionFailed    the key did not meet the condition; has the current revision
     ├── Conflict              conditions of a transaction failed; says which
     ├── Compacted             the revision asked for is no longer kept
-    ├── Unavailable           certainly not applied; try again later
+    ├── Unavailable           not applied; try again later
     ├── OutcomeUnknown        the write may or may not have been applied
     ├── ConnectionFailed      no server reached, or it broke off a read; nothing was changed
-    └── ServerError           an answer that only a fault in the server can give
+    └── ServerError           an answer that only a faulty server gives
         └── Damaged           bytes on the server's disk are not what was written
 
 Absence is not an error: a missing key is ``None``.
@@ -27,7 +27,7 @@ class RundletError(Exception):
     """Base of all errors the client raises on purpose.
 
     Attributes:
-        status: HTTP status of the answer, 0 where there was none.
+        status: HTTP status of the answer, 0 if there was none.
         problem: the problem's name (``read-only`` of ``/problems/read-only``), or empty.
         request_id: what to look for in the server's log, or empty.
     """
@@ -45,8 +45,8 @@ class TooLarge(BadRequest):
     """A key, value, transaction or list is larger than the server allows.
 
     Attributes:
-        limit: the most that is allowed; ``None`` where the server did not say.
-        got: what was sent; ``None`` where the server did not say.
+        limit: the most that is allowed; ``None`` if the server did not say.
+        got: what was sent; ``None`` if the server did not say.
     """
 
     def __init__(self, message: str, *, limit: int | None = None, got: int | None = None) -> None:
@@ -56,7 +56,15 @@ class TooLarge(BadRequest):
 
 
 class Unauthorized(RundletError):
-    """The server wants a token, or does not know this one."""
+    """The server asks for a token, or refuses this one.
+
+    Attributes:
+        is_token_refused: a token was sent, and it is unknown, expired or revoked.
+    """
+
+    def __init__(self, message: str, *, is_token_refused: bool = False) -> None:
+        super().__init__(message)
+        self.is_token_refused = is_token_refused
 
 
 class Forbidden(RundletError):
@@ -68,10 +76,10 @@ class ReadOnly(Forbidden):
 
 
 class PreconditionFailed(RundletError):
-    """The key was not as the write demanded; nothing was changed.
+    """The key did not meet the condition of the write; nothing was changed.
 
     Attributes:
-        revision: the key's revision now; 0 when it has no value.
+        revision: the key's revision now; 0 if it has no value.
     """
 
     def __init__(self, message: str, *, revision: int = 0) -> None:
@@ -113,10 +121,10 @@ class Compacted(RundletError):
 
 
 class Unavailable(RundletError):
-    """Certainly not applied; the same request may succeed later.
+    """The request was not applied; the same request may succeed later.
 
     Attributes:
-        retry_after_s: how long the server asks to wait; ``None`` where it did not say.
+        retry_after_s: how long the server asks to wait; ``None`` if it did not say.
     """
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
@@ -133,11 +141,11 @@ class ConnectionFailed(RundletError):
 
 
 class ServerError(RundletError):
-    """An answer that only a fault in the server, or one that is not Rundlet, can give.
+    """An answer that only a faulty server, or a server other than Rundlet, gives.
 
-    After a write it is not known whether anything was changed.
+    After a write it is unknown whether anything was changed.
     """
 
 
 class Damaged(ServerError):
-    """Bytes on the server's disk are not what was written; the server served none of them."""
+    """Bytes on the server's disk are not what was written; the server sent none of them."""

@@ -1,9 +1,9 @@
-"""Where a key is found: its path below the server's address.
+"""The path of a key below the server's address.
 
 ``/v1/kv/KEY`` reads well, but clients and proxies rewrite some paths on the way: they
 resolve ``.`` and ``..``, merge ``//``, turn backslashes into slashes and refuse control
-characters, percent-encoded or not. Keys with any of these travel as
-``/v1/kv64/BASE64URL``, which holds nothing that anybody rewrites.
+characters, percent-encoded or not. Keys with any of these are sent as
+``/v1/kv64/BASE64URL``, which has nothing that is rewritten.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _REWRITTEN_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 
 
 def key_path(key: str) -> str:
-    """The path of a key's value, such as ``/v1/kv/users/42`` or ``/v1/kv64/Li4``.
+    """Return the path of a key's value, such as ``/v1/kv/users/42`` or ``/v1/kv64/Li4``.
 
     Raises:
         BadRequest: the key is empty or not encodable as UTF-8 (a lone surrogate).
@@ -31,13 +31,13 @@ def key_path(key: str) -> str:
 
 
 def key_bytes(key: str) -> bytes:
-    """The UTF-8 bytes of a key, by which keys are ordered.
+    """Return the UTF-8 bytes of a key, by which keys are ordered.
 
     Raises:
         BadRequest: the key is empty or not encodable as UTF-8 (a lone surrogate).
     """
     if not key:
-        message = "a key has at least one character; give one"
+        message = "the key is empty; give a key of at least one character"
         raise BadRequest(message)
     try:
         return key.encode()

@@ -1,4 +1,4 @@
-"""What goes into the client and what comes out of it: small immutable records."""
+"""The arguments and results of the client: small immutable records."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Value:
         revision: number of the commit in the whole store.
         version: n-th write of this key since it was last created, from 1.
         content_type: as stored.
-        expires: when it ends (UTC), ``None``: never.
-        etag: strong and opaque, for ``if_match``; ``None`` where many values came at once.
-        modified: when it was written, to the second (UTC); ``None`` likewise.
+        expires: when it expires (UTC); ``None``: never.
+        etag: strong and opaque, for ``if_match``; ``None`` if many values came at once.
+        modified: when it was written, to the second (UTC); ``None`` if many came at once.
     """
 
     key: str
@@ -35,7 +35,7 @@ class Value:
 
     @property
     def text(self) -> str:
-        """The bytes as UTF-8 text; ``UnicodeDecodeError`` where they are none."""
+        """The bytes as UTF-8 text; raises ``UnicodeDecodeError`` if they are not UTF-8."""
         return self.data.decode()
 
     def __bytes__(self) -> bytes:
@@ -48,9 +48,9 @@ class KeyInfo:
 
     Attributes:
         size: of the value, in bytes.
-        value: only where values were asked for.
-        is_prefix: not a key but what several keys begin with, rolled up at the delimiter;
-            the numbers are 0 then.
+        value: ``None`` unless values were asked for.
+        is_prefix: this is no key but the prefix of several keys, up to the delimiter; its
+            numbers are 0.
     """
 
     key: str
@@ -64,7 +64,7 @@ class KeyInfo:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a ``set`` did; the key is new where ``version`` is 1.
+    """What a ``set`` did; the key is new if ``version`` is 1.
 
     Attributes:
         etag: for ``if_match``; ``None`` after a write with ``if_revision``.
@@ -90,7 +90,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove a key; a missing one is no error."""
+    """Remove a key; a missing key is no error."""
 
     key: str
 
@@ -158,7 +158,7 @@ class Commit:
     """The outcome of a transaction.
 
     Attributes:
-        succeeded: ``then`` was done; false when ``otherwise`` was.
+        succeeded: true if ``then`` was done, false if ``otherwise`` was.
         revision: of this commit.
         results: one per operation done, in order.
     """

@@ -1,4 +1,4 @@
-"""From an answer that is not a success to the error it means."""
+"""Turns an answer that is not a success into the error that it means."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rundlet.errors import (
     Unavailable,
 )
 
-# A proxy in front gives these when it lost the server: nobody knows how far a write got.
+# A proxy answers with these after it lost the server: how far a write got is then unknown.
 _GATEWAY_STATUSES = frozenset({502, 504})
 _UNAVAILABLE_STATUSES = frozenset({429, 503, 507})
 _LARGE_STATUSES = frozenset({413, 414})
@@ -31,7 +31,7 @@ _FALLBACK_RETRY_AFTER_S = 1.0
 
 
 def error_of(response: httpx.Response, *, is_write: bool) -> RundletError:
-    """The error that an answer means, with the server's own words where it gave some."""
+    """Return the error that an answer means, with the server's text if it sent one."""
     members = _problem_members(response)
     error = _typed_error(response, members, is_write=is_write)
     error.status = response.status_code
@@ -41,13 +41,13 @@ def error_of(response: httpx.Response, *, is_write: bool) -> RundletError:
 
 
 def problem_name(response: httpx.Response) -> str:
-    """``not-found`` for ``/problems/not-found``; empty where the answer is no problem+json."""
+    """Return ``not-found`` for ``/problems/not-found``; empty if it is not problem+json."""
     problem_type = _problem_members(response).get("type")
     return problem_type.rpartition("/")[2] if isinstance(problem_type, str) else ""
 
 
 def retry_after_s(response: httpx.Response) -> float | None:
-    """The seconds in ``Retry-After``; one where it is a date; ``None`` without the header."""
+    """Return the seconds of ``Retry-After``, 1 if it is a date; ``None`` without the header."""
     header = response.headers.get("Retry-After")
     if header is None:
         return None
@@ -77,7 +77,8 @@ def _access_or_request_error(
 ) -> RundletError:
     status = response.status_code
     if status == 401:
-        return Unauthorized(message)
+        challenge = response.headers.get("WWW-Authenticate", "")
+        return Unauthorized(message, is_token_refused="error=" in challenge)  # RFC 6750, section 3
     if status == 403:
         is_read_only = problem_name(response) == "read-only"
         return ReadOnly(message) if is_read_only else Forbidden(message)

@@ -1,6 +1,6 @@
-"""Sends requests, and decides what may be sent again.
+"""Sends requests, and decides which may be sent again.
 
-What is known of a request after a failure:
+What a failure says about a request:
 
 =============================================  ==================  =======================
 failure                                        a read              a write
@@ -39,11 +39,11 @@ _GATEWAY_STATUSES = frozenset({502, 504})
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, as often as it has to be sent.
+    """One request, which may be sent several times.
 
     Attributes:
         path: raw path below the server's address, with the query, percent-encoded.
-        is_write: it may change something, so it is not sent twice by guess.
+        is_write: it may change something, so it is sent again only if it was not applied.
     """
 
     method: str
@@ -54,7 +54,7 @@ class Request:
 
 
 class Transport:
-    """Connections to one server, shared by all threads."""
+    """The connections to one server, shared by all threads."""
 
     def __init__(
         self,
@@ -77,20 +77,20 @@ class Transport:
             headers=headers,
             timeout=timeout_s,
             verify=_trusted(self._base_url, ca_file),
-            # HTTP_PROXY and its kin mean other machines, never this one.
+            # HTTP_PROXY and the like are meant for other machines, never for this one.
             trust_env=not _is_loopback(self._base_url.host),
         )
 
     @property
     def base_url(self) -> str:
-        """The server's address without a slash at the end."""
+        """The server's address, without a slash at the end."""
         return str(self._base_url).rstrip("/")
 
     def send(self, request: Request) -> httpx.Response | None:
-        """Send a request, again where that is safe.
+        """Send a request, and send it again if that is safe.
 
         Returns:
-            The answer of a success, read to its end; ``None`` where the key does not exist.
+            The answer, read to its end, if it is a success; ``None`` if the key does not exist.
 
         Raises:
             RundletError: see the tree in ``rundlet.errors``.
@@ -108,7 +108,7 @@ class Transport:
         return _outcome(request, self._send_once(request))
 
     def close(self) -> None:
-        """Close all connections; twice is harmless."""
+        """Close all connections; closing twice is harmless."""
         self._http.close()
 
     def __enter__(self) -> Self:
@@ -118,7 +118,7 @@ class Transport:
         self.close()
 
     def _send_once(self, request: Request) -> httpx.Response:
-        """One attempt; ``ConnectionFailed`` where it may be made again."""
+        """Make one attempt; raise ``ConnectionFailed`` if another one is safe."""
         try:
             return self._http.request(
                 request.method,
@@ -143,14 +143,14 @@ class Transport:
             raise ConnectionFailed(message) from ex
 
     def _url(self, path: str) -> httpx.URL:
-        # Given as raw bytes, the path reaches the wire as it is: httpx would otherwise resolve
-        # dots and quote once more what it takes for unquoted.
+        # As raw bytes the path is sent as it is. Otherwise httpx resolves dots, and quotes again
+        # what it takes for unquoted.
         prefix = self._base_url.raw_path.rstrip(b"/")
         return self._base_url.copy_with(raw_path=prefix + path.encode("ascii"))
 
 
 def _wait_before_retry_s(request: Request, response: httpx.Response, attempt: int) -> float | None:
-    """Seconds to wait before the request may be sent again; ``None``: the answer is final."""
+    """Return the seconds to wait before sending again; ``None`` if the answer is final."""
     if response.status_code in _REFUSED_STATUSES:
         asked_s = retry_after_s(response)
         if asked_s is not None:
@@ -163,15 +163,15 @@ def _wait_before_retry_s(request: Request, response: httpx.Response, attempt: in
 def _outcome(request: Request, response: httpx.Response) -> httpx.Response | None:
     if response.is_success:
         return response
-    # Only the server's own word makes a key absent: a 404 of something else that answers at
-    # this address must not read as "deleted".
+    # Only the server itself can say that a key is absent: a 404 of another program at this
+    # address must not read as "deleted".
     if response.status_code == 404 and problem_name(response) == "not-found":
         return None
     raise error_of(response, is_write=request.is_write)
 
 
 def _backoff_s(attempt: int) -> float:
-    """Twice as long each time, with jitter so that many clients do not come back as one."""
+    """Double the wait each time, with jitter so that many clients do not return at once."""
     return min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2.0**attempt) * random.uniform(0.5, 1.0)
 
 
@@ -181,17 +181,21 @@ def _reason(ex: Exception) -> str:
 
 def _advice(ex: Exception) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in str(ex):
-        return "name the authority that signed its certificate (ca_file, --ca-file)"
+        return "name the authority that signed its certificate with ca_file (--ca-file)"
     return "is the server running?"
 
 
 def _trusted(url: httpx.URL, ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext | bool:
-    """Whose word is taken for a server's certificate; ``True``: theirs whom the system trusts.
+    """Return the authorities that may sign the server's certificate; ``True``: httpx's own list.
 
     httpx reads ``SSL_CERT_FILE`` only together with the proxies of the environment.
     """
+    if url.scheme != "https":
+        # Trusts no authority, and no connection uses it. Otherwise httpx loads its whole list,
+        # which takes longer than a request.
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     path = ca_file or os.environ.get("SSL_CERT_FILE")
-    if url.scheme != "https" or not path:
+    if not path:
         return True
     try:
         return ssl.create_default_context(cafile=path)
@@ -215,7 +219,7 @@ def _checked_url(url: str) -> httpx.URL:
 def _checked_token(token: str) -> str:
     if token.isascii() and token.isprintable() and token.strip() == token and token:
         return token
-    message = "the token holds characters that no token has; check for a stray newline"
+    message = "the token has characters that no token has; check it for a newline"
     raise BadRequest(message)
 
 

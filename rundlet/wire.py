@@ -78,13 +78,13 @@ def _condition_fields(condition: Condition) -> dict[str, Wire]:
 class Fields:
     """An object in an answer, read by name and type.
 
-    A member that is missing or of another type raises ``ServerError``: whatever answered
-    does not speak this API.
+    A member that is missing or of another type raises ``ServerError``: the program that
+    answered does not speak this API.
     """
 
     def __init__(self, members: object) -> None:
         if not isinstance(members, dict):
-            message = f"the answer holds {type(members).__name__} where an object belongs"
+            message = f"the answer has {type(members).__name__} in place of an object"
             raise ServerError(message)
         self._members: dict[object, object] = members
 
@@ -211,5 +211,5 @@ def _decode_base64(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error as ex:
-        message = f"the answer holds broken base64: {ex}"
+        message = f"the answer has broken base64: {ex}"
         raise ServerError(message) from ex

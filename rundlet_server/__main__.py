@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rundlet_server.cli.main import app
+from rundlet_server.cli.start import main
 
 if __name__ == "__main__":
-    app(prog_name="rundlet")
+    main()

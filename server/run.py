@@ -19,24 +19,26 @@ from rundlet_server.functions.app import (
     create_app,
     get_app,
     open_configured_store,
-    software_version,
     watch_tokens,
 )
 from rundlet_server.functions.limits import body_bytes_max_at
 from rundlet_server.functions.monitoring.logs import open_log
 from rundlet_server.functions.settings import ServeOptions, ServerSettings
+from rundlet_server.functions.version import software_version
 from rundlet_server.server.errors import ExposedError, GranianMissingError
+from rundlet_server.server.helpers.needed import helpers
 from rundlet_server.server.helpers.scratch import ScratchFolder
-from rundlet_server.server.helpers.watched import WatchedProcess, maintenance_command
+from rundlet_server.server.helpers.watched import WatchedProcess
 from rundlet_server.server.listen.address import HeldPort, is_loopback, require_address
 from rundlet_server.server.listen.tls import TlsFiles, load_tls_files
 from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
 from rundlet_server.server.waitress.server import GracefulServer
-from rundlet_server.storage import OperationCounters, SharedCounters, Store
+from rundlet_server.storage.address import MEMORY, StoreAddress
 from rundlet_server.storage.collector import relax_collector
-from rundlet_server.storage.textfile import load_text_file
-from rundlet_server.storage.textfile.loading import Progress
-from rundlet_server.storage.tokens.file import TokenFile
+from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
+from rundlet_server.storage.interface import Store
+from rundlet_server.storage.textfile.loading import Progress, load_text_file
+from rundlet_server.storage.tokens.opening import open_tokens
 
 _COUNTERS: Final = "counters"
 _FILES_MAX: Final = 16_384
@@ -63,7 +65,7 @@ def serve(options: ServeOptions, telling: Telling) -> None:
        here, before it touches the folder.
     2. Make the private folder with the counters (and the store of ``in_memory``).
     3. Open the store: damage is reported here, by one process, not by every worker.
-    4. Start the maintenance process, unless nothing can change.
+    4. Start the helpers that this store needs.
     5. Load the file, while maintenance indexes it: killed after that, the server starts quickly.
     6. Serve, and say so once connections are accepted.
     7. Undo 4 to 1 in that order, however serving ended.
@@ -114,14 +116,21 @@ def _with_access(options: ServeOptions) -> ServeOptions:
     is_open = options.insecure or is_local
     names = (*((options.host,) if is_local else ()), *options.settings.host_names)
     settings = replace(options.settings, open_without_tokens=is_open, host_names=names)
-    folder = None if options.in_memory and settings.tokens_path is None else settings.tokens_folder
-    if not is_open and (folder is None or not TokenFile(folder).read()):
+    address = _address(options)
+    tokens = open_tokens(address, settings.tokens_path)
+    if not is_open and (tokens is None or not tokens.read()):
         raise ExposedError(
             f"--host {options.host} can be reached from other machines, and anyone there could"
-            f" read and change everything; make tokens first: rundlet token add NAME"
-            f"{_token_place(folder)} (or add --insecure, if that is wanted)"
+            f" read and change everything; create a token first: rundlet token add NAME --create"
+            f"{_token_place(settings.tokens_path or address.folder)}"
+            " (or add --insecure, if that is wanted)"
         )
     return replace(options, settings=settings)
+
+
+def _address(options: ServeOptions) -> StoreAddress:
+    """Where the store is; one in memory has its folder only once the server has begun."""
+    return StoreAddress.parse(MEMORY) if options.in_memory else options.settings.store
 
 
 def _token_place(folder: Path | None) -> str:
@@ -148,13 +157,13 @@ def _unwind(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _with_scratch(options: ServeOptions, scratch: ScratchFolder) -> ServeOptions:
-    settings = replace(
-        options.settings, counters_path=scratch.path / _COUNTERS, maintain_inline=False
-    )
+    settings = replace(options.settings, counters_path=scratch.path / _COUNTERS)
     if options.in_memory:
         scratch.remove_even_if_killed()
-        settings = replace(settings, data_path=scratch.path / "data", sync="never")
-    return replace(options, settings=settings)
+        address = StoreAddress.of_folder(scratch.path / "data")
+        settings = replace(settings, store_address=address, sync="never")
+    is_maintained = bool(helpers(settings.store, settings))
+    return replace(options, settings=replace(settings, maintain_inline=not is_maintained))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +213,7 @@ class _Life:
     def _open_store(self, shared: SharedCounters | None = None) -> Iterator[Store]:
         """The store, maintained and with the file loaded; closed when left."""
         with contextlib.closing(open_configured_store(self.options.settings, shared)) as store:
-            self._start_maintenance()
+            self._start_helpers()
             if self.options.load_path is not None:
                 self._load(store, self.options.load_path)
             yield store
@@ -218,15 +227,14 @@ class _Life:
                 any_key=settings.any_key,
                 skip_bad=settings.skip_bad,
                 progress=progress,
-                folder=settings.data_path,
+                folder=settings.store.folder,
             )
         self.telling.say(str(report))
 
-    def _start_maintenance(self) -> None:
+    def _start_helpers(self) -> None:
         settings = self.options.settings
-        if settings.read_only or settings.read_only_file is not None:
-            return
-        self.stack.enter_context(WatchedProcess("maintenance", maintenance_command(settings)))
+        for helper in helpers(settings.store, settings):
+            self.stack.enter_context(WatchedProcess(helper.name, helper.command))
 
     def _say_ready(self) -> None:
         self.telling.say(_headline(self.options, self.port))
@@ -255,12 +263,15 @@ def _count(number: int, noun: str) -> str:
 def _what(options: ServeOptions) -> str:
     if options.in_memory:
         return "in memory"
-    path = options.settings.read_only_file or options.settings.data_path
+    address = options.settings.store
+    if address.path is None:
+        return address.shown
+    path = address.path
     shown = shlex.quote(str(path))
     return shown if path.is_absolute() or shown.startswith((".", "'")) else f"./{shown}"
 
 
 def _durability(settings: ServerSettings) -> str:
-    if settings.read_only or settings.read_only_file is not None:
+    if settings.read_only:
         return "read-only"
     return f"sync={settings.sync}"

@@ -1,8 +1,8 @@
 """CRC32C (Castagnoli) at the end of everything that is written.
 
 A sealed piece of bytes ends with the checksum of all bytes before it, little-endian. Then the
-checksum of the whole piece, its own checksum included, is a constant, whatever the seed: one
-call over the bytes as they were read verifies them, without slicing.
+checksum of the whole piece, its own checksum included, is a constant, whatever the seed: one call
+over the bytes as they were read verifies them, without slicing.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class _Checksum(Protocol):
 
 
 checksum: Final[_Checksum] = crc32c
-"""Checksum of some bytes; a seed continues an earlier checksum."""
+"""The checksum of some bytes; a seed continues an earlier checksum."""
 
 
 def seal(data: bytes, seed: int = 0) -> bytes:
-    """``data`` followed by its checksum."""
+    """Return ``data`` followed by its checksum."""
     return data + checksum(data, seed).to_bytes(CHECKSUM_SIZE, "little")
 
 
 def is_whole(sealed: Buffer, seed: int = 0) -> bool:
-    """Whether a sealed piece is as it was written."""
+    """Return whether a sealed piece is as it was written."""
     return checksum(sealed, seed) == RESIDUE

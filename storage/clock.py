@@ -1,4 +1,4 @@
-"""The time, as every store tells it."""
+"""The time that every store goes by."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import time
 
 
 def system_clock_us() -> int:
-    """Microseconds since the epoch by the system's clock."""
+    """Return microseconds since the epoch by the system's clock."""
     return time.time_ns() // 1_000

@@ -1,4 +1,4 @@
-"""How often Python's garbage collector looks at everything there is."""
+"""How often Python's garbage collector looks at all objects."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import gc
 from typing import Final
 
 _THRESHOLDS: Final = (700, 10, 1_000)
-"""Python's own for young objects; but a full collection only after a thousand of the middle ones
-instead of ten."""
+"""Python's own for young objects; but a full collection only after a thousand collections of the
+middle generation instead of ten."""
 
 
 def relax_collector() -> None:
-    """Make full collections rare in this process; called at the start of one that has a store open.
+    """Make full collections rare in this process; call it when one that opens a store starts.
 
     What is not in an index file yet, and the values that were read, are some hundred thousand
-    tuples that live long and never refer to each other in a circle. By default all of them are
-    looked at whenever they have become a quarter more: while 200,000 values were written and
-    100,000 read that made 12 pauses of up to 63 ms, a sixth of the processor time.
+    tuples that live long and never refer to each other in a circle. By default a full collection
+    looks at all of them whenever they have become a quarter more: while 200,000 values were written
+    and 100,000 read, that made 12 pauses of up to 63 ms, a sixth of the processor time.
     """
     gc.set_threshold(*_THRESHOLDS)

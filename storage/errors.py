@@ -2,18 +2,21 @@
 
     StoreError
     ├── InvalidRequest            the caller must change the request; nothing was changed
+    │   ├── InvalidAddress        not the address of a store
+    │   │   └── MissingBackend    ... of a kind that this release cannot open
     │   ├── InvalidKey            not a legal key
     │   ├── InvalidOperation      an operation of a transaction cannot be done; names its index
     │   └── LimitExceeded         larger or longer than a setting allows; names limit and got
     ├── Conflict                  a condition did not hold; names which
-    ├── Compacted                 the revision asked for is no longer kept
+    ├── Compacted                 the requested revision is no longer kept
+    ├── NotSupported              this backend lacks the feature; names both
     ├── ReadOnly                  this store takes no writes
     ├── Unavailable               certainly not applied; try again later
     │   └── DiskFull              ... because no space is left
     ├── OutcomeUnknown            may or may not have been applied
     ├── Damaged                   bytes on disk are not what was written; names file and offset
-    │   └── DamagedTokens         ... in the tokens: the store is not concerned, repair of no use
-    └── UnknownFormat             a file of another format version, or not ours at all
+    │   └── DamagedTokens         ... in the tokens: the store is whole, a repair does not help
+    └── UnknownFormat             a file of another format version, or not a file of ours
 
 Absence is not an error: a missing key is ``None``.
 """
@@ -30,6 +33,14 @@ class StoreError(Exception):
 
 class InvalidRequest(StoreError):
     """The request itself is wrong; nothing was changed."""
+
+
+class InvalidAddress(InvalidRequest):
+    """The text is not the address of a store."""
+
+
+class MissingBackend(InvalidAddress):
+    """The address is well formed, and this release has no backend for it."""
 
 
 class InvalidKey(InvalidRequest):
@@ -56,7 +67,7 @@ class LimitExceeded(InvalidRequest):
     Attributes:
         what: the limited thing, a field name of ``Limits`` (``key_bytes_max`` ...).
         limit: the most that is allowed.
-        got: what was asked for.
+        got: the size or count in the request.
     """
 
     def __init__(self, what: str, limit: int, got: int) -> None:
@@ -88,7 +99,7 @@ class Conflict(StoreError):
 
 
 class Compacted(StoreError):
-    """The revision asked for is older than the history that is kept.
+    """The requested revision is older than the history that is kept.
 
     Attributes:
         oldest_revision: the oldest revision that can still be read.
@@ -97,6 +108,21 @@ class Compacted(StoreError):
     def __init__(self, oldest_revision: int) -> None:
         super().__init__(f"compacted away; the oldest revision kept is {oldest_revision}")
         self.oldest_revision = oldest_revision
+
+
+class NotSupported(StoreError):
+    """This backend cannot do what was requested, in any form.
+
+    Attributes:
+        backend: its name, ``StoreInfo.backend``.
+        feature: what it lacks, a member of ``storage.interface.Feature``.
+    """
+
+    def __init__(self, backend: str, feature: str) -> None:
+        words = feature.replace("_", " ")
+        super().__init__(f"the backend {backend!r} of this store has no {words}")
+        self.backend = backend
+        self.feature = feature
 
 
 class ReadOnly(StoreError):
@@ -121,7 +147,7 @@ class Damaged(StoreError):
     Attributes:
         path: the damaged file.
         offset: position of the damage in the file, in bytes.
-        reason: what does not fit, one clause.
+        reason: what is wrong, one clause.
     """
 
     def __init__(self, path: Path | str, offset: int, reason: str) -> None:
@@ -132,8 +158,8 @@ class Damaged(StoreError):
 
 
 class DamagedTokens(Damaged):
-    """The tokens cannot be told, so nobody may be let in; the store is not concerned."""
+    """The tokens cannot be read, so no request can be authenticated; the store itself is whole."""
 
 
 class UnknownFormat(StoreError):
-    """A file with another magic or a format version that this release does not know."""
+    """A file with another magic, or with a format version that this release does not know."""

@@ -16,73 +16,80 @@ import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
 Buffer = bytes | bytearray | memoryview
 
+DISK_FREE_BYTES_MIN: Final = 1024 * 1024
+"""With less free space, the disk may refuse a write at any moment."""
+
 _IOV_MAX = 1_024
-"""Most buffers one ``pwritev`` takes (POSIX guarantees 16, Linux and macOS give 1,024)."""
+"""The most buffers that one ``pwritev`` takes (POSIX guarantees 16, Linux and macOS give 1,024)."""
 
 
 class File(Protocol):
     """An open file. Offsets and sizes are in bytes."""
 
     def pread(self, size: int, offset: int) -> bytes:
-        """Up to ``size`` bytes at ``offset``; fewer only at the end of the file."""
+        """Return up to ``size`` bytes at ``offset``; fewer only at the end of the file."""
 
     def pwrite(self, buffers: Sequence[Buffer], offset: int) -> None:
         """Write all buffers, one after the other, from ``offset`` on."""
 
     def sync(self) -> None:
-        """Return once data and size are on stable storage. Never call again after an error."""
+        """Return once data and size are on stable storage. Never call it again after an error."""
 
     def truncate(self, size: int) -> None:
-        """Cut (or lengthen with zeros) to ``size``."""
+        """Shorten the file to ``size``, or lengthen it with zeros."""
 
     def size(self) -> int:
-        """Current size."""
+        """Return the current size."""
 
     def map(self, size: int, *, writable: bool = False) -> mmap.mmap:
         """Map the first ``size`` bytes, shared with every process that maps them."""
 
     def lock(self, *, wait: bool = True, is_shared: bool = False) -> bool:
-        """Take the advisory lock of the file; false when taken and not to wait.
+        """Take the advisory lock of the file; return false if it is taken and this must not wait.
 
         Args:
-            wait: for the lock, as long as it takes.
-            is_shared: let others have it shared, too; else it is exclusive.
+            wait: block until the lock is free; otherwise return at once.
+            is_shared: let other processes share the lock, too; otherwise it is exclusive.
         """
 
     def unlock(self) -> None:
-        """Let go of the lock; closing the file or the death of the process does it too."""
+        """Release the lock; to close the file, or the death of the process, releases it too."""
 
     def close(self) -> None:
-        """Close; twice is harmless."""
+        """Close the file; a second call does no harm."""
 
 
 class Files(Protocol):
     """Operations on names."""
 
     def open(self, path: Path, *, create: bool = False, writable: bool = True) -> File:
-        """Open a file; ``create`` makes an empty one where there is none."""
+        """Open a file; ``create`` makes an empty one if there is none."""
 
     def rename(self, source: Path, target: Path) -> None:
         """Atomically put ``source`` in the place of ``target``."""
 
     def unlink(self, path: Path) -> None:
-        """Remove a name; a missing one is fine."""
+        """Remove a name; a missing one is no error."""
 
     def sync_folder(self, path: Path) -> None:
         """Make creations, renames and removals in a folder durable."""
 
     def make_folder(self, path: Path) -> None:
-        """Create a folder, for its owner only, and its parents where missing."""
+        """Create a folder, for its owner only, and its parents if they are missing."""
 
     def names(self, path: Path) -> list[str]:
-        """Names of the entries of a folder, in no particular order."""
+        """Return the names of the entries of a folder, in no particular order."""
 
     def free_bytes(self, path: Path) -> int:
-        """Room on the disk of a folder, for whoever writes there; very much where nobody knows."""
+        """Return the free bytes, for this user, of the disk with a folder.
+
+        A file system that does not count its blocks (``f_blocks`` is 0) has no limit that could be
+        known: the answer is ``sys.maxsize``.
+        """
 
 
 class RealFile:
@@ -94,7 +101,7 @@ class RealFile:
         self._fd = fd
 
     def pread(self, size: int, offset: int) -> bytes:
-        """See ``File.pread``; one system call unless the kernel returns short."""
+        """See ``File.pread``; one system call unless the kernel returns fewer bytes."""
         data = os.pread(self._fd, size, offset)
         if len(data) == size or not data:
             return data
@@ -102,7 +109,7 @@ class RealFile:
         return data + rest
 
     def pwrite(self, buffers: Sequence[Buffer], offset: int) -> None:
-        """See ``File.pwrite``; goes on where the kernel wrote short."""
+        """See ``File.pwrite``; continues after a short write of the kernel."""
         if len(buffers) <= _IOV_MAX:
             written = os.pwritev(self._fd, buffers, offset)
             if written == sum(map(len, buffers)):
@@ -123,7 +130,7 @@ class RealFile:
                 pending[first] = pending[first][written:]
 
     def sync(self) -> None:
-        """See ``File.sync``: ``fdatasync``, or ``F_FULLFSYNC`` where that is what is needed."""
+        """See ``File.sync``: ``fdatasync``, or ``F_FULLFSYNC`` on systems that need it."""
         if hasattr(fcntl, "F_FULLFSYNC"):
             fcntl.fcntl(self._fd, fcntl.F_FULLFSYNC)
         else:
@@ -163,7 +170,7 @@ class RealFile:
             self._fd = -1
 
     def __del__(self) -> None:
-        # A reader may still hold the file when a newer view drops it: the last one closes.
+        # A reader may still hold the file when a newer view drops it: the last holder closes it.
         with contextlib.suppress(OSError):
             self.close()
 
@@ -177,7 +184,7 @@ class RealFiles:
         if create:
             return RealFile(_opened_or_made(path, flags | os.O_CREAT))
         fd = os.open(path, flags)
-        if not writable and stat.S_ISDIR(os.fstat(fd).st_mode):  # else the system says it itself
+        if not writable and stat.S_ISDIR(os.fstat(fd).st_mode):  # else the system raises this
             os.close(fd)
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         return RealFile(fd)
@@ -208,17 +215,44 @@ class RealFiles:
 
     def free_bytes(self, path: Path) -> int:
         """See ``Files.free_bytes``."""
-        found = os.statvfs(path)
-        if not found.f_blocks:
-            return sys.maxsize  # a file system that does not count, such as some of FUSE
-        return found.f_bavail * found.f_frsize
+        space = disk_space(path)
+        return sys.maxsize if space is None else space.free_bytes
+
+
+class DiskSpace(NamedTuple):
+    """The space of a file system, as far as this user may fill it."""
+
+    free_bytes: int
+    total_bytes: int
+
+
+def disk_space(path: Path) -> DiskSpace | None:
+    """Return the space of the disk with ``path``; ``None`` if the file system does not count it.
+
+    Raises:
+        OSError: the system refuses to answer.
+    """
+    found = os.statvfs(path)
+    if not found.f_blocks:
+        return None  # for example some of FUSE: these zeros do not mean that the disk is full
+    return DiskSpace(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+
+def reported_free_bytes(files: Files, path: Path) -> int | None:
+    """Return the free space to report; ``None`` if the file system does not count or know it."""
+    try:
+        free_bytes = files.free_bytes(path)
+    except OSError:
+        return None
+    return None if free_bytes == sys.maxsize else free_bytes
 
 
 def _opened_or_made(path: Path, flags: int) -> int:
-    """Open a file, which is made where there is none.
+    """Open a file, and make it if there is none.
 
-    What root makes belongs to whom the folder belongs to, else a server of theirs could not open
-    it. Only what is made here is given away: a link that they put there may lead anywhere.
+    If root makes a file, it gives the file to the owner of the folder, else a server of that user
+    could not open it. Only a file that is made here is given away: a link that the user put there
+    may lead anywhere.
     """
     if os.geteuid() != 0 or (owner := path.parent.stat()).st_uid == 0:
         return os.open(path, flags, 0o600)
@@ -226,18 +260,39 @@ def _opened_or_made(path: Path, flags: int) -> int:
         fd = os.open(path, flags | os.O_EXCL, 0o600)
     except FileExistsError:
         return os.open(path, flags, 0o600)
-    with contextlib.suppress(OSError):  # the file system knows no owners, or root is none there
+    with contextlib.suppress(OSError):  # the file system has no owners, or root has no rights there
         os.fchown(fd, owner.st_uid, owner.st_gid)
     return fd
 
 
 def read_whole(files: Files, path: Path) -> bytes:
-    """All bytes of a small file."""
+    """Return all bytes of a small file."""
     file = files.open(path, writable=False)
     try:
         return file.pread(file.size(), 0)
     finally:
         file.close()
+
+
+def file_size(files: Files, path: Path) -> int:
+    """Return the size of a file in bytes."""
+    file = files.open(path, writable=False)
+    try:
+        return file.size()
+    finally:
+        file.close()
+
+
+def make_page(file: File, size: int) -> None:
+    """Give a file that is to be mapped its size, all zero, unless it has that size already.
+
+    The zeros are written, not left as a hole: on a full disk a store into a mapped hole is a
+    SIGBUS, which kills the process.
+    """
+    if file.size() != size:
+        file.pwrite([bytes(size)], 0)
+        file.truncate(size)
+        file.sync()
 
 
 def replace_file(files: Files, path: Path, data: Buffer) -> None:

@@ -11,7 +11,7 @@ Every backend keeps the same meaning of the words:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -20,10 +20,18 @@ TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
 
 EventKind = Literal["put", "delete", "expire", "restore"]
 
+Feature = Literal["history", "bulk_load", "compaction"]
+"""What some backends can do and others cannot. Every backend can do everything else.
+
+* ``history``: read at an old revision, list versions, ``Restore``.
+* ``bulk_load``: ``Store.load`` stores many rows faster than transactions do.
+* ``compaction``: ``Store.compact`` reclaims space.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most a store takes; every one is a setting and is named when it is exceeded."""
+    """The most a store takes; every limit is a setting, and its error names it."""
 
     key_bytes_max: int = 2_048
     value_bytes_max: int = 64 * 1024 * 1024
@@ -45,7 +53,7 @@ class Entry(NamedTuple):
 
 
 class KeyInfo(NamedTuple):
-    """What a list shows of a key; ``entry`` only where values were asked for."""
+    """A key in a list; ``entry`` only if the list was to include values."""
 
     key: str
     revision: int
@@ -57,7 +65,7 @@ class KeyInfo(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Answers to many keys, all of one revision, in the order asked; ``None`` where missing."""
+    """The entries of many keys at one revision, in the requested order; ``None`` if missing."""
 
     revision: int
     entries: list[Entry | None]
@@ -68,8 +76,8 @@ class Page:
     """One page of a list.
 
     Attributes:
-        revision: the snapshot all keys are of.
-        keys: in order (descending when reversed).
+        revision: of the snapshot that all keys are from.
+        keys: in order (descending if reversed).
         prefixes: keys rolled up at the delimiter, each ending with it, in the same order.
         resume: pass as ``after`` (with ``at=revision``) for the next page; ``None`` at the end.
     """
@@ -129,7 +137,7 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Write again what a key held at an earlier version."""
+    """Write again the value that a key had at an earlier version."""
 
     key: str
     version: int
@@ -137,10 +145,13 @@ class Restore:
 
 Op = Put | Delete | Add | Touch | Restore
 
+Row = tuple[bytes, bytes, str]
+"""Key as UTF-8, value and content type of a value to be loaded."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What must hold of a key at the moment of the commit; all fields given must hold.
+    """What must be true of a key at the moment of the commit; all given fields must be.
 
     Attributes:
         exists: the key has a value, or has none.
@@ -158,10 +169,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Txn:
-    """Writes that happen all or none, at one revision.
+    """Writes that are committed all or none, at one revision.
 
-    When every condition holds ``then`` is done; else ``otherwise`` is, or, where that is
-    ``None``, the commit fails with ``Conflict``. A key may stand at most once in each list.
+    If every condition is true, ``then`` is done. Otherwise ``otherwise`` is done or, if that is
+    ``None``, the commit fails with ``Conflict``. Each list may write a key only once.
     """
 
     then: Sequence[Op]
@@ -170,7 +181,7 @@ class Txn:
 
 
 class OpResult(NamedTuple):
-    """What one operation did.
+    """The result of one operation.
 
     Attributes:
         found: the key had a value before.
@@ -184,11 +195,11 @@ class OpResult(NamedTuple):
 
 
 class Commit(NamedTuple):
-    """The outcome of a transaction.
+    """The result of a transaction.
 
     Attributes:
-        succeeded: ``then`` was done; false when ``otherwise`` was.
-        revision: of this commit; of the head where nothing needed to be written.
+        succeeded: ``then`` was done; false if ``otherwise`` was.
+        revision: of this commit; of the head if nothing needed to be written.
         results: one per operation done, in order.
     """
 
@@ -202,21 +213,19 @@ class Commit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Exact counts at one revision, and what an operator wants to know.
+    """Exact counts at one revision.
 
     Attributes:
         revision: head revision the counts are of.
         oldest_revision: oldest revision that can still be read.
         key_count: keys that have a value.
         value_bytes: sum of the sizes of their values.
-        internals: gauges of the backend by name (segments, bytes on disk ...).
     """
 
     revision: int
     oldest_revision: int
     key_count: int
     value_bytes: int
-    internals: dict[str, int | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +237,8 @@ class StoreInfo:
         store_id: opaque text; another one after a restore from backup.
         read_only: commits are refused.
         limits: of this store as it runs.
-        settings: how else it runs, by name; all that a backend can tell.
+        settings: its other settings by name, as far as the backend knows them.
+        features: what it can do that not every backend can.
     """
 
     backend: str
@@ -236,25 +246,54 @@ class StoreInfo:
     read_only: bool
     limits: Limits
     settings: dict[str, str | int | float] = field(default_factory=dict)
+    features: frozenset[Feature] = frozenset()
+
+
+class Gauge(NamedTuple):
+    """One number that a backend reports for operators: segments, bytes on disk ...
+
+    Attributes:
+        value: as it is now.
+        text: what it means, one line.
+    """
+
+    value: int | float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether a store reads and writes, as far as it is meant to.
+
+    Attributes:
+        reasons: why it is not ready (writes refused ...), each a sentence; empty if it is ready.
+        disk_free_bytes: of the disk that it writes to; ``None`` if it writes to none, or if the
+            file system does not know.
+    """
+
+    reasons: list[str]
+    disk_free_bytes: int | None = None
 
 
 class Store(Protocol):
     """A store. All methods may be called from any thread.
 
-    Every method may raise ``Damaged`` (verification on read failed), ``InvalidKey`` and
-    ``LimitExceeded``; reads with ``at`` raise ``Compacted`` when history no longer reaches.
+    A method that needs a feature which ``info.features`` lacks raises ``NotSupported``, or
+    ``ReadOnly`` if the store takes no writes either. Every method may raise ``Damaged``
+    (verification on read failed), ``InvalidKey`` and ``LimitExceeded``. Reads with ``at`` raise
+    ``Compacted`` if that revision is no longer kept.
     """
 
     info: StoreInfo
 
     def get(self, key: str, *, at: int | None = None) -> Entry | None:
-        """The value of a key, now or as of revision ``at``; ``None`` when it has none."""
+        """Return the value of a key, now or as of revision ``at``; ``None`` if it has none."""
 
     def get_many(self, keys: Sequence[str], *, at: int | None = None) -> Snapshot:
-        """The values of many keys, all of one revision."""
+        """Return the values of many keys, all of one revision."""
 
     def commit(self, txn: Txn) -> Commit:
-        """Do a transaction; returns once it is as durable as the sync policy says.
+        """Do a transaction; return once it is as durable as the sync policy says.
 
         Raises:
             Conflict: a condition failed and there is no ``otherwise``.
@@ -275,7 +314,7 @@ class Store(Protocol):
         include_values: bool = False,
         at: int | None = None,
     ) -> Page:
-        """Keys in order, from one snapshot.
+        """Return keys in order, from one snapshot.
 
         Args:
             prefix: only keys that start with this.
@@ -297,23 +336,50 @@ class Store(Protocol):
         end: str | None = None,
         at: int | None = None,
     ) -> int:
-        """How many keys ``scan`` with the same arguments would give in all."""
+        """Count all the keys that ``scan`` with the same arguments would return."""
 
     def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> list[Version]:
-        """The versions kept of a key, newest first, with revisions below ``before``."""
+        """Return the kept versions of a key, newest first, with revisions below ``before``."""
 
     def stats(self) -> Stats:
-        """Exact counts at the head."""
+        """Return exact counts at the head."""
 
-    def compact(self) -> None:
-        """Ask for a compaction; returns at once, the work is done in the background.
+    def gauges(self) -> Mapping[str, Gauge]:
+        """Return what the backend reports, by names of letters, digits and ``_``."""
+
+    def compact(self, *, wait: bool = False) -> None:
+        """Compact the store. It needs the feature ``compaction``.
+
+        Args:
+            wait: return once it is done; by default it returns at once and works in the background.
 
         Raises:
-            ReadOnly: there is nothing to compact.
+            ReadOnly: this store takes no writes.
+            StoreError, OSError: the compaction failed, with ``wait``.
         """
 
-    def problems(self) -> list[str]:
-        """Why the store is not ready (writes refused ...), each a sentence; none when it is."""
+    def load(self, rows: Sequence[Row]) -> None:
+        """Store many rows as commits of up to a thousand in this order would, only faster.
+
+        They are on stable storage when it returns. If it fails, the first of them may be stored. It
+        needs the feature ``bulk_load``.
+
+        Raises:
+            InvalidKey, LimitExceeded, ReadOnly, Unavailable, OutcomeUnknown: as ``commit``.
+        """
+
+    def finish_load(self) -> None:
+        """Make what ``load`` has stored quick to read."""
+
+    def sync(self) -> None:
+        """Put everything committed so far on stable storage, whatever the sync policy.
+
+        Raises:
+            Unavailable: the disk failed.
+        """
+
+    def health(self) -> Health:
+        """Return whether the store is ready; probes call it every few seconds."""
 
     def close(self) -> None:
-        """Let go of all files and threads; twice is harmless."""
+        """Release all files and threads; a second call does no harm."""

@@ -5,32 +5,59 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from rundlet_server.storage.errors import InvalidKey, InvalidOperation, LimitExceeded
-from rundlet_server.storage.interface import Limits, Op, Put, Touch, Txn
+from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX, TTL_S_MAX
+from rundlet_server.storage.errors import (
+    InvalidKey,
+    InvalidOperation,
+    InvalidRequest,
+    LimitExceeded,
+    NotSupported,
+)
+from rundlet_server.storage.interface import (
+    Feature,
+    Limits,
+    Op,
+    Put,
+    Restore,
+    StoreInfo,
+    Touch,
+    Txn,
+)
 
-CONTENT_TYPE_BYTES_MAX = 200
-"""Content types are kept with every value; this bounds what they cost."""
-TTL_S_MAX = 100 * 366 * 86_400
-"""A hundred years."""
 _WITH_TTL: Final = (Put, Touch)
 
 
 def encode_key(key: str, limits: Limits) -> bytes:
-    """The UTF-8 bytes of a key.
+    """Return the UTF-8 bytes of a key.
 
     Raises:
-        InvalidKey: it is empty or has no UTF-8 form.
-        LimitExceeded: it is too long.
+        InvalidKey: the key is empty or has no UTF-8 form.
+        LimitExceeded: the key is too long.
     """
     try:
         encoded = key.encode()
     except UnicodeEncodeError as ex:
         raise InvalidKey(f"the key cannot be encoded as UTF-8: {ex.reason}") from ex
     if not encoded:
-        raise InvalidKey("a key has at least one byte")
+        raise InvalidKey("the key is empty; a key has at least one byte")
     if len(encoded) > limits.key_bytes_max:
         raise LimitExceeded("key_bytes_max", limits.key_bytes_max, len(encoded))
     return encoded
+
+
+def require_feature(info: StoreInfo, feature: Feature) -> None:
+    """Refuse what a store's backend cannot do.
+
+    Raises:
+        NotSupported: the backend lacks the feature.
+    """
+    if feature not in info.features:
+        raise NotSupported(info.backend, feature)
+
+
+def restores(txn: Txn) -> bool:
+    """Return whether a transaction needs history, in either of its two lists."""
+    return any(isinstance(op, Restore) for op in (*txn.then, *(txn.otherwise or ())))
 
 
 def check_txn(txn: Txn, limits: Limits) -> None:
@@ -45,6 +72,16 @@ def check_txn(txn: Txn, limits: Limits) -> None:
         _check_ops(ops, limits)
 
 
+def require_reached(at: int, head: int) -> None:
+    """Refuse a revision that no commit has reached yet.
+
+    Raises:
+        InvalidRequest: the revision is above the head.
+    """
+    if at > head:
+        raise InvalidRequest(f"revision {at} does not exist yet; the head is {head}")
+
+
 def _check_ops(ops: Sequence[Op], limits: Limits) -> None:
     if len(ops) > limits.txn_ops_max:
         raise LimitExceeded("txn_ops_max", limits.txn_ops_max, len(ops))
@@ -53,7 +90,7 @@ def _check_ops(ops: Sequence[Op], limits: Limits) -> None:
     for index, op in enumerate(ops):
         key = encode_key(op.key, limits)
         if key in seen:
-            raise InvalidOperation(index, f"the key {op.key!r} stands twice among the writes")
+            raise InvalidOperation(index, f"a transaction may write the key {op.key!r} only once")
         seen.add(key)
         size += len(key)
         if isinstance(op, Put):
@@ -61,7 +98,9 @@ def _check_ops(ops: Sequence[Op], limits: Limits) -> None:
             _check_put(op, limits)
         ttl_s = op.ttl_s if isinstance(op, _WITH_TTL) else None
         if ttl_s is not None and not 0 < ttl_s <= TTL_S_MAX:
-            raise InvalidOperation(index, "a time to live is above 0 and at most 100 years")
+            raise InvalidOperation(
+                index, f"a time to live is above 0 and at most {TTL_S_MAX} seconds (100 years)"
+            )
     if size > limits.txn_bytes_max and len(ops) > 1:
         raise LimitExceeded("txn_bytes_max", limits.txn_bytes_max, size)
 

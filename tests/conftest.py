@@ -12,9 +12,10 @@ import pytest
 
 from rundlet_server.functions.app import create_app
 from rundlet_server.functions.settings import ServerSettings
-from rundlet_server.storage import StoreSettings, open_store
 from rundlet_server.storage.counting.counters import OperationCounters
 from rundlet_server.storage.interface import Limits, Store
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.campaign import SEED_VARIABLE, Campaign, summary
 from tests.support.models.model import Clock, ModelStore
 
@@ -96,7 +97,7 @@ def api_store(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> I
         store = ModelStore(clock, SMALL_LIMITS)
     else:
         settings = StoreSettings(sync="never", limits=SMALL_LIMITS, clock=clock)
-        store = open_store(tmp_path / "data", settings)
+        store = open_log_store(tmp_path / "data", settings)
     yield store
     store.close()
 

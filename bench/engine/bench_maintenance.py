@@ -13,7 +13,9 @@ from bench.errors import LoadFailed, NotMeasurable
 from bench.recorder import Recorder
 from bench.scale import Scale
 from bench.workload import key_of, rows, value_of
-from rundlet_server.storage import LogStore, StoreSettings, open_store
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 
 _MEGABYTE = 1_000_000
 _COPY_BYTES = 1 << 20
@@ -32,7 +34,7 @@ def _half_replaced(folder: Path, count: int) -> Iterator[LogStore]:
         keep_for_s=0,
         segment_records_max=min(_SEGMENT_KEYS, count // 4),
     )
-    with contextlib.closing(open_store(folder, settings)) as store:
+    with contextlib.closing(open_log_store(folder, settings)) as store:
         engine = RundletEngine(store)
         engine.put_all(rows(count))
         engine.put_all((key_of(number), value_of(number + 1)) for number in range(0, count, 2))
@@ -46,17 +48,17 @@ def test_checkpoint(record: Recorder, folder: Path, scale: Scale) -> None:
     settings = StoreSettings(
         sync="never", maintain_inline=False, segment_records_max=min(_SEGMENT_KEYS, count // 4)
     )
-    with contextlib.closing(open_store(folder / "data", settings)) as store:
+    with contextlib.closing(open_log_store(folder / "data", settings)) as store:
         engine = RundletEngine(store)
         engine.put_all(rows(count))
         engine.put(key_of(count), value_of(count))  # seals the segment if it is full
 
         def checkpoint() -> dict[str, float]:
-            before = store.stats().internals["unindexed_records"]
+            before = store.gauges()["unindexed_records"].value
             began_s = time.monotonic()
             store.maintainer.checkpoint()
             took_s = time.monotonic() - began_s
-            indexed = before - store.stats().internals["unindexed_records"]
+            indexed = before - store.gauges()["unindexed_records"].value
             if not indexed:
                 raise NotMeasurable("the store had already written its index files")
             return {"s": took_s, "µs/key": took_s / indexed * 1e6}

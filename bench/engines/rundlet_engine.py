@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from bench.engines import Policy
-from rundlet_server.storage import StoreSettings, open_store
 from rundlet_server.storage.interface import Limits, Put, Store, Txn
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 
 _OPS_MAX = Limits().txn_ops_max
 _BATCH_BYTES = Limits().txn_bytes_max // 2
@@ -46,7 +47,7 @@ class RundletEngine:
 
 def open_engine(folder: Path, policy: Policy) -> RundletEngine:
     """See ``EngineKind.open``."""
-    return RundletEngine(open_store(folder, StoreSettings(sync=policy)))
+    return RundletEngine(open_log_store(folder, StoreSettings(sync=policy)))
 
 
 def _batches(rows: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:

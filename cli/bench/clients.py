@@ -1,4 +1,4 @@
-"""The clients of a benchmark: threads that send the next request once the last was answered."""
+"""The clients of a benchmark: threads that send a request once the last one is answered."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How long clients work: until a time has passed, or so many operations in all are done."""
+    """How long clients work: for a time, or until a number of operations in all is done."""
 
     duration_s: float = inf
     operations: int | None = None
 
     @property
     def warm_up(self) -> Extent:
-        """What goes before and is not counted: a fifth, and of operations at least one."""
+        """The warm-up, which is not counted: a fifth, and at least one operation."""
         if self.operations is not None:
             return Extent(operations=max(1, self.operations // 5))
         return Extent(duration_s=self.duration_s / 5)
@@ -73,11 +73,11 @@ def measure(
     """Let one client per target work, and wait for all.
 
     Args:
-        targets: may be one and the same where it takes many threads.
+        targets: one for each client; a target that takes many threads may be given repeatedly.
         workload: what to do.
         extent: how long.
         seed: the same seed makes the same choices.
-        progress: told how many operations were done since the last call.
+        progress: called with the number of operations done since the last call.
 
     Raises:
         KeyboardInterrupt: after all clients have stopped.
@@ -107,14 +107,14 @@ def measure(
 
 @dataclass(frozen=True, slots=True)
 class _Signals:
-    """What clients wait for, so that none does anything after an interrupt while they start."""
+    """Starts and stops all clients, so that none works after an interrupt while they start."""
 
     go: threading.Event = field(default_factory=threading.Event)
     stop: threading.Event = field(default_factory=threading.Event)
 
 
 class _Client(threading.Thread):
-    """One client: a turn, the answer, the next turn."""
+    """One client: it sends a request, waits for the answer, and goes on."""
 
     def __init__(
         self, target: Target, workload: Workload, extent: Extent, signals: _Signals, seed: str
@@ -134,11 +134,11 @@ class _Client(threading.Thread):
 
     @property
     def done_count(self) -> int:
-        """Operations so far, those that failed among them."""
+        """Operations so far, failed ones included."""
         return sum(h.count for h in self.histograms.values()) + sum(self.errors.values())
 
     def run(self) -> None:
-        """Take turns until time, operations or patience are used up."""
+        """Work until the time or the operations are used up, or too many failed in a row."""
         self._signals.go.wait()
         deadline = time.perf_counter() + self._extent.duration_s
         operations = self._extent.operations
@@ -152,7 +152,7 @@ class _Client(threading.Thread):
                 return
 
     def _take_turn(self) -> bool:
-        """One operation, timed; whether it succeeded."""
+        """Do one operation and time it; return whether it succeeded."""
         operation = self._workload.mix.operation(self._dice)
         keys = self._workload.keys
         is_insert = operation is Operation.INSERT
@@ -185,7 +185,7 @@ class _Client(threading.Thread):
 
 
 def _share_of(extent: Extent, number: int, client_count: int) -> Extent:
-    """What one of the clients has to do of the whole."""
+    """Return the part of the whole that one client does."""
     if extent.operations is None:
         return extent
     whole, rest = divmod(extent.operations, client_count)

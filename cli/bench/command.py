@@ -1,16 +1,16 @@
-"""The command ``bench``, group *Care*: how fast a store answers, wherever it is.
+"""The command ``bench``, group *Care*: how fast a store answers, on a server or in a folder.
 
-Reading order: ``bench_mix`` (what is done), ``bench_keys`` (the keys it is done on),
-``bench_clients`` (who does it), ``bench_histogram`` (what is noted), then ``bench_report`` and
-``bench_svg`` (what is shown).
+Reading order: ``mix`` (the operations), ``keys`` (the keys they are done on), ``clients`` (the
+threads that do them), ``histogram`` (the latencies), then ``report`` and ``svg`` (the output).
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -27,17 +27,19 @@ from rundlet_server.cli.exits import CommandError, ExitCode, exit_code_of, messa
 from rundlet_server.cli.place.options import (
     DataOption,
     JsonOption,
+    StoreOption,
     TokenOption,
     UrlOption,
+    chosen_place,
     open_target,
 )
 from rundlet_server.cli.place.target import Purpose, Target
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.panels import Panel
 from rundlet_server.cli.show.progress import RowProgress
 from rundlet_server.cli.show.sizes import bytes_of, shown_bytes
 from rundlet_server.cli.show.terminal import escaped, write_line
 from rundlet_server.cli.show.times import seconds_above_0
+from rundlet_server.storage.address import StoreAddress
 
 commands = typer.Typer()
 
@@ -63,7 +65,7 @@ def _writable_file(file: Path | None) -> Path | None:
     return file
 
 
-@commands.command("bench", rich_help_panel=Panel.CARE)
+@commands.command("bench")
 def bench(
     *,
     mix: Annotated[
@@ -78,7 +80,7 @@ def bench(
     ] = None,
     distribution: Annotated[
         Distribution | None,
-        typer.Option(help="How popular which keys are; by default as the mix has it."),
+        typer.Option(help="How often each key is chosen; default: as in the mix."),
     ] = None,
     keys: Annotated[int, typer.Option(metavar="N", min=1, max=_KEYS_MAX, help="Keys.")] = 10_000,
     value_size: Annotated[
@@ -89,25 +91,27 @@ def bench(
     ] = 4,
     duration: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help=f"How long: 500ms, 30s, 2m; by default {_DURATION}."),
+        typer.Option(metavar="TIME", help=f"How long: 500ms, 30s, 2m; default {_DURATION}."),
     ] = None,
     operations: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="So many operations; instead of --duration."),
+        typer.Option(metavar="N", min=1, help="Number of operations; instead of --duration."),
     ] = None,
     svg_file: Annotated[
         Path | None,
         typer.Option(
-            "--svg", metavar="FILE", callback=_writable_file, help="Write a picture, too."
+            "--svg", metavar="FILE", callback=_writable_file, help="Write a picture as well."
         ),
     ] = None,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure how fast a store answers: throughput and latency.
+    """Measure the speed.
 
+    Shows throughput and latency of a store, on a server or in a folder.
     Works on keys of its own, below rundlet-bench/, and removes them afterwards.
     A warm-up of a fifth of the duration goes before and is not counted.
 
@@ -125,8 +129,10 @@ def bench(
         value_size=size,
         clients=clients,
     )
-    with _open_targets(url, data, token, clients) as targets:
-        subject = _subject(targets[0], data)
+    opened = partial(open_target, url, data, token, Purpose.WRITE, store=store)
+    _, address = chosen_place(url, data, store)
+    with _open_targets(opened, clients) as targets:
+        subject = _subject(targets[0], address)
         workload = Workload(chosen, keyspace, size)
         with stored_keys(targets[0], keyspace, size):
             report = Report(subject, how, _measured(targets, workload, extent))
@@ -157,19 +163,19 @@ def _extent(duration: str | None, operations: int | None) -> Extent:
 
 @contextmanager
 def _open_targets(
-    url: str | None, data: Path | None, token: str | None, count: int
+    opened: Callable[[], AbstractContextManager[Target]], count: int
 ) -> Iterator[Sequence[Target]]:
     """One target per client: connections of their own to a server, one folder for all."""
     with ExitStack() as stack:
-        first = stack.enter_context(open_target(url, data, token, Purpose.WRITE))
+        first = stack.enter_context(opened())
         if not isinstance(first, Client):
             yield [first] * count
             return
-        more = [open_target(url, data, token, Purpose.WRITE) for _ in range(count - 1)]
+        more = [opened() for _ in range(count - 1)]
         yield [first, *(stack.enter_context(each) for each in more)]
 
 
-def _subject(target: Target, data: Path | None) -> Subject:
+def _subject(target: Target, address: StoreAddress | None) -> Subject:
     """What is about to be measured; it must take writes.
 
     Raises:
@@ -184,23 +190,24 @@ def _subject(target: Target, data: Path | None) -> Subject:
         )
         raise CommandError(message)
     return Subject(
-        place=escaped(_place(target, data)),
+        place=escaped(_place(target, address)),
         version=escaped(str(info.get("version") or _own_version())),
         backend=escaped(str(info.get("backend"))),
-        sync=escaped(str(info.get("sync", "not told" if is_server else "always"))),
+        sync=escaped(str(info.get("sync", "not reported" if is_server else "always"))),
         host=f"{socket.gethostname()} ({os.cpu_count()} cores)",
         is_server=is_server,
     )
 
 
-def _place(target: Target, data: Path | None) -> str:
-    if isinstance(target, Client):
-        return target.url
-    return str(data or os.environ.get("RUNDLET_DATA"))
+def _place(target: Target, address: StoreAddress | None) -> str:
+    if address is not None:
+        return address.shown
+    assert isinstance(target, Client)
+    return target.url
 
 
 def _own_version() -> str:
-    from rundlet_server.functions.app import software_version  # noqa: PLC0415 -- falcon takes its time
+    from rundlet_server.functions.version import software_version  # noqa: PLC0415 -- falcon takes its time
 
     return software_version()
 
@@ -209,6 +216,8 @@ def _measured(targets: Sequence[Target], workload: Workload, extent: Extent) -> 
     with RowProgress("warming up") as progress:
         measure(targets, workload, extent.warm_up, seed="warm-up", progress=progress.advance)
     with RowProgress("measuring") as progress:
+        if extent.operations is not None:
+            progress.begin(extent.operations)
         return measure(targets, workload, extent, seed="measured", progress=progress.advance)
 
 

@@ -36,11 +36,11 @@ class LatencyHistogram:
 
     @property
     def mean_ns(self) -> float:
-        """The mean; 0 where nothing was counted."""
+        """The mean; 0 if nothing was counted."""
         return self.sum_ns / self.count if self.count else 0.0
 
     def quantile_ns(self, share: float) -> int:
-        """What this share (0 to 1) of the latencies do not exceed; 0 where there are none.
+        """Return what this share (0 to 1) of the latencies does not exceed; 0 if there are none.
 
         At most 1/128 above the true one, never below it.
         """
@@ -53,7 +53,7 @@ class LatencyHistogram:
         return self.max_ns
 
     def counts_up_to(self, edges_ns: Sequence[float]) -> list[int]:
-        """How many lie in each range that ends at these rising edges, the first starting at 0."""
+        """Return the counts of the ranges that end at these rising edges, the first from 0."""
         counts = [0] * len(edges_ns)
         position = 0
         for bucket, count in self._sorted():
@@ -70,12 +70,12 @@ class LatencyHistogram:
 
 
 def _bucket_of(latency_ns: int) -> int:
-    """The bucket's number; the narrow ones, of 1 ns each, come first."""
+    """Return the number of a bucket; the narrow ones, of 1 ns each, come first."""
     shift = max(0, latency_ns.bit_length() - _PRECISION_BITS - 1)
     return shift * _HALF + (latency_ns >> shift)
 
 
 def _last_of(bucket: int) -> int:
-    """The highest latency that falls into a bucket."""
+    """Return the highest latency of a bucket."""
     shift = max(0, bucket // _HALF - 1)
     return ((bucket - shift * _HALF + 1) << shift) - 1

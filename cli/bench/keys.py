@@ -21,15 +21,15 @@ _LOAD_SEED = 2
 
 
 def new_prefix() -> str:
-    """A prefix that nobody else uses."""
+    """Return a prefix that no other benchmark uses."""
     return f"rundlet-bench/{secrets.token_hex(8)}/"
 
 
 @contextmanager
 def stored_keys(target: Target, keys: KeySpace, value_size: int) -> Iterator[None]:
-    """Give each key a value; at the end remove all that is under their prefix, nothing else.
+    """Give each key a value; at the end remove all keys under their prefix, and no others.
 
-    They are removed too after an error, after Ctrl-C and when the process is asked to end.
+    They are removed after an error, after Ctrl-C and after SIGTERM, too.
 
     Raises:
         CommandError: they could not be removed; the message says how to.
@@ -44,7 +44,7 @@ def stored_keys(target: Target, keys: KeySpace, value_size: int) -> Iterator[Non
 
 
 def _batch_keys(info: Mapping[str, object], value_size: int) -> int:
-    """How many keys go into one transaction here."""
+    """Return how many keys fit into one transaction."""
     limits = info.get("limits")
     ops_max, bytes_max = _BATCH_KEYS_MAX, _BATCH_BYTES_MAX
     if isinstance(limits, Mapping):
@@ -55,6 +55,7 @@ def _batch_keys(info: Mapping[str, object], value_size: int) -> int:
 
 def _load(target: Target, keys: KeySpace, value: bytes, batch_keys: int) -> None:
     with RowProgress("loading") as progress:
+        progress.begin(len(list(keys)))
         for batch in _batches(list(keys), batch_keys):
             if len(batch) == 1:  # a value may be larger than a transaction may be
                 target.set(batch[0], value)
@@ -90,7 +91,7 @@ def _batches(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 @contextmanager
 def _ended_like_ctrl_c() -> Iterator[None]:
-    """Lets SIGTERM end the command as Ctrl-C does, so that what must be tidied up is."""
+    """Let SIGTERM end the command as Ctrl-C does, so that the keys are removed."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -15,7 +15,7 @@ _SHUFFLE_SEED: Final = 1
 
 
 class Operation(enum.StrEnum):
-    """What one turn of a client does."""
+    """What a client does in one turn."""
 
     READ = "read"
     WRITE = "write"  # another value for a key that has one
@@ -24,11 +24,11 @@ class Operation(enum.StrEnum):
 
 
 class Distribution(enum.StrEnum):
-    """How popular which keys are."""
+    """How often each key is chosen."""
 
     UNIFORM = "uniform"
-    ZIPF = "zipf"  # few keys are asked for often, wherever they lie
-    LATEST = "latest"  # as zipf, those written last being the popular ones
+    ZIPF = "zipf"  # a few keys are chosen often, wherever they lie
+    LATEST = "latest"  # as zipf; the keys written last are chosen most often
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Mix:
     """Shares of operations, 0 to 1; the rest are reads.
 
     Attributes:
-        distribution: of the keys, where none is asked for.
+        distribution: of the keys, if none is asked for.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Mix:
     distribution: Distribution = Distribution.UNIFORM
 
     def operation(self, dice: random.Random) -> Operation:
-        """What to do next."""
+        """Return what to do next."""
         thrown = dice.random()
         if thrown < self.write:
             return Operation.WRITE
@@ -58,7 +58,7 @@ class Mix:
 
     @property
     def shares(self) -> dict[Operation, float]:
-        """The share of each operation that there is."""
+        """The share of each operation of the mix."""
         shares = {
             Operation.READ: 1 - self.write - self.insert - self.modify,
             Operation.WRITE: self.write,
@@ -110,7 +110,7 @@ class KeySpace:
         return iter(self._keys)
 
     def chosen(self, dice: random.Random) -> str:
-        """A key that has a value."""
+        """Return a key that has a value."""
         count = len(self._keys)
         if self._distribution is Distribution.UNIFORM:
             return self._keys[int(dice.random() * count)]
@@ -118,7 +118,7 @@ class KeySpace:
         return self._keys[count - 1 - rank if self._distribution is Distribution.LATEST else rank]
 
     def new(self) -> str:
-        """A key that nobody has used; ``add`` it once it has a value."""
+        """Return a key that was not used before; ``add`` it once it has a value."""
         return self._named(next(self._new_numbers))
 
     def add(self, key: str) -> None:
@@ -130,5 +130,5 @@ class KeySpace:
 
 
 def _zipf_weights(count: int) -> list[float]:
-    """Running sums of the weights of the ranks, the most popular first."""
+    """Return running sums of the weights of the ranks, the most popular first."""
     return list(itertools.accumulate(1 / rank**_ZIPF_EXPONENT for rank in range(1, count + 1)))

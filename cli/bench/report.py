@@ -1,4 +1,4 @@
-"""What a benchmark found: figures by operation, for machines and for people."""
+"""The result of a benchmark: figures by operation, for machines and for people."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from rundlet_server.cli.bench.mix import Distribution
 
 _QUANTILES: Final = (0.5, 0.9, 0.99, 0.999)
 _BAR_WIDTH: Final = 44
+_TABLE_WIDTH: Final = 80
+_TITLES: Final = ("operation", "count", "per s", "p50", "p90", "p99", "p99.9", "max", "errors")
 # Edges of the chart's rows, per power of ten: steps that look alike on a logarithmic scale.
 _STEPS: Final = (1, 1.5, 2, 3, 5, 7)
 _EDGES_NS: Final = [step * 10**power for power in range(3, 11) for step in _STEPS]
@@ -30,7 +32,7 @@ class Subject:
 
     Attributes:
         place: address or folder.
-        sync: the policy, or that the server does not tell it.
+        sync: the policy, or that the server does not report it.
         host: where the clients ran.
     """
 
@@ -77,7 +79,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that is told of one benchmark."""
+    """All that a benchmark shows."""
 
     subject: Subject
     conditions: Conditions
@@ -85,7 +87,7 @@ class Report:
 
     @property
     def figures(self) -> list[Figures]:
-        """One for each operation; where there is more than one, one for all together."""
+        """One for each operation; if there are several, one for all together."""
         outcome = self.outcome
         rows = [
             _figures(name, histogram, outcome.errors[name], outcome.elapsed_s)
@@ -100,7 +102,7 @@ class Report:
 
     @property
     def count(self) -> int:
-        """Operations, those that failed among them."""
+        """Operations, failed ones included."""
         return self.error_count + sum(h.count for h in self.outcome.histograms.values())
 
     @property
@@ -131,15 +133,12 @@ class Report:
 
     @property
     def caveat(self) -> str:
-        """What the figures do not say."""
+        """What the figures do not show."""
         share = f"{100 * self.client_cpu:.0f} % of a core"
         if not self.subject.is_server:
             return f"clients and store shared this one Python process, which used {share}"
         if self.client_cpu >= _CLIENT_IS_LIMIT:
-            return (
-                f"the Python clients used {share} and were the limit themselves: "
-                "the server may do more than this"
-            )
+            return f"the Python clients used {share} and were the limit: the server may do more"
         limit = "beyond some thousand requests/s they are the limit themselves"
         return f"the Python clients used {share}; {limit}"
 
@@ -158,11 +157,13 @@ class Report:
 
 
 def shown(report: Report, console: Console) -> str:
-    """The report for people: lines, a table and a chart, in colour on a terminal only."""
+    """Return the report for people: lines, a table, charts; in colour on a terminal only."""
     with console.capture() as capture:
         for line in (report.headline, report.setting, ""):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
-        console.print(_table(report.figures))
+        rows = [_cells(figures) for figures in report.figures]
+        is_narrow = console.width < _TABLE_WIDTH
+        console.print(_upright(rows) if is_narrow else _table(rows))
         for name, histogram in report.outcome.histograms.items():
             if histogram.count:
                 console.print(f"\n{name}: share of operations by latency, up to", highlight=False)
@@ -173,7 +174,7 @@ def shown(report: Report, console: Console) -> str:
 
 
 def latency_text(latency_ns: float) -> str:
-    """A latency with three digits and its unit."""
+    """Return a latency with three digits and its unit."""
     for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
         if latency_ns >= size or unit == "µs":
             return f"{_three_digits(latency_ns / size)} {unit}"
@@ -187,26 +188,38 @@ def _figures(operation: str, histogram: LatencyHistogram, errors: int, elapsed_s
     return Figures(operation, histogram.count, errors, per_s, *us)
 
 
-def _table(rows: Sequence[Figures]) -> Table:
+def _cells(row: Figures) -> list[Text]:
+    """The cells of one operation, in the order of the titles."""
+    us = (row.p50_us, row.p90_us, row.p99_us, row.p999_us, row.max_us)
+    latencies = [latency_text(1e3 * each) if row.count else "-" for each in us]
+    cells = [row.operation, f"{row.count:,}", f"{row.per_s:,.0f}", *latencies]
+    return [*map(Text, cells), Text(f"{row.errors:,}", style="bold red" if row.errors else "")]
+
+
+def _table(rows: Sequence[Sequence[Text]]) -> Table:
+    """A line for each operation."""
     table = Table(box=None, pad_edge=False)
-    table.add_column("operation")
-    for title in ("count", "per s", "p50", "p90", "p99", "p99.9", "max", "errors"):
+    table.add_column(_TITLES[0])
+    for title in _TITLES[1:]:
         table.add_column(title, justify="right", no_wrap=True)
-    for row in rows:
-        us = (row.p50_us, row.p90_us, row.p99_us, row.p999_us, row.max_us)
-        latencies = [latency_text(1e3 * each) if row.count else "-" for each in us]
-        table.add_row(
-            row.operation,
-            f"{row.count:,}",
-            f"{row.per_s:,.0f}",
-            *latencies,
-            Text(f"{row.errors:,}", style="bold red" if row.errors else ""),
-        )
+    for cells in rows:
+        table.add_row(*cells)
+    return table
+
+
+def _upright(rows: Sequence[Sequence[Text]]) -> Table:
+    """A column for each operation, of which there are few: for a narrow terminal."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column(_TITLES[0])
+    for operation, *_ in rows:
+        table.add_column(operation, justify="right", no_wrap=True)
+    for position, title in enumerate(_TITLES[1:], start=1):
+        table.add_row(title, *(cells[position] for cells in rows))
     return table
 
 
 def _chart(histogram: LatencyHistogram, colour: str) -> Iterator[Text]:
-    """Rows of bars, from the first range that holds something to the one that p99.9 is in."""
+    """Yield rows of bars, from the first range that is not empty to the range of p99.9."""
     counts = histogram.counts_up_to(_EDGES_NS)
     most = max(counts) / histogram.count
     seen = 0

@@ -28,7 +28,7 @@ _STEP: Final = 0.05
 
 
 def svg(report: Report) -> str:
-    """The picture; without a line where no operation succeeded."""
+    """Return the picture; it has no line if no operation succeeded."""
     histograms = {name: h for name, h in report.outcome.histograms.items() if h.count}
     lows = [h.quantile_ns(0) for h in histograms.values()]
     highs = [h.quantile_ns(1 - 10**-_NINES_MAX) for h in histograms.values()]
@@ -54,7 +54,7 @@ def svg(report: Report) -> str:
 
 
 class _Plot:
-    """Places percentiles and latencies, for latencies between two that exist."""
+    """Maps percentiles and latencies to places in the picture."""
 
     def __init__(self, low_ns: int, high_ns: int) -> None:
         self._low = math.floor(math.log10(max(1, low_ns)))
@@ -89,7 +89,7 @@ class _Plot:
 
 
 def _nines(share: float) -> float:
-    """How many nines a share has: 1 for 0.9, 2 for 0.99."""
+    """Return how many nines a share has: 1 for 0.9, 2 for 0.99."""
     return -math.log10(1 - share)
 
 

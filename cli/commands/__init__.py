@@ -1,5 +1,5 @@
-"""The small commands, one module per help group.
+"""The small commands, a few to a module.
 
 ``data`` (one key), ``many`` (many keys), ``care`` (compact, verify, repair), ``tokens``, ``top``
-and ``config``. Each has a ``typer.Typer`` named ``commands``, which ``main`` joins.
+and ``config``. Each has a ``typer.Typer`` named ``commands``, in which ``group`` finds them.
 """

@@ -15,6 +15,7 @@ from rundlet_server.cli.place.options import (
     DataOption,
     FolderOption,
     JsonOption,
+    StoreOption,
     TokenOption,
     UrlOption,
     chosen_folder,
@@ -23,30 +24,30 @@ from rundlet_server.cli.place.options import (
 )
 from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.panels import Panel
 from rundlet_server.cli.show.progress import byte_progress
 from rundlet_server.cli.show.terminal import escaped, shown_key, write_line, write_lines
-from rundlet_server.storage.errors import Damaged
-from rundlet_server.storage.tokens.file import TokenFile
 
 if TYPE_CHECKING:
-    from rundlet_server.storage import Problem, RepairReport, VerifyReport
+    from rundlet_server.storage.care import Problem, RepairReport, VerifyReport
 
 commands = typer.Typer()
 
 
-@commands.command("stats", rich_help_panel=Panel.CARE)
+@commands.command("stats")
 def stats(
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print counts: keys, bytes, revision and more.
+    """Print counts and sizes.
+
+    Keys, bytes, revision and more, of a server or a folder.
 
     Example: rundlet stats --json
     """
-    with open_target(url, data, token) as target:
+    with open_target(url, data, token, store=store) as target:
         members = target.stats()
     if as_json:
         write_line(to_line(members))
@@ -56,27 +57,35 @@ def stats(
     write_lines(f"{name:<{width}}  {escaped(shown)}" for name, shown in rows)
 
 
-@commands.command("compact", rich_help_panel=Panel.CARE)
-def compact(url: UrlOption = None, data: DataOption = None, token: TokenOption = None) -> None:
-    """Give back the space of what is deleted and replaced.
+@commands.command("compact")
+def compact(
+    url: UrlOption = None,
+    data: DataOption = None,
+    store: StoreOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Reclaim space.
+
+    Removes deleted and overwritten values that are not kept as history. A server does so in the
+    background; a folder is compacted before the command ends.
 
     Example: rundlet compact
     """
-    with open_target(url, data, token, Purpose.COMPACT) as target:
+    with open_target(url, data, token, Purpose.COMPACT, store=store) as target:
         target.compact()
         is_server = isinstance(target, Client)
-    write_line("asked for; rundlet stats shows what it gives back" if is_server else "done")
+    write_line("started; rundlet stats shows what it reclaims" if is_server else "done")
 
 
-@commands.command("verify", rich_help_panel=Panel.CARE)
+@commands.command("verify")
 def verify_(data: FolderOption = None, as_json: JsonOption = False) -> None:
-    """Read everything and report all damage; changes nothing.
+    """Find damage.
 
-    Works on a folder, also while a server runs on it.
+    Reads everything in a folder and changes nothing; a server may run on the folder meanwhile.
 
     Example: rundlet verify --data ./data
     """
-    from rundlet_server.storage import verify  # noqa: PLC0415 - loads the engine, which takes its time
+    from rundlet_server.storage.care import verify  # noqa: PLC0415 - loads the engine, which takes its time
 
     folder = chosen_folder(data)
     with no_store_if_missing(folder), byte_progress("verifying") as progress:
@@ -97,15 +106,16 @@ def verify_(data: FolderOption = None, as_json: JsonOption = False) -> None:
         raise CommandError("the store is whole, its tokens are not: see above", ExitCode.DAMAGED)
 
 
-@commands.command("repair", rich_help_panel=Panel.CARE)
+@commands.command("repair")
 def repair_(data: FolderOption = None, as_json: JsonOption = False) -> None:
-    """Keep all that is whole, and say what is lost.
+    """Keep what is whole.
 
-    Works on a folder that nobody has open. The files that are replaced are kept beside.
+    Keeps every whole record, and reports what is lost. No process may have the folder open. The
+    files as they were are kept in a folder beside.
 
     Example: rundlet repair --data ./data
     """
-    from rundlet_server.storage import repair  # noqa: PLC0415 - loads the engine, which takes its time
+    from rundlet_server.storage.care import repair  # noqa: PLC0415 - loads the engine, which takes its time
 
     folder = chosen_folder(data)
     with no_store_if_missing(folder):
@@ -115,7 +125,9 @@ def repair_(data: FolderOption = None, as_json: JsonOption = False) -> None:
 
 def _token_problems(folder: Path) -> list[Problem]:
     """What is wrong with the tokens beside a store, which ``repair`` can do nothing about."""
-    from rundlet_server.storage import Problem  # noqa: PLC0415 - as above
+    from rundlet_server.storage.care import Problem  # noqa: PLC0415 - as above
+    from rundlet_server.storage.errors import Damaged  # noqa: PLC0415 - as above
+    from rundlet_server.storage.tokens.file import TokenFile  # noqa: PLC0415 - as above
 
     try:
         TokenFile(folder).read()
@@ -139,7 +151,7 @@ def _repair_lines(report: RepairReport) -> Iterator[str]:
         what = f"{version.kind} of revision {version.revision}"
         yield f"lost: {what} of key {shown_key(version.key)}"
     if report.deletes_kept:
-        yield f"kept: {report.deletes_kept} deletes that were in what is lost"
+        yield f"kept: {report.deletes_kept} deletes whose records are lost"
     yield f"repaired: {report.key_count} keys, {report.record_count} records kept"
     if report.originals is not None:
         yield escaped(f"the files as they were are in {report.originals}")

@@ -12,7 +12,6 @@ import typer
 from rundlet_server.cli.place.options import JsonOption, TokenOption, UrlOption, open_client
 from rundlet_server.cli.serve.options import takes_settings
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.panels import Panel
 from rundlet_server.cli.show.terminal import escaped, write_line, write_lines
 from rundlet_server.functions.settings import SETTINGS
 from rundlet_server.functions.settings.reading import GivenOptions
@@ -27,7 +26,7 @@ class _Setting(NamedTuple):
     source: str
 
 
-@commands.command("config", rich_help_panel=Panel.CARE)
+@commands.command("config")
 @takes_settings(hidden=True)
 def config(
     url: UrlOption = None,
@@ -36,7 +35,7 @@ def config(
     *,
     given: GivenOptions,
 ) -> None:
-    """Print the settings of a server, or those one would start with.
+    """Print the settings.
 
     With --url or RUNDLET_URL those of the running server. Else those of a `rundlet serve` with the
     same environment and the same options, which this command takes, too.

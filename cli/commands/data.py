@@ -1,9 +1,8 @@
-"""The commands for data, group *Data*, on one key or a few: get, set, del, incr."""
+"""The commands on one key or a few, group *Data*: get, set, del, incr."""
 
 from __future__ import annotations
 
-import math
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,25 +13,19 @@ from rundlet_server.cli.exits import CommandError, ExitCode, no_value
 from rundlet_server.cli.place.options import (
     DataOption,
     JsonOption,
+    StoreOption,
     TokenOption,
     UrlOption,
     open_target,
 )
 from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.panels import Panel
-from rundlet_server.cli.show.terminal import write_line, write_value
+from rundlet_server.cli.show.terminal import read_stdin, write_line, write_value
+from rundlet_server.cli.show.times import seconds_above_0
 from rundlet_server.cli.show.values import existing_file, is_content_type, typed_argument
 from rundlet_server.cli.transfer.jsonlines import value_members
 
 commands = typer.Typer()
-
-
-def _checked_ttl(ttl: float | None) -> float | None:
-    if ttl is not None and not 0 < ttl < math.inf:
-        message = "a time to live is a number of seconds above 0"
-        raise typer.BadParameter(message)
-    return ttl
 
 
 def _checked_content_type(content_type: str | None) -> str | None:
@@ -42,7 +35,7 @@ def _checked_content_type(content_type: str | None) -> str | None:
     return content_type
 
 
-@commands.command("get", rich_help_panel=Panel.DATA)
+@commands.command("get")
 def get(
     key: Annotated[str, typer.Argument(metavar="KEY")],
     *,
@@ -52,16 +45,19 @@ def get(
     ] = None,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a value: its exact bytes.
+    """Print a value.
+
+    Into a pipe or a file go its exact bytes; a terminal shows what could drive it escaped.
 
     Example: rundlet get greeting > value.bin
     """
     if as_json and output is not None:
         raise CommandError("--json and -o exclude each other; give one of them", ExitCode.USAGE)
-    with open_target(url, data, token) as target:
+    with open_target(url, data, token, store=store) as target:
         value = target.get(key, revision=rev)
     if value is None:
         raise no_value([key])
@@ -73,7 +69,7 @@ def get(
         write_value(value.data)
 
 
-@commands.command("set", rich_help_panel=Panel.DATA)
+@commands.command("set")
 def set_(
     key: Annotated[str, typer.Argument(metavar="KEY")],
     value: Annotated[
@@ -86,7 +82,11 @@ def set_(
     ] = None,
     ttl: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", callback=_checked_ttl, help="Expire after this time."),
+        typer.Option(
+            metavar="TIME",
+            parser=partial(seconds_above_0, "--ttl"),
+            help="Expire after this time: 90s, 15m, 12h, 30d.",
+        ),
     ] = None,
     content_type: Annotated[
         str | None,
@@ -106,18 +106,21 @@ def set_(
     ] = None,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Store a value: an argument, a file, or stdin.
+    """Store a value.
 
-    Example: rundlet set greeting hello --ttl 60
+    It is an argument, a file, or stdin.
+
+    Example: rundlet set greeting hello --ttl 90s
     """
     if if_absent and if_revision is not None:
         message = "--if-absent and --if-revision exclude each other; give one of them"
         raise CommandError(message, ExitCode.USAGE)
     stored, default_type = _given_value(value, file)
-    with open_target(url, data, token, Purpose.WRITE) as target:
+    with open_target(url, data, token, Purpose.WRITE, store=store) as target:
         written = target.set(
             key,
             stored,
@@ -131,21 +134,24 @@ def set_(
         write_line(to_line(members))
 
 
-@commands.command("del", rich_help_panel=Panel.DATA)
+@commands.command("del")
 def delete(
     keys: Annotated[list[str], typer.Argument(metavar="KEY")],
     *,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete keys in one transaction; says how many there were.
+    """Delete keys.
+
+    All of them in one transaction; prints how many existed, and exits with 1 if none did.
 
     Example: rundlet del old-1 old-2
     """
     unique = list(dict.fromkeys(keys))
-    with open_target(url, data, token, Purpose.WRITE) as target:
+    with open_target(url, data, token, Purpose.CHANGE, store=store) as target:
         commit = target.txn([Delete(key) for key in unique])
     count = sum(result.found is True for result in commit.results)
     if as_json:
@@ -158,7 +164,6 @@ def delete(
 
 @commands.command(
     "incr",
-    rich_help_panel=Panel.DATA,
     context_settings={"ignore_unknown_options": True},  # so that BY may be -5
 )
 def incr(
@@ -167,14 +172,17 @@ def incr(
     *,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add to a number, atomically; prints the new one.
+    """Add to a number.
+
+    Atomically; prints the new number. A missing key counts as 0.
 
     Example: rundlet incr visits 5
     """
-    with open_target(url, data, token, Purpose.WRITE) as target:
+    with open_target(url, data, token, Purpose.WRITE, store=store) as target:
         number = target.incr(key, by)
     write_line(to_line({"key": key, "number": number}) if as_json else str(number))
 
@@ -187,5 +195,5 @@ def _given_value(value: str | None, file: Path | None) -> tuple[bytes, str]:
     if file is not None:
         return file.read_bytes(), DEFAULT_CONTENT_TYPE
     if value == "-":
-        return sys.stdin.buffer.read(), DEFAULT_CONTENT_TYPE
+        return read_stdin(), DEFAULT_CONTENT_TYPE
     return typed_argument(value or "")

@@ -1,8 +1,7 @@
-"""The commands for data, group *Data*, on many keys: mset, mget, ls."""
+"""The commands on many keys, group *Data*: mset, mget, ls."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,15 +14,16 @@ from rundlet_server.cli.exits import CommandError, ExitCode, no_value
 from rundlet_server.cli.place.options import (
     DataOption,
     JsonOption,
+    StoreOption,
     TokenOption,
     UrlOption,
     open_target,
 )
 from rundlet_server.cli.place.target import Purpose, Target
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.panels import Panel
 from rundlet_server.cli.show.terminal import (
     escaped_value,
+    read_stdin,
     shown_key,
     stdout_is_terminal,
     write_bytes,
@@ -36,7 +36,7 @@ from rundlet_server.cli.transfer.jsonlines import BadLine, Row, read_rows, value
 commands = typer.Typer()
 
 
-@commands.command("mset", rich_help_panel=Panel.DATA)
+@commands.command("mset")
 def mset(
     pairs: Annotated[
         list[str] | None,
@@ -53,10 +53,13 @@ def mset(
     ] = None,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Store many values, all or none.
+    """Store many values.
+
+    All of them in one transaction, or none.
 
     Example: rundlet mset name=Ada role=admin
     """
@@ -66,28 +69,30 @@ def mset(
     if not puts:
         message = "nothing to store; give KEY=VALUE or --file FILE"
         raise CommandError(message, ExitCode.USAGE)
-    with open_target(url, data, token, Purpose.WRITE) as target:
+    with open_target(url, data, token, Purpose.WRITE, store=store) as target:
         commit = target.txn(puts)
     if as_json:
         write_line(to_line({"stored": len(puts), "revision": commit.revision}))
 
 
-@commands.command("mget", rich_help_panel=Panel.DATA)
+@commands.command("mget")
 def mget(
     keys: Annotated[list[str], typer.Argument(metavar="KEY")],
     *,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print many values of one snapshot: key, tab, value.
+    """Print many values.
 
-    Values with newlines or tabs are told apart with --json, one object per key.
+    All of one snapshot, as key, tab, value on a line each. If values hold newlines or tabs, use
+    --json, which prints one object per key.
 
     Example: rundlet mget name role --json
     """
-    with open_target(url, data, token) as target:
+    with open_target(url, data, token, store=store) as target:
         values = target.mget(keys)
     for key, value in zip(keys, values, strict=True):
         if as_json:
@@ -100,7 +105,7 @@ def mget(
         raise no_value(missing)
 
 
-@commands.command("ls", rich_help_panel=Panel.DATA)
+@commands.command("ls")
 def ls(
     prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="How the keys begin.")] = "",
     *,
@@ -110,7 +115,7 @@ def ls(
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N.")] = None,
     delimiter: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Roll up what follows it, as / does for folders."),
+        typer.Option(metavar="TEXT", help="Show keys up to it as one row, as / does."),
     ] = None,
     urls: Annotated[bool, typer.Option("--urls", help="The address of each value.")] = False,
     null: Annotated[
@@ -118,14 +123,17 @@ def ls(
     ] = False,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List keys in order.
+    """List keys.
+
+    In the order of their UTF-8 bytes, all of one snapshot.
 
     Example: rundlet ls users/ --delimiter / --long
     """
-    with open_target(url, data, token) as target:
+    with open_target(url, data, token, store=store) as target:
         show = _shower(target, as_json=as_json, long=long, urls=urls)
         if long and not as_json and stdout_is_terminal():
             write_line(_aligned("revision", "version", "size", "type", "key"))
@@ -180,8 +188,8 @@ def _pair(pair: str) -> Put:
 
 
 def _puts_in(file: Path) -> list[Put]:
-    """The rows of a file of JSON lines, ``-`` for stdin; those that have expired are left out."""
-    content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    """The rows of a file of JSON lines, ``-`` for stdin; expired rows are left out."""
+    content = read_stdin() if str(file) == "-" else file.read_bytes()
     now = datetime.now(UTC)
     puts = []
     for number, row in read_rows(content.split(b"\n")):

@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
 from rundlet_server.cli.exits import CommandError, ExitCode
-from rundlet_server.cli.place.options import FolderOption, JsonOption, token_folder
+from rundlet_server.cli.place.options import (
+    FolderOption,
+    JsonOption,
+    StoreOption,
+    chosen_store,
+    has_store,
+)
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.panels import Panel
-from rundlet_server.cli.show.terminal import escaped, shown_key, write_line, write_lines
+from rundlet_server.cli.show.terminal import (
+    escaped,
+    shown_key,
+    stdout_is_terminal,
+    write_line,
+    write_lines,
+)
 from rundlet_server.cli.show.times import moment_us, shown_moment
+from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.clock import system_clock_us
-from rundlet_server.storage.tokens.file import Scope, Token, TokenFile
+from rundlet_server.storage.tokens.interface import Scope, Token, TokenStore
+from rundlet_server.storage.tokens.opening import open_tokens
 
 commands = typer.Typer()
 token = typer.Typer(no_args_is_help=True)
-commands.add_typer(token, name="token", rich_help_panel=Panel.CARE)
+commands.add_typer(token, name="token")
 
 
 @token.callback()
 def _token() -> None:
-    """Say who may use a server: token add, ls, rm.
+    """Add, list, revoke tokens.
 
-    Works on the store's folder, on the server's machine; a running server goes by it at once.
+    There is no authentication until you create a token. Tokens are kept in the store's folder, so
+    this command runs on the server's machine; a running server follows every change at once.
 
     Example: rundlet token add backup --scope read
     """
@@ -42,35 +58,50 @@ def add(
     expires: Annotated[
         str | None, typer.Option(metavar="TIME", help="30d, 12h, or 2027-01-31T12:00:00Z.")
     ] = None,
+    create: Annotated[
+        bool, typer.Option("--create", help="Create the folder, before a server's first start.")
+    ] = False,
     data: FolderOption = None,
+    store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a token and print its secret, which is shown only now.
+    """Create a token and print its secret, which is shown only now.
+
+    Creating the first token turns authentication on.
 
     Example: rundlet token add app --scope write --prefix app/ --expires 90d
     """
     expires_us = None if expires is None else moment_us("--expires", expires, system_clock_us())
-    made, secret = TokenFile(token_folder(data)).add(
-        name, scope, prefix=prefix, expires_us=expires_us
-    )
+    address, tokens = _tokens(data, store)
+    if address.folder is not None:
+        _require_folder(address.folder, create=create)
+    is_first = not tokens.read()
+    made, secret = tokens.add(name, scope, prefix=prefix, expires_us=expires_us)
+    if is_first:
+        sys.stderr.write(
+            f"Authentication is on: a server on {escaped(address.shown)} now refuses requests"
+            " without a token.\n"
+        )
     if as_json:
         write_line(to_line({**_members(made), "token": secret}))
         return
     write_line(secret)
-    if sys.stdout.isatty():
+    if stdout_is_terminal():
         sys.stderr.write(
-            "Keep it: it is shown only now. Use it with --token or RUNDLET_TOKEN, or send\n"
-            "Authorization: Bearer TOKEN\n"
+            "Keep the token: it is shown only now. The command line takes it with --token or\n"
+            "RUNDLET_TOKEN; over HTTP send the header Authorization: Bearer TOKEN.\n"
         )
 
 
 @token.command("ls")
-def list_(data: FolderOption = None, as_json: JsonOption = False) -> None:
+def list_(
+    data: FolderOption = None, store: StoreOption = None, as_json: JsonOption = False
+) -> None:
     """List the tokens, without their secrets.
 
     Example: rundlet token ls
     """
-    tokens = TokenFile(token_folder(data)).read()
+    tokens = _tokens(data, store)[1].read()
     if as_json:
         write_lines(to_line(_members(found)) for found in tokens)
         return
@@ -80,20 +111,55 @@ def list_(data: FolderOption = None, as_json: JsonOption = False) -> None:
 
 @token.command("rm")
 def remove(
-    name: Annotated[str, typer.Argument(help="Name or id.")], data: FolderOption = None
+    name: Annotated[str, typer.Argument(help="Name or id.")],
+    data: FolderOption = None,
+    store: StoreOption = None,
 ) -> None:
-    """Take a token back: from now on it lets nobody in.
+    """Revoke a token: from now on servers refuse it.
 
     Example: rundlet token rm app
     """
-    file = TokenFile(token_folder(data))
-    if not file.read() or file.remove(name) is None:  # read first: that makes no folder
+    _, tokens = _tokens(data, store)
+    if not tokens.read() or tokens.remove(name) is None:  # read first: that makes no folder
         raise CommandError(f"there is no token {name!r}; see rundlet token ls", ExitCode.NOT_FOUND)
-    if not file.read():
+    if not tokens.read():
         sys.stderr.write(
-            "That was the last one: on this machine everybody may do everything again;\n"
-            "a server that other machines can reach lets nobody in.\n"
+            "That was the last token, so authentication is off: every program on this machine may\n"
+            "do everything again. A server that other machines can reach refuses all requests.\n"
         )
+
+
+def _require_folder(folder: Path, *, create: bool) -> None:
+    """Refuse a folder that does not exist, as a typing error in ``--data`` names one."""
+    if not folder.is_dir():
+        if not create:
+            message = (
+                f"there is no folder {folder}; check --data, or add --create to prepare it for"
+                " a server that has not run yet"
+            )
+            raise CommandError(message)
+        sys.stderr.write(f"Created the folder {escaped(str(folder.absolute()))}.\n")
+    elif not has_store(folder):
+        sys.stderr.write(
+            f"There is no store in {escaped(str(folder))} yet: only a server started with --data or"
+            " --tokens and this folder asks for the token.\n"
+        )
+
+
+def _tokens(data: Path | None, store: str | None) -> tuple[StoreAddress, TokenStore]:
+    """Return the tokens and where they are; they need no store, as a first start may need them.
+
+    Raises:
+        CommandError: the store has no place for tokens.
+    """
+    is_named = data is not None or store is not None
+    folder = None if is_named else os.environ.get("RUNDLET_TOKENS")
+    address = StoreAddress.of_folder(Path(folder)) if folder else chosen_store(data, store)
+    tokens = open_tokens(address)
+    if tokens is None:
+        message = f"{address.shown} keeps no tokens; name the folder of --tokens with --data DIR"
+        raise CommandError(message, ExitCode.USAGE)
+    return address, tokens
 
 
 def _members(found: Token) -> dict[str, object]:

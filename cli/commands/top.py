@@ -1,33 +1,32 @@
-"""``rundlet top``: what a server does right now, by the difference of two looks at its metrics."""
+"""``rundlet top``: the load of a server, as the difference of two looks at its metrics."""
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterator
 from typing import Annotated, NamedTuple
 
 import typer
-from rich.console import Console
-from rich.live import Live
 
 from rundlet import DEFAULT_URL
 from rundlet_server.cli.place.ask import Asking, Metrics
 from rundlet_server.cli.place.options import JsonOption, TokenOption, UrlOption, open_asking
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.panels import Panel
 from rundlet_server.cli.show.sizes import shown_bytes
-from rundlet_server.cli.show.terminal import write_line
+from rundlet_server.cli.show.terminal import stdout_is_terminal, write_line
+from rundlet_server.cli.show.times import seconds_of
 
 commands = typer.Typer()
 
+_EVERY_S_MIN, _EVERY_S_MAX = 0.1, 3_600.0
+_OWN_ROUTE = "/metrics"  # by which it looks
 _DURATIONS = "rundlet_http_request_duration_seconds"
 _SYNCS = "rundlet_sync_seconds"
 
 
 class Figures(NamedTuple):
-    """What happened within a time; rates are a second, times in milliseconds, sizes in bytes."""
+    """What happened between two looks: rates per second, times in milliseconds, sizes in bytes."""
 
     requests: float
     failures: float
@@ -51,47 +50,61 @@ class Figures(NamedTuple):
     ready: bool
 
 
-@commands.command("top", rich_help_panel=Panel.CARE)
+@commands.command("top")
 def top(
     url: UrlOption = None,
     token: TokenOption = None,
     every: Annotated[
-        float, typer.Option(min=0.1, max=3_600, metavar="SECONDS", help="Between two looks.")
-    ] = 2.0,
+        str, typer.Option(metavar="TIME", help="Between two looks: 500ms, 5s, 1m.")
+    ] = "2s",
     count: Annotated[
         int | None, typer.Option(min=1, show_default="until Ctrl-C", help="So many looks.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Watch a server: requests, latency, keys, bytes.
+    """Watch the load of a server.
 
-    A line for each look where stdout is no terminal.
+    Shows requests, latency, keys and bytes; in a pipe one line for each look. The requests by
+    which it looks are not counted.
 
-    Example: rundlet top --every 5
+    Example: rundlet top --every 5s
     """
+    every_s = seconds_of("--every", every)
+    if not _EVERY_S_MIN <= every_s <= _EVERY_S_MAX:
+        message = f"looks are 100ms to 1h apart, not {every}"
+        raise typer.BadParameter(message, param_hint="--every")
     url = url or os.environ.get("RUNDLET_URL") or DEFAULT_URL
     with open_asking(url, token) as asking:
         try:
-            _show(url, _looks(asking, every, count), as_json=as_json)
+            _show(url, _looks(asking, every_s, count), as_json=as_json)
         except KeyboardInterrupt:
             return  # how it is meant to end
 
 
 def _looks(asking: Asking, every_s: float, count: int | None) -> Iterator[Figures]:
-    before, before_s = asking.metrics(), time.monotonic()
+    before, before_s = _seen(asking), time.monotonic()
     while count is None or count > 0:
         time.sleep(every_s)
-        after, after_s = asking.metrics(), time.monotonic()
+        after, after_s = _seen(asking), time.monotonic()
         yield figures(before, after, after_s - before_s)
         before, before_s = after, after_s
         count = None if count is None else count - 1
+
+
+def _seen(asking: Asking) -> Metrics:
+    """Return the metrics without the requests that asked for metrics."""
+    return asking.metrics().without("route", _OWN_ROUTE)
 
 
 def _show(url: str, looks: Iterator[Figures], *, as_json: bool) -> None:
     if as_json:
         for look in looks:
             write_line(to_line(look._asdict()))
-    elif sys.stdout.isatty():
+    elif stdout_is_terminal():
+        # Rich takes its time to load, and only a terminal needs it.
+        from rich.console import Console  # noqa: PLC0415 - see above
+        from rich.live import Live  # noqa: PLC0415 - see above
+
         with Live(f"watching {url}", console=Console(highlight=False), transient=True) as live:
             for look in looks:
                 live.update("\n".join([url, *panel(look)]), refresh=True)
@@ -101,7 +114,7 @@ def _show(url: str, looks: Iterator[Figures], *, as_json: bool) -> None:
 
 
 def figures(before: Metrics, after: Metrics, elapsed_s: float) -> Figures:
-    """What happened between two looks; a server that was started again counts from its start."""
+    """Return what happened between two looks; a restarted server counts from its start."""
     if after.total("rundlet_start_time_seconds") != before.total("rundlet_start_time_seconds"):
         before = Metrics("")
 
@@ -140,14 +153,14 @@ def figures(before: Metrics, after: Metrics, elapsed_s: float) -> Figures:
 
 
 def quantile(buckets: list[tuple[float, float]], share: float) -> float | None:
-    """The amount that a share of all stays below, as near as buckets tell.
+    """Return the amount that a share of all amounts stays below, as exactly as buckets allow.
 
     Args:
-        buckets: upper bounds, which rise to infinity, and how many amounts are up to each.
+        buckets: upper bounds, which rise to infinity, each with the count of amounts up to it.
         share: between 0 and 1.
 
     Returns:
-        ``None`` where there are no amounts; beyond the last bound, that bound.
+        ``None`` if there are no amounts; the last finite bound if the amount lies beyond it.
     """
     if not buckets or not buckets[-1][1]:
         return None
@@ -163,7 +176,7 @@ def quantile(buckets: list[tuple[float, float]], share: float) -> float | None:
 
 
 def panel(look: Figures) -> Iterator[str]:
-    """Several lines for a terminal."""
+    """Return several lines for a terminal."""
     state = "" if look.ready else "   NOT READY: rundlet doctor tells why"
     yield f"requests  {look.requests:,.0f}/s   failed {look.failures:,.1f}/s{state}"
     yield f"latency   p50 {_ms(look.p50_ms)}   p99 {_ms(look.p99_ms)}"
@@ -173,13 +186,13 @@ def panel(look: Figures) -> Iterator[str]:
     yield f"bytes     {shown_bytes(look.bytes_in)}/s in   {shown_bytes(look.bytes_out)}/s out"
     yield f"store     {look.keys:,.0f} keys   {shown_bytes(look.value_bytes)} of values"
     log = f"{shown_bytes(look.log_bytes)}, {look.dead_bytes / max(1, look.log_bytes):.0%} dead"
-    yield f"log       {log}   {look.unindexed_segments:.0f} segments wait"
+    yield f"log       {log}   {look.unindexed_segments:.0f} segments unindexed"
     memory = f"{shown_bytes(look.private_memory_bytes)} memory   {look.open_fds:.0f} open files"
     yield f"machine   {memory}   {shown_bytes(look.disk_free_bytes)} of disk free"
 
 
 def line(look: Figures) -> str:
-    """One line, for a pipe."""
+    """Return one line, for a pipe."""
     return (
         f"{look.requests:.0f} requests/s  {look.failures:.1f} failed/s"
         f"  p50 {_ms(look.p50_ms)}  p99 {_ms(look.p99_ms)}  {look.commits:.0f} commits/s"
@@ -188,7 +201,7 @@ def line(look: Figures) -> str:
 
 
 def _buckets(name: str, before: Metrics, after: Metrics) -> list[tuple[float, float]]:
-    """What was counted between two looks, of all series together."""
+    """Return what was counted between two looks, in all series together."""
     counts: dict[float, float] = {}
     for metrics, sign in ((after, 1), (before, -1)):
         for bound, number in metrics.by(f"{name}_bucket", "le"):

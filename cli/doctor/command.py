@@ -1,44 +1,47 @@
-"""``rundlet doctor``: is all well, and if not, what to do."""
+"""``rundlet doctor``: what is wrong with a folder or a server, and what to do."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import typer
 
 from rundlet import DEFAULT_URL
 from rundlet_server.cli.doctor import findings
 from rundlet_server.cli.doctor.findings import Finding
+from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.options import (
     DEFAULT_FOLDER,
     DataOption,
     JsonOption,
+    StoreOption,
     TokenOption,
     UrlOption,
     chosen_place,
 )
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.panels import Panel
 from rundlet_server.cli.show.terminal import escaped, write_line, write_lines
+from rundlet_server.storage.address import StoreAddress
 
 commands = typer.Typer()
 
 
-@commands.command("doctor", rich_help_panel=Panel.CARE)
+@commands.command("doctor")
 def doctor(
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a folder or a server, and say what to do.
+    """Check a folder or a server.
 
-    Exit code 0: all is well, or there are only warnings; 5: damage; 4: anything else.
+    Reports what is wrong and what to do. Exit code 0: nothing, or warnings only; 5: damage;
+    6: the token is not allowed to look; 4: anything else.
 
     Example: rundlet doctor --data ./data
     """
-    found = _check(url, data, token)
+    found = _check(*chosen_place(url, data, store), token)
     code = findings.exit_code(found)
     if as_json:
         members = [finding._asdict() | {"code": int(finding.code)} for finding in found]
@@ -49,15 +52,17 @@ def doctor(
         raise typer.Exit(code)
 
 
-def _check(url: str | None, data: Path | None, token: str | None) -> Sequence[Finding]:
-    url, data = chosen_place(url, data)
-    if url is None and data is None and DEFAULT_FOLDER.is_dir():
-        data = DEFAULT_FOLDER
-    # The engine or the server's parts: slow to load, and no other command needs them.
-    if data is not None:
+def _check(url: str | None, store: StoreAddress | None, token: str | None) -> Sequence[Finding]:
+    if url is None and store is None and DEFAULT_FOLDER.is_dir():
+        store = StoreAddress.of_folder(DEFAULT_FOLDER)
+    # Both load parts of the engine or of the server, which take their time.
+    if store is not None:
+        if store.folder is None:
+            message = f"doctor checks a folder or a server, and {store.shown} is neither"
+            raise CommandError(message, ExitCode.USAGE)
         from rundlet_server.cli.doctor.folder import check_folder  # noqa: PLC0415 - see above
 
-        return list(check_folder(data))
+        return list(check_folder(store.folder))
     from rundlet_server.cli.doctor.server import check_server  # noqa: PLC0415 - see above
 
     return list(check_server(url or DEFAULT_URL, token))

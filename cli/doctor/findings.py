@@ -10,7 +10,7 @@ from rundlet_server.cli.exits import ExitCode
 
 
 class Level(enum.StrEnum):
-    """How a finding is meant."""
+    """How serious a finding is."""
 
     GOOD = "ok"
     WARNING = "warning"
@@ -21,14 +21,14 @@ _SIGNS = {Level.GOOD: "✓", Level.WARNING: "!", Level.BAD: "✗"}
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at.
+    """What one check found.
 
     Attributes:
-        level: how it is.
-        name: what was looked at, in a word or two; stays the same over releases.
-        seen: what was seen, a sentence.
-        advice: what to do, where something is to be done.
-        code: the exit code it leads to, if it is bad.
+        level: how serious it is.
+        name: what was checked, in a word or two; stays the same over releases.
+        seen: what was found, one sentence.
+        advice: what to do, if there is something to do.
+        code: the exit code that it leads to, if it is bad.
     """
 
     level: Level
@@ -39,22 +39,22 @@ class Finding(NamedTuple):
 
 
 def good(name: str, seen: str) -> Finding:
-    """Nothing needs to be done."""
+    """Return a finding that needs no action."""
     return Finding(Level.GOOD, name, seen)
 
 
 def warning(name: str, seen: str, advice: str) -> Finding:
-    """It works, and might not for long, or not as wanted."""
+    """Return a finding of something that works, but not for long or not as it should."""
     return Finding(Level.WARNING, name, seen, advice)
 
 
 def bad(name: str, seen: str, advice: str, code: ExitCode = ExitCode.UNREACHABLE) -> Finding:
-    """It does not work."""
+    """Return a finding of something that does not work."""
     return Finding(Level.BAD, name, seen, advice, code)
 
 
 def lines(findings: Sequence[Finding]) -> Iterator[str]:
-    """The findings for people, with a summary."""
+    """Yield the lines for people, with a summary at the end."""
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
         yield f"{_SIGNS[finding.level]} {finding.name:<{width}}  {finding.seen}"
@@ -66,8 +66,9 @@ def lines(findings: Sequence[Finding]) -> Iterator[str]:
 
 
 def exit_code(findings: Sequence[Finding]) -> ExitCode:
-    """Damage before all else, then whatever is bad."""
-    return max((f.code for f in findings if f.level is Level.BAD), default=ExitCode.DONE)
+    """Return the exit code that all findings lead to: that of damage before any other."""
+    codes = {finding.code for finding in findings if finding.level is Level.BAD}
+    return ExitCode.DAMAGED if ExitCode.DAMAGED in codes else max(codes, default=ExitCode.DONE)
 
 
 def _count(number: int, noun: str) -> str:

@@ -15,27 +15,31 @@ from rundlet_server.cli.doctor.machine import lock_holders
 from rundlet_server.cli.exits import ExitCode, message_of
 from rundlet_server.cli.show.sizes import shown_bytes
 from rundlet_server.cli.show.times import shown_moment
-from rundlet_server.storage import Inspection, inspect
+from rundlet_server.storage.care import Inspection, inspect
 from rundlet_server.storage.errors import StoreError
-from rundlet_server.storage.tokens.file import FILE_NAME as TOKENS_NAME
 from rundlet_server.storage.tokens.file import TokenFile
+from rundlet_server.storage.tokens.format import FILE_NAME as TOKENS_NAME
 
 _BACKLOG_MAX: Final = 8
 _DEAD_SHARE_MAX: Final = 0.6
 _DEAD_BYTES_MIN: Final = 128 * 1024 * 1024
 _CLOCK_AHEAD_US: Final = 1_000_000
+_NAMED_MAX: Final = 3
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 def check_folder(folder: Path) -> Iterator[Finding]:
-    """Everything that can be said of a folder, the most basic first."""
+    """Check all that can be seen of a folder, the most basic first."""
     yield machine.software()
     yield machine.descriptors()
     if not folder.is_dir():
         yield bad("folder", f"{folder} is not a folder", "name it with --data DIR")
         return
-    access = _access(folder)
-    yield access
+    if machine.is_read_only(folder):
+        yield _read_only(folder)
+    else:
+        yield _access(folder)
+        yield from _file_access(folder)
     yield machine.file_system(folder)
     yield from machine.space(folder)
     if os.access(folder, os.W_OK | os.X_OK):
@@ -46,11 +50,11 @@ def check_folder(folder: Path) -> Iterator[Finding]:
 
 
 def _as_far_as_it_can_be_read(name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """The findings until the disk fails: whoever asks a doctor then needs an answer the most."""
+    """Yield the findings until the disk fails, and report that: they count most then."""
     try:
         yield from findings
     except OSError as ex:
-        yield bad(name, message_of(ex), "see the system's log for what is wrong with the disk")
+        yield bad(name, message_of(ex), "look into the system's log for the cause")
 
 
 def _access(folder: Path) -> Finding:
@@ -58,15 +62,44 @@ def _access(folder: Path) -> Finding:
     status = folder.stat()
     seen = f"{folder}, mode {stat.S_IMODE(status.st_mode):04o}, owned by user {status.st_uid}"
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        return bad("folder", seen, f"user {os.geteuid()} may not use it; run as its owner")
+        advice = f"user {os.geteuid()} may not use it; run this command as user {status.st_uid}"
+        return bad("folder", seen, advice)
     if os.geteuid() not in (status.st_uid, 0):  # root makes files for the owner
-        advice = (
-            f"this is user {os.geteuid()}; files made now cannot be used by a server of its owner"
-        )
+        advice = f"this is user {os.geteuid()}: a server of the owner cannot use files created now"
         return warning("folder", seen, advice)
     if status.st_mode & _OTHERS:
         return warning("folder", seen, f"other users may look into it: chmod 700 {folder}")
     return good("folder", seen)
+
+
+def _read_only(folder: Path) -> Finding:
+    advice = "no server can write there: mount it read-write, or work on a copy of the folder"
+    return bad("folder", f"{folder}, on a file system that is mounted read-only", advice)
+
+
+def _file_access(folder: Path) -> Iterator[Finding]:
+    """Find files that this user, or the owner of the folder, cannot open: no command works then."""
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    closed = [path for path in files if not os.access(path, os.R_OK | os.W_OK)]
+    owner = folder.stat().st_uid
+    foreign = [path for path in files if path.stat().st_uid != owner]
+    if closed:
+        seen = f"{_files_named(closed)} cannot be opened by user {os.geteuid()}"
+        advice = f"no command works without them; run as root: chown -R {owner} {folder}"
+        yield bad("files", seen, advice)
+    elif foreign and owner != 0:
+        seen = f"{_files_named(foreign)} do not belong to user {owner}, who owns the folder"
+        advice = f"a server of that user cannot open them; run as root: chown -R {owner} {folder}"
+        yield warning("files", seen, advice)
+
+
+def _files_named(paths: list[Path]) -> str:
+    """A few files by name, with their owners."""
+    named = [f"{path.name} (of user {path.stat().st_uid})" for path in paths[:_NAMED_MAX]]
+    more = len(paths) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
 
 
 def _store(folder: Path) -> Iterator[Finding]:
@@ -77,11 +110,13 @@ def _store(folder: Path) -> Iterator[Finding]:
             seen, advice = "the manifest is missing beside segments", "rundlet repair"
             yield bad("store", seen, advice, ExitCode.DAMAGED)
         else:
-            advice = "rundlet serve --data makes one; if one should be here, check --data"
+            advice = "rundlet serve --data creates one; if there should be one, check --data"
             yield bad("store", "there is none in the folder", advice)
         return
     except StoreError as ex:
-        yield bad("store", message_of(ex), "put a copy back, or rundlet repair", ExitCode.DAMAGED)
+        yield bad(
+            "store", message_of(ex), "restore a copy, or run rundlet repair", ExitCode.DAMAGED
+        )
         return
     yield _files(found)
     yield from _repairs(folder)
@@ -94,7 +129,7 @@ def _files(found: Inspection) -> Finding:
     if found.problems:
         first = found.problems[0]
         seen = f"{len(found.problems)} files are damaged, such as {first.path.name}: {first.reason}"
-        advice = "rundlet verify tells all; put a copy back, or rundlet repair"
+        advice = "rundlet verify reports all; restore a copy, or run rundlet repair"
         return bad("store", seen, advice, ExitCode.DAMAGED)
     seen = (
         f"{found.segment_count} segments, {found.index_count} index files, of a known format,"
@@ -104,13 +139,13 @@ def _files(found: Inspection) -> Finding:
 
 
 def _repairs(folder: Path) -> Iterator[Finding]:
-    """Damage that was seen before: what a repair has kept."""
+    """Report earlier damage: the files that a repair has kept."""
     kept = sorted(folder.glob("repair-*"))
     if kept:
         when = shown_moment(int(kept[-1].stat().st_mtime * 1e6))
         times = "once" if len(kept) == 1 else f"{len(kept)} times"
         seen = f"repaired {times}, last {when}; the files as they were are in {kept[-1].name}"
-        yield warning("damage", seen, "find out why; then remove them, once nobody needs them")
+        yield warning("damage", seen, "find the cause; remove them once they are not needed")
 
 
 def _users(folder: Path) -> Finding:
@@ -130,21 +165,21 @@ def _processes(pids: list[int]) -> str:
 
 
 def _maintenance(found: Inspection) -> Iterator[Finding]:
-    seen = f"{found.unindexed_segments} full segments wait for their index files"
+    seen = f"{found.unindexed_segments} full segments have no index file yet"
     if found.unindexed_segments > _BACKLOG_MAX:
-        advice = "is a server running, with its maintenance process? its log says why not"
+        advice = "is a server running, with its maintenance process? if so, read its log"
         yield warning("backlog", seen, advice)
     else:
         yield good("backlog", seen)
     share = found.dead_bytes / max(1, found.log_bytes)
     seen = f"about {share:.0%} of the log, {shown_bytes(found.dead_bytes)}"
     if share > _DEAD_SHARE_MAX and found.dead_bytes > _DEAD_BYTES_MIN:
-        yield warning("dead bytes", seen, "rundlet compact gives back what is not kept as history")
+        yield warning("dead bytes", seen, "rundlet compact reclaims what is not kept as history")
     else:
         yield good("dead bytes", seen)
-    if found.leftovers:
-        seen = f"{len(found.leftovers)} files that a crash or a running compaction left"
-        yield good("leftovers", f"{seen}; the next server removes what nobody needs")
+    if found.orphans:
+        seen = f"{len(found.orphans)} files that a crash or a running compaction left"
+        yield good("orphaned files", f"{seen}; the next server removes what is not needed")
 
 
 def _times(found: Inspection) -> Iterator[Finding]:
@@ -152,14 +187,17 @@ def _times(found: Inspection) -> Iterator[Finding]:
     last = shown_moment(found.last_time_us)
     if ahead_us > _CLOCK_AHEAD_US:
         seen = f"the store has seen {last}, {ahead_us // 1_000_000} s after this machine's time"
-        advice = "nothing expires and history is not let go before that time; set the clock"
+        advice = "no key expires and no history is dropped before that time; set the clock"
         yield warning("clock", seen, advice)
     else:
         yield good("clock", f"not behind the last time in the store, {last}")
     if found.is_page_trusted:
-        yield good("restart", "the end of the log is known since this boot")
+        yield good("restart", "the end of the log is known since the machine started")
     else:
-        yield good("restart", "not opened since the machine started: the next open reads the tail")
+        yield good(
+            "restart",
+            "not opened since the machine started: the next open reads the tail",
+        )
 
 
 def _tokens(folder: Path) -> Iterator[Finding]:
@@ -169,11 +207,17 @@ def _tokens(folder: Path) -> Iterator[Finding]:
         mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0
     except (StoreError, OSError) as ex:
         yield bad(
-            "tokens", message_of(ex), "nobody is let in until it is put right", ExitCode.DAMAGED
+            "tokens",
+            message_of(ex),
+            "servers refuse all requests until it is repaired",
+            ExitCode.DAMAGED,
         )
         return
     if not tokens:
-        yield good("tokens", "none: everybody on this machine may do everything, others nothing")
+        yield good(
+            "tokens",
+            "none: all programs on this machine may do everything, others nothing",
+        )
         return
     now_us = time.time_ns() // 1_000
     expired = sum(t.expires_us is not None and t.expires_us <= now_us for t in tokens)
@@ -182,6 +226,6 @@ def _tokens(folder: Path) -> Iterator[Finding]:
         advice = f"other users may look into the file: chmod 600 {path}"
         yield warning("tokens", f"{seen}; mode {mode:04o}", advice)
     elif expired:
-        yield warning("tokens", seen, "rundlet token ls tells which; rundlet token rm removes them")
+        yield warning("tokens", seen, "rundlet token ls shows which; rundlet token rm removes them")
     else:
         yield good("tokens", seen)

@@ -1,4 +1,4 @@
-"""Checks of the machine and the software, whatever store it is about."""
+"""Checks of the machine and the software, for any store."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Final
 
 from rundlet_server.cli.doctor.findings import Finding, bad, good, warning
 from rundlet_server.cli.show.sizes import shown_bytes
+from rundlet_server.storage.files import DISK_FREE_BYTES_MIN, DiskSpace, disk_space
 
 _PACKAGES: Final = (
     "rundlet",
@@ -33,28 +34,27 @@ _NETWORK: Final = frozenset(
 _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
 _FREE_SHARE_MIN: Final = 0.1
 _FREE_BYTES_MIN: Final = 256 * 1024 * 1024
-_REFUSED_BELOW_BYTES: Final = 1024 * 1024
 _INODES_MIN: Final = 1_000
 _SYNCS: Final = 50
 _SYNC_BYTES: Final = 4_096
 _SLOW_SYNC_S: Final = 0.05
 _REFUSED_ADVICE: Final = (
-    "so it refuses those of a server; free some space, or see the system's log for what is wrong"
+    "the writes of a server fail, too; free some space, or look into the system's log"
 )
 
 
 def software() -> Finding:
-    """Python and the packages that a server needs."""
+    """Report Python and the packages that a server needs."""
     found = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     versions = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
     if sys.platform != "linux":
-        advice = "Linux is what is tested; elsewhere expect less"
+        advice = "Rundlet is tested on Linux only"
         return warning("software", f"{found}; {versions}", advice)
     return good("software", f"{found}; {versions}")
 
 
 def descriptors() -> Finding:
-    """How many files a process started from here may open."""
+    """Report how many files a process started from here may open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     shown = "without limit" if hard == resource.RLIM_INFINITY else f"at most {hard}"
     seen = f"{soft} open files, {shown} (a server raises its own limit to that)"
@@ -67,38 +67,48 @@ def descriptors() -> Finding:
 
 
 def file_system(folder: Path) -> Finding:
-    """Whether locks and shared memory work where the folder is, and whether it stays."""
+    """Report if locks and shared memory work in the folder, and if it survives a restart."""
     kind = _file_system_kind(folder)
     if kind in _NETWORK or kind.startswith("fuse."):
         advice = "locks and shared memory do not work over a network; move it to a local disk"
         return bad("file system", f"{kind}, a network file system", advice)
     if kind in _IN_MEMORY:
-        advice = "nothing there outlives the machine's next start; move it to a disk"
+        advice = "nothing there survives a restart of the machine; move it to a disk"
         return warning("file system", f"{kind}, which is memory", advice)
     if kind == "overlay":
-        advice = "in a container it goes with the container; mount a volume there"
+        advice = "it is removed with the container; mount a volume there"
         return warning("file system", "overlay, the layer of a container", advice)
     return good("file system", kind or "unknown")
 
 
+def is_read_only(folder: Path) -> bool:
+    """Return whether the file system of a folder is mounted read-only."""
+    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
 def space(folder: Path) -> Iterator[Finding]:
-    """Free bytes and files."""
+    """Report free bytes and inodes."""
+    yield _free_space(disk_space(folder))
     found = os.statvfs(folder)
-    free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
-    seen = f"{shown_bytes(free)} of {shown_bytes(total)} are free"
-    if free < _REFUSED_BELOW_BYTES:
-        yield bad("free space", seen, "writes are refused until some space is freed")
-    elif free < _FREE_BYTES_MIN or free < total * _FREE_SHARE_MIN:
-        advice = "compaction needs room for what it writes; free some space, or rundlet compact"
-        yield warning("free space", seen, advice)
-    else:
-        yield good("free space", seen)
     if found.f_files > 0 and found.f_favail < _INODES_MIN:
-        yield warning("free inodes", f"{found.f_favail} are left", "remove files that nobody needs")
+        yield warning("free inodes", f"{found.f_favail} are left", "remove unneeded files")
+
+
+def _free_space(space: DiskSpace | None) -> Finding:
+    if space is None:
+        return good("free space", "the file system does not tell how much there is")
+    free, total = space
+    seen = f"{shown_bytes(free)} of {shown_bytes(total)} are free"
+    if free < DISK_FREE_BYTES_MIN:
+        return bad("free space", seen, "writes are refused until some space is freed")
+    if free < _FREE_BYTES_MIN or free < total * _FREE_SHARE_MIN:
+        advice = "compaction needs space to write; free some, or run rundlet compact"
+        return warning("free space", seen, advice)
+    return good("free space", seen)
 
 
 def syncs(folder: Path) -> Finding:
-    """How long a write takes until it is on the disk: what a ``--sync always`` write waits for."""
+    """Measure how long ``--sync always`` waits until a write is on the disk."""
     try:
         took_s = sorted(_sync_times_s(folder))
     except OSError as ex:
@@ -106,13 +116,13 @@ def syncs(folder: Path) -> Finding:
     median_s, p99_s = took_s[len(took_s) // 2], took_s[len(took_s) * 99 // 100]
     seen = f"median {median_s * 1e3:.2f} ms, p99 {p99_s * 1e3:.2f} ms, of {len(took_s)} of 4 KiB"
     if p99_s > _SLOW_SYNC_S:
-        advice = "every durable write waits for this; see what else uses the disk, or take another"
+        advice = "every durable write waits for this; see what else uses the disk, or use another"
         return warning("fsync", seen, advice)
     return good("fsync", seen)
 
 
 def lock_holders(path: Path) -> list[int]:
-    """Process ids that hold an ``flock`` on a file, as far as the system tells."""
+    """Return the ids of processes that hold an ``flock`` on a file, as far as is known."""
     try:
         status = path.stat()
         locks = Path("/proc/locks").read_text()
@@ -131,7 +141,7 @@ def _version(name: str) -> str:
 
 
 def _file_system_kind(folder: Path) -> str:
-    """The kind that the longest mount point above a folder has."""
+    """Return the type of the file system at the longest mount point above a folder."""
     try:
         mounts = Path("/proc/self/mountinfo").read_text()
     except OSError:

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 from rundlet_server.cli.doctor.findings import Finding, bad, good, warning
 from rundlet_server.cli.exits import CommandError, ExitCode
-from rundlet_server.cli.place.ask import Asking, Metrics, Reply
+from rundlet_server.cli.place.ask import NOT_ALLOWED, Asking, Metrics, Reply
 from rundlet_server.cli.place.options import open_asking
 from rundlet_server.cli.show.sizes import shown_bytes
-from rundlet_server.functions.app import software_version
+from rundlet_server.functions.version import software_version
 from rundlet_server.server.listen.address import is_loopback
 
 _ROUND_TRIPS: Final = 20
@@ -26,7 +26,7 @@ _FREE_BYTES_MIN: Final = 256 * 1024 * 1024
 
 
 def check_server(url: str, token: str | None) -> Iterator[Finding]:
-    """Everything that can be said of a server from outside."""
+    """Check all that can be seen of a server from outside."""
     with open_asking(url, token) as asking:
         try:
             yield _latency(asking)
@@ -37,15 +37,14 @@ def check_server(url: str, token: str | None) -> Iterator[Finding]:
         yield _exposure(url, asking)
         reply = asking.get("/v1")
         if reply.status != 200:
-            seen = f"/v1 answered {reply.status}"
-            yield bad("service", seen, "give a token that may read: --token, or RUNDLET_TOKEN")
+            yield _refused(reply)
             return
         yield _service(reply)
         yield _clock(reply)
         try:
             metrics = asking.metrics()
         except CommandError as ex:
-            yield warning("metrics", str(ex), "take a token without a prefix")
+            yield warning("metrics", str(ex), "use a token without a prefix")
             return
         yield from _figures(metrics)
 
@@ -55,14 +54,14 @@ def _latency(asking: Asking) -> Finding:
     median_s = took_s[len(took_s) // 2]
     seen = f"answers in {median_s * 1e3:.1f} ms (median of {len(took_s)})"
     if median_s > _SLOW_S:
-        return warning("server", seen, "it is far away or very busy; see rundlet top")
+        return warning("server", seen, "the server is far away or very busy; run rundlet top")
     return good("server", seen)
 
 
 def _readiness(reply: Reply) -> Finding:
     reasons = json.loads(reply.body).get("reasons", [])
     if reply.status == 200:
-        return good("ready", "it reads and writes as it is meant to")
+        return good("ready", "the server reads and writes")
     return bad("ready", "; ".join(reasons) or f"/readyz answered {reply.status}", "see its log")
 
 
@@ -71,12 +70,20 @@ def _exposure(url: str, asking: Asking) -> Finding:
     is_open = asking.get("/v1", with_token=False).status == 200
     is_local = is_loopback(parts.hostname or "")
     if is_open and not is_local:
-        advice = "make a token on its machine: rundlet token add NAME"
-        return warning("exposure", "everybody who can reach it may do everything", advice)
+        advice = "create a token on its machine: rundlet token add NAME"
+        return warning("exposure", "every program that can reach it may do everything", advice)
     if parts.scheme == "http" and not is_local:
-        advice = "tokens and values can be read on the way; put TLS in front"
+        advice = "tokens and values can be read on the way; use TLS"
         return warning("exposure", "it asks for tokens over plain HTTP", advice)
     return good("exposure", "open to this machine" if is_open else "asks for tokens")
+
+
+def _refused(reply: Reply) -> Finding:
+    if reply.status in NOT_ALLOWED:
+        advice = "give a token that may read with --token or RUNDLET_TOKEN"
+        seen = "the server asks for a token" if reply.status == 401 else "the token may not look"
+        return bad("service", seen, advice, ExitCode.NOT_ALLOWED)
+    return bad("service", f"/v1 answered {reply.status}", "is this a Rundlet server? check --url")
 
 
 def _service(reply: Reply) -> Finding:
@@ -84,7 +91,7 @@ def _service(reply: Reply) -> Finding:
     mode = "read-only" if about["read_only"] else f"sync {about.get('sync')}"
     seen = f"Rundlet {about['version']}, backend {about['backend']}, {mode}"
     if about["version"] != software_version():
-        advice = f"this command is of {software_version()}; the same release is what is tested"
+        advice = f"this command is {software_version()}; only equal releases are tested together"
         return warning("service", seen, advice)
     return good("service", seen)
 
@@ -92,12 +99,12 @@ def _service(reply: Reply) -> Finding:
 def _clock(reply: Reply) -> Finding:
     date = reply.headers.get("Date")
     if date is None:
-        return good("clock", "the server does not tell its time")
+        return good("clock", "the server does not send its time")
     apart_s = parsedate_to_datetime(date).timestamp() - time.time()
     if abs(apart_s) > _CLOCK_APART_S:
-        seen = f"the server's is {apart_s:+.0f} s from this machine's"
-        return warning("clock", seen, "times to live and history go by the server's clock; set it")
-    return good("clock", "the server's is that of this machine")
+        seen = f"the server's clock is {apart_s:+.0f} s from this machine's"
+        return warning("clock", seen, "the server's clock decides on expiry and history; set it")
+    return good("clock", "the server's clock agrees with this machine's")
 
 
 def _figures(metrics: Metrics) -> Iterator[Finding]:
@@ -105,7 +112,7 @@ def _figures(metrics: Metrics) -> Iterator[Finding]:
     dead_bytes = metrics.total("rundlet_store_dead_bytes")
     seen = f"about {dead_bytes / max(1, log_bytes):.0%} of the log, {shown_bytes(dead_bytes)}"
     if dead_bytes > _DEAD_BYTES_MIN and dead_bytes > log_bytes * _DEAD_SHARE_MAX:
-        yield warning("dead bytes", seen, "rundlet compact gives back what is not kept as history")
+        yield warning("dead bytes", seen, "rundlet compact reclaims what is not kept as history")
     else:
         yield good("dead bytes", seen)
     if metrics.by("rundlet_disk_free_bytes", ""):
@@ -119,7 +126,7 @@ def _figures(metrics: Metrics) -> Iterator[Finding]:
 
 
 def _failures(metrics: Metrics) -> Iterator[Finding]:
-    """What went wrong since the server started."""
+    """Report what went wrong since the server started."""
     failures = [
         (problem, count)
         for problem, count in metrics.by("rundlet_http_failures_total", "problem")
@@ -127,7 +134,7 @@ def _failures(metrics: Metrics) -> Iterator[Finding]:
     ]
     seen = ", ".join(f"{problem} {count:.0f}" for problem, count in failures)
     if any(problem == "damaged" for problem, _ in failures):
-        advice = "run rundlet verify on its machine; put a copy back, or rundlet repair"
+        advice = "run rundlet verify on its machine; restore a copy, or run rundlet repair"
         yield bad("failures", f"since the start: {seen}", advice, ExitCode.DAMAGED)
     elif failures:
         yield warning("failures", f"since the start: {seen}", "its log has a line for each")

@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 from rundlet_server.cli.exits import CommandError, ExitCode
 
 _TIMEOUT_S = 10.0
+NOT_ALLOWED = frozenset({401, 403})
 _SAMPLE = re.compile(r"([a-z_]+)(?:\{(.*)\})? (\S+)")
 _LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
 
 class Reply(NamedTuple):
-    """What a server answered, and how long that took."""
+    """A server's answer, and how long it took."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -26,7 +27,7 @@ class Reply(NamedTuple):
 
 
 class Metrics:
-    """The numbers of ``/metrics``."""
+    """The samples of ``/metrics``."""
 
     def __init__(self, text: str) -> None:
         matches = [_SAMPLE.fullmatch(line) for line in text.splitlines() if line[:1] != "#"]
@@ -36,12 +37,18 @@ class Metrics:
             if match
         ]
 
+    def without(self, label: str, value: str) -> Metrics:
+        """Return the samples that do not have this value of a label."""
+        kept = Metrics("")
+        kept._samples = [sample for sample in self._samples if sample[1].get(label) != value]
+        return kept
+
     def total(self, name: str, **labels: str) -> float:
-        """The sum of the samples of a name that have these labels; 0 where there are none."""
+        """Return the sum of the samples of a name that have these labels; 0 if there are none."""
         return sum(number for _, number in self.by(name, "", **labels))
 
     def by(self, name: str, label: str, **labels: str) -> list[tuple[str, float]]:
-        """The samples of a name that have these labels, each with its value of one label."""
+        """Return the samples of a name that have these labels, each with its value of one label."""
         return [
             (have.get(label, ""), number)
             for found, have, number in self._samples
@@ -56,9 +63,8 @@ class Asking:
         """``url``, ``token`` and ``ca_file`` as the client library takes them."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise CommandError(
-                f"{url!r} is no URL of a server; http://HOST:PORT is", ExitCode.USAGE
-            )
+            message = f"{url!r} is not the address of a server; write it as http://HOST:PORT"
+            raise CommandError(message, ExitCode.USAGE)
         if parts.scheme == "https":
             self._connection: http.client.HTTPConnection = http.client.HTTPSConnection(
                 parts.hostname, parts.port, timeout=_TIMEOUT_S, context=_trusting(ca_file)
@@ -75,7 +81,7 @@ class Asking:
         """Ask for a path.
 
         Raises:
-            CommandError: nobody answers.
+            CommandError: there is no answer.
         """
         started_s = time.perf_counter()
         try:
@@ -85,23 +91,31 @@ class Asking:
             body = response.read()
         except (OSError, http.client.HTTPException) as ex:
             self._connection.close()
-            is_unknown = isinstance(ex, ssl.SSLCertVerificationError)
-            advice = "name its authority: --ca-file" if is_unknown else "is the server running?"
+            is_untrusted = isinstance(ex, ssl.SSLCertVerificationError)
+            advice = (
+                "name the authority of its certificate with --ca-file"
+                if is_untrusted
+                else "is the server running?"
+            )
             message = f"no answer from {self._url}: {ex}; {advice}"
             raise CommandError(message) from ex
         return Reply(response.status, response.headers, body, time.perf_counter() - started_s)
 
     def metrics(self) -> Metrics:
-        """The server's metrics.
+        """Return the server's metrics.
 
         Raises:
-            CommandError: it does not tell.
+            CommandError: it does not show them, to this token or at all.
         """
         reply = self.get("/metrics")
-        if reply.status != 200:
+        if reply.status in NOT_ALLOWED:
             message = (
-                f"{self._url}/metrics answered {reply.status}; a token for all keys may see it"
+                f"{self._url} shows its metrics only to a token for all keys; give one with"
+                " --token or RUNDLET_TOKEN"
             )
+            raise CommandError(message, ExitCode.NOT_ALLOWED)
+        if reply.status != 200:
+            message = f"{self._url}/metrics answered {reply.status}; is this a Rundlet server?"
             raise CommandError(message)
         return Metrics(reply.body.decode())
 

@@ -1,35 +1,56 @@
-"""Where the data is: the options ``--url``, ``--data`` and ``--token``, and what they open.
+"""Where the data is: ``--url``, ``--store``, ``--data`` and ``--token``, and what they open.
 
 Every command that touches data takes these options; ``open_target`` turns them into a
-``Target``. The command line wins over the environment, and ``--url`` and ``--data`` exclude
-each other.
+``Target``. ``--data DIR`` is short for the ``--store`` of a folder. The command line wins over the
+environment, and ``--url``, ``--store`` and ``--data`` exclude each other.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from rundlet import DEFAULT_URL, Client
-from rundlet_server.cli.arguments import CA_VARIABLE
+from rundlet_server.cli.arguments import CA_VARIABLE, DATA_HELP, STORE_HELP, TOKEN_HELP, URL_HELP
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.ask import Asking
 from rundlet_server.cli.place.target import Purpose, Target
 
+if TYPE_CHECKING:
+    from rundlet_server.storage.address import StoreAddress
+
+Place = TypeVar("Place")
+
 _PANEL = "Where the data is"
 DEFAULT_FOLDER = Path("data")
+_NUMBERS = {2: "two", 3: "three"}
+
+
+def _named(option: str, kind: Callable[[str], Place], text: str) -> Place:
+    """What an option names; an empty one, as an unset variable leaves it, names nothing.
+
+    Raises:
+        typer.BadParameter: it is empty.
+    """
+    if text:
+        return kind(text)
+    message = "it is empty; is a variable not set?"
+    raise typer.BadParameter(message, param_hint=option)
+
 
 UrlOption = Annotated[
     str | None,
     typer.Option(
         "--url",
         metavar="URL",
-        help=f"A server [RUNDLET_URL; default {DEFAULT_URL}].",
+        parser=partial(_named, "--url", str),
+        help=URL_HELP,
         rich_help_panel=_PANEL,
     ),
 ]
@@ -38,7 +59,18 @@ DataOption = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
-        help="A store's folder, also while a server runs on it [RUNDLET_DATA].",
+        parser=partial(_named, "--data", Path),
+        help=DATA_HELP,
+        rich_help_panel=_PANEL,
+    ),
+]
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="ADDRESS",
+        parser=partial(_named, "--store", str),
+        help=STORE_HELP,
         rich_help_panel=_PANEL,
     ),
 ]
@@ -47,7 +79,7 @@ TokenOption = Annotated[
     typer.Option(
         "--token",
         metavar="TOKEN",
-        help="Shown to the server [RUNDLET_TOKEN].",
+        help=TOKEN_HELP,
         rich_help_panel=_PANEL,
     ),
 ]
@@ -57,6 +89,7 @@ FolderOption = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
+        parser=partial(_named, "--data", Path),
         help=f"The store's folder [RUNDLET_DATA; default ./{DEFAULT_FOLDER}].",
         rich_help_panel=_PANEL,
     ),
@@ -65,24 +98,31 @@ FolderOption = Annotated[
 
 @contextmanager
 def open_target(
-    url: str | None, data: Path | None, token: str | None, purpose: Purpose = Purpose.READ
+    url: str | None,
+    data: Path | None,
+    token: str | None,
+    purpose: Purpose = Purpose.READ,
+    *,
+    store: str | None = None,
 ) -> Iterator[Target]:
-    """The store that the options and the environment name, closed at the end.
+    """Open the store that the options and the environment name; close it at the end.
 
     Args:
         url: ``--url`` as given.
         data: ``--data`` as given.
         token: ``--token`` as given.
-        purpose: only for writing may a folder that is not there yet be created.
+        purpose: a store that does not exist yet is created for writing only.
+        store: ``--store`` as given.
 
     Raises:
-        CommandError: both a URL and a folder are named, or there is no store in the folder.
+        CommandError: two places are named, or there is no store in the folder.
+        InvalidAddress: ``--store`` is no address of a store that can be opened here.
     """
-    url, data = chosen_place(url, data)
-    if data is not None:
-        from rundlet_server.cli.place.folder import open_folder  # noqa: PLC0415 - loads the engine, which takes its time
+    url, address = chosen_place(url, data, store)
+    if address is not None:
+        from rundlet_server.cli.place.store import open_store_target  # noqa: PLC0415 - loads the engine, which takes its time
 
-        target: Target = open_folder(data, purpose)
+        target: Target = open_store_target(address, purpose)
     else:
         target = open_client(url or DEFAULT_URL, token)
     try:
@@ -92,12 +132,12 @@ def open_target(
 
 
 def open_client(url: str, token: str | None) -> Client:
-    """A client of the server at ``url``, with what the environment adds."""
+    """Return a client of the server at ``url``, with what the environment adds."""
     return Client(url, token=_shown(token), ca_file=_ca_file())
 
 
 def open_asking(url: str, token: str | None) -> Asking:
-    """Plain requests to the server at ``url``, with what the environment adds."""
+    """Return plain requests to the server at ``url``, with what the environment adds."""
     return Asking(url, _shown(token), _ca_file())
 
 
@@ -110,24 +150,33 @@ def _ca_file() -> str | None:
 
 
 def chosen_folder(data: Path | None) -> Path:
-    """The folder for a command that works on a folder only; it must exist."""
-    folder = data or Path(os.environ.get("RUNDLET_DATA") or DEFAULT_FOLDER)
+    """Return the folder of a command that works on folders only; it must exist."""
+    folder = chosen_store(data, None).folder
+    if folder is None:
+        message = "this command works on a folder; name it with --data DIR"
+        raise CommandError(message, ExitCode.USAGE)
     if not folder.is_dir():
         message = f"no such store: {folder} is not a folder; name it with --data DIR"
         raise CommandError(message)
     return folder
 
 
-def token_folder(data: Path | None) -> Path:
-    """The folder for tokens, which need no store yet: they are made before the first start."""
-    return data or Path(
-        os.environ.get("RUNDLET_TOKENS") or os.environ.get("RUNDLET_DATA") or DEFAULT_FOLDER
-    )
+def chosen_store(data: Path | None, store: str | None) -> StoreAddress:
+    """Return the store of a command that asks no server: as given, in the environment, ./data."""
+    _require_one({"--data": data, "--store": store})
+    named = _address_of(data, store) or _named_by_environ() or _address_of(DEFAULT_FOLDER, None)
+    assert named is not None
+    return named
+
+
+def has_store(folder: Path) -> bool:
+    """Return whether there is a store in a folder, damaged or not."""
+    return any(folder.glob("*.log")) or any(folder.glob("MANIFEST*"))
 
 
 @contextmanager
 def no_store_if_missing(folder: Path) -> Iterator[None]:
-    """Tells a missing store by the words that every command has for it."""
+    """Report a missing store in the words that every command has for it."""
     try:
         yield
     except FileNotFoundError as ex:
@@ -135,16 +184,49 @@ def no_store_if_missing(folder: Path) -> Iterator[None]:
         raise CommandError(message) from ex
 
 
-def chosen_place(url: str | None, data: Path | None) -> tuple[str | None, Path | None]:
-    """The URL or the folder that options and environment name; at most one of them."""
-    if url is not None and data is not None:
-        message = "--url and --data name two places; give one of them"
-        raise CommandError(message, ExitCode.USAGE)
-    if url is not None or data is not None:
-        return url, data
+def chosen_place(
+    url: str | None, data: Path | None, store: str | None = None
+) -> tuple[str | None, StoreAddress | None]:
+    """Return the URL or the store that options and environment name; at most one of them."""
+    _require_one({"--url": url, "--data": data, "--store": store})
+    if url is not None:
+        return url, None
+    address = _address_of(data, store)
+    if address is not None:
+        return None, address
     url = os.environ.get("RUNDLET_URL") or None
-    folder = os.environ.get("RUNDLET_DATA") or None
-    if url and folder:
-        message = "RUNDLET_URL and RUNDLET_DATA name two places; give --url or --data"
+    address = _named_by_environ()
+    if url and address:
+        message = f"RUNDLET_URL and {_variable()} name two places; give --url, --data or --store"
         raise CommandError(message, ExitCode.USAGE)
-    return url, Path(folder) if folder else None
+    return url, address
+
+
+def _address_of(data: Path | None, store: str | None) -> StoreAddress | None:
+    if data is None and store is None:
+        return None
+    # Only here: a command that asks a server needs no word of the engine.
+    from rundlet_server.storage.address import StoreAddress  # noqa: PLC0415 - see above
+
+    if data is not None:
+        return StoreAddress.of_folder(data)
+    return None if store is None else StoreAddress.parse(store)
+
+
+def _named_by_environ() -> StoreAddress | None:
+    data = os.environ.get("RUNDLET_DATA")
+    store = os.environ.get("RUNDLET_STORE")
+    _require_one({"RUNDLET_DATA": data or None, "RUNDLET_STORE": store or None})
+    return _address_of(Path(data) if data else None, store or None)
+
+
+def _variable() -> str:
+    return "RUNDLET_STORE" if os.environ.get("RUNDLET_STORE") else "RUNDLET_DATA"
+
+
+def _require_one(places: Mapping[str, object]) -> None:
+    """Refuse more than one place."""
+    named = [name for name, place in places.items() if place is not None]
+    if len(named) > 1:
+        message = f"{' and '.join(named)} name {_NUMBERS[len(named)]} places; give one of them"
+        raise CommandError(message, ExitCode.USAGE)

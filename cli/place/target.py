@@ -1,7 +1,7 @@
-"""What the data commands work on, be it a server or a folder.
+"""What the data commands work on: a server or a folder.
 
-``rundlet.Client`` is a ``Target`` as it is; ``cli.place.folder.FolderTarget`` makes one of a
-``storage`` store. Both speak the client's records and raise ``rundlet`` or ``storage`` errors,
+``rundlet.Client`` is a ``Target`` as it is; ``cli.place.store.StoreTarget`` makes one of a
+``storage`` store. Both use the records of the client and raise ``rundlet`` or ``storage`` errors,
 which ``cli.exits`` maps.
 """
 
@@ -15,18 +15,19 @@ from rundlet import Commit, Condition, KeyInfo, Op, Value, Written
 
 
 class Purpose(enum.Enum):
-    """What a command opens a folder for."""
+    """Why a command opens a folder."""
 
     READ = enum.auto()
-    WRITE = enum.auto()
+    WRITE = enum.auto()  # creates a store where there is none, and says so
+    CHANGE = enum.auto()  # writes, but creates nothing
     COMPACT = enum.auto()
 
 
 class Target(Protocol):
-    """A store, wherever it is; ``rundlet.Client`` says what each method does."""
+    """A store on a server or in a folder; ``rundlet.Client`` says what each method does."""
 
     def get(self, key: str, *, revision: int | None = None) -> Value | None:
-        """The value of a key."""
+        """Return the value of a key."""
 
     def set(
         self,
@@ -41,13 +42,13 @@ class Target(Protocol):
         """Store a value."""
 
     def incr(self, key: str, by: int = 1) -> int:
-        """Add to a number; the new one."""
+        """Add to a number, and return the sum."""
 
     def mget(self, keys: Sequence[str]) -> list[Value | None]:
-        """The values of many keys, from one snapshot."""
+        """Return the values of many keys, from one snapshot."""
 
     def txn(self, then: Sequence[Op], *, conditions: Sequence[Condition] = ()) -> Commit:
-        """Many writes, all or none."""
+        """Do many writes, all or none."""
 
     def scan(
         self,
@@ -57,19 +58,19 @@ class Target(Protocol):
         delimiter: str | None = None,
         values: bool = False,
     ) -> Iterator[KeyInfo]:
-        """Keys in order, from one snapshot."""
+        """Yield keys in order, from one snapshot."""
 
     def url_of(self, key: str, *, is_prefix: bool = False) -> str:
-        """The address of a key's value, or of the list of keys under a prefix."""
+        """Return the address of a key's value, or of the list of keys under a prefix."""
 
     def info(self) -> dict[str, object]:
-        """What the store is, with its limits."""
+        """Return what the store is, with its limits."""
 
     def stats(self) -> dict[str, object]:
-        """Counts by name."""
+        """Return counts by name."""
 
     def compact(self) -> None:
         """Start a compaction."""
 
     def close(self) -> None:
-        """Let go of connections, files and threads."""
+        """Release connections, files and threads."""

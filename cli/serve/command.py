@@ -14,16 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from rundlet_server.cli.serve.options import takes_settings
-from rundlet_server.cli.show.panels import Panel
 from rundlet_server.functions.settings.reading import GivenOptions
 from rundlet_server.functions.settings.rules import serve_options, with_file
 
 commands = typer.Typer()
 
 
-@commands.command(
-    "serve", rich_help_panel=Panel.SERVER, epilog="Example: rundlet serve example.data --port 9000"
-)
+@commands.command("serve", epilog="Example: rundlet serve example.data --port 9000")
 @takes_settings()
 def serve(
     file: Annotated[
@@ -35,7 +32,7 @@ def serve(
     *,
     given: GivenOptions,
 ) -> None:
-    """Run the server, as in `rundlet serve example.data`."""
+    """Run the server."""
     found = serve_options(given, os.environ, is_terminal=sys.stderr.isatty())
     # Falcon, waitress and the engine: slow to load, and no other command needs them all.
     from rundlet_server.server import run  # noqa: PLC0415 # see above

@@ -1,23 +1,15 @@
-"""A progress bar on stderr for long work, where a person sees it."""
+"""Progress of long work, on stderr, where a person sees it; nothing at all elsewhere."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-)
-from rich.text import Text
+from rundlet_server.cli.show.terminal import stderr_is_terminal
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 _LOT_ROWS = 250
 
@@ -27,60 +19,47 @@ class RowProgress:
 
     def __init__(self, what: str) -> None:
         """``what`` is the work in one word, such as ``importing``."""
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _RateColumn(),
-            console=Console(stderr=True),
-            transient=True,
-            disable=not sys.stderr.isatty(),
-        )
-        self._task = self._bar.add_task(what, total=None)
-
+        self._what = what
+        self._drawn: tuple[Progress, TaskID] | None = None
         self._pending = 0
+        if stderr_is_terminal():
+            from rundlet_server.cli.show.bars import row_bar  # noqa: PLC0415 - rich takes its time
+
+            bar = row_bar()
+            self._drawn = bar, bar.add_task(what, total=None)
 
     def begin(self, total: int) -> None:
-        """The number of rows to come."""
-        self._bar.update(self._task, total=total)
+        """Set the number of rows to come."""
+        if self._drawn:
+            bar, task = self._drawn
+            bar.update(task, total=total)
 
     def advance(self, rows: int) -> None:
-        """So many more rows are done; the bar hears of it in lots, as it is slow to tell."""
+        """Count rows that are done; the bar hears of them in lots, as it is slow to update."""
         self._pending += rows
-        if self._pending >= _LOT_ROWS:
-            self._bar.advance(self._task, self._pending)
+        if self._drawn and self._pending >= _LOT_ROWS:
+            bar, task = self._drawn
+            bar.advance(task, self._pending)
             self._pending = 0
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if self._drawn:
+            self._drawn[0].start()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._bar.stop()
+        if self._drawn:
+            self._drawn[0].stop()
 
 
 @contextmanager
 def byte_progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar for work on bytes, drawn only on a terminal; told bytes done and bytes in all."""
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    ) as bar:
+    """Draw a bar for work on bytes; the caller reports bytes done and bytes in all."""
+    if not stderr_is_terminal():
+        yield lambda _done, _total: None
+        return
+    from rundlet_server.cli.show.bars import byte_bar  # noqa: PLC0415 - rich takes its time
+
+    with byte_bar() as bar:
         task = bar.add_task(what, total=None)
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield show
-
-
-class _RateColumn(ProgressColumn):
-    """Rows per second."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f} rows/s")
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import typer
 
-from rundlet_server.functions.settings import units
+from rundlet_server.functions import units
 
 
 def bytes_of(option: str, text: str) -> int:
     """Return a size such as ``100``, ``64KiB`` or ``10MB`` in bytes.
 
     Raises:
-        typer.BadParameter: it is none, or no whole number of bytes.
+        typer.BadParameter: it is not a size, or not a whole number of bytes.
     """
     try:
         return units.bytes_of(text)
     except ValueError as ex:
-        message = f"{text!r} is no size; write {units.SIZE_EXAMPLES}"
+        message = f"{text!r} is not a size; write {units.SIZE_EXAMPLES}"
         raise typer.BadParameter(message, param_hint=option) from ex
 
 
 def shown_bytes(size: float) -> str:
-    """A size for people."""
+    """Return a size for people."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if size < 1024:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"

@@ -1,23 +1,64 @@
-"""Output: exact bytes into a pipe, harmless text onto a terminal."""
+"""Standard streams: exact bytes into a pipe, harmless text onto a terminal."""
 
 from __future__ import annotations
 
+import errno
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
 
 _KEPT_IN_VALUES = frozenset("\n\t")
 
 
 def stdout_is_terminal() -> bool:
-    """Whether a person reads what is printed."""
-    return sys.stdout.isatty()
+    """Return whether a person reads what is printed."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def stderr_is_terminal() -> bool:
+    """Return whether a person reads errors and progress."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+@contextmanager
+def open_stdout() -> Iterator[BinaryIO]:
+    """Open stdout for bytes; what was written is with its reader at the end.
+
+    Raises:
+        BrokenPipeError: the reader has gone.
+        OSError: stdout is closed, or what it leads to takes no more; it is named ``stdout``.
+    """
+    try:
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "it is closed; send it to /dev/null instead")
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as ex:
+        if ex.filename is not None:
+            raise
+        raise OSError(ex.errno, ex.strerror, "stdout") from ex
+
+
+def read_stdin() -> bytes:
+    """Return all that comes from stdin; raises ``OSError`` if it is closed."""
+    return stdin_bytes().read()
+
+
+def stdin_bytes() -> BinaryIO:
+    """Return stdin as bytes; raises ``OSError`` if it is closed."""
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, "it is closed; nothing can be read", "stdin")
+    return sys.stdin.buffer
 
 
 def write_bytes(data: bytes) -> None:
     """Write to stdout as it is."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    with open_stdout() as stdout:
+        stdout.write(data)
 
 
 def write_line(text: str) -> None:
@@ -27,10 +68,9 @@ def write_line(text: str) -> None:
 
 def write_lines(texts: Iterable[str], *, end: str = "\n") -> None:
     """Write lines as UTF-8, whatever the locale says; a closed pipe shows here at the latest."""
-    sys.stdout.flush()
-    for text in texts:
-        sys.stdout.buffer.write((text + end).encode())
-    sys.stdout.buffer.flush()
+    with open_stdout() as stdout:
+        for text in texts:
+            stdout.write((text + end).encode())
 
 
 def write_value(data: bytes) -> None:
@@ -43,17 +83,17 @@ def write_value(data: bytes) -> None:
 
 
 def shown_key(key: str) -> str:
-    """A key as it is printed: raw into a pipe, escaped on a terminal."""
+    """Return a key as it is printed: raw into a pipe, escaped on a terminal."""
     return escaped(key) if stdout_is_terminal() else key
 
 
 def escaped(text: str) -> str:
-    r"""The text on one line, with all that could drive a terminal written as ``\xNN``."""
+    r"""Return the text on one line, with all that could drive a terminal written as ``\xNN``."""
     return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
 def escaped_value(data: bytes) -> str:
-    r"""A value for a terminal: as ``escaped``, but lines and tabs stay, bad UTF-8 is ``\xNN``."""
+    r"""Return a value for a terminal: as ``escaped``, but lines and tabs stay as they are."""
     text = data.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() or c in _KEPT_IN_VALUES else _escape(c) for c in text)
 

@@ -6,19 +6,21 @@ from datetime import UTC, datetime
 
 import typer
 
-from rundlet_server.functions.settings import units
+from rundlet_server.functions import units
 
 
 def seconds_of(option: str, text: str) -> float:
-    """Return a length of time such as ``90``, ``90s``, ``15m`` or ``30d`` in seconds.
+    """Return a length of time such as ``90s``, ``15m`` or ``30d`` in seconds.
+
+    A bare number counts seconds, as the ``ttl`` of the HTTP API does.
 
     Raises:
-        typer.BadParameter: it is none, negative or infinite.
+        typer.BadParameter: it is not a duration, negative or infinite.
     """
     try:
         return units.seconds_of(text)
     except ValueError as ex:
-        message = f"{text!r} is no time; write {units.TIME_EXAMPLES}"
+        message = f"{text!r} is not a duration; write {units.TIME_EXAMPLES}"
         raise typer.BadParameter(message, param_hint=option) from ex
 
 
@@ -32,10 +34,21 @@ def seconds_above_0(option: str, text: str) -> float:
 
 
 def moment_us(option: str, text: str, now_us: int) -> int:
-    """A moment: ``2027-01-31T12:00:00Z``, or ``30d`` from now; microseconds since the epoch."""
+    """Return a moment in microseconds since the epoch.
+
+    Args:
+        option: for the message.
+        text: ``2027-01-31T12:00:00Z``, or a length of time from now such as ``30d``. A bare
+            number is refused: who writes 90 for an expiry means days more often than seconds.
+        now_us: microseconds since the epoch.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
+        _require_unit(option, text)
         return now_us + int(seconds_of(option, text) * 1_000_000)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -43,5 +56,12 @@ def moment_us(option: str, text: str, now_us: int) -> int:
 
 
 def shown_moment(time_us: int) -> str:
-    """A moment in UTC, to the second."""
+    """Return a moment in UTC, to the second."""
     return datetime.fromtimestamp(time_us // 1_000_000, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _require_unit(option: str, text: str) -> None:
+    number = text.strip()
+    if number.replace(".", "", 1).isdecimal():
+        message = f"{text!r} has no unit; write {number}s, {number}m, {number}h or {number}d"
+        raise typer.BadParameter(message, param_hint=option)

@@ -9,13 +9,13 @@ from pathlib import Path
 import typer
 
 from rundlet import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE
+from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX
 
-CONTENT_TYPE_CHARS_MAX = 1_024
 _HEADER_SAFE = re.compile(r"[\t\x20-\x7e]+")
 
 
 def typed_argument(argument: str) -> tuple[bytes, str]:
-    """The exact bytes of an argument, and its content type: text where it is UTF-8."""
+    """Return the exact bytes of an argument, and its content type: text if it is UTF-8."""
     value = os.fsencode(argument)
     try:
         value.decode()
@@ -25,12 +25,12 @@ def typed_argument(argument: str) -> tuple[bytes, str]:
 
 
 def is_content_type(text: str) -> bool:
-    """Whether a server could send this in a header, as it must with every value it serves."""
-    return len(text) <= CONTENT_TYPE_CHARS_MAX and _HEADER_SAFE.fullmatch(text) is not None
+    """Return whether a server can send this in a header, as it does with every value."""
+    return len(text) <= CONTENT_TYPE_BYTES_MAX and _HEADER_SAFE.fullmatch(text) is not None
 
 
 def existing_file(file: Path | None) -> Path | None:
-    """A file option as given, checked before anything else is done; ``-`` is stdin.
+    """Return a file option as given, checked before anything else is done; ``-`` is stdin.
 
     Raises:
         typer.BadParameter: there is no such file.

@@ -1,12 +1,13 @@
-"""The commands that move many values between files and a store, group *Data*: import, export."""
+"""The commands that move values between files and a store, group *Data*: import, export."""
 
 from __future__ import annotations
 
+import codecs
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -15,33 +16,35 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from rundlet import Value
+from rundlet import Client, Value
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.options import (
     DataOption,
     JsonOption,
+    StoreOption,
     TokenOption,
     UrlOption,
     open_target,
 )
-from rundlet_server.cli.place.target import Purpose
+from rundlet_server.cli.place.target import Purpose, Target
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.panels import Panel
 from rundlet_server.cli.show.progress import RowProgress
-from rundlet_server.cli.show.terminal import write_line
+from rundlet_server.cli.show.terminal import escaped, open_stdout, stdin_bytes, write_line
 from rundlet_server.cli.show.values import existing_file
 from rundlet_server.cli.transfer.formats import Format, format_of
-from rundlet_server.cli.transfer.jsonlines import read_rows, value_members
+from rundlet_server.cli.transfer.jsonlines import BadLine, Row, read_rows, value_members
 from rundlet_server.cli.transfer.loading import Loaded, Source, load
 
 commands = typer.Typer()
+
+_BLOCK_BYTES = 1024 * 1024
 
 FormatOption = Annotated[
     Format | None, typer.Option("--format", help="Instead of what the ending says.")
 ]
 
 
-@commands.command("import", rich_help_panel=Panel.DATA)
+@commands.command("import")
 def import_(
     file: Annotated[
         Path,
@@ -59,41 +62,46 @@ def import_(
     any_key: Annotated[
         bool, typer.Option("--any-key", help="In text files: any key without a space.")
     ] = False,
+    strip_cr: Annotated[
+        bool, typer.Option("--strip-cr", help="In text files: lines end in CRLF.")
+    ] = False,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Load a file of keys and values: .data, .txt or .jsonl.
+    """Load keys from a file.
 
-    Text files (.data, .txt) are lines of a UUID, a space and the value; .jsonl is JSON lines.
-
-    A bad line is reported as file:line: reason, and nothing at all is loaded.
+    Text files (.data, .txt) hold a UUID, a space and the value on each line; .jsonl files hold
+    JSON lines. A bad line is reported as file:line: reason, and nothing is loaded at all.
 
     Example: rundlet import example.data
     """
-    # These load the engine, which takes its time.
-    from rundlet_server.cli.place.folder import FolderTarget  # noqa: PLC0415 - see above
-    from rundlet_server.cli.transfer.textlines import read_text_rows  # noqa: PLC0415 - see above
-    from rundlet_server.cli.transfer.textload import load_text  # noqa: PLC0415 - see above
-
     is_text = format_of(file, file_format) is Format.TEXT
-    with open_target(url, data, token, Purpose.WRITE) as target, ExitStack() as stack:
-        progress = stack.enter_context(RowProgress("importing"))
-        if is_text and isinstance(target, FolderTarget) and _is_plain(file):
-            loaded = load_text(file, target, progress, any_key=any_key, skip_bad=skip_bad)
+    with (
+        open_target(url, data, token, Purpose.WRITE, store=store) as target,
+        RowProgress("importing") as progress,
+        _opened(file) as opened,
+    ):
+        if is_text:
+            _refuse_byte_order_mark(file, opened)
+        if is_text and not strip_cr and not isinstance(target, Client) and _is_plain(file):
+            loaded = _loaded_in_blocks(file, target, progress, any_key=any_key, skip_bad=skip_bad)
         else:
-            source = Source(
-                name="stdin" if str(file) == "-" else str(file),
-                file=stack.enter_context(_opened(file)),
-                read=partial(read_text_rows, any_key=any_key) if is_text else read_rows,
-                skip_bad=skip_bad,
-            )
-            loaded = load(source, target, progress)
+            read = _text_reader(any_key=any_key, strip_cr=strip_cr) if is_text else read_rows
+            loaded = load(Source(_named(file), opened, read, skip_bad), target, progress)
+        returns = _count_returns(opened) if is_text and not strip_cr else 0
     write_line(to_line(asdict(loaded)) if as_json else _summary(loaded))
+    if returns:
+        what = f"{_counted(returns, 'line')} ended in a carriage return (CRLF)"
+        sys.stderr.write(
+            f"{escaped(_named(file))}: {what}, which is now the last byte of the value;"
+            " import again with --strip-cr to remove it\n"
+        )
 
 
-@commands.command("export", rich_help_panel=Panel.DATA)
+@commands.command("export")
 def export(
     file: Annotated[
         Path | None, typer.Argument(metavar="FILE", help="Where to; default stdout.")
@@ -103,11 +111,13 @@ def export(
     file_format: FormatOption = None,
     url: UrlOption = None,
     data: DataOption = None,
+    store: StoreOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Write all keys and values of one snapshot.
+    """Write all keys to a file.
 
-    As JSON lines, or, into .data and .txt, as lines of key, space and value.
+    Keys and values of one snapshot, as JSON lines; into .data and .txt as lines of key, space and
+    value.
 
     Example: rundlet export all.jsonl
     """
@@ -116,7 +126,7 @@ def export(
     line_of = _text_line if chosen is Format.TEXT else _json_line
     count = 0
     with (
-        open_target(url, data, token) as target,
+        open_target(url, data, token, store=store) as target,
         RowProgress("exporting") as progress,
         _output(to_file) as output,
     ):
@@ -129,17 +139,61 @@ def export(
         write_line(f"exported {_counted(count, 'key')}")
 
 
+def _named(file: Path) -> str:
+    return "stdin" if str(file) == "-" else str(file)
+
+
+def _text_reader(
+    *, any_key: bool, strip_cr: bool
+) -> Callable[[BinaryIO], Iterator[tuple[int, Row | BadLine]]]:
+    from rundlet_server.cli.transfer.textlines import read_text_rows  # noqa: PLC0415 - loads the engine, which takes its time
+
+    return partial(read_text_rows, any_key=any_key, strip_cr=strip_cr)
+
+
+def _loaded_in_blocks(
+    file: Path, target: Target, progress: RowProgress, *, any_key: bool, skip_bad: bool
+) -> Loaded:
+    from rundlet_server.cli.place.store import StoreTarget  # noqa: PLC0415 - as above
+    from rundlet_server.cli.transfer.textload import load_text  # noqa: PLC0415 - as above
+
+    assert isinstance(target, StoreTarget)  # what is not a client
+    return load_text(file, target, progress, any_key=any_key, skip_bad=skip_bad)
+
+
+def _refuse_byte_order_mark(file: Path, opened: BinaryIO) -> None:
+    """Name what would else be read as the first characters of the first key."""
+    opened.seek(0)
+    if opened.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8:
+        message = (
+            f"{_named(file)}:1: the file begins with a byte-order mark (BOM); save it as UTF-8"
+            " without one"
+        )
+        raise CommandError(message, ExitCode.USAGE)
+
+
+def _count_returns(opened: BinaryIO) -> int:
+    """Return how many lines end in a carriage return, with or without a line feed behind it."""
+    opened.seek(0)
+    count = 0
+    last = b""
+    while block := opened.read(_BLOCK_BYTES):
+        count += (last + block).count(b"\r\n")
+        last = block[-1:]
+    return count + (last == b"\r")
+
+
 def _is_plain(file: Path) -> bool:
-    """Whether it is a file that can be read twice; stdin and a pipe cannot."""
+    """Return whether a file can be read twice; stdin and a pipe cannot."""
     return str(file) != "-" and file.is_file()
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[BinaryIO]:
-    """A file that can be read twice; what comes from stdin or a pipe is kept for that."""
+    """Open a file that is read twice; keep for that what comes from stdin or a pipe."""
     with ExitStack() as stack:
         is_stdin = str(file) == "-"
-        opened: BinaryIO = sys.stdin.buffer if is_stdin else stack.enter_context(file.open("rb"))
+        opened: BinaryIO = stdin_bytes() if is_stdin else stack.enter_context(file.open("rb"))
         if is_stdin or not opened.seekable():
             spooled = stack.enter_context(tempfile.TemporaryFile())
             shutil.copyfileobj(opened, spooled)
@@ -149,11 +203,10 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _output(file: Path | None) -> Iterator[BinaryIO]:
-    """Where an export goes: stdout, a pipe or device, or a file that appears once it is whole."""
+    """Open stdout, a pipe or device, or a file that appears only once it is whole."""
     if file is None:
-        sys.stdout.flush()
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        with open_stdout() as stdout:
+            yield stdout
         return
     file = file.resolve()  # a symbolic link stays one
     if file.exists() and not file.is_file():

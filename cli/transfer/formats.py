@@ -12,7 +12,7 @@ class Format(enum.StrEnum):
     """How a file holds keys and values."""
 
     TEXT = "text"  # KEY SP VALUE LF, see storage.textfile
-    JSONL = "jsonl"  # see cli.jsonlines
+    JSONL = "jsonl"  # see jsonlines
 
 
 _BY_ENDING = {
@@ -24,10 +24,10 @@ _BY_ENDING = {
 
 
 def format_of(file: Path, given: Format | None) -> Format:
-    """The format asked for, else the one the file's ending names.
+    """Return the format asked for, else the format of the file's ending.
 
     Raises:
-        CommandError: the ending tells nothing.
+        CommandError: no format has this ending.
     """
     found = given or _BY_ENDING.get(file.suffix.lower())
     if found is None:

@@ -6,7 +6,7 @@ One object per line::
     {"key": "b", "base64": "AAH/", "expires": "2030-01-01T00:00:00Z"}
 
 ``text`` or ``base64`` is the value. ``content_type``, ``expires`` (RFC 3339) and ``ttl``
-(seconds) may be missing; ``revision`` and ``version`` tell where a line came from and are
+(seconds) may be missing; ``revision`` and ``version`` say where a line came from and are
 not read.
 """
 
@@ -22,18 +22,18 @@ from datetime import datetime
 
 from rundlet import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Put, Value
 from rundlet_server.cli.show.values import is_content_type
+from rundlet_server.storage.bounds import TTL_S_MAX
 
 _MEMBERS = frozenset(
     {"key", "text", "base64", "content_type", "expires", "ttl", "revision", "version"}
 )
-
-
-_TTL_S_MAX = 100 * 365 * 86_400
+_CLOCK_SKEW_S_MAX = 86_400
+"""The clock of the server that a line was exported from may be ahead of this one by a day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One key and value read from a line; at most one of ``ttl`` and ``expires`` is given."""
+    """One key and value of a line; at most one of ``ttl`` and ``expires`` is given."""
 
     key: str
     value: bytes
@@ -42,7 +42,7 @@ class Row:
     expires: datetime | None = None
 
     def put(self, now: datetime) -> Put | None:
-        """The write that stores the row; ``None`` where it has expired already.
+        """Return the write that stores the row; ``None`` if it has expired already.
 
         Raises:
             BadLine: it expires later than any store allows.
@@ -52,7 +52,9 @@ class Row:
             ttl = (self.expires - now).total_seconds()
             if ttl <= 0:
                 return None
-        if ttl is not None and ttl > _TTL_S_MAX:
+            if TTL_S_MAX < ttl <= TTL_S_MAX + _CLOCK_SKEW_S_MAX:
+                ttl = TTL_S_MAX
+        if ttl is not None and ttl > TTL_S_MAX:
             message = "it expires in more than 100 years; leave the time out to keep it for ever"
             raise BadLine(message)
         return Put(self.key, self.value, self.content_type, ttl)
@@ -63,7 +65,7 @@ class BadLine(ValueError):
 
 
 def value_members(value: Value) -> dict[str, object]:
-    """The members of a value's line, in the order in which they read best."""
+    """Return the members of a value's line, in the order in which they read best."""
     members: dict[str, object] = {"key": value.key, "content_type": value.content_type}
     members |= _data_members(value)
     if value.expires is not None:
@@ -72,7 +74,7 @@ def value_members(value: Value) -> dict[str, object]:
 
 
 def read_rows(lines: Iterable[bytes]) -> Iterator[tuple[int, Row | BadLine]]:
-    """The rows of a file with the numbers of their lines from 1; blank lines are skipped."""
+    """Yield the rows of a file with the numbers of their lines from 1; skip blank lines."""
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
@@ -130,7 +132,7 @@ def _data_members(value: Value) -> dict[str, object]:
 
 
 def _decoded_value(members: dict[str, object]) -> tuple[bytes, str]:
-    """The value, and the content type it has where the line names none."""
+    """Return the value, and its content type if the line names none."""
     if ("text" in members) == ("base64" in members):
         message = "exactly one of 'text' and 'base64' is needed"
         raise BadLine(message)

@@ -9,18 +9,25 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
-from rundlet import Put, RundletError
-from rundlet_server.cli.exits import CommandError, ExitCode, exit_code_of
+from rundlet import Put
+from rundlet_server.cli.exits import (
+    CommandError,
+    ExitCode,
+    Interrupted,
+    exit_code_of,
+    message_of,
+)
 from rundlet_server.cli.place.target import Target
 from rundlet_server.cli.transfer.jsonlines import BadLine, Row
-from rundlet_server.storage.errors import StoreError
-from rundlet_server.storage.interface import Limits
 
 _BATCH_BYTES_MAX = 8 * 1024 * 1024
+_SET_ROWS_MAX = 100_000
+"""Beyond as many rows numpy counts the repeated keys: it takes a tenth of the memory."""
 
 Line = tuple[int, Row | BadLine]
 """A line's number from 1, with the row on it or with what is wrong with it."""
@@ -60,14 +67,23 @@ class Loaded:
     expired: int = 0
 
 
+class Limits(NamedTuple):
+    """The limits of a store that a file must fit into; see ``storage.interface.Limits``."""
+
+    key_bytes_max: int
+    value_bytes_max: int
+    txn_ops_max: int
+    txn_bytes_max: int
+
+
 class Progress(Protocol):
-    """Told how far a load has come."""
+    """Follows how far a load has come."""
 
     def begin(self, total: int) -> None:
-        """The number of rows to come."""
+        """Set the number of rows to come."""
 
     def advance(self, rows: int) -> None:
-        """So many more rows are stored."""
+        """Count rows that are stored."""
 
 
 def load(source: Source, target: Target, progress: Progress) -> Loaded:
@@ -76,27 +92,55 @@ def load(source: Source, target: Target, progress: Progress) -> Loaded:
     Raises:
         CommandError: a line is bad, and nothing was loaded; or the store refused a batch, and
             the rows before it are stored.
+        Interrupted: by Ctrl-C; the rows up to some batch are stored.
     """
     limits = _limits_of(target)
-    loaded = _check(source, limits)
-    progress.begin(loaded.rows)
-    stored = 0
-    for batch, row_count in _batches(source, limits, loaded):
-        try:
+    with saying_how_far() as extent:
+        loaded = _check(source, limits)
+        extent.total = loaded.rows
+        progress.begin(loaded.rows)
+        for batch, row_count in _batches(source, limits, loaded):
             target.txn(batch)
-        except (RundletError, StoreError) as ex:
-            if stored == 0:
-                raise
-            raise broken_off(ex, stored) from ex
-        stored += row_count
-        progress.advance(row_count)
+            extent.stored += row_count
+            progress.advance(row_count)
     return loaded
 
 
-def broken_off(cause: RundletError | StoreError, stored: int) -> CommandError:
-    """The error of a load of which only the first rows were stored."""
-    message = f"{cause} -- the first {stored} rows are stored; run the import again"
-    return CommandError(message, exit_code_of(cause) or ExitCode.UNREACHABLE)
+@dataclass(slots=True)
+class Extent:
+    """How far a load has come, in rows; ``total`` is 0 while the file is being checked."""
+
+    stored: int = 0
+    total: int = 0
+
+
+@contextmanager
+def saying_how_far() -> Iterator[Extent]:
+    """Add to whatever ends a load early how far it came and how to go on.
+
+    Raises:
+        CommandError: instead of an error after the first rows were stored.
+        Interrupted: instead of a ``KeyboardInterrupt``.
+    """
+    extent = Extent()
+    try:
+        yield extent
+    except KeyboardInterrupt as ex:
+        if not extent.total:
+            raise Interrupted("interrupted while checking the file; nothing is stored") from ex
+        raise Interrupted(f"interrupted: {_stored(extent)}") from ex
+    except Exception as ex:
+        code = exit_code_of(ex)
+        if code is None or not extent.stored:
+            raise
+        raise CommandError(f"{message_of(ex)} -- {_stored(extent)}", code) from ex
+
+
+def _stored(extent: Extent) -> str:
+    return (
+        f"the first {extent.stored} of {extent.total} rows are stored; run the same import again to"
+        " store all: storing a row twice only adds a version"
+    )
 
 
 def _check(source: Source, limits: Limits) -> Loaded:
@@ -111,14 +155,20 @@ def _check(source: Source, limits: Limits) -> Loaded:
             continue
         loaded.rows += 1
         hashes.append(hash(row.key))
-    import numpy as np  # noqa: PLC0415 - takes as long to load as all the rest
-
-    loaded.duplicates = loaded.rows - np.unique(np.frombuffer(hashes, dtype=np.int64)).size
+    loaded.duplicates = loaded.rows - _distinct(hashes)
     return loaded
 
 
+def _distinct(hashes: array[int]) -> int:
+    if len(hashes) <= _SET_ROWS_MAX:
+        return len(set(hashes))
+    import numpy as np  # noqa: PLC0415 - takes as long to load as all the rest
+
+    return int(np.unique(np.frombuffer(hashes, dtype=np.int64)).size)
+
+
 def _batches(source: Source, limits: Limits, loaded: Loaded) -> Iterator[tuple[list[Put], int]]:
-    """Writes for one transaction each, with the number of rows they come from."""
+    """Yield the writes of one transaction each, with the number of rows they come from."""
     bytes_max = min(_BATCH_BYTES_MAX, limits.txn_bytes_max)
     batch: dict[str, Put] = {}
     row_count = size = 0
@@ -141,7 +191,7 @@ def _batches(source: Source, limits: Limits, loaded: Loaded) -> Iterator[tuple[l
 
 
 def _lines(source: Source, limits: Limits) -> Iterator[Line]:
-    """Every line, also checked for what only the store would refuse."""
+    """Yield every line, checked for what only the store would refuse, too."""
     source.file.seek(0)
     for number, row in source.read(source.file):
         if isinstance(row, BadLine):
@@ -168,18 +218,19 @@ def _check_size(row: Row, limits: Limits) -> None:
 
 
 def _limits_of(target: Target) -> Limits:
-    """The store's limits; the usual ones where it does not tell."""
-    told = target.info().get("limits")
-    known = told if isinstance(told, dict) else {}
-    usual = Limits()
+    """Return the store's limits; the default of each that it does not report."""
+    reported = target.info().get("limits")
+    known = reported if isinstance(reported, dict) else {}
 
-    def limit(name: str, default: int) -> int:
+    def limit(name: str) -> int:
         member = known.get(name)
-        return member if isinstance(member, int) else default
+        return member if isinstance(member, int) else _default_limit(name)
 
-    return Limits(
-        key_bytes_max=limit("key_bytes_max", usual.key_bytes_max),
-        value_bytes_max=limit("value_bytes_max", usual.value_bytes_max),
-        txn_ops_max=limit("txn_ops_max", usual.txn_ops_max),
-        txn_bytes_max=limit("txn_bytes_max", usual.txn_bytes_max),
-    )
+    return Limits(*map(limit, Limits._fields))
+
+
+def _default_limit(name: str) -> int:
+    from rundlet_server.storage.interface import Limits as StoreLimits  # noqa: PLC0415 - rarely needed
+
+    default: int = getattr(StoreLimits(), name)
+    return default

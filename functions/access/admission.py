@@ -1,33 +1,26 @@
-"""Who may do what: the one place that decides on scopes, and the check of prefixes.
+"""Authentication and authorization: scopes by the table of routes, and prefixes of tokens.
 
-Without tokens everybody who reaches the port may do everything. As soon as there is one, each
-request needs ``Authorization: Bearer SECRET``. The router asks ``Access.admit`` before a resource
-is called; resources ask ``require_keys`` and ``visible_prefix`` for every key that they touch or
-show, which costs nothing where no token with a prefix is in use.
+There is no authentication until there is a token. From then on each request to a route that is not
+open needs ``Authorization: Bearer SECRET``. The router calls ``Access.admit`` before a resource;
+resources call ``require_keys`` and ``visible_prefix`` for every key that they touch or show.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from rundlet_server.functions.access.hosts import HostNames
 from rundlet_server.functions.problems import RETRY_LATER, Problem
+from rundlet_server.functions.route_table import Route
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.counting.counters import OperationCounters
 from rundlet_server.storage.errors import StoreError
-from rundlet_server.storage.tokens.file import Scope, Token, TokenTable
+from rundlet_server.storage.tokens.interface import Scope, Token, TokenSource, TokenTable
 
 _CALLER: Final = "rundlet.caller"
 _NAMED_KEYS: Final = "rundlet.named_keys"
 
-OPEN_ROUTES: Final = frozenset({"/", "/livez", "/readyz", "/openapi.json"})
-"""Routes that tell nothing of the data and that probes, browsers and tools ask for first."""
-_WHOLE_STORE: Final = frozenset({"/v1/stats", "/metrics"})
-"""Routes that count all keys, which a token for some of them must not be told."""
-READS_BY_POST: Final = frozenset({"/v1/mget"})
-_WRITE_ROUTES: Final = frozenset({"/v1/kv/{key:path}", "/v1/kv64/{key:path}", "/v1/txn"})
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _RANKS: Final[dict[Scope, int]] = {"read": 0, "write": 1, "admin": 2}
 
 
@@ -35,25 +28,18 @@ class Caller(NamedTuple):
     """Who makes a request, while tokens are in force.
 
     Attributes:
-        token: the token; ``None`` where it could not be told.
-        route: template of the route that is asked for.
+        token: the token; ``None`` if the request was not authenticated.
+        route: the route that is asked for.
         counters: of what is refused.
     """
 
     token: Token | None
-    route: str
+    route: Route
     counters: OperationCounters
 
 
-class TokenSource(Protocol):
-    """Where the tokens in force are told: ``storage.tokens.watch.TokenWatch``."""
-
-    def current(self) -> TokenTable:
-        """The tokens now."""
-
-
 class _NoTokens:
-    """Of a store that can have none."""
+    """The tokens of a store that cannot have any."""
 
     def __init__(self) -> None:
         self._table = TokenTable([])
@@ -66,7 +52,7 @@ NO_TOKENS: Final = _NoTokens()
 
 
 class Access:
-    """Decides who is let in. Any thread may ask."""
+    """Authenticates and authorizes requests. Any thread may call it."""
 
     def __init__(
         self,
@@ -80,10 +66,10 @@ class Access:
         """Decide by the tokens of ``source``.
 
         Args:
-            source: tells the tokens in force.
+            source: the tokens in force.
             counters: of what is refused.
-            is_open: everybody is let in while there is no token; else nobody is.
-            hosts: by these names everybody is, where not all will do.
+            is_open: every request is admitted while there is no token; otherwise none is.
+            hosts: names by which the server may be called while there is no token; by default all.
             clock: microseconds since the epoch.
         """
         self._source = source
@@ -92,8 +78,11 @@ class Access:
         self._hosts = hosts
         self._clock = clock
 
-    def admit(self, environ: dict[str, object], method: str, template: str) -> None:
-        """Let a request to a route in, and note who makes it.
+    def admit(self, environ: dict[str, object], method: str, route: Route) -> None:
+        """Authenticate and authorize a request to a route, and note who makes it.
+
+        A method that the route does not answer needs a token too, but no scope: whatever the
+        token, the answer is 405.
 
         Raises:
             Problem: 401 ``unauthorized``, 403 ``forbidden`` or ``host-not-allowed``, 503
@@ -102,50 +91,64 @@ class Access:
         try:
             table = self._source.current()
         except StoreError as ex:
-            self._refuse_damaged(ex, template)
+            self._refuse_damaged(ex, route)
             return
         if not table.tokens and self._is_open:
             if self._hosts is not None:
                 self._hosts.require_own(environ)
             return
-        if template in OPEN_ROUTES or method == "OPTIONS":
+        if route.is_open or method == "OPTIONS":
             return
-        environ[_CALLER] = Caller(None, template, self._counters)
+        environ[_CALLER] = Caller(None, route, self._counters)
         token = self._token(environ, table)
-        caller = Caller(token, template, self._counters)
+        caller = Caller(token, route, self._counters)
         environ[_CALLER] = caller
         self._require_current(token)
-        needed = scope_of(method, template)
-        if _RANKS[token.scope] < _RANKS[needed]:
-            detail = f"this needs a token of scope {needed!r}; this one has {token.scope!r}"
+        rule = route.rules.get(method)
+        if rule is None:
+            return
+        if _RANKS[token.scope] < _RANKS[rule.scope]:
+            detail = (
+                f"this request needs a token of scope {rule.scope!r}, and this token has scope"
+                f" {token.scope!r}; send one with the scope that is needed"
+            )
             raise _forbidden(caller, detail)
-        if token.prefix and (template in _WHOLE_STORE or needed == "admin"):
-            detail = "this is about all keys; the token is for those of one prefix"
+        if token.prefix and route.keys == "all":
+            detail = (
+                "this request is about all keys, and this token is limited to the prefix"
+                f" {token.prefix!r}; send a token without a prefix"
+            )
             raise _forbidden(caller, detail)
 
     def _token(self, environ: Mapping[str, object], table: TokenTable) -> Token:
         header = environ.get("HTTP_AUTHORIZATION")
         if not isinstance(header, str):
             self._counters.add("refused_missing")
-            raise _unauthorized("send Authorization: Bearer with a token", "Bearer")
+            raise _unauthorized(
+                "this server needs a token; send it as 'Authorization: Bearer TOKEN'", "Bearer"
+            )
         scheme, _, secret = header.partition(" ")
         token = table.find(secret.strip()) if scheme.lower() == "bearer" else None
         if token is None:
             self._counters.add("refused_unknown")
-            raise _unauthorized("this server does not know this token", _INVALID)
+            detail = (
+                "this server does not know the token in Authorization; send one that was created"
+                " for it and has not been revoked"
+            )
+            raise _unauthorized(detail, _INVALID)
         return token
 
     def _require_current(self, token: Token) -> None:
         if token.expires_us is not None and token.expires_us <= self._clock():
             self._counters.add("refused_expired")
-            raise _unauthorized("this token has expired; ask for a new one", _INVALID)
+            raise _unauthorized("the token in Authorization has expired; send a new one", _INVALID)
 
-    def _refuse_damaged(self, ex: StoreError, template: str) -> None:
-        if template not in OPEN_ROUTES:
-            # Not why: everybody reads this, and the reason names folders of the machine.
+    def _refuse_damaged(self, ex: StoreError, route: Route) -> None:
+        if not route.is_open:
+            # Without the reason, which names folders of the machine: this answer is public.
             detail = (
-                "nobody is let in, for the server cannot read its tokens;"
-                " 'rundlet token ls' on its machine says why"
+                "the server cannot read its tokens and refuses all requests that need one; run"
+                " 'rundlet token ls' on the server to see why"
             )
             raise Problem(503, "tokens-damaged", detail, headers=RETRY_LATER) from ex
 
@@ -153,34 +156,25 @@ class Access:
 _INVALID: Final = 'Bearer error="invalid_token"'
 
 
-def scope_of(method: str, template: str) -> Scope:
-    """The scope that a request needs; what is not listed as anything less needs ``admin``."""
-    if template.startswith("/v1/admin/"):
-        return "admin"
-    if method in _SAFE_METHODS or template in READS_BY_POST:
-        return "read"
-    return "write" if template in _WRITE_ROUTES else "admin"
-
-
 def caller_of(environ: Mapping[str, object]) -> Caller | None:
-    """Who makes a request; ``None`` where everybody is let in."""
+    """Return who makes a request; ``None`` if it needed no token."""
     caller = environ.get(_CALLER)
     return caller if isinstance(caller, Caller) else None
 
 
 def note_keys(environ: dict[str, object], keys: Iterable[str]) -> None:
-    """Keep the keys that a body names, for the audit trail, where one is kept."""
+    """Keep the keys that a body names for the audit trail, if there is one."""
     if _CALLER in environ:
         environ[_NAMED_KEYS] = list(dict.fromkeys(keys))
 
 
 def noted_keys(environ: Mapping[str, object]) -> object:
-    """What ``note_keys`` kept; ``None`` where the path says it all."""
+    """Return what ``note_keys`` kept; ``None`` if the body names no keys."""
     return environ.get(_NAMED_KEYS)
 
 
 def require_keys(environ: Mapping[str, object], keys: Iterable[str]) -> None:
-    """Refuse keys that the caller's token is not for, whether they exist or not.
+    """Refuse keys outside of the prefix of the caller's token, whether they exist or not.
 
     Raises:
         Problem: 403 ``forbidden``.
@@ -195,10 +189,10 @@ def require_keys(environ: Mapping[str, object], keys: Iterable[str]) -> None:
 
 
 def visible_prefix(environ: Mapping[str, object], prefix: str) -> str:
-    """The prefix of a list that the caller may see: the one asked for, or the token's own.
+    """Return the prefix of a list that the caller may see: the one asked for, or the token's.
 
     Raises:
-        Problem: 403 ``forbidden``: no key that begins so is for this token.
+        Problem: 403 ``forbidden``: all keys with this prefix are outside of the token's.
     """
     caller = caller_of(environ)
     own = _own_prefix(caller) if caller else ""
@@ -210,12 +204,15 @@ def visible_prefix(environ: Mapping[str, object], prefix: str) -> str:
 
 
 def _own_prefix(caller: Caller) -> str:
-    assert caller.token is not None  # who could not be told was not let in
+    assert caller.token is not None  # a request that is not authenticated is not admitted
     return caller.token.prefix
 
 
 def _outside(caller: Caller) -> Problem:
-    detail = f"this token is for keys that begin with {_own_prefix(caller)!r}"
+    detail = (
+        f"this token is limited to keys with the prefix {_own_prefix(caller)!r};"
+        " send a token that covers all keys of the request"
+    )
     return _forbidden(caller, detail)
 
 

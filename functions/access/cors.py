@@ -11,9 +11,10 @@ from typing import Final
 
 import falcon
 
+from rundlet_server.functions.route_table import METHODS
 from rundlet_server.functions.settings.kinds import EVERY_ORIGIN
 
-_METHODS: Final = "GET, HEAD, POST, PUT, DELETE"
+_METHODS: Final = ", ".join(METHODS)
 _REQUEST_HEADERS: Final = (
     "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Range, "
     "If-Unmodified-Since, Last-Event-ID, Prefer, Range"

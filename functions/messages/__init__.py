@@ -1,6 +1,7 @@
 """What a request says and an answer may say, read strictly.
 
 ``target`` (the raw request target and the key in it), ``query``, ``validators`` (ETags and
-preconditions), ``ranges``, ``content_types``, ``bodies`` (JSON and CBOR) with their ``members``,
-``operations`` of transactions, ``uploads`` (the bytes of a value).
+preconditions), ``ranges``, ``content_types``, ``uploads`` (the bytes of a value), ``bodies`` (JSON
+or CBOR). ``decoding`` turns a body into one of the types in ``requests``; ``answers`` has the types
+of answers, and ``cbor`` encodes long lists of them.
 """

@@ -11,11 +11,10 @@ _RANGE = re.compile(r"[ \t]*([0-9]{0,30})-([0-9]{0,30})[ \t]*")
 
 
 def range_of(header: str, size: int) -> tuple[int, int] | None:
-    """The first and last byte of a ``Range`` header over a value of ``size`` bytes.
+    """Return the first and last byte of a ``Range`` header over a value of ``size`` bytes.
 
-    ``None`` where the header does not count and the whole value is the answer: malformed, of
-    another unit, or several ranges, whose answer would be larger than the whole for whoever
-    asks for many small ones.
+    ``None`` means that the whole value is the answer: the header is malformed, has another unit, or
+    several ranges, for which an answer could be larger than the whole value.
 
     Raises:
         Problem: 416 ``range-not-satisfiable``.
@@ -47,6 +46,6 @@ def _suffix(length: int, size: int) -> tuple[int, int] | None:
 
 
 def _not_satisfiable(size: int) -> Problem:
-    detail = f"the value is {size} bytes long and the range lies outside of it"
+    detail = f"the range lies outside of the value, which has {size} bytes; ask for bytes within it"
     headers = {"Content-Range": f"bytes */{size}"}
     return Problem(416, "range-not-satisfiable", detail, headers=headers)

@@ -2,10 +2,9 @@
 
 Falcon's own ``req.path`` is percent-decoded by the WSGI server and then decoded leniently:
 ``%2F`` became ``/``, and broken UTF-8 became U+FFFD, so that two keys become one. So routes
-and keys are taken from the target as the client sent it, where the server hands it on:
-waitress and uWSGI as ``REQUEST_URI``, gunicorn as ``RAW_URI``. Granian hands on nothing but
-``PATH_INFO``; there a malformed ``%`` has become an ordinary character and ``/v1%2Fkv`` an
-ordinary path, and nobody can tell any more.
+and keys are taken from the target as the client sent it, if the server hands it on: waitress and
+uWSGI do as ``REQUEST_URI``, gunicorn as ``RAW_URI``. Granian hands on ``PATH_INFO`` alone, in which
+a malformed ``%`` cannot be told from an ordinary character, nor ``/v1%2Fkv`` from an ordinary path.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from collections.abc import Mapping
 from urllib.parse import quote, unquote_to_bytes
 
 from rundlet_server.functions.problems import Problem, key_too_long
+from rundlet_server.functions.route_table import KV64
 
 _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -24,7 +24,7 @@ _BASE64URL = re.compile(r"[A-Za-z0-9_\-]+")
 
 
 def raw_path(environ: Mapping[str, str]) -> str:
-    """The path of the request target, percent-encoded where it needs to be, ASCII only."""
+    """Return the path of the request target, percent-encoded as needed, ASCII only."""
     target = environ.get("REQUEST_URI") or environ.get("RAW_URI")
     if not target or not target.isascii():
         # No raw target, or one with raw bytes above 127, which each server spells in a way of
@@ -39,7 +39,7 @@ def raw_path(environ: Mapping[str, str]) -> str:
 
 
 def key_from_path(encoded: str, key_bytes_max: int) -> str:
-    """The key that the rest of a ``/v1/kv/`` path names.
+    """Return the key that a path names after the base of its route.
 
     Raises:
         Problem: 400 ``bad-key``, 414 ``key-too-long``.
@@ -51,25 +51,32 @@ def key_from_path(encoded: str, key_bytes_max: int) -> str:
     if "." in key and not {".", ".."}.isdisjoint(key.split("/")):
         raise bad_key(
             "a '.' or '..' segment in a path is rewritten by many clients and proxies; "
-            "send this key as base64url to /v1/kv64/ instead"
+            f"send this key as base64url to {KV64.base} instead"
         )
     return key
 
 
 def key_from_base64url(encoded: str, key_bytes_max: int) -> str:
-    """The key that the rest of a ``/v1/kv64/`` path names; one spelling for each key.
+    """Return the key that a path names in base64url; each key has one spelling.
 
     Raises:
         Problem: 400 ``bad-key``, 414 ``key-too-long``.
     """
     if encoded and not _BASE64URL.fullmatch(encoded):
-        raise bad_key("after /v1/kv64/ only A-Z a-z 0-9 - _ may stand, without padding")
+        raise bad_key(
+            f"the key after {KV64.base} is not base64url; send only A-Z a-z 0-9 - _ and no padding"
+        )
     try:
         key = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
     except binascii.Error as ex:
-        raise bad_key("the base64url after /v1/kv64/ has an impossible length") from ex
+        raise bad_key(
+            f"the key after {KV64.base} has a length that base64url never has; encode it again"
+        ) from ex
     if base64.urlsafe_b64encode(key).rstrip(b"=") != encoded.encode():
-        raise bad_key("the base64url after /v1/kv64/ has stray bits in its last character")
+        raise bad_key(
+            f"the last character of the key after {KV64.base} has unused bits that are not 0;"
+            " encode it again"
+        )
     return _decode_utf8(key, key_bytes_max)
 
 
@@ -77,7 +84,7 @@ def decode_percent(encoded: str) -> bytes:
     """Percent-decode once.
 
     Raises:
-        Problem: 400 ``bad-key``: a ``%`` without two hex digits behind it.
+        Problem: 400 ``bad-key``: a ``%`` without two hex digits after it.
     """
     if "%" not in encoded:
         return encoded.encode()
@@ -87,7 +94,7 @@ def decode_percent(encoded: str) -> bytes:
 
 
 def bad_key(detail: str) -> Problem:
-    """The answer to a key that is none."""
+    """Return the answer to a malformed key."""
     return Problem(400, "bad-key", detail)
 
 
@@ -99,4 +106,4 @@ def _decode_utf8(key: bytes, key_bytes_max: int) -> str:
     try:
         return key.decode()
     except UnicodeDecodeError as ex:
-        raise bad_key("the key is not valid UTF-8 once percent-decoded") from ex
+        raise bad_key("the key is not UTF-8 once decoded; encode its UTF-8 bytes") from ex

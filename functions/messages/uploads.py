@@ -1,9 +1,8 @@
 """How many bodies may be waited for at a time.
 
-A server that hands bodies on as they come, as Granian does, waits for a slow one in a thread that
-could answer others. Such a read ends when the client sends or goes, or when the server ends a
-connection on which nothing moves. So only some of the threads may wait for bodies, and the rest
-always answer.
+Granian hands bodies on as they come, so a slow one is waited for in a thread that could answer
+other requests. Such a read ends when the client sends or disconnects, or when the server closes an
+idle connection. So only some of the threads may wait for bodies, and the rest always answer.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from rundlet_server.functions.limits import SET_BY
 from rundlet_server.functions.problems import RETRY_LATER, Member, Problem
 
 _PATIENCE_S: Final = 0.02
-"""Bodies that are there already are read in far less; a burst of them is not refused."""
+"""A body that has arrived is read in far less, so a burst of them is not refused."""
 
 _LARGE_BYTES: Final = 1024 * 1024
 
 RECEIVED_BYTES: Final = "rundlet.received_bytes"
-"""Where the environment of a request keeps how much of its body was read. What it promises to
-send is only a claim, and chunks promise nothing."""
+"""Where the environment of a request keeps how much of its body was read. ``Content-Length`` is
+only a claim, and a chunked body has none."""
 
 DISCARD_BYTES_MAX: Final = 128 * 1024 * 1024
 DISCARD_STEP_BYTES: Final = 256 * 1024
@@ -37,11 +36,11 @@ class UploadGate:
     """Lets at most so many threads of this process wait for bodies."""
 
     def __init__(self, most: int | None = None) -> None:
-        """``most`` threads; ``None`` where the server reads whole bodies before it calls."""
+        """``most`` threads; ``None`` if the server reads whole bodies before it calls."""
         self._most = most
         self._decoding = threading.Lock()
-        # Places that are free. Python's semaphore is a condition around a lock, where the threads
-        # of a busy server meet and switch once more for every body.
+        # Free places. Python's semaphore is a condition around a lock, at which the threads of a
+        # busy server contend and switch once more for every body.
         self._free: SimpleQueue[None] = SimpleQueue()
         for _ in range(most or 0):
             self._free.put(None)
@@ -60,8 +59,9 @@ class UploadGate:
             self._free.get(timeout=patience_s)
         except Empty as ex:
             detail = (
-                f"uploads_max is {self._most}, and so many bodies are being waited for already;"
-                f" send it again later, or raise {SET_BY['uploads_max']} on the server"
+                f"the server already waits for {self._most} bodies, and the limit uploads_max is"
+                f" {self._most}; send the request again later, or raise {SET_BY['uploads_max']} on"
+                " the server"
             )
             limit: dict[str, Member] = {"limit": self._most}
             raise Problem(503, "too-many-uploads", detail, limit, headers=RETRY_LATER) from ex
@@ -84,24 +84,24 @@ class UploadGate:
             yield
 
     def discard(self, req: falcon.Request) -> None:
-        """Read on what a client is still sending, so that it gets to read the answer.
+        """Read and drop what a client is still sending, so that it reads the answer.
 
-        Granian closes a connection whose request was not read to its end, and a client in the
-        middle of sending then sees a broken pipe instead of the reason. Servers that do not mark
-        the end of the input, where reading on could wait for ever, are left alone; and a client
-        that waits for "100 Continue" has sent nothing yet, and now need not.
+        Granian closes a connection whose request was not read to its end, and a client that is
+        still sending then sees a broken pipe instead of the answer. Nothing is read from a server
+        that does not mark the end of the input, as such a read could wait for ever, nor from a
+        client that waits for "100 Continue", as it has sent nothing yet.
         """
         environ = req.env
         size = environ.get("CONTENT_LENGTH", "0")
         if size.isdecimal() and int(size[:20]) > DISCARD_BYTES_MAX:
-            return  # it would be cut off all the same
+            return  # the connection would be closed all the same
         has_body = size != "0" or "HTTP_TRANSFER_ENCODING" in environ
         if not has_body or not environ.get("wsgi.input_terminated") or "HTTP_EXPECT" in environ:
             return
         try:
             with self.held(patience_s=0):
                 _discard(environ, req.stream)
-        except (OSError, Problem):  # the client is gone, or must do without
+        except (OSError, Problem):  # the client has disconnected, or no place is free
             return
 
 

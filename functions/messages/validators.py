@@ -13,9 +13,13 @@ from rundlet_server.functions.problems import Problem
 from rundlet_server.storage.interface import Condition, Entry
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ENTITY_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_OPAQUE = r"[\x21\x23-\x7e\x80-\xff]*"
+_ENTITY_TAG = re.compile(rf'(W/)?"({_OPAQUE})"')
 # Blanks match in one place only, so that a long run of them costs linear time.
 _LIST_ITEM = re.compile(rf"[ \t]*(?:{_ENTITY_TAG.pattern}[ \t]*)?(?:,|$)")
+_TAG = rf'(?:W/)?"{_OPAQUE}"'
+ENTITY_TAGS_PATTERN = rf"^[ \t,]*{_TAG}[ \t]*(?:,[ \t]*(?:{_TAG}[ \t]*)?)*$"
+"""A list of entity tags as writes accept it, besides ``*``; for the OpenAPI document."""
 _READ_CONDITIONS = (
     "HTTP_IF_MATCH",
     "HTTP_IF_NONE_MATCH",
@@ -28,8 +32,8 @@ _REVISION = re.compile(r"[1-9][0-9]{0,18}")
 class EntityTags:
     """Strong entity tags: ``"REVISION-STORE"``.
 
-    The store's id is in them, so that a tag never comes back when a restored backup gives
-    out its revisions for a second time.
+    They contain the store's id, so that a tag never comes back when a restored backup assigns its
+    revisions for a second time.
     """
 
     def __init__(self, store_id: str) -> None:
@@ -37,18 +41,22 @@ class EntityTags:
         self._suffix = "-" + blake2b(store_id.encode(), digest_size=6).hexdigest()
 
     def tag(self, revision: int) -> str:
-        """The tag of what a commit wrote."""
+        """Return the tag of what a commit wrote."""
         return f'"{revision}{self._suffix}"'
 
     def revision(self, opaque: str) -> int | None:
-        """The revision in a tag (without its quotes); ``None`` where the tag is not ours."""
+        """Return the revision in a tag without its quotes; ``None`` for a foreign tag."""
         revision = opaque.removesuffix(self._suffix)
         if revision == opaque or not _REVISION.fullmatch(revision):
             return None
         return int(revision)
 
     def read_condition_fails(self, req: falcon.Request, entry: Entry) -> int | None:
-        """Decide ``GET`` and ``HEAD`` in the order of section 13.2.2: 412, 304 or ``None``."""
+        """Decide ``GET`` and ``HEAD`` in the order of section 13.2.2.
+
+        Returns:
+            412 or 304; ``None`` if the value is the answer.
+        """
         environ = req.env
         if environ.keys().isdisjoint(_READ_CONDITIONS):
             return None
@@ -63,11 +71,11 @@ class EntityTags:
         return 304 if since is not None and modified_s(entry) <= since else None
 
     def write_conditions(self, req: falcon.Request, key: str) -> list[Condition]:
-        """``If-Match`` and ``If-None-Match`` as conditions of a commit.
+        """Return ``If-Match`` and ``If-None-Match`` as conditions of a commit.
 
         Raises:
-            Problem: 400 ``bad-precondition``: a malformed one, which a read may overlook, but
-                with which a write would not be the one that was meant.
+            Problem: 400 ``bad-precondition``: a header is malformed. A read may ignore that, but
+                a write without the condition would not be the write that the client meant.
         """
         conditions = []
         if (listed := req.env.get("HTTP_IF_MATCH")) is not None:
@@ -85,10 +93,10 @@ class EntityTags:
         return conditions
 
     def range_applies(self, req: falcon.Request, entry: Entry) -> bool:
-        """Whether ``If-Range``, if there is one, lets the ``Range`` count.
+        """Return whether ``Range`` counts by ``If-Range``, or because there is none.
 
-        A date never does: a date in whole seconds is no strong validator, as a value may be
-        written twice within one second.
+        It never counts by a date: a date in whole seconds is no strong validator, as a value may
+        be written twice within one second.
         """
         listed = req.env.get("HTTP_IF_RANGE")
         return listed is None or listed == self.tag(entry.revision)
@@ -106,17 +114,20 @@ class EntityTags:
     def _revisions(self, listed: str, header: str, *, weak: bool) -> tuple[int, ...]:
         tags = _entity_tags(listed)
         if tags is None:
-            detail = f'{header} must be * or a list of entity tags, each in double quotes ("…")'
+            detail = (
+                f"{header} is neither * nor a list of entity tags; send * or tags in double quotes,"
+                " as ETag has them"
+            )
             raise Problem(400, "bad-precondition", detail)
         revisions = [self.revision(opaque) for is_weak, opaque in tags if weak or not is_weak]
         return tuple(revision for revision in revisions if revision is not None)
 
 
 def unmodified_condition(req: falcon.Request, entry: Entry | None) -> Condition | None:
-    """``If-Unmodified-Since`` of a write, decided on what is there now, held to at the commit.
+    """Decide ``If-Unmodified-Since`` of a write on the entry that is there now.
 
-    Ignored beside ``If-Match``, where it is no date, and where there is nothing that could
-    have been modified.
+    The condition that is returned makes the commit fail if the entry changes meanwhile. Nothing is
+    decided if there is no entry.
 
     Raises:
         Problem: 412 ``precondition-failed``.
@@ -129,7 +140,7 @@ def unmodified_condition(req: falcon.Request, entry: Entry | None) -> Condition 
 
 
 def has_unmodified_since(req: falcon.Request) -> bool:
-    """Whether a write asks for ``If-Unmodified-Since`` in a way that counts."""
+    """Return whether ``If-Unmodified-Since`` counts: it is a date, and without ``If-Match``."""
     environ = req.env
     return (
         "HTTP_IF_MATCH" not in environ
@@ -138,29 +149,29 @@ def has_unmodified_since(req: falcon.Request) -> bool:
 
 
 def precondition_failed(revision: int) -> Problem:
-    """412, with the revision that is there instead (0: none)."""
-    now = f"the key is at revision {revision} now" if revision else "the key has no value now"
+    """Return 412 with the revision that the key has instead; 0 if it has no value."""
+    now = f"is at revision {revision}" if revision else "has no value"
     return Problem(
         412,
         "precondition-failed",
-        f"{now}, which the request's preconditions rule out; read it again and decide",
+        f"the key {now} now, so a precondition of the request is false; read it and decide again",
         {"revision": revision},
     )
 
 
 def modified_s(entry: Entry) -> int:
-    """When an entry was written, in whole seconds since the epoch."""
+    """Return when an entry was written, in whole seconds since the epoch."""
     return entry.time_us // 1_000_000
 
 
 @lru_cache(maxsize=1024)  # values read again and again, and many written in the same second
 def http_date(seconds: int) -> str:
-    """A time as ``Last-Modified`` has it."""
+    """Return a time as ``Last-Modified`` has it."""
     return falcon.dt_to_http(_EPOCH + timedelta(seconds=seconds))
 
 
 def rfc3339(time_us: int) -> str:
-    """A time in UTC, to the microsecond."""
+    """Return a time in UTC, to the microsecond."""
     time = _EPOCH + timedelta(microseconds=time_us)
     return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
@@ -171,7 +182,7 @@ def _is_modified_since(header: str | None, entry: Entry) -> bool:
 
 
 def _date(header: str | None) -> float | None:
-    """The seconds since the epoch; ``None`` where there is no valid date, which is ignored."""
+    """Return the seconds since the epoch; ``None`` if there is no valid date to go by."""
     if header is None:
         return None
     try:
@@ -181,7 +192,7 @@ def _date(header: str | None) -> float | None:
 
 
 def _entity_tags(listed: str) -> list[tuple[bool, str]] | None:
-    """The tags of a list as (is weak, opaque part); ``None`` where it is malformed or empty."""
+    """Return the tags of a list as (is weak, opaque part); ``None`` if malformed or empty."""
     tags: list[tuple[bool, str]] = []
     position = 0
     while position < len(listed):

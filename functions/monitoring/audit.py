@@ -2,26 +2,24 @@
 
 ``{"time","request_id","who","token","remote","method","route","path","status"}``: ``who`` is the
 name of the token, ``token`` its id; and, of a transaction, ``keys``: all that it names. The trail
-is kept while tokens are in force. Values, secrets and query strings never stand in it; keys do.
-Reads that were let in are not in it: they would be nearly all of it.
+is kept while tokens are in force. It never holds values, secrets or query strings; it holds keys.
+The table of routes says what is audited; reads are not, for they would be nearly all of the trail,
+unless they were refused.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Final
 
 import falcon
 
-from rundlet_server.functions.access.admission import READS_BY_POST, caller_of, noted_keys
+from rundlet_server.functions.access.admission import caller_of, noted_keys
 from rundlet_server.functions.messages.target import raw_path
 from rundlet_server.functions.messages.validators import rfc3339
 from rundlet_server.functions.monitoring.logs import LineWriter
 from rundlet_server.functions.request_ids import RequestIds
 from rundlet_server.storage.clock import system_clock_us
-
-_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class AuditTrail:
@@ -45,8 +43,9 @@ class AuditTrail:
         caller = caller_of(req.env)
         if caller is None:
             return
-        is_read = req.method in _READS or caller.route in READS_BY_POST
-        if is_read and resp.status_code not in (401, 403):
+        rule = caller.route.rules.get(req.method)
+        is_audited = rule is None or rule.is_audited
+        if not is_audited and resp.status_code not in (401, 403):
             return
         request_id = self._ids.of(req.env)
         resp.set_header("Request-Id", request_id)
@@ -57,7 +56,7 @@ class AuditTrail:
             "token": caller.token.token_id if caller.token else None,
             "remote": req.env.get("REMOTE_ADDR"),
             "method": req.method,
-            "route": caller.route,
+            "route": caller.route.template,
             "path": raw_path(req.env),
             "status": resp.status_code,
         }

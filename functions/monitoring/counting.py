@@ -2,55 +2,101 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from rundlet_server.storage.counting.counters import OperationCounters
 from rundlet_server.storage.errors import ReadOnly
-from rundlet_server.storage.interface import Commit, Delete, Entry, Op, Snapshot, Store, Txn
+from rundlet_server.storage.interface import (
+    Commit,
+    Delete,
+    Entry,
+    Feature,
+    Op,
+    Row,
+    Snapshot,
+    Store,
+    Txn,
+)
+from rundlet_server.storage.requests import require_feature, restores
 
 
 class CountedStore:
-    """Reads and writes of a store, counted; read-only on demand.
+    """A ``Store`` whose reads and writes are counted; read-only on demand.
 
     One read key is one ``get``; a put, add, touch or restore one ``set``; a delete one
     ``delete``. They count once carried out, also when there was nothing to read or delete;
-    what was refused does not count.
+    what was refused does not count. What the other methods do is not counted.
 
     Attributes:
-        store: for everything that is not counted.
+        info: of the store, as this server serves it.
+        store: the same without counting.
         counters: where the counts go.
-        read_only: writes are refused.
     """
 
     def __init__(
         self, store: Store, counters: OperationCounters, *, read_only: bool = False
     ) -> None:
+        is_read_only = read_only or store.info.read_only
+        self.info = dataclasses.replace(store.info, read_only=is_read_only)
         self.store = store
         self.counters = counters
-        self.read_only = read_only or store.info.read_only
+        self.scan = store.scan
+        self.count = store.count
+        self.history = store.history
+        self.stats = store.stats
+        self.gauges = store.gauges
+        self.health = store.health
+        self.finish_load = store.finish_load
+        self.sync = store.sync
+        self.close = store.close
 
-    def get(self, key: str, at: int | None = None) -> Entry | None:
-        """As ``Store.get``."""
+    @property
+    def read_only(self) -> bool:
+        """Whether writes are refused."""
+        return self.info.read_only
+
+    def get(self, key: str, *, at: int | None = None) -> Entry | None:
+        """See ``Store.get``."""
+        if at is not None:
+            self.require("history")
         entry = self.store.get(key, at=at)
         self.counters.add("get")
         return entry
 
-    def get_many(self, keys: Sequence[str], at: int | None = None) -> Snapshot:
-        """As ``Store.get_many``."""
+    def get_many(self, keys: Sequence[str], *, at: int | None = None) -> Snapshot:
+        """See ``Store.get_many``."""
+        if at is not None:
+            self.require("history")
         snapshot = self.store.get_many(keys, at=at)
         self.counters.add("get", len(keys))
         return snapshot
 
     def commit(self, txn: Txn) -> Commit:
-        """As ``Store.commit``.
+        """See ``Store.commit``.
 
         Raises:
             ReadOnly: also where only this server takes no writes.
         """
         self.require_writable()
+        if restores(txn):
+            self.require("history")
         commit = self.store.commit(txn)
         self._count_ops(txn.then if commit.succeeded else txn.otherwise or ())
         return commit
+
+    def load(self, rows: Sequence[Row]) -> None:
+        """See ``Store.load``."""
+        self.require_writable()
+        self.require("bulk_load")
+        self.store.load(rows)
+        self.counters.add("set", len(rows))
+
+    def compact(self, *, wait: bool = False) -> None:
+        """See ``Store.compact``."""
+        self.require_writable()
+        self.require("compaction")
+        self.store.compact(wait=wait)
 
     def require_writable(self) -> None:
         """Refuse a write before its body is read.
@@ -60,6 +106,14 @@ class CountedStore:
         """
         if self.read_only:
             raise ReadOnly("this server takes no writes")
+
+    def require(self, feature: Feature) -> None:
+        """Refuse what the backend cannot do.
+
+        Raises:
+            NotSupported: it lacks the feature.
+        """
+        require_feature(self.info, feature)
 
     def head_revision(self) -> int:
         """The revision of the last commit."""

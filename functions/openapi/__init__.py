@@ -1,20 +1,30 @@
 """The OpenAPI 3.1 document: written by hand, one module per route family.
 
-A test holds it and the routes of the application together, in both directions.
+Bodies that have types in ``messages`` have their schemas from these. A test holds the document and
+the routes of the application together, in both directions.
 """
 
 from __future__ import annotations
 
-from rundlet_server.functions.access.admission import OPEN_ROUTES
-from rundlet_server.functions.openapi.batches import BATCH_PATHS, BATCH_SCHEMAS
+from rundlet_server.functions.openapi.batches import BATCH_PATHS, batch_schemas
 from rundlet_server.functions.openapi.lists import LIST_PATHS, LIST_SCHEMAS
-from rundlet_server.functions.openapi.parts import PROBLEM_SCHEMA, Json, problems
+from rundlet_server.functions.openapi.parts import PROBLEM_SCHEMAS, Json, problems
+from rundlet_server.functions.openapi.scalars import scalar_schemas
 from rundlet_server.functions.openapi.service import SERVICE_PATHS, SERVICE_SCHEMAS
 from rundlet_server.functions.openapi.values import VALUE_PATHS
+from rundlet_server.functions.route_table import ROUTES, Route
+from rundlet_server.storage.interface import Limits
 
 
-def openapi_document(version: str) -> Json:
-    """The document for a release of the software."""
+def openapi_document(version: str, limits: Limits) -> Json:
+    """The document for a release of the software, over a store with these limits."""
+    schemas = {
+        **PROBLEM_SCHEMAS,
+        **scalar_schemas(limits),
+        **LIST_SCHEMAS,
+        **batch_schemas(limits),
+        **SERVICE_SCHEMAS,
+    }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -30,7 +40,8 @@ def openapi_document(version: str) -> Json:
         },
         "servers": [{"url": "/"}],
         "security": [{}, {"token": []}],
-        "paths": _guarded({**VALUE_PATHS, **LIST_PATHS, **BATCH_PATHS, **SERVICE_PATHS}),
+        "tags": [{"name": name, "description": text} for name, (text, _) in _FAMILIES.items()],
+        "paths": _paths(),
         "components": {
             "securitySchemes": {
                 "token": {
@@ -39,30 +50,38 @@ def openapi_document(version: str) -> Json:
                     "description": "Needed as soon as the server has a token.",
                 }
             },
-            "schemas": {
-                "Problem": PROBLEM_SCHEMA,
-                **LIST_SCHEMAS,
-                **BATCH_SCHEMAS,
-                **SERVICE_SCHEMAS,
-            },
+            "schemas": {name: {"title": name, **of} for name, of in schemas.items()},
         },
     }
 
 
-_METHODS = frozenset({"get", "head", "put", "post", "delete"})
+_FAMILIES: dict[str, tuple[str, dict[str, Json]]] = {
+    "values": ("One value.", VALUE_PATHS),
+    "lists": ("Keys in order.", LIST_PATHS),
+    "batches": ("Many keys at once.", BATCH_PATHS),
+    "service": ("The server itself.", SERVICE_PATHS),
+}
 
 
-def _guarded(paths: Json) -> Json:
-    """Paths with the answers of every operation that may need a token."""
-    guarded = dict(paths)
-    for path in guarded.keys() - OPEN_ROUTES:
-        item = guarded[path]
-        assert isinstance(item, dict)
-        guarded[path] = {name: _guard(name, part) for name, part in item.items()}
-    return guarded
+def _paths() -> Json:
+    """All paths, each operation with its family, and with the answers that a token may get."""
+    routes = {route.path: route for route in ROUTES.values()}
+    return {
+        path: _path_item(name, item, routes[path])
+        for name, (_, paths) in _FAMILIES.items()
+        for path, item in paths.items()
+    }
 
 
-def _guard(name: str, part: object) -> object:
-    if name not in _METHODS or not isinstance(part, dict):
-        return part
-    return {**part, "responses": {**problems(401, 403, 503), **part["responses"]}}
+def _path_item(family: str, item: Json, route: Route) -> Json:
+    operations = {method.lower() for method in route.rules}
+    return {
+        part: _operation(family, of, route) if part in operations else of
+        for part, of in item.items()
+    }
+
+
+def _operation(family: str, operation: object, route: Route) -> Json:
+    assert isinstance(operation, dict)
+    guards = {} if route.is_open else problems(401, 403, 501, 503)
+    return {**operation, "tags": [family], "responses": {**guards, **operation["responses"]}}

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-from rundlet_server.functions.openapi.parts import Json, either_type, problems
+from rundlet_server.functions.messages.answers import MgetAnswer, TransactionAnswer
+from rundlet_server.functions.messages.requests import (
+    Add,
+    Delete,
+    MgetRequest,
+    Put,
+    Restore,
+    Touch,
+    Transaction,
+)
+from rundlet_server.functions.openapi.parts import (
+    Json,
+    either_type,
+    link,
+    problems,
+    schema,
+    schemas_of,
+)
+from rundlet_server.functions.route_table import MGET, TXN
+from rundlet_server.storage.interface import Limits
 
-_KEY: Json = {"type": "string", "minLength": 1}
-_TTL: Json = {"type": ["number", "null"], "exclusiveMinimum": 0, "description": "Seconds."}
-_TEXT: Json = {"type": ["string", "null"]}  # null is the same as leaving a member out
+_BASE64_PATTERN = (
+    "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)?$"
+)
+_BASE64: Json = {"type": "string", "contentEncoding": "base64"}
+_OPERATIONS = (Put, Delete, Add, Touch, Restore)
 
-BATCH_PATHS: Json = {
-    "/v1/mget": {
+BATCH_PATHS: dict[str, Json] = {
+    MGET.path: {
         "post": {
             "operationId": "get_many",
             "summary": "Read many values of one snapshot.",
@@ -18,20 +39,34 @@ BATCH_PATHS: Json = {
                 "200": {
                     "description": "One item for each key, in the order asked.",
                     "content": either_type("MgetAnswer"),
+                    "links": {
+                        "List": link(
+                            "list_keys",
+                            "The keys of the same snapshot.",
+                            rev="$response.body#/revision",
+                        )
+                    },
                 },
                 **problems(400, 406, 410, 411, 413, 415, 422),
             },
         }
     },
-    "/v1/txn": {
+    TXN.path: {
         "post": {
             "operationId": "commit",
             "summary": "Write many keys, all or none, on conditions.",
             "requestBody": {"required": True, "content": either_type("Transaction")},
             "responses": {
                 "200": {
-                    "description": "Done; 'succeeded' is false where 'else' was done.",
+                    "description": "Done; 'succeeded' is false if 'else' was done.",
                     "content": either_type("TransactionAnswer"),
+                    "links": {
+                        "List": link(
+                            "list_keys",
+                            "The keys as this commit left them.",
+                            rev="$response.body#/revision",
+                        )
+                    },
                 },
                 **problems(400, 403, 406, 409, 411, 413, 415, 422, 503, 504, 507),
             },
@@ -40,116 +75,72 @@ BATCH_PATHS: Json = {
 }
 
 
-def _op(name: str, required: list[str], properties: Json) -> Json:
+def batch_schemas(limits: Limits) -> dict[str, Json]:
+    """The schemas of the types, and what a type cannot say: exclusions, and limits of the store."""
+    schemas = schemas_of(MgetRequest, MgetAnswer, Transaction, TransactionAnswer)
+    for operation in _OPERATIONS:
+        name = operation.__name__
+        _narrow(schemas[name], op={"const": name.lower()}, key=schema("Key"))
+    _narrow(schemas["Condition"], key=schema("Key"))
+    schemas["Condition"]["not"] = _left_out("revision", "exists", "version")
+    _narrow(
+        schemas["Put"],
+        base64=_or_null(
+            {"type": "string", "contentEncoding": "base64", "pattern": _BASE64_PATTERN}
+        ),
+        content_type=_or_null(schema("ContentType")),
+    )
+    _members(schemas["Put"]).pop("value")  # JSON has no byte strings
+    schemas["Put"]["description"] = "In CBOR, 'value', a byte string, may stand for 'base64'."
+    schemas["Put"]["not"] = {"anyOf": [_left_out("text", "base64"), _both_given("text", "base64")]}
+    keys = {"type": "array", "items": schema("Key"), "maxItems": limits.list_keys_max}
+    conditions = _at_most(limits.txn_ops_max, "Condition")
+    operations = _at_most(limits.txn_ops_max, "Operation")
+    _narrow(schemas["MgetRequest"], keys=keys)
+    _narrow(
+        schemas["Transaction"],
+        **{"if": _or_null(conditions), "then": operations, "else": _or_null(operations)},
+    )
+    return {**schemas, "Operation": _any_operation()}
+
+
+def _any_operation() -> Json:
+    names = {operation.__name__.lower(): operation.__name__ for operation in _OPERATIONS}
+    mapping = {op: f"#/components/schemas/{name}" for op, name in names.items()}
     return {
-        "type": "object",
-        "required": ["op", "key", *required],
-        "additionalProperties": False,
-        "properties": {"op": {"const": name}, "key": _KEY, **properties},
+        "oneOf": [schema(name) for name in names.values()],
+        "discriminator": {"propertyName": "op", "mapping": mapping},
     }
 
 
-_OPERATION: Json = {
-    "oneOf": [
-        _op(
-            "put",
-            [],
-            {
-                "text": {**_TEXT, "description": "The value, in JSON."},
-                "base64": {**_TEXT, "description": "Or so, in JSON."},
-                "value": {"description": "The value as a byte string, in CBOR."},
-                "content_type": _TEXT,
-                "ttl": _TTL,
-            },
-        ),
-        _op("delete", [], {}),
-        _op("add", [], {"by": {"type": ["integer", "null"], "default": 1}}),
-        _op("touch", [], {"ttl": _TTL}),
-        _op("restore", ["version"], {"version": {"type": "integer", "minimum": 1}}),
-    ]
-}
+def _at_most(count: int, name: str) -> Json:
+    return {"type": "array", "items": schema(name), "maxItems": count}
 
-_ITEM: Json = {
-    "type": "object",
-    "required": ["key", "found"],
-    "properties": {
-        "key": {"type": "string"},
-        "found": {"type": "boolean"},
-        "revision": {"type": "integer"},
-        "version": {"type": "integer"},
-        "content_type": {"type": "string"},
-        "expires": {"type": "string", "format": "date-time"},
-        "text": {"type": "string"},
-        "base64": {"type": "string", "contentEncoding": "base64"},
-        "value": {"description": "The value as a byte string, in CBOR."},
-    },
-}
 
-BATCH_SCHEMAS: Json = {
-    "MgetRequest": {
-        "type": "object",
-        "required": ["keys"],
-        "additionalProperties": False,
-        "properties": {
-            "keys": {"type": "array", "items": _KEY, "description": "How many: see /v1."},
-            "rev": {"type": ["integer", "null"], "minimum": 0},
-        },
-    },
-    "MgetAnswer": {
-        "type": "object",
-        "required": ["revision", "items"],
-        "properties": {
-            "revision": {"type": "integer"},
-            "items": {"type": "array", "items": _ITEM},
-        },
-    },
-    "Condition": {
-        "type": "object",
-        "required": ["key"],
-        "additionalProperties": False,
-        "minProperties": 2,
-        "properties": {
-            "key": _KEY,
-            "revision": {
-                "type": ["integer", "null"],
-                "minimum": 0,
-                "description": "0: has no value.",
-            },
-            "exists": {"type": ["boolean", "null"]},
-            "version": {"type": ["integer", "null"], "minimum": 1},
-        },
-    },
-    "Operation": _OPERATION,
-    "Transaction": {
-        "type": "object",
-        "required": ["then"],
-        "additionalProperties": False,
-        "properties": {
-            "if": {"type": ["array", "null"], "items": {"$ref": "#/components/schemas/Condition"}},
-            "then": {"type": "array", "items": {"$ref": "#/components/schemas/Operation"}},
-            "else": {
-                "type": ["array", "null"],
-                "items": {"$ref": "#/components/schemas/Operation"},
-            },
-        },
-    },
-    "TransactionAnswer": {
-        "type": "object",
-        "required": ["succeeded", "revision", "results"],
-        "properties": {
-            "succeeded": {"type": "boolean"},
-            "revision": {"type": "integer"},
-            "results": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "found": {"type": "boolean", "description": "delete: there was one."},
-                        "version": {"type": "integer", "description": "Of the key now."},
-                        "number": {"type": "integer", "description": "add: the new number."},
-                    },
-                },
-            },
-        },
-    },
-}
+def _members(of: Json) -> Json:
+    members = of["properties"]
+    assert isinstance(members, dict)
+    return members
+
+
+def _narrow(of: Json, **members: Json) -> None:
+    """Say more of some members, and keep what their type says of their meaning."""
+    for name, member in members.items():
+        said = _members(of)[name]
+        assert isinstance(said, dict)
+        kept = {key: said[key] for key in ("description",) if key in said and "$ref" not in member}
+        _members(of)[name] = {**kept, **member}
+
+
+def _or_null(of: Json) -> Json:
+    """``null`` is the same as leaving the member out."""
+    return {"anyOf": [of, {"type": "null"}]}
+
+
+def _left_out(*names: str) -> Json:
+    """Each of some members is absent or ``null``."""
+    return {"properties": {name: {"type": "null"} for name in names}}
+
+
+def _both_given(*names: str) -> Json:
+    return {"required": [*names], "properties": {name: {"type": "string"} for name in names}}

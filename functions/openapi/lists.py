@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from rundlet_server.functions.messages.answers import KeyPage
 from rundlet_server.functions.openapi.parts import (
     REVISION_OPTION,
     Json,
     either_type,
     header,
+    link,
     problems,
     query,
+    schema,
+    schemas_of,
 )
+from rundlet_server.functions.route_table import KEYS
 
 _TEXT: Json = {"type": "string"}
 
@@ -17,24 +22,21 @@ _OPTIONS = [
     query("prefix", "Only keys that start with this.", _TEXT),
     query("start", "Only keys that are not before this.", _TEXT),
     query("end", "Only keys before this.", _TEXT),
-    query(
-        "limit",
-        "The most keys and prefixes on a page.",
-        {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 1_000},
-    ),
-    query(
-        "reverse",
-        "Descending order.",
-        {"enum": ["", "true", "1", "false", "0"], "default": "false"},  # empty: true
-    ),
+    query("limit", "The most keys and prefixes on a page.", schema("PageLimit")),
+    query("reverse", "Descending order; without a value: true.", schema("Flag")),
     query(
         "delimiter",
         "Roll up keys that have this after the prefix into 'prefixes'.",
         {"type": "string", "minLength": 1},
     ),
-    query("include", "'value': give the values too.", {"type": "string", "enum": ["value"]}),
+    query("include", "'value': give the values too.", schema("Include")),
     REVISION_OPTION,
-    query("cursor", "From 'next': goes on in the same snapshot.", _TEXT),
+    query(
+        "cursor",
+        "From 'next', as it is: goes on in the same snapshot. It holds a revision, so 'rev' may not"
+        " stand beside it.",
+        _TEXT,
+    ),
 ]
 
 _LINK = header('<...>; rel="next" where there are further pages.')
@@ -44,6 +46,15 @@ _GET_ANSWERS: Json = {
         "description": "One page of a snapshot.",
         "headers": {"Link": _LINK},
         "content": either_type("KeyPage"),
+        "links": {
+            "First": link(
+                "get_kv",
+                "The first value on the page, as it is in the snapshot.",
+                key="$response.body#/keys/0/key",
+                rev="$response.body#/revision",
+            ),
+            "Again": link("list_keys", "The same snapshot again.", rev="$response.body#/revision"),
+        },
     },
     **problems(400, 406, 410),
 }
@@ -53,14 +64,14 @@ _HEAD_ANSWERS: Json = {
         "description": "The headers of a page, and the count of all keys.",
         "headers": {
             "Link": _LINK,
-            "KV-Count": header("Keys on all pages together.", "integer"),
+            "KV-Count": header("Keys on all pages together.", schema("Count")),
         },
     },
     **problems(400, 406, 410),
 }
 
-LIST_PATHS: Json = {
-    "/v1/keys": {
+LIST_PATHS: dict[str, Json] = {
+    KEYS.path: {
         "get": {
             "operationId": "list_keys",
             "summary": "List keys in order of their UTF-8 bytes.",
@@ -76,29 +87,7 @@ LIST_PATHS: Json = {
     }
 }
 
-LIST_SCHEMAS: Json = {
-    "KeyPage": {
-        "type": "object",
-        "required": ["revision", "keys", "prefixes"],
-        "properties": {
-            "revision": {"type": "integer", "description": "The snapshot of all pages."},
-            "keys": {"type": "array", "items": {"$ref": "#/components/schemas/KeyInfo"}},
-            "prefixes": {"type": "array", "items": {"type": "string"}},
-            "next": {"type": "string", "description": "URL of the next page, as in Link."},
-        },
-    },
-    "KeyInfo": {
-        "type": "object",
-        "required": ["key", "revision", "version", "size", "content_type"],
-        "properties": {
-            "key": {"type": "string"},
-            "revision": {"type": "integer"},
-            "version": {"type": "integer"},
-            "size": {"type": "integer", "description": "In bytes."},
-            "content_type": {"type": "string"},
-            "expires": {"type": "string", "format": "date-time"},
-            "text": {"type": "string"},
-            "base64": {"type": "string", "contentEncoding": "base64"},
-        },
-    },
+LIST_SCHEMAS: dict[str, Json] = {
+    "Include": {"type": "string", "enum": ["value"]},
+    **schemas_of(KeyPage),
 }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+import msgspec
+
 Json = dict[str, object]
 
-PROBLEM_SCHEMA: Json = {
+_PROBLEM: Json = {
     "type": "object",
     "description": "RFC 9457 problem details; some problems have further members.",
     "required": ["type", "title", "status", "detail", "request_id"],
@@ -18,41 +20,73 @@ PROBLEM_SCHEMA: Json = {
         "request_id": {"type": "string", "description": "Also in the header Request-Id."},
         "revision": {"type": "integer", "description": "412: the key's revision now, 0: none."},
         "oldest_revision": {"type": "integer", "description": "410: what can still be read."},
+        "backend": {"type": "string", "description": "501: what the store runs on."},
+        "feature": {"type": "string", "description": "501: what that cannot do."},
         "limit": {"type": "integer", "description": "413, 414: the most that is allowed."},
         "got": {"type": "integer", "description": "413, 414: what was sent."},
         "index": {"type": "integer", "description": "422: which operation is wrong."},
         "failed": {
             "type": "array",
             "description": "409: every condition that did not hold.",
-            "items": {
-                "type": "object",
-                "required": ["index", "key", "revision"],
-                "properties": {
-                    "index": {"type": "integer"},
-                    "key": {"type": "string"},
-                    "revision": {"type": "integer"},
-                },
-            },
+            "items": {"$ref": "#/components/schemas/FailedCondition"},
+        },
+        "list": {"type": "string", "description": "422: which list the operation is in."},
+        "reasons": {
+            "type": "array",
+            "description": "503 of readiness: why the server is not ready.",
+            "items": {"type": "string"},
         },
     },
 }
 
 
-def problem(status: int, when: str) -> tuple[str, Json]:
-    """One answer that is a problem."""
-    content = {"application/problem+json": ref("Problem")}
-    answer: Json = {"description": when, "content": content}
-    return str(status), answer
+PROBLEM_SCHEMAS: dict[str, Json] = {
+    "Problem": _PROBLEM,
+    "FailedCondition": {
+        "type": "object",
+        "required": ["index", "key", "revision"],
+        "properties": {
+            "index": {"type": "integer", "description": "In 'if', from 0."},
+            "key": {"type": "string"},
+            "revision": {"type": "integer", "description": "Of the key now; 0: it has no value."},
+        },
+    },
+}
+_HEADERS_OF_PROBLEMS: dict[int, Json] = {
+    401: {"WWW-Authenticate": {"description": "Bearer.", "schema": {"type": "string"}}},
+    503: {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
+    507: {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
+}
+
+
+def schemas_of(*kinds: type) -> dict[str, Json]:
+    """Schemas of types and of all that they consist of, by name."""
+    _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    return dict(schemas)
 
 
 def problems(*statuses: int) -> Json:
     """Answers that are problems, described by their status alone."""
-    return dict(problem(status, HTTPStatus(status).phrase) for status in statuses)
+    return {str(status): _problem(status) for status in statuses}
+
+
+def _problem(status: int) -> Json:
+    answer: Json = {
+        "description": HTTPStatus(status).phrase,
+        "content": {"application/problem+json": ref("Problem")},
+    }
+    headers = _HEADERS_OF_PROBLEMS.get(status)
+    return {**answer, "headers": headers} if headers else answer
+
+
+def schema(name: str) -> Json:
+    """A reference to one of the document's schemas."""
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def ref(name: str) -> Json:
     """Content of one of the document's schemas."""
-    return {"schema": {"$ref": f"#/components/schemas/{name}"}}
+    return {"schema": schema(name)}
 
 
 def either_type(name: str) -> Json:
@@ -65,21 +99,28 @@ def json_answer(description: str, name: str) -> Json:
     return {"description": description, "content": {"application/json": ref(name)}}
 
 
-def header(description: str, kind: str = "string") -> Json:
-    """A header of an answer."""
-    return {"description": description, "schema": {"type": kind}}
+def header(description: str, of: Json | None = None) -> Json:
+    """A header of an answer; text, or what a schema says."""
+    return {"description": description, "schema": of or {"type": "string"}}
 
 
-def query(name: str, description: str, schema: Json) -> Json:
+def query(name: str, description: str, of: Json) -> Json:
     """An option in the query."""
-    return {"name": name, "in": "query", "description": description, "schema": schema}
+    return {"name": name, "in": "query", "description": description, "schema": of}
 
 
-def request_header(name: str, description: str) -> Json:
-    """A header of a request."""
-    return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+def request_header(name: str, description: str, of: Json | None = None) -> Json:
+    """A header of a request; text, or what a schema says."""
+    return {"name": name, "in": "header", **header(description, of)}
+
+
+def link(operation_id: str, description: str, **parameters: str) -> Json:
+    """What an answer leads to: an operation, and where its parameters are found."""
+    return {"operationId": operation_id, "description": description, "parameters": parameters}
 
 
 REVISION_OPTION = query(
-    "rev", "As of this revision; by default the last one.", {"type": "integer", "minimum": 0}
+    "rev",
+    "As of this revision, which must not be beyond the head; by default the head.",
+    schema("Revision"),
 )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from rundlet_server.functions.openapi.parts import Json, json_answer, problems
-
-_COUNT: Json = {"type": "integer", "minimum": 0}
+from rundlet_server.functions import route_table as routes
+from rundlet_server.functions.openapi.parts import Json, json_answer, problems, schema
 
 
 def _get(name: str, summary: str, answer: Json, *statuses: int) -> Json:
@@ -30,11 +29,11 @@ _METRICS: Json = {
     "content": {"text/plain": {"schema": {"type": "string"}}},
 }
 
-SERVICE_PATHS: Json = {
-    "/": _get("root", "Where to go on.", json_answer("Pointers.", "AnyObject")),
-    "/v1": _get("service", "What this server is.", json_answer("It.", "Service")),
-    "/v1/stats": _get("stats", "Counts.", json_answer("Counts.", "Stats"), 500),
-    "/v1/admin/compact": {
+SERVICE_PATHS: dict[str, Json] = {
+    routes.ROOT.path: _get("root", "Where to go on.", json_answer("Pointers.", "AnyObject")),
+    routes.SERVICE.path: _get("service", "What this server is.", json_answer("It.", "Service")),
+    routes.STATS.path: _get("stats", "Counts.", json_answer("Counts.", "Stats"), 500),
+    routes.COMPACT.path: {
         "post": {
             "operationId": "compact",
             "summary": "Start a compaction.",
@@ -44,13 +43,15 @@ SERVICE_PATHS: Json = {
             },
         }
     },
-    "/metrics": _get("metrics", "Counts for Prometheus.", _METRICS, 500),
-    "/livez": _get("livez", "The process answers.", json_answer("It does.", "Status")),
-    "/readyz": _get("readyz", "The store is ready.", json_answer("It is.", "Ready"), 503),
-    "/openapi.json": _get("openapi", "This document.", json_answer("The document.", "AnyObject")),
+    routes.METRICS.path: _get("metrics", "Counts for Prometheus.", _METRICS, 500),
+    routes.LIVEZ.path: _get("livez", "The process answers.", json_answer("It does.", "Status")),
+    routes.READYZ.path: _get("readyz", "The store is ready.", json_answer("It is.", "Ready"), 503),
+    routes.OPENAPI.path: _get(
+        "openapi", "This document.", json_answer("The document.", "AnyObject")
+    ),
 }
 
-SERVICE_SCHEMAS: Json = {
+SERVICE_SCHEMAS: dict[str, Json] = {
     "AnyObject": {"type": "object"},
     "Status": {
         "type": "object",
@@ -77,20 +78,24 @@ SERVICE_SCHEMAS: Json = {
             "version": {"type": "string"},
             "backend": {"type": "string", "examples": ["log", "file"]},
             "store_id": {"type": "string"},
-            "revision": _COUNT,
+            "revision": schema("Revision"),
             "read_only": {"type": "boolean"},
-            "sync": {"type": ["string", "null"], "enum": ["always", "interval", "never", None]},
-            "settings": {
-                "type": "object",
-                "description": "How else the backend runs, by name.",
-                "additionalProperties": {"type": ["string", "number"]},
-            },
-            "limits": {
-                "type": "object",
-                "additionalProperties": {"type": "number"},
-                "examples": [{"key_bytes_max": 2048}],
-            },
+            "sync": {"anyOf": [schema("SyncPolicy"), {"type": "null"}]},
+            "settings": schema("BackendSettings"),
+            "limits": schema("ServerLimits"),
         },
+    },
+    "SyncPolicy": {"type": "string", "enum": ["always", "interval", "never"]},
+    "BackendSettings": {
+        "type": "object",
+        "description": "How else the backend runs, by name.",
+        "additionalProperties": {"type": ["string", "number"]},
+    },
+    "ServerLimits": {
+        "type": "object",
+        "description": "Every limit of this server, by name.",
+        "additionalProperties": {"type": "number"},
+        "examples": [{"key_bytes_max": 2048}],
     },
     "Stats": {
         "type": "object",
@@ -103,20 +108,27 @@ SERVICE_SCHEMAS: Json = {
             "store",
         ],
         "properties": {
-            "revision": _COUNT,
-            "oldest_revision": _COUNT,
-            "keys": _COUNT,
-            "value_bytes": _COUNT,
-            "operations": {
-                "type": "object",
-                "required": ["get", "set", "delete"],
-                "properties": {"get": _COUNT, "set": _COUNT, "delete": _COUNT},
-            },
-            "store": {
-                "type": "object",
-                "description": "Gauges of the backend by name.",
-                "additionalProperties": {"type": "number"},
-            },
+            "revision": schema("Revision"),
+            "oldest_revision": schema("Revision"),
+            "keys": schema("Count"),
+            "value_bytes": schema("Count"),
+            "operations": schema("OperationCounts"),
+            "store": schema("StoreGauges"),
         },
+    },
+    "OperationCounts": {
+        "type": "object",
+        "description": "Operations carried out since the server started.",
+        "required": ["get", "set", "delete"],
+        "properties": {
+            "get": schema("Count"),
+            "set": schema("Count"),
+            "delete": schema("Count"),
+        },
+    },
+    "StoreGauges": {
+        "type": "object",
+        "description": "Gauges of the backend by name.",
+        "additionalProperties": {"type": "number"},
     },
 }

@@ -6,15 +6,19 @@ from rundlet_server.functions.openapi.parts import (
     REVISION_OPTION,
     Json,
     header,
+    link,
     problems,
     query,
     request_header,
+    schema,
 )
+from rundlet_server.functions.route_table import KV, KV64, SERVICE
+from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX
 
 _REVISION_HEADERS: Json = {
     "ETag": header("Strong and opaque; changes with every write of the key."),
-    "KV-Revision": header("Revision of the commit that wrote the value.", "integer"),
-    "KV-Version": header("n-th write of the key since it was created.", "integer"),
+    "KV-Revision": header("Revision of the commit that wrote the value.", schema("Revision")),
+    "KV-Version": header("n-th write of the key since it was created.", schema("Version")),
 }
 
 _VALUE_HEADERS: Json = {
@@ -24,27 +28,40 @@ _VALUE_HEADERS: Json = {
     "Cache-Control": header("no-cache"),
     "X-Content-Type-Options": header("nosniff"),
     "Content-Security-Policy": header("sandbox"),
-    "KV-Expires": header("RFC 3339, where the value expires."),
+    "KV-Expires": header("RFC 3339, if the value expires."),
 }
 
-_ANY_BYTES: Json = {"*/*": {}}
+_BYTES: Json = {"schema": {"type": "string", "format": "binary"}}
+_SENT_BYTES: Json = {"application/octet-stream": _BYTES}
+_STORED_BYTES: Json = {"application/octet-stream": _BYTES, "*/*": {}}
+"""Whatever was stored, as what it was stored."""
 
 _READ_CONDITIONS = [
-    request_header("If-Match", "Entity tags; 412 unless one of them is the value's."),
-    request_header("If-None-Match", "Entity tags; 304 if one of them is the value's."),
-    request_header("If-Modified-Since", "A date; 304 unless written since."),
-    request_header("If-Unmodified-Since", "A date; 412 if written since."),
+    request_header("If-Match", "* or entity tags; 412 unless one of them is the value's."),
+    request_header("If-None-Match", "* or entity tags; 304 if one of them is the value's."),
+    request_header("If-Modified-Since", "A date; 304 unless the value was written since."),
+    request_header("If-Unmodified-Since", "A date; 412 if the value was written since."),
 ]
 
 _WRITE_CONDITIONS = [
-    request_header("If-Match", "Entity tags or *; else 412. Decided in the same commit."),
-    request_header("If-None-Match", "* for a new key only; else 412. Decided in the same commit."),
-    request_header("If-Unmodified-Since", "A date; 412 if written since."),
+    request_header(
+        "If-Match",
+        "* for a key that has a value, or the entity tags that it may have; otherwise 412."
+        " Decided in the same commit.",
+        schema("EntityTags"),
+    ),
+    request_header(
+        "If-None-Match",
+        "* for a key that has no value, or the entity tags that it may not have; otherwise 412."
+        " Decided in the same commit.",
+        schema("EntityTags"),
+    ),
+    request_header("If-Unmodified-Since", "A date; 412 if the value was written since."),
 ]
 
 
 def _read(method: str, route: str) -> Json:
-    whole = {"description": "The value.", "headers": _VALUE_HEADERS}
+    whole = {"description": "The value.", "headers": _VALUE_HEADERS, "links": _links(route)}
     answers: Json = {
         "304": {"description": "Not modified.", "headers": _REVISION_HEADERS},
         **problems(400, 404, 410, 412, 414),
@@ -56,11 +73,11 @@ def _read(method: str, route: str) -> Json:
             request_header("If-Range", "An entity tag; the range counts only if it is current."),
         ]
         part_headers = {**_VALUE_HEADERS, "Content-Range": header("Which bytes of how many.")}
-        answers["200"] = {**whole, "content": _ANY_BYTES}
+        answers["200"] = {**whole, "content": _STORED_BYTES}
         answers["206"] = {
             "description": "The bytes asked for.",
             "headers": part_headers,
-            "content": _ANY_BYTES,
+            "content": _STORED_BYTES,
         }
         answers |= problems(416)
     else:
@@ -74,29 +91,33 @@ def _read(method: str, route: str) -> Json:
 
 
 def _put(route: str) -> Json:
-    ttl: Json = {"type": "number", "exclusiveMinimum": 0}
+    answer: Json = {"headers": _REVISION_HEADERS, "links": _links(route)}
     return {
         "operationId": f"put_{route}",
         "summary": "Store a value.",
         "parameters": [
-            query("ttl", "Seconds until the value expires; by default it does not.", ttl),
+            query("ttl", "By default the value does not expire.", schema("TtlSeconds")),
             *_WRITE_CONDITIONS,
         ],
         "requestBody": {
-            "description": "The value; its Content-Type is stored with it.",
+            "description": (
+                f"The value, at most value_bytes_max bytes (see {SERVICE.path}). It may have any"
+                f" Content-Type of printable ASCII and at most {CONTENT_TYPE_BYTES_MAX} characters,"
+                " which is stored with it."
+            ),
             "required": True,
-            "content": _ANY_BYTES,
+            "content": _SENT_BYTES,
         },
         "responses": {
-            "201": {"description": "The key is new.", "headers": _REVISION_HEADERS},
-            "204": {"description": "The value was replaced.", "headers": _REVISION_HEADERS},
+            "201": {"description": "The key is new.", **answer},
+            "204": {"description": "The value was replaced.", **answer},
             **problems(400, 403, 411, 412, 413, 414, 415, 503, 504, 507),
         },
     }
 
 
 def _delete(route: str) -> Json:
-    revision = {"KV-Revision": header("Revision of the deletion.", "integer")}
+    revision = {"KV-Revision": header("Revision of the deletion.", schema("Revision"))}
     return {
         "operationId": f"delete_{route}",
         "summary": "Remove a value.",
@@ -108,13 +129,25 @@ def _delete(route: str) -> Json:
     }
 
 
-def _path_item(route: str, description: str) -> Json:
+def _links(route: str) -> Json:
+    """What can be done with a value whose headers an answer shows."""
+    key = "$request.path.key"
+    tag = {"If-Match": "$response.header.ETag"}
+    revision = "$response.header.KV-Revision"
+    return {
+        "Read": link(f"get_{route}", "The value at this revision.", key=key, rev=revision),
+        "Replace": link(f"put_{route}", "Only if it is still this one.", key=key, **tag),
+        "Remove": link(f"delete_{route}", "Only if it is still this one.", key=key, **tag),
+    }
+
+
+def _path_item(route: str, key_schema: str) -> Json:
     key: Json = {
         "name": "key",
         "in": "path",
         "required": True,
-        "description": description,
-        "schema": {"type": "string", "minLength": 1},
+        "description": "The key.",
+        "schema": schema(key_schema),
     }
     return {
         "parameters": [key],
@@ -125,7 +158,7 @@ def _path_item(route: str, description: str) -> Json:
     }
 
 
-VALUE_PATHS: Json = {
-    "/v1/kv/{key}": _path_item("kv", "The rest of the path, slashes included, percent-encoded."),
-    "/v1/kv64/{key}": _path_item("kv64", "The key's UTF-8 bytes as base64url without padding."),
+VALUE_PATHS: dict[str, Json] = {
+    KV.path: _path_item("kv", "PathKey"),
+    KV64.path: _path_item("kv64", "Base64UrlKey"),
 }

@@ -11,13 +11,13 @@ from urllib.parse import urlencode
 import falcon
 
 from rundlet_server.functions.access.admission import visible_prefix
-from rundlet_server.functions.messages.bodies import answer_type, encode
+from rundlet_server.functions.limits import LIST_KEYS_DEFAULT
+from rundlet_server.functions.messages.answers import encode_page
+from rundlet_server.functions.messages.bodies import answer_type
 from rundlet_server.functions.messages.query import REVISION_MAX, Query, bad_query
 from rundlet_server.functions.monitoring.counting import CountedStore
-from rundlet_server.functions.routes.batches import entry_members
-from rundlet_server.storage.interface import KeyInfo, Page
-
-LIMIT_DEFAULT = 1_000
+from rundlet_server.functions.route_table import KEYS
+from rundlet_server.storage.interface import Page
 
 _OPTIONS = ("prefix", "start", "end", "limit", "reverse", "delimiter", "include", "rev", "cursor")
 
@@ -27,45 +27,44 @@ class KeysResource:
 
     def __init__(self, store: CountedStore) -> None:
         self._store = store
-        self._limits = store.store.info.limits
+        self._limits = store.info.limits
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """One page."""
         self._page(req, resp)
 
     def on_head(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """As GET, without the page, and with the count of all keys on all pages."""
+        """Answer as GET does, without the page, and with the count of keys on all pages."""
         selection, page = self._page(req, resp)
-        count = self._store.store.count(
+        count = self._store.count(
             prefix=selection.prefix, start=selection.start, end=selection.end, at=page.revision
         )
         resp.set_header("KV-Count", str(count))
 
     def _page(self, req: falcon.Request, resp: falcon.Response) -> tuple[Selection, Page]:
-        selection = Selection.from_query(Query(req, *_OPTIONS), self._limits.list_keys_max)
+        query = Query(req, *_OPTIONS)
+        if query.text("rev") is not None:
+            self._store.require("history")
+        selection = Selection.from_query(query, self._limits.list_keys_max)
         selection = replace(selection, prefix=visible_prefix(req.env, selection.prefix))
         media_type = answer_type(req)
         page = self._scan(selection, selection.limit)
         if selection.include_values:
             page = self._with_values(selection, page)
-        answer: dict[str, object] = {
-            "revision": page.revision,
-            "keys": [_key_members(info, media_type) for info in page.keys],
-            "prefixes": page.prefixes,
-        }
+        next_url = None
         if page.resume is not None:
-            answer["next"] = selection.next_page(page.revision, page.resume)
-            resp.set_header("Link", f'<{answer["next"]}>; rel="next"')
+            next_url = selection.next_page(page.revision, page.resume)
+            resp.set_header("Link", f'<{next_url}>; rel="next"')
         resp.content_type = media_type
         resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept")))
-        resp.data = encode(answer, media_type)
+        resp.data = encode_page(page, next_url, media_type)
         return selection, page
 
     def _with_values(self, selection: Selection, page: Page) -> Page:
-        """The same page with its values, or as much of it as fits into memory.
+        """Return the same page with its values, or as much of it as may be in memory.
 
-        A page is cut short, and goes on behind its cursor, where its values together are
-        larger than one value may be.
+        If its values together are larger than one value may be, the page ends early and the next
+        one continues after its cursor.
         """
         size = 0
         limit = 0
@@ -84,7 +83,7 @@ class KeysResource:
         at: int | None = None,
         include_values: bool = False,
     ) -> Page:
-        return self._store.store.scan(
+        return self._store.scan(
             prefix=selection.prefix,
             start=selection.start,
             end=selection.end,
@@ -119,21 +118,21 @@ class Selection:
             Problem: 400 ``bad-query``.
         """
         if query.text("include") not in (None, "value"):
-            raise bad_query("'include' may be: value")
+            raise bad_query("the option 'include' can only be 'value'; send that, or leave it out")
         if query.text("delimiter") == "":
-            raise bad_query("'delimiter' is empty; leave it out to roll up nothing")
+            raise bad_query("the option 'delimiter' is empty; leave it out to roll up nothing")
         revision, after = query.revision("rev"), None
         cursor = query.text("cursor")
         if cursor is not None:
             if revision is not None:
-                raise bad_query("a cursor has its revision within; leave 'rev' out")
+                raise bad_query("a cursor already holds a revision; leave 'rev' out")
             revision, after = _decode_cursor(cursor)
         return cls(
             prefix=query.text("prefix") or "",
             start=query.text("start"),
             end=query.text("end"),
             limit=query.count(
-                "limit", default=LIMIT_DEFAULT, most=limit_max, limit="list_keys_max"
+                "limit", default=LIST_KEYS_DEFAULT, most=limit_max, limit="list_keys_max"
             ),
             reverse=query.flag("reverse"),
             delimiter=query.text("delimiter"),
@@ -143,7 +142,7 @@ class Selection:
         )
 
     def next_page(self, revision: int, resume: str) -> str:
-        """The URL of the next page: the same options, and a cursor that pins the revision."""
+        """Return the URL of the next page: the same options, and a cursor with the revision."""
         options = {
             "prefix": self.prefix or None,
             "start": self.start,
@@ -155,7 +154,7 @@ class Selection:
             "cursor": _encode_cursor(revision, resume),
         }
         given = {name: option for name, option in options.items() if option is not None}
-        return "/v1/keys?" + urlencode(given)
+        return f"{KEYS.path}?{urlencode(given)}"
 
 
 def _encode_cursor(revision: int, resume: str) -> str:
@@ -173,24 +172,11 @@ def _decode_cursor(cursor: str) -> tuple[int, str]:
                 return revision, after
     except (ValueError, RecursionError, binascii.Error):
         pass
-    raise bad_query("the cursor is not one that this server gave; start again without it")
+    raise bad_query("the cursor is not one that this server gave out; start again without it")
 
 
 def _sizes_in_order(page: Page, reverse: bool) -> list[int]:
-    """The sizes of a page's items as they follow each other; prefixes have none."""
+    """Return the sizes of a page's items in their order; prefixes have none."""
     items = [(info.key, info.size) for info in page.keys]
     items += [(prefix, 0) for prefix in page.prefixes]
     return [size for _, size in sorted(items, key=lambda item: item[0].encode(), reverse=reverse)]
-
-
-def _key_members(info: KeyInfo, media_type: str) -> dict[str, object]:
-    members: dict[str, object] = {
-        "key": info.key,
-        "revision": info.revision,
-        "version": info.version,
-        "size": info.size,
-        "content_type": info.content_type,
-    }
-    if info.entry is not None:
-        members.update(entry_members(info.entry, media_type))
-    return members

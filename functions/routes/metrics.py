@@ -6,7 +6,6 @@ Every count covers all workers and the maintenance process of the server, whiche
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -30,7 +29,6 @@ from rundlet_server.storage.interface import Stats
 
 _NS: Final = 1e-9
 _US: Final = 1e-6
-_NOT_METRIC_NAME: Final = re.compile(r"[^a-z0-9_]+")
 
 _WORK: Final = (
     (measures.SYNC_NS, "sync_seconds", "Time to put commits on stable storage.", _NS),
@@ -52,16 +50,6 @@ _COUNTS: Final = (
     ),
     (measures.DISK_ERRORS, "disk_errors_total", "Writes and syncs that the disk failed."),
 )
-_INTERNALS: Final = {
-    "segments": "Files of the log.",
-    "log_bytes": "Size of the log.",
-    "live_bytes": "Part of the log that newest versions need; an estimate.",
-    "dead_bytes": "Part of the log that they do not need; an estimate.",
-    "index_files": "Index files.",
-    "index_bytes": "Size of the index files.",
-    "unindexed_records": "Records that each process holds in memory, as no index file has them.",
-    "unindexed_segments": "Full segments that wait for their index file.",
-}
 
 
 class MetricsResource:
@@ -82,18 +70,18 @@ class MetricsResource:
     on_head = on_get  # Falcon keeps the headers and leaves the body out
 
     def _server_lines(self) -> Iterator[str]:
-        labels = {"version": self._version, "backend": self._store.store.info.backend}
+        labels = {"version": self._version, "backend": self._store.info.backend}
         yield from family("rundlet_build_info", "gauge", "The software that runs.", [(labels, 1)])
         shared = self._store.counters.shared
         started_s = shared.started_us() * _US
         text = "When the server started, in seconds since 1970."
         yield from single("rundlet_start_time_seconds", "gauge", text, started_s)
-        report = self._readiness.report()
+        health = self._readiness.health()
         text = "1 where /readyz says 200."
-        yield from single("rundlet_ready", "gauge", text, int(report.is_ready))
-        if report.disk_free_bytes is not None:
+        yield from single("rundlet_ready", "gauge", text, int(not health.reasons))
+        if health.disk_free_bytes is not None:
             text = "Free space of the disk with the data, for this user."
-            yield from single("rundlet_disk_free_bytes", "gauge", text, report.disk_free_bytes)
+            yield from single("rundlet_disk_free_bytes", "gauge", text, health.disk_free_bytes)
         yield from self._process_lines()
 
     def _process_lines(self) -> Iterator[str]:
@@ -127,7 +115,9 @@ class MetricsResource:
         yield from _work_lines(rows)
 
     def _store_lines(self) -> Iterator[str]:
-        yield from _gauge_lines(self._store.store.stats())
+        yield from _stats_lines(self._store.stats())
+        for name, gauge in sorted(self._store.gauges().items()):
+            yield from single(f"rundlet_store_{name}", "gauge", gauge.text, gauge.value)
 
 
 def _operation_lines(rows: Mapping[str, list[int]]) -> Iterator[str]:
@@ -199,19 +189,14 @@ def _work_lines(rows: Mapping[str, list[int]]) -> Iterator[str]:
     yield from single("rundlet_last_disk_error_timestamp_seconds", "gauge", text, last_s)
 
 
-def _gauge_lines(stats: Stats) -> Iterator[str]:
-    gauges: list[tuple[str, str, int | float]] = [
+def _stats_lines(stats: Stats) -> Iterator[str]:
+    for name, text, number in (
         ("keys", "Keys that have a value.", stats.key_count),
         ("value_bytes", "Sum of the sizes of all values.", stats.value_bytes),
         ("revision", "Revision of the last commit.", stats.revision),
         ("oldest_revision", "Oldest revision that can be read.", stats.oldest_revision),
-    ]
-    for internal, value in sorted(stats.internals.items()):
-        name = _NOT_METRIC_NAME.sub("_", internal.lower())
-        text = _INTERNALS.get(internal, "Internal gauge of the store.")
-        gauges.append((f"store_{name}", text, value))
-    for name, text, value in gauges:
-        yield from single(f"rundlet_{name}", "gauge", text, value)
+    ):
+        yield from single(f"rundlet_{name}", "gauge", text, number)
 
 
 def _first(rows: Mapping[str, list[int]], name: str) -> int:

@@ -19,9 +19,9 @@ class ReadyResource:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Say that it is ready, or what is wrong."""
         Query(req)
-        reasons = self._readiness.report().reasons
+        reasons = self._readiness.health().reasons
         if reasons:
-            detail = "not ready: " + "; ".join(reasons)
+            detail = "the server is not ready: " + "; ".join(reasons)
             members: dict[str, Member] = {"ready": False, "reasons": reasons}
             raise Problem(503, "not-ready", detail, members, headers=RETRY_LATER)
         resp.content_type = JSON_TYPE

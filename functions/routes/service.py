@@ -10,6 +10,7 @@ from rundlet_server.functions.messages.bodies import JSON_TYPE, encode
 from rundlet_server.functions.messages.query import Query
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.problems import Problem
+from rundlet_server.functions.route_table import STATS
 from rundlet_server.storage.counting.counters import OPERATION_KINDS
 
 
@@ -39,7 +40,7 @@ class ServiceResource:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """The service document."""
         Query(req)
-        info = self._store.store.info
+        info = self._store.info
         answer = {
             "name": "rundlet",
             "version": self._version,
@@ -66,14 +67,14 @@ class StatsResource:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Count."""
         Query(req)
-        stats = self._store.store.stats()
+        stats = self._store.stats()
         answer = {
             "revision": stats.revision,
             "oldest_revision": stats.oldest_revision,
             "keys": stats.key_count,
             "value_bytes": stats.value_bytes,
             "operations": _counts(self._store),
-            "store": stats.internals,
+            "store": {name: gauge.value for name, gauge in self._store.gauges().items()},
         }
         resp.content_type = JSON_TYPE
         resp.set_header("Cache-Control", "no-store")
@@ -100,20 +101,24 @@ class CompactResource:
         self._store = store
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Ask for a compaction; it goes on in the background.
+        """Ask for a compaction, which runs in the background.
 
         Raises:
-            Problem: 403 ``foreign-page``: this is the one change that takes no body and no
-                method that browsers ask about first, so that any page could send it.
+            Problem: 403 ``foreign-page``: every other change has a body or a method that browsers
+                ask about first; this request could be sent by any page.
         """
         if "HTTP_ORIGIN" in req.env and "HTTP_AUTHORIZATION" not in req.env:
-            detail = "a web page may not ask for this without a token; use rundlet compact"
+            detail = (
+                "a web page may not start a compaction without a token; send one as"
+                " 'Authorization: Bearer TOKEN'"
+            )
             raise Problem(403, "foreign-page", detail)
         self._store.require_writable()
+        self._store.require("compaction")
         Query(req)
-        self._store.store.compact()
+        self._store.compact()
         resp.status = 202
-        _say(resp, "compaction asked for; follow it in /v1/stats")
+        _say(resp, f"compaction asked for; follow it in {STATS.path}")
 
 
 def _say(resp: falcon.Response, status: str) -> None:

@@ -22,6 +22,7 @@ from rundlet_server.functions.messages.validators import (
 )
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.problems import Problem
+from rundlet_server.functions.route_table import KEYS
 from rundlet_server.storage.errors import Conflict
 from rundlet_server.storage.interface import (
     Commit,
@@ -33,7 +34,7 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 
-# A stored page must never act for the site that serves it, whatever its type says.
+# A stored page must never act for the site that serves it, whatever its content type.
 _VALUE_HEADERS = (
     ("accept-ranges", "bytes"),
     ("cache-control", "no-cache"),
@@ -56,7 +57,7 @@ class ValueResource:
         self._gate = gate
         self._tags = tags
         self._decode_key = decode_key
-        self._limits = store.store.info.limits
+        self._limits = store.info.limits
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
         """The value, a range of it, or 304."""
@@ -75,7 +76,7 @@ class ValueResource:
         resp.data = entry.value
 
     def on_head(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
-        """As GET, without the value; a range means nothing here."""
+        """Answer as GET does, without the value; a range is ignored."""
         entry = self._entry(req, resp, key)
         if entry is not None:
             resp.data = entry.value  # Falcon takes the length from it and sends nothing
@@ -113,16 +114,16 @@ class ValueResource:
         resp.set_header("KV-Revision", str(commit.revision))
 
     def _key(self, req: falcon.Request, encoded: str) -> str:
-        """The key of a request, which the caller may touch."""
+        """Return the key of a request, if the caller may touch it."""
         key = self._decode_key(encoded, self._limits.key_bytes_max)
         require_keys(req.env, (key,))
         return key
 
     def _entry(self, req: falcon.Request, resp: falcon.Response, key: str) -> Entry | None:
-        """The entry with its headers set; ``None`` where a precondition has the answer."""
+        """Return the entry, its headers set; ``None`` if a precondition decided the answer."""
         name = self._key(req, key)
         revision = Query(req, "rev").revision("rev") if req.query_string else None
-        entry = self._store.get(name, revision)
+        entry = self._store.get(name, at=revision)
         if entry is None:
             raise _not_found(name)
         status = self._tags.read_condition_fails(req, entry)
@@ -146,31 +147,32 @@ class ValueResource:
 
     def _commit(self, req: falcon.Request, op: Op, conditions: list[Condition]) -> Commit:
         if has_unmodified_since(req):
-            held = unmodified_condition(req, self._store.store.get(op.key))
+            held = unmodified_condition(req, self._store.get(op.key))
             conditions += [held] if held else []
         try:
             return self._store.commit(Txn([op], conditions))
         except Conflict as ex:
             revision = ex.failed[0].revision
             if isinstance(op, Delete) and revision == 0:
-                # RFC 9110, 13.2.1: preconditions are left aside where the answer without them
-                # would not be a success.
+                # RFC 9110, 13.2.1: preconditions are ignored if the answer without them would not
+                # be a success.
                 raise _not_found(op.key) from ex
             raise precondition_failed(revision) from ex
 
 
 def _require_whole_value(req: falcon.Request) -> None:
-    """Refuse what would store a part, or something else than the bytes that came."""
+    """Refuse what would store a part of a value."""
     if "HTTP_CONTENT_RANGE" in req.env:
-        detail = "a part of a value cannot be written; send it whole, without Content-Range"
+        detail = (
+            "the server does not write parts of values; send the whole value without Content-Range"
+        )
         raise Problem(400, "partial-put", detail)
-    encoding = req.env.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
-    if encoding not in ("identity", ""):
-        detail = "send the value as it is, without Content-Encoding"
-        headers = {"Accept-Encoding": "identity"}
-        raise Problem(415, "unsupported-encoding", detail, headers=headers)
 
 
 def _not_found(key: str) -> Problem:
     shown = key if len(key) <= 100 else key[:100] + "…"
-    return Problem(404, "not-found", f"there is no value for the key {shown!r}")
+    return Problem(
+        404,
+        "not-found",
+        f"there is no value for the key {shown!r}; {KEYS.path} lists the keys that have one",
+    )

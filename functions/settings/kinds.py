@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from rundlet_server.functions.settings.units import (
+from rundlet_server.functions.units import (
     SIZE_EXAMPLES,
     TIME_EXAMPLES,
     bytes_of,
@@ -19,6 +19,8 @@ from rundlet_server.functions.settings.units import (
     shown_bytes,
     shown_seconds,
 )
+from rundlet_server.storage.address import StoreAddress
+from rundlet_server.storage.errors import InvalidAddress
 
 EVERY_ORIGIN: Final = "*"
 
@@ -125,6 +127,28 @@ class File(_Plain):
         if Path(text).is_dir():
             raise ValueError("that is a folder; name a file")
         return Path(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The address of a store; may hold a password, which is handed over and not shown."""
+
+    metavar: str = "ADDRESS"
+
+    def read(self, text: str) -> StoreAddress:
+        """The address."""
+        try:
+            return StoreAddress.parse(text)
+        except InvalidAddress as ex:
+            raise ValueError(str(ex)) from ex
+
+    def write(self, value: object) -> str:
+        """The address with its password."""
+        return value.text if isinstance(value, StoreAddress) else ""
+
+    def show(self, value: object) -> str:
+        """The address without its password."""
+        return value.shown if isinstance(value, StoreAddress) else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
 
 from rundlet_server.functions.settings.kinds import Words
 from rundlet_server.functions.settings.rows import Setting, settings_of, with_value
+from rundlet_server.storage.address import without_password
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -100,5 +101,9 @@ def _checked_word(kind: Words, name: str, word: str) -> str:
 
 
 def _error(name: str, text: str, advice: ValueError) -> SettingError:
-    shown = repr(text) if len(text) <= _SHOWN_CHARACTERS_MAX else f"{len(text)} characters long"
+    shown = (
+        repr(without_password(text))
+        if len(text) <= _SHOWN_CHARACTERS_MAX
+        else f"{len(text)} characters long"
+    )
     return SettingError(f"{name} is {shown}; {advice}")

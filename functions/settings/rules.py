@@ -10,6 +10,7 @@ from rundlet_server.functions.settings.connections import header_bytes_needed
 from rundlet_server.functions.settings.reading import Found, GivenOptions, SettingError, read
 from rundlet_server.functions.settings.rows import with_value
 from rundlet_server.functions.settings.table import SETTINGS, ServeOptions
+from rundlet_server.storage.address import StoreAddress
 
 
 def serve_options(
@@ -26,7 +27,7 @@ def serve_options(
         SettingError: a setting cannot be read, or two contradict each other.
     """
     found = read(ServeOptions(), environ, given)
-    options = _with_server(found)
+    options = _with_server(Found(_with_store(found), found.sources))
     _require_agreement(options)
     if found.sources["settings", "log_format"] == "default" and not is_terminal:
         options = with_value(options, ("settings", "log_format"), "json")
@@ -34,10 +35,40 @@ def serve_options(
 
 
 def with_file(options: ServeOptions, file: Path | None) -> ServeOptions:
-    """Serve this text file as it is if the server is read-only; else load it first."""
-    if options.settings.read_only:
+    """Serve this text file as it is if the server is read-only; else load it first.
+
+    Raises:
+        SettingError: there is a store that is to be served as it is, too.
+    """
+    if file is not None and options.settings.read_only:
+        _require_no_store(options.settings.store_address, file)
         return replace(options, settings=replace(options.settings, read_only_file=file))
     return replace(options, load_path=file)
+
+
+def _require_no_store(address: StoreAddress | None, file: Path) -> None:
+    if address is not None:
+        raise SettingError(
+            f"--store {address.shown} and {file} would both be served as they are; leave one out"
+        )
+
+
+def _with_store(found: Found[ServeOptions]) -> ServeOptions:
+    """Choose between ``--store`` and ``--data``, and do what follows from the kind of store."""
+    options = found.instance
+    store, data = (found.sources["settings", name] for name in ("store_address", "data_path"))
+    if store == data != "default":
+        raise SettingError("--store and --data name two stores; leave one out")
+    if store == "option" and options.in_memory:
+        raise SettingError("--store and --in-memory name two stores; leave one out")
+    address = options.settings.store_address
+    if address is None or (store == "environment" and (data == "option" or options.in_memory)):
+        return with_value(options, ("settings", "store_address"), None)
+    if address.scheme == "memory":
+        return replace(with_value(options, ("settings", "store_address"), None), in_memory=True)
+    if address.scheme == "file":
+        return with_value(options, ("settings", "read_only"), True)
+    return options
 
 
 def _with_server(found: Found[ServeOptions]) -> ServeOptions:

@@ -12,6 +12,7 @@ from typing import Final, Literal, get_args
 
 from rundlet_server.functions.settings.connections import CONNECTIONS_PANEL, ConnectionLimits
 from rundlet_server.functions.settings.kinds import (
+    Address,
     Choice,
     Count,
     Duration,
@@ -24,8 +25,9 @@ from rundlet_server.functions.settings.kinds import (
 )
 from rundlet_server.functions.settings.reading import read, written
 from rundlet_server.functions.settings.rows import Setting, group, setting
-from rundlet_server.storage import StoreSettings, SyncPolicy
+from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.settings import StoreSettings, SyncPolicy
 
 LogFormat = Literal["text", "json"]
 
@@ -92,6 +94,18 @@ class ServerSettings:
             "The folder of the store.",
             variable="RUNDLET_DATA",
             option="--data",
+            used_by="store",
+        ),
+    )
+    store_address: StoreAddress | None = setting(
+        None,
+        Setting(
+            Address(),
+            "The store: ./data is a folder, as with --data; file:words.txt is a text file, served"
+            " read-only; memory is the same as --in-memory.",
+            variable="RUNDLET_STORE",
+            option="--store",
+            default_text="the folder of --data",
             used_by="store",
         ),
     )
@@ -294,9 +308,13 @@ class ServerSettings:
     connections: ConnectionLimits = group(ConnectionLimits)
 
     @property
-    def tokens_folder(self) -> Path | None:
-        """Where tokens are looked for; ``None`` for a served file, which has no folder."""
-        return self.tokens_path or (None if self.read_only_file else self.data_path)
+    def store(self) -> StoreAddress:
+        """Where the store is, whichever of the settings says so."""
+        if self.store_address is not None:
+            return self.store_address
+        if self.read_only_file is not None:
+            return StoreAddress.of_file(self.read_only_file)
+        return StoreAddress.of_folder(self.data_path)
 
     def of_store(self) -> StoreSettings:
         """What the log store and its maintenance process need of these settings."""

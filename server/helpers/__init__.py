@@ -1,5 +1,5 @@
 """Processes and folders beside the server, which end with it.
 
-``watched`` restarts the maintenance process when it dies; ``scratch`` makes private folders;
-``janitor`` removes them when the server has ended.
+``needed`` decides which of them a server needs; ``watched`` restarts the maintenance process when
+it dies; ``scratch`` makes private folders; ``janitor`` removes them when the server has ended.
 """

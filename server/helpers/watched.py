@@ -15,24 +15,12 @@ import time
 from collections.abc import Sequence
 from typing import Final, Self
 
-from rundlet_server.functions.settings import ServerSettings
-
 _BACK_OFF_FIRST_S: Final = 0.5
 _BACK_OFF_MAX_S: Final = 30.0
 _STEADY_S: Final = 60.0  # after that long a run, the next failure is a new one
 _END_S: Final = 10.0
 
 _logger = logging.getLogger("rundlet.server")
-
-
-def maintenance_command(settings: ServerSettings) -> list[str]:
-    """The process that checkpoints and compacts the server's data folder."""
-    return module_command(
-        "rundlet_server.storage.log.maintenance",
-        str(settings.data_path),
-        *("--settings", settings.of_store().to_json()),
-        *(("--counters", str(settings.counters_path)) if settings.counters_path else ()),
-    )
 
 
 def module_command(module: str, *arguments: str) -> list[str]:

@@ -1,8 +1,8 @@
 """Exact counts over all threads and processes of one server life.
 
 A count has a name, and up to ``WORDS`` words: one for a plain count, one for each bucket and the
-sum for a histogram. Each process has files of its own in one folder (``counter_rows``), each
-thread a row of its own for every name, so counting takes no lock and shares no cache line;
+sum for a histogram. Each process has files of its own in one folder (``rows``), each thread a row
+of its own for every name, so counting takes no lock and shares no cache line;
 ``SharedCounters.rows`` sums the rows of every file by name. Files outlive their process: what a
 worker counted stays counted after it died.
 """
@@ -38,9 +38,9 @@ REFUSAL_KINDS: Final[tuple[RefusalKind, ...]] = get_args(RefusalKind)
 
 
 SUM_WORD: Final = 20
-"""The word of a histogram with the sum of all amounts; those before it are buckets."""
+"""The word of a histogram that holds the sum of all amounts; those before it are buckets."""
 LATEST: Final = "latest "
-"""Rows whose names begin so hold the largest number seen, and are not summed."""
+"""Rows whose names begin with this hold the largest number seen, and are not summed."""
 
 
 class Histogram(NamedTuple):
@@ -59,14 +59,15 @@ class SharedCounters:
     All methods may be called from any thread. An object may be carried through ``fork``.
 
     Attributes:
-        own: what the calling thread has: ``own.rows[name]`` are the words that it alone adds to,
-            for those to whom a call less matters. Not to be kept: a forked child has others.
+        own: the rows of the calling thread: ``own.rows[name]`` are the words that only this thread
+            adds to, for callers that want to save a call. Do not keep it: a forked child has
+            others.
     """
 
     def __init__(self, directory: Path | None = None, role: Role = "worker") -> None:
-        """Join the counting in ``directory``, which is made if missing.
+        """Join the counting in ``directory``, which is made if it is missing.
 
-        Its parent is not: where that is gone, so is the server that the counts would be of.
+        Its parent is not made: if that is gone, so is the server that the counts would be of.
         Without a folder this process counts for itself.
 
         Raises:
@@ -96,7 +97,7 @@ class SharedCounters:
         row[0] = max(row[0], number)
 
     def rows(self) -> dict[str, list[int]]:
-        """What all threads of all processes counted so far, by name."""
+        """Return what all threads of all processes counted so far, by name."""
         found: dict[str, list[int]] = {}
         _gather(found, self._pool.private_rows())
         for path in self._files():
@@ -104,14 +105,14 @@ class SharedCounters:
         return found
 
     def processes(self) -> list[CountingProcess]:
-        """The processes that count and are alive, the oldest first."""
+        """Return the processes that count and are alive, the oldest first."""
         if self._directory is None:
             return [CountingProcess(self._role, os.getpid(), self._pool.started_us)]
         living = [process_of(path) for path in self._files() if is_alive(path)]
         return sorted(living, key=lambda process: process.started_us)
 
     def started_us(self) -> int:
-        """When the first of all processes, alive or not, began to count."""
+        """Return when the first of all processes, alive or not, began to count."""
         started = [process_of(path).started_us for path in self._files()]
         return min(started, default=self._pool.started_us)
 
@@ -127,7 +128,7 @@ class OperationCounters:
     """Counts of operations and refusals."""
 
     def __init__(self, shared: SharedCounters | None = None) -> None:
-        """``shared``: where they are kept; by default this process counts for itself."""
+        """Keep the counts in ``shared``; by default this process counts for itself."""
         self.shared = shared or SharedCounters()
 
     def add(self, kind: CountedKind, count: int = 1) -> None:
@@ -135,14 +136,14 @@ class OperationCounters:
         self.shared.own.rows[kind][0] += count
 
     def totals(self) -> dict[CountedKind, int]:
-        """What all processes counted so far; kinds that did not happen are left out."""
+        """Return what all processes counted so far; kinds that did not happen are left out."""
         rows = self.shared.rows()
         kinds = (*OPERATION_KINDS, *REFUSAL_KINDS)
         return {kind: rows[kind][0] for kind in kinds if kind in rows}
 
 
 class _Own(threading.local):
-    """What each thread has of its own."""
+    """The rows of each thread."""
 
     def __init__(self, pool: RowPool) -> None:
         self.rows = ThreadRows(pool)
@@ -163,14 +164,14 @@ def _gather(found: dict[str, list[int]], rows: Iterable[tuple[str, list[int]]]) 
 def _begin_again_after_fork(counters: SharedCounters) -> None:
     """Give a forked child its own file: two processes must not write one row.
 
-    Holds the counters weakly, for a fork handler cannot be taken back.
+    It refers to the counters weakly, because a fork handler cannot be unregistered.
     """
     counters_ref = weakref.ref(counters)
 
     def begin_again() -> None:
         counters = counters_ref()
         if counters is not None:
-            counters._pool.let_go()
+            counters._pool.release()
             counters._begin()
 
     if sys.platform != "win32":

@@ -1,4 +1,4 @@
-"""What a store measures of its own work, for whoever wants to know; a store never reads it."""
+"""What a store measures of its own work, for operators; the store itself never reads it."""
 
 from __future__ import annotations
 
@@ -40,36 +40,36 @@ LAST_DISK_ERROR_US: Final = LATEST + "disk_error_us"
 
 
 class Measures:
-    """Where a store says what it did, and how long that took."""
+    """Counts and times what a store does."""
 
     def __init__(self, shared: SharedCounters | None = None) -> None:
-        """``shared``: where the figures are kept; by default this process keeps its own."""
+        """Keep the figures in ``shared``; by default this process keeps its own."""
         self.shared = shared or SharedCounters()
 
     def committed(self, count: int) -> None:
-        """Commits were written together."""
+        """Note that so many commits were written together."""
         self._note(GROUP_COMMITS, count)
 
     def appended(self, size: int) -> None:
-        """Bytes were added to the log."""
+        """Note that so many bytes were added to the log."""
         self.shared.add(APPENDED_BYTES, size)
 
     def synced(self, started_ns: int) -> None:
-        """The log was put on stable storage; all times are of ``time.perf_counter_ns``."""
+        """Note that the log was synced; all times are of ``time.perf_counter_ns``."""
         self._note(SYNC_NS, time.perf_counter_ns() - started_ns)
 
     def checkpointed(self, started_ns: int) -> None:
-        """Index files were written or merged."""
+        """Note that index files were written or merged."""
         self._note(CHECKPOINT_NS, time.perf_counter_ns() - started_ns)
 
     def compacted(self, started_ns: int, *, bytes_read: int, bytes_written: int) -> None:
-        """Segments were rewritten."""
+        """Note that segments were rewritten."""
         self._note(COMPACTION_NS, time.perf_counter_ns() - started_ns)
         self.shared.add(COMPACTION_READ_BYTES, bytes_read)
         self.shared.add(COMPACTION_WRITTEN_BYTES, bytes_written)
 
     def refused(self, time_us: int) -> None:
-        """The disk refused something."""
+        """Note that the disk refused a write."""
         self.shared.add(DISK_ERRORS)
         self.shared.note_latest(LAST_DISK_ERROR_US, time_us)
 

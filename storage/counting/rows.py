@@ -9,8 +9,8 @@ A file is ``ROWS_PER_FILE`` rows, filled from the first on, each::
 Words are written as aligned native integers through ``memoryview.cast``, so that a reader in
 another process never sees half of one. The size of a name is written after the name.
 
-The first file of a process is locked (``flock``) as long as the process lives, which tells who is
-alive without comparing process ids. Files are called ``ROLE-PID-STARTED-RANDOM.counts``.
+A process holds a lock (``flock``) on its first file as long as it lives: that shows which processes
+are alive without comparing process ids. Files are called ``ROLE-PID-STARTED-RANDOM.counts``.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ import mmap
 import os
 import secrets
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
+
+from rundlet_server.storage.clock import system_clock_us
 
 Row = memoryview  # of 64-bit words
 Name = str | tuple[str, ...]  # the words of a tuple are joined by spaces
@@ -58,11 +59,11 @@ class RowPool:
     """
 
     def __init__(self, directory: Path | None, role: Role) -> None:
-        self.started_us = time.time_ns() // 1_000
+        self.started_us = system_clock_us()
         self._directory = directory
         self._role = role
         self._lock = threading.Lock()
-        self._given_back: dict[str, deque[Row]] = {}
+        self._returned: dict[str, deque[Row]] = {}
         self._private: list[tuple[str, Row]] = []
         self._blank: deque[Row] = deque()
         self._life = -1
@@ -70,13 +71,13 @@ class RowPool:
             self._life = self._add_file(stay_locked=True)
 
     def claim(self, name: str) -> Row:
-        """A row for a thread; one of an ended thread goes on with its counts.
+        """Return a row for a thread; one of an ended thread continues with its counts.
 
-        Where the disk has no room for another file the row is in private memory: only this
-        process tells its counts then.
+        If the disk has no space for another file, the row is in private memory: then only this
+        process reports its counts.
         """
         try:
-            return self._given_back[name].popleft()
+            return self._returned[name].popleft()
         except (KeyError, IndexError):
             pass
         with self._lock:
@@ -89,30 +90,30 @@ class RowPool:
             self._private.append((name, row))
             return row
 
-    def give_back(self, rows: dict[Name, Row]) -> None:
-        """Take the rows of a thread that ends; without a lock, for this may run at any moment."""
+    def take_back(self, rows: dict[Name, Row]) -> None:
+        """Take the rows of a thread that ends; without a lock, as this may run at any moment."""
         for name, row in rows.items():
-            self._given_back.setdefault(_text_of(name), deque()).append(row)
+            self._returned.setdefault(_text_of(name), deque()).append(row)
 
     def private_rows(self) -> Iterator[tuple[str, list[int]]]:
-        """Rows that are in no file."""
+        """Yield the rows that are in no file."""
         for name, row in self._private[:]:
             yield name, row.tolist()
 
-    def let_go(self) -> None:
-        """Stop being told as alive; a forked child's parent still is."""
+    def release(self) -> None:
+        """Release the lock that shows this process as alive; after a fork the parent keeps it."""
         if self._life >= 0:
             os.close(self._life)
             self._life = -1
 
     def __del__(self) -> None:
-        self.let_go()
+        self.release()
 
     def _add_file(self, *, stay_locked: bool = False) -> int:
-        """Create a file and offer its rows; says its descriptor, which is the caller's.
+        """Create a file and offer its rows; return its descriptor, which the caller must close.
 
-        The zeros are written, not left as a hole: a full disk is an ``OSError`` here instead
-        of a signal that ends the process when a mapped page is touched.
+        The zeros are written, not left as a hole: then a full disk is an ``OSError`` here instead
+        of a signal that kills the process when it touches a mapped page.
         """
         assert self._directory is not None
         name = f"{self._role}-{os.getpid()}-{self.started_us}-{secrets.token_hex(4)}{SUFFIX}"
@@ -123,7 +124,7 @@ class RowPool:
             if stay_locked:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             if os.write(descriptor, bytes(_FILE_SIZE)) != _FILE_SIZE:
-                raise OSError(f"no space for the counters in {self._directory}")
+                raise OSError(f"there is no space for the counters in {self._directory}")
             words = memoryview(mmap.mmap(descriptor, _FILE_SIZE)).cast("Q")
         except OSError:
             os.close(descriptor)
@@ -134,7 +135,7 @@ class RowPool:
 
 
 class ThreadRows(dict[Name, Row]):
-    """The rows of one thread: claimed when first asked for, given back when the thread ends."""
+    """The rows of one thread: claimed when first used, returned when the thread ends."""
 
     def __init__(self, pool: RowPool) -> None:
         super().__init__()
@@ -145,7 +146,7 @@ class ThreadRows(dict[Name, Row]):
         return row
 
     def __del__(self) -> None:
-        self._pool.give_back(self)
+        self._pool.take_back(self)
 
 
 def _text_of(name: Name) -> str:
@@ -153,7 +154,7 @@ def _text_of(name: Name) -> str:
 
 
 def _name_row(row: Row, name: str) -> Row:
-    """Write the name of a row, as far as there is room; its words."""
+    """Write the name of a row, as far as it fits, and return the row's words."""
     encoded = name.encode()[:_NAME_SIZE]
     row.cast("B")[8 : 8 + len(encoded)] = encoded
     row[0] = len(encoded)  # from here on readers take the row in
@@ -161,7 +162,7 @@ def _name_row(row: Row, name: str) -> Row:
 
 
 def rows_of_file(path: Path) -> Iterator[tuple[str, list[int]]]:
-    """The rows of a file in use; mapped, because ``read`` may tear a word."""
+    """Yield the rows of a file in use; mapped, because ``read`` may tear a word."""
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size < _FILE_SIZE:
             return  # being created: nothing is counted there yet
@@ -180,7 +181,7 @@ def _rows_of(content: mmap.mmap) -> Iterator[tuple[str, list[int]]]:
 
 
 def is_alive(path: Path) -> bool:
-    """Whether a file is the first of a process that is alive."""
+    """Return whether a file is the first of a process that is alive."""
     with path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -190,7 +191,7 @@ def is_alive(path: Path) -> bool:
 
 
 def process_of(path: Path) -> CountingProcess:
-    """The process that made a file."""
+    """Return the process that made a file."""
     role, pid, started_us, _ = path.name.split("-")
     return CountingProcess(
         "maintenance" if role == "maintenance" else "worker", int(pid), int(started_us)

@@ -1,8 +1,8 @@
 """The maintenance process of a folder: ``python -m rundlet_server.storage.log.maintenance DIR``.
 
-A server starts it and watches it. It follows the log like any other process and does what the
-``Maintainer`` offers, when it is time. It ends when its standard input does, so it never
-outlives the server, however that ended; every job may be cut off at any place.
+A server starts it and watches it. It follows the log like any other process, and does what the
+``Maintainer`` offers when it is due. It ends when its standard input ends, so it never outlives the
+server, however that ended; every job may be interrupted at any place.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from rundlet_server.storage.counting.counters import SharedCounters
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.log.maintain.compaction import CompactionResult
-from rundlet_server.storage.log.settings import StoreSettings
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.settings import StoreSettings
 
 _log = logging.getLogger("rundlet.maintenance")
 
@@ -33,15 +33,15 @@ _TICK_S: Final = 0.1
 _EXPIRE_EVERY_S: Final = 1.0
 _COMPACT_EVERY_S: Final = 30.0
 _NICENESS: Final = 5
-"""Requests go first where there is more to do than processors; not more, as this process
+"""Requests go first if there is more to do than processors. No higher value, because this process
 holds the writers' lock for moments."""
 _IDLE_S: Final = 10.0
-"""A store that was not written to for so long gets its index files merged to one."""
+"""A store without writes for so long gets its index files merged into one."""
 
 
 @dataclass(slots=True)
 class _Timer:
-    """Something to be done every so often."""
+    """An action that is due at regular intervals."""
 
     every_s: float
     action: Callable[[], object]
@@ -77,7 +77,7 @@ class MaintenanceLoop:
 
     def _compact_if_worth_it(self) -> None:
         if self._maintainer.is_compaction_worth_it():
-            _report(self._maintainer.compact(thorough=self._maintainer.is_room_short))
+            _report(self._maintainer.compact(thorough=self._maintainer.is_space_short))
 
     def _merge_if_idle(self) -> None:
         revision = self._store.stats().revision
@@ -88,16 +88,16 @@ class MaintenanceLoop:
 
 def run(store: LogStore, lifeline: TextIO) -> None:
     """Maintain a store until ``lifeline`` reaches its end."""
-    removed = store.maintainer.remove_leftovers()
+    removed = store.maintainer.remove_orphans()
     if removed:
-        _log.info("removed files that a crash left behind: %s", ", ".join(removed))
+        _log.info("removed orphaned files of a crash: %s", ", ".join(removed))
     loop = MaintenanceLoop(store)
     while not _has_ended(lifeline, _TICK_S):
         try:
             loop.tick(time.monotonic())
         except (StoreError, OSError) as ex:
-            # Whatever it is, reads and writes meet it too and tell their callers; try again.
-            _log.warning("maintenance of the store failed, will try again: %s", ex)
+            # Whatever it is, reads and writes fail on it too and report it; try again.
+            _log.warning("maintenance of the store failed and will be tried again: %s", ex)
             time.sleep(1.0)
 
 
@@ -108,18 +108,18 @@ def _has_ended(lifeline: TextIO, timeout_s: float) -> bool:
 
 def _report(result: CompactionResult) -> None:
     _log.info(
-        "compacted %d segments to %d, %d bytes to %d, %d versions dropped%s",
+        "compacted %d segments to %d and %d bytes to %d; dropped %d versions%s",
         result.segments_before,
         result.segments_after,
         result.bytes_before,
         result.bytes_after,
         result.versions_dropped,
-        "; the disk has no room to do more" if result.is_cut_short else "",
+        "; the disk has no space to do more" if result.is_cut_short else "",
     )
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point of the process."""
+    """Run the process."""
     parser = argparse.ArgumentParser(
         prog="python -m rundlet_server.storage.log.maintenance", description=__doc__
     )
@@ -130,7 +130,7 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     settings = StoreSettings.from_json(options.settings)
     if not options.folder.is_dir():
-        return  # the server was killed and its private folder removed: make no new one
+        return  # the server was killed and its private folder removed: do not make a new one
     if options.counters is not None:
         shared = SharedCounters(options.counters, "maintenance")
         settings = dataclasses.replace(settings, measures=Measures(shared))
@@ -140,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         run(store, sys.stdin)
     except KeyboardInterrupt:
-        pass  # a terminal sends it to the whole group; the server ends us in its own order
+        pass  # a terminal interrupts the whole group; the server ends this process in its order
     finally:
         store.close()
 

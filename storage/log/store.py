@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -12,42 +11,43 @@ from rundlet_server.storage.errors import Damaged, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
+    Feature,
+    Gauge,
+    Health,
     Page,
+    Row,
     Snapshot,
     Stats,
     StoreInfo,
     Txn,
     Version,
 )
+from rundlet_server.storage.log import health
 from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.manifest import FILE_IS_MISSING
 from rundlet_server.storage.log.format.record import DELETE, EXPIRE
+from rundlet_server.storage.log.housekeeping import Housekeeper
 from rundlet_server.storage.log.index.retention import kept_versions
 from rundlet_server.storage.log.maintain.background import Background
 from rundlet_server.storage.log.maintain.bulk_load import load_rows
-from rundlet_server.storage.log.maintain.chunk import Row
 from rundlet_server.storage.log.maintain.maintainer import Maintainer
-from rundlet_server.storage.log.open.folder_lock import FolderLock
-from rundlet_server.storage.log.open.recovery import open_folder
 from rundlet_server.storage.log.read.answers import check_revision, key_info, version_of
-from rundlet_server.storage.log.read.clock import SharedClock
-from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.scan import Range, list_page
-from rundlet_server.storage.log.read.statistics import stats_of
+from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
 from rundlet_server.storage.log.read.view import View
-from rundlet_server.storage.log.settings import StoreSettings
-from rundlet_server.storage.log.write.disk_probe import DiskProbe
-from rundlet_server.storage.log.write.free_space import NO_ROOM
-from rundlet_server.storage.log.write.group_commit import GroupCommit
-from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.log.wiring import open_parts
 from rundlet_server.storage.requests import check_txn, encode_key
+from rundlet_server.storage.settings import StoreSettings
 
 _BACKLOG_MAX: Final = 2
-"""Sealed segments without an index file that may wait before this process makes one itself."""
-_BACKLOG_MAX_MAINTAINED: Final = 8
-"""The same where a maintenance process should have; so memory is bounded without it, too."""
-_HOUSEKEEPING_S: Final = 1.0
+"""Sealed segments without an index file at which this process makes an index file itself.
+
+If a maintenance process should make them, it is ``health.BACKLOG_MAX_MAINTAINED``; so memory is
+bounded even without that process.
+"""
+_FEATURES: Final = frozenset[Feature]({"history", "bulk_load", "compaction"})
 COMPACTION_NAME: Final = "rundlet-compaction"
-"""Of the thread in which a compaction that was asked for is done."""
+"""The name of the thread that does a compaction that was asked for."""
 
 _Answer = TypeVar("_Answer")
 
@@ -59,72 +59,27 @@ class LogStore:
         """Open a folder, or make a new store in it.
 
         Raises:
-            Damaged, UnknownFormat: see ``recovery``.
+            Damaged, UnknownFormat: see ``open.recovery``.
             OSError: the folder cannot be used.
         """
-        files = settings.files
-        files.make_folder(folder)
         self._settings = settings
         self._limits = settings.limits
-        self._lock = FolderLock(files, folder)
-        with self._lock:
-            self._commit_page = open_folder(files, folder, settings.boot_id)
-        try:
-            self._follower = Follower(
-                files,
-                folder,
-                self._commit_page,
-                cache_bytes_max=settings.cache_bytes_max,
-                open_segments_max=settings.open_segments_max,
-            )
-        except BaseException:
-            self._commit_page.leave()  # else a repair in this process would wait for the garbage
-            raise
-        self._clock = SharedClock(settings.clock, self._commit_page)
-        self._writer = Writer(
-            folder,
-            settings,
-            commit_page=self._commit_page,
-            follower=self._follower,
-            lock=self._lock,
-        )
-        self._probe = DiskProbe(files, folder)
-        self._group_commit = GroupCommit(self._writer, settings.measures)
-        self._maintainer = Maintainer(
-            folder,
-            settings,
-            commit_page=self._commit_page,
-            follower=self._follower,
-            writer=self._writer,
-            clock=self._clock,
-        )
-        self.info = StoreInfo(
-            "log",
-            self._follower.view.manifest.store_id.hex(),
-            settings.is_read_only,
-            settings.limits,
-            {
-                "sync": settings.sync,
-                "sync_interval_s": settings.sync_interval_s,
-                "keep_versions": settings.keep_versions,
-                "keep_for_s": settings.keep_for_s,
-                "segment_bytes_max": settings.segment_bytes_max,
-                "segment_records_max": settings.segment_records_max,
-                "cache_bytes_max": settings.cache_bytes_max,
-            },
-        )
+        parts = self._parts = open_parts(folder, settings)
+        # Once more by themselves: a read looks up as little as it can.
+        self._follower = parts.follower
+        self._clock = parts.clock
+        self._writer = parts.writer
+        self._group_commit = parts.group_commit
+        self._maintainer = parts.maintainer
+        self.info = _info(settings, parts.follower.view)
         self._compaction = Background(COMPACTION_NAME)
-        self._closing = threading.Event()
-        self._housekeeper = threading.Thread(
-            target=self._keep_house, name="rundlet-housekeeping", daemon=True
-        )
-        self._housekeeper.start()
+        self._housekeeper = Housekeeper(settings, follower=parts.follower, writer=parts.writer)
 
     def get(self, key: str, *, at: int | None = None) -> Entry | None:
         """See ``Store.get``."""
         encoded = encode_key(key, self._limits)
         if at is None:
-            # The way of nearly all requests: no snapshot to hold to, hardly ever a file moved.
+            # The way of nearly all requests: no revision to stay at, hardly ever a moved file.
             try:
                 return self._newest(self._follower.current(), key, encoded)
             except FileNotFoundError:
@@ -147,7 +102,7 @@ class LogStore:
                 entry = view.cache.get(key_bytes)
                 if entry is None or entry.revision != locator.revision:
                     entry = view.read_entry(key, key_bytes, locator)
-                    if at is None:  # an older one would be taken for the key's newest
+                    if at is None:  # the cache would take an older one for the key's newest
                         view.cache.put(key_bytes, entry)
                 entries.append(entry)
             return Snapshot(revision, entries)
@@ -162,21 +117,14 @@ class LogStore:
         commit = self._group_commit.commit(txn)
         is_inline = self._settings.maintain_inline
         backlog = len(self._follower.view.deltas) - 1
-        if backlog >= (_BACKLOG_MAX if is_inline else _BACKLOG_MAX_MAINTAINED):
-            # The commit stands whatever becomes of this; the next one tries again.
+        if backlog >= (_BACKLOG_MAX if is_inline else health.BACKLOG_MAX_MAINTAINED):
+            # The commit stands even if this fails; the next one tries again.
             with contextlib.suppress(StoreError, OSError):
                 self._maintainer.checkpoint(wait=False)
         return commit
 
     def load(self, rows: Sequence[Row]) -> None:
-        """Store many rows, as commits of up to a thousand would in this order, only faster.
-
-        They are on stable storage when it returns. When it fails, the first of them may be
-        stored.
-
-        Raises:
-            InvalidKey, LimitExceeded, ReadOnly, Unavailable, OutcomeUnknown: as ``commit``.
-        """
+        """See ``Store.load``."""
         if self._settings.is_read_only:
             raise ReadOnly("this store is served read-only")
         load_rows(rows, self._settings, self._maintainer.load, self.commit)
@@ -184,8 +132,8 @@ class LogStore:
             self.sync()
 
     def finish_load(self) -> None:
-        """Merge the index files that calls of ``load`` have left: reads ask one after the other."""
-        # What was loaded stands whatever becomes of this; maintenance tries again.
+        """See ``Store.finish_load``: merge its index files, as a read looks into each of them."""
+        # What was loaded stands even if this fails; maintenance tries again.
         with contextlib.suppress(StoreError, OSError):
             self._maintainer.checkpoint(wait=False)
 
@@ -265,58 +213,45 @@ class LogStore:
         """See ``Store.stats``."""
         return stats_of(*self._maintainer.due())
 
-    def compact(self) -> None:
+    def gauges(self) -> Mapping[str, Gauge]:
+        """See ``Store.gauges``."""
+        return gauges_of(self._follower.current())
+
+    def compact(self, *, wait: bool = False) -> None:
         """See ``Store.compact``."""
         if self._settings.is_read_only:
             raise ReadOnly("this store is served read-only")
-        if self._settings.maintain_inline:
+        if wait:
+            self._maintainer.compact(thorough=True)
+        elif self._settings.maintain_inline:
             self._compaction.request(self._compact_quietly)
         else:
-            self._commit_page.compactions_wanted += 1
+            self._parts.commit_page.compactions_wanted += 1
 
     def sync(self) -> None:
-        """Put everything committed so far on stable storage, whatever the sync policy.
-
-        Raises:
-            Unavailable: the disk failed.
-        """
+        """See ``Store.sync``."""
         self._writer.sync()
 
     @property
     def maintainer(self) -> Maintainer:
-        """Checkpoints, compaction and expiry of this folder, for whoever looks after it."""
+        """Checkpoints, compaction and expiry of this folder, for the process that maintains it."""
         return self._maintainer
 
-    def problems(self) -> list[str]:
-        """See ``Store.problems``."""
-        backlog = len(self._follower.view.deltas) - 1
-        if self._writer.problem is not None and self._probe.succeeds():
-            self._writer.problem = None  # the next write would say so, but none may come
-        problems = [self._writer.problem] if self._writer.problem else []
-        if self._writer.room.is_refused(self._follower.view):
-            problems.append(NO_ROOM)
-        if backlog > _BACKLOG_MAX_MAINTAINED:
-            problems.append(
-                f"{backlog} full segments wait for their index files, at most"
-                f" {_BACKLOG_MAX_MAINTAINED} should: maintenance does not keep up"
-            )
-        return problems
+    def health(self) -> Health:
+        """See ``Store.health``."""
+        return self._parts.health.health(self._follower.view)
 
     def close(self) -> None:
         """See ``Store.close``."""
-        if self._closing.is_set():
+        if not self._housekeeper.stop():
             return
-        self._closing.set()
-        self._housekeeper.join()
         self._compaction.join()
         if self._settings.sync == "interval":
             self._writer.sync()
-        self._maintainer.close()
-        self._lock.close()
-        self._commit_page.leave()
+        self._parts.close()
 
     def _read(self, at: int | None, read: Callable[[View], _Answer]) -> _Answer:
-        """Read from a view; again from a newer one when compaction has moved what it needs."""
+        """Read from a view; read again from a newer one if compaction has moved what it needs."""
         view = self._follower.current()
         while True:
             check_revision(view, at)
@@ -326,10 +261,10 @@ class LogStore:
                 generation = view.manifest.generation
                 view = self._follower.reload()
                 if view.manifest.generation == generation:
-                    raise Damaged(str(ex.filename), 0, "the manifest names it, it is gone") from ex
+                    raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
 
     def _newest(self, view: View, key: str, encoded: bytes) -> Entry | None:
-        """The value of a key at the head, out of the cache where that still holds it."""
+        """Return the value of a key at the head, from the cache if that still holds it."""
         entry = view.cache.get(encoded)
         if entry is not None:
             newer = view.deltas[0].rows.get(encoded)
@@ -350,9 +285,10 @@ class LogStore:
         return view.read_entry(key, encoded, locator)
 
     def _live_now(self) -> Callable[[Locator], bool]:
-        """Tells whether a version is a value that has not expired, for all of a read the same.
+        """Return a function that says whether a version is a value that has not expired.
 
-        Else keys of one transaction, which expire together, could be seen by halves.
+        It judges all versions of one read by the same time: else a reader could see one half of the
+        keys of a transaction, although they expire together.
         """
         now_us = self._clock.now_us()
 
@@ -362,22 +298,28 @@ class LogStore:
 
         return is_live
 
-    def _keep_house(self) -> None:
-        """Take over checkpoints, verify indexes, sync by intervals; free memory in between."""
-        interval_s = min(_HOUSEKEEPING_S, self._settings.sync_interval_s)
-        while True:
-            with contextlib.suppress(StoreError, OSError):
-                # Whatever fails, the next read or write meets it too and can tell somebody.
-                view = self._follower.refresh()
-                if self._settings.sync == "interval":
-                    self._writer.sync()
-                for index in view.indexes:
-                    index.verify(self._closing.is_set)
-            if self._follower.disposal.run(self._closing, interval_s):
-                return
-
     def _compact_quietly(self) -> None:
         try:
             self._maintainer.compact(thorough=True)
         except (StoreError, OSError) as ex:
-            self._writer.problem = f"compaction failed: {ex}"
+            self._writer.failure = f"compaction failed: {ex}"
+
+
+def _info(settings: StoreSettings, view: View) -> StoreInfo:
+    """Return what does not change while the store is open."""
+    return StoreInfo(
+        "log",
+        view.manifest.store_id.hex(),
+        settings.is_read_only,
+        settings.limits,
+        {
+            "sync": settings.sync,
+            "sync_interval_s": settings.sync_interval_s,
+            "keep_versions": settings.keep_versions,
+            "keep_for_s": settings.keep_for_s,
+            "segment_bytes_max": settings.segment_bytes_max,
+            "segment_records_max": settings.segment_records_max,
+            "cache_bytes_max": settings.cache_bytes_max,
+        },
+        _FEATURES,
+    )

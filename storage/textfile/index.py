@@ -3,10 +3,10 @@
 It is an index file of the log store (``storage.log.index.file``) whose rows say:
 
 * *position*: the offset of the line; *size*: as if the line were a record;
-* *version*: the CRC32C of key, space and value, by which every read is verified;
-* *revision* 1; *type*: text where the value is valid UTF-8.
+* *version*: the CRC32C of key, space and value, which verifies every read;
+* *revision* 1; *type*: text if the value is valid UTF-8.
 
-It tells what it was made of (``TextSource``), and is made again when that is something else.
+The index says what it was made of (``TextSource``), and is made again if that has changed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -23,11 +23,17 @@ import numpy.typing as npt
 
 from rundlet_server.storage.checksum import checksum
 from rundlet_server.storage.errors import InvalidRequest
-from rundlet_server.storage.files import File, Files
+from rundlet_server.storage.files import File, Files, file_size
 from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Limits
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import OVERHEAD, PUT
-from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, ROW_DTYPE, Columns, key_tag
+from rundlet_server.storage.log.index.columns import (
+    KEY_BYTES_MAX,
+    ROW_DTYPE,
+    TAG_SHIFT,
+    Columns,
+    key_tag,
+)
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.index.writer import write_index
 from rundlet_server.storage.textfile.lines import BadFile, BadLine, is_utf8
@@ -40,9 +46,9 @@ from rundlet_server.storage.textfile.parsing import (
 from rundlet_server.storage.textfile.sorting import gather_keys, sort_keys
 
 FORMAT_VERSION: Final = 1
-"""Of what the rows mean; an index of another one is made again."""
+"""Of what the rows mean; an index of another format is made again."""
 REVISION: Final = 1
-"""Of all that is in a text file."""
+"""The revision of everything in a text file."""
 _TYPES: Final = (DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE)
 
 
@@ -50,7 +56,7 @@ _TYPES: Final = (DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE)
 class TextSource:
     """What an index is made of: the file as it is, and the rules for its lines.
 
-    ``format``, of the index, is among them, so that comparing two sources compares it too.
+    ``format``, of the index, is among them, so that comparing two sources compares it, too.
     """
 
     size: int
@@ -64,16 +70,16 @@ class TextSource:
 
     @classmethod
     def of(cls, path: Path, *, any_key: bool, skip_bad: bool, limits: Limits) -> Self:
-        """The file as it is now.
+        """Return the file as it is now.
 
         Raises:
-            OSError: there is none.
+            OSError: there is no file.
             InvalidRequest: it is no ordinary file, which could be read again and again.
         """
         # Not through ``storage.files``: the file is the user's, the engine never writes it.
         status = path.stat()
         if not path.is_file():
-            raise InvalidRequest(f"{path} is not a file")
+            raise InvalidRequest(f"{path} is not an ordinary file; name a file of keys and values")
         # Sizes in the index are 32-bit numbers.
         value_bytes_max = min(
             limits.value_bytes_max, (1 << 32) - 1 - OVERHEAD - limits.key_bytes_max
@@ -95,7 +101,7 @@ class TextSource:
 
 
 class LinePlace(NamedTuple):
-    """Where key, space and value of a line lie in the file, and their CRC32C."""
+    """Where key, space and value of a line are in the file, and their CRC32C."""
 
     offset: int
     size: int
@@ -109,13 +115,10 @@ class TextIndex:
         """Map an index file and verify all of it.
 
         Raises:
-            OSError: it is not there, or cannot be read.
+            OSError: the index is missing, or cannot be read.
             Damaged, UnknownFormat: it is not a whole index file.
         """
-        file = files.open(path, writable=False)
-        size = file.size()
-        file.close()
-        self._index = IndexFile(files, path, 0, size)
+        self._index = IndexFile(files, path, 0, file_size(files, path))
         self._index.verify()
         self.key_count = self._index.row_count
 
@@ -130,26 +133,30 @@ class TextIndex:
         return bytes(self._index.store_id).hex()
 
     def is_of(self, source: TextSource) -> bool:
-        """Whether the index was made of this."""
-        return asdict(source).items() <= self.about.items()
+        """Return whether the index was made of this source, or by stricter rules for its lines.
+
+        Every line that keeps stricter rules is a good one by these rules, too.
+        """
+        strict = replace(source, any_key=False, skip_bad=False)
+        return any(asdict(each).items() <= self.about.items() for each in (source, strict))
 
     def find(self, key: bytes, at: int | None) -> Locator | None:
-        """The line of a key, if it is there as of revision ``at``."""
+        """Return the line of a key, if it is there as of revision ``at``."""
         return self._index.find(key, at)
 
     def scan(
         self, start: bytes, at: int | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, Locator]]:
-        """Keys from ``start`` on; in reverse, those below it downwards."""
+        """Yield keys from ``start`` on; in reverse, those below it downwards."""
         return self._index.scan(start, at, reverse=reverse)
 
     def count(self, low: bytes, high: bytes) -> int:
-        """How many keys are >= ``low`` and < ``high``."""
+        """Count the keys that are >= ``low`` and < ``high``."""
         return max(0, self._index.lower_bound(high) - self._index.lower_bound(low))
 
 
 def place_of(key: bytes, locator: Locator) -> LinePlace:
-    """What a locator of a text file's index means."""
+    """Return what a locator of a text file's index means."""
     return LinePlace(locator.position, len(key) + 1 + locator.value_size, locator.version)
 
 
@@ -181,7 +188,7 @@ class NewIndex:
         return cls(rows.columns(kept), _store_id(file, source), asdict(source) | counts)
 
     def write(self, files: Files, target: Path) -> None:
-        """Write it to a file.
+        """Write the index to a file.
 
         Raises:
             OSError: the file cannot be written.
@@ -202,7 +209,7 @@ def _read_rows(file: File, path: Path, source: TextSource) -> _Rows:
 
 
 def _store_id(file: File, source: TextSource) -> bytes:
-    """Another one for every content, for entity tags are made of it."""
+    """Return another id for every content, because entity tags are made of it."""
     digest = hashlib.blake2b(b"%d %d" % (source.any_key, source.skip_bad), digest_size=16)
     for piece in read_pieces(file, source.size):
         digest.update(piece)
@@ -253,7 +260,7 @@ class _Rows:
         self.first_errors += lines.first_errors[: FIRST_ERRORS_MAX - len(self.first_errors)]
 
     def columns(self, kept: npt.NDArray[np.int64]) -> Columns:
-        """The index of the lines with these numbers, which are in the order of their keys."""
+        """Return the index of the lines with these numbers, which are in key order."""
         key_sizes = np.frombuffer(self.key_sizes, np.uint32)[kept]
         value_sizes = np.frombuffer(self.value_sizes, np.uint32)[kept]
         rows = np.zeros(len(kept) + 1, ROW_DTYPE)
@@ -266,7 +273,7 @@ class _Rows:
         of_lines["type"] = np.frombuffer(self.types, np.uint8)[kept]
         of_lines["flags"] = PUT
         tags = np.frombuffer(self.tags, np.uint32)[kept].astype(np.uint64)
-        table = np.sort(tags << np.uint64(32) | np.arange(len(kept), dtype=np.uint64))
+        table = np.sort(tags << TAG_SHIFT | np.arange(len(kept), dtype=np.uint64))
         keys = gather_keys(self.key_bytes, self.key_ends, kept)
         no_rows = np.zeros(0, np.uint32)
         return Columns(rows, keys, table, _TYPES, no_rows, np.zeros(0, np.uint64))

@@ -1,15 +1,15 @@
-"""Where the index of a text file lies, and how many processes share it.
+"""The place of a text file's index, and how processes share it.
 
-It lies beside the file, or, where nothing can be written there, in the user's cache folder:
+It is beside the file or, if that folder is not writable, in the user's cache folder:
 
-1. an index that was made of the file as it is now, by the rules asked for, is used;
-2. else take the lock of the text file, and look again: another process may have made it;
-3. make it, when the text file has not been written to for a moment, and look whether it is
+1. use an index that was made of the file as it is now, by the same rules;
+2. otherwise take the lock of the text file, and look again: another process may have made it;
+3. make it once the text file has not been written to for a moment, and check that the file is
    still the same;
-4. write it to a temporary file and rename that into place: a crash leaves the old index or
-   the new one.
+4. write it to a temporary file and rename that into place: a crash leaves the old index or the
+   new one.
 
-Where it can be written nowhere, each process keeps its own, in a file without a name.
+If no place is writable, each process keeps its own index, in a file without a name.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _TICK_S: Final = 0.05
 
 
 def index_places(path: Path, cache_folder: Path | None = None) -> tuple[Path, Path]:
-    """Where the index of a text file may lie, the better place first.
+    """Return where the index of a text file may be, the better place first.
 
     Args:
         path: of the text file.
@@ -67,12 +67,12 @@ class IndexedFile:
     places: Sequence[Path]
 
     def open(self) -> tuple[File, TextSource, TextIndex]:
-        """The open file, what it is, and its index, made if it must be.
+        """Return the open file, its source, and its index, made if there is none.
 
         Raises:
             BadFile: lines are bad, and are not to be skipped.
-            Unavailable: somebody is changing the file.
-            OSError: it cannot be read.
+            Unavailable: the file is being changed.
+            OSError: the file cannot be read.
         """
         before = self._source()
         file = self.files.open(self.path, writable=False)
@@ -90,7 +90,7 @@ class IndexedFile:
         )
 
     def _find(self, source: TextSource) -> TextIndex | None:
-        """An index that fits; one that is damaged is as good as none."""
+        """Return an index that fits; a damaged one is as good as none."""
         for place in self.places:
             with contextlib.suppress(OSError, Damaged, UnknownFormat):
                 index = TextIndex(self.files, place)
@@ -110,10 +110,10 @@ class IndexedFile:
         for place in self.places:
             with contextlib.suppress(OSError):
                 self.files.make_folder(place.parent)
-                self._remove_leftovers(place)
+                self._remove_orphans(place)
                 return self._write(index, place)
         with tempfile.TemporaryDirectory(prefix="rundlet-") as folder:
-            # What is mapped stays when its name goes.
+            # A mapped file stays when its name is removed.
             return self._write(index, Path(folder) / SUFFIX)
 
     def _write(self, index: NewIndex, place: Path) -> TextIndex:
@@ -125,8 +125,8 @@ class IndexedFile:
             self.files.unlink(temporary)
         return TextIndex(self.files, place)
 
-    def _remove_leftovers(self, place: Path) -> None:
-        """Remove what processes left that died while they made this index."""
+    def _remove_orphans(self, place: Path) -> None:
+        """Remove the files of processes that died while they made this index."""
         for name in self.files.names(place.parent):
             if name.startswith(place.name + ".") and name.endswith(_TEMPORARY):
                 self.files.unlink(place.with_name(name))
@@ -136,9 +136,10 @@ class IndexedFile:
 
 
 def _let_tick_pass(source: TextSource) -> None:
-    """Wait until a change of the file, from now on, must give it another time.
+    """Wait until any later change of the file must give it another time.
 
-    Else one that keeps its size could go unnoticed: the index would seem to be of the new lines.
+    Otherwise a change that keeps its size could go unnoticed: the index would seem to be of the new
+    lines.
     """
     if time.time_ns() - source.mtime_ns < _TICK_S * 1_000_000_000:
         time.sleep(_TICK_S)
@@ -148,8 +149,8 @@ def _let_tick_pass(source: TextSource) -> None:
 def _turn(file: File) -> Iterator[None]:
     """Hold the lock of a file, so that one process makes its index and the others wait.
 
-    Some network file systems lock no file that is open for reading only. There two processes
-    may do the same work at once, which costs time and nothing else.
+    Some network file systems refuse to lock a file that is open for reading only. Then two
+    processes may do the same work at once, which costs time and nothing else.
     """
     with contextlib.suppress(OSError):
         file.lock()

@@ -23,6 +23,7 @@ UUID_SIZE: Final = 36
 
 _UUID: Final = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _UUID_OF_ANY_KIND: Final = re.compile(rb"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_TAB_REASON: Final = "a tab stands behind the key; one space belongs there"
 _SHOWN_BYTES_MAX: Final = 48
 _DEFAULT_LIMITS: Final = Limits()
 
@@ -65,7 +66,7 @@ class LineError(ValueError):
 def split_line(
     line: bytes, *, any_key: bool = False, limits: Limits = _DEFAULT_LIMITS
 ) -> tuple[bytes, bytes]:
-    """The key and the value of a line, given without its newline.
+    """Return the key and the value of a line, given without its newline.
 
     Raises:
         LineError: it is a bad line.
@@ -78,19 +79,19 @@ def split_line(
     elif not _UUID.fullmatch(key):
         raise LineError(_why_no_uuid(key))
     if not space:
-        raise LineError("there is no space behind the key")
+        raise LineError(_TAB_REASON if b"\t" in key else "there is no space behind the key")
     if len(value) > limits.value_bytes_max:
         raise LineError(f"the value is longer than {limits.value_bytes_max} bytes")
     return key, value
 
 
 def content_type_of(value: bytes) -> str:
-    """Text where the value is valid UTF-8, else just bytes."""
+    """Return text for a value that is valid UTF-8, otherwise just bytes."""
     return TEXT_CONTENT_TYPE if is_utf8(value) else DEFAULT_CONTENT_TYPE
 
 
 def is_utf8(data: bytes) -> bool:
-    """Whether the bytes are valid UTF-8."""
+    """Return whether the bytes are valid UTF-8."""
     if data.isascii():
         return True
     try:
@@ -112,6 +113,8 @@ def _check_any_key(key: bytes, limits: Limits) -> None:
 def _why_no_uuid(key: bytes) -> str:
     if not key:
         return "there is no key in front of the space"
+    if _UUID.fullmatch(key.partition(b"\t")[0]):
+        return _TAB_REASON
     if not _UUID_OF_ANY_KIND.fullmatch(key):
         shown = ascii(key[:_SHOWN_BYTES_MAX].decode("latin-1"))
         more = " ..." if len(key) > _SHOWN_BYTES_MAX else ""

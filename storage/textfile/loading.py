@@ -1,11 +1,11 @@
-"""Loads a text file into a store.
+"""Load a text file into a store.
 
-1. Read the whole file, checking every line: with a bad one, nothing is loaded.
-2. Where its content was loaded into this folder before, stop: loading it again would undo
-   what was written since.
-3. Read it again and commit it in transactions, or, where it is long and the store can load
-   many rows at once, by that. A crash leaves some of the lines in the store and no mark: the
-   next load begins anew and stores the same values.
+1. Read the whole file and check every line: if one is bad, load nothing.
+2. If its content was loaded into this folder before, stop: to load it again would undo what was
+   written since.
+3. Read it again and commit it in transactions or, if it is long and the store can load many rows
+   at once, by bulk load. A crash leaves some of the lines in the store and no mark: the next load
+   begins anew and stores the same values.
 4. Sync the store, whatever its policy, and only then set the mark.
 """
 
@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 import numpy as np
 import xxhash
 
 from rundlet_server.storage.errors import ReadOnly, Unavailable
 from rundlet_server.storage.files import File, Files, RealFiles
-from rundlet_server.storage.interface import TEXT_CONTENT_TYPE, Limits, Put, Store, Txn
+from rundlet_server.storage.interface import TEXT_CONTENT_TYPE, Limits, Put, Row, Store, Txn
 from rundlet_server.storage.textfile.lines import BadFile, BadLine, content_type_of
 from rundlet_server.storage.textfile.marks import LoadMarks
 from rundlet_server.storage.textfile.parsing import (
@@ -36,20 +36,19 @@ from rundlet_server.storage.textfile.parsing import (
 _TXN_PUTS_MAX: Final = 1_000
 _TXN_BYTES_MAX: Final = 8 * 1024 * 1024
 _BULK_ROWS_MIN: Final = 10_000
-"""Lines of a file from which on they are loaded many at once."""
+"""Files with at least so many lines are loaded many lines at once."""
 _BULK_ROWS: Final = 65_536
 _BULK_BYTES: Final = 6 * 1024 * 1024
-"""With as many, after a whole block, they are; other writers wait, about a tenth of a second."""
-
-_Row = tuple[bytes, bytes, str]
+"""So many rows or bytes, after a whole block, are loaded at once; other writers wait for about a
+tenth of a second."""
 
 Progress = Callable[[int, int, int], None]
-"""Told after every step: bytes of the file done, bytes in all, lines stored."""
+"""Called after every step with: bytes of the file done, bytes in all, lines stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What a file held, and what became of it.
+    """What a file held, and what was done with it.
 
     Attributes:
         path: the file.
@@ -94,12 +93,12 @@ def load_text_file(
     """Load a text file into a store.
 
     Args:
-        store: anything with ``commit``.
+        store: it.
         path: the file.
         any_key: keys need not be UUIDs.
         skip_bad: leave out bad lines instead of refusing the file.
-        progress: told how far it is.
-        on_checked: told once, before anything is stored, how many lines there are to store.
+        progress: called after every step.
+        on_checked: called once, before anything is stored, with the number of lines to store.
         folder: the store's own, where it is marked that this content was loaded; without it
             nothing is marked or remembered.
         force: load it even if it was loaded before.
@@ -128,36 +127,16 @@ def load_text_file(
             on_checked(report.rows)
         load.commit(report, progress or _ignore)
         if marks:
-            if isinstance(store, _Syncable):
-                store.sync()
+            store.sync()
             marks.add(report.digest, report.rows)
         return report.report(path, already_loaded=False)
     finally:
         file.close()
 
 
-@runtime_checkable
-class _Syncable(Protocol):
-    """A store that may have committed what is not on stable storage yet."""
-
-    def sync(self) -> None:
-        """Put it there."""
-
-
-@runtime_checkable
-class _Loadable(Protocol):
-    """A store that takes many rows at once faster than by commits."""
-
-    def load(self, rows: Sequence[_Row]) -> None:
-        """Store key, value and content type of each row, durably."""
-
-    def finish_load(self) -> None:
-        """Make what was loaded quick to read."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """What the first reading found out.
+    """What the first reading found.
 
     Attributes:
         digest: SHA-256 of the file.
@@ -177,7 +156,7 @@ class _Checked:
 
 @dataclass(frozen=True, slots=True)
 class _Load:
-    """One load; the file is read up to the size that it had at the beginning."""
+    """One load; it reads the file up to the size that it had at the beginning."""
 
     store: Store
     path: Path
@@ -189,8 +168,8 @@ class _Load:
         """Read every line, and change nothing."""
         bad = 0
         first_errors: list[BadLine] = []
-        # Eight bytes a key instead of the key, so that any file can be counted. Two keys out
-        # of a million have the same hash once in forty million files.
+        # Eight bytes a key instead of the key, so that any file can be counted. That two keys
+        # out of a million have the same hash happens once in forty million files.
         hashes = array("Q")
         for lines in self._lines():
             data = lines.data
@@ -211,31 +190,32 @@ class _Load:
         """
         rows = 0
         is_long = checked.rows >= _BULK_ROWS_MIN
-        stored = self._load(self.store) if is_long and isinstance(self.store, _Loadable) else None
-        for row_count, bytes_done in stored or self._commit():
+        has_bulk_load = "bulk_load" in self.store.info.features
+        stored = self._load() if is_long and has_bulk_load else self._commit()
+        for row_count, bytes_done in stored:
             rows += row_count
             progress(bytes_done, self.size, rows)
         if rows != checked.rows or self._digest() != checked.digest:
             raise Unavailable(f"{self.path} changed while it was loaded; load it again")
 
-    def _load(self, store: _Loadable) -> Iterator[tuple[int, int]]:
-        """Store the lines many at once; how many these were, and the file offset behind them."""
-        rows: list[_Row] = []
+    def _load(self) -> Iterator[tuple[int, int]]:
+        """Store the lines many at once; yield their number and the file offset behind them."""
+        rows: list[Row] = []
         size = 0
         for lines in self._lines():
             rows += _rows(lines)
             size += len(lines.data)
             if len(rows) >= _BULK_ROWS or size >= _BULK_BYTES:
-                store.load(rows)
+                self.store.load(rows)
                 yield len(rows), lines.offset + len(lines.data)
                 rows, size = [], 0
         if rows:
-            store.load(rows)
-        store.finish_load()
+            self.store.load(rows)
+        self.store.finish_load()
         yield len(rows), self.size
 
     def _commit(self) -> Iterator[tuple[int, int]]:
-        """The same in transactions."""
+        """Do the same in transactions."""
         for puts, row_count, bytes_done in _transactions(self._lines(), self.store.info.limits):
             self.store.commit(Txn(puts))
             yield row_count, bytes_done
@@ -257,9 +237,9 @@ class _Load:
 
 
 def _transactions(blocks: Iterator[Lines], limits: Limits) -> Iterator[tuple[list[Put], int, int]]:
-    """Writes for one transaction each, how many lines they are of, and the file offset behind.
+    """Yield writes for one transaction each, the number of their lines, and the offset behind.
 
-    A key stands once in a transaction: the later line wins.
+    A transaction may write each key only once: the later line wins.
     """
     puts_max = min(_TXN_PUTS_MAX, limits.txn_ops_max)
     bytes_max = min(_TXN_BYTES_MAX, limits.txn_bytes_max)
@@ -278,8 +258,8 @@ def _transactions(blocks: Iterator[Lines], limits: Limits) -> Iterator[tuple[lis
         yield list(puts.values()), row_count, done
 
 
-def _rows(lines: Lines) -> list[_Row]:
-    """Key, value and content type of every line of a block."""
+def _rows(lines: Lines) -> list[Row]:
+    """Return key, value and content type of every line of a block."""
     data = lines.data
     if data.isascii():
         return [
@@ -294,7 +274,7 @@ def _rows(lines: Lines) -> list[_Row]:
 
 
 def _puts(lines: Lines) -> Iterator[tuple[Put, int, int]]:
-    """The writes of a block, each with the size of its line and the file offset behind it."""
+    """Yield the writes of a block, each with the size of its line and the file offset behind it."""
     data = lines.data
     is_ascii = data.isascii()
     for start, key_end, end in lines:
@@ -305,4 +285,4 @@ def _puts(lines: Lines) -> Iterator[tuple[Put, int, int]]:
 
 
 def _ignore(_bytes_done: int, _bytes_total: int, _rows: int) -> None:
-    """Progress that nobody watches."""
+    """Do nothing: the caller follows no progress."""

@@ -28,13 +28,13 @@ class LoadMarks:
         self._folder = folder
 
     def rows_loaded(self, digest: bytes) -> int | None:
-        """How many lines were good when this content was loaded; ``None`` if it never was.
+        """Return how many lines were good when this content was loaded; ``None`` if it never was.
 
-        Fewer may have been good than would be now, with ``any_key`` or higher limits.
+        With ``any_key`` or higher limits, more lines may be good now.
 
         Raises:
-            UnknownFormat: the mark is of another release.
-            Damaged: it is not what was written.
+            UnknownFormat: another release wrote the mark.
+            Damaged: the mark is not what was written.
         """
         path = self._path(digest)
         try:
@@ -43,10 +43,10 @@ class LoadMarks:
             return None
         first, _, rest = content.partition(b"\n")
         if first != _MAGIC + _VERSION:
-            raise UnknownFormat(f"{path}: {first[:40]!r} is no mark of a format that is known")
+            raise UnknownFormat(f"{path}: this release does not know a mark like {first[:40]!r}")
         found, _, rows = rest.removesuffix(b"\n").partition(b" ")
         if found != digest.hex().encode() or not rows.isdigit():
-            raise Damaged(path, len(first) + 1, "not a mark of this content; remove it")
+            raise Damaged(path, len(first) + 1, "this is not a mark of this content; remove it")
         return int(rows)
 
     def add(self, digest: bytes, rows: int) -> None:

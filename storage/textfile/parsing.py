@@ -1,7 +1,7 @@
-"""Reads text files block by block, and checks all lines of a block at once with numpy.
+"""Read text files block by block, and check all lines of a block at once with numpy.
 
-``lines`` says what a good line is, one line at a time. Here the same rules are applied to
-arrays: about a million lines a second, and memory for one block whatever the file's size.
+``lines`` defines a good line, one line at a time. Here the same rules are applied to arrays: about
+a million lines a second, and memory for one block whatever the file's size.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _Flags = npt.NDArray[np.bool_]
 
 
 def _byte_classes() -> _Bytes:
-    """For every byte, the classes it belongs to."""
+    """Return for every byte the classes it belongs to."""
     classes = np.zeros(256, np.uint8)
     members = {_HEX: b"0123456789abcdef", _DASH: b"-", _FOUR: b"4", _VARIANT: b"89ab", _BLANK: b" "}
     for byte_class, member_bytes in members.items():
@@ -42,7 +42,7 @@ def _byte_classes() -> _Bytes:
 
 
 def _uuid_classes() -> _Bytes:
-    """For every place of a UUID and the space behind it, the class its byte must be in."""
+    """Return for every place of a UUID and the space behind it the class its byte must be in."""
     classes = np.full(UUID_SIZE + 1, _HEX, np.uint8)
     classes[[8, 13, 18, 23]] = _DASH
     classes[[14, 19, 36]] = [_FOUR, _VARIANT, _BLANK]
@@ -78,7 +78,7 @@ class Lines:
         return len(self.starts)
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
-        """Start, end of the key, and end of every good line."""
+        """Yield start, end of the key, and end of every good line."""
         places = (self.starts.tolist(), self.key_ends.tolist(), self.ends.tolist())
         return zip(*places, strict=True)
 
@@ -91,7 +91,7 @@ def parse_lines(
     limits: Limits | None = None,
     size: int | None = None,
 ) -> Iterator[Lines]:
-    """The lines of a text file, block by block.
+    """Yield the lines of a text file, block by block.
 
     Args:
         file: the open file.
@@ -109,7 +109,7 @@ def parse_lines(
 
 
 def read_pieces(file: File, size: int) -> Iterator[bytes]:
-    """The first ``size`` bytes of a file in order, a block at a time."""
+    """Yield the first ``size`` bytes of a file in order, a block at a time."""
     offset = 0
     while data := file.pread(min(BLOCK_BYTES, size - offset), offset):
         yield data
@@ -117,10 +117,10 @@ def read_pieces(file: File, size: int) -> Iterator[bytes]:
 
 
 def _blocks(file: File, size: int, line_bytes_max: int) -> Iterator[tuple[int, bytes]]:
-    """Offset and bytes of blocks of whole lines.
+    """Yield offset and bytes of blocks of whole lines.
 
-    Of a line that is too long to be good only the beginning is in its block, so that memory
-    stays bounded.
+    If a line is too long to be good, only its beginning is in its block, so that memory stays
+    bounded.
     """
     offset, block_bytes = 0, BLOCK_BYTES
     while offset < size:
@@ -140,7 +140,7 @@ def _blocks(file: File, size: int, line_bytes_max: int) -> Iterator[tuple[int, b
 
 
 def _behind_newline(file: File, size: int, offset: int) -> int:
-    """Where the next line starts."""
+    """Return where the next line starts."""
     while offset < size:
         data = file.pread(min(BLOCK_BYTES, size - offset), offset)
         place = data.find(b"\n")
@@ -158,12 +158,12 @@ class _Rules:
 
     @property
     def line_bytes_max(self) -> int:
-        """No longer line is good."""
+        """The most bytes that a good line can have."""
         key_bytes_max = self.limits.key_bytes_max if self.any_key else UUID_SIZE
         return key_bytes_max + 1 + self.limits.value_bytes_max
 
     def checked(self, offset: int, data: bytes, number: int) -> Lines:
-        """The lines of a block whose first line has this number."""
+        """Return the lines of a block whose first line has this number."""
         array = np.frombuffer(data, np.uint8)
         ends = np.flatnonzero(array == _NEWLINE)
         if array[-1] != _NEWLINE:
@@ -186,7 +186,7 @@ class _Rules:
     def _any_keys(
         self, data: bytes, array: _Bytes, starts: Places, ends: Places
     ) -> tuple[_Flags, Places]:
-        """Which lines start with a legal key and a space, and where their keys end."""
+        """Return which lines start with a legal key and a space, and where their keys end."""
         spaces = np.append(np.flatnonzero(array == _SPACE), len(data))
         key_ends = spaces[np.searchsorted(spaces, starts)]
         is_good = (key_ends < ends) & (key_ends > starts)
@@ -207,7 +207,7 @@ class _Rules:
 
 
 def _uuids(array: _Bytes, starts: Places, ends: Places) -> tuple[_Flags, Places]:
-    """Which lines start with a UUID and a space, and where their keys end."""
+    """Return which lines start with a UUID and a space, and where their keys end."""
     key_ends = starts + UUID_SIZE
     is_good = key_ends < ends
     if is_good.any():

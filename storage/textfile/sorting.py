@@ -1,8 +1,8 @@
-"""Sorts many keys at once: numpy has no order of byte strings of different lengths.
+"""Sort many keys at once: numpy has no order of byte strings of different lengths.
 
-Keys are compared eight bytes at a time, as numbers. After each round only the keys that are
-equal so far go on, so that random keys take one round, and a common beginning costs a round
-per eight bytes.
+Keys are compared eight bytes at a time, as numbers. After each round only the keys that are equal
+so far go on, so that random keys take one round, and a common beginning costs a round per eight
+bytes.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def sort_keys(keys: Bytes, ends: Places) -> tuple[Places, Flags]:
 
 
 def gather_keys(keys: Bytes, ends: Places, order: Places) -> Bytes:
-    """The bytes of the keys with these numbers, one after the other in this order."""
+    """Return the bytes of the keys with these numbers, one after the other in this order."""
     size = int(ends[0]) if len(keys) else 0
     if size and len(keys) == size * len(ends) and (np.diff(ends) == size).all():
         return keys.reshape(-1, size)[order].reshape(-1)
@@ -70,7 +70,7 @@ def gather_keys(keys: Bytes, ends: Places, order: Places) -> Bytes:
 
 
 def _numbers(padded: Bytes, starts: Places, left: Bytes) -> npt.NDArray[np.uint64]:
-    """The next bytes of each key, of which ``left`` are its own, as a number sorting like them."""
+    """Return the next bytes of each key, of which ``left`` are its own, as a sortable number."""
     places = np.minimum(starts, len(padded) - _WINDOW)
     windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[places]
     numbers = np.ascontiguousarray(windows).view(">u8").reshape(-1).astype(np.uint64)

@@ -1,24 +1,28 @@
 """A read-only store over a text file, which is served as it is.
 
-Everything in it is of revision 1 and version 1, and as old as the file. Values are read from
-the file and verified: a file that is changed while it is served gives errors, never other
-values. Opened again it is another store, with another id.
+Everything in it has revision 1 and version 1, and is as old as the file. Values are read from the
+file and verified: if the file is changed while it is served, reads give errors, never other values.
+Opened again, it is another store, with another id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rundlet_server.storage.checksum import checksum
-from rundlet_server.storage.errors import Damaged, InvalidRequest, ReadOnly
+from rundlet_server.storage.errors import Damaged, ReadOnly
 from rundlet_server.storage.files import Files, RealFiles
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
+    Feature,
+    Gauge,
+    Health,
     KeyInfo,
     Limits,
     Page,
+    Row,
     Snapshot,
     Stats,
     StoreInfo,
@@ -27,7 +31,7 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.read.scan import Range, list_page
-from rundlet_server.storage.requests import encode_key
+from rundlet_server.storage.requests import encode_key, require_reached
 from rundlet_server.storage.textfile.index import REVISION, place_of
 from rundlet_server.storage.textfile.index_place import IndexedFile, index_places
 
@@ -47,7 +51,13 @@ class TextFileStore:
         self._limits = indexed.limits
         self._file, self._source, self._index = indexed.open()
         self._time_us = self._source.mtime_ns // 1_000
-        self.info = StoreInfo("file", self._index.store_id, True, indexed.limits)
+        self.info = StoreInfo(
+            "file",
+            self._index.store_id,
+            True,
+            indexed.limits,
+            features=frozenset[Feature]({"history"}),  # all of the one revision that there is
+        )
 
     def get(self, key: str, *, at: int | None = None) -> Entry | None:
         """See ``Store.get``."""
@@ -113,23 +123,39 @@ class TextFileStore:
 
     def stats(self) -> Stats:
         """See ``Store.stats``."""
-        about = self._index.about
-        internals: dict[str, int | float] = {
-            "file_bytes": self._source.size,
-            "duplicate_lines": about["duplicates"],
-            "bad_lines": about["bad"],
-        }
-        return Stats(REVISION, 0, self._index.key_count, about["value_bytes"], internals)
+        return Stats(REVISION, 0, self._index.key_count, self._index.about["value_bytes"])
 
-    def compact(self) -> None:
+    def gauges(self) -> Mapping[str, Gauge]:
+        """See ``Store.gauges``."""
+        about = self._index.about
+        return {
+            "file_bytes": Gauge(self._source.size, "Size of the file."),
+            "duplicate_lines": Gauge(
+                about["duplicates"], "Lines whose key came again in a later line, which won."
+            ),
+            "bad_lines": Gauge(about["bad"], "Bad lines, which were left out."),
+        }
+
+    def compact(self, *, wait: bool = False) -> None:  # noqa: ARG002 # as the interface has it
         """See ``Store.compact``."""
         raise ReadOnly(f"{self._path} is served as it is; there is nothing to compact")
 
-    def problems(self) -> list[str]:
-        """See ``Store.problems``: values at the end of the file may have gone."""
+    def load(self, rows: Sequence[Row]) -> None:  # noqa: ARG002 # as the interface has it
+        """See ``Store.load``."""
+        raise ReadOnly(f"{self._path} is served as it is; nothing can be loaded into it")
+
+    def finish_load(self) -> None:
+        """See ``Store.finish_load``."""
+
+    def sync(self) -> None:
+        """See ``Store.sync``: nothing is ever written."""
+
+    def health(self) -> Health:
+        """See ``Store.health``: values at the end of the file may have gone."""
         if self._file.size() < self._source.size:
-            return [f"{self._path} became shorter since it was opened; start again to serve it"]
-        return []
+            reason = f"{self._path} is shorter than when it was opened; start again to serve it"
+            return Health([reason])
+        return Health([])
 
     def close(self) -> None:
         """See ``Store.close``."""
@@ -139,12 +165,12 @@ class TextFileStore:
         """Read a line, and verify it.
 
         Raises:
-            Damaged: the line is not what it was when the index was made.
+            Damaged: the line has changed since the index was made.
         """
         place = place_of(encoded, locator)
         line = self._file.pread(place.size, place.offset)
         if len(line) != place.size or checksum(line) != place.checksum:
-            reason = "the line is not what it was when the file was opened; start again"
+            reason = "the line has changed since the file was opened; start again to serve the file"
             raise Damaged(self._path, place.offset, reason)
         value = line[len(encoded) + 1 :]
         return Entry(key, value, REVISION, _VERSION, self._time_us, locator.content_type, None)
@@ -166,8 +192,8 @@ def open_text_file(
 ) -> TextFileStore:
     """Serve a text file read-only.
 
-    Its index is kept beside it as ``NAME.rundlet-index``, or in the user's cache folder. The
-    first time takes about two seconds per million lines, afterwards 0.03.
+    Its index is kept beside it as ``NAME.rundlet-index``, or in the user's cache folder. The first
+    time takes about two seconds per million lines, later times 0.03.
 
     Args:
         path: the file.
@@ -179,8 +205,8 @@ def open_text_file(
 
     Raises:
         BadFile: lines are bad, and are not to be skipped.
-        Unavailable: somebody is changing the file.
-        OSError: it cannot be read.
+        Unavailable: the file is being changed.
+        OSError: the file cannot be read.
     """
     places = index_places(path, cache_folder)
     return TextFileStore(
@@ -189,10 +215,10 @@ def open_text_file(
 
 
 def _check_revision(at: int | None) -> None:
-    if at is not None and at > REVISION:
-        raise InvalidRequest(f"revision {at} is not there yet; the head is {REVISION}")
+    if at is not None:
+        require_reached(at, REVISION)
 
 
 def _is_live(_: Locator) -> bool:
-    """Whether a line is a value: always."""
+    """Return true: every line is a value."""
     return True

@@ -1,4 +1,6 @@
-"""Access tokens, kept as hashes beside the data.
+"""Access tokens, kept as hashes.
 
-``file`` creates, reads and revokes them; ``watch`` notices a change without reading the file.
+``interface`` is what servers and the command line see of them, ``opening`` finds the tokens of an
+address. A folder keeps tokens in a file: ``file`` creates, lists and revokes them there, ``watch``
+notices a change without reading the file, ``format`` defines the bytes.
 """

@@ -1,4 +1,4 @@
-"""The tokens in force, for a server that is asked at every request."""
+"""The valid tokens, for a server that asks at every request."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Final, NamedTuple
 
 from rundlet_server.storage.errors import DamagedTokens, StoreError
 from rundlet_server.storage.files import Files, RealFiles
-from rundlet_server.storage.tokens.file import FILE_NAME, ChangePage, TokenTable, decode, file_bytes
+from rundlet_server.storage.tokens.format import FILE_NAME, ChangePage, decode, file_bytes
+from rundlet_server.storage.tokens.interface import TokenTable
 
 _LOOK_S: Final = 1.0
 
 
 class _Look(NamedTuple):
-    """What was found when the file was looked at.
+    """The result of a look at the file.
 
     Attributes:
         changes: their count, before the file was read.
-        until_s: by then it is looked at again in any case.
-        found: the tokens, or why they cannot be told.
+        until_s: the next look comes at this time at the latest.
+        found: the tokens, or why they cannot be read.
     """
 
     changes: int
@@ -29,10 +30,10 @@ class _Look(NamedTuple):
 
 
 class TokenWatch:
-    """The tokens in force, for a server. Any thread may ask, at every request.
+    """The ``TokenSource`` of a folder.
 
-    A file that was there and is gone is damage. Taking back the last token leaves a file of none;
-    a mistake with ``rm`` or a copy is to open no server.
+    If the file was there and is missing now, that is damage: after the last token is revoked, the
+    file is still there, and a mistake with ``rm`` or a copy must not turn authentication off.
     """
 
     def __init__(
@@ -42,12 +43,12 @@ class TokenWatch:
         files: Files | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin to watch a folder, which is made where it is missing.
+        """Begin to watch a folder, which is made if it is missing.
 
         ``clock`` counts seconds.
 
         Raises:
-            DamagedTokens, UnknownFormat, OSError: see ``TokenFile.read``.
+            DamagedTokens, UnknownFormat, OSError: see ``TokenStore.read``.
         """
         self._files = files or RealFiles()
         self._folder = folder
@@ -61,22 +62,18 @@ class TokenWatch:
         self.current()
 
     def current(self) -> TokenTable:
-        """The tokens, with every change in them that was finished before this call.
-
-        Raises:
-            DamagedTokens, UnknownFormat: they cannot be told, so nobody may be let in.
-        """
+        """See ``TokenSource.current``."""
         last = self._last
         if self._words[0] != last.changes or self._clock() >= last.until_s:
-            # Put there as one, and not read back: a thread that was held up between reading the
-            # file and this line may put an older look there, which the count then gives away.
+            # Assigned as one, and not read back: a thread that was held up between reading the
+            # file and this line may assign an older look, which the count then reveals.
             last = self._last = self._look()
         if isinstance(last.found, StoreError):
             raise last.found.with_traceback(None)
         return last.found
 
     def _look(self) -> _Look:
-        # The count first: a change that comes while the file is read is then looked at again.
+        # The count first: if a change comes while the file is read, the next call looks again.
         changes = self._words[0]
         return _Look(changes, self._clock() + _LOOK_S, self._found())
 
@@ -86,11 +83,11 @@ class TokenWatch:
             data = file_bytes(self._files, self._folder)
             if data is None and self._was_there:
                 return DamagedTokens(
-                    path, 0, "it was there and is gone; restore it, or start again"
+                    path, 0, "the file was there and is missing; restore it, or restart the server"
                 )
             self._was_there = data is not None
             return TokenTable(decode(path, data))
         except StoreError as ex:
             return ex
         except OSError as ex:
-            return DamagedTokens(path, 0, f"it cannot be read: {ex.strerror}")
+            return DamagedTokens(path, 0, f"the file cannot be read: {ex.strerror}")

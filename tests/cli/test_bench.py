@@ -20,9 +20,10 @@ import pytest
 from rundlet_server.cli.bench.clients import Extent, Workload, measure
 from rundlet_server.cli.bench.histogram import LatencyHistogram
 from rundlet_server.cli.bench.mix import MIXES, Distribution, KeySpace, Mix, MixName, Operation
-from rundlet_server.cli.place.folder import Purpose, open_folder
+from rundlet_server.cli.place.store import Purpose, open_store_target
+from rundlet_server.storage.address import StoreAddress
 from tests.support import PATIENCE_S
-from tests.support.processes.command_line import Ended, Place, run, run_on_terminal
+from tests.support.processes.command_line import Ended, Place, run, run_on_terminal, run_process
 from tests.support.processes.servers import RundletServer, wait_for
 
 SMALL = ("--keys", "50", "--clients", "3", "--operations", "300")
@@ -143,6 +144,17 @@ def test_report_says_what_was_measured_in_plain_text(server):
     assert ended.err == ""
 
 
+@pytest.mark.parametrize("columns", [60, 79, 80, 120])
+def test_table_has_every_figure_at_any_width(tmp_path, columns):
+    arguments = ("bench", *SMALL, "--data", str(tmp_path))
+    lines = run_process(*arguments, COLUMNS=str(columns)).text.splitlines()[2:-1]
+    words = {word for line in lines for word in line.split()}
+
+    titles = {"operation", "count", "per", "p50", "p90", "p99", "p99.9", "max", "errors"}
+    assert titles | {"read", "write", "all"} <= words
+    assert max(map(len, lines)) <= columns
+
+
 def test_terminal_shows_colours(tmp_path):
     ended = run_on_terminal("bench", *SMALL, "--data", str(tmp_path))
 
@@ -202,7 +214,7 @@ def test_own_keys_are_removed_when_it_is_interrupted(number, server):
 
 
 def test_no_client_works_after_an_interrupt_while_clients_start(tmp_path, monkeypatch):
-    target = open_folder(tmp_path, Purpose.WRITE)
+    target = open_store_target(StoreAddress.of_folder(tmp_path), Purpose.WRITE)
     keys = KeySpace(f"{PREFIX}test/", 5, Distribution.UNIFORM)
     workload = Workload(Mix("writes", write=1), keys, 10)
     started: list[threading.Thread] = []
@@ -250,7 +262,7 @@ def test_server_that_goes_away_is_told_with_what_was_measured_and_what_is_left(t
 
 
 def test_failed_operations_are_counted(tmp_path):
-    target = open_folder(tmp_path, Purpose.WRITE)
+    target = open_store_target(StoreAddress.of_folder(tmp_path), Purpose.WRITE)
     keys = KeySpace(f"{PREFIX}test/", 5, Distribution.UNIFORM)  # never stored
 
     outcome = measure(

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_store, repair
+from rundlet_server.storage.care import repair
 from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.processes.command_line import run
 
 
@@ -46,7 +48,7 @@ def test_verify_of_a_whole_store_says_so_and_changes_nothing(folder):
 
 
 def test_verify_works_while_the_store_is_open(folder):
-    store = open_store(folder, StoreSettings())
+    store = open_log_store(folder, StoreSettings())
     try:
         assert run("verify", "--data", str(folder)).code == 0
     finally:
@@ -92,7 +94,7 @@ def test_store_that_does_not_open_is_let_go_of(folder):
     damage(folder)
 
     with pytest.raises(Damaged) as caught:
-        open_store(folder)
+        open_log_store(folder)
 
     assert caught.value.__traceback__ is not None
     assert repair(folder).problems
@@ -122,7 +124,7 @@ def test_repair_tells_machines(folder):
 
 
 def test_repair_of_an_open_store_is_refused(folder):
-    store = open_store(folder, StoreSettings())
+    store = open_log_store(folder, StoreSettings())
     try:
         ended = run("repair", "--data", str(folder))
     finally:

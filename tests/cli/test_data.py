@@ -305,12 +305,12 @@ def test_reading_does_not_create_a_store(tmp_path, command):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_read_only_server_refuses_writes_with_exit_code_4():
+def test_a_read_only_server_refuses_writes_with_exit_code_6():
     with served(ModelStore(), ServerSettings(read_only=True)) as url:
         ended = run("set", "k", "v", "--url", url)
 
-    assert ended.code == 4
-    assert "no writes" in ended.err
+    assert ended.code == 6
+    assert "read-only" in ended.err
 
 
 def test_a_place_may_stand_before_the_command():

@@ -10,18 +10,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
+from rundlet_server.cli.doctor import findings
 from rundlet_server.cli.doctor import folder as checks_folder
 from rundlet_server.cli.doctor import machine as checks_machine
 from rundlet_server.cli.doctor import server as checks_server
 from rundlet_server.cli.doctor.machine import lock_holders
-from rundlet_server.cli.main import app
+from rundlet_server.cli.exits import ExitCode
+from rundlet_server.cli.group import loaded
 from rundlet_server.cli.place.ask import Metrics
 from rundlet_server.functions.settings import SETTINGS
-from rundlet_server.storage import Inspection, StoreSettings, errors, open_store
+from rundlet_server.storage import errors
+from rundlet_server.storage.care import Inspection
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.models.model import ModelStore
 from tests.support.processes.command_line import Ended, run, run_process
 from tests.support.processes.servers import RundletServer
@@ -37,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def with_keys(folder: Path, settings: StoreSettings) -> None:
-    store = open_store(folder, settings)
+    store = open_log_store(folder, settings)
     for key in ("a", "b", "c"):
         store.commit(Txn([Put(key, b"value of " + key.encode())]))
     store.close()
@@ -150,7 +154,7 @@ def test_folder_of_another_boot_says_that_the_tail_is_read(tmp_path):
 
 
 def test_who_has_the_store_open_is_told(folder):
-    store = open_store(folder)
+    store = open_log_store(folder)
     try:
         _, found = doctor("--data", str(folder))
     finally:
@@ -163,7 +167,7 @@ def test_who_has_the_store_open_is_told(folder):
 
 def test_backlog_and_dead_bytes_are_told(tmp_path, monkeypatch):
     settings = StoreSettings(sync="never", segment_records_max=1, maintain_inline=False)
-    store = open_store(tmp_path / "store", settings)
+    store = open_log_store(tmp_path / "store", settings)
     for number in range(5):
         store.commit(Txn([Put("same", bytes(1_000 + number))]))
     store.close()
@@ -173,7 +177,7 @@ def test_backlog_and_dead_bytes_are_told(tmp_path, monkeypatch):
 
     _, found = doctor("--data", str(tmp_path / "store"))
 
-    assert found["backlog"]["seen"] == "4 full segments wait for their index files"
+    assert found["backlog"]["seen"] == "4 full segments have no index file yet"
     assert {"backlog", "dead bytes"} <= levels(found, "warning")
 
 
@@ -218,8 +222,16 @@ def test_full_and_slow_disks_are_told(monkeypatch, tmp_path):
     found = [*checks_machine.space(tmp_path), checks_machine.syncs(tmp_path)]
     assert {finding.level for finding in found} == {"warning"}
 
-    monkeypatch.setattr(checks_machine, "_REFUSED_BELOW_BYTES", 2**62)
+    monkeypatch.setattr(checks_machine, "DISK_FREE_BYTES_MIN", 2**62)
     assert next(checks_machine.space(tmp_path)).level == "error"
+
+
+def test_file_system_that_does_not_count_its_space_is_not_full(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result([0] * 11))
+
+    (finding,) = checks_machine.space(tmp_path)
+
+    assert (finding.level, finding.name) == ("ok", "free space")
 
 
 def test_disk_that_refuses_to_write_is_told_and_ends_nothing(folder, monkeypatch):
@@ -263,8 +275,8 @@ def test_good_server(tmp_path, monkeypatch):
 
         run("token", "add", "one", "--prefix", "x/", "--data", str(tmp_path / "data"))
         ended, found = doctor("--url", server.url)
-        assert ended.code == 4
-        assert found["service"]["seen"] == "/v1 answered 401"
+        assert ended.code == 6
+        assert found["service"]["seen"] == "the server asks for a token"
 
 
 def test_nobody_there_is_exit_code_4():
@@ -324,7 +336,7 @@ def test_config_of_the_environment_says_where_each_setting_comes_from():
 
 def test_config_shows_exactly_what_serve_reads():
     options = {row.option: row for row in SETTINGS if row.option}
-    serve = {param.opts[0] for param in get_command(app).commands["serve"].params}
+    serve = {param.opts[0] for param in loaded("serve").params}
 
     shown = json.loads(run_process("config", "--json").out)
 
@@ -365,3 +377,51 @@ def test_doctor_is_quick_enough_to_be_run_often(folder):
     run("doctor", "--data", str(folder))
 
     assert time.monotonic() - started_s < 20
+
+
+def test_file_that_this_user_cannot_open_is_an_error(folder, monkeypatch):
+    """Root can open all, so the system's answer is that for another user."""
+    access = os.access
+    monkeypatch.setattr(
+        checks_folder.os, "access", lambda path, mode: path.name != "LOCK" and access(path, mode)
+    )
+
+    ended, found = doctor("--data", str(folder))
+
+    assert ended.code == 4
+    assert levels(found, "error") == {"files"}
+    assert str(found["files"]["seen"]).startswith("LOCK (of user ")
+    assert f"chown -R {os.geteuid()} {folder}" in str(found["files"]["advice"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_files_that_do_not_belong_to_the_owner_of_the_folder_are_a_warning(folder):
+    for path in (folder, *folder.iterdir()):
+        os.chown(path, 65_534, 65_534)
+    os.chown(folder / "LOCK", 0, 0)
+
+    ended, found = doctor("--data", str(folder))
+
+    assert ended.code == 0
+    assert "files" in levels(found, "warning")
+    assert "LOCK (of user 0) do not belong to user 65534" in str(found["files"]["seen"])
+
+
+def test_file_system_that_is_mounted_read_only_is_told_as_such(folder, monkeypatch):
+    monkeypatch.setattr(checks_machine, "is_read_only", lambda _: True)
+
+    ended, found = doctor("--data", str(folder))
+
+    assert ended.code == 4
+    assert "mounted read-only" in str(found["folder"]["seen"])
+    assert "owner" not in str(found["folder"]["advice"])
+    assert "files" not in found
+
+
+def test_damage_leads_to_its_exit_code_whatever_else_is_found():
+    damage = findings.bad("store", "damaged", "", ExitCode.DAMAGED)
+    refused = findings.bad("service", "refused", "", ExitCode.NOT_ALLOWED)
+
+    assert findings.exit_code([damage, refused]) == ExitCode.DAMAGED
+    assert findings.exit_code([refused]) == ExitCode.NOT_ALLOWED
+    assert findings.exit_code([]) == ExitCode.DONE

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_store
 from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.processes.command_line import run, run_process
 from tests.support.wire.served_model import served
 
@@ -23,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
 
 @contextmanager
 def served_folder(folder: Path) -> Iterator[str]:
-    store = open_store(folder, StoreSettings())
+    store = open_log_store(folder, StoreSettings())
     try:
         with served(store) as url:
             yield url
@@ -78,7 +79,7 @@ def test_writing_in_a_folder_keeps_its_history(folder):
 
 def test_a_list_goes_over_all_segments(folder):
     keys = [f"{number:03}" for number in range(300)]
-    store = open_store(folder, StoreSettings(segment_records_max=40))
+    store = open_log_store(folder, StoreSettings(segment_records_max=40))
     for key in random.Random(1).sample(keys, len(keys)):
         store.commit(Txn([Put(key, b"v")]))
     store.close()

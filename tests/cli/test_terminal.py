@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -10,7 +11,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from rich.console import Console
 
+from rundlet_server.cli.show.bars import row_bar
 from rundlet_server.cli.show.terminal import escaped, escaped_value
 from rundlet_server.storage.interface import Put, Txn
 from tests.support import PATIENCE_S
@@ -179,3 +182,22 @@ def _wait_until_reading_stdin(pid: int) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
         os.kill(pid, 0)
+
+
+@pytest.mark.parametrize(
+    ("total", "shown", "is_time_left_shown"),
+    [(None, "1,500 rows", False), (3_000, "of 3,000", True)],
+)
+def test_bar_shows_the_total_and_the_time_left_where_they_are_known(
+    total, shown, is_time_left_shown
+):
+    bar = row_bar()
+    task = bar.add_task("importing", total=total)
+    bar.update(task, completed=1_500)
+    console = Console(width=100, file=io.StringIO(), record=True)
+    console.print(bar.get_renderable())
+    text = console.export_text()
+
+    assert shown in text
+    assert "?" not in text
+    assert ("-:--:--" in text or "0:00:0" in text) == is_time_left_shown

@@ -23,7 +23,9 @@ def run(*arguments: str, code: int = 0) -> str:
 
 def test_token_is_made_listed_and_taken_back(tmp_path: Path):
     data = str(tmp_path / "data")
-    secret = run("token", "add", "app", "--scope", "write", "--prefix", "app/", "--data", data)
+    secret = run(
+        "token", "add", "app", "--scope", "write", "--prefix", "app/", "--create", "--data", data
+    )
 
     listed = run("token", "ls", "--data", data)
     run("token", "rm", "app", "--data", data)
@@ -64,10 +66,10 @@ def test_damaged_tokens_are_found_and_what_to_do_is_said_and_works(tmp_path: Pat
     path.unlink()
     run("token", "add", "app", "--data", str(tmp_path))
 
-    assert "remove it and make the tokens anew" in listed
+    assert "remove it and create new tokens" in listed
     assert "repair" not in listed + verified.output
     assert verified.exit_code == 5
-    assert verified.stdout.startswith(f"{path}:0: the checksum does not fit")
+    assert verified.stdout.startswith(f"{path}:0: the checksum does not match")
     assert "all is well" in run("verify", "--data", str(tmp_path))
 
 
@@ -112,14 +114,14 @@ def test_change_is_in_force_on_every_worker_at_once(tmp_path: Path, layout: tupl
         after = {httpx.get(f"{url}/v1/stats", headers=headers).status_code for _ in range(20)}
 
         assert (before, closed, let_in, after) == ({200}, {401}, {200}, {401})
-        assert "token" in run("--url", url, "stats", code=4)
+        assert "--token" in run("--url", url, "stats", code=6)
 
 
 def test_store_in_memory_has_the_tokens_of_a_folder_that_is_named(tmp_path: Path):
     """``--data`` would name none: there is no such folder."""
     said = run("serve", "--in-memory", "--host", "0.0.0.0", "--port", "0", code=2)
 
-    assert "token add NAME --data DIR, and serve with --tokens DIR" in said
+    assert "token add NAME --create --data DIR, and serve with --tokens DIR" in said
 
 
 @pytest.mark.parametrize("server", ["waitress", "granian"])
@@ -135,7 +137,7 @@ def test_audit_trail_that_cannot_be_kept_ends_the_start_in_one_line(tmp_path: Pa
 def test_other_machines_are_let_in_only_with_tokens(tmp_path: Path):
     data = tmp_path / "data"
     refused = run("serve", "--host", "0.0.0.0", "--port", "0", "--data", str(data), code=2)
-    secret = run("token", "add", "app", "--data", str(data)).strip()
+    secret = run("token", "add", "app", "--create", "--data", str(data)).strip()
     options = ["--data", data, "--host", "0.0.0.0"]
     with RundletServer(*options, stderr_path=tmp_path / "log") as running:
         url = running.url.replace("0.0.0.0", "127.0.0.1")
@@ -146,3 +148,40 @@ def test_other_machines_are_let_in_only_with_tokens(tmp_path: Path):
         assert httpx.get(f"{url}/v1/stats").status_code == 401
     assert "token add" in refused
     assert let_in == 200
+
+
+def test_first_token_says_that_it_turns_authentication_on(tmp_path: Path):
+    run("--data", str(tmp_path), "set", "a", "1")
+    first = RUNNER.invoke(app, ["token", "add", "one", "--data", str(tmp_path)])
+    second = RUNNER.invoke(app, ["token", "add", "two", "--data", str(tmp_path)])
+
+    assert first.stderr.startswith("Authentication is on: ")
+    assert first.stdout.count("\n") == 1
+    assert second.stderr == ""
+
+
+def test_token_of_a_mistyped_folder_is_refused(tmp_path: Path):
+    typo = tmp_path / "typo"
+    refused = run("token", "add", "app", "--data", str(typo), code=4)
+
+    assert "check --data, or add --create" in refused
+    assert not typo.exists()
+
+    made = RUNNER.invoke(app, ["token", "add", "app", "--create", "--data", str(typo)])
+    assert f"Created the folder {typo}." in made.stderr
+    assert "app" in run("token", "ls", "--data", str(typo))
+
+
+def test_token_of_a_folder_without_a_store_says_so(tmp_path: Path):
+    made = RUNNER.invoke(app, ["token", "add", "app", "--data", str(tmp_path)])
+
+    assert made.exit_code == 0
+    assert f"There is no store in {tmp_path} yet" in made.stderr
+
+
+@pytest.mark.parametrize("expires", ["5", "90", "1.5"])
+def test_expiry_without_a_unit_is_refused(tmp_path: Path, expires: str):
+    refused = run("token", "add", "app", "--expires", expires, "--data", str(tmp_path), code=2)
+
+    assert f"has no unit; write {expires}s, {expires}m, {expires}h or {expires}d" in refused
+    assert list(tmp_path.iterdir()) == []

@@ -6,14 +6,13 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import LogStore
+from rundlet_server.storage.bounds import TTL_S_MAX
 from rundlet_server.storage.errors import DiskFull
 from rundlet_server.storage.interface import Limits, Put, Txn
+from rundlet_server.storage.log.store import LogStore
 from tests.support import ROOT
 from tests.support.models.model import Clock, ModelStore
 from tests.support.processes.command_line import Place, run
@@ -28,15 +27,6 @@ AWKWARD = {
     "\u2028": b"\x1b[31m",
     "x" * 2_048: b"long key",
 }
-
-
-@pytest.fixture(params=["url", "data"])
-def place(request, tmp_path: Path) -> Iterator[Place]:
-    if request.param == "data":
-        yield Place(("--data", str(tmp_path / "store")))
-        return
-    with served(ModelStore(Clock(time.time_ns() // 1_000))) as url:
-        yield Place(("--url", url))
 
 
 def lines_of(place: Place) -> list[dict[str, object]]:
@@ -79,6 +69,32 @@ def test_the_time_left_is_kept(tmp_path):
 
     assert ended.text == "imported 2 rows (1 expired)\n"
     assert keys == "stays\n"
+
+
+def test_the_longest_time_to_live_is_exported_and_imported(place, tmp_path):
+    place.run("set", "longest", "v", "--ttl", str(TTL_S_MAX))
+    rows = tmp_path / "rows.jsonl"
+    place.run("export", str(rows))
+    place.run("del", "longest")
+
+    ended = place.run("import", str(rows))
+
+    assert ended.code == 0, ended.err
+    [line] = lines_of(place)
+    assert line["key"] == "longest"
+    assert "expires" in line
+
+
+def test_the_longest_time_to_live_is_imported_when_the_clock_of_the_server_is_ahead(tmp_path):
+    clock = Clock(time.time_ns() // 1_000 + 3_600_000_000)
+    rows = tmp_path / "rows.jsonl"
+    with served(ModelStore(clock)) as url:
+        run("set", "longest", "v", "--ttl", str(TTL_S_MAX), "--url", url)
+        run("export", str(rows), "--url", url)
+
+        ended = run("import", str(rows), "--url", url)
+
+    assert ended.text == "imported 1 row\n"
 
 
 def test_an_export_is_one_snapshot_of_many_pages(place, tmp_path):
@@ -155,7 +171,7 @@ def test_lines_that_repeat_a_key_are_counted_and_the_later_wins(place, tmp_path)
         ('{"key": "a", "text": "", "ttl": 0}', "ttl"),
         ('{"key": "a", "text": "", "ttl": true}', "ttl"),
         ('{"key": "a", "text": "", "ttl": 1e999}', "ttl"),
-        ('{"key": "a", "text": "", "ttl": 3153600001}', "100 years"),
+        ('{"key": "a", "text": "", "ttl": 3162240001}', "100 years"),
         ('{"key": "a", "text": "", "expires": "2999-01-01T00:00:00Z"}', "100 years"),
         ('{"key": "a", "text": "", "expires": "soon"}', "expires"),
         ('{"key": "a", "text": "", "expires": "2030-01-01T00:00:00"}', "expires"),
@@ -271,7 +287,7 @@ def test_an_import_into_a_folder_that_breaks_off_says_how_far_it_came(tmp_path, 
     ended = run("import", str(rows), "--data", str(tmp_path / "store"))
 
     assert ended.code == 4
-    assert "the first 1000 rows are stored" in ended.err
+    assert "the first 1000 of 2500 rows are stored; run the same import" in ended.err
 
 
 def test_any_key_without_a_space_can_be_allowed(place, tmp_path):
@@ -339,8 +355,8 @@ def test_an_import_that_breaks_off_says_how_far_it_came(tmp_path):
     with served(FillingUp()) as url:
         ended = run("import", str(rows), "--url", url)
 
-    assert ended.code == 4
-    assert "the first 1000 rows are stored" in ended.err
+    assert ended.code == 6
+    assert "the first 1000 of 1500 rows are stored; run the same import" in ended.err
 
 
 def test_a_text_export_is_the_format_of_the_example(tmp_path):

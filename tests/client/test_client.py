@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -454,3 +455,18 @@ def test_urls_lead_back_to_the_value(client):
     assert client.url_of("a b").endswith("/v1/kv/a%20b")
     assert client.url_of("..").endswith("/v1/kv64/Li4")
     assert client.url_of("a/", is_prefix=True).endswith("/v1/keys?prefix=a%2F")
+
+
+@pytest.mark.parametrize(("scheme", "is_loaded"), [("http", False), ("https", True)])
+def test_certificates_of_authorities_are_loaded_for_https_only(monkeypatch, scheme, is_loaded):
+    loaded = []
+
+    def note(_, cafile=None, capath=None, cadata=None):
+        loaded.append(cafile or capath or cadata)
+
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", note)
+
+    Client(f"{scheme}://127.0.0.1:9").close()
+
+    assert bool(loaded) == is_loaded

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from contextlib import closing
 
-from rundlet_server.storage import StoreSettings, open_store
 from rundlet_server.storage.interface import Delete, Entry, Put, Txn
 from rundlet_server.storage.log.read.disposal import Disposal
 from rundlet_server.storage.log.read.entry_cache import EntryCache
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 
 
 def entry_of(key: str, value: bytes) -> Entry:
@@ -52,7 +53,7 @@ def test_a_cache_of_no_bytes_keeps_nothing():
 
 
 def test_reads_follow_the_writes_of_another_store(tmp_path):
-    reader, writer = open_store(tmp_path), open_store(tmp_path)
+    reader, writer = open_log_store(tmp_path), open_log_store(tmp_path)
     for number in range(20):
         writer.commit(Txn([Put("a", b"%d" % number)]))
         assert reader.get("a").value == b"%d" % number
@@ -66,7 +67,7 @@ def test_reads_follow_the_writes_of_another_store(tmp_path):
 
 
 def test_an_old_revision_is_not_answered_with_the_newest_value(tmp_path):
-    store = open_store(tmp_path)
+    store = open_log_store(tmp_path)
     first = store.commit(Txn([Put("a", b"1")])).revision
     store.commit(Txn([Put("a", b"2")]))
 
@@ -78,7 +79,7 @@ def test_an_old_revision_is_not_answered_with_the_newest_value(tmp_path):
 
 
 def test_an_old_value_that_is_read_does_not_become_the_newest(tmp_path):
-    store = open_store(tmp_path)
+    store = open_log_store(tmp_path)
     first = store.commit(Txn([Put("a", b"1")])).revision
     store.commit(Txn([Put("a", b"2")]))
     store._writer.seal()  # what is newer is not in the newest delta any more
@@ -90,7 +91,7 @@ def test_an_old_value_that_is_read_does_not_become_the_newest(tmp_path):
 
 def test_a_checkpoint_or_a_compaction_forgets_no_value(tmp_path):
     settings = StoreSettings(maintain_inline=False, keep_for_s=0)
-    with closing(open_store(tmp_path, settings)) as store:
+    with closing(open_log_store(tmp_path, settings)) as store:
         store.commit(Txn([Put("a", b"1"), Put("b", b"1")]))
         store.commit(Txn([Put("a", b"2")]))
         store._writer.seal()
@@ -107,7 +108,7 @@ def test_a_checkpoint_or_a_compaction_forgets_no_value(tmp_path):
 
 
 def test_a_value_read_before_a_newer_one_was_sealed_is_never_the_newest_again(tmp_path):
-    with closing(open_store(tmp_path, StoreSettings(maintain_inline=False))) as store:
+    with closing(open_log_store(tmp_path, StoreSettings(maintain_inline=False))) as store:
         store.commit(Txn([Put("a", b"1")]))
         view = store._follower.current()
         entry = store.get("a")
@@ -122,7 +123,7 @@ def test_a_value_read_before_a_newer_one_was_sealed_is_never_the_newest_again(tm
 
 def test_a_cached_value_expires(tmp_path):
     now_us = 1_000_000
-    store = open_store(tmp_path, StoreSettings(clock=lambda: now_us))
+    store = open_log_store(tmp_path, StoreSettings(clock=lambda: now_us))
     store.commit(Txn([Put("a", b"1", ttl_s=5)]))
     assert store.get("a").value == b"1"
 
@@ -139,7 +140,7 @@ def test_random_reads_and_writes_agree_with_a_dict(tmp_path):
     settings = StoreSettings(
         segment_records_max=50, cache_bytes_max=200_000, keep_for_s=0, sync="never"
     )
-    stores = [open_store(tmp_path, settings) for _ in range(2)]
+    stores = [open_log_store(tmp_path, settings) for _ in range(2)]
     model: dict[str, bytes] = {}
     for step in range(3_000):
         key = f"k{rng.randrange(40)}"
@@ -161,7 +162,7 @@ def test_random_reads_and_writes_agree_with_a_dict(tmp_path):
 
 
 def test_a_value_read_as_it_was_is_not_taken_for_the_newest(tmp_path):
-    with closing(open_store(tmp_path)) as store:
+    with closing(open_log_store(tmp_path)) as store:
         old = store.commit(Txn([Put("a", b"old")])).revision
         store.commit(Txn([Put("a", b"new")]))
         store._writer.seal()  # what decides is in no newest delta any more

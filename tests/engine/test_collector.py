@@ -7,12 +7,13 @@ import sys
 
 _WRITE_AND_READ = """
 import gc, pathlib, sys
-from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.collector import relax_collector
 from rundlet_server.storage.interface import Put, Txn
 
 relax_collector()
-store = open_store(pathlib.Path(sys.argv[1]), StoreSettings(sync="never"))
+store = open_log_store(pathlib.Path(sys.argv[1]), StoreSettings(sync="never"))
 before = gc.get_stats()[2]["collections"]
 for start in range(0, 30_000, 1_000):
     store.commit(Txn([Put(f"key {number}", b"value") for number in range(start, start + 1_000)]))

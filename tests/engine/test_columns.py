@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rundlet_server.storage import StoreSettings, open_store
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.format.locator import Locator, pack_position
 from rundlet_server.storage.log.format.record import DELETE, OVERHEAD, PUT
@@ -19,6 +18,8 @@ from rundlet_server.storage.log.index.columns import TYPE_IN_RECORD, Columns
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.index.writer import write_index
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.unsynced_files import UnsyncedFiles
 
 AWKWARD_KEYS = [
@@ -245,7 +246,7 @@ def test_types_that_find_no_room_are_left_to_the_record(tmp_path, parts):
 
 
 def test_the_record_tells_a_type_that_the_index_does_not_know_also_of_a_large_value(tmp_path):
-    store = open_store(tmp_path, StoreSettings(files=UnsyncedFiles()))
+    store = open_log_store(tmp_path, StoreSettings(files=UnsyncedFiles()))
     for size in (1, 300_000):
         store.commit(Txn([Put("a", bytes(size), content_type="text/x-rare")]))
         view = store._follower.current()

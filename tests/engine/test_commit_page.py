@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import LogStore, StoreSettings, open_store, verify
+from rundlet_server.storage.care import verify
 from rundlet_server.storage.interface import Add, Delete, Put, Txn
 from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.unsynced_files import UnsyncedFiles
 
 
@@ -42,7 +45,7 @@ def open_one(folder: Path, boot_id: int = 1) -> LogStore:
     settings = StoreSettings(
         keep_for_s=0, segment_records_max=3, files=UnsyncedFiles(), boot_id=boot_id
     )
-    return open_store(folder, settings)
+    return open_log_store(folder, settings)
 
 
 def contents(store: LogStore) -> dict[str, bytes]:
@@ -95,10 +98,10 @@ def test_a_generation_that_was_lost_is_put_right_by_the_next_commit(tmp_path):
     store, other = open_one(tmp_path), open_one(tmp_path)
     store.maintainer.compact(thorough=True)
     store.commit(Txn([Put("a", b"1")]))
-    store._commit_page.generation = 0
+    store._parts.commit_page.generation = 0
     store.commit(Txn([Put("b", b"2")]))
 
-    assert store._commit_page.generation == store._follower.view.manifest.generation > 0
+    assert store._parts.commit_page.generation == store._follower.view.manifest.generation > 0
     assert contents(other) == {"a": b"1", "b": b"2"}
     other.close()
     store.close()
@@ -108,8 +111,8 @@ def test_a_process_that_dies_between_two_stores_is_not_noticed_by_others(tmp_pat
     for stores in itertools.count():
         folder = tmp_path / str(stores)
         dying, other = open_one(folder), open_one(folder)
-        words = DyingWords(dying._commit_page.words, stores)
-        dying._commit_page.words = dying._follower._words = words
+        words = DyingWords(dying._parts.commit_page.words, stores)
+        dying._parts.commit_page.words = dying._follower._words = words
         done: list[str] = []
         with contextlib.suppress(Died):
             work(dying, done)
@@ -128,8 +131,8 @@ def test_a_power_cut_after_a_writer_died_is_no_damage(tmp_path):
     for stores in itertools.count():
         folder = tmp_path / str(stores)
         dying, other = open_one(folder), open_one(folder)
-        words = DyingWords(dying._commit_page.words, stores)
-        dying._commit_page.words = dying._follower._words = words
+        words = DyingWords(dying._parts.commit_page.words, stores)
+        dying._parts.commit_page.words = dying._follower._words = words
         with contextlib.suppress(Died):
             dying.commit(Txn([Put("large", bytes(2_000))]))
         has_survived = words.stores_left > 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_store, verify
+from rundlet_server.storage.care import verify
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.interface import Delete, Op, Put, Txn
 from rundlet_server.storage.log.format.names import segment_name
@@ -20,6 +20,8 @@ from rundlet_server.storage.log.index.columns import Columns
 from rundlet_server.storage.log.maintain import rewrite
 from rundlet_server.storage.log.maintain.rewrite import Rewrite
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.unsynced_files import UnsyncedFiles
 
 SETTINGS = StoreSettings(
@@ -55,7 +57,7 @@ def contents(store: LogStore) -> dict[str, bytes]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[LogStore]:
-    with closing(open_store(tmp_path / "data", SETTINGS)) as opened:
+    with closing(open_log_store(tmp_path / "data", SETTINGS)) as opened:
         yield opened
 
 
@@ -65,7 +67,7 @@ def store(tmp_path: Path) -> Iterator[LogStore]:
 def test_what_is_live_is_copied_as_it_is(tmp_path, monkeypatch, large, stretch_bytes, seed):
     monkeypatch.setattr(rewrite, "_STRETCH_BYTES", stretch_bytes)
     settings = dataclasses.replace(SETTINGS, segment_bytes_max=max(20_000, 10 * large))
-    with closing(open_store(tmp_path / "data", settings)) as store:
+    with closing(open_log_store(tmp_path / "data", settings)) as store:
         expected = write_commits(store, large=large, seed=seed)
         before = {name: store.get(name) for name in expected}
         for _ in range(2):
@@ -154,5 +156,5 @@ def test_an_index_that_is_wrong_copies_nothing_wrong(store, tmp_path, change):
         columns = dataclasses.replace(merged, rows=merged.rows.copy())
         change(columns, row)
 
-        with pytest.raises(Damaged, match=r"no record lies there|not the record"):
+        with pytest.raises(Damaged, match=r"there is no record here|not the record"):
             Rewrite(SETTINGS.files, tmp_path, view, columns).run([[state]], 99, 1 << 20)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_store, verify
+from rundlet_server.storage.care import verify
 from rundlet_server.storage.errors import (
     Compacted,
     Damaged,
@@ -29,6 +29,8 @@ from rundlet_server.storage.interface import Condition, Delete, Put, Txn
 from rundlet_server.storage.log.format.manifest import FILE_NAME
 from rundlet_server.storage.log.store import COMPACTION_NAME, LogStore
 from rundlet_server.storage.log.write.group_commit import _Request
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.faulty_files import FaultyFiles
 from tests.support.models.model import Clock
 from tests.support.processes.stores import (
@@ -71,7 +73,7 @@ def open_log(tmp_path: Path) -> Iterator[Callable[..., LogStore]]:
 
     def open_one(**settings: object) -> LogStore:
         options = {"keep_for_s": 0, "segment_records_max": 4, **settings}
-        store = open_store(tmp_path / "data", StoreSettings(**options))
+        store = open_log_store(tmp_path / "data", StoreSettings(**options))
         opened.append(store)
         return store
 
@@ -199,7 +201,7 @@ def test_closing_waits_for_a_compaction_that_is_under_way(open_log):
     assert not [thread for thread in threading.enumerate() if thread.name == COMPACTION_NAME]
     again = open_log()
     assert contents(again) == {f"k{number}": b"%d" % (number + 15) for number in range(5)}
-    assert store.problems() == []
+    assert store.health().reasons == []
 
 
 class FailingSyncFiles(RealFiles):
@@ -381,12 +383,12 @@ def test_an_expiry_that_is_logged_meanwhile_is_not_counted_twice(open_log):
             self.words[word] = value
 
     for when in range(1, 12):
-        words = store._commit_page.words
+        words = store._parts.commit_page.words
         slow = ExpiringWords(words)
         slow.when = when
-        store._commit_page.words = store._follower._words = slow
+        store._parts.commit_page.words = store._follower._words = slow
         counts.append(store.stats().key_count)
-        store._commit_page.words = store._follower._words = words
+        store._parts.commit_page.words = store._follower._words = words
         store.commit(Txn([Put("a", b"v", ttl_s=1)]))
         clock.advance(2)
 
@@ -447,7 +449,7 @@ def test_a_commit_that_a_reader_has_replayed_already_is_not_added_again(open_log
     put(store, "a")
 
     assert [version.revision for version in store.history("a")] == [2, 1]
-    assert store.stats().internals["unindexed_records"] == 2
+    assert store.gauges()["unindexed_records"].value == 2
 
 
 # --- many processes ------------------------------------------------------------------------

@@ -15,13 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_store, repair, verify
+from rundlet_server.storage.care import repair, verify
 from rundlet_server.storage.errors import Damaged, StoreError, Unavailable, UnknownFormat
 from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Delete, Put, Txn
 from rundlet_server.storage.log.format.manifest import read_manifest
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.open.recovery import REVISION_GAP
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.faulty_files import FaultyFiles, dying_at
 from tests.support.disks.sample_stores import (
     Sample,
@@ -179,7 +181,7 @@ def test_a_flipped_bit_in_the_manifest_is_refused(sample):
         assert caught.value.path == manifest
 
 
-def test_a_flipped_bit_in_the_shared_page_loses_nothing(sample):
+def test_a_flipped_bit_in_the_commit_page_loses_nothing(sample):
     page = sample.folder / "COMMIT"
     original = page.read_bytes()
     with sample.opened() as store:
@@ -198,7 +200,7 @@ def test_a_flipped_bit_in_the_shared_page_loses_nothing(sample):
     page.write_bytes(original)
 
 
-def test_a_shared_page_of_another_size_is_made_anew(sample):
+def test_a_commit_page_of_another_size_is_made_anew(sample):
     page = sample.folder / "COMMIT"
     for content in (b"", page.read_bytes()[:100], bytes(8_192), b"\xff" * 4_096):
         page.write_bytes(content)
@@ -360,7 +362,7 @@ def test_repair_of_a_segment_loses_only_what_is_damaged_and_names_it(large):
         shutil.copytree(large.folder, copy)
         flipped(copy / path.name, bit)
         report = repair(copy, large.settings)
-        store = open_store(copy, large.settings)
+        store = open_log_store(copy, large.settings)
         found = state_of(store)
         store.close()
 
@@ -453,7 +455,7 @@ def test_a_repair_that_is_cut_off_at_any_call_can_be_done_again(large, name):
 
 
 def values_in(folder: Path) -> State:
-    store = open_store(folder)
+    store = open_log_store(folder)
     try:
         return state_of(store)
     finally:

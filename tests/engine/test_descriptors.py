@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import LogStore, StoreSettings, open_store
 from rundlet_server.storage.errors import Conflict, DiskFull, InvalidOperation
 from rundlet_server.storage.files import Buffer, RealFile
 from rundlet_server.storage.interface import Condition, Delete, Put, Touch, Txn
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.campaign import Campaign
 from tests.support.disks.sample_stores import folder_in_memory
 from tests.support.disks.unsynced_files import UnsyncedFile, UnsyncedFiles
@@ -37,13 +39,13 @@ def folder() -> Iterator[Path]:
         with opened(folder) as store:
             for number in range(RECORDS * SEGMENT_COUNT):
                 store.commit(Txn([Put(f"k{number}", b"%d" % number)]))
-            assert store.stats().internals["segments"] >= SEGMENT_COUNT
+            assert store.gauges()["segments"].value >= SEGMENT_COUNT
         yield folder
 
 
 @contextlib.contextmanager
 def opened(folder: Path, **settings: int) -> Iterator[LogStore]:
-    store = open_store(
+    store = open_log_store(
         folder,
         StoreSettings(
             files=UnsyncedFiles(), segment_records_max=RECORDS, cache_bytes_max=0, **settings
@@ -64,9 +66,10 @@ PROGRAM = """
 import json, resource, sys
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-from rundlet_server.storage import StoreSettings, open_store
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.interface import Put, Txn
-store = open_store(Path(sys.argv[1]), StoreSettings(sync="never", segment_records_max=2))
+store = open_log_store(Path(sys.argv[1]), StoreSettings(sync="never", segment_records_max=2))
 found = sum(store.get(f"k{n}").value == b"%d" % n for n in range(1000))
 listed = len(store.scan(limit=10_000, include_values=True).keys)
 for n in range(20):
@@ -177,7 +180,7 @@ def test_a_refused_write_holds_on_to_no_removed_file(
 ):
     files = SmallDisk()
     with folder_in_memory() as above:
-        store = open_store(above / "data", StoreSettings(files=files, keep_for_s=0))
+        store = open_log_store(above / "data", StoreSettings(files=files, keep_for_s=0))
         with contextlib.closing(store), without_collector():
             store.commit(Txn([Put("a", b"1"), Put("b", b"2")]))
             refuse(store, files)
@@ -219,7 +222,7 @@ def open_and_compact(campaign: Campaign, rounds: Iterator[random.Random]) -> Non
                 held[f"k{kept}"] = b"%d" % number
                 held.pop(f"k{gone}", None)
                 store.maintainer.compact(thorough=True)
-                store.maintainer.remove_leftovers()
+                store.maintainer.remove_orphans()
                 found = {key: entry.value for key in held if (entry := store.get(key))}
                 assert found == held
             campaign.count("compactions")

@@ -6,11 +6,12 @@ import threading
 import time
 from contextlib import closing
 
-from rundlet_server.storage import StoreSettings, open_store
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.read.disposal import Disposal
 from rundlet_server.storage.log.read.entry_cache import EntryCache
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.engine.test_cache import entry_of
 
 
@@ -24,7 +25,7 @@ def rows_of(count: int) -> dict[bytes, object]:
 
 def test_rows_are_kept_while_their_owner_is_there():
     disposal, owner, rows = Disposal(), Owner(), rows_of(10)
-    disposal.follow(owner, rows)
+    disposal.add_after(owner, rows)
 
     assert not disposal.run(threading.Event(), 0.01)
     assert len(rows) == 10
@@ -71,7 +72,7 @@ def test_what_a_cache_forgets_is_freed_later():
 
 def test_delta_and_cache_are_freed_once_a_segment_has_its_index_file(tmp_path):
     settings = StoreSettings(segment_records_max=100, keep_for_s=0)
-    with closing(open_store(tmp_path, settings)) as store:
+    with closing(open_log_store(tmp_path, settings)) as store:
         assert isinstance(store, LogStore)
         store.commit(Txn([Put(f"{number}", b"") for number in range(100)]))
         rows = store._follower.view.active.rows

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import open_store
 from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.tokens.file import TokenFile
 
 
 def test_nobody_but_its_owner_may_look_into_a_store(tmp_path: Path):
     folder = tmp_path / "data"
-    store = open_store(folder)
+    store = open_log_store(folder)
     store.commit(Txn([Put("a", b"1")]))
     store.close()
 
@@ -34,7 +34,7 @@ def test_what_root_makes_in_the_folder_of_another_is_theirs(tmp_path: Path):
     not_theirs.touch()
     (folder / "LOCK").symlink_to(not_theirs)
 
-    store = open_store(folder)
+    store = open_log_store(folder)
     store.commit(Txn([Put("a", b"1")]))
     store.close()
     TokenFile(folder).add("app", "read")

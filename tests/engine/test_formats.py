@@ -31,14 +31,22 @@ from rundlet_server.storage.log.format.manifest import (
     read_manifest,
     write_manifest,
 )
-from rundlet_server.storage.log.format.names import index_name
+from rundlet_server.storage.log.format.names import (
+    index_name,
+    index_number,
+    segment_name,
+    segment_number,
+)
 from rundlet_server.storage.log.format.record import KIND_NAMES, WELL_KNOWN_TYPES, BadRecord, Record
 from rundlet_server.storage.log.format.segment import (
+    COMPACTED,
     HEADER_SIZE,
+    Segment,
     SegmentHeader,
     decode_header,
     encode_header,
 )
+from rundlet_server.storage.log.format.segment_writer import SegmentWriter
 from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, from_delta, merge
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.file import IndexFile
@@ -441,3 +449,48 @@ def test_a_manifest_without_segments_is_refused(folder):
     write_manifest(RealFiles(), folder, dataclasses.replace(whole))
     with pytest.raises(Damaged, match="no segment"):
         read_manifest(RealFiles(), folder)
+
+
+def test_a_file_name_and_its_number_are_the_same_thing():
+    assert segment_number(segment_name(12)) == index_number(index_name(12)) == 12
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "12.log",
+        "00000000012.log",
+        "0000000012.idx",
+        "0000000012.log.tmp",
+        "\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0661\u0662.log",
+        ".log",
+    ],
+)
+def test_a_name_that_no_segment_has_holds_no_number(name):
+    assert segment_number(name) is None
+
+
+def test_every_new_segment_has_a_salt_of_its_own():
+    headers = [SegmentHeader.with_new_salt(1, 1, bytes(16)) for _ in range(8)]
+
+    assert len({header.salt for header in headers}) > 1
+
+
+def test_copies_are_a_segment_like_any_other(folder):
+    record = Record(b"key", b"value", records.PUT, 7, 1, 1_000)
+    writer = SegmentWriter(RealFiles(), folder, 3, bytes(16))
+    offsets = [
+        writer.append(
+            [records.encode(record)], record_count=1, revision=7, time_us=1_000, totals=Totals()
+        )
+        for _ in range(2)
+    ]
+
+    state = writer.finish(is_indexed=True)
+
+    segment = Segment.open(RealFiles(), folder, 3, writable=False)
+    found = list(segment.frames(HEADER_SIZE, state.size))
+    assert segment.file.size() == state.size
+    assert segment.header.origin == COMPACTED
+    assert (state.record_count, state.last_revision, state.last_time_us) == (2, 7, 1_000)
+    assert [offset for frame in found for offset, _ in frame.records()] == offsets

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import LogStore, StoreSettings, open_store, verify
+from rundlet_server.storage.care import verify
 from rundlet_server.storage.errors import Conflict, DiskFull
 from rundlet_server.storage.files import Buffer, RealFile
 from rundlet_server.storage.interface import Add, Condition, Delete, Op, Put, Restore, Touch, Txn
-from rundlet_server.storage.log.write.free_space import NO_ROOM
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.log.write.free_space import NO_FREE_SPACE
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.sample_stores import folder_in_memory
 from tests.support.disks.unsynced_files import UnsyncedFiles
 
@@ -66,7 +69,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def store(folder: Path) -> Iterator[LogStore]:
     """On a disk of 8 MiB."""
-    store = open_store(folder, StoreSettings(files=SmallDisk(8 * MIB), keep_for_s=0))
+    store = open_log_store(folder, StoreSettings(files=SmallDisk(8 * MIB), keep_for_s=0))
     yield store
     store.close()
 
@@ -148,29 +151,29 @@ def test_a_large_value_leaves_as_much_free_as_a_small_one(store: LogStore, folde
         with pytest.raises(DiskFull):
             store.commit(Txn([op]))
     assert SmallDisk(8 * MIB).free_bytes(folder) > 2 * MIB
-    assert store.problems() == []
+    assert store.health().reasons == []
     store.commit(Txn([Put("small", bytes(1_000))]))
 
 
 def test_a_store_tells_that_its_disk_is_full_until_it_is_not(store: LogStore):
     held: dict[str, bytes] = {}
-    assert store.problems() == []
+    assert store.health().reasons == []
     fill(store, held, random.Random(1), 100_000)
-    assert store.problems() == [NO_ROOM]
+    assert store.health().reasons == [NO_FREE_SPACE]
     delete(store, held, list(held))
-    assert store.problems() == [NO_ROOM]
+    assert store.health().reasons == [NO_FREE_SPACE]
     assert store.maintainer.is_compaction_worth_it()
     store.maintainer.compact(thorough=True)
 
-    assert store.problems() == []
+    assert store.health().reasons == []
     assert not store.maintainer.is_compaction_worth_it()
 
 
 def test_who_only_reads_from_a_full_disk_has_no_problem(store: LogStore, folder: Path):
     fill(store, {}, random.Random(1), 100_000)
-    reader = open_store(folder, StoreSettings(files=SmallDisk(8 * MIB), keep_for_s=0))
+    reader = open_log_store(folder, StoreSettings(files=SmallDisk(8 * MIB), keep_for_s=0))
 
-    assert reader.problems() == []
+    assert reader.health().reasons == []
     reader.close()
 
 
@@ -179,9 +182,9 @@ def test_a_disk_that_cannot_be_asked_refuses_nothing_beforehand(folder: Path):
         def free_bytes(self, path: Path) -> int:  # noqa: ARG002 (it is not even looked at)
             raise OSError(errno.ENOSYS, "planted")
 
-    with contextlib.closing(open_store(folder, StoreSettings(files=SilentDisk()))) as store:
+    with contextlib.closing(open_log_store(folder, StoreSettings(files=SilentDisk()))) as store:
         store.commit(Txn([Put("a", b"v")]))
-        assert store.problems() == []
+        assert store.health().reasons == []
 
 
 def test_a_load_stops_while_there_is_room_for_deletions(store: LogStore):

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import open_store
 from rundlet_server.storage.checksum import CHECKSUM_SIZE, seal
 from rundlet_server.storage.errors import UnknownFormat
 from rundlet_server.storage.interface import Put, Txn
@@ -21,6 +20,7 @@ from rundlet_server.storage.log.check.verify import verify
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.index.file import HEADER_SIZE as INDEX_HEADER_SIZE
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.tokens.file import TokenFile
 from tests.golden.make import NOW_US, contents, settings
 from tests.support import ROOT
@@ -37,7 +37,7 @@ def golden(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def opened(golden: Path) -> LogStore:
-    return open_store(golden / "data", settings(Clock(NOW_US)))
+    return open_log_store(golden / "data", settings(Clock(NOW_US)))
 
 
 def test_there_is_one_of_every_format():

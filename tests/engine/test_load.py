@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_store, repair, verify
+from rundlet_server.storage.care import repair, verify
 from rundlet_server.storage.errors import (
     InvalidKey,
     LimitExceeded,
@@ -21,11 +21,12 @@ from rundlet_server.storage.errors import (
     StoreError,
     Unavailable,
 )
-from rundlet_server.storage.interface import Delete, Limits, Put, Txn
+from rundlet_server.storage.interface import Delete, Limits, Put, Row, Txn
 from rundlet_server.storage.log.maintain.bulk_load import transactions
-from rundlet_server.storage.log.maintain.chunk import Row
 from rundlet_server.storage.log.store import LogStore
-from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.log.write.rolling import Roller
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.faulty_files import Call, FaultyFiles, dying_at, failing_at
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock
@@ -48,7 +49,7 @@ def settings_of(records_max: int = 50, **others: object) -> StoreSettings:
 
 @contextlib.contextmanager
 def opened(folder: Path, settings: StoreSettings | None = None) -> Iterator[LogStore]:
-    store = open_store(folder, settings or settings_of())
+    store = open_log_store(folder, settings or settings_of())
     try:
         yield store
     finally:
@@ -191,9 +192,9 @@ def test_index_files_do_not_become_many(tmp_path):
         for number in range(60):
             store.load(rows_of(4, first=4 * number))
 
-        assert store.stats().internals["index_files"] <= 24
+        assert store.gauges()["index_files"].value <= 24
         store.finish_load()
-        assert store.stats().internals["index_files"] <= 2
+        assert store.gauges()["index_files"].value <= 2
         assert store.stats().key_count == 240
         check_whole(store, tmp_path)
 
@@ -230,7 +231,7 @@ def test_a_load_goes_on_beside_a_maintainer(tmp_path):
     with opened(tmp_path) as store, opened(tmp_path) as other:
         with other.maintainer._exclusive(wait=True):
             store.load(rows_of(100))
-        assert store.stats().internals["unindexed_records"] == 100
+        assert store.gauges()["unindexed_records"].value == 100
         store.load(rows_of(100, first=100))
 
         assert contents(store) == contents(other)
@@ -271,7 +272,7 @@ def values_of(store: LogStore) -> dict[str, bytes]:
 def run_load(folder: Path, files: FaultyFiles) -> dict[str, bytes] | None:
     """One value, then a load of one chunk; what must be there, ``None`` if either may be."""
     try:
-        store = open_store(folder, settings_of(3, files=files))
+        store = open_log_store(folder, settings_of(3, files=files))
     except (OSError, StoreError):
         return {}
     try:
@@ -338,7 +339,7 @@ def test_a_store_whose_load_failed_goes_on(tmp_path):
     for number in range(1, len(files.calls) + 1):
         folder = tmp_path / str(number)
         try:
-            store = open_store(folder, settings_of(3, files=failing_at(number)))
+            store = open_log_store(folder, settings_of(3, files=failing_at(number)))
         except (OSError, StoreError):
             continue
         for attempt in (BEFORE, LOADED, LOADED):
@@ -348,21 +349,21 @@ def test_a_store_whose_load_failed_goes_on(tmp_path):
                 else:
                     store.load(LOADED)
         assert values_of(store) == AFTER
-        assert store.problems() == []
+        assert store.health().reasons == []
         check_whole(store, folder)
         store.close()
 
 
 def test_nothing_is_seen_before_all_of_a_chunk_is_durable(tmp_path, monkeypatch):
     seen = []
-    seal_as = Writer._seal_as
+    seal = Roller.seal
     with opened(tmp_path, settings_of(3)) as store, opened(tmp_path, settings_of(3)) as other:
 
-        def watched(writer, view, sealed, index=None):
+        def watched(roller, view, sealed, index=None):
             seen.append(values_of(other))
-            return seal_as(writer, view, sealed, index)
+            return seal(roller, view, sealed, index)
 
-        monkeypatch.setattr(Writer, "_seal_as", watched)
+        monkeypatch.setattr(Roller, "seal", watched)
         store.load(LOADED)
 
         assert seen == [{}]

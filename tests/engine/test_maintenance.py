@@ -6,9 +6,10 @@ from contextlib import closing
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_store
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.maintenance import MaintenanceLoop
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 
 MAINTAINED = StoreSettings(maintain_inline=False, keep_for_s=0, sync="never")
 
@@ -19,7 +20,7 @@ def log_bytes(folder) -> int:
 
 @pytest.fixture
 def store(tmp_path):
-    with closing(open_store(tmp_path, MAINTAINED)) as opened:
+    with closing(open_log_store(tmp_path, MAINTAINED)) as opened:
         for number in range(20):
             opened.commit(Txn([Put("key", bytes([number]) * 10_000)]))
         yield opened
@@ -37,7 +38,7 @@ def test_compaction_that_failed_is_tried_again(store, tmp_path, monkeypatch):
     store.compact()
     loop = MaintenanceLoop(store)
     with monkeypatch.context() as patched:
-        patched.setattr(store.maintainer, "_remove_leftovers", full_disk)
+        patched.setattr(store.maintainer, "_remove_orphans", full_disk)
         with pytest.raises(OSError, match="no space"):
             loop.tick(0)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_store, verify
+from rundlet_server.storage.care import verify
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.format import frame as frames
@@ -20,7 +20,9 @@ from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.manifest import read_manifest
 from rundlet_server.storage.log.format.record import PUT, Record
 from rundlet_server.storage.log.format.segment import Segment
-from rundlet_server.storage.log.open.orphans import remove_leftovers
+from rundlet_server.storage.log.open.orphans import remove_orphans
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import START_US
 
@@ -32,7 +34,7 @@ def settings(boot_id: int = 1) -> StoreSettings:
 
 
 def commit(folder: Path, count: int) -> None:
-    with contextlib.closing(open_store(folder, settings())) as store:
+    with contextlib.closing(open_log_store(folder, settings())) as store:
         for number in range(count):
             store.commit(Txn([Put(f"k{number}", b"value")]))
 
@@ -50,7 +52,7 @@ def test_a_store_without_its_manifest_is_no_new_store(tmp_path: Path, count: int
     before = contents(tmp_path)
 
     with pytest.raises(Damaged, match="repair"):
-        open_store(tmp_path, settings())
+        open_log_store(tmp_path, settings())
     assert contents(tmp_path) == before
 
 
@@ -63,16 +65,16 @@ def test_a_manifest_older_than_the_log_is_refused(tmp_path: Path, boot_id: int):
     before = contents(tmp_path)
 
     with pytest.raises(Damaged, match="older"):
-        open_store(tmp_path, settings(boot_id))
+        open_log_store(tmp_path, settings(boot_id))
     assert contents(tmp_path) == before
 
 
-def test_commits_that_an_older_manifest_does_not_know_are_no_leftovers(tmp_path: Path):
+def test_commits_that_an_older_manifest_does_not_know_are_no_orphans(tmp_path: Path):
     commit(tmp_path, 1)
     older = read_manifest(FILES, tmp_path)
     commit(tmp_path, 6)
 
-    assert remove_leftovers(FILES, tmp_path, older) == []
+    assert remove_orphans(FILES, tmp_path, older) == []
     assert (tmp_path / "0000000002.log").exists()
 
 
@@ -81,14 +83,14 @@ def test_a_segment_under_the_name_of_another_is_refused(tmp_path: Path):
     shutil.copy(tmp_path / "0000000001.log", tmp_path / "0000000002.log")
 
     with pytest.raises(Damaged, match="another name"):
-        open_store(tmp_path, settings())
+        open_log_store(tmp_path, settings())
 
 
 @pytest.mark.parametrize(
     ("revision", "totals", "reason"),
     [
-        (1, Totals(2, 10), "its revision is not above the one before"),
-        (3, Totals(9, 9), "counting gives"),
+        (1, Totals(2, 10), "the revision is not above that before it"),
+        (3, Totals(9, 9), "but says that it holds"),
     ],
 )
 def test_verify_finds_a_commit_that_cannot_be(

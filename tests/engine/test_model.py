@@ -22,7 +22,6 @@ from hypothesis.stateful import (
     rule,
 )
 
-from rundlet_server.storage import StoreSettings, open_store
 from rundlet_server.storage.errors import Compacted, InvalidOperation, StoreError
 from rundlet_server.storage.interface import (
     Add,
@@ -39,6 +38,8 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.log.maintain.bulk_load import transactions
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock, ModelStore
 
@@ -89,7 +90,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.stores = [self.open(), self.open()]
 
     def open(self) -> LogStore:
-        return open_store(
+        return open_log_store(
             self.folder,
             StoreSettings(
                 keep_versions=self.keep_versions,
@@ -201,8 +202,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.log_expiries(*KEYS)
 
     @rule(place=places)
-    def remove_leftovers(self, place: int) -> None:
-        self.stores[place].maintainer.remove_leftovers()
+    def remove_orphans(self, place: int) -> None:
+        self.stores[place].maintainer.remove_orphans()
 
     @rule(place=places, is_clean=st.booleans())
     def reopen(self, place: int, is_clean: bool) -> None:
@@ -325,8 +326,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 def abandon(store: LogStore) -> None:
     """As a killed process does: nothing is finished or told; only its thread is ended."""
-    store._closing.set()
-    store._housekeeper.join()
+    store._housekeeper.stop()
 
 
 def page_or_nothing(store: LogStore, at: int) -> Page | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import verify
+from rundlet_server.storage.care import verify
 from rundlet_server.storage.interface import Put, Txn
 from tests.support.campaign import Campaign
 from tests.support.processes.servers import is_running

@@ -14,11 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import LogStore, StoreSettings, open_store, repair, verify
+from rundlet_server.storage.care import repair, verify
 from rundlet_server.storage.errors import Damaged, DiskFull, OutcomeUnknown, StoreError, Unavailable
 from rundlet_server.storage.interface import Delete, Put, Txn
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support import PATIENCE_S, ROOT
 from tests.support.disks.faulty_files import Call, FaultyFiles, dying_at, failing_at
 from tests.support.disks.sample_stores import Sample, fill, folder_in_memory, state_of
@@ -188,7 +191,7 @@ class Scenario:
 
     def _opened(self) -> LogStore | None:
         try:
-            return open_store(self.folder, self.settings)
+            return open_log_store(self.folder, self.settings)
         except (OSError, StoreError):
             return None
 
@@ -244,7 +247,7 @@ def call_count(folder: Path) -> int:
 
 def values_of_folder(scenario: Scenario) -> dict[str, bytes]:
     """What a process sees that opens the folder afterwards, with a disk that works."""
-    store = open_store(scenario.folder, small(FaultyFiles(), Clock()))
+    store = open_log_store(scenario.folder, small(FaultyFiles(), Clock()))
     try:
         return values_of(store)
     finally:
@@ -283,14 +286,14 @@ def test_a_process_may_die_at_any_call_and_nothing_acknowledged_is_lost(folder):
         found = values_of_folder(scenario)
         assert found in scenario.states(), f"died at call {number}"
         assert verify(scenario.folder).problems == [], f"died at call {number}"
-        check_leftovers(scenario)
+        check_orphans(scenario)
         check_repair_without_manifest(copy, scenario.states())
         shutil.rmtree(scenario.folder)
 
 
-def check_leftovers(scenario: Scenario) -> None:
+def check_orphans(scenario: Scenario) -> None:
     """A compaction removes all that the crash left."""
-    store = open_store(scenario.folder, small(FaultyFiles(), Clock()))
+    store = open_log_store(scenario.folder, small(FaultyFiles(), Clock()))
     store.maintainer.compact(thorough=True)
     manifest = store._follower.refresh().manifest
     store.close()
@@ -307,7 +310,7 @@ def check_repair_without_manifest(folder: Path, states: list[dict[str, bytes]]) 
     except FileNotFoundError:
         assert {} in states, "there is no store when nothing was committed"
         return
-    store = open_store(folder, settings)
+    store = open_log_store(folder, settings)
     try:
         assert values_of(store) in states
     finally:
@@ -322,19 +325,19 @@ def test_a_full_disk_refuses_writes_keeps_answering_and_recovers_by_itself(folde
         is_refused = is_full and call.name == "pwrite"
         return OSError(errno.ENOSPC, "full") if is_refused else None
 
-    store = open_store(folder / "data", small(FaultyFiles(failing), Clock()))
+    store = open_log_store(folder / "data", small(FaultyFiles(failing), Clock()))
     store.commit(Txn([Put("a", b"1")]))
     is_full = True
     for _ in range(5):
         with pytest.raises(DiskFull):
             store.commit(Txn([Put("b", b"2")]))
         assert values_of(store) == {"a": b"1"}
-        assert store.problems() != []
+        assert store.health().reasons != []
     is_full = False
     store.commit(Txn([Put("b", b"3")]))
 
     assert values_of(store) == {"a": b"1", "b": b"3"}
-    assert store.problems() == []
+    assert store.health().reasons == []
     store.close()
 
 
@@ -347,7 +350,7 @@ def test_after_a_failed_sync_the_log_goes_on_in_another_file(folder):
         return OSError(errno.EIO, "bad disk") if is_bad else None
 
     files = FaultyFiles(failing)
-    store = open_store(folder / "data", small(files, Clock()))
+    store = open_log_store(folder / "data", small(files, Clock()))
     before = len(files.calls)
     with pytest.raises(Unavailable):
         store.commit(Txn([Put("a", b"1")]))
@@ -359,7 +362,7 @@ def test_after_a_failed_sync_the_log_goes_on_in_another_file(folder):
 
 
 def test_a_repair_tells_refused_commits_from_those_that_took_their_revisions(folder):
-    """The end of a segment that was given up is cut, but that need not reach the disk."""
+    """The end of an abandoned segment is truncated, but that need not reach the disk."""
     path = folder / "data" / "0000000001.log"
     refused: list[bytes] = []
 
@@ -370,7 +373,7 @@ def test_a_repair_tells_refused_commits_from_those_that_took_their_revisions(fol
         return None
 
     settings = small(FaultyFiles(failing), Clock())
-    store = open_store(folder / "data", settings)
+    store = open_log_store(folder / "data", settings)
     with pytest.raises(Unavailable):
         store.commit(Txn([Put("refused", b"1")]))
     store.commit(Txn([Put("a", b"2")]))
@@ -384,7 +387,7 @@ def test_a_repair_tells_refused_commits_from_those_that_took_their_revisions(fol
 
 
 def values_of_folder_at(folder: Path) -> dict[str, bytes]:
-    store = open_store(folder)
+    store = open_log_store(folder)
     try:
         return values_of(store)
     finally:
@@ -397,10 +400,10 @@ _RACER = """
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from rundlet_server.storage import open_store
+from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.interface import Add, Txn
 sys.stdin.readline()
-store = open_store(Path(sys.argv[1]))
+store = open_log_store(Path(sys.argv[1]))
 for _ in range(20):
     store.commit(Txn([Add("n", 1)]))
 store.close()
@@ -409,9 +412,9 @@ store.close()
 _HOLDER = """
 import sys, time
 from pathlib import Path
-from rundlet_server.storage import open_store
+from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.interface import Put, Txn
-store = open_store(Path(sys.argv[1]))
+store = open_log_store(Path(sys.argv[1]))
 store.commit(Txn([Put("a", b"1")]))
 with store._writer.exclusive():
     print("held", flush=True)
@@ -421,11 +424,11 @@ with store._writer.exclusive():
 _CROWDED = """
 import resource, signal, sys
 from pathlib import Path
-from rundlet_server.storage import open_store
+from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.errors import Unavailable
 from rundlet_server.storage.interface import Put, Txn
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-store = open_store(Path(sys.argv[1]))
+store = open_log_store(Path(sys.argv[1]))
 store.commit(Txn([Put("a", b"1")]))
 _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, most))
@@ -468,6 +471,19 @@ def test_a_lock_falls_with_the_process_that_held_it(folder):
     assert values_of_folder_at(folder / "data") == {"a": b"1"}
 
 
+def test_an_opening_that_fails_late_releases_the_folder(folder):
+    open_log_store(folder / "data").close()
+
+    def failing(_: int, call: Call) -> OSError | None:
+        return OSError(errno.EMFILE, "full") if call == Call("open", "MAINTENANCE") else None
+
+    with pytest.raises(OSError, match="full") as caught:
+        open_log_store(folder / "data", StoreSettings(files=FaultyFiles(failing)))
+
+    assert caught.value.__traceback__ is not None  # its frames keep every part that was open
+    assert repair(folder / "data").problems == []
+
+
 def test_a_write_that_the_kernel_cuts_short_is_taken_back(folder):
     with started(_CROWDED, folder / "data") as process:
         output, _ = process.communicate(timeout=60)
@@ -488,7 +504,7 @@ def test_garbage_in_the_lock_files_blocks_nothing(sample):
 
 
 def test_what_an_opening_could_not_sync_is_written_again_before_the_next_sync(folder):
-    with contextlib.closing(open_store(folder, StoreSettings(boot_id=1))) as store:
+    with contextlib.closing(open_log_store(folder, StoreSettings(boot_id=1))) as store:
         store.commit(Txn([Put("a", b"1")]))
     failed: list[Call] = []
 
@@ -501,13 +517,13 @@ def test_what_an_opening_could_not_sync_is_written_again_before_the_next_sync(fo
     files = FaultyFiles(fail_first_sync)
     settings = StoreSettings(boot_id=2, files=files)
     with pytest.raises(OSError, match="Input/output"):
-        open_store(folder, settings)
-    with contextlib.closing(open_store(folder, settings)) as store:
+        open_log_store(folder, settings)
+    with contextlib.closing(open_log_store(folder, settings)) as store:
         log = [call.name for call in files.calls if call == Call(call.name, failed[0].file)]
         assert [name for name in log if name in ("sync", "pwrite")] == ["sync", "pwrite", "sync"]
         assert store.get("a").value == b"1"
         store.commit(Txn([Put("b", b"2")]))
 
-        assert store.stats().internals["segments"] == 2
-    with contextlib.closing(open_store(folder, StoreSettings(boot_id=3))) as store:
+        assert store.gauges()["segments"].value == 2
+    with contextlib.closing(open_log_store(folder, StoreSettings(boot_id=3))) as store:
         assert sorted(state_of(store)) == ["a", "b"]

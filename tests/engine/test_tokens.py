@@ -14,10 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.checksum import seal
-from rundlet_server.storage.errors import Damaged, InvalidRequest, UnknownFormat
+from rundlet_server.storage.errors import Damaged, InvalidRequest, MissingBackend, UnknownFormat
 from rundlet_server.storage.files import File, RealFiles
-from rundlet_server.storage.tokens.file import FILE_NAME, MAGIC, PAGE_NAME, TokenFile, TokenTable
+from rundlet_server.storage.tokens.file import TokenFile
+from rundlet_server.storage.tokens.format import FILE_NAME, MAGIC, PAGE_NAME
+from rundlet_server.storage.tokens.interface import TokenTable
+from rundlet_server.storage.tokens.opening import open_tokens
 from rundlet_server.storage.tokens.watch import TokenWatch
 from tests.support import PATIENCE_S
 from tests.support.disks.faulty_files import Call, FaultyFiles
@@ -271,3 +275,31 @@ def test_file_that_goes_lets_nobody_in(tmp_path: Path):
     for _ in range(3):
         with pytest.raises(Damaged):
             watch.current()
+
+
+@pytest.mark.parametrize(
+    ("address", "folder", "is_there"),
+    [
+        ("./data", None, True),
+        ("./data", Path("elsewhere"), True),
+        ("file:words.txt", None, False),
+        ("file:words.txt", Path("elsewhere"), True),
+        ("memory", None, False),
+        ("etcd://h1/NAME", Path("elsewhere"), True),
+    ],
+)
+def test_store_has_the_tokens_of_its_address(address, folder, is_there, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    tokens = open_tokens(StoreAddress.parse(address), folder)
+
+    assert (tokens is not None) is is_there
+    if tokens is not None:
+        _, secret = tokens.add("app", "read")
+        assert tokens.watch().current().find(secret) is not None
+        assert TokenFile(tmp_path / (folder or "data")).read() == tokens.read()
+
+
+def test_store_that_this_release_cannot_open_has_no_tokens_either():
+    with pytest.raises(MissingBackend, match="the backend 'etcd' is not available"):
+        open_tokens(StoreAddress.parse("etcd://h1/NAME"))

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import StoreSettings, open_store
 from rundlet_server.storage.interface import Delete, Op, Put, Txn
 from rundlet_server.storage.log.format.manifest import SegmentState, read_manifest, write_manifest
 from rundlet_server.storage.log.maintain import compaction
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock
 
@@ -45,7 +46,7 @@ def open_folder(folder: Path, *, keep_for_s: float = 0) -> LogStore:
     settings = StoreSettings(
         keep_for_s=keep_for_s, files=FILES, clock=Clock(), maintain_inline=False
     )
-    return open_store(folder, settings)
+    return open_log_store(folder, settings)
 
 
 def contents(store: LogStore) -> dict[str, bytes]:
@@ -179,6 +180,6 @@ def test_a_tombstone_goes_once_nothing_older_can_hold_its_key(tmp_path, monkeypa
     compact(store, (True, True), monkeypatch)
 
     assert store.history("a") == []
-    assert store.stats().internals["segments"] == 1
+    assert store.gauges()["segments"].value == 1
     assert rebuilt_contents(tmp_path / "data") == contents(store) == {}
     store.close()

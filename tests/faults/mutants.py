@@ -41,8 +41,10 @@ class Mutant(NamedTuple):
 
 
 WRITER = "storage/log/write/writer.py"
+ROLLING = "storage/log/write/rolling.py"
+SEGMENT_WRITER = "storage/log/format/segment_writer.py"
 OPENING = "storage/log/open/recovery.py"
-SHARED = "storage/log/format/commit_page.py"
+COMMIT_PAGE = "storage/log/format/commit_page.py"
 
 MUTANTS = (
     # --- syncs that are left out ---
@@ -79,27 +81,27 @@ MUTANTS = (
     Mutant(
         "commit-not-synced",
         WRITER,
-        "        if is_synced:\n            self._sync_or_give_up(view, segment)\n",
+        "        if is_synced:\n            self._sync_or_abandon(view, segment)\n",
         "",
         (POWER,),
     ),
     Mutant(
         "loaded-segment-not-synced",
         WRITER,
-        "        self._sync_or_give_up(view, segment)\n        try:\n            index =",
+        "        self._sync_or_abandon(view, segment)\n        try:\n            index =",
         "        try:\n            index =",
         (POWER,),
     ),
     Mutant(
         "sealed-segment-not-synced",
-        WRITER,
+        ROLLING,
         "            self._sync_before_seal(old)\n            return",
         "            return",
         (POWER,),
     ),
     Mutant(
         "name-of-new-segment-not-synced",
-        WRITER,
+        ROLLING,
         "        Segment.create(self._files, self._folder, header)\n"
         "        self._files.sync_folder(self._folder)\n",
         "        Segment.create(self._files, self._folder, header)\n",
@@ -120,10 +122,10 @@ MUTANTS = (
         (FAULTS,),
     ),
     Mutant(
-        "what-is-written-again-not-synced",
-        "storage/log/write/unsynced_tail.py",
-        "    copy.file.sync()\n",
-        "",
+        "copied-tail-not-synced",
+        SEGMENT_WRITER,
+        "        self._segment.file.sync()\n",
+        "        if is_indexed:\n            self._segment.file.sync()\n",
         (FAULTS,),
     ),
     Mutant(
@@ -142,16 +144,16 @@ MUTANTS = (
     ),
     Mutant(
         "compacted-segment-not-synced",
-        "storage/log/maintain/rewrite.py",
+        SEGMENT_WRITER,
         "        self._segment.file.sync()\n",
-        "",
+        "        if not is_indexed:\n            self._segment.file.sync()\n",
         (POWER,),
     ),
     Mutant(
         "recovered-end-not-synced",
         OPENING,
-        "        segment.file.sync()\n    except OSError:\n        commit_page.given_up",
-        "        pass\n    except OSError:\n        commit_page.given_up",
+        "        segment.file.sync()\n    except OSError:\n        commit_page.abandoned",
+        "        pass\n    except OSError:\n        commit_page.abandoned",
         (POWER,),
     ),
     Mutant(
@@ -164,7 +166,7 @@ MUTANTS = (
     Mutant(
         "recovery-syncs-again-what-it-could-not",
         OPENING,
-        "    if commit_page.given_up == segment.number:\n",
+        "    if commit_page.abandoned == segment.number:\n",
         "    if False:\n",
         (RECOVERY,),
     ),
@@ -179,9 +181,9 @@ MUTANTS = (
     Mutant(
         "published-before-it-is-synced",
         WRITER,
-        "        if is_synced:\n            self._sync_or_give_up(view, segment)\n",
+        "        if is_synced:\n            self._sync_or_abandon(view, segment)\n",
         "        self._commit_page.published = pack_position(segment.number, start + batch.size)\n"
-        "        if is_synced:\n            self._sync_or_give_up(view, segment)\n",
+        "        if is_synced:\n            self._sync_or_abandon(view, segment)\n",
         (POWER,),
     ),
     Mutant(
@@ -221,52 +223,52 @@ MUTANTS = (
         "failed-sync-is-an-answer",
         WRITER,
         "        except OSError as cause:\n"
-        "            self._commit_page.given_up = segment.number\n",
+        "            self._commit_page.abandoned = segment.number\n",
         "        except OSError as cause:\n            return\n"
-        "            self._commit_page.given_up = segment.number\n",
+        "            self._commit_page.abandoned = segment.number\n",
         (FAULTS,),
     ),
     Mutant(
-        "failed-sync-does-not-give-up",
+        "failed-sync-does-not-abandon",
         WRITER,
         "        except OSError as cause:\n"
-        "            self._commit_page.given_up = segment.number\n",
+        "            self._commit_page.abandoned = segment.number\n",
         "        except OSError as cause:\n",
         (FAULTS,),
     ),
     Mutant(
-        "failed-background-sync-does-not-give-up",
+        "failed-background-sync-does-not-abandon",
         WRITER,
-        "        except OSError as ex:\n            self._commit_page.given_up = segment.number\n"
+        "        except OSError as ex:\n            self._commit_page.abandoned = segment.number\n"
         "            raise self._refusal(ex) from ex\n",
         "        except OSError as ex:\n            raise self._refusal(ex) from ex\n",
         (FAULTS,),
     ),
     Mutant(
-        "failed-sync-before-seal-does-not-give-up",
-        WRITER,
-        "            self._commit_page.given_up = segment.number\n            raise\n",
+        "failed-sync-before-seal-does-not-abandon",
+        ROLLING,
+        "            self._commit_page.abandoned = segment.number\n            raise\n",
         "            raise\n",
         (FAULTS,),
     ),
     Mutant(
-        "given-up-segment-is-written-on",
+        "abandoned-segment-is-written-on",
         WRITER,
-        " or self._commit_page.given_up == active.segment:",
+        " or self._commit_page.abandoned == active.segment:",
         ":",
         (FAULTS,),
     ),
     Mutant(
-        "given-up-segment-is-synced-again",
-        WRITER,
-        "        if self._commit_page.given_up != old.number:\n",
+        "abandoned-segment-is-synced-again",
+        ROLLING,
+        "        if self._commit_page.abandoned != old.number:\n",
         "        if True:\n",
         (FAULTS,),
     ),
     Mutant(
-        "given-up-segment-is-synced-again-in-the-background",
+        "abandoned-segment-is-synced-again-in-the-background",
         WRITER,
-        "        if self._commit_page.given_up == segment.number:\n            with",
+        "        if self._commit_page.abandoned == segment.number:\n            with",
         "        if False:\n            with",
         (FAULTS,),
     ),
@@ -278,14 +280,14 @@ MUTANTS = (
         (FAULTS,),
     ),
     Mutant(
-        "lost-tail-not-written-again",
-        WRITER,
+        "lost-tail-not-copied",
+        ROLLING,
         "        if durable >= view.position:\n",
-        "        if durable >= view.position or self._commit_page.given_up == old.number:\n",
+        "        if durable >= view.position or self._commit_page.abandoned == old.number:\n",
         (FAULTS,),
     ),
     Mutant(
-        "delta-keeps-what-was-written-again",
+        "delta-keeps-what-was-copied",
         "storage/log/read/follower.py",
         "(is_active or old.offset <= state.size)",
         "(is_active or old.offset)",
@@ -321,10 +323,10 @@ MUTANTS = (
         (WORK,),
     ),
     Mutant(
-        "number-of-a-second-writing-not-given-out",
-        WRITER,
-        "        view = self.put_in_force(view.manifest.changed(next_segment=number + 1))\n",
-        "",
+        "number-of-the-tail-s-segment-not-given-out",
+        ROLLING,
+        "        manifest = view.manifest.changed(next_segment=number + 1)\n",
+        "        manifest = view.manifest.changed()\n",
         (FAULTS,),
     ),
     Mutant(
@@ -338,8 +340,8 @@ MUTANTS = (
     Mutant(
         "half-made-manifest-change-not-settled-at-opening",
         OPENING,
-        "    if commit_page.is_changing:\n        put_in_force(",
-        "    if False:\n        put_in_force(",
+        "    if commit_page.is_changing:\n        install_manifest(",
+        "    if False:\n        install_manifest(",
         (
             WORK,
             LINES,
@@ -411,7 +413,7 @@ MUTANTS = (
     # --- the commit page ---
     Mutant(
         "page-trusted-under-another-boot",
-        SHARED,
+        COMMIT_PAGE,
         "        if self.words[_WORD_MAGIC] != _MAGIC or self._boot() != self._boot_id:\n"
         "            return None\n",
         "        if self.words[_WORD_MAGIC] != _MAGIC:\n            return None\n",
@@ -419,14 +421,14 @@ MUTANTS = (
     ),
     Mutant(
         "complement-not-compared",
-        SHARED,
+        COMMIT_PAGE,
         "        return value if value ^ _ALL_ONES == self.words[word + 1] else None\n",
         "        return value\n",
         (DAMAGE, PAGE),
     ),
     Mutant(
         "damaged-clock-believed",
-        SHARED,
+        COMMIT_PAGE,
         "    return time_us if word & _CHECK_MASK == _time_check(time_us) else 0\n",
         "    return time_us\n",
         (DAMAGE, PAGE),
@@ -504,7 +506,7 @@ MUTANTS = (
     ),
     Mutant(
         "token-checksum-not-compared",
-        "storage/tokens/file.py",
+        "storage/tokens/format.py",
         "CHECKSUM_SIZE or not is_whole(data):",
         "CHECKSUM_SIZE:",
         ("tests/engine/test_tokens.py",),
@@ -519,7 +521,7 @@ MUTANTS = (
     Mutant(
         "verify-does-not-compare-totals",
         "storage/log/check/verify.py",
-        "        if told != counted and active.number in self._snapshot.segments:\n",
+        "        if told != counted and active.number in self._opened.segments:\n",
         "        if False:\n",
         (MANIFEST,),
     ),
@@ -552,7 +554,7 @@ EQUIVALENT = {
     "folder not synced between compacted segments and their index file": (
         "writing the index file syncs the same folder before the manifest names either"
     ),
-    "bytes behind the end of a given-up segment not cut": (
+    "bytes behind the end of an abandoned segment not cut": (
         "the manifest seals it before them: they only save a repair without manifest some work"
     ),
 }

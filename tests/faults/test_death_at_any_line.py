@@ -13,10 +13,10 @@ from types import FrameType, TracebackType
 
 import pytest
 
-from rundlet_server.storage.log.format import commit_page
+from rundlet_server.storage.log.format import commit_page, segment_writer
 from rundlet_server.storage.log.maintain import checkpoint, compaction, maintainer
 from rundlet_server.storage.log.open import recovery
-from rundlet_server.storage.log.write import unsynced_tail, writer
+from rundlet_server.storage.log.write import rolling, unsynced_tail, writer
 from tests.support.campaign import Campaign
 from tests.support.disks.aftermath import Aftermath
 from tests.support.disks.sample_stores import folder_in_memory
@@ -26,7 +26,17 @@ from tests.support.models.workload import Workload
 
 WATCHED = {
     module.__file__
-    for module in (checkpoint, commit_page, compaction, maintainer, recovery, unsynced_tail, writer)
+    for module in (
+        checkpoint,
+        commit_page,
+        compaction,
+        maintainer,
+        recovery,
+        rolling,
+        segment_writer,
+        unsynced_tail,
+        writer,
+    )
 }
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import LogStore, StoreSettings, open_store, repair, verify
+from rundlet_server.storage.care import repair, verify
 from rundlet_server.storage.errors import Unavailable
 from rundlet_server.storage.interface import Put, Txn
-from rundlet_server.storage.log.settings import SyncPolicy
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings, SyncPolicy
 from tests.support.campaign import Campaign
 from tests.support.disks.aftermath import Aftermath
 from tests.support.disks.faulty_files import Call, FaultyFiles
@@ -66,7 +68,7 @@ def after_power_cuts(disk: SimulatedDisk, folder: Path, settings: StoreSettings)
     for number, mode in enumerate(MODES * 5):
         cut = laid_out(disk.crashed(mode, choice), folder / f"cut{number}")
         after = dataclasses.replace(settings, files=UnsyncedFiles(), boot_id=2)
-        with contextlib.closing(open_store(cut, after)) as store:
+        with contextlib.closing(open_log_store(cut, after)) as store:
             found.append(state_of(store))
         assert verify(cut).problems == []
     return found
@@ -79,7 +81,7 @@ def test_what_a_failed_background_sync_has_lost_is_written_again_elsewhere(sync,
     with folder_in_memory() as folder:
         disk, bad = SimulatedDisk(folder / "live"), BadSector("sync")
         settings = tiny(FaultyFiles(bad, disk), sync)
-        with contextlib.closing(open_store(folder / "live", settings)) as store:
+        with contextlib.closing(open_log_store(folder / "live", settings)) as store:
             for number in range(synced):
                 put(store, number)
             store.sync()
@@ -99,7 +101,7 @@ def test_what_a_failed_background_sync_has_lost_is_written_again_elsewhere(sync,
         (folder / "live" / "MANIFEST").unlink()
         alone = dataclasses.replace(settings, files=UnsyncedFiles())
         repair(folder / "live", alone)
-        with contextlib.closing(open_store(folder / "live", alone)) as store:
+        with contextlib.closing(open_log_store(folder / "live", alone)) as store:
             assert state_of(store) == before
 
 
@@ -118,7 +120,7 @@ def test_power_may_go_while_it_is_written_again(campaign: Campaign):
 
         disk = SimulatedDisk(folder / "live", on_operation=cut)
         settings = tiny(FaultyFiles(bad, disk), "interval")
-        with contextlib.closing(open_store(folder / "live", settings)) as store:
+        with contextlib.closing(open_log_store(folder / "live", settings)) as store:
             for number in range(5):
                 op = Put(f"k{number % 3}", b"%d" % number * 200)
                 expected.begin([op])
@@ -138,7 +140,7 @@ def test_a_write_that_was_refused_does_not_come_back_when_the_power_goes(sync, s
     with folder_in_memory() as folder:
         disk, bad = SimulatedDisk(folder / "live"), BadSector("pwrite")
         settings = tiny(FaultyFiles(bad, disk, share_written=share_written), sync)
-        with contextlib.closing(open_store(folder / "live", settings)) as store:
+        with contextlib.closing(open_log_store(folder / "live", settings)) as store:
             put(store, 1)
             store.sync()
             bad.is_armed = True

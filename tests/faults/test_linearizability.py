@@ -18,9 +18,11 @@ from typing import Protocol
 
 import pytest
 
-from rundlet_server.storage import LogStore, StoreSettings, open_store
 from rundlet_server.storage.errors import Conflict
 from rundlet_server.storage.interface import Add, Condition, Delete, Put, Txn
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support import PATIENCE_S
 from tests.support.campaign import Campaign
 from tests.support.disks.unsynced_files import UnsyncedFiles
@@ -191,7 +193,7 @@ class ReadBeforeDurable(StoreTarget):
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[LogStore]:
     settings = StoreSettings(sync="never", files=UnsyncedFiles(), segment_records_max=50)
-    store = open_store(tmp_path / "data", settings)
+    store = open_log_store(tmp_path / "data", settings)
     yield store
     store.close()
 

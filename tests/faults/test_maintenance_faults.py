@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import LogStore, open_store
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.interface import Delete, Op, Put, Txn
 from rundlet_server.storage.log.format.commit_page import WORD_PUBLISHED
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
 from tests.support.campaign import Campaign
 from tests.support.disks.aftermath import Aftermath
 from tests.support.disks.faulty_files import Call, FaultyFiles
@@ -61,7 +62,7 @@ class Pair:
         self.disk = SimulatedDisk(folder / "live")
         self.expected = Expectation(self.clock, "always")
         settings = tiny_settings(FaultyFiles(failing, self.disk), self.clock, 1, "always")
-        self.stores = [open_store(folder / "live", settings) for _ in range(2)]
+        self.stores = [open_log_store(folder / "live", settings) for _ in range(2)]
         self._failing = failing
 
     def commit(self, store: LogStore, *ops: Op) -> None:
@@ -143,25 +144,25 @@ def test_some_work_may_fail_and_every_process_goes_on_for_long(campaign: Campaig
 
 def test_a_log_that_is_cut_short_under_a_running_store_takes_no_more_writes(tmp_path: Path):
     settings = tiny_settings(UnsyncedFiles(), Clock(), 1, "always")
-    with contextlib.closing(open_store(tmp_path / "data", settings)) as store:
+    with contextlib.closing(open_log_store(tmp_path / "data", settings)) as store:
         store.commit(Txn([Put("a", b"1")]))
         os.truncate(tmp_path / "data" / "0000000001.log", 100)
 
-        with pytest.raises(Damaged, match="cut short"):
+        with pytest.raises(Damaged, match="shorter than"):
             store.commit(Txn([Put("a", b"2")]))
 
 
 def test_opening_publishes_the_start_of_a_segment_that_a_dead_writer_has_begun(tmp_path: Path):
     """Else every read would look for news that are none."""
     settings = tiny_settings(UnsyncedFiles(), Clock(), 1, "always")
-    with contextlib.closing(open_store(tmp_path / "data", settings)) as store:
+    with contextlib.closing(open_log_store(tmp_path / "data", settings)) as store:
         store.commit(Txn([Put("a", b"1")]))
-        before = store._commit_page.published
+        before = store._parts.commit_page.published
         assert before is not None
         store._writer.seal()
-        store._commit_page.published = before
-    with contextlib.closing(open_store(tmp_path / "data", settings)) as store:
+        store._parts.commit_page.published = before
+    with contextlib.closing(open_log_store(tmp_path / "data", settings)) as store:
         view = store._follower.view
 
-        assert store._commit_page.words[WORD_PUBLISHED] == view.position > before
+        assert store._parts.commit_page.words[WORD_PUBLISHED] == view.position > before
         assert state_of(store) == {"a": (b"1", 1, "application/octet-stream")}

@@ -23,7 +23,7 @@ BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
 SHORT = (
     "commit-not-synced",
     "manifest-not-synced",
-    "given-up-segment-is-synced-again-in-the-background",
+    "abandoned-segment-is-synced-again-in-the-background",
 )
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage import open_store
 from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.files import File
 from rundlet_server.storage.interface import Put, Store, Txn
-from rundlet_server.storage.log.settings import SyncPolicy
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import SyncPolicy
 from rundlet_server.storage.tokens.file import TokenFile
 from tests.support.campaign import Campaign
 from tests.support.disks.aftermath import Aftermath
@@ -104,16 +104,16 @@ def test_what_a_recovery_finds_is_durable_before_anybody_sees_it(campaign: Campa
     with folder_in_memory() as folder:
         disk, clock = SimulatedDisk(folder / "live"), Clock()
         before = tiny_settings(disk, clock, 1, "never")
-        with contextlib.closing(open_store(disk.folder, before)) as store:
+        with contextlib.closing(open_log_store(disk.folder, before)) as store:
             store.commit(Txn([Put("a", bytes(3_000))]))
         after = tiny_settings(disk, clock, 2, "always")
-        with contextlib.closing(open_store(disk.folder, after)) as recovered:
+        with contextlib.closing(open_log_store(disk.folder, after)) as recovered:
             seen = state_of(recovered)
             assert seen
             for number, mode in enumerate(MODES * 3):
                 cut = laid_out(disk.crashed(mode, chance), folder / f"cut{number}")
                 settings = tiny_settings(UnsyncedFiles(), clock, 3, "always")
-                with contextlib.closing(open_store(cut, settings)) as store:
+                with contextlib.closing(open_log_store(cut, settings)) as store:
                     assert state_of(store) == seen
 
 
@@ -148,7 +148,7 @@ def test_a_manifest_that_a_recovery_finds_is_durable_before_anybody_sees_it(camp
     chance = next(campaign.rounds(1))
     with folder_in_memory() as folder:
         disk, clock = DeathBehindRename(folder / "live"), Clock()
-        dying = open_store(disk.folder, tiny_settings(disk, clock, 1, "always"))
+        dying = open_log_store(disk.folder, tiny_settings(disk, clock, 1, "always"))
         disk.is_armed = True
         with pytest.raises(DeadProcess):
             fill_a_segment(dying)
@@ -157,7 +157,7 @@ def test_a_manifest_that_a_recovery_finds_is_durable_before_anybody_sees_it(camp
         disk.is_dead = disk.is_armed = False
         disk.unlink(disk.folder / "COMMIT")
         with contextlib.closing(
-            open_store(disk.folder, tiny_settings(disk, clock, 1, "always"))
+            open_log_store(disk.folder, tiny_settings(disk, clock, 1, "always"))
         ) as recovered:
             recovered.commit(Txn([Put("after", b"")]))
             seen = state_of(recovered)
@@ -165,7 +165,7 @@ def test_a_manifest_that_a_recovery_finds_is_durable_before_anybody_sees_it(camp
             for number, mode in enumerate(MODES * 3):
                 cut = laid_out(disk.crashed(mode, chance), folder / f"cut{number}")
                 settings = tiny_settings(UnsyncedFiles(), clock, 3, "always")
-                with contextlib.closing(open_store(cut, settings)) as store:
+                with contextlib.closing(open_log_store(cut, settings)) as store:
                     assert state_of(store) == seen
 
 

@@ -18,7 +18,7 @@ from typing import Final
 
 import pytest
 
-from rundlet_server.storage import verify
+from rundlet_server.storage.care import verify
 from tests.support.campaign import Campaign
 from tests.support.disks.small_disk import free_bytes, mounted
 from tests.support.processes.killed_servers import (

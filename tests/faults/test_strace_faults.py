@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage.log.settings import SyncPolicy
+from rundlet_server.storage.settings import SyncPolicy
 from tests.support.campaign import Campaign
 from tests.support.disks.aftermath import Aftermath
 from tests.support.disks.sample_stores import folder_in_memory

@@ -13,9 +13,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rundlet_server.storage import StoreSettings, open_store
 from rundlet_server.storage.interface import Add, Delete, Op, Put, Restore, Store, Touch, Txn
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.tokens.file import TokenFile
 from tests.support.models.model import START_US, Clock, ModelStore
 
@@ -49,7 +50,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     clock = Clock()
     model = ModelStore(clock)
-    store = open_store(folder / "data", settings(clock))
+    store = open_log_store(folder / "data", settings(clock))
     write(store, model, clock)
     store.close()
     TokenFile(folder / "data", clock=clock).add("reader", "read", prefix="c/")

@@ -6,10 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
 from docs.cli_help import PAGE_PATH, page
-from rundlet_server.cli.main import app
+from rundlet_server.cli.group import loaded
 from tests.support import ROOT
 
 TOP_PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "client/README.md"]
@@ -95,7 +94,7 @@ def test_page_of_settings_tells_every_option_of_serve_with_its_variable():
     page = (ROOT / "docs/settings.md").read_text()
     settings = page.split("<!-- settings -->")[1].split("<!-- /settings -->")[0]
     rows = [line.split("|")[1:] for line in settings.splitlines() if line.startswith("|")]
-    for option in get_command(app).commands["serve"].params:
+    for option in loaded("serve").params:
         name = option.opts[0]
         if name.startswith("--") and name != "--help":
             [row] = [row for row in rows if f"`{name}`" in row[0]]

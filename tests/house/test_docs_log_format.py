@@ -193,14 +193,14 @@ def test_rows_of_an_index_file_are_as_told():
     ]
 
 
-def test_words_of_the_shared_page_are_as_told():
+def test_words_of_the_commit_page_are_as_told():
     words = [
         commit_page._WORD_MAGIC,
         commit_page._WORD_BOOT,
         commit_page._WORD_GENERATION,
         commit_page._WORD_CLOCK,
         commit_page._WORD_EXPIRED_THROUGH,
-        commit_page._WORD_GIVEN_UP,
+        commit_page._WORD_ABANDONED,
         commit_page._WORD_COMPACTIONS,
         commit_page.WORD_PUBLISHED,
         commit_page._WORD_DURABLE,

@@ -17,7 +17,7 @@ SERVER = "rundlet_server"
 # the name that they are installed by.
 ALLOWED = {
     "storage": {"crc32c", "cbor2", "numpy", "xxhash"},
-    "functions": {"falcon", "cbor2", "storage"},
+    "functions": {"falcon", "cbor2", "msgspec", "storage"},
     "server": {"waitress", "granian", "functions", "storage"},
     "rundlet": {"httpx", "cbor2"},
     "cli": {"typer", "rich", "numpy", "server", "functions", "storage", "rundlet"},
@@ -29,24 +29,28 @@ FOR_TYPE_CHECKERS = {"_typeshed"}  # there is no such module when a program runs
 # its own floor or above. A room is a folder or a module.
 FLOORS = {
     "storage": [
-        "errors interface files clock collector",
-        "checksum counting requests",
-        "log tokens",
-        "textfile",
+        "bounds errors interface files clock collector",
+        "address checksum counting requests",
+        "settings tokens",
+        "log",
+        "textfile care",
+        "opening",
         "__init__",
     ],
     "storage/log": [
-        "settings format",
+        "format",
         "index",
         "read open",
         "write check",
-        "maintain repair",
+        "health maintain repair",
+        "wiring housekeeping",
         "store",
         "maintenance",
         "__init__",
     ],
     "functions": [
-        "settings request_ids",
+        "units request_ids version",
+        "settings route_table",
         "limits",
         "problems",
         "messages",
@@ -57,7 +61,6 @@ FLOORS = {
         "__init__",
     ],
     "functions/settings": [
-        "units",
         "kinds",
         "rows",
         "connections reading",
@@ -68,11 +71,12 @@ FLOORS = {
     ],
     "server": ["errors signals", "listen helpers", "waitress granian", "run", "__init__"],
     "cli": [
-        "arguments exits show",
-        "place serve",
-        "transfer bench doctor",
-        "commands",
+        "arguments exits parameters show table",
+        "process place serve",
+        "overview transfer bench doctor",
+        "commands group",
         "main",
+        "start",
         "__init__",
     ],
 }

@@ -16,9 +16,12 @@ LAYERS = ("cli", "functions", "server", "storage", "rundlet")
 VARIABLES = [row.variable for row in SETTINGS if row.variable]
 OPTIONS = [row.option for row in SETTINGS if row.option]
 
-# Other commands look for a folder and for the server's tokens under the same names, and `import`
+# Other commands look for a store and for the server's tokens under the same names, and `import`
 # reads text files in the same way.
-OF_OTHER_COMMANDS = {"--data", "RUNDLET_DATA", "RUNDLET_TOKENS", "--any-key", "--skip-bad"}
+OF_OTHER_COMMANDS = {
+    *("--data", "RUNDLET_DATA", "--store", "RUNDLET_STORE"),
+    *("RUNDLET_TOKENS", "--any-key", "--skip-bad"),
+}
 
 
 def texts() -> Iterator[str]:

@@ -46,7 +46,7 @@ def test_wrong_setting_keeps_a_wsgi_server_from_starting(server_environment, mon
 
     ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
-    assert "RUNDLET_SYNC is 'sometimes'; it may be" in ended.stdout + ended.stderr
+    assert "RUNDLET_SYNC is 'sometimes'; write always" in ended.stdout + ended.stderr
 
 
 FORKING = """

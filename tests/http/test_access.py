@@ -11,35 +11,31 @@ from typing import get_args
 import falcon.testing
 import pytest
 
-from rundlet_server.functions.access.admission import OPEN_ROUTES, scope_of
-from rundlet_server.functions.access.routing import TargetRouter, offered_methods
 from rundlet_server.functions.app import create_app
+from rundlet_server.functions.route_table import METHODS, ROUTES, Route
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.counting.counters import OperationCounters
 from rundlet_server.storage.interface import Delete, Put, Txn
-from rundlet_server.storage.tokens.file import FILE_NAME, Scope, TokenFile
+from rundlet_server.storage.tokens.file import TokenFile
+from rundlet_server.storage.tokens.format import FILE_NAME
+from rundlet_server.storage.tokens.interface import Scope
 from rundlet_server.storage.tokens.watch import TokenWatch
 from tests.support.models.model import Clock, ModelStore
 
+READS = ("GET", "HEAD")
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 REQUESTS = [
-    ("GET", "/", None, None),
-    ("GET", "/livez", None, None),
-    ("GET", "/readyz", None, None),
-    ("GET", "/openapi.json", None, None),
-    ("GET", "/v1", None, "read"),
-    ("GET", "/v1/kv/app/1", None, "read"),
-    ("HEAD", "/v1/kv/app/1", None, "read"),
-    ("GET", "/v1/kv64/YXBwLzE", None, "read"),
+    *((m, t, None, None) for t in ("/", "/livez", "/readyz", "/openapi.json") for m in READS),
+    *((m, t, None, "read") for t in ("/v1", "/v1/stats", "/metrics") for m in READS),
+    *((m, t, None, "read") for t in ("/v1/kv/app/1", "/v1/kv64/YXBwLzE") for m in READS),
     ("GET", "/v1/keys?prefix=app/", None, "read"),
     ("HEAD", "/v1/keys?prefix=app/", None, "read"),
     ("POST", "/v1/mget", {"keys": ["app/1"]}, "read"),
-    ("GET", "/v1/stats", None, "read"),
-    ("GET", "/metrics", None, "read"),
     ("PUT", "/v1/kv/app/1", None, "write"),
     ("PUT", "/v1/kv64/YXBwLzE", None, "write"),
     ("DELETE", "/v1/kv/app/1", None, "write"),
+    ("DELETE", "/v1/kv64/YXBwLzE", None, "write"),
     ("POST", "/v1/txn", {"then": [{"op": "put", "key": "app/1", "text": "x"}]}, "write"),
     ("POST", "/v1/admin/compact", None, "admin"),
 ]
@@ -47,7 +43,7 @@ OUTSIDE = [
     ("GET", "/v1/kv/other", None),
     ("GET", "/v1/kv/missing", None),
     ("HEAD", "/v1/kv/other", None),
-    ("GET", "/v1/kv64/b3RoZXI", None),
+    *((method, "/v1/kv64/b3RoZXI", None) for method in ("GET", "HEAD", "PUT", "DELETE")),
     ("PUT", "/v1/kv/other", None),
     ("DELETE", "/v1/kv/other", None),
     ("DELETE", "/v1/kv/missing", None),
@@ -62,8 +58,7 @@ OUTSIDE = [
     ("POST", "/v1/txn", {"then": [{"op": "restore", "key": "other", "version": 1}]}),
     ("POST", "/v1/txn", {"if": [{"key": "other", "exists": False}], "then": []}),
     ("POST", "/v1/txn", {"then": [], "else": [{"op": "delete", "key": "other"}]}),
-    ("GET", "/v1/stats", None),
-    ("GET", "/metrics", None),
+    *((method, target, None) for target in ("/v1/stats", "/metrics") for method in READS),
     ("POST", "/v1/admin/compact", None),
 ]
 
@@ -124,7 +119,7 @@ def test_scope_decides_what_a_token_may_do(
     assert (answer.status_code < 300) == is_enough
     if not is_enough:
         assert answer.status_code == 403
-        assert answer.json["type"] == "/problems/forbidden"
+        assert method == "HEAD" or answer.json["type"] == "/problems/forbidden"
 
 
 @pytest.mark.parametrize(("method", "target", "body", "needed"), REQUESTS)
@@ -283,19 +278,50 @@ def test_preflight_needs_no_token(guarded: Guarded):
     assert guarded.ask("OPTIONS", "/v1/kv/app/1").status_code == 200
 
 
-def test_every_route_that_is_not_open_needs_a_scope():
-    router: TargetRouter = create_app(ModelStore())._router
-    tested = {(method, scope) for method, _, _, scope in REQUESTS}
-    for route in router.routes:
-        for method in offered_methods(route.resource):
-            if route.template not in OPEN_ROUTES and method != "OPTIONS":
-                assert (method, scope_of(method, route.template)) in tested
+def route_of(target: str) -> Route:
+    """The route that a target of the lists above is on."""
+    path = target.partition("?")[0]
+    exact = ROUTES.get(path)
+    return exact or next(r for r in ROUTES.values() if r.has_key and path.startswith(r.base))
 
 
-def test_what_nobody_has_thought_of_needs_admin():
-    assert scope_of("POST", "/v1/new") == "admin"
-    assert scope_of("DELETE", "/v1/stats") == "admin"
-    assert scope_of("GET", "/v1/admin/new") == "admin"
+def test_requests_above_ask_every_method_of_the_table_by_its_scope():
+    asked = {(route_of(t).template, method, scope) for method, t, _, scope in REQUESTS}
+
+    assert asked == {
+        (route.template, method, None if route.is_open else rule.scope)
+        for route in ROUTES.values()
+        for method, rule in route.rules.items()
+    }
+
+
+def test_requests_above_ask_every_method_that_shows_keys_for_one_outside():
+    asked = {(route_of(target).template, method) for method, target, _ in OUTSIDE}
+
+    assert asked == {
+        (route.template, method)
+        for route in ROUTES.values()
+        for method in route.rules
+        if route.keys != "none"
+    }
+
+
+@pytest.mark.parametrize("template", ROUTES)
+@pytest.mark.parametrize("scope", [None, *SCOPES])
+def test_method_that_a_route_does_not_answer_is_405_for_every_token(
+    guarded: Guarded, template: str, scope: Scope | None
+):
+    route = ROUTES[template]
+    _, secret = guarded.file.add("app", scope or "read")
+    path = route.base + ("YQ" if route.has_key else "")
+    for method in {*METHODS, "PATCH"} - route.rules.keys():
+        answer = guarded.ask(method, path, None, secret if scope else None)
+
+        if scope or route.is_open:
+            assert answer.status_code == 405
+            assert {*answer.headers["Allow"].split(", ")} == {*route.rules, "OPTIONS"}
+        else:
+            assert answer.status_code == 401
 
 
 def test_refusals_are_counted_by_reason(guarded: Guarded):

@@ -160,6 +160,43 @@ def test_answer_is_of_the_type_accepted(api, sent: str, accept: str | None, answ
     assert answer.headers["Content-Type"] == (answered or "application/problem+json")
 
 
+@pytest.mark.parametrize(
+    ("accept", "answered"),
+    [
+        ("application/json,", JSON),
+        (" , ,application/cbor ,", CBOR),
+        ("application/json;q=0.2, application/cbor;q=0.3", CBOR),
+        ("application/cbor;q=0, */*", JSON),
+        ("application/cbor;q=0.9, application/*", JSON),
+        ("application/cbor; a=b; q=0.001, text/html", CBOR),
+        ("application/cbor;q=nan", None),
+        ("application/cbor;q=2", None),
+        (",", None),
+        ('a/b;"' + ";" * 60_000, None),
+        ("," * 60_000, None),
+        ("a" * 60_000, None),
+    ],
+    ids=lambda item: str(item)[:50],
+)
+def test_accept_is_a_list_with_weights(api, accept: str, answered: str | None):
+    answer = api.simulate_get("/v1/keys", headers={"Accept": accept})
+
+    assert answer.status_code == (200 if answered else 406)
+    assert answer.headers["Content-Type"] == (answered or "application/problem+json")
+
+
+@pytest.mark.parametrize("route", ["/v1/mget", "/v1/txn"])
+@pytest.mark.parametrize(("encoding", "status"), [("gzip", 415), ("br", 415), ("Identity", 200)])
+def test_encoded_body_is_415(api, route: str, encoding: str, status: int):
+    body = {"/v1/mget": b'{"keys": []}', "/v1/txn": b'{"then": []}'}[route]
+    headers = {"Content-Type": JSON, "Content-Encoding": encoding}
+
+    answer = api.simulate_post(route, body=body, headers=headers)
+
+    assert answer.status_code == status
+    assert status == 200 or answer.headers["Accept-Encoding"] == "identity"
+
+
 def test_nothing_is_done_when_the_answer_would_not_be_accepted(api):
     body = json.dumps({"then": [{"op": "put", "key": "a", "text": "1"}]})
 
@@ -219,6 +256,49 @@ def test_every_op_has_its_result(api):
     assert value(api, "add") == b"-2"
     assert value(api, "restore") == b"old"
     assert "KV-Expires" in api.simulate_get("/v1/kv/touch").headers
+
+
+@pytest.mark.parametrize(
+    ("form", "content_type", "stored"),
+    [
+        ({"text": "é"}, None, "text/plain; charset=utf-8"),
+        ({"text": ""}, "", "text/plain; charset=utf-8"),
+        ({"text": "{}"}, "application/json", "application/json"),
+        ({"base64": "YQ=="}, None, "application/octet-stream"),
+        ({"base64": "YQ=="}, "text/css", "text/css"),
+    ],
+)
+def test_text_is_stored_as_text(api, form: dict, content_type: str | None, stored: str):
+    txn(api, [{"op": "put", "key": "a", "content_type": content_type, **form}])
+
+    item = mget(api, {"keys": ["a"]}).json["items"][0]
+
+    assert item["content_type"] == stored
+    assert "base64" in form or item["text"] == form["text"]
+
+
+@pytest.mark.parametrize(
+    ("before", "by", "after"),
+    [
+        ("9223372036854775806", 1, 2**63 - 1),
+        ("9223372036854775807", 1, None),
+        ("-9223372036854775808", -1, None),
+        ("-9223372036854775807", -1, -(2**63)),
+        ("9" * 30, 1, None),
+        ("9" * 30, -1, None),
+        ("9223372036854775808", -1, 2**63 - 1),
+    ],
+)
+def test_number_stays_within_64_bits(api, before: str, by: int, after: int | None):
+    txn(api, [{"op": "put", "key": "n", "text": before}])
+
+    answer = txn(api, [PUT_A, {"op": "add", "key": "n", "by": by}])
+
+    if after is None:
+        assert (answer.status_code, answer.json["index"]) == (422, 1)
+        assert (value(api, "a"), value(api, "n")) == (None, before.encode())
+    else:
+        assert answer.json["results"][1] == {"version": 2, "number": after}
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from hypothesis import strategies as st
 
-from rundlet_server.storage import StoreSettings, open_store
 from rundlet_server.storage.errors import InvalidOperation
 from rundlet_server.storage.interface import Add, Commit, Op, Put, Store, Txn
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.conftest import SMALL_LIMITS
 from tests.support.campaign import Campaign
 from tests.support.disks.sample_stores import folder_in_memory
@@ -37,7 +38,7 @@ def api(clock: Clock) -> Iterator[Api]:
 
         def open_new() -> Store:
             shutil.rmtree(above / "data", ignore_errors=True)
-            return open_store(above / "data", small)
+            return open_log_store(above / "data", small)
 
         api = Api(open_new)
         yield api

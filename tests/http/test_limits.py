@@ -14,8 +14,9 @@ from rundlet_server.functions.app import create_app
 from rundlet_server.functions.limits import SET_BY
 from rundlet_server.functions.messages.uploads import UploadGate
 from rundlet_server.functions.settings import ServerSettings
-from rundlet_server.storage import StoreSettings, open_store
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 
 LIMITS = Limits(
     key_bytes_max=20, value_bytes_max=100, txn_ops_max=2, txn_bytes_max=120, list_keys_max=3
@@ -26,7 +27,7 @@ PUT = {"op": "put", "key": "a", "text": "v"}
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[falcon.testing.TestClient]:
-    store = open_store(tmp_path / "data", StoreSettings(limits=LIMITS))
+    store = open_log_store(tmp_path / "data", StoreSettings(limits=LIMITS))
     yield falcon.testing.TestClient(create_app(store, ServerSettings(uploads_max=1)))
     store.close()
 
@@ -42,7 +43,9 @@ OVER = [
     ("txn_bytes_max",
      ("POST", "/v1/txn", {"then": [{**PUT, "key": k, "text": "v" * 70} for k in "ab"]}), 413),
     ("txn_body_bytes_max", ("POST", "/v1/txn", {"then": [], "x": "x" * 99_999}), 413),
+    ("txn_body_items_max", ("POST", "/v1/txn", {"then": [{}] * 200}), 413),
     ("list_keys_max", ("POST", "/v1/mget", {"keys": ["a"] * 4}), 413),
+    ("mget_body_items_max", ("POST", "/v1/mget", {"keys": ["a"] * 30}), 413),
     ("mget_body_bytes_max", ("POST", "/v1/mget", {"keys": [], "x": "x" * 99_999}), 413),
 ]  # fmt: skip
 
@@ -67,7 +70,7 @@ def test_page_that_is_too_long_names_its_limit(api: falcon.testing.TestClient):
     answer = api.simulate_get("/v1/keys", params={"limit": 4})
 
     assert (answer.status_code, answer.json["type"]) == (400, "/problems/bad-query")
-    assert "from 1 to 3, list_keys_max" in answer.json["detail"]
+    assert "from 1 to 3 (list_keys_max)" in answer.json["detail"]
 
 
 def test_too_many_bodies_name_their_limit():
@@ -84,7 +87,9 @@ def test_every_limit_that_is_shown_has_its_option(api: falcon.testing.TestClient
 
 
 def test_largest_body_that_waitress_reads_is_shown(tmp_path: Path):
-    with contextlib.closing(open_store(tmp_path / "data", StoreSettings(limits=LIMITS))) as store:
+    with contextlib.closing(
+        open_log_store(tmp_path / "data", StoreSettings(limits=LIMITS))
+    ) as store:
         api = falcon.testing.TestClient(create_app(store, ServerSettings()))
 
         limits = api.simulate_get("/v1").json["limits"]

@@ -106,7 +106,7 @@ def test_text_is_one_line_for_people(capsys):
 
     (line,) = capsys.readouterr().err.splitlines()
     assert " failed 503 GET /v1/kv/{key:path} in " in line
-    assert line.endswith(": unavailable: nothing was changed; try again later: the disk failed")
+    assert line.endswith("nothing was changed: the disk failed; send the request again later")
 
 
 def test_line_that_no_file_takes_goes_to_stderr(capsys):

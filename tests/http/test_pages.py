@@ -9,7 +9,7 @@ from rundlet_server.functions.app import create_app
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.functions.settings.kinds import is_origin
 from rundlet_server.storage.interface import Store
-from rundlet_server.storage.tokens.file import TokenTable
+from rundlet_server.storage.tokens.interface import TokenTable
 from tests.support.models.model import ModelStore
 
 APP = "https://app.example.org"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import re
+
 import falcon
 import falcon.testing
 import pytest
@@ -9,8 +12,12 @@ import pytest
 from rundlet_server.functions.app import create_app
 from rundlet_server.storage import errors
 from rundlet_server.storage.interface import Entry
+from rundlet_server.storage.tokens.file import TokenFile
+from rundlet_server.storage.tokens.watch import TokenWatch
+from tests.support import ROOT
 from tests.support.models.model import ModelStore
 
+CLIENT_OPTIONS = re.compile(r"--(token|url|prefix)\b")
 ALWAYS = {"type", "title", "status", "detail", "request_id"}
 
 
@@ -40,6 +47,8 @@ class FailingStore(ModelStore):
         (errors.Unavailable("busy"), 503, "unavailable", {}),
         (errors.DiskFull("full"), 507, "disk-full", {}),
         (errors.OutcomeUnknown("who knows"), 504, "outcome-unknown", {}),
+        (errors.NotSupported("log", "history"), 501, "not-supported",
+         {"backend": "log", "feature": "history"}),
         (errors.Damaged("/data/1.log", 12, "bad"), 500, "damaged", {"file": "1.log", "offset": 12}),
         (errors.UnknownFormat("version 9"), 500, "unknown-format", {}),
         (errors.StoreError("else"), 500, "store-error", {}),
@@ -99,3 +108,21 @@ def test_head_of_an_error_has_no_body(api):
 
     assert answer.content == b""
     assert answer.headers["Request-Id"]
+
+
+def test_no_error_speaks_of_options_that_a_client_over_http_does_not_have():
+    for path in (ROOT / "functions").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not CLIENT_OPTIONS.search(node.value), f"{path}:{node.lineno}"
+
+
+def test_refusals_for_want_of_a_token_name_the_header(tmp_path):
+    file = TokenFile(tmp_path)
+    file.add("app", "read")
+    api = falcon.testing.TestClient(create_app(ModelStore(), tokens=TokenWatch(tmp_path)))
+
+    answer = api.simulate_get("/v1/kv/a")
+
+    assert answer.status_code == 401
+    assert "Authorization: Bearer" in answer.json["detail"]

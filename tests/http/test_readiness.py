@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import falcon.testing
@@ -10,15 +11,16 @@ import pytest
 
 from rundlet_server.functions.access.admission import NO_TOKENS
 from rundlet_server.functions.app import create_app
-from rundlet_server.functions.monitoring import readiness
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.monitoring.readiness import Readiness
 from rundlet_server.functions.settings import ServerSettings
-from rundlet_server.storage import OperationCounters, SharedCounters, StoreSettings, open_store
+from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
 from rundlet_server.storage.errors import DiskFull
 from rundlet_server.storage.interface import Put, Txn
-from rundlet_server.storage.log import store
+from rundlet_server.storage.log import health
 from rundlet_server.storage.log.write import disk_probe as probe
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.faulty_files import Call, FaultyFiles
 from tests.support.models.model import ModelStore
 
@@ -49,7 +51,7 @@ def test_full_disk_is_told_and_goes_away_without_any_write(tmp_path, monkeypatch
         return OSError(errno.ENOSPC, "No space left on device") if is_refused else None
 
     settings = StoreSettings(files=FaultyFiles(failing))
-    opened = open_store(tmp_path / "data", settings)
+    opened = open_log_store(tmp_path / "data", settings)
     api = falcon.testing.TestClient(create_app(opened))
     is_full = True
     with pytest.raises(DiskFull):
@@ -87,11 +89,11 @@ def test_probe_that_succeeded_does_not_vouch_for_the_next_failure(tmp_path):
 
 
 def test_nearly_full_disk_is_told_before_a_write_fails(tmp_path, monkeypatch):
-    opened = open_store(tmp_path / "data")
+    opened = open_log_store(tmp_path / "data")
     settings = ServerSettings(data_path=tmp_path / "data")
     api = falcon.testing.TestClient(create_app(opened, settings))
     assert api.simulate_get("/readyz").status_code == 200
-    monkeypatch.setattr(readiness, "DISK_FREE_BYTES_MIN", 2**62)
+    monkeypatch.setattr(health, "DISK_FREE_BYTES_MIN", 2**62)
 
     answer = api.simulate_get("/readyz")
     opened.close()
@@ -100,9 +102,23 @@ def test_nearly_full_disk_is_told_before_a_write_fails(tmp_path, monkeypatch):
     assert answer.json["reasons"][0].startswith("the disk is full: ")
 
 
+def test_file_system_that_does_not_count_its_space_is_not_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result([0] * 11))
+    opened = open_log_store(tmp_path / "data")
+    opened.commit(Txn([Put("a", b"1")]))
+    api = falcon.testing.TestClient(create_app(opened))
+
+    answer = api.simulate_get("/readyz")
+    metrics = api.simulate_get("/metrics").text
+    opened.close()
+
+    assert answer.status_code == 200
+    assert "rundlet_disk_free_bytes" not in metrics
+
+
 def test_store_that_only_reads_needs_no_space_and_no_maintenance(tmp_path, monkeypatch):
-    monkeypatch.setattr(readiness, "DISK_FREE_BYTES_MIN", 2**62)
-    opened = open_store(tmp_path / "data", StoreSettings(is_read_only=True))
+    monkeypatch.setattr(health, "DISK_FREE_BYTES_MIN", 2**62)
+    opened = open_log_store(tmp_path / "data", StoreSettings(is_read_only=True))
     settings = ServerSettings(data_path=tmp_path / "data", maintain_inline=False)
     api = falcon.testing.TestClient(create_app(opened, settings))
 
@@ -116,30 +132,30 @@ def test_maintenance_process_that_stays_away_is_told(tmp_path: Path):
     clock = Monotonic()
     counters = OperationCounters(SharedCounters(tmp_path / "counters"))
     counted = CountedStore(ModelStore(), counters)
-    watched = Readiness(counted, None, NO_TOKENS, is_maintained=True, monotonic_s=clock)
+    watched = Readiness(counted, NO_TOKENS, is_maintained=True, monotonic_s=clock)
 
-    assert watched.report().is_ready  # it may be starting
+    assert watched.health().reasons == []  # it may be starting
     clock.now_s += 60
-    (reason,) = watched.report().reasons
+    (reason,) = watched.health().reasons
     assert reason.startswith("the maintenance process is not running")
     maintenance = SharedCounters(tmp_path / "counters", "maintenance")
-    assert watched.report().is_ready
+    assert watched.health().reasons == []
     del maintenance
     clock.now_s += 5
-    assert watched.report().is_ready  # it is being started again
+    assert watched.health().reasons == []  # it is being started again
     clock.now_s += 60
-    assert not watched.report().is_ready
+    assert watched.health().reasons != []
 
 
 def test_too_many_segments_without_index_files_are_told(tmp_path, monkeypatch):
     settings = StoreSettings(sync="never", segment_records_max=1, maintain_inline=False)
-    opened = open_store(tmp_path / "data", settings)
+    opened = open_log_store(tmp_path / "data", settings)
     for number in range(4):
         opened.commit(Txn([Put(str(number), b"")]))
-    assert opened.problems() == []
-    monkeypatch.setattr(store, "_BACKLOG_MAX_MAINTAINED", 2)
+    assert opened.health().reasons == []
+    monkeypatch.setattr(health, "BACKLOG_MAX_MAINTAINED", 2)
 
-    (problem,) = opened.problems()
+    (problem,) = opened.health().reasons
     opened.close()
 
-    assert problem.startswith("3 full segments wait for their index files, at most 2 should")
+    assert problem.startswith("3 full segments wait for their index files, more than the 2")

@@ -137,7 +137,7 @@ def test_ready_says_what_is_wrong():
 
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "1"
-    assert answer.json["detail"] == "not ready: the disk is full"
+    assert answer.json["detail"] == "the server is not ready: the disk is full"
     assert answer.json["ready"] is False
     assert answer.json["reasons"] == ["the disk is full"]
     assert api.simulate_get("/livez").status_code == 200

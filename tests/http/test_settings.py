@@ -20,17 +20,19 @@ from rundlet_server.functions.settings import (
 from rundlet_server.functions.settings.kinds import Duration
 from rundlet_server.functions.settings.reading import read
 from rundlet_server.functions.settings.rules import serve_options, with_file
-from rundlet_server.functions.settings.units import (
+from rundlet_server.functions.units import (
     bytes_of,
     seconds_of,
     shown_bytes,
     shown_seconds,
 )
-from rundlet_server.storage import StoreSettings
+from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.settings import StoreSettings
 
 UNUSUAL = ServerSettings(
     data_path=Path("/somewhere else"),
+    store_address=StoreAddress.parse("postgresql://me:s3cret@db/kv"),
     sync="interval",
     sync_interval_s=0.25,
     keep_versions=7,
@@ -166,6 +168,7 @@ def test_option_and_variable_are_read_alike(row):
     other = {
         "Flag": "1", "Text": "other", "Folder": "other", "File": "other", "Count": "7",
         "Size": "7KiB", "Duration": "7m", "Words": "a", "Origins": "https://a.example",
+        "Address": "file:words.txt",
     }  # fmt: skip
     kind = type(row.kind).__name__
     text = row.kind.words[-1] if kind == "Choice" else other[kind]
@@ -189,6 +192,7 @@ def test_option_and_variable_are_read_alike(row):
         ("--max-header-bytes", "9", "--max-header-bytes is '9'; write a size of at least 1KiB"),
         ("--data", "", "--data is ''; name a folder"),
         ("--host", "", "--host is ''; write a host"),
+        ("--store", "redis://me:s3cret@h", "--store is 'redis://me:***@h'; a store has no scheme"),
         ("--keep-versions", "9" * 5_000, "--keep-versions is 5000 characters long; write a whole"),
     ],
 )
@@ -244,6 +248,9 @@ def test_headers_have_room_for_the_longest_key():
     [
         ({"server": "waitress", "workers": "2"}, "add --server granian"),
         ({"in_memory": True, "read_only": True}, "leave one out"),
+        ({"store": "a", "data": "b"}, "--store and --data name two stores"),
+        ({"store": "a", "in_memory": True}, "--store and --in-memory name two stores"),
+        ({"store": "memory", "read_only": True}, "leave one out"),
         ({"tls_cert": "a.pem", "server": "granian"}, "give both"),
         ({"tls_cert": "a.pem", "tls_key": "a.key"}, "add --server granian"),
     ],
@@ -251,6 +258,53 @@ def test_headers_have_room_for_the_longest_key():
 def test_settings_that_contradict_each_other_are_refused(given: dict[str, object], advice: str):
     with pytest.raises(SettingError, match=advice):
         options_of(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "address"),
+    [
+        ({}, {}, "data"),
+        ({"--data": "a"}, {}, "a"),
+        ({"--data": "memory"}, {}, "./memory"),
+        ({"--store": "./a"}, {}, "a"),
+        ({"--store": "./a"}, {"RUNDLET_DATA": "b"}, "a"),
+        ({"--data": "b"}, {"RUNDLET_STORE": "file:a"}, "b"),
+        ({}, {"RUNDLET_STORE": "etcd://h1/NAME"}, "etcd://h1/NAME"),
+        ({}, {"RUNDLET_READ_ONLY_FILE": "words.txt"}, "file:words.txt"),
+    ],
+)
+def test_store_is_the_one_that_is_named(given, environ, address):
+    options = serve_options(given, environ, is_terminal=False).instance
+
+    assert options.settings.store == StoreAddress.parse(address)
+    assert not options.in_memory
+
+
+def test_two_stores_in_the_environment_are_one_too_many():
+    with pytest.raises(SettingError, match="name two stores"):
+        serve_options({}, {"RUNDLET_DATA": "a", "RUNDLET_STORE": "b"}, is_terminal=False)
+
+
+def test_store_in_memory_is_the_same_as_the_flag():
+    options = options_of(store="memory")
+
+    assert options == options_of(in_memory=True)
+
+
+def test_text_file_as_the_store_is_read_only():
+    options = options_of(store="file:words.txt")
+
+    assert options.settings.read_only
+    with pytest.raises(SettingError, match="leave one out"):
+        with_file(options, Path("more.txt"))
+
+
+def test_password_of_the_store_is_handed_over_and_not_shown():
+    (row,) = (row for row in SETTINGS if row.option == "--store")
+    address = StoreAddress.parse("postgresql://me:s3cret@db/kv")
+
+    assert row.kind.read(row.kind.write(address)) == address
+    assert row.kind.show(address) == "postgresql://me:***@db/kv"
 
 
 def test_file_is_loaded_or_served_as_it_is():

@@ -92,7 +92,7 @@ def test_deleted_value_is_gone_and_starts_again_at_version_1(api):
     assert again.headers["KV-Version"] == "1"
 
 
-@pytest.mark.parametrize("ttl", ["60", "60.0", "59.5", ".5", "0.25"])
+@pytest.mark.parametrize("ttl", ["60", "60.0", "59.5", ".5", "0.25", "6e1", "5e-05", "1.5E+2"])
 def test_value_expires_after_its_ttl(api, clock: Clock, ttl: str):
     put(api, "a", b"1", params={"ttl": ttl})
 
@@ -122,7 +122,8 @@ def test_put_without_ttl_takes_the_expiry_away(api, clock: Clock):
 @pytest.mark.parametrize(
     "query",
     [
-        "ttl=0", "ttl=-1", "ttl=nan", "ttl=inf", "ttl=1e3", "ttl=", "ttl=x", "ttl=0.0000001",
+        "ttl=0", "ttl=-1", "ttl=nan", "ttl=inf", "ttl=1e", "ttl=1e-7", "ttl=1e99", "ttl=1e9999",
+        "ttl=", "ttl=x", "ttl=0.0000001",
         "ttl=99999999999", "ttl=%D9%A1", "ttl=1&ttl=2", "tll=1", "ttl=%zz", "%FF=1",
     ],
 )  # fmt: skip

@@ -55,7 +55,9 @@ def plain(method: str, *lines: bytes, key: str = "a", body: bytes = b"") -> byte
 @pytest.fixture(scope="module", params=[WAITRESS, GRANIAN], ids=SERVER_NAMES)
 def served(request, tmp_path_factory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("expectations")
-    added = run("token", "add", "test", "--data", str(folder / "data"), "--scope", "write")
+    added = run(
+        "token", "add", "test", "--create", "--data", str(folder / "data"), "--scope", "write"
+    )
     assert added.code == 0, added.err
     secret = added.text.strip()
     with start(folder, *request.param, "--sync", "never") as server:

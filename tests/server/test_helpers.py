@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.server.helpers.needed import helpers
 from rundlet_server.server.helpers.scratch import ScratchFolder, sweep
-from rundlet_server.server.helpers.watched import WatchedProcess, maintenance_command
+from rundlet_server.server.helpers.watched import WatchedProcess
 from rundlet_server.server.listen.address import HeldPort, PortError, is_loopback, require_address
-from rundlet_server.storage import SharedCounters
+from rundlet_server.storage.address import StoreAddress
+from rundlet_server.storage.counting.counters import SharedCounters
 from tests.support.processes.servers import is_running, wait_for
 
 # Stands in for a helper: writes its process id, then ends when its stdin does.
@@ -195,11 +197,27 @@ def test_folder_of_a_killed_process_is_removed(tmp_path):
 
 def test_folder_stays_away_though_a_helper_starts_late(tmp_path):
     folder = tmp_path / "rundlet-run-gone"
-    command = maintenance_command(ServerSettings(data_path=folder / "data"))
+    (helper,) = helpers(StoreAddress.of_folder(folder / "data"), ServerSettings())
 
-    ended = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=60, check=False)
+    ended = subprocess.run(helper.command, stdin=subprocess.DEVNULL, timeout=60, check=False)
 
     assert ended.returncode == 0
     assert not folder.exists()
     with pytest.raises(FileNotFoundError):
         SharedCounters(folder / "counters")
+
+
+@pytest.mark.parametrize(
+    ("address", "read_only", "names"),
+    [
+        ("./data", False, ["maintenance"]),
+        ("./data", True, []),
+        ("file:words.txt", True, []),
+        ("etcd://h1:2379/NAME", False, []),
+        ("postgresql://db/kv", False, []),
+    ],
+)
+def test_only_a_folder_that_can_change_needs_a_helper(address, read_only, names):
+    found = helpers(StoreAddress.parse(address), ServerSettings(read_only=read_only))
+
+    assert [helper.name for helper in found] == names

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rundlet_server.functions.app import software_version
+from rundlet_server.functions.version import software_version
 from tests.support import PATIENCE_S
 from tests.support.processes.servers import (
     RundletServer,

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rundlet_server.storage import StoreSettings, load_text_file, open_store
 from rundlet_server.storage.errors import Damaged, ReadOnly, Unavailable, UnknownFormat
 from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Delete, Limits, Put, Txn
-from rundlet_server.storage.textfile import BadFile
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.textfile.lines import BadFile
+from rundlet_server.storage.textfile.loading import load_text_file
 from tests.support.models.model import ModelStore
 
 TEXT = "text/plain; charset=utf-8"
@@ -58,7 +60,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def store(folder):
-    store = open_store(folder, StoreSettings(sync="never"))
+    store = open_log_store(folder, StoreSettings(sync="never"))
     yield store
     store.close()
 
@@ -322,14 +324,15 @@ def test_failed_load_is_not_marked_and_can_be_repeated(path, folder, store):
 KILLED_WHILE_LOADING = """
 import os, sys
 from pathlib import Path
-from rundlet_server.storage import load_text_file, open_store
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.textfile.loading import load_text_file
 
 def progress(bytes_done, bytes_total, rows):
     if rows == 2_000:
         os.kill(os.getpid(), 9)
 
 folder = Path(sys.argv[1])
-load_text_file(open_store(folder), Path(sys.argv[2]), folder=folder, progress=progress)
+load_text_file(open_log_store(folder), Path(sys.argv[2]), folder=folder, progress=progress)
 """
 
 
@@ -341,7 +344,7 @@ def test_load_that_was_killed_is_done_again(path, folder):
 
     assert ended.returncode == -9
     assert marks(folder) == []
-    store = open_store(folder)
+    store = open_log_store(folder)
     assert store.stats().key_count == 2_000
     assert not load_text_file(store, path, folder=folder).already_loaded
     assert contents(store).keys() == set(keys)

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rundlet_server.storage import open_text_file
 from rundlet_server.storage.errors import (
     Damaged,
     InvalidKey,
@@ -25,8 +24,9 @@ from rundlet_server.storage.errors import (
 )
 from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Limits, Put, Txn
-from rundlet_server.storage.textfile import BadFile, content_type_of
+from rundlet_server.storage.textfile.lines import BadFile, content_type_of
 from rundlet_server.storage.textfile.sorting import gather_keys, sort_keys
+from rundlet_server.storage.textfile.store import open_text_file
 from tests.support import ROOT
 from tests.support.models.model import Clock, ModelStore
 
@@ -148,7 +148,7 @@ def test_later_line_of_a_key_wins(path, opened):
 
     assert values(store) == {A: b"3", B: b"x"}
     assert store.stats().key_count == 2
-    assert store.stats().internals["duplicate_lines"] == 2
+    assert store.gauges()["duplicate_lines"].value == 2
 
 
 def test_bad_line_refuses_the_file_and_leaves_no_index(path, opened):
@@ -170,11 +170,20 @@ def test_rules_of_another_opening_are_not_taken_over(path, opened):
         opened()
 
 
+def test_index_by_stricter_rules_that_found_nothing_bad_is_used(path, opened):
+    path.write_text(f"{A} 1\n{B} 2\n")
+    opened()
+    made = index_of(path).stat()
+
+    assert values(opened(any_key=True, skip_bad=True)) == {A: b"1", B: b"2"}
+    assert index_of(path).stat().st_ino == made.st_ino
+
+
 def test_missing_file_and_folder_are_errors(path, opened):
     with pytest.raises(FileNotFoundError):
         opened()
     path.mkdir()
-    with pytest.raises(InvalidRequest, match="is not a file"):
+    with pytest.raises(InvalidRequest, match="not an ordinary file"):
         opened()
 
 
@@ -188,7 +197,7 @@ def test_writes_are_refused(path, opened):
         store.commit(Txn([Put(A, b"2")]))
     with pytest.raises(ReadOnly):
         store.compact()
-    assert store.problems() == []
+    assert store.health().reasons == []
 
 
 def test_requests_are_checked(path, opened):
@@ -309,10 +318,10 @@ def test_cache_folder_is_the_users(path, tmp_path, monkeypatch):
     assert index.name.endswith(".rundlet-index")
 
 
-def test_leftovers_of_a_crash_are_removed(path, opened):
+def test_orphaned_files_of_a_crash_are_removed(path, opened):
     path.write_text(f"{A} 1\n")
-    leftover = path.with_name("some.data.rundlet-index.12345.tmp")
-    leftover.write_bytes(b"half an index")
+    orphan = path.with_name("some.data.rundlet-index.12345.tmp")
+    orphan.write_bytes(b"half an index")
     stranger = path.with_name("other.data.rundlet-index.12345.tmp")
     stranger.write_bytes(b"another's")
 
@@ -324,7 +333,7 @@ def test_leftovers_of_a_crash_are_removed(path, opened):
 OPENED_AT_THE_SAME_TIME = """
 import os, sys
 from pathlib import Path
-from rundlet_server.storage import open_text_file
+from rundlet_server.storage.textfile.store import open_text_file
 
 path = Path(sys.argv[1])
 print("ready", flush=True)
@@ -385,7 +394,7 @@ def test_file_that_became_shorter_is_an_error_and_a_problem(path, opened):
     assert store.get(A).value == b"value"
     with pytest.raises(Damaged):
         store.get(B)
-    assert "became shorter" in store.problems()[0]
+    assert "shorter than" in store.health().reasons[0]
 
 
 def test_file_that_is_replaced_is_served_as_it_was(path, opened):

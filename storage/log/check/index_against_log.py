@@ -1,4 +1,4 @@
-"""Whether index files say what the log says."""
+"""Compare index files with the log."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _FIELDS: Final = ("revision", "position", "key_offset", "size", "version", "flag
 
 
 def row_problems(index: IndexFile) -> Iterator[str]:
-    """What is wrong with an index file by itself: the order of its rows, its hash table."""
+    """Yield what is wrong with an index file by itself: the order of its rows, its hash table."""
     columns = index.columns()
     last_key, last_revision = b"", 0
     for row, (revision, flags) in enumerate(columns.rows[["revision", "flags"]][:-1].tolist()):
         key = index.key(row)
         if flags & OLDER:
             if key != last_key or revision >= last_revision:
-                yield f"row {row} is not an older version of the key before it"
+                yield f"row {row} is not an older version of the key in the row before"
         elif key <= last_key:
             yield f"row {row} is not in the order of keys"
         else:
@@ -34,9 +34,9 @@ def row_problems(index: IndexFile) -> Iterator[str]:
 
 
 def differences(indexes: Sequence[Columns], log: Columns) -> Iterator[str]:
-    """Where index files differ from the index made of the segments that they cover.
+    """Yield where index files differ from the index made of the segments that they cover.
 
-    They may leave out versions that nobody needs any more, and tombstones.
+    Index files may leave out versions that no read needs any more, and tombstones.
 
     Args:
         indexes: the index files, newest first.
@@ -51,7 +51,7 @@ def differences(indexes: Sequence[Columns], log: Columns) -> Iterator[str]:
 
 
 def shown(key: bytes) -> str:
-    """A key for a message, short."""
+    """Return a key for a message, short."""
     text = key.decode(errors="backslashreplace")
     return repr(text if len(text) <= 100 else text[:100] + "...")
 
@@ -73,16 +73,16 @@ def _unequal_rows(index: Columns, log: Columns) -> Iterator[str]:
     is_unequal |= _renumbered_types(index, log) != log.rows["type"][:-1]
     rows = np.flatnonzero(is_unequal)
     if len(rows):
-        yield f"{len(rows)} rows do not say what their records say: {_sample(index, rows)}"
+        yield f"{len(rows)} rows differ from their records: {_sample(index, rows)}"
     if not np.array_equal(index.keys, log.keys):
-        yield "the keys are not those of the records"
+        yield "the keys differ from those of the records"
     is_same_expiry = np.array_equal(index.expiry_rows, log.expiry_rows)
     if not is_same_expiry or not np.array_equal(index.expiry_times_us, log.expiry_times_us):
-        yield "the times of expiry are not those of the records"
+        yield "the times of expiry differ from those of the records"
 
 
 def _renumbered_types(index: Columns, log: Columns) -> index_columns.TypeNumbers:
-    """The types of the rows of ``index`` by the numbers that ``log`` gives them."""
+    """Return the types of the rows of ``index`` by the numbers that ``log`` gives them."""
     numbers = {name: number for number, name in enumerate(log.types)}
     renumbered = np.full(TYPE_IN_RECORD + 1, TYPE_IN_RECORD, np.uint16)
     for number, name in enumerate(index.types):
@@ -97,7 +97,7 @@ def _missing_keys(index: Columns, log: Columns) -> Iterator[str]:
     positions = log.rows["position"][:-1][live_in_log]
     missing = live_in_log[~np.isin(positions, live_positions)]
     if len(missing):
-        yield f"{len(missing)} keys miss their newest version: {_sample(log, missing)}"
+        yield f"the newest versions of {len(missing)} keys are missing: {_sample(log, missing)}"
     uncalled = np.flatnonzero(live_rows(index))[~np.isin(live_positions, positions)]
     if len(uncalled):
         yield f"{len(uncalled)} versions are not the newest: {_sample(index, uncalled)}"

@@ -1,8 +1,8 @@
-"""A look at a store's folder that costs little: what a person asks of it first.
+"""A cheap look at a store's folder: what a person wants to know of it first.
 
-Every file is opened and its header checked. What no index file covers is read, as the next one to
-open the store would: it would refuse damage there. The rest is for ``verify`` to read. Nothing is
-changed, and it works beside a running server.
+An inspection opens every file and checks its header. It reads what no index file covers, as the
+next process to open the store would, because that one would refuse damage there. ``verify`` reads
+the rest. An inspection changes nothing, and works beside a running server.
 """
 
 from __future__ import annotations
@@ -10,29 +10,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rundlet_server.storage.log.check.opened import Problem, Snapshot, reporting, shared_page
+from rundlet_server.storage.log.check.opened import (
+    OpenedStore,
+    Problem,
+    look_at_commit_page,
+    reporting,
+)
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.index.estimates import live_bytes
 from rundlet_server.storage.log.open.orphans import unnamed_files
-from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.settings import StoreSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was seen.
+    """The result of an inspection.
 
     Attributes:
         store_id: of the store.
         problems: files that are not as they should be.
         segment_count, index_count: files.
         log_bytes: size of all segments.
-        live_bytes: what of it newest versions need; an estimate, as of the last full segment.
+        live_bytes: how much of it newest versions need; an estimate, as of the last full segment.
         unindexed_segments: full segments that have no index file yet.
-        leftovers: names of files that no manifest names.
-        is_page_trusted: the commit page is of this boot of the machine; else the next one to
+        orphans: names of files that no manifest names.
+        is_page_trusted: the commit page is of this boot of the machine; else the next process to
             open the store reads the end of the log.
-        last_time_us: the latest time that anybody has acted on or logged, in microseconds since
-            the epoch.
+        last_time_us: the latest time that any process has acted on or logged, in microseconds
+            since the epoch.
         is_lax: it was written with a policy under which a power cut may lose commits.
     """
 
@@ -43,14 +48,14 @@ class Inspection:
     log_bytes: int
     live_bytes: int
     unindexed_segments: int
-    leftovers: list[str]
+    orphans: list[str]
     is_page_trusted: bool
     last_time_us: int
     is_lax: bool
 
     @property
     def dead_bytes(self) -> int:
-        """What of the log newest versions do not need."""
+        """The bytes of the log that newest versions do not need."""
         return self.log_bytes - self.live_bytes
 
 
@@ -60,38 +65,38 @@ def inspect(folder: Path, settings: StoreSettings | None = None) -> Inspection:
     Raises:
         FileNotFoundError: there is no store in it.
         Damaged, UnknownFormat: the manifest cannot be read.
-        Unavailable: see ``Snapshot.take``.
+        Unavailable: see ``OpenedStore.open``.
     """
     settings = settings or StoreSettings()
-    snapshot = Snapshot.take(folder, settings)
-    page = shared_page(folder, settings)
-    manifest = snapshot.manifest
-    log_bytes = sum(snapshot.ends.values())
-    active_bytes = snapshot.ends[manifest.active.number]
-    indexes = snapshot.indexes.values()
+    opened = OpenedStore.open(folder, settings)
+    page = look_at_commit_page(folder, settings)
+    manifest = opened.manifest
+    log_bytes = opened.log_bytes
+    active_bytes = opened.ends[manifest.active.number]
+    indexes = opened.indexes.values()
     return Inspection(
         store_id=manifest.store_id.hex(),
-        problems=snapshot.problems + _unindexed_damage(snapshot),
+        problems=opened.problems + _unindexed_damage(opened),
         segment_count=len(manifest.segments),
         index_count=len(manifest.indexes),
         log_bytes=log_bytes,
         live_bytes=live_bytes(manifest.active.totals, indexes, log_bytes, active_bytes),
         unindexed_segments=sum(not state.is_indexed for state in manifest.segments[:-1]),
-        leftovers=unnamed_files(settings.files, folder, manifest),
+        orphans=unnamed_files(settings.files, folder, manifest),
         is_page_trusted=page is not None and page.published is not None,
         last_time_us=max(manifest.active.last_time_us, page.clock_us if page else 0),
         is_lax=manifest.is_lax,
     )
 
 
-def _unindexed_damage(snapshot: Snapshot) -> list[Problem]:
-    """The first damage in each segment that an open reads, and not its index file."""
+def _unindexed_damage(opened: OpenedStore) -> list[Problem]:
+    """Return the first damage in each segment that an open reads in place of an index file."""
     problems: list[Problem] = []
-    for state in snapshot.manifest.segments:
-        segment = snapshot.segments.get(state.number)
+    for state in opened.manifest.segments:
+        segment = opened.segments.get(state.number)
         if state.is_indexed or segment is None:
             continue
         with reporting(segment.path, problems):
-            for _ in segment.frames(HEADER_SIZE, snapshot.ends[state.number]):
+            for _ in segment.frames(HEADER_SIZE, opened.ends[state.number]):
                 pass
     return problems

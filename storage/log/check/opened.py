@@ -1,4 +1,4 @@
-"""Everything a manifest names, opened at once: what a verification or a repair reads."""
+"""Everything that a manifest names, opened at once: what a verification or a repair reads."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ from rundlet_server.storage.log.check.salvage import Gap
 from rundlet_server.storage.log.format import commit_page
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.format.locator import offset_of, segment_of
-from rundlet_server.storage.log.format.manifest import FILE_NAME, Manifest, read_manifest
+from rundlet_server.storage.log.format.manifest import (
+    FILE_IS_MISSING,
+    FILE_NAME,
+    SEGMENT_IS_UNKNOWN,
+    Manifest,
+    read_manifest,
+)
 from rundlet_server.storage.log.format.names import index_name, segment_name
 from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.open.orphans import unnamed_commits
 from rundlet_server.storage.log.open.recovery import durable_by_witness
-from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.settings import StoreSettings
 
 _ATTEMPTS: Final = 100
 
@@ -36,13 +42,13 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class OpenedStore:
     """A manifest, with all files open that it names; for reading only.
 
     Attributes:
         ends: up to where each segment is to be read, by number.
         segments, indexes: by number; without those that cannot be opened.
-        problems: why those cannot.
+        problems: why those cannot be opened.
     """
 
     folder: Path
@@ -52,9 +58,14 @@ class Snapshot:
     indexes: dict[int, IndexFile]
     problems: list[Problem]
 
+    @property
+    def log_bytes(self) -> int:
+        """The size of all segments together, up to where each holds commits."""
+        return sum(self.ends.values())
+
     @classmethod
-    def take(cls, folder: Path, settings: StoreSettings) -> Snapshot:
-        """Open everything; again if the manifest changes meanwhile.
+    def open(cls, folder: Path, settings: StoreSettings) -> OpenedStore:
+        """Open everything; begin again if the manifest changes meanwhile.
 
         Raises:
             FileNotFoundError: there is no manifest.
@@ -64,17 +75,17 @@ class Snapshot:
         files = settings.files
         for _ in range(_ATTEMPTS):
             manifest = read_manifest(files, folder)
-            snapshot = cls(folder, manifest, {}, {}, {}, [])
-            snapshot._open(files)
-            snapshot._find_ends(settings)
+            opened = cls(folder, manifest, {}, {}, {}, [])
+            opened._open_files(files)
+            opened._find_ends(settings)
             for name in unnamed_commits(files, folder, manifest):
-                reason = "it holds commits and the manifest does not name it"
-                snapshot.problems.append(Problem(folder / name, 0, reason))
+                reason = "the segment holds commits and the manifest does not name it"
+                opened.problems.append(Problem(folder / name, 0, reason))
             if read_manifest(files, folder).generation == manifest.generation:
-                return snapshot
+                return opened
         raise Unavailable("the files of the store change too fast to be opened; try again")
 
-    def _open(self, files: Files) -> None:
+    def _open_files(self, files: Files) -> None:
         for state in self.manifest.segments:
             with reporting(self.folder / segment_name(state.number), self.problems):
                 segment = Segment.open(files, self.folder, state.number, writable=False)
@@ -85,30 +96,29 @@ class Snapshot:
                 self.indexes[index.number] = IndexFile(files, path, index.number, index.size)
 
     def _find_ends(self, settings: StoreSettings) -> None:
-        """Where the log ends: where the commit page says, else where its frames do."""
+        """Find where the log ends: where the commit page says, else where its frames do."""
         self.ends.update((state.number, state.size) for state in self.manifest.segments)
         active = self.manifest.active.number
         self.ends[active] = HEADER_SIZE
         page = None
         try:
-            page = shared_page(self.folder, settings)
+            page = look_at_commit_page(self.folder, settings)
         except UnknownFormat as ex:
             self.problems.append(Problem(self.folder / commit_page.FILE_NAME, 0, str(ex)))
         published = segment_of(page.published or 0) if page else 0
         if published > active:
-            reason = "it does not know the segment that is published"
-            self.problems.append(Problem(self.folder / FILE_NAME, 0, reason))
+            self.problems.append(Problem(self.folder / FILE_NAME, 0, SEGMENT_IS_UNKNOWN))
             page = None
-        # Published below the active segment: nothing has been appended to that yet.
+        # Published below the active segment: nothing has been appended to the active one yet.
         if active in self.segments and not 0 < published < active:
             self.ends[active] = end_of_active(self.segments[active], page)
 
 
-def shared_page(folder: Path, settings: StoreSettings) -> CommitPage | None:
-    """The commit page, for looking at; ``None`` where an open would make it anew.
+def look_at_commit_page(folder: Path, settings: StoreSettings) -> CommitPage | None:
+    """Return the commit page, for reading; ``None`` if an open would make it anew.
 
     Raises:
-        UnknownFormat: written by another release.
+        UnknownFormat: another release wrote it.
     """
     try:
         return CommitPage.look(settings.files, folder, settings.boot_id)
@@ -118,23 +128,23 @@ def shared_page(folder: Path, settings: StoreSettings) -> CommitPage | None:
 
 @contextlib.contextmanager
 def reporting(path: Path, problems: list[Problem]) -> Iterator[None]:
-    """Make what goes wrong with one file a problem, and go on."""
+    """Report what goes wrong with one file as a problem, and continue."""
     try:
         yield
     except Damaged as ex:
         problems.append(Problem(ex.path, ex.offset, ex.reason))
     except FileNotFoundError:
-        problems.append(Problem(path, 0, "the manifest names it and it is missing"))
+        problems.append(Problem(path, 0, FILE_IS_MISSING))
     except OSError as ex:
-        problems.append(Problem(path, 0, f"it cannot be read: {ex.strerror}"))
+        problems.append(Problem(path, 0, f"the file cannot be read: {ex.strerror}"))
 
 
 def end_of_active(segment: Segment, page: CommitPage | None) -> int:
-    """Where an active segment ends.
+    """Return where an active segment ends.
 
-    Where the commit page says; if it cannot be trusted, behind the last whole frame before
-    the torn tail. What was on stable storage once, as the page or a whole frame tells, is no
-    torn tail but damage, to be read over.
+    That is where the commit page says. If the page cannot be trusted, it is behind the last whole
+    frame before the torn tail. Bytes that were on stable storage once, by the page or by a whole
+    frame, are no torn tail but damage, to be skipped.
     """
     published, durable = (page.published or 0, page.durable or 0) if page else (0, 0)
     if segment_of(published) == segment.number:

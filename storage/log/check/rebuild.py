@@ -7,17 +7,21 @@ import numpy as np
 from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.record import OVERHEAD
 from rundlet_server.storage.log.index import columns as index_columns
-from rundlet_server.storage.log.index.columns import OLDER, Columns, Flags, is_tombstone
+from rundlet_server.storage.log.index.columns import (
+    MERGE_FACTOR,
+    OLDER,
+    Columns,
+    Flags,
+    is_tombstone,
+)
 from rundlet_server.storage.log.index.delta import Delta
-
-_MERGE_FACTOR = 3
 
 
 class IndexBuilder:
     """Gathers the deltas of segments, given in log order.
 
-    They are merged like index files are: small ones together, so that a row is copied only a
-    few times however many segments there are.
+    They are merged as index files are: small ones together, so that a row is copied only a few
+    times, however many segments there are.
     """
 
     def __init__(self) -> None:
@@ -30,13 +34,13 @@ class IndexBuilder:
             self._merge_last()
 
     def columns(self) -> Columns:
-        """The index of all that was added."""
+        """Return the index of all that was added."""
         while len(self._parts) > 1:
             self._merge_last()
         return self._parts[0]
 
     def _is_merge_due(self) -> bool:
-        return self._parts[-2].row_count <= _MERGE_FACTOR * self._parts[-1].row_count
+        return self._parts[-2].row_count <= MERGE_FACTOR * self._parts[-1].row_count
 
     def _merge_last(self) -> None:
         newer = self._parts.pop()
@@ -44,13 +48,13 @@ class IndexBuilder:
 
 
 def live_rows(columns: Columns) -> Flags:
-    """One flag per row: whether it is the newest version of its key, and a value."""
+    """Return one flag per row: whether it is the newest version of its key, and a value."""
     is_newest: Flags = (columns.rows["flags"][:-1] & OLDER) == 0
     return is_newest & ~is_tombstone(columns)
 
 
 def count_totals(columns: Columns) -> Totals:
-    """Keys that have a value, and the bytes of their values (of expired ones too)."""
+    """Count the keys that have a value, and the bytes of their values (of expired ones, too)."""
     is_live = live_rows(columns)
     rows = columns.rows[:-1]
     key_sizes = np.diff(columns.rows["key_offset"].astype(np.int64))

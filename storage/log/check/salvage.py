@@ -1,4 +1,4 @@
-"""Reading what may be damaged: the whole frames of a segment, and whole records between them."""
+"""Read what may be damaged: the whole frames of a segment, and whole records between them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RECORD_HEADER: Final = records.HEADER
 
 
 class Gap(NamedTuple):
-    """A part of a segment where no whole frame is. Offset and size in bytes."""
+    """A part of a segment without a whole frame. Offset and size in bytes."""
 
     offset: int
     size: int
@@ -24,7 +24,7 @@ class Gap(NamedTuple):
 
 
 def pieces(segment: Segment, start: int, end: int) -> Iterator[Frame | Gap]:
-    """All whole frames from ``start`` to ``end``, and the gaps, in order."""
+    """Yield all whole frames from ``start`` to ``end``, and the gaps, in order."""
     offset = start
     while offset < end:
         try:
@@ -38,10 +38,10 @@ def pieces(segment: Segment, start: int, end: int) -> Iterator[Frame | Gap]:
 
 
 def whole_records(data: memoryview, offset: int) -> Iterator[tuple[int, memoryview]]:
-    """Records in damaged bytes that are whole by their own checksums, with their offsets.
+    """Yield the records in damaged bytes that are whole by their own checksums, with their offsets.
 
-    The frame around them is of no help, but it tells where its first record stands: behind
-    the frame header, at a multiple of 8. Each record tells where the next one stands.
+    The frame around them does not help, but it says where its first record is: behind the frame
+    header, at a multiple of 8. Each record says where the next one is.
 
     Args:
         data: the bytes.
@@ -61,7 +61,7 @@ def whole_records(data: memoryview, offset: int) -> Iterator[tuple[int, memoryvi
 
 
 def _plausible_records(data: memoryview, start: int) -> Iterator[tuple[int, int]]:
-    """Start and size of what may be records one behind the other."""
+    """Yield start and size of what may be records, one behind the other."""
     while start + records.OVERHEAD <= len(data):
         fields = _RECORD_HEADER.unpack_from(data, start)
         value_size, key_size, meta_size, _, kind, _, zero, revision, _ = fields
@@ -80,7 +80,7 @@ def _plausible_records(data: memoryview, start: int) -> Iterator[tuple[int, int]
 
 
 def _next_frame(segment: Segment, start: int, end: int) -> int:
-    """Where the first whole frame from ``start`` on begins; ``end`` when there is none."""
+    """Return where the first whole frame from ``start`` on begins; ``end`` if there is none."""
     if start >= end:
         return end
     rest = memoryview(segment.file.pread(end - start, start))

@@ -1,13 +1,13 @@
 """Verify a store: read every byte of it and change nothing.
 
-What is checked: the manifest; every frame, and every record by its own checksum; every block
-of the index files, the order of their rows and their hash tables; that they say what the log
-says; that the totals of keys and bytes are right; that no file with commits lies about that
-the manifest does not know. All damage is reported, not only the first.
+``verify`` checks the manifest; every frame, and every record by its own checksum; every block of
+the index files, the order of their rows and their hash tables; that they say what the log says;
+that the totals of keys and bytes are right; that the folder holds no segment with commits that the
+manifest does not know. It reports all damage, not only the first.
 
-It works beside a running server. All files are opened at the start, with the manifest that
-names them, so a compaction that replaces them meanwhile does no harm: what was unlinked can
-be read as long as it is open.
+It works beside a running server. It opens all files at the start, with the manifest that names
+them, so a compaction that replaces them meanwhile does no harm: an unlinked file can be read as
+long as it is open.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.log.check import index_against_log as index_check
 from rundlet_server.storage.log.check import salvage
-from rundlet_server.storage.log.check.opened import Problem, Snapshot, reporting
+from rundlet_server.storage.log.check.opened import OpenedStore, Problem, reporting
 from rundlet_server.storage.log.check.rebuild import IndexBuilder, count_totals
 from rundlet_server.storage.log.check.salvage import Gap
 from rundlet_server.storage.log.format import frame as frames
@@ -32,10 +32,10 @@ from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Seg
 from rundlet_server.storage.log.index.columns import Columns
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.open.recovery import may_hold_commits
-from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.settings import StoreSettings
 
 Progress = Callable[[int, int], None]
-"""Is told the bytes read so far and all bytes to read."""
+"""Called with the bytes read so far and all bytes to read."""
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class VerifyReport:
     """What was found, and how much was read.
 
     Attributes:
-        problems: empty when all is well.
+        problems: empty if all is well.
         revision: of the last commit.
         key_count, value_bytes: counted from the log; keys that have expired are among them
             until their expiry is logged.
@@ -64,49 +64,48 @@ class VerifyReport:
 def verify(
     path: Path, settings: StoreSettings | None = None, *, progress: Progress | None = None
 ) -> VerifyReport:
-    """Read a whole store and report all that is wrong with it; changes nothing.
+    """Read a whole store and report all that is wrong with it; change nothing.
 
-    Costs memory like an index of all versions in the log, some 70 bytes a version.
+    It needs as much memory as an index of all versions in the log: some 70 bytes a version.
 
     Raises:
         FileNotFoundError: there is no store in this folder.
-        UnknownFormat: written by another release.
+        UnknownFormat: another release wrote the store.
         Unavailable: compactions replace files faster than they can be opened.
     """
     settings = settings or StoreSettings()
     try:
-        snapshot = Snapshot.take(path, settings)
+        opened = OpenedStore.open(path, settings)
     except Damaged as ex:
         return VerifyReport([Problem(ex.path, ex.offset, ex.reason)])
     except FileNotFoundError:
         names = settings.files.names(path)
         if not any(may_hold_commits(settings.files, path / name) for name in names):
             raise
-        reason = "missing although there are segments"
+        reason = "the manifest is missing although there are segments"
         return VerifyReport([Problem(path / FILE_NAME, 0, reason)])
-    return _Verifier(snapshot, progress or _ignore).run()
+    return _Verifier(opened, progress or _ignore).run()
 
 
 def _ignore(done: int, total: int) -> None:
-    """Nobody wants to know."""
+    """Do nothing: the caller follows no progress."""
 
 
 class _Verifier:
     """One verification, in log order."""
 
-    def __init__(self, snapshot: Snapshot, progress: Progress) -> None:
-        self._snapshot = snapshot
+    def __init__(self, opened: OpenedStore, progress: Progress) -> None:
+        self._opened = opened
         self._progress = progress
-        self._report = VerifyReport(list(snapshot.problems))
-        self._bytes_total = sum(snapshot.ends.values())
-        self._bytes_total += sum(state.size for state in snapshot.manifest.indexes)
+        self._report = VerifyReport(list(opened.problems))
+        self._bytes_total = opened.log_bytes + opened.manifest.index_bytes
         self._builder = IndexBuilder()
         self._last_frame: Frame | None = None
         self._revision = 0
 
     def run(self) -> VerifyReport:
         """Check the log, the index files against it, and the totals."""
-        states = self._snapshot.manifest.segments
+        states = self._opened.manifest.segments
         for state in states:
             if state.is_indexed:
                 self._check_segment(state)
@@ -119,10 +118,10 @@ class _Verifier:
         return self._report
 
     def _check_segment(self, state: SegmentState) -> None:
-        segment = self._snapshot.segments.get(state.number)
+        segment = self._opened.segments.get(state.number)
         if segment is None:
             return
-        end = self._snapshot.ends[state.number]
+        end = self._opened.ends[state.number]
         delta = Delta(state.number, HEADER_SIZE)
         self._last_frame = None
         with reporting(segment.path, self._report.problems):
@@ -148,7 +147,7 @@ class _Verifier:
         except (BadFrame, BadRecord) as ex:
             self._add(segment.path, frame.offset, str(ex))
         if segment.header.origin == APPENDED and frame.revision <= before:
-            self._add(segment.path, frame.offset, "its revision is not above the one before")
+            self._add(segment.path, frame.offset, "the revision is not above that before it")
 
     def _check_record(
         self, segment: Segment, frame: Frame, delta: Delta, offset: int, data: memoryview
@@ -157,28 +156,28 @@ class _Verifier:
         is_appended = segment.header.origin == APPENDED
         lowest = frame.revision if is_appended else self._revision
         if record.kind not in records.KIND_NAMES or not lowest <= record.revision <= frame.revision:
-            self._add(segment.path, offset, "a record whose kind or revision cannot be")
+            self._add(segment.path, offset, "the record has an impossible kind or revision")
             return
         self._revision = record.revision
         delta.add([frames.locate(data, 0, pack_position(segment.number, offset))])
 
     def _check_state(self, state: SegmentState, segment: Segment, delta: Delta) -> None:
-        """Whether a sealed segment is what the manifest says of it."""
+        """Check that a sealed segment is what the manifest says of it."""
         frame = self._last_frame
-        if state == self._snapshot.manifest.active or frame is None:
+        if state == self._opened.manifest.active or frame is None:
             return
         told = (state.size, state.record_count, state.last_revision, state.last_time_us)
         found = (frame.offset + frame.size, delta.record_count, frame.revision, frame.time_us)
         if told != found:
-            reason = f"the manifest says size, records, revision, time {told}, it has {found}"
+            reason = f"size, records, revision and time are {told} by the manifest, but are {found}"
             self._add(segment.path, 0, reason)
 
     def _check_indexes(self, log: Columns) -> None:
         """Check each index file by itself, then all together against the log."""
         whole: list[Columns] = []
-        manifest = self._snapshot.manifest
+        manifest = self._opened.manifest
         for state in manifest.indexes:
-            index = self._snapshot.indexes.get(state.number)
+            index = self._opened.indexes.get(state.number)
             if index is None:
                 continue
             damage = list(index.damage())
@@ -191,15 +190,15 @@ class _Verifier:
             self._tell(state.size)
         if len(whole) == len(manifest.indexes):
             for reason in index_check.differences(whole, log):
-                self._add(self._snapshot.folder, 0, f"the index and the log differ: {reason}")
+                self._add(self._opened.folder, 0, f"the index and the log differ: {reason}")
 
     def _check_totals(self, counted: Totals) -> None:
         self._report.key_count, self._report.value_bytes = counted
-        active = self._snapshot.manifest.active
+        active = self._opened.manifest.active
         told = self._last_frame.totals if self._last_frame else active.totals
-        if told != counted and active.number in self._snapshot.segments:
-            reason = f"the log tells of {_words(told)}, and counting gives {_words(counted)}"
-            self._add(self._snapshot.folder, 0, reason)
+        if told != counted and active.number in self._opened.segments:
+            reason = f"the log holds {_words(counted)}, but says that it holds {_words(told)}"
+            self._add(self._opened.folder, 0, reason)
 
     def _add(self, path: Path, offset: int, reason: str) -> None:
         self._report.problems.append(Problem(path, offset, reason))

@@ -1,6 +1,7 @@
-"""The bytes on disk; every format is written down once, beside the code that encodes it.
+"""The bytes on disk. Every format is written down once, beside the code that encodes it.
 
 ``names`` of files; ``record`` (one write of one key), ``frame`` (one commit), ``segment`` (a
-file of frames), ``manifest`` (which files make up the store), ``commit_page`` (the page in
-memory that publishes a commit to all processes), ``locator`` (where a record is).
+file of frames) and ``segment_writer`` (writes a segment of copies), ``manifest`` (which files make
+up the store), ``commit_page`` (the page in memory that publishes a commit to all processes),
+``locator`` (where a record is).
 """

@@ -1,14 +1,14 @@
 """The page that all processes of a store share: what is published, and up to where.
 
-The file ``COMMIT`` is one page of aligned, native 8-byte words, mapped by everyone. A reader
-compares one word to know whether anything is new; a writer makes a commit visible by one
-store of that word. The words that matter are kept twice (the word and its complement): a
-process that died between the two stores, or a damaged page, shows as a pair that does not
-fit, and then the log itself is asked. Times are written by everyone, without a lock, so
-they stand in one word with a check of 12 bits: a damaged one must not let keys expire.
+The file ``COMMIT`` is one page of aligned, native 8-byte words that every process maps. A reader
+compares one word to know whether anything is new; a writer makes a commit visible by one store of
+that word. The words that matter are kept twice (the word and its complement): if a process died
+between the two stores, or if the page is damaged, the pair does not match, and then recovery reads
+the log itself. Every process writes times, without a lock, so a time shares its word with a check
+of 12 bits: a damaged time must not let keys expire.
 
-The page says nothing after the machine was restarted, because the kernel writes it back when
-it likes: it carries the boot id, and under another one the log is asked, too.
+The page says nothing after the machine has restarted, because the kernel writes it back when it
+likes: the page carries the boot id, and under another boot id recovery reads the log, too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 
 from rundlet_server.storage.checksum import checksum
 from rundlet_server.storage.errors import Damaged, UnknownFormat
-from rundlet_server.storage.files import File, Files
+from rundlet_server.storage.files import File, Files, make_page
 
 FILE_NAME: Final = "COMMIT"
 PAGE_SIZE: Final = 4_096
@@ -30,7 +30,7 @@ _WORD_BOOT: Final = 1  # and 2
 _WORD_GENERATION: Final = 3
 _WORD_CLOCK: Final = 4
 _WORD_EXPIRED_THROUGH: Final = 5
-_WORD_GIVEN_UP: Final = 6
+_WORD_ABANDONED: Final = 6
 _WORD_COMPACTIONS: Final = 7
 WORD_PUBLISHED: Final = 8  # and its complement in 9
 _WORD_DURABLE: Final = 10  # and its complement in 11
@@ -58,47 +58,44 @@ class CommitPage:
 
     @classmethod
     def open(cls, files: Files, folder: Path, boot_id: int) -> CommitPage:
-        """Map the page; the caller holds the store's lock. A missing one is made, all zero.
+        """Map the page, and make it, all zero, if it is missing; the caller holds the store's lock.
 
-        While it is open the file is locked shared: a repair wants to be alone.
+        While the page is open its file is locked shared, because a repair must be alone.
 
         Raises:
-            UnknownFormat: the page is of another release.
+            UnknownFormat: another release wrote the page.
         """
         file = files.open(folder / FILE_NAME, create=True)
         try:
-            if file.size() != PAGE_SIZE:
-                # Written, not just lengthened: a store into a hole of a full disk is a SIGBUS.
-                file.pwrite([bytes(PAGE_SIZE)], 0)
-                file.truncate(PAGE_SIZE)
-                file.sync()
+            make_page(file, PAGE_SIZE)
             file.lock(is_shared=True)
             page = cls(file, file.map(PAGE_SIZE, writable=True), boot_id)
             page._refuse_unknown(folder)
         except BaseException:
-            file.close()  # and with it the lock, for which a repair would wait
+            file.close()  # this releases the lock, too, for which a repair would wait
             raise
         return page
 
     @classmethod
     def look(cls, files: Files, folder: Path, boot_id: int) -> CommitPage:
-        """Map the page for reading only, without telling anyone.
+        """Map the page for reading only, without a lock that others could notice.
 
         Raises:
-            FileNotFoundError: there is none.
-            Damaged: it has another size.
-            UnknownFormat: the page is of another release.
+            FileNotFoundError: there is no page.
+            Damaged: the page has another size.
+            UnknownFormat: another release wrote the page.
         """
         file = files.open(folder / FILE_NAME, writable=False)
         if file.size() != PAGE_SIZE:
-            raise Damaged(folder / FILE_NAME, 0, f"it has {file.size()} bytes, not {PAGE_SIZE}")
+            reason = f"the commit page has {file.size()} bytes, not {PAGE_SIZE}"
+            raise Damaged(folder / FILE_NAME, 0, reason)
         page = cls(file, file.map(PAGE_SIZE), boot_id)
         page._refuse_unknown(folder)
         return page
 
     @property
     def published(self) -> int | None:
-        """Up to where the log is answered for; ``None`` when the page cannot be trusted."""
+        """The end of what is published; ``None`` if the page cannot be trusted."""
         if self.words[_WORD_MAGIC] != _MAGIC or self._boot() != self._boot_id:
             return None
         return self._pair(WORD_PUBLISHED)
@@ -120,7 +117,7 @@ class CommitPage:
 
     @property
     def generation(self) -> int:
-        """Generation of the manifest in force; a change means it is to be read again."""
+        """The generation of the installed manifest; a change means that it must be read again."""
         return self.words[_WORD_GENERATION]
 
     @generation.setter
@@ -129,10 +126,10 @@ class CommitPage:
 
     @property
     def is_changing(self) -> bool:
-        """A manifest is being put in force, or the one who did it died or failed at it.
+        """Whether a process is installing a manifest, or died or failed while it did.
 
-        Whoever holds the store's lock knows which: then the manifest on disk may be a newer
-        one than ``generation`` says, and its name may not be durable yet.
+        The holder of the store's lock knows which. In the second case the manifest on disk may be
+        newer than ``generation`` says, and its name may not be durable yet.
         """
         return bool(self.words[_WORD_CHANGING])
 
@@ -142,11 +139,11 @@ class CommitPage:
 
     @property
     def clock_us(self) -> int:
-        """The latest time any process has acted on; time does not go back behind it."""
+        """The latest time that any process has acted on; time does not go back behind it."""
         return _checked_time(self.words[_WORD_CLOCK])
 
     def advance_clock(self, now_us: int) -> int:
-        """Act on a time, or on a later one that others have acted on already; says which."""
+        """Act on a time, or on a later one that a process has acted on already; return which."""
         latest_us = _checked_time(self.words[_WORD_CLOCK])
         if now_us <= latest_us:
             return latest_us
@@ -163,17 +160,17 @@ class CommitPage:
         self.words[_WORD_EXPIRED_THROUGH] = _time_word(time_us)
 
     @property
-    def given_up(self) -> int:
-        """Number of the segment whose sync failed: it is neither written nor synced again."""
-        return self.words[_WORD_GIVEN_UP]
+    def abandoned(self) -> int:
+        """The number of the segment whose sync failed: it is neither written nor synced again."""
+        return self.words[_WORD_ABANDONED]
 
-    @given_up.setter
-    def given_up(self, segment: int) -> None:
-        self.words[_WORD_GIVEN_UP] = segment
+    @abandoned.setter
+    def abandoned(self, segment: int) -> None:
+        self.words[_WORD_ABANDONED] = segment
 
     @property
     def compactions_wanted(self) -> int:
-        """How many compactions were asked for, ever."""
+        """The number of compactions that were ever asked for."""
         return self.words[_WORD_COMPACTIONS]
 
     @compactions_wanted.setter
@@ -182,10 +179,10 @@ class CommitPage:
 
     @property
     def compactions_done(self) -> int:
-        """What ``compactions_wanted`` was when the last thorough compaction began.
+        """The value of ``compactions_wanted`` when the last thorough compaction began.
 
-        Kept here and not by whoever maintains: a compaction may be asked for before its process
-        is up, or while it is started again.
+        It is kept here and not in the maintenance process: a compaction may be asked for before
+        that process is up, or while it restarts.
         """
         return self.words[_WORD_COMPACTIONS_DONE]
 
@@ -208,11 +205,11 @@ class CommitPage:
         self.words[_WORD_MAGIC] = _MAGIC
 
     def leave(self) -> None:
-        """Say that this process is done with the folder; readers may still look at the words."""
+        """Release the shared lock of this process; readers may still look at the words."""
         self._file.unlock()
 
     def close(self) -> None:
-        """Unmap."""
+        """Unmap the page and close its file."""
         self.words.release()
         self._page.close()
         self._file.close()
@@ -220,7 +217,9 @@ class CommitPage:
     def _refuse_unknown(self, folder: Path) -> None:
         magic = self.words[_WORD_MAGIC]
         if magic != _MAGIC and magic.to_bytes(8, "little").startswith(b"RNDLTCM"):
-            raise UnknownFormat(f"{folder / FILE_NAME}: written by another release")
+            raise UnknownFormat(
+                f"{folder / FILE_NAME}: another release wrote this file; use that release"
+            )
 
     def _boot(self) -> int:
         return self.words[_WORD_BOOT] << 64 | self.words[_WORD_BOOT + 1]
@@ -231,13 +230,13 @@ class CommitPage:
 
 
 def _time_word(time_us: int) -> int:
-    """A time, up to the year 2112, and a check of it in one word."""
+    """Return one word with a time, up to the year 2112, and its check."""
     time_us = min(time_us, _TIME_MAX)
     return time_us << _CHECK_BITS | _time_check(time_us)
 
 
 def _checked_time(word: int) -> int:
-    """The time in a word; 0, as if none were known, when it does not fit its check."""
+    """Return the time in a word; 0, as for an unknown time, if it does not match its check."""
     time_us = word >> _CHECK_BITS
     return time_us if word & _CHECK_MASK == _time_check(time_us) else 0
 

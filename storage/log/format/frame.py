@@ -9,10 +9,10 @@ r"""A frame: one commit (or, after compaction, a run of records) under one check
 
 * ``size`` is a multiple of 8, so every frame starts at a multiple of 8.
 * ``revision`` and ``time`` are those of the last record; ``keys`` and ``value bytes`` are
-  the totals of the whole store after this commit: a restart knows them without counting.
+  the totals of the whole store after this commit: after a restart the store need not count.
 * ``synced`` is the offset in this segment, in units of 8 bytes, below which everything was on
-  stable storage before this frame was written. A bad frame with a good one behind it whose
-  ``synced`` lies beyond the bad one is damage; without such a witness it is a torn tail.
+  stable storage before this frame was written. A bad frame is damage if a good frame behind it
+  has a ``synced`` beyond the bad one; without such a witness the bad frame is a torn tail.
 * The checksum is seeded with the segment's salt and the frame's offset, so bytes of another
   place or of an earlier life of the file do not pass.
 """
@@ -43,7 +43,7 @@ _JOIN_BYTES_MAX: Final = 256 * 1024
 """Frames up to this size are joined to one buffer; larger ones go to ``pwritev`` in pieces."""
 _ZEROS: Final = bytes(ALIGNMENT)
 _SEED: Final = struct.Struct("<Q")
-_NO_ROOM: Final = "the records do not fit into the frame"
+_TOO_LONG: Final = "the records do not fit into the frame"
 
 
 class BadFrame(Exception):
@@ -70,7 +70,7 @@ class Frame(NamedTuple):
     body: memoryview
 
     def records(self) -> Iterator[tuple[int, memoryview]]:
-        """Each record's bytes and its offset in the segment.
+        """Yield the offset in the segment and the bytes of each record.
 
         Raises:
             BadFrame: the lengths do not add up.
@@ -83,7 +83,7 @@ class Frame(NamedTuple):
         self._require_end(place)
 
     def locators(self, segment: int) -> list[tuple[bytes, Locator]]:
-        """Key and locator of each record, for the index.
+        """Return key and locator of each record, for the index.
 
         Raises:
             BadFrame: see ``records`` and ``locate``.
@@ -100,7 +100,7 @@ class Frame(NamedTuple):
 
     def _require_end(self, place: int) -> None:
         if len(self.body) - place >= ALIGNMENT:
-            raise BadFrame("bytes are left over behind the last record")
+            raise BadFrame("the frame has bytes behind its last record")
 
 
 def encode(
@@ -114,7 +114,7 @@ def encode(
     salt: int,
     offset: int,
 ) -> tuple[list[Buffer], int]:
-    """The buffers of a frame to be written at ``offset``, and their size together."""
+    """Return the buffers of a frame to be written at ``offset``, and their total size."""
     buffers = list(chain.from_iterable(encoded_records))
     content = HEADER.size + sum(map(len, buffers)) + CHECKSUM_SIZE
     padding = -content % ALIGNMENT
@@ -139,30 +139,30 @@ def encode(
 
 
 def decode(data: memoryview, offset: int, salt: int) -> Frame:
-    """The frame that starts at the start of ``data``; ``offset`` is its place in the segment.
+    """Return the frame that starts at the start of ``data``, which is at ``offset`` of the segment.
 
     Raises:
         BadFrame: there is no whole, legal frame.
     """
     if len(data) < HEADER.size:
-        raise BadFrame("too few bytes for a frame header")
+        raise BadFrame("there are too few bytes for a frame header")
     size, count, revision, time_us, key_count, value_bytes, synced = HEADER.unpack_from(data)
     if size < SIZE_MIN or size % ALIGNMENT:
         raise BadFrame(f"{size} cannot be the size of a frame")
     if size > len(data):
-        raise BadFrame(f"the frame says {size} bytes and {len(data)} are there")
+        raise BadFrame(f"the frame has {size} bytes by its header, but only {len(data)} are left")
     if checksum(data[:size], frame_seed(salt, offset)) != RESIDUE:
-        raise BadFrame("the checksum does not fit")
+        raise BadFrame("the checksum of the frame does not match")
     totals = Totals(key_count, value_bytes)
     body = data[HEADER.size : size - CHECKSUM_SIZE]
     return Frame(offset, size, count, revision, time_us, totals, synced * ALIGNMENT, body)
 
 
 def search(data: memoryview, offset: int, salt: int) -> Iterator[Frame]:
-    """Whole frames anywhere in ``data``, behind damage; ``offset`` is the place of ``data``.
+    """Yield whole frames anywhere in ``data``, behind damage; ``offset`` is the place of ``data``.
 
-    Every multiple of 8 is tried. The lengths are looked at first, so that the checksum is
-    computed for hardly any place where no frame starts.
+    The search tries every multiple of 8. It checks the lengths first, so that it computes the
+    checksum at hardly any place where no frame starts.
     """
     place = 0
     while place + SIZE_MIN <= len(data):
@@ -186,12 +186,12 @@ def search(data: memoryview, offset: int, salt: int) -> Iterator[Frame]:
 
 
 def frame_seed(salt: int, offset: int) -> int:
-    """Seed of the checksum of the frame at ``offset`` of the segment with ``salt``."""
+    """Return the checksum seed of the frame at ``offset`` of the segment with ``salt``."""
     return checksum(_SEED.pack(offset), salt)
 
 
 def locate(body: memoryview, place: int, position: int) -> tuple[bytes, Locator]:
-    """Key and locator of a record; its checksum is not looked at.
+    """Return key and locator of a record, without a look at its checksum.
 
     Args:
         body: of a frame.
@@ -202,13 +202,13 @@ def locate(body: memoryview, place: int, position: int) -> tuple[bytes, Locator]
         BadFrame: the record does not fit into the frame, or its meta map cannot be read.
     """
     if place + records.OVERHEAD > len(body):
-        raise BadFrame(_NO_ROOM)
-    # Not by ``_record_size``, which would take the header apart twice: this is most of a replay.
+        raise BadFrame(_TOO_LONG)
+    # Not by ``_record_size``, which would unpack the header twice: this is most of a replay.
     header = records.HEADER.unpack_from(body, place)
     value_size, key_size, meta_size, version, kind, code, _, revision, _ = header
     size = records.OVERHEAD + value_size + key_size + meta_size
     if place + size > len(body):
-        raise BadFrame(_NO_ROOM)
+        raise BadFrame(_TOO_LONG)
     key_start = place + records.HEADER.size
     key_end = key_start + key_size
     meta = body[key_end : key_end + meta_size] if meta_size else b""
@@ -223,9 +223,9 @@ def locate(body: memoryview, place: int, position: int) -> tuple[bytes, Locator]
 
 def _record_size(body: memoryview, place: int) -> int:
     if place + records.OVERHEAD > len(body):
-        raise BadFrame(_NO_ROOM)
+        raise BadFrame(_TOO_LONG)
     value_size, key_size, meta_size = records.SIZES.unpack_from(body, place)
     size: int = records.OVERHEAD + value_size + key_size + meta_size
     if place + size > len(body):
-        raise BadFrame(_NO_ROOM)
+        raise BadFrame(_TOO_LONG)
     return size

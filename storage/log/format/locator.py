@@ -1,4 +1,4 @@
-"""Where a record lies, and what the index knows of it without reading it."""
+"""Where a record is, and what the index knows of it without reading it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 from rundlet_server.storage.log.format.record import TOMBSTONES
 
-_OFFSET_BITS: Final = 40
-_OFFSET_MASK: Final = (1 << _OFFSET_BITS) - 1
+OFFSET_BITS: Final = 40
+_OFFSET_MASK: Final = (1 << OFFSET_BITS) - 1
 SEGMENT_NUMBER_MAX: Final = (1 << 24) - 1
 OFFSET_MAX: Final = _OFFSET_MASK
 
@@ -39,18 +39,18 @@ class Locator(NamedTuple):
 
 
 def pack_position(segment: int, offset: int) -> int:
-    """A place in the log as one 64-bit word: segment number (24 bits), byte offset (40 bits).
+    """Return a place in the log as one 64-bit word: segment number (24 bits), offset (40 bits).
 
-    Within the segments that are appended to, positions rise with time.
+    Within the segments that commits are appended to, positions rise with time.
     """
-    return segment << _OFFSET_BITS | offset
+    return segment << OFFSET_BITS | offset
 
 
 def segment_of(position: int) -> int:
-    """The segment number of a packed position."""
-    return position >> _OFFSET_BITS
+    """Return the segment number of a packed position."""
+    return position >> OFFSET_BITS
 
 
 def offset_of(position: int) -> int:
-    """The byte offset of a packed position in its segment."""
+    """Return the byte offset of a packed position in its segment."""
     return position & _OFFSET_MASK

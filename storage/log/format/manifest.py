@@ -1,8 +1,8 @@
 """The manifest: which segments and index files make up the store, in order.
 
-The file ``MANIFEST`` holds one state, whole, and is replaced atomically (temporary file,
-sync, rename, sync of the folder) at every change: it is either the old or the new state,
-never a part of one, and any damage to it is damage, not a torn tail.
+The file ``MANIFEST`` holds one whole state, and every change replaces it atomically (temporary
+file, sync, rename, sync of the folder): it holds the old or the new state, never a part of one,
+so a manifest that cannot be read is damaged, not torn.
 
     "RNDLTMAN" | format u32 | size of the CBOR map u32 | CBOR map | CRC32C
 """
@@ -21,10 +21,15 @@ from rundlet_server.storage.checksum import CHECKSUM_SIZE, is_whole, seal
 from rundlet_server.storage.errors import Damaged, UnknownFormat
 from rundlet_server.storage.files import Files, read_whole, replace_file
 from rundlet_server.storage.log.format.frame import Totals
+from rundlet_server.storage.log.format.names import index_name, segment_name
 
 FILE_NAME: Final = "MANIFEST"
 MAGIC: Final = b"RNDLTMAN"
 FORMAT_VERSION: Final = 1
+FILE_IS_MISSING: Final = "the manifest names this file and it is missing"
+"""Why a file is damaged that a manifest names and that is not there."""
+SEGMENT_IS_UNKNOWN: Final = "the manifest does not name the segment that was published last"
+"""Why a manifest is damaged that is older than the commit page."""
 
 _HEADER: Final = struct.Struct("<8sII")
 
@@ -68,7 +73,7 @@ class Manifest:
         generation: rises with every change.
         store_id: 16 random bytes; new after a restore or a repair.
         next_segment, next_index: numbers for the next files; a number is never used again.
-        oldest_revision: what is older cannot be read any more.
+        oldest_revision: the oldest revision that can still be read.
         revision_floor: the next commit's revision is above this.
         is_lax: a writer has run with a policy under which a power cut may lose commits.
         segments: in log order; the last one is active.
@@ -90,6 +95,22 @@ class Manifest:
         """The segment that commits are appended to."""
         return self.segments[-1]
 
+    @property
+    def sealed_bytes(self) -> int:
+        """The size of all sealed segments together."""
+        return sum(segment.size for segment in self.segments)
+
+    @property
+    def index_bytes(self) -> int:
+        """The size of all index files together."""
+        return sum(index.size for index in self.indexes)
+
+    @property
+    def file_names(self) -> set[str]:
+        """The names of all segments and index files."""
+        segments = {segment_name(segment.number) for segment in self.segments}
+        return segments | {index_name(index.number) for index in self.indexes}
+
     def changed(
         self,
         *,
@@ -99,7 +120,7 @@ class Manifest:
         segments: tuple[SegmentState, ...] | None = None,
         indexes: tuple[IndexState, ...] | None = None,
     ) -> Manifest:
-        """The next generation, with what is given in place of what was."""
+        """Return the next generation, with the given members in place of the present ones."""
         return dataclasses.replace(
             self,
             generation=self.generation + 1,
@@ -112,7 +133,7 @@ class Manifest:
 
 
 def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
-    """Put a state in force, durably."""
+    """Make a state the state on disk, durably."""
     payload = cbor2.dumps(
         {
             "generation": manifest.generation,
@@ -131,24 +152,26 @@ def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(files: Files, folder: Path) -> Manifest:
-    """The state in force.
+    """Return the state on disk.
 
     Raises:
         FileNotFoundError: there is no store in this folder.
-        UnknownFormat: of another format version.
-        Damaged: not what was written.
+        UnknownFormat: the manifest has another format version.
+        Damaged: the manifest is not what was written.
     """
     path = folder / FILE_NAME
     data = read_whole(files, path)
     if len(data) < _HEADER.size + CHECKSUM_SIZE or not is_whole(data):
-        raise Damaged(path, 0, "the checksum of the manifest does not fit")
+        raise Damaged(path, 0, "the checksum of the manifest does not match")
     magic, version, size = _HEADER.unpack_from(data)
     if magic != MAGIC or version != FORMAT_VERSION:
-        raise UnknownFormat(f"{path}: manifest format {magic!r} {version} is not known")
+        raise UnknownFormat(
+            f"{path}: this release does not know manifest format {magic!r} {version}"
+        )
     try:
         return _decode(data[_HEADER.size : _HEADER.size + size])
     except (cbor2.CBORDecodeError, LookupError, TypeError, ValueError) as ex:
-        raise Damaged(path, _HEADER.size, f"the state cannot be read: {ex}") from ex
+        raise Damaged(path, _HEADER.size, f"the manifest cannot be decoded: {ex}") from ex
 
 
 def _decode(payload: bytes) -> Manifest:

@@ -10,9 +10,8 @@ r"""A record: one write of one key. The unit that is read, verified and moved.
       └───────────────────────────────────────────────────────────────────────────────┘
 
 All numbers are little-endian. The checksum has no seed: a record carries its own key and
-revision, which no two records of a store share, and a reader checks both, so bytes that are
-stale, copied or misplaced cannot pass for another record. That lets compaction move records
-as they are.
+revision, no two records of a store share both, and a reader checks both, so stale, copied or
+misplaced bytes cannot pass for another record. That lets compaction move records as they are.
 """
 
 from __future__ import annotations
@@ -53,6 +52,9 @@ KIND_NAMES: Final[Mapping[int, EventKind]] = {
     RESTORE: "restore",
 }
 
+VERSION_MAX: Final = (1 << 32) - 1
+"""The last version of a key that the header can hold."""
+
 META_CONTENT_TYPE: Final = 1
 META_EXPIRES_US: Final = 2
 
@@ -72,7 +74,7 @@ WELL_KNOWN_TYPES: Final = (
 _COPIED_BYTES_MAX: Final = 4_096
 """To copy a value up to this size costs less than to handle it as a buffer of its own."""
 
-_TYPE_CODES: Final = {name: code for code, name in enumerate(WELL_KNOWN_TYPES)}
+TYPE_CODES: Final = {name: code for code, name in enumerate(WELL_KNOWN_TYPES)}
 
 
 class BadRecord(Exception):
@@ -98,10 +100,10 @@ class Record(NamedTuple):
 
 
 def encode(record: Record) -> list[Buffer]:
-    """The bytes of a record, in one buffer or in three: a large value is never copied."""
+    """Return the bytes of a record, in one buffer or in three: a large value is never copied."""
     key, value, kind, revision, version, time_us, content_type, expires_us = record
     meta = b""
-    code = _TYPE_CODES.get(content_type, TYPE_IN_META)
+    code = TYPE_CODES.get(content_type, TYPE_IN_META)
     if code == TYPE_IN_META or expires_us:
         meta = _encode_meta(code, record)
     data = HEADER.pack(len(value), len(key), len(meta), version, kind, code, 0, revision, time_us)
@@ -122,7 +124,7 @@ def _encode_meta(code: int, record: Record) -> bytes:
 
 
 def to_entry(key: str, record: Record) -> Entry:
-    """The record of a value as readers of the store see it."""
+    """Return the record of a value as readers of the store see it."""
     return Entry(
         key,
         record.value,
@@ -135,7 +137,7 @@ def to_entry(key: str, record: Record) -> Entry:
 
 
 def decode_entry(data: bytes, key: str, encoded: bytes, revision: int) -> Entry:
-    """The value in a record that fills ``data``: the short way of most reads.
+    """Return the value in a record that fills ``data``: the short way of most reads.
 
     Args:
         data: the bytes of one record, checksum included.
@@ -144,10 +146,10 @@ def decode_entry(data: bytes, key: str, encoded: bytes, revision: int) -> Entry:
         revision: ... and of which revision.
 
     Raises:
-        BadRecord: the checksum does not fit, or it is the record of another key or revision.
+        BadRecord: the checksum does not match, or this is the record of another key or revision.
     """
     if checksum(data) != RESIDUE or len(data) < OVERHEAD:
-        raise BadRecord("the checksum does not fit")
+        raise BadRecord("the checksum of the record does not match")
     value_size, key_size, meta_size, version, _, code, _, found, time_us = HEADER.unpack_from(data)
     meta_offset = HEADER.size + key_size
     value_offset = meta_offset + meta_size
@@ -163,19 +165,19 @@ def decode_entry(data: bytes, key: str, encoded: bytes, revision: int) -> Entry:
 
 
 def decode(data: bytes, *, verify: bool = True) -> Record:
-    """The record that fills ``data`` exactly.
+    """Return the record that fills ``data`` exactly.
 
     Args:
         data: the bytes of one record, checksum included.
-        verify: check the checksum (left out where it was checked).
+        verify: check the checksum; false if the caller has checked it.
 
     Raises:
-        BadRecord: the checksum or a length does not fit.
+        BadRecord: the checksum does not match, or the lengths do not add up.
     """
     if len(data) < OVERHEAD:
         raise BadRecord(f"{len(data)} bytes are too few for a record")
     if verify and checksum(data) != RESIDUE:
-        raise BadRecord("the checksum does not fit")
+        raise BadRecord("the checksum of the record does not match")
     header = HEADER.unpack_from(data)
     value_size, key_size, meta_size, version, kind, code, _, revision, time_us = header
     if len(data) != OVERHEAD + key_size + meta_size + value_size:
@@ -196,10 +198,10 @@ def decode(data: bytes, *, verify: bool = True) -> Record:
 
 
 def decode_meta(code: int, meta: Buffer) -> tuple[str, int]:
-    """Content type and expiry (microseconds since the epoch, 0 for never).
+    """Return content type and expiry (microseconds since the epoch, 0 for never).
 
     Raises:
-        BadRecord: not what ``encode`` writes.
+        BadRecord: the bytes are not what ``encode`` writes.
     """
     if code < len(WELL_KNOWN_TYPES) and not meta:
         return WELL_KNOWN_TYPES[code], 0
@@ -209,7 +211,7 @@ def decode_meta(code: int, meta: Buffer) -> tuple[str, int]:
     content_type = fields.get(META_CONTENT_TYPE) if code == TYPE_IN_META else WELL_KNOWN_TYPES[code]
     expires_us = fields.get(META_EXPIRES_US, 0)
     if not isinstance(content_type, str) or not isinstance(expires_us, int):
-        raise BadRecord("the meta map does not hold what it should")
+        raise BadRecord("the meta map has a member of the wrong type")
     return content_type, expires_us
 
 
@@ -219,5 +221,5 @@ def _meta_fields(meta: Buffer) -> dict[object, object]:
     except (cbor2.CBORDecodeError, ValueError, TypeError) as ex:
         raise BadRecord(f"the meta map cannot be read: {ex}") from ex
     if not isinstance(fields, dict):
-        raise BadRecord("the meta map is none")
+        raise BadRecord("the meta map is not a CBOR map")
     return fields

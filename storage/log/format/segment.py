@@ -6,13 +6,14 @@ r"""A segment: one file of the log. Appended to while active, then sealed and im
       │            │ u32     │ u32    │ u64        │ 16 bytes │ u32   │ 16      │ 32C  │ ...
       └────────────┴─────────┴────────┴────────────┴──────────┴───────┴─────────┴──────┴────────
 
-``origin`` tells the segments that commits were appended to (1) from those that hold copies (2): of
-compaction, or of what a failed sync may have lost. The salt is random, so that no two segments
-accept each other's frames.
+``origin`` distinguishes the segments that commits were appended to (1) from those that hold copies
+(2): of compaction, or of what a failed sync may have lost. The salt is random, so that no two
+segments accept each other's frames.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,16 +45,21 @@ _LARGE_RECORD: Final = 256 * 1024
 
 
 class SegmentHeader(NamedTuple):
-    """What the first 64 bytes of a segment say."""
+    """The first 64 bytes of a segment."""
 
     origin: int
     number: int
     store_id: bytes
     salt: int
 
+    @classmethod
+    def with_new_salt(cls, origin: int, number: int, store_id: bytes) -> SegmentHeader:
+        """Return the header of a new segment, with a salt that no other segment has."""
+        return cls(origin, number, store_id, int.from_bytes(os.urandom(4), "little"))
+
 
 def encode_header(header: SegmentHeader) -> bytes:
-    """The 64 bytes at the start of a segment."""
+    """Return the 64 bytes at the start of a segment."""
     return seal(_HEADER.pack(MAGIC, FORMAT_VERSION, *header))
 
 
@@ -61,21 +67,23 @@ def decode_header(data: bytes, path: Path) -> SegmentHeader:
     """Read and check the start of a segment.
 
     Raises:
-        UnknownFormat: another magic or a format version this release does not know.
-        Damaged: cut short, or the checksum does not fit.
+        UnknownFormat: another magic, or a format version that this release does not know.
+        Damaged: the header is too short, or its checksum does not match.
     """
     if len(data) < HEADER_SIZE:
-        raise Damaged(path, 0, "the segment header is cut short")
+        raise Damaged(path, 0, "the segment header is incomplete")
     magic, version, origin, number, store_id, salt = _HEADER.unpack_from(data)
     if is_whole(data):
         if magic != MAGIC or version != FORMAT_VERSION:
-            raise UnknownFormat(f"{path}: segment format {magic!r} {version} is not known")
+            raise UnknownFormat(
+                f"{path}: this release does not know segment format {magic!r} {version}"
+            )
         return SegmentHeader(origin, number, store_id, salt)
-    raise Damaged(path, 0, "the checksum of the segment header does not fit")
+    raise Damaged(path, 0, "the checksum of the segment header does not match")
 
 
 class Segment:
-    """An open segment file. Reading needs no lock; only ``storage.log.appender`` writes."""
+    """An open segment file. Reading needs no lock; only the holder of the store's lock writes."""
 
     def __init__(self, path: Path, file: File, header: SegmentHeader) -> None:
         self.path = path
@@ -87,7 +95,7 @@ class Segment:
     def create(cls, files: Files, folder: Path, header: SegmentHeader) -> Segment:
         """Make a new, empty segment; durable once the folder is synced too."""
         path = folder / segment_name(header.number)
-        files.unlink(path)  # a leftover of a crash before the manifest named it
+        files.unlink(path)  # an orphan: a crash came before a manifest named it
         file = files.open(path, create=True)
         file.pwrite([encode_header(header)], 0)
         file.sync()
@@ -109,7 +117,7 @@ class Segment:
         return cls(path, file, header)
 
     def read_entry(self, key: str, encoded: bytes, locator: Locator) -> Entry:
-        """The value at a locator, verified: checksum, key and revision.
+        """Return the value at a locator, verified: checksum, key and revision.
 
         Raises:
             Damaged: the bytes are not that record.
@@ -124,7 +132,7 @@ class Segment:
             raise Damaged(self.path, offset, str(ex)) from ex
 
     def read(self, key: bytes, locator: Locator) -> Record:
-        """The record at a locator, verified: checksum, key and revision.
+        """Return the record at a locator, verified: checksum, key and revision.
 
         Raises:
             Damaged: the bytes are not that record.
@@ -142,14 +150,14 @@ class Segment:
         return record
 
     def _read_large(self, key: bytes, locator: Locator) -> Record:
-        """As ``read``, with the value read straight into the bytes that are handed out."""
+        """Do as ``read`` does, but read the value straight into the bytes that are handed out."""
         offset = offset_of(locator.position)
         head_size = locator.size - locator.value_size - CHECKSUM_SIZE
         head = self.file.pread(head_size, offset)
         value = self.file.pread(locator.value_size, offset + head_size)
         tail = self.file.pread(CHECKSUM_SIZE, offset + head_size + locator.value_size)
         if checksum(tail, checksum(value, checksum(head))) != RESIDUE:
-            raise Damaged(self.path, offset, "the checksum of a record does not fit")
+            raise Damaged(self.path, offset, "the checksum of the record does not match")
         _, _, _, version, kind, code, _, revision, time_us = records.HEADER.unpack_from(head)
         key_end = records.HEADER.size + len(key)
         if head[records.HEADER.size : key_end] != key or revision != locator.revision:
@@ -161,7 +169,7 @@ class Segment:
         return Record(key, value, kind, revision, version, time_us, content_type, expires_us)
 
     def frames(self, start: int, end: int) -> Iterator[Frame]:
-        """The frames from offset ``start`` to ``end``, each verified.
+        """Yield the frames from offset ``start`` to ``end``, each verified.
 
         Raises:
             Damaged: they do not fill that range; ``offset`` is where the first bad one starts.
@@ -185,7 +193,7 @@ class Segment:
             raise Damaged(self.path, offset, str(ex)) from ex
 
     def _window(self, offset: int, end: int) -> memoryview:
-        """Bytes from ``offset`` on: many, and at least the frame there, if ``end`` allows it."""
+        """Return many bytes from ``offset`` on, at least the frame there if ``end`` allows it."""
         window = memoryview(self.file.pread(min(_READ_SIZE, end - offset), offset))
         if len(window) < frames.HEADER.size:
             return window
@@ -195,5 +203,5 @@ class Segment:
         return window
 
     def append(self, buffers: list[Buffer], offset: int) -> None:
-        """Write at the end that the caller tracks (never ``O_APPEND``: leftovers may follow)."""
+        """Write at the end that the caller tracks (never ``O_APPEND``: bytes may be behind it)."""
         self.file.pwrite(buffers, offset)

@@ -1,6 +1,7 @@
-"""Which keys there are, and where their versions stand in the log.
+"""Which keys there are, and where in the log their versions are.
 
 ``delta`` holds in memory what no index file covers yet. An index file is sorted, immutable and
 mapped by all processes: ``file`` opens one, ``columns`` is its content as arrays, ``writer`` makes
-one. ``retention`` says which versions are kept, ``estimates`` what a store holds without counting.
+one. ``retention`` decides which versions are kept, ``estimates`` what a store holds without
+counting.
 """

@@ -1,7 +1,7 @@
 """Index rows as numpy columns: how index files are built, merged and thinned out in memory.
 
 Rows are sorted by key (as bytes), and for one key by revision, newest first. Beside the rows
-stands a hash table of the distinct keys for point reads: one 64-bit word per key, the upper
+there is a hash table of the distinct keys for point reads: one 64-bit word per key, the upper
 half a hash of the key (its *tag*), the lower half the key's first row, in ascending order.
 """
 
@@ -34,21 +34,27 @@ ROW_DTYPE: Final = np.dtype(
         ("meta_size", "u1"),
     ]
 )
-"""One row; the key reaches to the ``key_offset`` of the row behind, so one more row follows."""
+"""One row. The key ends at the ``key_offset`` of the next row, so one more row follows the last."""
 
 KIND_MASK: Final = 0b0111
 OLDER: Final = 0b1000
 """Flag of a row that has the same key as the row before it."""
 EXPIRES: Final = 0b10000
 TYPE_IN_RECORD: Final = 0xFFFF
-"""Type of a row whose content type found no room in the table of types."""
+"""Type of a row whose content type is not in the table of types, because that is full."""
 KEY_BYTES_MAX: Final = (1 << 32) - 1
 """Key bytes that one index file can hold."""
+ROW_BITS: Final = 32
+"""Low bits of a word of the hash table: the row; the other half is the tag."""
+ROW_MASK: Final = np.uint64((1 << ROW_BITS) - 1)
+TAG_SHIFT: Final = np.uint64(ROW_BITS)
+MERGE_FACTOR: Final = 3
+"""An index is merged with the newer ones when it has at most this many times their rows: so a row
+is copied only a few times, however many segments there are."""
 
 _ROWS_AT_ONCE: Final = 1 << 18
-"""Rows whose keys are copied in one step: one flag a byte is all the memory it needs."""
-_ROW_MASK: Final = np.uint64(0xFFFFFFFF)
-_TAG_SHIFT: Final = np.uint64(32)
+"""Rows whose keys are copied in one step; a step needs one flag of memory for each byte of a key.
+"""
 
 Rows = npt.NDArray[np.void]
 Words = npt.NDArray[np.uint64]
@@ -59,7 +65,7 @@ TypeNumbers = npt.NDArray[np.uint16]
 
 
 def key_tag(key: bytes) -> int:
-    """The 32-bit hash under which a key stands in the hash table."""
+    """Return the 32-bit hash of a key in the hash table."""
     return xxhash.xxh3_64_intdigest(key) >> 32
 
 
@@ -85,18 +91,18 @@ class Columns:
 
     @property
     def row_count(self) -> int:
-        """Versions in this index."""
+        """The number of versions in this index."""
         return len(self.rows) - 1
 
     def key(self, row: int) -> bytes:
-        """The key of a row."""
+        """Return the key of a row."""
         start, end = self.rows["key_offset"][row], self.rows["key_offset"][row + 1]
         return self.keys[start:end].tobytes()
 
 
 def from_delta(delta: Delta) -> Columns:
-    """The rows of a delta that is complete."""
-    # Two lists, not one of pairs: new objects by the ten thousand wake the garbage collector,
+    """Return the rows of a delta that is complete."""
+    # Two lists, not one of pairs: tens of thousands of new objects start the garbage collector,
     # which then looks at every locator there is.
     keys: list[bytes] = []
     locators: list[Locator] = []
@@ -110,7 +116,7 @@ def from_delta(delta: Delta) -> Columns:
 
 
 def from_versions(keys: Sequence[bytes], locators: Sequence[Locator]) -> Columns:
-    """Columns of versions that already stand in order, each with its key."""
+    """Return columns of versions that are in order already, each with its key."""
 
     def column(name: str) -> Words:
         return np.fromiter(map(attrgetter(name), locators), np.uint64, len(locators))
@@ -144,7 +150,7 @@ def from_versions(keys: Sequence[bytes], locators: Sequence[Locator]) -> Columns
     return Columns(
         rows,
         np.frombuffer(b"".join(keys), np.uint8),
-        np.sort(tags << _TAG_SHIFT | firsts.astype(np.uint64)),
+        np.sort(tags << TAG_SHIFT | firsts.astype(np.uint64)),
         tuple(types)[:TYPE_IN_RECORD],
         expiry_rows.astype(np.uint32),
         expires_us[expiry_rows],
@@ -152,7 +158,7 @@ def from_versions(keys: Sequence[bytes], locators: Sequence[Locator]) -> Columns
 
 
 def merge_all(parts: Sequence[Columns]) -> Columns:
-    """One index of several, newest first: neighbours become one until one is left.
+    """Merge several indexes, newest first, into one: neighbours become one until one is left.
 
     So each row is copied only as often as the number of parts can be halved.
     """
@@ -163,13 +169,15 @@ def merge_all(parts: Sequence[Columns]) -> Columns:
 
 
 def merge(newer: Columns, older: Columns) -> Columns:
-    """One index of two; all revisions in ``newer`` are above those in ``older``.
+    """Merge two indexes; all revisions in ``newer`` are above those in ``older``.
 
     Raises:
         Unavailable: there are more bytes of keys than one index can hold.
     """
     if len(newer.keys) + len(older.keys) > KEY_BYTES_MAX:
-        raise Unavailable(f"one index cannot hold more than {KEY_BYTES_MAX} bytes of keys")
+        raise Unavailable(
+            f"one index file cannot hold more than {KEY_BYTES_MAX} bytes of keys; delete keys first"
+        )
     firsts = np.flatnonzero(~_is_older(newer.rows[:-1]))
     places, is_same = _lower_bounds(older, newer, firsts)
     key_number = np.cumsum(~_is_older(newer.rows[:-1])) - 1
@@ -206,7 +214,7 @@ def merge(newer: Columns, older: Columns) -> Columns:
 
 
 def select(columns: Columns, is_kept: Flags) -> Columns:
-    """Only the rows for which ``is_kept`` is true, one flag per row."""
+    """Return only the rows for which ``is_kept`` is true, one flag per row."""
     if is_kept.all():
         return columns
     key_number = np.cumsum(~_is_older(columns.rows[:-1])) - 1
@@ -226,9 +234,9 @@ def select(columns: Columns, is_kept: Flags) -> Columns:
     new_row[kept] = np.arange(len(kept))
     first_row = np.full(int(key_number[-1]) + 1, -1, np.int64)
     first_row[kept_numbers[is_first]] = np.flatnonzero(is_first)
-    table_rows = first_row[key_number[(columns.table & _ROW_MASK).astype(np.int64)]]
+    table_rows = first_row[key_number[(columns.table & ROW_MASK).astype(np.int64)]]
     is_left = table_rows >= 0
-    tags = columns.table[is_left] & ~_ROW_MASK
+    tags = columns.table[is_left] & ~ROW_MASK
     expiry_rows = new_row[columns.expiry_rows]
     return Columns(
         rows,
@@ -253,7 +261,7 @@ def _key_lengths(rows: Rows) -> Places:
 def _merge_types(
     newer: tuple[str, ...], older: tuple[str, ...]
 ) -> tuple[tuple[str, ...], npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
-    """All types, and for each side the new number of each of its types."""
+    """Return all types, and for each side the new number of each of its types."""
     types = {name: number for number, name in enumerate(dict.fromkeys(newer + older))}
 
     def renumbered(names: Iterable[str]) -> npt.NDArray[np.uint16]:
@@ -268,19 +276,22 @@ def _merge_types(
 def _merge_tables(
     newer: Columns, older: Columns, newer_at: Places, older_at: Places, shadowed: Places
 ) -> Words:
-    """The hash table of both; keys that ``newer`` has too stand under its row only."""
+    """Return the hash table of both; a key that ``newer`` has, too, is there with that row only."""
     is_shadowed = np.zeros(older.row_count + 1, np.bool_)
     is_shadowed[shadowed] = True
-    older_table = older.table[~is_shadowed[(older.table & _ROW_MASK).astype(np.int64)]]
+    older_table = older.table[~is_shadowed[(older.table & ROW_MASK).astype(np.int64)]]
     words = []
     for table, at in ((newer.table, newer_at), (older_table, older_at)):
-        new_rows = at[(table & _ROW_MASK).astype(np.int64)].astype(np.uint64)
-        words.append(table & ~_ROW_MASK | new_rows)
+        new_rows = at[(table & ROW_MASK).astype(np.int64)].astype(np.uint64)
+        words.append(table & ~ROW_MASK | new_rows)
     return np.sort(np.concatenate(words))
 
 
 def _interleave_keys(newer: Columns, older: Columns, is_newer: Flags, lengths: Places) -> KeyBytes:
-    """The key bytes of both in row order; ``is_newer`` and ``lengths`` say whose each row's are."""
+    """Return the key bytes of both in row order.
+
+    ``is_newer`` says whose row each is, ``lengths`` how long its key is.
+    """
     keys = np.empty(len(newer.keys) + len(older.keys), np.uint8)
     done = newer_done = 0
     for start in range(0, len(lengths), _ROWS_AT_ONCE):
@@ -298,10 +309,10 @@ def _interleave_keys(newer: Columns, older: Columns, is_newer: Flags, lengths: P
 
 
 def _lower_bounds(older: Columns, newer: Columns, firsts: Places) -> tuple[Places, Flags]:
-    """For each distinct key of ``newer``: its place in ``older``, and whether it stands there.
+    """Return for each distinct key of ``newer`` its place in ``older``, and whether it is there.
 
-    Eight bytes of each key, behind what all keys have in common, are compared as numbers by
-    numpy; only where those are equal are whole keys compared.
+    numpy compares eight bytes of each key as numbers, behind the bytes that all keys have in
+    common. Only if those are equal are whole keys compared.
     """
     if not older.row_count or not len(firsts):
         return np.zeros(len(firsts), np.int64), np.zeros(len(firsts), np.bool_)
@@ -324,7 +335,7 @@ def _lower_bounds(older: Columns, newer: Columns, firsts: Places) -> tuple[Place
 
 
 def _shared_size(low: bytes, high: bytes) -> int:
-    """How many bytes all keys from ``low`` to ``high`` begin with in common."""
+    """Return how many bytes all keys from ``low`` to ``high`` begin with in common."""
     for place, byte in enumerate(low):
         if place >= len(high) or high[place] != byte:
             return place
@@ -332,7 +343,7 @@ def _shared_size(low: bytes, high: bytes) -> int:
 
 
 def _key_numbers(columns: Columns, rows: Places, skipped: int) -> Words:
-    """Eight bytes of each row's key from ``skipped`` on as a number that sorts like them."""
+    """Return eight bytes of each row's key from ``skipped`` on as a number in the same order."""
     starts = columns.rows["key_offset"][rows].astype(np.int64) + skipped
     ends = columns.rows["key_offset"][rows + 1].astype(np.int64)
     padded = np.append(columns.keys, np.zeros(8, np.uint8))
@@ -344,7 +355,7 @@ def _key_numbers(columns: Columns, rows: Places, skipped: int) -> Words:
 
 
 def is_tombstone(columns: Columns) -> Flags:
-    """One flag per row: whether it is a tombstone."""
+    """Return one flag per row: whether it is a tombstone."""
     kinds = columns.rows["flags"][:-1] & KIND_MASK
     tombstones: Flags = (kinds == DELETE) | (kinds == EXPIRE)
     return tombstones

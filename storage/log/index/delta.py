@@ -1,7 +1,7 @@
 """A delta: the index of one segment that no index file holds yet, kept in memory.
 
-Every process fills its own by following the log. One thread adds at a time (the follower's);
-any thread reads without a lock. Its size is bounded by the number of records in a segment.
+Every process fills its own deltas as it follows the log. One thread adds at a time (the
+follower's); any thread reads without a lock. The number of records in a segment bounds its size.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Delta:
         self._sorted: list[bytes] = []
 
     def add(self, entries: Sequence[tuple[bytes, Locator]]) -> None:
-        """Put newer locators, oldest first, in front of what is known of their keys."""
+        """Put newer locators, oldest first, in front of those that are known of their keys."""
         rows = self.rows
         for key, locator in entries:
             previous = rows.get(key)
@@ -45,11 +45,11 @@ class Delta:
         self.record_count += len(entries)
 
     def find(self, key: bytes, at: int | None) -> Locator | None:
-        """The newest locator of a key, or the newest of revision ``at`` or before."""
+        """Return the newest locator of a key, or the newest of revision ``at`` or before."""
         return newest_at(self.rows.get(key), at)
 
     def scan(self, key: bytes, at: int | None, *, reverse: bool) -> Iterator[tuple[bytes, Locator]]:
-        """Keys from ``key`` on, in reverse those below it downwards, as ``find`` finds them."""
+        """Yield keys from ``key`` on, in reverse those below it, with what ``find`` returns."""
         keys = self.sorted_keys()
         start = bisect_left(keys, key)
         for place in range(start - 1, -1, -1) if reverse else range(start, len(keys)):
@@ -58,11 +58,11 @@ class Delta:
                 yield keys[place], locator
 
     def sorted_keys(self) -> list[bytes]:
-        """All keys in order. Costs little when few came since the last call."""
+        """Return all keys in order; cheap if few keys came since the last call."""
         known = self._sorted
         if len(known) != len(self.rows):
-            # A dict keeps the order of insertion, so the new keys are the last ones; sorting
-            # a sorted list with a short tail is a merge.
+            # A dict keeps the order of insertion, so the new keys are the last ones. To sort a
+            # sorted list with a short tail is a merge.
             known = known + list(self.rows)[len(known) :]
             known.sort()
             self._sorted = known

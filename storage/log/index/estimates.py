@@ -1,4 +1,4 @@
-"""How much of the log is live: estimates from totals, which cost no look at any key."""
+"""How much of the log is live: estimates from totals, without a look at any key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from rundlet_server.storage.log.index.file import IndexFile
 
 
 def record_bytes(totals: Totals, indexes: Collection[IndexFile]) -> int:
-    """What the newest versions of all keys take in the log; keys are as long as in the index."""
+    """Estimate what the newest versions of all keys take in the log.
+
+    It assumes that keys are as long on average as those in the index files.
+    """
     rows = sum(index.row_count for index in indexes)
     key_bytes = sum(index.key_bytes for index in indexes) / max(1, rows)
     return totals.value_bytes + round(totals.key_count * (key_bytes + OVERHEAD))
@@ -19,7 +22,9 @@ def record_bytes(totals: Totals, indexes: Collection[IndexFile]) -> int:
 def live_bytes(
     active_totals: Totals, indexes: Collection[IndexFile], log_bytes: int, active_bytes: int
 ) -> int:
-    """What of the log newest versions need; all of the active segment counts as live.
+    """Estimate how much of the log the newest versions need.
+
+    All of the active segment counts as live.
 
     Args:
         active_totals: of the store where the active segment begins.

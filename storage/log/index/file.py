@@ -5,15 +5,15 @@ r"""An index file: an immutable, sorted map from *(key, revision descending)* to
       sections, each at a multiple of 64:
         directory      u32 per bucket: where its part of the table starts; one more at the end
         table          u64 per distinct key: tag and first row, ascending
-        rows           32 bytes per version (``index_columns.ROW_DTYPE``); one more at the end
+        rows           32 bytes per version (``columns.ROW_DTYPE``); one more at the end
         keys           the bytes of the keys
         expiry_rows    u32, and
         expiry_times   u64 (µs) of the rows that expire
         blocks         u32 per 64 KiB of this file before this section: its CRC32C
       contents: CBOR map (offset and size of each section, counts, content types) | CRC32C
 
-All processes map the same file. Every block is verified when a process first touches it, so
-that opening does not read the file, and damage is an error, not a key that seems missing.
+All processes map the same file. A process verifies each block when it first touches it, so that
+opening does not read the file, and damage is an error, not a key that seems to be missing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ from rundlet_server.storage.log.index.columns import (
     EXPIRES,
     KIND_MASK,
     OLDER,
+    ROW_BITS,
     ROW_DTYPE,
+    TAG_SHIFT,
     Columns,
     Flags,
     Places,
@@ -52,13 +54,13 @@ BLOCK_SIZE: Final = 1 << BLOCK_BITS
 HEADER: Final = struct.Struct("<8sII16sQQ12x")
 HEADER_SIZE: Final = HEADER.size + CHECKSUM_SIZE
 _ROW: Final = struct.Struct("<QQIIIHBB16xI")
-"""A row, and the field of the next one that tells where this one's key ends."""
+"""A row, and the field of the next one that says where this one's key ends."""
 _REVISION: Final = 0
 _KEY_START: Final = 2
 _FLAGS: Final = 6
 _KEY_END: Final = 8
 _NO_ROW: Final = (0,) * 9
-_ROW_MASK: Final = 0xFFFFFFFF
+_ROW_MASK: Final = (1 << ROW_BITS) - 1
 
 _Fields = tuple[int, int, int, int, int, int, int, int, int]
 
@@ -76,16 +78,17 @@ class IndexFile:
             size: the size that the manifest names.
 
         Raises:
-            FileNotFoundError: a merge has replaced it.
-            UnknownFormat: of another format version.
-            Damaged: not what was written.
+            FileNotFoundError: a merge has replaced the file.
+            UnknownFormat: the file has another format version.
+            Damaged: the file is not what was written.
         """
         self.path = path
         self.number = number
         file = files.open(path, writable=False)
         try:
             if file.size() != size or size < HEADER_SIZE:
-                raise Damaged(path, 0, f"it has {file.size()} bytes and should have {size}")
+                reason = f"the file has {file.size()} bytes, and {size} by the manifest"
+                raise Damaged(path, 0, reason)
             self._map = file.map(size)
         finally:
             file.close()
@@ -94,19 +97,21 @@ class IndexFile:
         try:
             self._open_sections(contents)
         except (cbor2.CBORDecodeError, LookupError, TypeError, ValueError, AttributeError) as ex:
-            raise Damaged(path, 0, f"the contents cannot be read: {ex!r}") from ex
+            raise Damaged(path, 0, f"the contents cannot be decoded: {ex!r}") from ex
 
     def _contents(self) -> bytes:
-        """The encoded map of the sections, verified."""
+        """Return the encoded map of the sections, verified."""
         header = self._bytes[:HEADER_SIZE]
         if not is_whole(header):
-            raise Damaged(self.path, 0, "the checksum of the header does not fit")
+            raise Damaged(self.path, 0, "the checksum of the header does not match")
         magic, version, _, self.store_id, offset, size = HEADER.unpack_from(header)
         if magic != MAGIC or version != FORMAT_VERSION:
-            raise UnknownFormat(f"{self.path}: index format {magic!r} {version} is not known")
+            raise UnknownFormat(
+                f"{self.path}: this release does not know index format {magic!r} {version}"
+            )
         contents = self._bytes[offset : offset + size]
         if len(contents) != size or not is_whole(contents):
-            raise Damaged(self.path, offset, "the checksum of the contents does not fit")
+            raise Damaged(self.path, offset, "the checksum of the contents does not match")
         return bytes(contents[:-CHECKSUM_SIZE])
 
     def _open_sections(self, contents: bytes) -> None:
@@ -130,10 +135,10 @@ class IndexFile:
         self._require_sizes()
 
     def _require_sizes(self) -> None:
-        """Refuse sections that cannot be those of so many rows and keys, by a ``ValueError``."""
+        """Raise a ``ValueError`` if the sections cannot hold so many rows and keys."""
         numbers = [self.row_count, self.key_count, *chain.from_iterable(self._places.values())]
         if any(not isinstance(number, int) or number < 0 for number in numbers):
-            raise ValueError("a place or a number is none")
+            raise ValueError("a place or a count is not a number from 0 on")
         sizes = {name: size for name, (_, size) in self._places.items()}
         end, blocks_size = self._places["blocks"]
         ends = [offset + size for name, (offset, size) in self._places.items() if name != "blocks"]
@@ -149,15 +154,15 @@ class IndexFile:
             and sizes["expiry_times"] == 2 * sizes["expiry_rows"]
         )
         if not are_possible:
-            raise ValueError("the sections do not have the sizes that they should")
+            raise ValueError("the sections have the wrong sizes for so many rows and keys")
 
     @property
     def key_bytes(self) -> int:
-        """Bytes of the keys of all rows."""
+        """The number of bytes of the keys of all rows."""
         return self._places["keys"][1]
 
     def find(self, key: bytes, at: int | None) -> Locator | None:
-        """The newest version of a key, or the newest of revision ``at`` or before.
+        """Return the newest version of a key, or the newest of revision ``at`` or before.
 
         Raises:
             Damaged: a part of the file that was needed is damaged.
@@ -173,7 +178,10 @@ class IndexFile:
     def _version_at(
         self, row: int, fields: _Fields, at: int | None, key_size: int
     ) -> Locator | None:
-        """The newest version of revision ``at`` or before of the key whose first row this is."""
+        """Return the version at revision ``at`` of the key whose first row this is.
+
+        That is the newest version of revision ``at`` or before.
+        """
         if at is not None:
             while fields[_REVISION] > at:
                 row += 1
@@ -183,19 +191,19 @@ class IndexFile:
         return self._locator(row, fields, key_size)
 
     def has_tags(self, tags: Places) -> Flags:
-        """For each of many hashes of keys, ascending, whether a key with it may be here.
+        """Return for each of many tags, ascending, whether the file may have a key with it.
 
         Raises:
             Damaged: the hash table is damaged.
         """
         self._verify(*self._places["table"])
-        known = (np.frombuffer(self._table, np.uint64) >> np.uint64(32)).astype(np.int64)
+        known = (np.frombuffer(self._table, np.uint64) >> TAG_SHIFT).astype(np.int64)
         places = np.searchsorted(known, tags)
         has: Flags = np.append(known, -1)[places] == tags
         return has
 
     def versions(self, key: bytes) -> Iterator[Locator]:
-        """All versions of a key, newest first."""
+        """Yield all versions of a key, newest first."""
         found = self._first_row(key)
         if found is None:
             return
@@ -208,7 +216,7 @@ class IndexFile:
                 return
 
     def _locator(self, row: int, fields: _Fields, key_size: int) -> Locator:
-        """What a row says; the content type is empty where only the record knows it."""
+        """Return what a row says; the content type is empty if only the record knows it."""
         revision, position, _, size, version, type_number, flags, meta_size, _ = fields
         types = self.types
         return Locator(
@@ -223,12 +231,12 @@ class IndexFile:
         )
 
     def key(self, row: int) -> bytes:
-        """The key of a row."""
+        """Return the key of a row."""
         fields = self._row(row)
         return self._key_bytes(fields[_KEY_START], fields[_KEY_END])
 
     def lower_bound(self, key: bytes) -> int:
-        """The first row whose key is ``key`` or above; ``row_count`` when there is none."""
+        """Return the first row whose key is ``key`` or above; ``row_count`` if there is none."""
         low, high = 0, self.row_count
         while low < high:
             middle = (low + high) // 2
@@ -239,7 +247,7 @@ class IndexFile:
         return low
 
     def scan(self, key: bytes, at: int | None, *, reverse: bool) -> Iterator[tuple[bytes, Locator]]:
-        """Keys from ``key`` on, in reverse those below it downwards, as ``find`` finds them."""
+        """Yield keys from ``key`` on, in reverse those below it, with what ``find`` returns."""
         start = self.lower_bound(key)
         rows = range(start - 1, -1, -1) if reverse else range(start, self.row_count)
         for row in rows:
@@ -252,14 +260,14 @@ class IndexFile:
                 yield found, locator
 
     def expiring(self, after_us: int, through_us: int) -> Iterator[bytes]:
-        """Keys of rows whose expiry lies in (``after_us``, ``through_us``]."""
+        """Yield the keys of rows whose expiry lies in (``after_us``, ``through_us``]."""
         columns = self._expiry()
         is_due = (columns[1] > after_us) & (columns[1] <= through_us)
         for row in columns[0][is_due].tolist():
             yield self.key(row)
 
     def columns(self) -> Columns:
-        """The whole index as numpy columns over the mapped file, verified.
+        """Return the whole index as numpy columns over the mapped file, verified.
 
         Raises:
             Damaged: any block is damaged.
@@ -279,7 +287,7 @@ class IndexFile:
         """Verify every block not verified yet; from then on reads check nothing any more.
 
         Args:
-            should_stop: asked after every block; true leaves the rest for later.
+            should_stop: called after every block; true leaves the rest for later.
 
         Raises:
             Damaged: a block is damaged.
@@ -294,7 +302,7 @@ class IndexFile:
         self._is_verified = True
 
     def damage(self) -> Iterator[Damaged]:
-        """Every damaged block, as the error that reading it raises."""
+        """Yield every damaged block, as the error that reading it raises."""
         for block in range(len(self._blocks)):
             try:
                 self._verify(block << BLOCK_BITS, 1)
@@ -302,7 +310,7 @@ class IndexFile:
                 yield ex
 
     def _first_row(self, key: bytes) -> tuple[int, _Fields] | None:
-        """Number and fields of a key's newest row; ``None`` when the key is not here."""
+        """Return number and fields of a key's newest row; ``None`` if the key is not here."""
         tag = xxhash.xxh3_64_intdigest(key) >> 32
         bucket = tag >> self._tag_shift
         is_verified = self._is_verified
@@ -320,7 +328,7 @@ class IndexFile:
         return None
 
     def _row(self, row: int) -> _Fields:
-        """The fields of a row, and where the key of the next row starts."""
+        """Return the fields of a row, and where the key of the next row starts."""
         place = self._rows_place + row * ROW_DTYPE.itemsize
         if not self._is_verified:
             self._verify(place, _ROW.size)
@@ -358,5 +366,5 @@ class IndexFile:
             start = block << BLOCK_BITS
             end = min(start + BLOCK_SIZE, blocks_offset)
             if checksum(self._bytes[start:end]) != self._blocks[block]:
-                raise Damaged(self.path, start, "the checksum of an index block does not fit")
+                raise Damaged(self.path, start, "the checksum of the index block does not match")
             self._is_block_verified[block] = 1

@@ -1,7 +1,7 @@
 """Retention: which versions compaction may drop.
 
-No reader needs a version any more when a newer version of its key has a revision at or below
-the *horizon*: the revision that was the head ``keep_for_s`` seconds ago (``maintain.horizon``).
+A version is no longer needed if a newer version of its key has a revision at or below the
+*horizon*: the revision that was the head ``keep_for_s`` seconds ago (``maintain.horizon``).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from rundlet_server.storage.log.index.columns import OLDER, Columns, Flags, is_t
 def kept_versions(
     versions: Iterable[Locator], *, oldest_revision: int, keep_versions: int
 ) -> Iterator[Locator]:
-    """Of all versions found of a key, newest first, those that are still kept.
+    """Yield, of all versions found of a key, newest first, those that are still kept.
 
-    Index files are merged a few at a time, so an older one may hold versions from before some
-    that are gone already: the same rule as in ``needed_versions`` leaves them out.
+    Index files are merged a few at a time, so an older one may hold versions from before some that
+    are gone already: the rule of ``needed_versions`` leaves them out.
     """
     newest, successor = None, None
     for number, locator in enumerate(versions):
@@ -34,11 +34,11 @@ def kept_versions(
 
 
 def needed_versions(columns: Columns, horizon: int, keep_versions: int) -> Flags:
-    """One flag per row: false for versions that nobody can ask for any more.
+    """Return one flag per row: false for versions that no read can ask for any more.
 
-    The newest version of every key is needed, also when it is a tombstone. Older ones are
-    while nothing at or below the horizon has replaced them, and up to ``keep_versions`` as
-    long as the key has a value.
+    The newest version of every key is needed, even if it is a tombstone. An older version is needed
+    while no version at or below the horizon has replaced it, and as long as it is one of the newest
+    ``keep_versions`` of a key that has a value.
     """
     rows = columns.rows[:-1]
     is_older = (rows["flags"] & OLDER) != 0

@@ -1,4 +1,4 @@
-"""Writes index files; ``index_file`` describes the format and reads it."""
+"""Write index files; ``index.file`` describes the format and reads it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from rundlet_server.storage.checksum import checksum, seal
 from rundlet_server.storage.files import Buffer, Files
-from rundlet_server.storage.log.index.columns import Columns
+from rundlet_server.storage.log.index.columns import TAG_SHIFT, Columns
 from rundlet_server.storage.log.index.file import (
     BLOCK_SIZE,
     FORMAT_VERSION,
@@ -33,14 +33,14 @@ def write_index(
     columns: Columns,
     about: Mapping[str, int] | None = None,
 ) -> int:
-    """Write a new index file and sync it; durable once the folder is synced. Returns its size.
+    """Write a new index file, sync it, and return its size; durable once the folder is synced.
 
     Args:
         files: the file system.
-        path: of the file; what is there is replaced.
+        path: of the file; an existing one is replaced.
         store_id: 16 bytes.
         columns: the index.
-        about: what else ``IndexFile.about`` is to tell; the log store needs nothing.
+        about: what else ``IndexFile.about`` says; the log store needs nothing.
     """
     sections: dict[str, npt.NDArray[np.generic]] = {
         "directory": _directory(columns.table),
@@ -87,27 +87,27 @@ def write_index(
 
 
 def _block_checksums(pieces: Sequence[Buffer]) -> bytes:
-    """The checksum of each block of what the pieces are together."""
+    """Return the checksum of each block of the pieces joined."""
     checksums = array("I")
-    crc, room = 0, BLOCK_SIZE
+    crc, left = 0, BLOCK_SIZE
     for piece in (memoryview(piece) for piece in pieces):
         start = 0
         while start < len(piece):
-            part = piece[start : start + room]
+            part = piece[start : start + left]
             crc = checksum(part, crc)
             start += len(part)
-            room -= len(part)
-            if not room:
+            left -= len(part)
+            if not left:
                 checksums.append(crc)
-                crc, room = 0, BLOCK_SIZE
-    if room < BLOCK_SIZE:
+                crc, left = 0, BLOCK_SIZE
+    if left < BLOCK_SIZE:
         checksums.append(crc)
     return checksums.tobytes()
 
 
 def _directory(table: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
-    """Where in the table each range of tags starts; ranges are equal powers of two."""
+    """Return where in the table each range of tags starts; ranges are equal powers of two."""
     bits = max(0, (len(table) // _KEYS_PER_BUCKET).bit_length() - 1)
     starts = np.arange((1 << bits) + 1, dtype=np.uint64) << np.uint64(32 - bits)
-    found = np.searchsorted(table >> np.uint64(32), starts, side="left")
+    found = np.searchsorted(table >> TAG_SHIFT, starts, side="left")
     return found.astype(np.uint32)

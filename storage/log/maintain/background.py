@@ -1,4 +1,4 @@
-"""A job that is asked for now and done in the background."""
+"""A job that is requested now and done in the background."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 
 class Background:
-    """Does one thing in a thread of its own, at most one more time than it was asked for.
+    """Does one job in a thread of its own, at most once more than it was requested.
 
-    It is told what to do each time: were it to hold a method of its owner's, the two would keep
-    each other, and every file the owner has open, until a full garbage collection.
+    The request brings the action. If this object kept a method of its owner, the two would refer to
+    each other, and every file that the owner has open would stay open until a full garbage
+    collection.
     """
 
     def __init__(self, name: str) -> None:
@@ -20,7 +21,7 @@ class Background:
         self._is_wanted = False
 
     def request(self, action: Callable[[], None]) -> None:
-        """Have it done, once more where it is under way already; returns at once."""
+        """Request the job, once more if it is running already; return at once."""
         with self._lock:
             self._is_wanted = True
             if self._thread is None:
@@ -30,7 +31,7 @@ class Background:
                 self._thread.start()
 
     def join(self) -> None:
-        """Return when nothing is under way any more."""
+        """Wait until the job is not running any more."""
         with self._lock:
             thread = self._thread
         if thread is not None:

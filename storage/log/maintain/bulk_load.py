@@ -1,19 +1,19 @@
 """Bulk load: a chunk of rows becomes a sealed segment with its index file in one step.
 
-Commits go through the memory of every process first (``delta``) and are indexed later. Where
-a lot comes at once that is a detour: here the segment is written whole, its index file beside
-it, and one change of the manifest puts both in force. Other processes take them over with
-that manifest and replay nothing.
+Commits go through the memory of every process first (``delta``) and are indexed later. For many
+rows at once that is a detour: a bulk load writes the whole segment, its index file beside it, and
+one change of the manifest installs both. Other processes take them over with that manifest and
+replay nothing.
 
 1. look up the keys in the index files, and then, under the store's lock, in the deltas;
    seal and index what these hold: no delta may be older than an index file;
 2. write the frames into the active, empty segment, behind what is published, and sync;
 3. write the index file, and make its name durable;
-4. roll (``writer``): the manifest seals the segment and names its index file.
+4. roll (``rolling``): the manifest seals the segment and names its index file.
 
-Whoever dies before the manifest of step 4 is there leaves bytes that the next writer cuts and
-an index file that no manifest names. After a restart of the machine whole frames may stay
-that were never published: each is a commit whose outcome nobody was told.
+A process that dies before it has written the manifest of step 4 leaves bytes that the next writer
+truncates and an orphaned index file. After a restart of the machine, whole frames may stay that
+were never published: each is a commit whose outcome was never reported.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from typing import Final
 import numpy as np
 
 from rundlet_server.storage.errors import StoreError, Unavailable
-from rundlet_server.storage.interface import Commit, Limits, Put, Txn
+from rundlet_server.storage.interface import Commit, Limits, Put, Row, Txn
 from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.record import VERSION_MAX
 from rundlet_server.storage.log.maintain.checkpoint import Checkpointer
-from rundlet_server.storage.log.maintain.chunk import FRAME_BYTES_MAX, FRAME_RECORDS_MAX, Chunk, Row
+from rundlet_server.storage.log.maintain.chunk import FRAME_BYTES_MAX, FRAME_RECORDS_MAX, Chunk
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import Head, View
-from rundlet_server.storage.log.settings import StoreSettings
 from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.settings import StoreSettings
 
 _WAITING_MAX: Final = 4_096
 """Records not indexed yet that may be indexed while every writer waits."""
 _ROWS_MIN: Final = 4_096
 """Fewer rows than this are not worth a segment and an index file of their own."""
-_VERSION_MAX: Final = (1 << 32) - 1
 
 
 def load_rows(
@@ -47,7 +47,7 @@ def load_rows(
     load: Callable[[Chunk], bool],
     commit: Callable[[Txn], Commit],
 ) -> None:
-    """Store rows as chunks as far as that goes and is worth it, else by commits.
+    """Store rows as chunks as far as that is possible and worth it, else by commits.
 
     Args:
         rows: in order of time.
@@ -66,7 +66,7 @@ def load_rows(
 
 
 def transactions(rows: Iterable[Row], limits: Limits) -> Iterator[list[Put]]:
-    """The same rows as commits; of a key that comes twice in one of them the later row wins."""
+    """Yield the same rows as commits; if a key comes twice in one of them, the later row wins."""
     puts_max = min(FRAME_RECORDS_MAX, limits.txn_ops_max)
     bytes_max = min(FRAME_BYTES_MAX, limits.txn_bytes_max)
     puts: dict[bytes, Put] = {}
@@ -91,18 +91,18 @@ class BulkLoader:
         self._checkpointer = checkpointer
 
     def load(self, chunk: Chunk) -> bool:
-        """Store a chunk, durably; false, and nothing is done, where only commits can do it.
+        """Store a chunk, durably; do nothing and return false if only commits can store it.
 
         Raises:
             Unavailable, DiskFull: certainly not applied.
-            OutcomeUnknown: the disk failed; some or all may be there.
+            OutcomeUnknown: the disk failed; some or all rows may be stored.
         """
         try:
             replaced = self._find_replaced(chunk)
         except OSError as ex:
             raise Unavailable(f"the disk failed ({ex.strerror}); nothing was stored") from ex
         with self._writer.exclusive() as view:
-            if _waiting(view) > _WAITING_MAX:
+            if view.unindexed_count > _WAITING_MAX:
                 return False
             replaced |= _committed_since(view, chunk)
             now_us = self._writer.time_us(view)
@@ -112,9 +112,9 @@ class BulkLoader:
             return True
 
     def _find_replaced(self, chunk: Chunk) -> dict[int, Locator]:
-        """What the index files have of the chunk's keys, once they have most of what there is."""
-        if _waiting(self._follower.refresh()) > _WAITING_MAX:
-            # Where this fails, commits are tried, and tell what is wrong if it lasts.
+        """Return what the index files have of the chunk's keys, with most commits indexed first."""
+        if self._follower.refresh().unindexed_count > _WAITING_MAX:
+            # If this fails, commits are tried, and they report what is wrong if it lasts.
             with contextlib.suppress(StoreError, OSError):
                 self._writer.seal()
                 self._checkpointer.checkpoint()
@@ -140,7 +140,7 @@ class BulkLoader:
         )
 
     def _index_waiting(self, view: View) -> View:
-        """Index what was committed before, so that the active segment and all deltas are empty."""
+        """Index earlier commits, so that the active segment and all deltas are empty."""
         if view.active.record_count:
             view = self._writer.roll(view)
         for delta in view.deltas[:0:-1]:
@@ -148,15 +148,11 @@ class BulkLoader:
         return view
 
 
-def _waiting(view: View) -> int:
-    return sum(delta.record_count for delta in view.deltas)
-
-
 def _indexed(view: View, chunk: Chunk) -> dict[int, Locator]:
-    """What the index files have of the chunk's keys, by row.
+    """Return what the index files have of the chunk's keys, by row.
 
-    This is the long part, and no writer waits for it: while the maintenance lock is held no
-    other index files come.
+    This is the long part, and no writer waits for it: the maintenance lock is held, so that no
+    other index files come meanwhile.
     """
     tags = chunk.tags
     found: dict[int, Locator] = {}
@@ -170,7 +166,7 @@ def _indexed(view: View, chunk: Chunk) -> dict[int, Locator]:
 
 
 def _committed_since(view: View, chunk: Chunk) -> dict[int, Locator]:
-    """What the deltas have of the chunk's keys, by row."""
+    """Return what the deltas have of the chunk's keys, by row."""
     return {
         chunk.row_of[key]: locator
         for delta in reversed(view.deltas)
@@ -180,5 +176,8 @@ def _committed_since(view: View, chunk: Chunk) -> dict[int, Locator]:
 
 
 def _needs_commit(locator: Locator, now_us: int) -> bool:
-    """Whether only a commit replaces it: its expiry is an event; its version may be the last."""
-    return 0 < locator.expires_us <= now_us or locator.version == _VERSION_MAX
+    """Return whether only a commit can replace a version.
+
+    An expiry is an event of its own; the last version of all cannot be replaced.
+    """
+    return 0 < locator.expires_us <= now_us or locator.version == VERSION_MAX

@@ -1,8 +1,8 @@
 """Checkpoints: index files for sealed segments, and merges of index files.
 
-Both are put in force by one change of the manifest, after everything it names is on stable
-storage; what it no longer names is unlinked last. A crash at any place leaves files that no
-manifest names, which are removed when a maintenance process starts.
+One change of the manifest installs a new index file, after everything that the manifest names is
+on stable storage; files that it no longer names are unlinked last. A crash at any place leaves
+orphaned files, which a maintenance process removes when it starts.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.log.format.manifest import IndexState, Manifest
 from rundlet_server.storage.log.format.names import index_name
 from rundlet_server.storage.log.index import columns as index_columns
-from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, Columns
+from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, MERGE_FACTOR, Columns
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.index.retention import needed_versions
@@ -25,9 +24,6 @@ from rundlet_server.storage.log.index.writer import write_index
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.write.writer import Writer
-
-MERGE_FACTOR: Final = 3
-"""An index file is merged with the newer ones when it has at most this many times their rows."""
 
 
 class Checkpointer:
@@ -40,7 +36,7 @@ class Checkpointer:
         self._writer = writer
 
     def checkpoint(self) -> int:
-        """Write an index file for every sealed segment that has none; says for how many."""
+        """Write an index file for every sealed segment that has none; return for how many."""
         view = self._follower.refresh()
         deltas = view.deltas[:0:-1]
         for delta in deltas:
@@ -54,13 +50,13 @@ class Checkpointer:
     def index_delta(self, view: View, delta: Delta) -> View:
         """Write the index file of a view's oldest delta, inside ``Writer.exclusive``."""
         state = self.write(view, index_columns.from_delta(delta))
-        return self._writer.put_in_force(_indexed(view.manifest, state, delta.segment))
+        return self._writer.install_manifest(_indexed(view.manifest, state, delta.segment))
 
     def merge(self, *, horizon: int, keep_versions: int, all_files: bool = False) -> int:
-        """Merge the newest index files where they have grown; says how many became one.
+        """Merge the newest index files if they have grown; return how many became one.
 
         Args:
-            horizon: see ``retention``; versions nobody needs any more are left out.
+            horizon: see ``retention``; versions that no read needs any more are left out.
             keep_versions: versions of a key that are kept whatever their age.
             all_files: merge them all.
         """
@@ -77,7 +73,7 @@ class Checkpointer:
         return count
 
     def merged(self, indexes: Sequence[IndexFile]) -> Columns:
-        """One index of several, newest first."""
+        """Return one index of several, newest first."""
         return index_columns.merge_all([index.columns() for index in indexes])
 
     def write(self, view: View, columns: Columns) -> IndexState:
@@ -91,7 +87,7 @@ class Checkpointer:
     def replace(
         self, inputs: Sequence[IndexFile], output: IndexState, *, oldest_revision: int
     ) -> None:
-        """Put a merged index file in force in the place of its inputs, then unlink those."""
+        """Install a merged index file in the place of its inputs, then unlink the inputs."""
         self._writer.change_manifest(
             lambda manifest: replace_indexes(
                 manifest, inputs, output, oldest_revision=oldest_revision
@@ -109,7 +105,7 @@ def replace_indexes(
     *,
     oldest_revision: int,
 ) -> Manifest:
-    """The next manifest, with one new index file in the place of the newest ones."""
+    """Return the next manifest, with one new index file in the place of the newest ones."""
     numbers = {index.number for index in inputs}
     kept = [state for state in manifest.indexes if state.number not in numbers]
     return manifest.changed(
@@ -131,7 +127,7 @@ def _indexed(manifest: Manifest, index: IndexState, segment: int) -> Manifest:
 
 
 def _merge_count(indexes: Sequence[IndexFile]) -> int:
-    """How many of the newest index files are to become one."""
+    """Return how many of the newest index files are to become one."""
     count, rows, key_bytes = 1, 0, 0
     for place, index in enumerate(indexes):
         key_bytes += index.key_bytes

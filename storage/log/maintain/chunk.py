@@ -1,11 +1,11 @@
 """A chunk: many puts that fill a whole segment, with its index, without a batch's bookkeeping.
 
-Nearly everything is known before the store's lock is taken: where each record will lie, how
-the keys sort, the hash table. Only revisions, versions, times and totals depend on what was
-committed last; they are filled in under the lock.
+Nearly everything is computed before the store's lock is taken: where each record will be, how the
+keys sort, the hash table. Only revisions, versions, times and totals depend on what was committed
+last; they are filled in under the lock.
 
-The segment is what commits would have written: frames of up to a thousand records, each a
-commit with a revision of its own.
+The segment is what commits would have written: frames of up to a thousand records, each a commit
+with a revision of its own.
 """
 
 from __future__ import annotations
@@ -20,23 +20,18 @@ import xxhash
 from rundlet_server.storage.checksum import CHECKSUM_SIZE, checksum
 from rundlet_server.storage.errors import InvalidKey, LimitExceeded
 from rundlet_server.storage.files import Buffer
-from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.interface import Limits, Row
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.frame import ALIGNMENT, Totals
 from rundlet_server.storage.log.format.locator import Locator, pack_position
-from rundlet_server.storage.log.format.record import OVERHEAD, PUT, WELL_KNOWN_TYPES
+from rundlet_server.storage.log.format.record import OVERHEAD, PUT, TYPE_CODES, WELL_KNOWN_TYPES
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
-from rundlet_server.storage.log.index.columns import ROW_DTYPE, Columns, Places
+from rundlet_server.storage.log.index.columns import ROW_DTYPE, ROW_MASK, TAG_SHIFT, Columns, Places
 from rundlet_server.storage.log.read.view import Head
-
-Row = tuple[bytes, bytes, str]
-"""Key in UTF-8, value, content type."""
 
 FRAME_RECORDS_MAX: Final = 1_000
 FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
-_ROW_MASK: Final = np.uint64(0xFFFFFFFF)
-_TAG_SHIFT: Final = np.uint64(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +72,7 @@ class Chunk:
 
     @classmethod
     def of(cls, rows: Sequence[Row], limits: Limits) -> Chunk | None:
-        """Prepare rows; ``None`` where only commits can do it: a key twice, or a rare type.
+        """Prepare rows; return ``None`` if only commits can store them: a key twice, a rare type.
 
         Raises:
             InvalidKey, LimitExceeded: as a commit of the rows would.
@@ -110,7 +105,7 @@ class Chunk:
         columns = Columns(
             index_rows,
             np.frombuffer(b"".join(sorted_keys), np.uint8),
-            np.sort(hashes & ~_ROW_MASK | np.arange(len(keys), dtype=np.uint64)),
+            np.sort(hashes & ~ROW_MASK | np.arange(len(keys), dtype=np.uint64)),
             types,
             np.zeros(0, np.uint32),
             np.zeros(0, np.uint64),
@@ -119,19 +114,19 @@ class Chunk:
 
     @property
     def tags(self) -> Places:
-        """The hash of each key as in the hash table, ascending."""
-        return (self.columns.table >> _TAG_SHIFT).astype(np.int64)
+        """The tag of each key as in the hash table, ascending."""
+        return (self.columns.table >> TAG_SHIFT).astype(np.int64)
 
     def rows_at(self, places: Places) -> list[int]:
-        """The rows with the tags at these places."""
-        index_rows = (self.columns.table[places] & _ROW_MASK).astype(np.int64)
+        """Return the rows with the tags at these places."""
+        index_rows = (self.columns.table[places] & ROW_MASK).astype(np.int64)
         rows: list[int] = self.order[index_rows].tolist()
         return rows
 
     def fill(
         self, segment: int, salt: int, head: Head, floor: int, replaced: Mapping[int, Locator]
     ) -> Filled:
-        """Write the chunk out behind the last commit.
+        """Encode the chunk as it follows the last commit.
 
         Args:
             segment: number of the segment.
@@ -162,7 +157,7 @@ class Chunk:
     def _counted(
         self, before: Totals, replaced: Mapping[int, Locator]
     ) -> tuple[Places, list[Totals]]:
-        """The version of each row, and the totals after each frame."""
+        """Return the version of each row, and the totals after each frame."""
         versions = np.ones(len(self.rows), np.int64)
         key_counts = np.ones(len(self.rows), np.int64)
         value_bytes = np.fromiter((len(value) for _, value, _ in self.rows), np.int64)
@@ -179,7 +174,7 @@ class Chunk:
     def _frames(
         self, salt: int, revision: int, time_us: int, versions: Places, totals: list[Totals]
     ) -> Iterator[Buffer]:
-        """The buffers of all frames, the first of them with this revision."""
+        """Yield the buffers of all frames, the first of them with this revision."""
         start, offset = 0, HEADER_SIZE
         for number, end in enumerate(self.frame_ends):
             pieces = _encode(
@@ -204,9 +199,9 @@ def _check(rows: Sequence[Row], keys: Sequence[bytes], limits: Limits) -> None:
     if longest > limits.key_bytes_max:
         raise LimitExceeded("key_bytes_max", limits.key_bytes_max, longest)
     if not min(map(len, keys)):
-        raise InvalidKey("a key has at least one byte")
+        raise InvalidKey("a key is empty; a key has at least one byte")
     try:
-        # At once: a byte of ASCII between two keys lets no bad end of one hide in the next.
+        # All at once: the ASCII byte between two keys keeps a bad end of one apart from the next.
         b"\0".join(keys).decode()
     except UnicodeDecodeError as ex:
         raise InvalidKey(f"a key is not valid UTF-8: {ex.reason}") from ex
@@ -216,7 +211,7 @@ def _check(rows: Sequence[Row], keys: Sequence[bytes], limits: Limits) -> None:
 
 
 def _frame_ends(sizes: Places, records_max: int) -> Iterator[int]:
-    """The row behind each frame's last: so many records, or so many bytes, but one at least."""
+    """Yield the row behind each frame's last: so many records or bytes, but one record at least."""
     ends = np.cumsum(sizes)
     start = done = 0
     while start < len(sizes):
@@ -227,7 +222,7 @@ def _frame_ends(sizes: Places, records_max: int) -> Iterator[int]:
 
 
 def _offsets(sizes: Places, frame_ends: Sequence[int]) -> Places:
-    """Where in the segment each record lies, given all records' sizes in order."""
+    """Return where in the segment each record is, given all records' sizes in order."""
     offsets = np.cumsum(sizes) - sizes
     start, overhead = 0, HEADER_SIZE
     for end in frame_ends:
@@ -239,18 +234,15 @@ def _offsets(sizes: Places, frame_ends: Sequence[int]) -> Places:
     return offsets
 
 
-_CODES: Final = {name: code for code, name in enumerate(WELL_KNOWN_TYPES)}
-
-
 def _encode(
     rows: Sequence[Row], versions: Sequence[int], revision: int, time_us: int
 ) -> list[Buffer]:
-    """The bytes of a frame's records: ``record.encode`` in a loop that does nothing else."""
+    """Return the bytes of a frame's records: ``record.encode`` in a loop that does nothing else."""
     pack = records.HEADER.pack
     pieces: list[Buffer] = []
     for (key, value, content_type), version in zip(rows, versions, strict=True):
         head = pack(
-            len(value), len(key), 0, version, PUT, _CODES[content_type], 0, revision, time_us
+            len(value), len(key), 0, version, PUT, TYPE_CODES[content_type], 0, revision, time_us
         )
         data = head + key + value
         pieces.append(data)

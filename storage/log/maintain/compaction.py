@@ -1,18 +1,18 @@
-"""Compaction: rewrite segments without the records that nobody needs any more.
+"""Compaction: rewrite segments without the records that no read needs any more.
 
-A pass, of which a process may die at any place without loss:
+A pass has these steps; a process may die between any two of them without loss:
 
 1. merge all index files, leaving out versions behind the horizon: the rows that are left
    say which records are live;
 2. choose the segments whose share of dead bytes is worth the work, and runs of small ones;
 3. copy their live records, as they are, into new segments; sync them and the folder;
 4. write an index file with the new positions; sync it and the folder;
-5. change the manifest: the outputs stand where the inputs stood, so that the order of the log
+5. change the manifest: the outputs take the places of the inputs, so that the order of the log
    is still the order of revisions;
-6. unlink the inputs, in the order of the log and each durably: see ``leftovers`` for why.
+6. unlink the inputs, in the order of the log and each durably: see ``open.orphans`` for why.
 
 Tombstones: an index can always be built anew from the log alone, so the log must never hold a
-record of a key without the tombstone behind it. A tombstone is let go only when all segments
+record of a key without the tombstone behind it. A pass drops a tombstone only if all segments
 before its own hold live records only, and so no older record of its key.
 """
 
@@ -28,6 +28,7 @@ from typing import Final
 import numpy as np
 
 from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format.locator import OFFSET_BITS
 from rundlet_server.storage.log.format.manifest import Manifest, SegmentState
 from rundlet_server.storage.log.format.names import segment_name
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
@@ -40,7 +41,7 @@ from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.write.writer import Writer
 
-_SEGMENT_SHIFT: Final = np.uint64(40)
+_SEGMENT_SHIFT: Final = np.uint64(OFFSET_BITS)
 _SMALL_SHARE: Final = 4
 """A segment under a quarter of the full size is small; runs of small ones become one."""
 
@@ -50,7 +51,7 @@ class CompactionResult:
     """What a pass did: sizes in bytes of the segments rewritten, and counts of files.
 
     Attributes:
-        is_cut_short: there was no room on the disk for the copies of more segments.
+        is_cut_short: the disk had no space for the copies of more segments.
     """
 
     segments_before: int = 0
@@ -61,7 +62,7 @@ class CompactionResult:
     is_cut_short: bool = False
 
     def __add__(self, later: CompactionResult) -> CompactionResult:
-        """What two passes did together."""
+        """Return what two passes did together."""
         return CompactionResult(
             self.segments_before + later.segments_before,
             self.segments_after + later.segments_after,
@@ -129,7 +130,7 @@ class Compactor:
         columns = index_columns.select(merged, is_needed)
         usages = _usages(view, columns)
         wanted = _choose(usages, dead_share_min, segment_bytes_max)
-        chosen = _fitting(wanted, usages, self._room(view))
+        chosen = _fitting(wanted, usages, self._copied_bytes_max(view))
         columns = _without_tombstones(columns, usages, chosen, horizon)
         dropped = merged.row_count - columns.row_count
         if not chosen and not dropped and len(view.indexes) == 1:
@@ -164,13 +165,12 @@ class Compactor:
             is_cut_short=chosen != wanted,
         )
 
-    def _room(self, view: View) -> int:
-        """Bytes of live records that can be copied: an index file is written as well."""
-        index_bytes = sum(state.size for state in view.manifest.indexes)
-        return (self._writer.room.free_bytes - index_bytes) * 7 // 8
+    def _copied_bytes_max(self, view: View) -> int:
+        """Return how many bytes of live records can be copied: an index file is written as well."""
+        return (self._writer.free_space.free_bytes - view.manifest.index_bytes) * 7 // 8
 
     def _reserve(self, runs: Sequence[Sequence[SegmentState]], segment_bytes_max: int) -> int:
-        """The first of as many segment numbers as the outputs can need."""
+        """Reserve as many segment numbers as the outputs can need; return the first."""
         size = sum(state.size for run in runs for state in run)
         count = size // segment_bytes_max + len(runs) + 1
         manifest = self._writer.change_manifest(
@@ -180,7 +180,7 @@ class Compactor:
 
 
 def _usages(view: View, columns: Columns) -> list[_Usage]:
-    """What is live in each segment that has an index file, in log order."""
+    """Return what is live in each segment that has an index file, in log order."""
     positions = columns.rows["position"][:-1]
     numbers, places = np.unique(positions >> _SEGMENT_SHIFT, return_inverse=True)
     sizes = np.bincount(places, weights=columns.rows["size"][:-1], minlength=len(numbers))
@@ -201,7 +201,7 @@ def _usages(view: View, columns: Columns) -> list[_Usage]:
 def _choose(
     usages: Sequence[_Usage], dead_share_min: float, segment_bytes_max: int
 ) -> list[list[SegmentState]]:
-    """Runs of adjacent segments to rewrite."""
+    """Return runs of adjacent segments to rewrite."""
 
     def is_worth_it(usage: _Usage) -> bool:
         return usage.dead_share >= dead_share_min
@@ -219,18 +219,18 @@ def _choose(
 
 
 def _fitting(
-    runs: list[list[SegmentState]], usages: Sequence[_Usage], room: int
+    runs: list[list[SegmentState]], usages: Sequence[_Usage], bytes_max: int
 ) -> list[list[SegmentState]]:
-    """All runs if there is room for what is live in them; else the segments that need least."""
+    """Return all runs if their live bytes fit; else the segments that need least, one by one."""
     chosen = {state.number for run in runs for state in run}
     found = [usage for usage in usages if usage.state.number in chosen]
-    if sum(usage.live_bytes for usage in found) <= room:
+    if sum(usage.live_bytes for usage in found) <= bytes_max:
         return runs
     found = [usage for usage in found if not usage.is_all_live]
     fitting = set()
     for usage in sorted(found, key=lambda usage: usage.live_bytes):
-        room -= usage.live_bytes
-        if room >= 0:
+        bytes_max -= usage.live_bytes
+        if bytes_max >= 0:
             fitting.add(usage.state.number)
     return [[usage.state] for usage in found if usage.state.number in fitting]
 
@@ -241,7 +241,7 @@ def _without_tombstones(
     runs: Sequence[Sequence[SegmentState]],
     horizon: int,
 ) -> Columns:
-    """Let go of tombstones behind the horizon that no older record can need any more."""
+    """Drop tombstones behind the horizon that no older record can need any more."""
     chosen = {state.number for run in runs for state in run}
     clean = []
     for usage in usages:
@@ -261,7 +261,7 @@ def _without_tombstones(
 def _replaced(
     manifest: Manifest, replaced: dict[tuple[int, ...], list[SegmentState]]
 ) -> tuple[SegmentState, ...]:
-    """The manifest's segments with each run's outputs at the run's place."""
+    """Return the manifest's segments with each run's outputs at the run's place."""
     outputs_at = {numbers[0]: outputs for numbers, outputs in replaced.items()}
     inputs = {number for numbers in replaced for number in numbers}
     segments: list[SegmentState] = []

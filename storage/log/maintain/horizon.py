@@ -27,7 +27,7 @@ class Horizon:
             del self._samples[0]
 
     def revision(self, view: View, now_us: int) -> int:
-        """The horizon: at most the revision that was the head ``keep_for_s`` ago."""
+        """Return the horizon: at most the revision that was the head ``keep_for_s`` ago."""
         then_us = now_us - self._keep_for_us
         if view.head.time_us <= then_us or self._keep_for_us == 0:
             return view.head.revision

@@ -1,7 +1,7 @@
-"""What must be done in the background: index files, compaction, expiry, removing leftovers.
+"""Background work on a folder: index files, compaction, expiry, removal of orphaned files.
 
-One process at a time does it for a folder (the lock file ``MAINTENANCE``): the maintenance
-process of a server, or, where there is none, whoever has the store open.
+One process at a time does it for a folder (the lock file ``MAINTENANCE``): the maintenance process
+of a server or, if there is none, any process that has the store open.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from rundlet_server.storage.log.maintain.chunk import Chunk
 from rundlet_server.storage.log.maintain.compaction import CompactionResult, Compactor
 from rundlet_server.storage.log.maintain.horizon import Horizon
 from rundlet_server.storage.log.open.folder_lock import MAINTENANCE_LOCK_NAME
-from rundlet_server.storage.log.open.orphans import remove_leftovers
+from rundlet_server.storage.log.open.orphans import remove_orphans
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import Head, View
-from rundlet_server.storage.log.settings import StoreSettings
 from rundlet_server.storage.log.write.batch import Expire
 from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.settings import StoreSettings
 
 DEAD_SHARE_THOROUGH: Final = 0.05
 DEAD_SHARE: Final = 0.4
 _DEAD_BYTES_MIN: Final = 64 * 1024 * 1024
-"""Below this nothing is compacted unasked."""
+"""With fewer dead bytes nothing is compacted unasked."""
 _GROWTH_MIN: Final = 0.1
 _LOADED_INDEXES_MAX: Final = 16
 """Index files there may be before a bulk load merges them."""
@@ -51,7 +51,7 @@ class Due(NamedTuple):
 
 
 class Maintainer:
-    """Looks after one folder. All methods may be called from any thread."""
+    """Maintains one folder. All methods may be called from any thread."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Maintainer:
 
     @property
     def is_compaction_wanted(self) -> bool:
-        """Whether one was asked for that nobody has finished."""
+        """Whether a compaction was asked for that no process has finished."""
         return self._commit_page.compactions_wanted != self._commit_page.compactions_done
 
     @property
@@ -94,10 +94,10 @@ class Maintainer:
         return len(self._follower.refresh().deltas) > 1
 
     def checkpoint(self, *, wait: bool = True) -> int:
-        """Write index files for sealed segments and merge them where they have grown.
+        """Write index files for sealed segments and merge them if they have grown.
 
         Args:
-            wait: for whoever is doing it already; else nothing is done then.
+            wait: block until a running pass ends; otherwise return at once.
 
         Returns:
             The number of segments that got an index file.
@@ -117,7 +117,7 @@ class Maintainer:
             return count
 
     def load(self, chunk: Chunk) -> bool:
-        """Store a chunk of a bulk load; false, and nothing is done, where only commits can.
+        """Store a chunk of a bulk load; do nothing and return false if only commits can store it.
 
         Raises:
             Unavailable, DiskFull, OutcomeUnknown: see ``BulkLoader.load``.
@@ -125,7 +125,7 @@ class Maintainer:
         with self._exclusive(wait=False) as is_ours:
             if not is_ours or not self._loader.load(chunk):
                 return False
-            # The chunk is stored whatever becomes of this; the next one tries again.
+            # The chunk is stored even if this fails; the next one tries again.
             with contextlib.suppress(StoreError, OSError):
                 view = self._sampled_view()
                 if len(view.indexes) > _LOADED_INDEXES_MAX:
@@ -136,15 +136,15 @@ class Maintainer:
             return True
 
     def compact(self, *, thorough: bool) -> CompactionResult:
-        """Give back the space of what nobody needs any more.
+        """Reclaim space from deleted and overwritten values.
 
         Args:
-            thorough: take the active segment in, and rewrite segments with little to gain, too.
+            thorough: include the active segment, and rewrite segments with little to gain, too.
         """
         with self._exclusive(wait=True):
             started_ns = time.perf_counter_ns()
             wanted = self._commit_page.compactions_wanted
-            self._remove_leftovers()
+            self._remove_orphans()
             self._expire_all()
             if thorough:
                 self._writer.seal()
@@ -153,8 +153,7 @@ class Maintainer:
             result = self._compact_in_passes(
                 horizon, DEAD_SHARE_THOROUGH if thorough else DEAD_SHARE
             )
-            log_bytes = sum(state.size for state in self._follower.view.manifest.segments)
-            self._last_pass = (log_bytes, horizon)
+            self._last_pass = (self._follower.view.manifest.sealed_bytes, horizon)
             if thorough:
                 self._commit_page.compactions_done = wanted
             self._settings.measures.compacted(
@@ -163,47 +162,47 @@ class Maintainer:
             return result
 
     def _compact_in_passes(self, horizon: int, dead_share_min: float) -> CompactionResult:
-        """As many passes as the room on the disk makes of one, while there is more each time."""
-        room = self._writer.room
+        """Do as many passes as the free space allows, as long as it grows with each of them."""
+        free_space = self._writer.free_space
         result = CompactionResult(is_cut_short=True)
         free_bytes = -1
-        while result.is_cut_short and room.grows(free_bytes):
-            free_bytes = room.free_bytes
+        while result.is_cut_short and free_space.grows_above(free_bytes):
+            free_bytes = free_space.free_bytes
             done = self._compactor.compact(
                 horizon=horizon,
                 keep_versions=self._settings.keep_versions,
                 dead_share_min=dead_share_min,
-                segment_bytes_max=room.segment_bytes_max,
+                segment_bytes_max=free_space.segment_bytes_max,
             )
             result += done
         return result
 
     @property
-    def is_room_short(self) -> bool:
-        """Whether values are refused, or will be soon, until there is more room on the disk."""
-        return self._writer.room.is_short(self._follower.view)
+    def is_space_short(self) -> bool:
+        """Whether values are refused, or will be soon, until more of the disk is free."""
+        return self._writer.free_space.is_short(self._follower.view)
 
     def is_compaction_worth_it(self) -> bool:
-        """Whether so much of the log seems dead that a pass is due.
+        """Return whether so much of the log seems dead that a pass is due.
 
-        An estimate from the totals: what live keys and values need, against what is there.
-        A pass that could not give back what it hoped for (versions still to be kept) is not
-        repeated before the horizon has moved and the log has grown. On a full disk a little is
-        worth it.
+        An estimate from the totals: what live keys and values need, against the size of the log. A
+        pass that could not reclaim what it was expected to (because versions are still kept) is not
+        repeated before the horizon has moved and the log has grown. On a full disk even a little is
+        worth a pass.
         """
         view = self._sampled_view()
-        log_bytes = sum(state.size for state in view.manifest.segments)
+        log_bytes = view.manifest.sealed_bytes
         live_bytes = record_bytes(view.head.totals, view.indexes)
         horizon = self._horizon.revision(view, self._clock.now_us())
         before_bytes, before_horizon = self._last_pass
-        if self.is_room_short and log_bytes - live_bytes > DEAD_SHARE_THOROUGH * log_bytes:
+        if self.is_space_short and log_bytes - live_bytes > DEAD_SHARE_THOROUGH * log_bytes:
             return (log_bytes, horizon) != self._last_pass
         if log_bytes - live_bytes < DEAD_SHARE * log_bytes + _DEAD_BYTES_MIN:
             return False
         return horizon > before_horizon and log_bytes > before_bytes * (1 + _GROWTH_MIN)
 
     def merge_all(self) -> int:
-        """Merge all index files to one; says how many there were (0: nothing to do)."""
+        """Merge all index files into one; return how many there were (0: nothing to do)."""
         with self._exclusive(wait=False) as is_ours:
             if not is_ours or len(self._follower.refresh().indexes) < 2:
                 return 0
@@ -214,12 +213,12 @@ class Maintainer:
             )
 
     def expire(self) -> int:
-        """Log the expiry of all keys whose time has come; says how many."""
+        """Log the expiry of all keys whose time has come; return how many."""
         with self._exclusive(wait=False) as is_ours:
             return self._expire_all() if is_ours else 0
 
     def due(self) -> Due:
-        """Keys that have expired and whose expiry is not in the log yet, as of one head."""
+        """Return keys that have expired and whose expiry is not in the log yet, as of one head."""
         # First of all: every expiry up to it is in the view that is taken after it.
         through_us = self._commit_page.expired_through_us
         view = self._follower.current()
@@ -241,18 +240,18 @@ class Maintainer:
         ]
         return Due(view, head, expired)
 
-    def remove_leftovers(self) -> list[str]:
-        """Remove files that a crash left behind; says which."""
+    def remove_orphans(self) -> list[str]:
+        """Remove files that a crash has orphaned; return their names."""
         with self._exclusive(wait=True):
-            return self._remove_leftovers()
+            return self._remove_orphans()
 
     def close(self) -> None:
         """Close the lock file."""
         self._lock_file.close()
 
-    def _remove_leftovers(self) -> list[str]:
+    def _remove_orphans(self) -> list[str]:
         with self._writer.exclusive() as view:
-            return remove_leftovers(self._settings.files, self._folder, view.manifest)
+            return remove_orphans(self._settings.files, self._folder, view.manifest)
 
     def _expire_all(self) -> int:
         due = self.due()
@@ -263,7 +262,7 @@ class Maintainer:
                 batch = self._writer.begin(view)
                 count += batch.expire(expired[start : start + _EXPIRE_KEYS_MAX])
                 self._writer.write(view, batch)
-        # Not the time now: a commit that is being written may have begun, and expired, before.
+        # Not the present time: an in-flight commit may have begun, and expired, before it.
         self._commit_page.expired_through_us = due.head.time_us
         return count
 
@@ -274,7 +273,7 @@ class Maintainer:
 
     @contextlib.contextmanager
     def _exclusive(self, *, wait: bool) -> Iterator[bool]:
-        """Be the one who maintains the folder; false when another one is, and not to wait."""
+        """Hold the maintenance lock; yield false if it is taken and this must not wait."""
         if not self._threads.acquire(blocking=wait):
             yield False
             return

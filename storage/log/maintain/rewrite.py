@@ -1,18 +1,17 @@
-"""Copying live records of segments to new segments, many at a time.
+"""Copy the live records of segments to new segments, many at a time.
 
-The index says where the live records of a segment lie and how long they are, so nothing is
-looked for: numpy works out which bytes stay, adjacent records are copied as one piece, and
-what costs time in Python is done once for each half megabyte, not once for each record.
+The index says where the live records of a segment are and how long they are, so this searches for
+nothing: numpy finds which bytes stay, adjacent records are copied as one piece, and what costs time
+in Python is done once for each half megabyte, not once for each record.
 
-Nothing is copied that was not verified: every frame that is read by its checksum, and every
-record in it by its header, which must have the size and the revision that the index has.
-Records keep their own checksums; only the frames around them are new.
+Nothing is copied unverified: every frame that is read is verified by its checksum, and every record
+in it by its header, which must have the size and the revision that the index has. Records keep
+their own checksums; only the frames around them are new.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -28,12 +27,13 @@ from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.frame import Frame
 from rundlet_server.storage.log.format.locator import OFFSET_MAX, pack_position
 from rundlet_server.storage.log.format.manifest import SegmentState
-from rundlet_server.storage.log.format.segment import COMPACTED, HEADER_SIZE, Segment, SegmentHeader
+from rundlet_server.storage.log.format.segment import HEADER_SIZE
+from rundlet_server.storage.log.format.segment_writer import SegmentWriter
 from rundlet_server.storage.log.index.columns import Columns, Places, Words
 from rundlet_server.storage.log.read.view import View
 
 _STRETCH_BYTES: Final = 512 * 1024
-"""Frames are taken together up to about this size; what is live in them becomes one frame."""
+"""Frames are taken together up to about this size; their live records become one frame."""
 _RECORD_HEADER: Final = np.dtype(
     [
         ("value_size", "<u4"),
@@ -49,7 +49,7 @@ _RECORD_HEADER: Final = np.dtype(
 
 
 class Rewrite:
-    """Copies live records of runs of segments, and notes where they went."""
+    """Copies live records of runs of segments, and notes their new positions."""
 
     def __init__(self, files: Files, folder: Path, view: View, columns: Columns) -> None:
         self._files = files
@@ -61,37 +61,38 @@ class Rewrite:
     def run(
         self, runs: Sequence[Sequence[SegmentState]], first_number: int, segment_bytes_max: int
     ) -> dict[tuple[int, ...], list[SegmentState]]:
-        """Rewrite each run; says by which segments the segments of a run are replaced.
+        """Rewrite each run; return which segments replace the segments of each run.
 
         Raises:
             Damaged: a segment is not what was written, or not what the index says.
         """
         replaced = {}
+        store_id = self._view.manifest.store_id
         number = first_number
         for states in runs:
             outputs = []
-            output: _Output | None = None
+            output: SegmentWriter | None = None
             for stretch in self._stretches(states):
-                output = output or _Output(self._files, self._folder, self._view, number)
-                self._positions[stretch.live.rows] = output.add(stretch)
+                output = output or SegmentWriter(self._files, self._folder, number, store_id)
+                self._positions[stretch.live.rows] = _copy(stretch, output)
                 if output.size >= segment_bytes_max:
-                    outputs.append(output.finish())
+                    outputs.append(output.finish(is_indexed=True))
                     output = None
                     number += 1
             if output is not None:
-                outputs.append(output.finish())
+                outputs.append(output.finish(is_indexed=True))
                 number += 1
             replaced[tuple(state.number for state in states)] = outputs
         return replaced
 
     def moved_columns(self) -> Columns:
-        """The index with the positions that the records have now."""
+        """Return the index with the new positions of the records."""
         rows = self._columns.rows.copy()
         rows["position"][:-1] = self._positions
         return dataclasses.replace(self._columns, rows=rows)
 
     def _stretches(self, states: Iterable[SegmentState]) -> Iterator[_Stretch]:
-        """All live records. Those of one frame are one commit and stay together."""
+        """Yield all live records. Those of one frame are one commit and stay together."""
         for state in states:
             segment = self._view.segment(state.number)
             live = self._live(state.number)
@@ -103,10 +104,11 @@ class Rewrite:
                     yield _Stretch(segment.path, found, live.part(done, count))
                 done = count
             if done < len(live.rows):
-                raise Damaged(segment.path, int(live.offsets[done]), "no record lies there")
+                reason = "there is no record here, although the index has one"
+                raise Damaged(segment.path, int(live.offsets[done]), reason)
 
     def _live(self, number: int) -> _Live:
-        """What the index has of a segment, in the order in which it lies there."""
+        """Return what the index has of a segment, in the order of the segment."""
         positions = self._columns.rows["position"][:-1]
         first = np.uint64(pack_position(number, 0))
         rows = np.flatnonzero((positions >= first) & (positions - first <= np.uint64(OFFSET_MAX)))
@@ -135,7 +137,7 @@ class _Live(NamedTuple):
 
 
 class _Stretch:
-    """Adjacent frames of a segment, and what is live in them: one record at least."""
+    """Adjacent frames of a segment, and their live records: at least one."""
 
     def __init__(self, path: Path, found: Sequence[Frame], live: _Live) -> None:
         self.live = live
@@ -151,7 +153,7 @@ class _Stretch:
         return self._frames[int(self._frame_of[-1])]
 
     def copied(self) -> tuple[bytes, Places]:
-        """The live records one behind the other, and where each begins.
+        """Return the live records, one behind the other, and where each begins.
 
         Raises:
             Damaged: they are not the records that the index says.
@@ -160,7 +162,7 @@ class _Stretch:
         body_sizes = np.array([len(frame.body) for frame in self._frames], np.int64)
         is_inside = (self._starts >= 0) & (ends <= body_sizes[self._frame_of])
         self._refuse(~(is_inside & (self.live.sizes >= records.OVERHEAD)))
-        # A record begins a new piece unless it lies right behind the one before; between the
+        # A record begins a new piece unless it is right behind the one before. Between the
         # records of two frames there is always a header.
         is_first = np.ones(len(ends), np.bool_)
         is_first[1:] = self.live.offsets[1:] != self.live.offsets[:-1] + self.live.sizes[:-1]
@@ -187,58 +189,25 @@ class _Stretch:
     def _refuse(self, is_wrong: npt.NDArray[np.bool_]) -> None:
         if is_wrong.any():
             offset = int(self.live.offsets[np.argmax(is_wrong)])
-            raise Damaged(self._path, offset, "this is not the record that the index says")
+            raise Damaged(self._path, offset, "this is not the record that the index has here")
 
 
-class _Output:
-    """A segment being written by compaction."""
-
-    def __init__(self, files: Files, folder: Path, view: View, number: int) -> None:
-        salt = int.from_bytes(os.urandom(4), "little")
-        header = SegmentHeader(COMPACTED, number, view.manifest.store_id, salt)
-        self._segment = Segment.create(files, folder, header)
-        self._last: Frame | None = None
-        self._count = 0
-        self.size = HEADER_SIZE
-
-    def add(self, stretch: _Stretch) -> Words:
-        """Write what is live in a stretch as a frame; gives the new position of each record."""
-        data, offsets = stretch.copied()
-        self._last = last = stretch.last_frame
-        buffers, size = frames.encode(
-            [[data]],
-            record_count=len(offsets),
-            revision=last.revision,
-            time_us=last.time_us,
-            totals=last.totals,
-            synced=0,
-            salt=self._segment.header.salt,
-            offset=self.size,
-        )
-        self._segment.append(buffers, self.size)
-        first = pack_position(self._segment.number, self.size + frames.HEADER.size)
-        self.size += size
-        self._count += len(offsets)
-        return offsets.astype(np.uint64) + np.uint64(first)
-
-    def finish(self) -> SegmentState:
-        """Sync, close."""
-        assert self._last is not None
-        self._segment.file.sync()
-        self._segment.file.close()
-        return SegmentState(
-            self._segment.number,
-            self.size,
-            self._count,
-            self._last.revision,
-            self._last.time_us,
-            self._last.totals,
-            is_indexed=True,
-        )
+def _copy(stretch: _Stretch, output: SegmentWriter) -> Words:
+    """Write the live records of a stretch as one frame; return the new position of each."""
+    data, offsets = stretch.copied()
+    last = stretch.last_frame
+    first = output.append(
+        [[data]],
+        record_count=len(offsets),
+        revision=last.revision,
+        time_us=last.time_us,
+        totals=last.totals,
+    )
+    return offsets.astype(np.uint64) + np.uint64(pack_position(output.number, first))
 
 
 def _gathered(found: Iterable[Frame]) -> Iterator[list[Frame]]:
-    """Frames in lists of about so many bytes that work on a list pays."""
+    """Yield frames in lists that are long enough in bytes to be worth the work on a list."""
     gathered: list[Frame] = []
     size = 0
     for frame in found:

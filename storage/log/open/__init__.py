@@ -1,4 +1,4 @@
-"""Opening a store: what a crash left is put in order before anything is read.
+"""Opening a store: order what a crash left, before anything is read.
 
 ``recovery`` finds the end of the log and truncates a torn tail, ``folder_lock`` lets one process
 write at a time, ``orphans`` removes files that no manifest names.

@@ -13,9 +13,9 @@ MAINTENANCE_LOCK_NAME: Final = "MAINTENANCE"  # held by the process that maintai
 
 
 class FolderLock:
-    """The lock by which the writers of all processes take turns: ``with lock``, or by hand.
+    """The lock that lets the writers of all processes take turns: ``with lock``, or by hand.
 
-    The threads of a process take turns by a lock of their own first.
+    The threads of one process take turns by a lock of their own first.
     """
 
     def __init__(self, files: Files, folder: Path) -> None:
@@ -23,10 +23,10 @@ class FolderLock:
         self._threads = threading.Lock()
 
     def acquire(self) -> None:
-        """Wait for it.
+        """Wait for the lock.
 
         Raises:
-            OSError: the kernel does not give it.
+            OSError: the kernel refuses it.
         """
         self._threads.acquire()
         try:
@@ -36,7 +36,7 @@ class FolderLock:
             raise
 
     def release(self) -> None:
-        """Let the next one have it."""
+        """Release the lock for the next writer."""
         try:
             self._file.unlock()
         finally:

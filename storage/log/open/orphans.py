@@ -1,27 +1,30 @@
-"""Files that a crash left behind: written, and named by no manifest."""
+"""Orphaned files: a crash left them behind, and no manifest names them."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Final
 
 from rundlet_server.storage.errors import Damaged, UnknownFormat
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.log.format.manifest import Manifest
-from rundlet_server.storage.log.format.names import index_name, segment_name
+from rundlet_server.storage.log.format.names import (
+    TEMPORARY_SUFFIX,
+    index_number,
+    segment_number,
+)
 from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
 
-_OURS: Final = re.compile(r"\d{10}\.(log|idx)|(?!TOKENS).+\.tmp")  # tokens may be changed right now
+_TOKENS: Final = "TOKENS"  # another process may be changing the tokens right now
 
 
-def remove_leftovers(files: Files, folder: Path, manifest: Manifest) -> list[str]:
-    """Remove them; says which. The caller holds both locks.
+def remove_orphans(files: Files, folder: Path, manifest: Manifest) -> list[str]:
+    """Remove the orphaned files of a store and return their names; the caller holds both locks.
 
-    Segments that compaction has replaced go before others can be replaced, in the order of
-    the log, like compaction itself does it: what is left of them at any time still holds
-    the tombstone of every dead record in it. So a repair that has lost the manifest may
-    read them beside all others and no deleted key comes back.
+    Segments that compaction has replaced are removed before others can be replaced, in the order
+    of the log, as compaction itself removes them: whatever remains of them at any time still holds
+    the tombstone of every dead record in it. So a repair that has lost the manifest may read them
+    beside all others, and no deleted key comes back.
     """
     keep = set(unnamed_commits(files, folder, manifest))
     removed = [name for name in unnamed_files(files, folder, manifest) if name not in keep]
@@ -33,33 +36,39 @@ def remove_leftovers(files: Files, folder: Path, manifest: Manifest) -> list[str
 
 
 def unnamed_commits(files: Files, folder: Path, manifest: Manifest) -> list[str]:
-    """Segments that hold commits and that the manifest has never known.
+    """Return the segments that hold commits and that the manifest has never known.
 
-    Numbers are given out by the manifest, in order: no crash leaves such a segment. Somebody
-    put an older manifest back, and the data may be all there is.
+    The manifest gives numbers out, in order, so no crash leaves such a segment. An older manifest
+    was put back, and these segments may be the only copy of their data.
     """
     return [
         name
         for name in sorted(unnamed_files(files, folder, manifest))
-        if name.endswith(".log")
-        and int(name.removesuffix(".log")) >= manifest.next_segment
+        if (segment_number(name) or 0) >= manifest.next_segment
         and _first_revision(files, folder, name)
     ]
 
 
 def unnamed_files(files: Files, folder: Path, manifest: Manifest) -> list[str]:
-    """Files of a store that a manifest does not name."""
-    named = {segment_name(state.number) for state in manifest.segments}
-    named |= {index_name(state.number) for state in manifest.indexes}
-    return [name for name in files.names(folder) if _OURS.fullmatch(name) and name not in named]
+    """Return the files of a store that the manifest does not name."""
+    named = manifest.file_names
+    return [name for name in files.names(folder) if _is_ours(name) and name not in named]
+
+
+def _is_ours(name: str) -> bool:
+    """Return whether the log store writes files with such a name and a manifest names them."""
+    if name.endswith(TEMPORARY_SUFFIX):
+        return name != TEMPORARY_SUFFIX and not name.startswith(_TOKENS)
+    return segment_number(name) is not None or index_number(name) is not None
 
 
 def _first_revision(files: Files, folder: Path, name: str) -> int:
-    """Revision of the first frame of a segment; 0 where there is none."""
-    if not name.endswith(".log"):
+    """Return the revision of the first frame of a segment; 0 if there is none."""
+    number = segment_number(name)
+    if number is None:
         return 0
     try:
-        segment = Segment.open(files, folder, int(name.removesuffix(".log")), writable=False)
+        segment = Segment.open(files, folder, number, writable=False)
     except (Damaged, UnknownFormat, FileNotFoundError):
         return 0
     try:

@@ -1,8 +1,8 @@
 """Opening a folder: make a new store, or find the end of an existing one's log.
 
-The end is known when the commit page of this boot tells it: bytes behind it were never
-answered for and are cut. After a restart of the machine, or where the page is missing or
-damaged, the log itself is asked (``recover_end``).
+If the commit page of this boot knows the end, recovery takes it from there: the bytes behind it
+were never acknowledged and are truncated. After a restart of the machine, or if the page is missing
+or damaged, recovery finds the end in the log itself (``recover_end``).
 """
 
 from __future__ import annotations
@@ -13,24 +13,27 @@ from pathlib import Path
 from typing import Final
 
 from rundlet_server.storage.errors import Damaged
-from rundlet_server.storage.files import Files
+from rundlet_server.storage.files import Files, file_size
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.format.frame import ALIGNMENT, Totals
 from rundlet_server.storage.log.format.locator import offset_of, pack_position, segment_of
 from rundlet_server.storage.log.format.manifest import (
+    FILE_IS_MISSING,
     FILE_NAME,
+    SEGMENT_IS_UNKNOWN,
     Manifest,
     SegmentState,
     read_manifest,
     write_manifest,
 )
+from rundlet_server.storage.log.format.names import INDEX_SUFFIX, SEGMENT_SUFFIX
 from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
 from rundlet_server.storage.log.open.orphans import unnamed_commits
 
 REVISION_GAP: Final = 1 << 24
-"""Revisions skipped where a power cut may have lost commits that were seen: none comes back
-with another value. More than a machine commits in the time that can be lost."""
+"""Revisions skipped if a power cut may have lost commits that were seen, so that none of these
+revisions comes back with another value. A machine commits fewer in the time that can be lost."""
 
 
 def open_folder(files: Files, folder: Path, boot_id: int) -> CommitPage:
@@ -41,18 +44,18 @@ def open_folder(files: Files, folder: Path, boot_id: int) -> CommitPage:
     Raises:
         Damaged: data before the last known durable point is not what was written, or the
             manifest is missing beside segments, or older than they are.
-        UnknownFormat: written by another release.
+        UnknownFormat: another release wrote the store.
     """
     names = files.names(folder)
     if FILE_NAME not in names:
         if any(may_hold_commits(files, folder / name) for name in names):
-            raise Damaged(
-                folder / FILE_NAME, 0, "missing although there are segments; see `rundlet repair`"
-            )
+            raise Damaged(folder / FILE_NAME, 0, "the manifest is missing; run `rundlet repair`")
         create_store(files, folder)
     manifest = read_manifest(files, folder)
     for name in unnamed_commits(files, folder, manifest):
-        raise Damaged(folder / name, 0, "the manifest is older than it; see `rundlet repair`")
+        raise Damaged(
+            folder / name, 0, "the manifest is older than this segment; run `rundlet repair`"
+        )
     commit_page = CommitPage.open(files, folder, boot_id)
     try:
         manifest = settle_manifest(files, folder, commit_page)
@@ -64,21 +67,17 @@ def open_folder(files: Files, folder: Path, boot_id: int) -> CommitPage:
 
 
 def may_hold_commits(files: Files, path: Path) -> bool:
-    """Whether it is more than what is left when the making of a store is cut off."""
-    if path.suffix != ".log":
-        return path.suffix == ".idx"
-    file = files.open(path, writable=False)
-    try:
-        return file.size() > HEADER_SIZE
-    finally:
-        file.close()
+    """Return whether a file is more than the interrupted making of a store can leave."""
+    if path.suffix == SEGMENT_SUFFIX:
+        return file_size(files, path) > HEADER_SIZE
+    return path.suffix == INDEX_SUFFIX
 
 
 def create_store(files: Files, folder: Path) -> None:
     """Make an empty store: one empty segment, then the manifest that names it."""
     store_id = os.urandom(16)
-    salt = int.from_bytes(os.urandom(4), "little")
-    segment = Segment.create(files, folder, SegmentHeader(APPENDED, 1, store_id, salt))
+    header = SegmentHeader.with_new_salt(APPENDED, 1, store_id)
+    segment = Segment.create(files, folder, header)
     segment.file.close()
     files.sync_folder(folder)
     first = SegmentState(1, 0, 0, 0, 0, Totals(), is_indexed=False)
@@ -86,11 +85,14 @@ def create_store(files: Files, folder: Path) -> None:
     files.sync_folder(folder.absolute().parent)  # the folder may be new, too
 
 
-def put_in_force(files: Files, folder: Path, manifest: Manifest, commit_page: CommitPage) -> None:
-    """Write a manifest and tell everyone; the caller holds the store's lock.
+def install_manifest(
+    files: Files, folder: Path, manifest: Manifest, commit_page: CommitPage
+) -> None:
+    """Write a manifest and announce it to every process; the caller holds the store's lock.
 
-    Who dies or fails in between leaves ``is_changing``, so that the next one to hold the lock
-    looks at the disk (``settle_manifest``) and does not go on from the manifest before.
+    A process that dies or fails in between leaves ``is_changing`` set, so that the next holder of
+    the lock reads the manifest on disk (``settle_manifest``) and does not continue from the one
+    before.
     """
     commit_page.is_changing = True
     write_manifest(files, folder, manifest)
@@ -99,20 +101,20 @@ def put_in_force(files: Files, folder: Path, manifest: Manifest, commit_page: Co
 
 
 def settle_manifest(files: Files, folder: Path, commit_page: CommitPage) -> Manifest:
-    """The manifest on disk, made durable where a change of it was cut off.
+    """Return the manifest on disk, made durable if a change of it was interrupted.
 
-    Called with the store's lock held.
+    The caller holds the store's lock.
     """
     manifest = read_manifest(files, folder)
     if commit_page.is_changing:
-        put_in_force(files, folder, manifest, commit_page)
+        install_manifest(files, folder, manifest, commit_page)
     return manifest
 
 
 def ensure_end(files: Files, folder: Path, manifest: Manifest, commit_page: CommitPage) -> None:
-    """Make the commit page tell the end of the log, from the log where it must.
+    """Make the commit page hold the end of the log, found in the log if need be.
 
-    Called with the store's lock held, at opening and before every append.
+    The caller holds the store's lock, at opening and before every append.
     """
     published = commit_page.published
     active = manifest.active.number
@@ -122,27 +124,27 @@ def ensure_end(files: Files, folder: Path, manifest: Manifest, commit_page: Comm
         # A writer died between sealing a segment and publishing the new one.
         commit_page.published = pack_position(active, HEADER_SIZE)
     elif segment_of(published) > active:
-        raise Damaged(folder / FILE_NAME, 0, "it does not know the segment that is published")
+        raise Damaged(folder / FILE_NAME, 0, SEGMENT_IS_UNKNOWN)
     commit_page.generation = max(commit_page.generation, manifest.generation)
 
 
 def recover_end(files: Files, folder: Path, manifest: Manifest, commit_page: CommitPage) -> None:
-    """Find the end of the log in the log.
+    """Find the end of the log in the log itself.
 
     1. Read the active segment's frames up to the first that is not whole: that is the end.
-    2. Refuse if something says that the bytes there were durable once: the durable word of
-       the page, or a whole frame behind that was written when they were. Else it is a torn
-       tail, which is cut.
-    3. Sync: frames found whole may still be only in memory, and so may the manifest's name. Where
-       a sync of them has failed before, they are written again first (``_make_durable``).
-    4. Where commits that were seen may be lost (``is_lax``), leave a gap in the revisions, in
-       the manifest, before anything new is written.
+    2. Refuse if anything says that the bytes there were durable once: the durable word of the
+       page, or a whole frame behind them that was written when they were. Else they are a torn
+       tail: truncate it.
+    3. Sync: whole frames may still be only in memory, and so may the manifest's name. If a sync of
+       the segment has failed before, rewrite the frames first (``_make_durable``).
+    4. If commits that were seen may be lost (``is_lax``), leave a gap in the revisions, in the
+       manifest, before anything new is written.
     5. Publish.
     """
     try:
         segment = Segment.open(files, folder, manifest.active.number)
     except FileNotFoundError as ex:
-        raise Damaged(str(ex.filename), 0, "the manifest names it, and it is missing") from ex
+        raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
     durable = commit_page.durable
     size = segment.file.size()
     end, time_us = _whole_frames(segment, size)
@@ -170,20 +172,20 @@ def recover_end(files: Files, folder: Path, manifest: Manifest, commit_page: Com
 def _make_durable(segment: Segment, end: int, commit_page: CommitPage) -> None:
     """Sync the frames of a segment.
 
-    After a sync that failed the kernel may take for written what is not, and another one would
-    report a success that is none. So whoever comes next gives it the same bytes once more.
+    After a failed sync the kernel may treat pages as written that are not, and another sync would
+    report a success that is none. So this rewrites the same bytes first.
     """
-    if commit_page.given_up == segment.number:
+    if commit_page.abandoned == segment.number:
         segment.file.pwrite([segment.file.pread(end - HEADER_SIZE, HEADER_SIZE)], HEADER_SIZE)
     try:
         segment.file.sync()
     except OSError:
-        commit_page.given_up = segment.number
+        commit_page.abandoned = segment.number
         raise
 
 
 def _whole_frames(segment: Segment, size: int) -> tuple[int, int]:
-    """Where the whole frames from the start end, and the time of the last one."""
+    """Return where the whole frames from the start end, and the time of the last one."""
     end, time_us = HEADER_SIZE, 0
     try:
         for frame in segment.frames(HEADER_SIZE, size):
@@ -198,19 +200,19 @@ def _refuse_if_durable(segment: Segment, end: int, durable: int) -> None:
         raise Damaged(
             segment.path,
             end,
-            f"the log was on stable storage up to {durable}; see `rundlet repair`",
+            f"the log was on stable storage up to offset {durable}; run `rundlet repair`",
         )
 
 
 def durable_by_witness(segment: Segment, end: int, size: int) -> int:
-    """The highest place that a whole frame behind ``end`` says was durable; 0 without one."""
+    """Return the highest place that a whole frame behind ``end`` calls durable; 0 without one."""
     rest = memoryview(segment.file.pread(size - end, end))
     found = frames.search(rest[ALIGNMENT:], end + ALIGNMENT, segment.header.salt)
     return max((frame.synced for frame in found), default=0)
 
 
 def _last_commit(segment: Segment, manifest: Manifest, end: int) -> tuple[int, int]:
-    """Revision and time of the last commit of the store."""
+    """Return revision and time of the last commit of the store."""
     revision, time_us = manifest.active.last_revision, manifest.active.last_time_us
     for frame in segment.frames(HEADER_SIZE, end):
         revision, time_us = frame.revision, frame.time_us

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from rundlet_server.storage.errors import Compacted, InvalidRequest
+from rundlet_server.storage.errors import Compacted
 from rundlet_server.storage.interface import KeyInfo, Version
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import KIND_NAMES, Record
 from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.requests import require_reached
 
 
 def key_info(view: View, encoded: bytes, locator: Locator, include_values: bool) -> KeyInfo:
-    """A line of a list. The record is read only for its value or for a rare content type."""
+    """Return a line of a list; the record is read only for its value or for a rare content type."""
     key = encoded.decode()
     entry = None
     if include_values or not locator.content_type:
@@ -26,7 +27,7 @@ def key_info(view: View, encoded: bytes, locator: Locator, include_values: bool)
 
 
 def version_of(record: Record) -> Version:
-    """A line of a history."""
+    """Return a line of a history."""
     return Version(
         record.revision,
         record.version,
@@ -41,12 +42,11 @@ def check_revision(view: View, at: int | None) -> None:
     """Refuse a revision that cannot be read.
 
     Raises:
-        Compacted: what it held is gone.
-        InvalidRequest: it is not there yet.
+        Compacted: its history is no longer kept.
+        InvalidRequest: no commit has reached it yet.
     """
     if at is None:
         return
     if at < view.manifest.oldest_revision:
         raise Compacted(view.manifest.oldest_revision)
-    if at > view.head.revision:
-        raise InvalidRequest(f"revision {at} is not there yet; the head is {view.head.revision}")
+    require_reached(at, view.head.revision)

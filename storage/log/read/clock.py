@@ -1,4 +1,4 @@
-"""Time that does not go back: what has expired once stays expired when clocks jump."""
+"""Time that does not go back: a value that has expired stays expired if a clock is set back."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from rundlet_server.storage.log.format.commit_page import CommitPage
 
 
 class SharedClock:
-    """The latest of the system's clock and the time any process of the store has acted on."""
+    """The later of the system's clock and the time that any process of the store has acted on."""
 
     def __init__(self, clock: Callable[[], int], commit_page: CommitPage) -> None:
         self._clock = clock
         self._commit_page = commit_page
 
     def now_us(self) -> int:
-        """Microseconds since the epoch, as of which a value is shown or is not any more."""
+        """Return the time that decides what has expired, in microseconds since the epoch."""
         return self._commit_page.advance_clock(self._clock())

@@ -1,7 +1,7 @@
-"""Frees what nobody uses any more a little at a time.
+"""Free large dicts that are no longer used, a little at a time.
 
-When a segment is sealed, a process lets go of a delta of up to 65,536 locators and of a cache of as
-many entries. Python frees a dict of them in one go, in whichever thread held it last, and no other
+When a segment is sealed, a process drops a delta of up to 65,536 locators and a cache of as many
+entries. Python frees a dict of them in one go, in whichever thread held it last, and no other
 thread runs for these 30 ms. So they are handed over instead, and emptied between pauses.
 """
 
@@ -19,13 +19,13 @@ _PAUSE_S: Final = 0.001
 
 
 class Emptied(Protocol):
-    """What a dict can do that matters here."""
+    """The methods of a dict that are used here."""
 
     def popitem(self) -> object:
         """Take any item out."""
 
     def __len__(self) -> int:
-        """How many are left."""
+        """Return how many items are left."""
 
 
 class Disposal:
@@ -35,18 +35,18 @@ class Disposal:
         self._waiting: deque[Emptied] = deque()
 
     def add(self, *dicts: Emptied) -> None:
-        """Take over dicts that nobody minds to see emptied."""
+        """Take over dicts that no one reads any more, and empty them later."""
         self._waiting.extend(dicts)
 
-    def follow(self, owner: object, rows: Emptied) -> None:
+    def add_after(self, owner: object, rows: Emptied) -> None:
         """Take over a dict once its owner is gone."""
         weakref.finalize(owner, self.add, rows).atexit = False
 
     def run(self, closing: threading.Event, duration_s: float) -> bool:
-        """Wait so long, or until an event, and empty meanwhile what was handed over.
+        """Empty what was handed over until the time is up or the event comes.
 
         Returns:
-            Whether it was the event.
+            Whether the event came.
         """
         until_s = time.monotonic() + duration_s
         while self._waiting and time.monotonic() < until_s:

@@ -1,8 +1,8 @@
-"""A bounded memory of values that were read, in front of index files and segments.
+"""A bounded cache of values that were read, in front of index files and segments.
 
-It belongs to the views that have one newest delta. Nothing else in them changes what a key's
-newest value is, so a value that was read is still that unless the delta has a newer: the reader
-looks there first, and nothing ever has to be taken out because somebody wrote.
+A cache belongs to the views that share one newest delta. Nothing else in them changes what a key's
+newest value is, so a cached value is still the newest unless the delta has a newer one. The reader
+looks in the delta first, and a write never has to remove an entry.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from rundlet_server.storage.log.read.disposal import Disposal
 _ENTRY_OVERHEAD: Final = 600
 """What an entry costs in memory beside its key and value, about."""
 _SHARE_MAX: Final = 256
-"""A value larger than this part of the whole is not worth its room."""
+"""A value larger than this part of the cache is not kept."""
 
 
 class EntryCache:
-    """Entries by key, in two generations: when the young one is full, the old one goes.
+    """Entries by key, in two generations: when the young one is full, the old one is dropped.
 
-    Any thread may use it. Two that put at the same moment may count one entry twice or not at
-    all, which moves the bound by a little.
+    Any thread may use it. If two threads put at the same moment, the cache may count an entry twice
+    or not at all, which moves the bound by a little.
     """
 
     def __init__(self, bytes_max: int, disposal: Disposal) -> None:
@@ -37,7 +37,7 @@ class EntryCache:
         self._disposal.add(self._young, self._old)
 
     def get(self, key: bytes) -> Entry | None:
-        """The entry that was put last for a key, if it is still here."""
+        """Return the entry that was put last for a key, if it is still here."""
         entry = self._young.get(key)
         if entry is None:
             entry = self._old.get(key)
@@ -46,7 +46,7 @@ class EntryCache:
         return entry
 
     def put(self, key: bytes, entry: Entry) -> None:
-        """Remember an entry."""
+        """Keep an entry."""
         size = 2 * len(key) + len(entry.value) + _ENTRY_OVERHEAD
         if size > self._entry_bytes_max:
             return

@@ -1,9 +1,9 @@
 """The follower: keeps this process's view in step with the log.
 
-Writers of any process publish by one store to a word of the commit page. A reader compares
-that word with the position of the view it has; when they differ, the thread that noticed
-reads what is new from the log. No reader ever waits for a writer: what is published is
-complete and as durable as the policy says, and publishing is the writer's last step.
+Writers of any process publish by one store to a word of the commit page. A reader compares that
+word with the position of its view; when they differ, the thread that noticed reads what is new
+from the log. No reader ever waits for a writer: what is published is complete and as durable as
+the policy says, and publishing is the writer's last step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from rundlet_server.storage.files import Files
 from rundlet_server.storage.log.format.commit_page import WORD_PUBLISHED, CommitPage
 from rundlet_server.storage.log.format.frame import BadFrame
 from rundlet_server.storage.log.format.locator import Locator, offset_of, pack_position, segment_of
-from rundlet_server.storage.log.format.manifest import Manifest, SegmentState, read_manifest
+from rundlet_server.storage.log.format.manifest import (
+    FILE_IS_MISSING,
+    FILE_NAME,
+    SEGMENT_IS_UNKNOWN,
+    Manifest,
+    SegmentState,
+    read_manifest,
+)
 from rundlet_server.storage.log.format.names import index_name
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.index.delta import Delta
@@ -27,7 +34,7 @@ from rundlet_server.storage.log.read.entry_cache import EntryCache
 from rundlet_server.storage.log.read.view import Head, View
 
 _ATTEMPTS = 100
-"""How often files that a newer manifest has replaced meanwhile are looked for again."""
+"""How often the follower looks again for files that a newer manifest has replaced meanwhile."""
 
 
 class Follower:
@@ -35,7 +42,7 @@ class Follower:
 
     Attributes:
         view: the newest view; may be behind the log until ``current`` is called.
-        disposal: of what was in views that nobody reads any more.
+        disposal: of what was in views that are no longer read.
     """
 
     def __init__(
@@ -59,14 +66,14 @@ class Follower:
         self.current()
 
     def current(self) -> View:
-        """The view, with everything in it that was published before this call."""
+        """Return the view, with everything in it that was published before this call."""
         view = self.view
         if self._words[WORD_PUBLISHED] != view.position:
             return self.catch_up()
         return view
 
     def catch_up(self) -> View:
-        """Add what was published since. One thread does it, others wait for that thread.
+        """Add what was published since. One thread does it, the others wait for that thread.
 
         Raises:
             Damaged: a published part of the log is not what was written.
@@ -81,13 +88,12 @@ class Follower:
                 except FileNotFoundError as ex:
                     published = self._words[WORD_PUBLISHED]
                     if segment_of(published) == self.view.active.segment:
-                        reason = "the manifest names it, and it is missing"
-                        raise Damaged(str(ex.filename), 0, reason) from ex
-                    # It was filled, and moved by a compaction, since we looked.
+                        raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
+                    # Since then it was filled, and a compaction has moved its records.
             return self.view
 
     def refresh(self) -> View:
-        """Take over a manifest that changed (a checkpoint or a compaction); cheap if none did."""
+        """Take over a manifest that a checkpoint or a compaction has changed; cheap if none has."""
         if self._commit_page.generation != self.view.manifest.generation:
             with self._lock:
                 if self._commit_page.generation != self.view.manifest.generation:
@@ -114,7 +120,7 @@ class Follower:
         with self._lock:
             view = self.view
             if view.position != start:
-                return  # another thread has seen them published and has read them already
+                return  # another thread has noticed that they are published, and has read them
             active = view.active
             active.add(entries)
             active.offset = offset_of(position)
@@ -122,10 +128,10 @@ class Follower:
             view.position = position
 
     def _make_view(self, old: View | None) -> View:
-        """A view of the manifest on disk, out of the old one's parts where they stay.
+        """Make a view of the manifest on disk, from the old view's parts where they stay.
 
-        A file that is named and missing was replaced meanwhile: then a newer manifest is
-        there to be read.
+        If a file that the manifest names is missing, it was replaced meanwhile: then a newer
+        manifest can be read.
         """
         for _ in range(_ATTEMPTS):
             manifest = read_manifest(self._files, self._folder)
@@ -133,7 +139,7 @@ class Follower:
                 return self._assemble(manifest, old)
             except FileNotFoundError as ex:
                 missing = ex
-        raise Damaged(str(missing.filename), 0, "the manifest names a file that is missing")
+        raise Damaged(str(missing.filename), 0, FILE_IS_MISSING)
 
     def _assemble(self, manifest: Manifest, old: View | None) -> View:
         old_indexes = {index.number: index for index in old.indexes} if old else {}
@@ -155,8 +161,9 @@ class Follower:
             open_segments_max=self._open_segments_max,
             deltas=tuple(reversed(deltas)),
             indexes=indexes,
-            # While the newest delta stays, it knows of every newer value. It must never be emptied
-            # for another delta: who reads the old view may still put in what that replaced.
+            # While the newest delta stays, it knows of every newer value. The cache must never be
+            # emptied for another delta: a reader of the old view may still put a value into it
+            # that the other delta has replaced.
             cache=old.cache if old and is_same_active else self._new_cache(),
         )
         for delta, state in zip(deltas[:-1], waiting[:-1], strict=True):
@@ -166,15 +173,15 @@ class Follower:
         return view
 
     def _delta_of(self, state: SegmentState, old: Delta | None) -> Delta:
-        """The delta there is, or an empty one where a segment was sealed before its end.
+        """Return the present delta, or an empty one if a segment was sealed before its end.
 
-        That is so when its sync has failed: what was behind stands in the next segment now.
+        The latter happens after a failed sync: what was behind that end is in the next segment now.
         """
         is_active = not state.size
         if old is not None and (is_active or old.offset <= state.size):
             return old
         delta = Delta(state.number, HEADER_SIZE)
-        self.disposal.follow(delta, delta.rows)
+        self.disposal.add_after(delta, delta.rows)
         return delta
 
     def _new_cache(self) -> EntryCache:
@@ -188,9 +195,7 @@ class Follower:
         if segment_of(published) == view.active.segment:
             self._add_frames(view, view.active, offset_of(published))
         elif segment_of(published) > view.active.segment:
-            raise Damaged(
-                self._folder / "MANIFEST", 0, "it does not know the segment that is published"
-            )
+            raise Damaged(self._folder / FILE_NAME, 0, SEGMENT_IS_UNKNOWN)
         view.position = max(published, pack_position(view.active.segment, view.active.offset))
 
     def _add_frames(self, view: View, delta: Delta, end: int) -> None:

@@ -19,7 +19,7 @@ class Sorted(Protocol):
     def scan(
         self, start: bytes, at: int | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, Locator]]:
-        """Keys from ``start`` on (in reverse: below it, downwards) with their newest versions."""
+        """Yield keys from ``start`` on (in reverse: below it) with their newest versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Range:
 
     @classmethod
     def of(cls, prefix: str, start: str | None, end: str | None, *, reverse: bool) -> Range:
-        """The keys that start with ``prefix``, are >= ``start`` and < ``end``.
+        """Return the range of keys that start with ``prefix``, are >= ``start`` and < ``end``.
 
         Raises:
             InvalidKey: one of them cannot be encoded as UTF-8.
@@ -46,7 +46,7 @@ class Range:
         return cls(low, high, encoded, reverse)
 
     def resumed(self, after: str | None, delimiter: str | None) -> Range:
-        """What is left behind ``after``: a key, or a prefix that was rolled up."""
+        """Return what is left behind ``after``: a key, or a prefix that was rolled up."""
         if after is None:
             return self
         place = _encode(after)
@@ -57,7 +57,7 @@ class Range:
         return replace(self, low=max(self.low, following))
 
     def scan(self, view: Sorted, at: int | None) -> Iterator[tuple[bytes, Locator]]:
-        """The keys of the range with their newest versions, tombstones among them."""
+        """Yield the keys of the range with their newest versions, tombstones among them."""
         if self.reverse:
             for key, locator in view.scan(self.high, at, reverse=True):
                 if key < self.low:
@@ -91,7 +91,7 @@ def list_page(
     at: int | None,
     is_live: Callable[[Locator], bool],
 ) -> FoundPage:
-    """Up to ``limit`` keys and prefixes of a range that have a value."""
+    """Return up to ``limit`` keys and prefixes of a range that have a value."""
     page = FoundPage()
     mark = _encode(delimiter) if delimiter else None
     rest: Range | None = wanted
@@ -109,7 +109,7 @@ def list_page(
                 last = key.decode()
                 page.keys.append((key, locator))
                 continue
-            # All keys under the prefix are one line: go on behind them, without reading them.
+            # All keys under the prefix are one line: continue behind them, without reading them.
             last = rolled_up.decode()
             page.prefixes.append(last)
             rest = scanned.resumed(last, delimiter)
@@ -121,11 +121,11 @@ def _encode(bound: str) -> bytes:
     try:
         return bound.encode()
     except UnicodeEncodeError as ex:
-        raise InvalidKey(f"this bounds no keys, it cannot be UTF-8: {ex.reason}") from ex
+        raise InvalidKey(f"a bound of a range cannot be encoded as UTF-8: {ex.reason}") from ex
 
 
 def _rolled_up(key: bytes, prefix: bytes, delimiter: bytes | None) -> bytes | None:
-    """The part of a key up to the first delimiter behind the prefix, if there is one."""
+    """Return the part of a key up to the first delimiter behind the prefix, if there is one."""
     if delimiter is None:
         return None
     place = key.find(delimiter, len(prefix))
@@ -133,7 +133,7 @@ def _rolled_up(key: bytes, prefix: bytes, delimiter: bytes | None) -> bytes | No
 
 
 def successor(prefix: bytes) -> bytes:
-    """The smallest bytes above everything that starts with ``prefix``."""
+    """Return the smallest bytes above everything that starts with ``prefix``."""
     if not prefix:
         return _ABOVE_ALL_KEYS
     return prefix[:-1] + bytes([prefix[-1] + 1])

@@ -1,10 +1,10 @@
-"""What a store holds and what that takes on disk, out of totals that are kept anyway."""
+"""What a store holds and takes on disk, from totals that the store keeps anyway."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from rundlet_server.storage.interface import Stats
+from rundlet_server.storage.interface import Gauge, Stats
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.index.estimates import live_bytes
 from rundlet_server.storage.log.read.view import Head, View
@@ -14,28 +14,37 @@ def stats_of(view: View, head: Head, expired: Collection[tuple[bytes, Locator]])
     """Return the statistics of a view.
 
     Args:
-        view: what is there.
+        view: of the store.
         head: the newest commit of the view.
-        expired: keys whose expiry has passed, and which no commit has removed yet.
+        expired: keys whose expiry has passed and that no commit has removed yet.
     """
-    states = view.manifest.segments
-    log_bytes = sum(state.size for state in states) + view.active.offset
-    active_totals = view.manifest.active.totals
-    live = live_bytes(active_totals, view.indexes, log_bytes, view.active.offset)
-    internals: dict[str, int | float] = {
-        "segments": len(states),
-        "log_bytes": log_bytes,
-        "live_bytes": live,
-        "dead_bytes": log_bytes - live,
-        "index_files": len(view.indexes),
-        "index_bytes": sum(state.size for state in view.manifest.indexes),
-        "unindexed_segments": len(view.deltas) - 1,
-        "unindexed_records": sum(delta.record_count for delta in view.deltas),
-    }
     return Stats(
         head.revision,
         view.manifest.oldest_revision,
         head.totals.key_count - len(expired),
         head.totals.value_bytes - sum(locator.value_size for _, locator in expired),
-        internals,
     )
+
+
+def gauges_of(view: View) -> Mapping[str, Gauge]:
+    """Return the gauges of the files behind a view."""
+    log_bytes = view.log_bytes
+    active_totals = view.manifest.active.totals
+    live = live_bytes(active_totals, view.indexes, log_bytes, view.active.offset)
+    return {
+        "segments": Gauge(len(view.manifest.segments), "Files of the log."),
+        "log_bytes": Gauge(log_bytes, "Size of the log."),
+        "live_bytes": Gauge(live, "Part of the log that newest versions need; an estimate."),
+        "dead_bytes": Gauge(
+            log_bytes - live, "Part of the log that they do not need; an estimate."
+        ),
+        "index_files": Gauge(len(view.indexes), "Index files."),
+        "index_bytes": Gauge(view.manifest.index_bytes, "Size of the index files."),
+        "unindexed_segments": Gauge(
+            len(view.deltas) - 1, "Full segments that wait for their index file."
+        ),
+        "unindexed_records": Gauge(
+            view.unindexed_count,
+            "Records that each process holds in memory, as no index file has them.",
+        ),
+    }

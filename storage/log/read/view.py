@@ -1,8 +1,8 @@
 """A view: the segments, deltas and index files that together answer reads.
 
-Everything in a view but its newest delta is immutable. When the manifest changes, the
-follower makes a new view out of the parts that stay; whoever still reads the old one may
-finish, because a file that was unlinked can be read as long as it is open.
+Everything in a view but its newest delta is immutable. When the manifest changes, the follower
+makes a new view from the parts that stay. Reads of the old view may finish, because an unlinked
+file can be read as long as it is open.
 """
 
 from __future__ import annotations
@@ -70,13 +70,23 @@ class View:
 
     @property
     def active(self) -> Delta:
-        """The delta of the segment that is appended to."""
+        """The delta of the segment that commits are appended to."""
         return self.deltas[0]
 
-    def find(self, key: bytes, at: int | None = None) -> Locator | None:
-        """The newest version of a key, or the newest of revision ``at`` or before.
+    @property
+    def log_bytes(self) -> int:
+        """The size of all segments together."""
+        return self.manifest.sealed_bytes + self.active.offset
 
-        Costs a dict look-up per delta and a hash look-up per index file.
+    @property
+    def unindexed_count(self) -> int:
+        """The number of records that no index file holds yet."""
+        return sum(delta.record_count for delta in self.deltas)
+
+    def find(self, key: bytes, at: int | None = None) -> Locator | None:
+        """Return the newest version of a key, or the newest of revision ``at`` or before.
+
+        It costs a dict look-up per delta and a hash look-up per index file.
         """
         for delta in self.deltas:
             locator = newest_at(delta.rows.get(key), at)
@@ -89,7 +99,7 @@ class View:
         return None
 
     def versions(self, key: bytes) -> Iterator[Locator]:
-        """All versions of a key that are kept, newest first."""
+        """Yield all versions of a key that are kept, newest first."""
         for delta in self.deltas:
             locator = delta.rows.get(key)
             while locator is not None:
@@ -101,7 +111,7 @@ class View:
     def scan(
         self, start: bytes, at: int | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, Locator]]:
-        """Keys from ``start`` on (in reverse: below it, downwards) with their newest versions.
+        """Yield keys from ``start`` on (in reverse: below it) with their newest versions.
 
         Tombstones are among them.
         """
@@ -123,7 +133,7 @@ class View:
                 yield key, locator
 
     def read(self, key: bytes, locator: Locator) -> Record:
-        """The record at a locator, verified.
+        """Return the record at a locator, verified.
 
         Raises:
             FileNotFoundError: compaction has moved it; follow the log and find it again.
@@ -132,27 +142,27 @@ class View:
         return self.segment(segment_of(locator.position)).read(key, locator)
 
     def read_entry(self, key: str, encoded: bytes, locator: Locator) -> Entry:
-        """The value at a locator, verified; raises what ``read`` raises."""
+        """Return the value at a locator, verified; raises what ``read`` raises."""
         number = segment_of(locator.position)
         segment = self.segments.get(number) or self.segment(number)
         return segment.read_entry(key, encoded, locator)
 
     def segment(self, number: int) -> Segment:
-        """A segment of this view, opened at first use."""
+        """Return a segment of this view; opens it at first use."""
         segment = self.segments.get(number)
         if segment is None:
             if len(self.segments) >= self._open_segments_max:
-                self._let_go_of_half()
-            # Two threads may both open it: the loser's file closes itself.
+                self._close_half()
+            # Two threads may both open it: the file that is not kept closes itself.
             segment = Segment.open(self._files, self._folder, number)
             self.segments[number] = segment
         return segment
 
-    def _let_go_of_half(self) -> None:
-        """Close segments that were opened long ago, as soon as nobody reads from them.
+    def _close_half(self) -> None:
+        """Close segments that were opened long ago, as soon as no read uses them.
 
-        Not the active one: a sync must go through the descriptor that wrote, or an error of
-        the disk could be told to another.
+        Not the active one: a sync must go through the descriptor that wrote, or the kernel could
+        report an error of the disk through another one.
         """
         active = self.active.segment
         opened = [number for number in list(self.segments) if number != active]
@@ -163,5 +173,5 @@ class View:
 def _aged(
     source: Iterator[tuple[bytes, Locator]], age: int
 ) -> Iterator[tuple[bytes, int, Locator]]:
-    """A function, not an expression in a loop, which would see the last age only."""
+    """Add an age to each pair; an expression in a loop would see the last age only."""
     return ((key, age, locator) for key, locator in source)

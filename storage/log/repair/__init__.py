@@ -1,6 +1,5 @@
-"""Repairing a damaged store: all that is whole is kept, every loss is reported.
+"""Repairing a damaged store: keep everything that is whole, and report every loss.
 
-``run`` is the order of things, ``log`` chooses the records, ``sources`` reads them wherever
-they still are, ``known_versions`` asks index files what the log has lost, ``output`` writes the
-new log.
+``run`` does the steps in order, ``log`` chooses the records, ``sources`` reads them wherever they
+still are, ``known_versions`` asks index files what the log has lost, ``output`` writes the new log.
 """

@@ -1,4 +1,4 @@
-"""What index files still know of versions that the log has lost."""
+"""Find what index files still know of versions that the log has lost."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rundlet_server.storage.errors import Damaged
-from rundlet_server.storage.files import Files
-from rundlet_server.storage.log.format.locator import offset_of, segment_of
+from rundlet_server.storage.files import Files, file_size
+from rundlet_server.storage.log.format.locator import OFFSET_BITS, offset_of, segment_of
 from rundlet_server.storage.log.format.names import index_name
 from rundlet_server.storage.log.format.record import DELETE, EXPIRE, Record
 from rundlet_server.storage.log.index.columns import KIND_MASK
@@ -33,23 +33,23 @@ class KnownVersion(NamedTuple):
         return self.kind in (DELETE, EXPIRE)
 
     def as_tombstone(self) -> Record:
-        """The record of a delete: it holds nothing that the index does not know but its time."""
+        """Return the record of a delete: the index knows everything in it but its time."""
         return Record(self.key, b"", self.kind, self.revision, 0, 0)
 
 
 def known_versions(
     files: Files, folder: Path, indexes: Sequence[int], segments: set[int]
 ) -> Iterator[KnownVersion]:
-    """The versions that the index files which can be read know of in some segments."""
+    """Yield the versions that the readable index files know of in some segments."""
     for number in indexes:
         try:
             path = folder / index_name(number)
-            index = IndexFile(files, path, number, _size(files, path))
+            index = IndexFile(files, path, number, file_size(files, path))
             columns = index.columns()
         except (Damaged, OSError):
             continue
         rows = columns.rows[:-1]
-        is_wanted = np.isin(rows["position"] >> np.uint64(40), sorted(segments))
+        is_wanted = np.isin(rows["position"] >> np.uint64(OFFSET_BITS), sorted(segments))
         for row in np.flatnonzero(is_wanted).tolist():
             position = int(rows["position"][row])
             yield KnownVersion(
@@ -60,11 +60,3 @@ def known_versions(
                 columns.key(row),
                 int(rows["flags"][row]) & KIND_MASK,
             )
-
-
-def _size(files: Files, path: Path) -> int:
-    file = files.open(path, writable=False)
-    try:
-        return file.size()
-    finally:
-        file.close()

@@ -8,10 +8,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rundlet_server.storage.errors import Damaged, UnknownFormat
-from rundlet_server.storage.log.check.opened import Snapshot, end_of_active, shared_page
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.check.opened import OpenedStore, end_of_active, look_at_commit_page
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.format.manifest import Manifest, SegmentState
-from rundlet_server.storage.log.format.names import index_numbers, segment_name, segment_numbers
+from rundlet_server.storage.log.format.names import (
+    index_numbers,
+    segment_name,
+    segment_number,
+    segment_numbers,
+)
 from rundlet_server.storage.log.format.record import Record
 from rundlet_server.storage.log.format.segment import APPENDED, Segment
 from rundlet_server.storage.log.open.orphans import unnamed_commits
@@ -22,13 +28,13 @@ from rundlet_server.storage.log.repair.sources import (
     Place,
     Source,
     in_groups,
-    mark_unanswered,
+    mark_unacknowledged,
 )
-from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.settings import StoreSettings
 
 
 class LogRepair:
-    """Makes whole segments of what there is; removes nothing.
+    """Makes whole segments from what there is; removes nothing.
 
     Attributes:
         losses: parts of files that could not be read.
@@ -57,13 +63,13 @@ class LogRepair:
         self.deletes_kept = 0
 
     def run(self) -> list[SegmentState]:
-        """The segments of the repaired store, in log order, all of them on stable storage."""
+        """Return the segments of the repaired store, in log order and on stable storage."""
         sources = self._sources()
         for source in sources:
             source.scan()
             self.losses += source.losses()
         if self._old is None:
-            mark_unanswered(sources)
+            mark_unacknowledged(sources)
         self._find_lost(sources)
         states: list[SegmentState] = []
         for group in in_groups(sources):
@@ -73,7 +79,7 @@ class LogRepair:
         return states
 
     def _sources(self) -> list[Source]:
-        """Every segment that may hold commits; those that are missing are losses."""
+        """Return every segment that may hold commits; those that are missing are losses."""
         sources = []
         for number, end in self._ends().items():
             try:
@@ -84,15 +90,15 @@ class LogRepair:
         return sources
 
     def _ends(self) -> dict[int, int | None]:
-        """Segments to read by number, and up to where; ``None`` for all of the file."""
+        """Return the segments to read by number, and up to where; ``None`` for all of the file."""
         ends: dict[int, int | None] = {}
         if self._old is not None:
-            snapshot = Snapshot.take(self._folder, self._settings)
-            ends |= snapshot.ends
-            if self._old.active.number not in snapshot.segments:
-                ends[self._old.active.number] = None  # damaged, so all of it is to be looked at
+            opened = OpenedStore.open(self._folder, self._settings)
+            ends |= opened.ends
+            if self._old.active.number not in opened.segments:
+                ends[self._old.active.number] = None  # damaged, so all of it must be read
             unnamed = unnamed_commits(self._files, self._folder, self._old)
-            return ends | {int(name.removesuffix(".log")): None for name in unnamed}
+            return ends | dict.fromkeys(filter(None, map(segment_number, unnamed)))
         ends |= dict.fromkeys(segment_numbers(self._files, self._folder))
         for number in reversed(ends):
             with contextlib.suppress(Damaged):
@@ -104,7 +110,7 @@ class LogRepair:
 
     def _page(self) -> CommitPage | None:
         try:
-            return shared_page(self._folder, self._settings)
+            return look_at_commit_page(self._folder, self._settings)
         except UnknownFormat:
             return None
 
@@ -133,7 +139,7 @@ class LogRepair:
                 self.lost.append(version)
 
     def _kept(self, group: Sequence[Source]) -> list[SegmentState]:
-        """The segments that a group becomes: itself, or what is left of it, written anew."""
+        """Return the segments that a group becomes: itself, or what is left of it, rewritten."""
         if len(group) == 1 and group[0].is_whole:
             return [group[0].as_state()]
         by_number = {source.number: source for source in group}
@@ -144,7 +150,7 @@ class LogRepair:
         return self._written(heapq.merge(read, self._again(deletes), key=_revision))
 
     def _kept_deletes_of_missing(self, sources: Sequence[Source]) -> list[SegmentState]:
-        """Deletes of segments that are missing as a whole, in segments of their own."""
+        """Return the deletes of segments that are missing as a whole, in segments of their own."""
         numbers = {source.number for source in sources if source.record_count}
         deletes = [
             version
@@ -159,23 +165,27 @@ class LogRepair:
         return states
 
     def _again(self, deletes: Iterable[KnownVersion]) -> list[Record]:
-        """Deletes as records, in order; they are no longer lost."""
+        """Return deletes as records, in order; they are no longer lost."""
         again = sorted(set(deletes))
         self.deletes_kept += len(again)
         self.lost = [version for version in self.lost if version not in set(again)]
         return [version.as_tombstone() for version in again]
 
     def _written(self, found: Iterable[Record]) -> list[SegmentState]:
-        given_out = self._old.next_segment if self._old else 1
-        numbers = segment_numbers(self._files, self._folder)
         return write_segments(
             self._files,
             self._folder,
-            first_number=max([given_out, *(number + 1 for number in numbers)]),
+            first_number=next_segment(self._files, self._folder, self._old),
             store_id=self._store_id,
             found=_each_once(found),
             segment_bytes_max=self._settings.segment_bytes_max,
         )
+
+
+def next_segment(files: Files, folder: Path, old: Manifest | None) -> int:
+    """Return a segment number above all that the manifest gave out, and above all files."""
+    given_out = old.next_segment if old else 1
+    return max([given_out, *(number + 1 for number in segment_numbers(files, folder))])
 
 
 def _revision(record: Record) -> int:
@@ -183,7 +193,7 @@ def _revision(record: Record) -> int:
 
 
 def _each_once(found: Iterable[Record]) -> Iterator[Record]:
-    """Records in the order of revisions, without those that stand there twice."""
+    """Yield records in the order of revisions, each of them once."""
     revision = 0
     keys: set[bytes] = set()
     for record in found:

@@ -1,21 +1,21 @@
-"""Repair a store: keep all that is whole, and say what is lost.
+"""Repair a store: keep everything that is whole, and report what is lost.
 
-A folder in which nothing is wrong is left alone. Else, of which any step may be the last:
+A folder in which nothing is wrong is left alone. Otherwise a repair has these steps; a process may
+die between any two of them:
 
-1. read every segment, whole or not; find the whole frames behind damage, and in damaged
-   frames the records that are whole by themselves (of a damaged commit some may be lost and
-   others kept);
-2. segments that are whole stay as they are. Damaged ones are written anew from what is left,
-   and so are those whose revisions overlap, as one: a crash leaves the inputs of a compaction
-   beside its outputs, and together they hold all that is needed (see ``leftovers``);
-3. what was deleted stays deleted where an index file still knows of a delete that is lost;
+1. read every segment, whole or not; find the whole frames behind damage, and in damaged frames
+   the records that are whole by themselves (of a damaged commit some may be lost and others kept);
+2. leave whole segments as they are. Write damaged ones anew from what is left, and so those whose
+   revisions overlap, as one: a crash leaves the inputs of a compaction beside its outputs, and
+   together they hold all that is needed (see ``open.orphans``);
+3. keep deleted what was deleted, if an index file still knows of a delete that is lost;
 4. build the index anew from the log, and count the totals;
 5. make a new, empty active segment; sync all of it;
 6. move the originals of what is replaced into a folder of their own, ``repair-<n>``;
-7. put a new manifest in force, with a new store id and a gap in the revisions: no revision
-   and no ETag comes back with another value.
+7. install a new manifest, with a new store id and a gap in the revisions: no revision and no ETag
+   comes back with another value.
 
-The manifest need not be there: then the segments themselves tell their order.
+The manifest may be missing: then the segments themselves give their order.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ from rundlet_server.storage.log.format.manifest import (
     write_manifest,
 )
 from rundlet_server.storage.log.format.names import (
+    INDEX_SUFFIX,
+    SEGMENT_SUFFIX,
     index_name,
     index_numbers,
-    segment_name,
-    segment_numbers,
 )
 from rundlet_server.storage.log.format.record import KIND_NAMES
 from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
@@ -59,9 +59,9 @@ from rundlet_server.storage.log.index.writer import write_index
 from rundlet_server.storage.log.open.folder_lock import LOCK_NAME, MAINTENANCE_LOCK_NAME
 from rundlet_server.storage.log.open.recovery import REVISION_GAP, may_hold_commits
 from rundlet_server.storage.log.repair.known_versions import KnownVersion
-from rundlet_server.storage.log.repair.log import LogRepair
+from rundlet_server.storage.log.repair.log import LogRepair, next_segment
 from rundlet_server.storage.log.repair.sources import Loss
-from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.settings import StoreSettings
 
 
 class LostVersion(NamedTuple):
@@ -77,10 +77,10 @@ class RepairReport:
     """What was wrong, what is lost, what is kept.
 
     Attributes:
-        problems: as ``verify`` finds them; when empty, nothing was changed.
+        problems: as ``verify`` finds them; if empty, nothing was changed.
         losses: parts of files that could not be read.
-        lost_versions: versions that were in them, as far as an index file tells; the key has
-            now the value before, if there is one.
+        lost_versions: versions that were in them, as far as an index file tells; the key now has
+            the value before, if there is one.
         deletes_kept: deletes and expiries that were in them and could be written again.
         record_count, key_count: of the repaired store.
         originals: the folder that keeps the files that were replaced.
@@ -96,11 +96,11 @@ class RepairReport:
 
 
 def repair(path: Path, settings: StoreSettings | None = None) -> RepairReport:
-    """Make a damaged store whole again, out of what is left; nobody may have it open.
+    """Make a damaged store whole again from what is left; no process may have it open.
 
     Raises:
         FileNotFoundError: there is no store in this folder.
-        UnknownFormat: written by another release.
+        UnknownFormat: another release wrote the store.
         Unavailable: another process has the store open.
     """
     settings = settings or StoreSettings()
@@ -125,7 +125,7 @@ def _alone(files: Files, folder: Path) -> Iterator[None]:
                 continue
             held.append(files.open(folder / name, create=True))
             if not held[-1].lock(wait=False):
-                raise Unavailable(f"{folder} is open in another process; end that one first")
+                raise Unavailable(f"another process has {folder} open; stop that process first")
         yield
     finally:
         for file in held:
@@ -144,7 +144,7 @@ class _Repair:
         self._store_id = os.urandom(16)
 
     def run(self) -> RepairReport:
-        """Do the steps named above."""
+        """Do the steps listed above."""
         log = LogRepair(self._folder, self._settings, self._old, self._store_id)
         states = log.run()
         index, totals, lost = self._indexed(states, log.lost)
@@ -172,7 +172,7 @@ class _Repair:
     def _indexed(
         self, states: Sequence[SegmentState], lost: Sequence[KnownVersion]
     ) -> tuple[tuple[IndexState, ...], Totals, list[KnownVersion]]:
-        """Write the index of these segments, count, and see what really is lost."""
+        """Write the index of these segments, count, and find what really is lost."""
         builder = IndexBuilder()
         missing = {(version.key, version.revision): version for version in lost}
         for state in states:
@@ -208,12 +208,12 @@ class _Repair:
         *,
         is_complete: bool,
     ) -> Manifest:
-        """The new state; its active segment does not exist yet."""
+        """Return the new state; its active segment does not exist yet."""
         old = self._old
         last = states[-1].last_revision if states else 0
         time_us = max((state.last_time_us for state in states), default=0)
-        number = self._next_segment()
-        # What is lost was part of what could be read at older revisions.
+        number = next_segment(self._files, self._folder, old)
+        # Older revisions can no longer be read: what is lost was part of them.
         oldest = old.oldest_revision if old and is_complete else last
         return Manifest(
             generation=(old.generation if old else 0) + 1,
@@ -230,22 +230,17 @@ class _Repair:
             indexes=indexes,
         )
 
-    def _next_segment(self) -> int:
-        known = self._old.next_segment if self._old else 1
-        return max([known, *(n + 1 for n in segment_numbers(self._files, self._folder))])
-
     def _next_index(self) -> int:
         known = self._old.next_index if self._old else 1
         return max([known, *(n + 1 for n in index_numbers(self._files, self._folder))])
 
     def _make_active(self, manifest: Manifest) -> None:
-        salt = int.from_bytes(os.urandom(4), "little")
-        header = SegmentHeader(APPENDED, manifest.active.number, self._store_id, salt)
+        header = SegmentHeader.with_new_salt(APPENDED, manifest.active.number, self._store_id)
         Segment.create(self._files, self._folder, header).file.close()
         self._files.sync_folder(self._folder)
 
     def _keep_originals(self, manifest: Manifest) -> Path:
-        """Move all that the new manifest does not name out of the way, and copy the old one."""
+        """Move the files that the new manifest does not name to a folder; copy the old manifest."""
         names = self._files.names(self._folder)
         number = next(n for n in itertools.count(1) if f"repair-{n}" not in names)
         kept = self._folder / f"repair-{number}"
@@ -253,10 +248,9 @@ class _Repair:
         if manifests.FILE_NAME in names:
             data = read_whole(self._files, self._folder / manifests.FILE_NAME)
             replace_file(self._files, kept / manifests.FILE_NAME, data)
-        named = {segment_name(state.number) for state in manifest.segments}
-        named |= {index_name(index.number) for index in manifest.indexes}
+        named = manifest.file_names
         for name in sorted(names):
-            is_replaced = name.endswith((".log", ".idx")) and name not in named
+            is_replaced = name.endswith((SEGMENT_SUFFIX, INDEX_SUFFIX)) and name not in named
             if is_replaced or name == commit_page.FILE_NAME:
                 self._files.rename(self._folder / name, kept / name)
         self._files.sync_folder(kept)

@@ -29,7 +29,7 @@ class Loss(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a whole record stands: revision first, so that places sort in log order."""
+    """Where a whole record is: revision first, so that places sort in log order."""
 
     revision: int
     source: int
@@ -43,13 +43,13 @@ class Source:
 
     Attributes:
         end: up to where it holds commits.
-        header_origin: see ``segment``; 0 when the header is damaged.
-        first_revision, last_revision: of its records; 0 when it has none.
+        header_origin: see ``segment``; 0 if the header is damaged.
+        first_revision, last_revision: of its records; 0 if it has none.
         last_time_us: of its last record.
-        gaps: where no whole frame is.
+        gaps: parts without a whole frame.
         kept: how many whole records there are in each gap.
         found_by_index: whole records in gaps that only an index file could find.
-        below: commits from this revision on were never answered; 0 when all were.
+        refused_from: commits from this revision on were never acknowledged; 0 if all were.
     """
 
     number: int
@@ -65,11 +65,11 @@ class Source:
     gaps: list[Gap] = field(default_factory=list)
     kept: list[int] = field(default_factory=list)
     found_by_index: list[Place] = field(default_factory=list)
-    below: int = 0
+    refused_from: int = 0
 
     @classmethod
     def open(cls, files: Files, folder: Path, number: int, end: int | None) -> Source:
-        """Open a segment, also one with a damaged header.
+        """Open a segment, even one with a damaged header.
 
         Args:
             files: the file system.
@@ -78,8 +78,8 @@ class Source:
             end: up to where it holds commits; ``None`` for all of the file.
 
         Raises:
-            FileNotFoundError: it is missing.
-            UnknownFormat: written by another release.
+            FileNotFoundError: the segment is missing.
+            UnknownFormat: another release wrote it.
         """
         path = folder / segment_name(number)
         file = files.open(path, writable=False)
@@ -93,10 +93,10 @@ class Source:
     @property
     def is_whole(self) -> bool:
         """Whether the file can stay as it is."""
-        return self.segment is not None and not self.gaps and not self.below
+        return self.segment is not None and not self.gaps and not self.refused_from
 
     def scan(self) -> None:
-        """Read it once and note what is in it."""
+        """Read the segment once and note what is in it."""
         for piece in self._pieces():
             count = sum(self._note(data) for _, data in self._whole_records(piece))
             self.record_count += count
@@ -105,27 +105,27 @@ class Source:
                 self.kept.append(count)
 
     def losses(self) -> Iterator[Loss]:
-        """What could not be read."""
+        """Yield what could not be read."""
         for gap, kept in zip(self.gaps, self.kept, strict=True):
             reason = gap.reason
             if kept:
-                reason += f"; whole records in it that were kept: {kept}"
+                reason += f"; {kept} whole records in it were kept"
             yield Loss(self.path, gap.offset, gap.size, reason)
 
     def records(self) -> Iterator[tuple[Place, memoryview]]:
-        """All whole records, in frames and in gaps."""
+        """Yield all whole records, in frames and in gaps."""
         for piece in self._pieces():
             for offset, data in self._whole_records(piece):
                 revision = records.HEADER.unpack_from(data)[7]
-                if not self.below or revision < self.below:
+                if not self.refused_from or revision < self.refused_from:
                     yield Place(revision, self.number, offset, len(data)), data
 
     def read(self, place: Place) -> Record:
-        """The record at a place that holds a whole one."""
+        """Return the record at a place that holds a whole one."""
         return records.decode(self.file.pread(place.size, place.offset))
 
     def holds(self, place: Place, key: bytes) -> bool:
-        """Whether a whole record of this key is at a place."""
+        """Return whether a whole record of this key is at a place."""
         try:
             record = self.read(place)
         except BadRecord:
@@ -133,11 +133,11 @@ class Source:
         return record.key == key and record.revision == place.revision
 
     def covers(self, revision: int) -> bool:
-        """Whether a revision lies among those of this segment."""
+        """Return whether a revision lies among those of this segment."""
         return self.first_revision <= revision <= self.last_revision
 
     def as_state(self) -> SegmentState:
-        """What a manifest says of it, if it stays as it is."""
+        """Return what a manifest says of the segment, if it stays as it is."""
         return SegmentState(
             self.number,
             self.end,
@@ -170,13 +170,13 @@ class Source:
         try:
             yield from piece.records()
         except BadFrame:
-            return  # a frame with a good checksum that was written wrong: keep what adds up
+            return  # a frame with a good checksum and wrong lengths: keep what adds up
 
 
-def mark_unanswered(sources: Sequence[Source]) -> None:
-    """Mark commits in given-up segments that the next segment has replaced.
+def mark_unacknowledged(sources: Sequence[Source]) -> None:
+    """Mark commits in abandoned segments that the next segment has replaced.
 
-    Where a sync failed, the log went on in the next segment from the last published commit:
+    After a failed sync the log continued in the next segment from the last published commit:
     revisions from the next segment's first one on were refused, not committed.
     """
     limit = 0
@@ -184,12 +184,12 @@ def mark_unanswered(sources: Sequence[Source]) -> None:
         if source.header_origin != APPENDED or not source.first_revision:
             continue
         if limit and source.last_revision >= limit:
-            source.below = limit
+            source.refused_from = limit
         limit = min(limit or source.first_revision, source.first_revision)
 
 
 def in_groups(sources: Iterable[Source]) -> list[list[Source]]:
-    """Sources in log order; those whose revisions overlap stand together in one group.
+    """Return sources in log order; sources whose revisions overlap are in one group.
 
     Revisions overlap where a crash left the inputs of a compaction beside its outputs.
     """

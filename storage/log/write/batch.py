@@ -1,8 +1,8 @@
 """A batch: transactions decided one after the other against the head, then written as one.
 
-The leader of a group commit (``appender``) fills a batch while it holds the store's lock. A
-transaction sees the writes of those before it in the batch, although they are not on disk
-yet; nobody else sees any of it until the whole batch is.
+The leader of a group commit (``group_commit``) fills a batch while it holds the store's lock. A
+transaction sees the writes of those before it in the batch, although they are not on disk yet; no
+reader sees any of them until the whole batch is.
 """
 
 from __future__ import annotations
@@ -37,18 +37,19 @@ from rundlet_server.storage.log.format.record import (
     PUT,
     RESTORE,
     TOMBSTONES,
+    VERSION_MAX,
     Record,
 )
 from rundlet_server.storage.log.index.retention import kept_versions
 from rundlet_server.storage.log.read.view import Head, View
-from rundlet_server.storage.log.write.free_space import Room
+from rundlet_server.storage.log.write.free_space import FreeSpace
 
 _NUMBER_DIGITS_MAX: Final = 1_000
-_VERSION_MAX: Final = (1 << 32) - 1
+_NUMBER_MAX: Final = (1 << 63) - 1
 
 
 class Expire(NamedTuple):
-    """Log that a key's value has expired, if it still is the one of ``revision``."""
+    """Log that a key's value has expired, if it still is the value of ``revision``."""
 
     key: str
     revision: int
@@ -74,7 +75,7 @@ class Batch:
         synced: int,
         keep_versions: int,
         limits: Limits,
-        room: Room,
+        free_space: FreeSpace,
     ) -> None:
         """Begin a batch.
 
@@ -85,14 +86,14 @@ class Batch:
             synced: offset in the active segment up to which it is on stable storage.
             keep_versions: how many versions of a key can be restored, whatever their age.
             limits: of a transaction.
-            room: that values need on the disk; deletions need none.
+            free_space: that values need on the disk; deletions need none.
         """
         self._view = view
         self._salt = salt
         self._synced = synced
         self._keep_versions = keep_versions
         self._limits = limits
-        self._room = room
+        self._free_space = free_space
         self._copied_bytes = 0
         self._segment = view.active.segment
         self._start = view.active.offset
@@ -125,14 +126,14 @@ class Batch:
         written: list[Record] = []
         results = [self._do(index, op, keys[index], written) for index, op in enumerate(ops)]
         if written:
-            if not self._room.is_plenty:
-                self._require_room(written)
+            if not self._free_space.is_plenty:
+                self._require_space(written)
             self._append(written)
             self.commit_count += 1
         return Commit(not failed, self.head.revision, tuple(results))
 
     def expire(self, expired: Sequence[Expire]) -> int:
-        """Log expiries; those that were written again meanwhile are left out. Says how many."""
+        """Log expiries, except of keys that were written again meanwhile; return how many."""
         written = []
         for text, revision in expired:
             key = text.encode()
@@ -159,7 +160,7 @@ class Batch:
         return tuple(failed)
 
     def _expire_first(self, keys: Sequence[bytes]) -> None:
-        """Give an expired value that is about to be written over its own event, before."""
+        """Log the expiry of values that will be overwritten as events of their own, before that."""
         due = []
         for key in keys:
             locator = self._latest(key)
@@ -169,10 +170,13 @@ class Batch:
             self._append(due)
 
     def _do(self, index: int, op: Op, key: bytes, written: list[Record]) -> OpResult:
-        """Carry out one operation; what it writes is added to ``written``."""
+        """Do one operation; what it writes is added to ``written``."""
         current = self._live(key)
-        if current is not None and current.version == _VERSION_MAX:
-            raise InvalidOperation(index, "this key was written 4,294,967,295 times; delete it")
+        if current is not None and current.version == VERSION_MAX:
+            raise InvalidOperation(
+                index,
+                f"the key is at version {VERSION_MAX}, the last one; delete it",
+            )
         number: int | None = None
         match op:
             case Put():
@@ -198,7 +202,7 @@ class Batch:
         content_type: str,
         ttl_s: float | None = None,
     ) -> Record:
-        """A new version of a key."""
+        """Return a new version of a key."""
         version = current.version + 1 if current else 1
         now_us = self.head.time_us
         expires_us = 0 if ttl_s is None else now_us + max(1, round(ttl_s * 1_000_000))
@@ -221,6 +225,8 @@ class Batch:
         if old is None or not _is_decimal(old.value):
             raise InvalidOperation(index, f"the value of {op.key!r} is not a decimal number")
         number = int(old.value) + op.by
+        if not -_NUMBER_MAX - 1 <= number <= _NUMBER_MAX:
+            raise InvalidOperation(index, f"the number in {op.key!r} would not fit into 64 bits")
         record = self._put(key, b"%d" % number, current, old.content_type)
         return number, record._replace(expires_us=old.expires_us)
 
@@ -231,7 +237,7 @@ class Batch:
         return self._put(key, old.value, current, old.content_type, op.ttl_s)
 
     def _restored(self, index: int, op: Restore, key: bytes, current: Locator | None) -> Record:
-        """The newest record of that version (a key that was deleted counts from 1 again)."""
+        """Return the newest record of that version (a key that was deleted counts from 1 again)."""
         kept = kept_versions(
             self._versions(key),
             oldest_revision=self._view.manifest.oldest_revision,
@@ -253,14 +259,14 @@ class Batch:
             pending = pending.previous
         yield from self._view.versions(key)
 
-    def _require_room(self, written: Sequence[Record]) -> None:
+    def _require_space(self, written: Sequence[Record]) -> None:
         size = sum(
             len(record.key) + len(record.value)
             for record in written
             if record.kind not in TOMBSTONES
         )
         if size:
-            self._room.require(self._view, self.size + size)
+            self._free_space.require(self._view, self.size + size)
 
     def _append(self, written: Sequence[Record]) -> None:
         """Add one frame with these records."""
@@ -323,7 +329,7 @@ class Batch:
             return found
 
     def _live(self, key: bytes) -> Locator | None:
-        """The latest version of a key if it is a value that has not expired."""
+        """Return the latest version of a key if it is a value that has not expired."""
         locator = self._latest(key)
         if locator is None or locator.kind in TOMBSTONES or self._is_due(locator):
             return None
@@ -333,7 +339,10 @@ class Batch:
         return 0 < locator.expires_us <= self.head.time_us
 
     def _copy(self, key: bytes, locator: Locator) -> Record:
-        """A record whose value is written once more; small requests can name many large ones."""
+        """Return a record whose value is written once more.
+
+        The limit is needed because small requests can name many large values.
+        """
         size = self._copied_bytes + locator.value_size
         if self._copied_bytes and size > self._limits.txn_bytes_max:
             raise LimitExceeded("txn_bytes_max", self._limits.txn_bytes_max, size)
@@ -346,7 +355,7 @@ class Batch:
         return self._records[bisect_left(self.entries, locator.position, key=_position)]
 
     def _is_pending(self, locator: Locator) -> bool:
-        """Whether it is of this batch and not in the view yet."""
+        """Return whether a version belongs to this batch and is not in the view yet."""
         return locator.revision > self._revision_before
 
 

@@ -1,4 +1,4 @@
-"""Whether the disk takes writes again, found out without touching the log."""
+"""Find out whether the disk takes writes again, without touching the log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EVERY_S: Final = 1.0
 
 
 class DiskProbe:
-    """Writes a small file into a store's folder, syncs it, and removes it. Any thread may ask."""
+    """Writes a small file into a folder, syncs it, and removes it. Any thread may use the probe."""
 
     def __init__(self, files: Files, folder: Path) -> None:
         self._files = files
@@ -25,7 +25,7 @@ class DiskProbe:
         self._next_s = 0.0
 
     def succeeds(self) -> bool:
-        """Whether that went well, just now; false where it was tried less than a second ago."""
+        """Try to write; return whether that succeeds, or false within a second of the last try."""
         with self._lock:
             if time.monotonic() < self._next_s:
                 return False

@@ -1,12 +1,12 @@
-"""What is kept free on the disk, so that a full one can be made emptier again.
+"""Keep part of the disk free, so that a full disk can be emptied again.
 
 A deletion is a write too, and compaction writes what is live before it removes what is dead. A
 store that took values up to the last byte could do neither, and would stay full for ever. So:
 
-* values are refused while there is still room (``_RESERVE_MIN_BYTES`` and more) for deletions, for
-  an index file with all keys, and for the rewriting of some segments;
+* the store refuses values while there is still space (``_RESERVE_MIN_BYTES`` and more) for
+  deletions, for an index file with all keys, and for rewriting some segments;
 * the fuller the disk, the smaller the segments (``segment_bytes_max``), so that the last ones fit
-  into that room when they are rewritten; what this frees is room for larger ones.
+  into that space when compaction rewrites them; what this reclaims is space for larger ones.
 """
 
 from __future__ import annotations
@@ -17,29 +17,31 @@ from typing import Final
 
 from rundlet_server.storage.errors import DiskFull
 from rundlet_server.storage.log.read.view import View
-from rundlet_server.storage.log.settings import StoreSettings
+from rundlet_server.storage.settings import StoreSettings
 
-NO_ROOM: Final = "values are refused: the rest of the disk is kept for deletions and compaction"
+NO_FREE_SPACE: Final = (
+    "values are refused: the rest of the disk is kept for deletions and compaction"
+)
 _RESERVE_MIN_BYTES: Final = 1024 * 1024
 _RESERVE_MAX_BYTES: Final = 1024 * 1024 * 1024
 _LOG_RESERVE_MAX_BYTES: Final = 64 * 1024 * 1024
 _LOG_SHARE: Final = 8
 """An eighth of the log is kept free, within the bounds above."""
 _INDEX_BYTES_PER_RECORD: Final = 100
-"""Of what is not indexed yet; more where keys are longer than a UUID."""
+"""For a record that is not indexed yet; more if keys are longer than a UUID."""
 _COMMON_VALUE_BYTES: Final = 1024 * 1024
-"""Room is short when a value of this size would be refused; larger ones may be before."""
+"""Space is short if a value of this size would be refused; larger ones may be refused earlier."""
 _SEGMENT_MIN_BYTES: Final = 256 * 1024
 _SEGMENT_SHARE: Final = 4
 """A segment is at most a quarter of what is free."""
 _EVERY_S: Final = 0.1
-"""So often the disk is asked while there is plenty."""
+"""How often the store asks for the free space while there is plenty."""
 _PLENTY_BYTES: Final = 4 * _RESERVE_MAX_BYTES
-"""More than is written until it is asked again."""
+"""More than can be written until the store asks again."""
 _GROWTH_WAIT_S: Final = 3.0
 
 
-class Room:
+class FreeSpace:
     """The free space of the disk with a store's folder, as one process sees it."""
 
     def __init__(self, folder: Path, settings: StoreSettings) -> None:
@@ -51,19 +53,19 @@ class Room:
 
     @property
     def free_bytes(self) -> int:
-        """What is free; a moment ago, where that is plenty."""
+        """The free bytes; those of a moment ago if that was plenty."""
         now_s = time.monotonic()
         if self._free_bytes < _PLENTY_BYTES or now_s >= self._next_s:
             try:
                 self._free_bytes = self._settings.files.free_bytes(self._folder)
             except OSError:
-                self._free_bytes = _PLENTY_BYTES  # the write itself will tell
+                self._free_bytes = _PLENTY_BYTES  # if the disk is full, the write itself fails
             self._next_s = now_s + _EVERY_S
         return self._free_bytes
 
     @property
     def is_plenty(self) -> bool:
-        """Whether there was more than any transaction needs, at the last look for a segment."""
+        """Whether more was free than any transaction needs, at the last look for a segment."""
         return self._free_bytes >= _PLENTY_BYTES
 
     @property
@@ -73,28 +75,28 @@ class Room:
         return min(self._settings.segment_bytes_max, share)
 
     def require(self, view: View, size: int) -> None:
-        """Have room for so many bytes of values beside what is kept free.
+        """Refuse so many bytes of values if they would need what is kept free.
 
         Raises:
-            DiskFull: there is none; nothing was written.
+            DiskFull: the rest of the disk is kept free; nothing was written.
         """
-        self._has_refused = not self._has_room(view, size)
+        self._has_refused = not self._suffices(view, size)
         if self._has_refused:
             self._settings.measures.refused(self._settings.clock())
-            raise DiskFull(f"{NO_ROOM}; the write was not applied")
+            raise DiskFull(f"{NO_FREE_SPACE}; the write was not applied")
 
     def is_short(self, view: View) -> bool:
-        """Whether values are refused, or will be soon."""
-        return not self._has_room(view, _COMMON_VALUE_BYTES)
+        """Return whether values are refused, or will be soon."""
+        return not self._suffices(view, _COMMON_VALUE_BYTES)
 
     def is_refused(self, view: View) -> bool:
-        """Whether the last value that this process was to write was refused, and room is short."""
+        """Return whether this process refused the last value, and space is still short."""
         return self._has_refused and self.is_short(view)
 
-    def grows(self, free_bytes: int) -> bool:
-        """Wait a moment until more is free than this; whether it is.
+    def grows_above(self, free_bytes: int) -> bool:
+        """Wait a moment until more bytes than this are free; return whether they are.
 
-        Other processes, too, hold on to files that compaction has removed.
+        Other processes may hold files open that compaction has removed.
         """
         until_s = time.monotonic() + _GROWTH_WAIT_S
         while self.free_bytes <= free_bytes:
@@ -103,15 +105,13 @@ class Room:
             time.sleep(_EVERY_S)
         return True
 
-    def _has_room(self, view: View, size: int) -> bool:
+    def _suffices(self, view: View, size: int) -> bool:
         free_bytes = self.free_bytes - size
         return free_bytes >= _RESERVE_MAX_BYTES or free_bytes >= _reserve(view)
 
 
 def _reserve(view: View) -> int:
-    """What is kept free."""
-    log_bytes = sum(state.size for state in view.manifest.segments) + view.active.offset
-    log_reserve = min(max(log_bytes // _LOG_SHARE, _RESERVE_MIN_BYTES), _LOG_RESERVE_MAX_BYTES)
-    unindexed = sum(delta.record_count for delta in view.deltas)
-    index_bytes = sum(state.size for state in view.manifest.indexes)
-    return min(log_reserve + index_bytes + unindexed * _INDEX_BYTES_PER_RECORD, _RESERVE_MAX_BYTES)
+    """Return how many bytes are kept free."""
+    log_reserve = min(max(view.log_bytes // _LOG_SHARE, _RESERVE_MIN_BYTES), _LOG_RESERVE_MAX_BYTES)
+    index_reserve = view.manifest.index_bytes + view.unindexed_count * _INDEX_BYTES_PER_RECORD
+    return min(log_reserve + index_reserve, _RESERVE_MAX_BYTES)

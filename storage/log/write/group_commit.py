@@ -1,8 +1,8 @@
 """Group commit: the threads of one process share writes and syncs.
 
-A thread queues its transaction. If nobody leads, it leads: it commits all that are queued,
-its own among them, as one batch. Transactions that come meanwhile form the next group, led by
-the first of them. So a group is as large as the disk is slow, without any timer.
+A thread queues its transaction. If no thread leads, it becomes the leader: it commits all that are
+queued, its own among them, as one batch. Transactions that come meanwhile form the next group, led
+by the first of them. So a group is as large as the disk is slow, without any timer.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class GroupCommit:
         self._has_leader = False
 
     def commit(self, txn: Txn) -> Commit:
-        """Commit a transaction; returns once it is published.
+        """Commit a transaction; return once it is published.
 
         Raises:
             Conflict, InvalidOperation: decided against the head; nothing was changed.
@@ -66,8 +66,9 @@ class GroupCommit:
             try:
                 raise request.error
             finally:
-                # Its traceback leads here: in that circle a view with files that compaction has
-                # removed since would stay until the garbage collector comes.
+                # Its traceback refers to this frame, which refers to the request: a view with files
+                # that compaction has removed would stay in that circle until the garbage collector
+                # runs.
                 request.error = None
         assert request.commit is not None
         return request.commit
@@ -77,7 +78,7 @@ class GroupCommit:
         group: list[_Request] = []
         try:
             with self._writer.exclusive() as view:
-                # Not before: while other processes have their turns, the group grows.
+                # Only now: while other processes have their turns, the group grows.
                 group = self._take_queue()
                 self._commit_group(view, group)
         except BaseException as ex:
@@ -94,7 +95,7 @@ class GroupCommit:
                 request.wakeup.release()
 
     def _take_queue(self) -> list[_Request]:
-        """All that are queued, the leader's own request first."""
+        """Take all that are queued, the leader's own request first."""
         with self._queue_lock:
             group, self._queue = self._queue, []
         return group
@@ -112,8 +113,8 @@ class GroupCommit:
 
 
 def _refuse(group: Sequence[_Request], cause: BaseException) -> None:
-    """Tell all of a group that it failed."""
+    """Fail all requests of a group."""
     error = cause if isinstance(cause, Exception) else OutcomeUnknown("interrupted")
     for request in group:
-        # A refusal decided against writes of this group that did not happen is void too.
+        # A refusal that was decided against writes of this group is void, too: they did not happen.
         request.commit, request.error = None, error

@@ -1,20 +1,21 @@
-"""The writer: everything that is done to the log and the manifest under the folder's lock.
+"""The writer: every change of the log and the manifest, made under the lock of the folder.
 
-A batch is written in these steps; a process may die between any two of them:
+The writer appends a batch in these steps; a process may die between any two of them:
 
-1. take the lock (``LOCK``, flock: it falls with the process);
-2. catch up with the log, and cut what a dead writer left behind the published position:
-   nobody was answered for it;
-3. fill the batch (``batch``): decide each transaction against the head, encode its frame;
-4. write all frames with one ``pwrite``: until step 6 they are leftovers;
+1. take the lock (``LOCK``, flock: the kernel releases it when the process dies);
+2. catch up with the log, and truncate what a crashed writer left past the published offset: none
+   of it was acknowledged;
+3. fill the batch (``batch``): decide each transaction against the head, and encode its frame;
+4. write all frames with one ``pwrite``: until step 6 a crash leaves bytes that step 2 truncates;
 5. with ``sync=always``: ``fdatasync``;
 6. publish: one store to the commit page. From here on every process sees the batch;
-7. let go of the lock.
+7. release the lock.
 
-When step 4 fails, its bytes are cut, durably. When step 5 fails, nobody knows what is on disk,
-and a second ``fdatasync`` could report success for pages that are lost: the file is given up.
-It is sealed at its last durable position and the log goes on in a new one; what was published
-behind that, under another policy than ``always``, is written again first (``second_writing``).
+If step 4 fails, the writer truncates its bytes, durably. If step 5 fails, the state of the disk is
+unknown, and a second ``fdatasync`` could report success for pages that are lost: the writer
+abandons the segment. It seals the segment at its last durable position and continues the log in a
+new one (``rolling``). If commits behind that position were published under another policy than
+``always``, it rewrites them first (``unsynced_tail``).
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NoReturn
@@ -38,15 +37,15 @@ from rundlet_server.storage.log.format.manifest import (
     SegmentState,
     read_manifest,
 )
-from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
+from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
 from rundlet_server.storage.log.open.folder_lock import FolderLock
-from rundlet_server.storage.log.open.recovery import ensure_end, put_in_force, settle_manifest
+from rundlet_server.storage.log.open.recovery import ensure_end, install_manifest, settle_manifest
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import Head, View
-from rundlet_server.storage.log.settings import StoreSettings
 from rundlet_server.storage.log.write.batch import Batch
-from rundlet_server.storage.log.write.free_space import Room
-from rundlet_server.storage.log.write.unsynced_tail import write_again
+from rundlet_server.storage.log.write.free_space import FreeSpace
+from rundlet_server.storage.log.write.rolling import Roller, sync_segment
+from rundlet_server.storage.settings import StoreSettings
 
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -55,8 +54,8 @@ class Writer:
     """Appends batches and changes the manifest, for one process.
 
     Attributes:
-        problem: why the last write was refused; ``None`` after one that was not.
-        room: on the disk of the folder.
+        failure: why the last write was refused, or a compaction failed; ``None`` after a write.
+        free_space: of the disk with the folder.
     """
 
     def __init__(
@@ -74,12 +73,13 @@ class Writer:
         self._commit_page = commit_page
         self._follower = follower
         self._lock = lock
-        self.problem: str | None = None
-        self.room = Room(folder, settings)
+        self._roller = Roller(folder, settings, commit_page=commit_page, follower=follower)
+        self.failure: str | None = None
+        self.free_space = FreeSpace(folder, settings)
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[View]:
-        """Hold the lock, with an up-to-date view whose active segment has room.
+        """Hold the lock, with an up-to-date view whose active segment is not full.
 
         Raises:
             Unavailable, DiskFull: nothing can be written now; nothing was.
@@ -94,10 +94,10 @@ class Writer:
         except OSError as ex:
             raise self._refusal(ex) from ex
         finally:
-            self._lock.release()  # where this fails, what was written stands: no refusal
+            self._lock.release()  # if this fails, what was written stays: that is no refusal
 
     def begin(self, view: View) -> Batch:
-        """An empty batch for the end of the log; inside ``exclusive``."""
+        """Return an empty batch for the end of the log; inside ``exclusive``."""
         durable = self._commit_page.durable or 0
         active = view.active.segment
         return Batch(
@@ -107,11 +107,11 @@ class Writer:
             synced=offset_of(durable) if segment_of(durable) == active else 0,
             keep_versions=self._settings.keep_versions,
             limits=self._settings.limits,
-            room=self.room,
+            free_space=self.free_space,
         )
 
     def time_us(self, view: View) -> int:
-        """The time of commits that are made now; it is acted on, so none goes back behind it."""
+        """Return the time of commits made now; no process acts on an earlier time afterwards."""
         return self._commit_page.advance_clock(max(self._settings.clock(), view.head.time_us))
 
     def write(self, view: View, batch: Batch) -> None:
@@ -129,16 +129,16 @@ class Writer:
         try:
             segment.append(batch.buffers, start)
         except OSError as ex:
-            self._take_back(segment, start, ex)
+            self._roll_back(segment, start, ex)
         if is_synced:
-            self._sync_or_give_up(view, segment)
+            self._sync_or_abandon(view, segment)
         position = pack_position(segment.number, start + batch.size)
         self._commit_page.published = position
-        # Behind it: who dies in between leaves a word that is too low, never one that vouches
-        # for bytes that the next writer cuts, as nobody was answered for them.
+        # After that: a process that dies in between leaves a word that is too low, never one that
+        # vouches for bytes that the next writer truncates because none was acknowledged.
         if is_synced:
             self._commit_page.durable = position
-        self.problem = None
+        self.failure = None
         self._settings.measures.appended(batch.size)
         self._follower.advance(
             batch.entries,
@@ -169,74 +169,80 @@ class Writer:
 
         Raises:
             Unavailable, DiskFull: certainly not applied.
-            OutcomeUnknown: the disk failed while the manifest was put in force.
+            OutcomeUnknown: the disk failed while the manifest was installed.
         """
         segment = self._active(view)
         size = HEADER_SIZE + sum(map(len, buffers))
-        self.room.require(view, size)
+        self.free_space.require(view, size)
         try:
             segment.append(buffers, HEADER_SIZE)
         except OSError as ex:
-            self._take_back(segment, HEADER_SIZE, ex)
-        self._sync_or_give_up(view, segment)
+            self._roll_back(segment, HEADER_SIZE, ex)
+        self._sync_or_abandon(view, segment)
         try:
             index = make_index()
         except OSError as ex:
-            self._take_back(segment, HEADER_SIZE, ex)
+            self._roll_back(segment, HEADER_SIZE, ex)
         self._commit_page.advance_clock(head.time_us)
         sealed = SegmentState(segment.number, size, record_count, *head, is_indexed=True)
         try:
-            self._seal_as(view, (sealed,), index)
+            self._roller.seal(view, (sealed,), index)
         except OSError as ex:
             self._refusal(ex)
-            raise OutcomeUnknown(f"the disk failed while loading: {ex}") from ex
-        self.problem = None
+            raise OutcomeUnknown(
+                f"the disk failed during a bulk load ({ex}); read before you load again"
+            ) from ex
+        self.failure = None
         self._settings.measures.appended(size - HEADER_SIZE)
 
     def seal(self) -> None:
-        """Seal the active segment, if it holds anything, and go on in a new one."""
+        """Seal the active segment, if it holds anything, and continue in a new one."""
         with self.exclusive() as view:
             if view.active.record_count:
                 self.roll(view)
+
+    def roll(self, view: View) -> View:
+        """Seal the active segment and continue in a new one; inside ``exclusive``."""
+        return self._roller.roll(view)
 
     def sync(self) -> None:
         """Put on stable storage what is published: the work of ``sync=interval``.
 
         Raises:
-            Unavailable: the disk failed; the segment is given up.
+            Unavailable: the disk failed; the segment is abandoned.
         """
         position = self._follower.current().position
         if (self._commit_page.durable or 0) >= position:
             return
         segment = self._active(self._follower.view)
-        if self._commit_page.given_up == segment.number:
+        if self._commit_page.abandoned == segment.number:
             with self.exclusive():
-                return  # the log goes on in another segment now, and all before it is durable
+                return  # the log continues in another segment, and all before that is durable
         try:
-            self._sync(segment)
+            sync_segment(segment, self._settings.measures)
         except OSError as ex:
-            self._commit_page.given_up = segment.number
+            self._commit_page.abandoned = segment.number
             raise self._refusal(ex) from ex
         self._commit_page.durable = position
 
     def change_manifest(self, change: Callable[[Manifest], Manifest]) -> Manifest:
-        """Put a changed manifest in force while nobody appends.
+        """Install a changed manifest while no writer appends.
 
         Args:
-            change: gets the manifest in force and returns the next one.
+            change: gets the installed manifest and returns the next one.
         """
         with self._lock:
             manifest = change(read_manifest(self._files, self._folder))
-            self._put_in_force(manifest)
+            self._install(manifest)
             return manifest
 
-    def put_in_force(self, manifest: Manifest) -> View:
-        """Put a manifest in force, inside ``exclusive``."""
-        self._put_in_force(manifest)
+    def install_manifest(self, manifest: Manifest) -> View:
+        """Install a manifest and return the view of it; inside ``exclusive``."""
+        self._install(manifest)
         return self._follower.refresh()
 
     def settle(self) -> None:
-        """Finish a change of the manifest that somebody died or failed at.
+        """Finish a change of the manifest during which a process died or failed.
 
         Raises:
             Unavailable: the disk failed once more.
@@ -249,7 +255,7 @@ class Writer:
                 raise self._refusal(ex) from ex
 
     def _prepare(self) -> View:
-        """Catch up, clean the end of the log, and make room."""
+        """Catch up, clean the end of the log, and roll a segment that is full or abandoned."""
         if self._commit_page.is_changing:
             settle_manifest(self._files, self._folder, self._commit_page)
         view = self._follower.refresh()
@@ -260,84 +266,36 @@ class Writer:
         segment = view.segment(active.segment)
         size = segment.file.size()
         if size < active.offset:
-            raise Damaged(segment.path, size, f"published up to {active.offset}, cut short")
+            reason = f"the file is shorter than the {active.offset} bytes that were published"
+            raise Damaged(segment.path, size, reason)
         if size > active.offset:
             segment.file.truncate(active.offset)
         if self._settings.sync != "always" and not view.manifest.is_lax:
-            self._put_in_force(dataclasses.replace(view.manifest.changed(), is_lax=True))
+            self._install(dataclasses.replace(view.manifest.changed(), is_lax=True))
             view = self._follower.refresh()
         is_full = (
-            active.offset >= self.room.segment_bytes_max
+            active.offset >= self.free_space.segment_bytes_max
             or active.record_count >= self._settings.segment_records_max
         )
-        if is_full or self._commit_page.given_up == active.segment:
+        if is_full or self._commit_page.abandoned == active.segment:
             view = self.roll(view)
         return view
 
     def _is_at_end(self, view: View) -> bool:
-        """Whether the commit page is whole and says that the log ends where this view does."""
+        """Return whether the commit page is whole and the log ends where the view does."""
         return (
             self._commit_page.published == view.position
             and self._commit_page.generation == view.manifest.generation
         )
 
-    def roll(self, view: View) -> View:
-        """Seal the active segment and go on in a new one, inside ``exclusive``.
-
-        1. sync the old segment, whatever the policy: what is sealed is durable;
-        2. create the new one and make its name durable: a crash leaves an unnamed file;
-        3. put the manifest in force that seals the old one and names the new one;
-        4. publish the new segment's start.
-        """
-        old = self._active(view)
-        durable = self._commit_page.durable or 0
-        active = view.active
-        sealed = SegmentState(
-            old.number, active.offset, active.record_count, *view.head, is_indexed=False
-        )
-        if durable >= view.position:
-            return self._seal_as(view, (sealed,))
-        if self._commit_page.given_up != old.number:
-            self._sync_before_seal(old)
-            return self._seal_as(view, (sealed,))
-        # First of all give the number out: no manifest may be older than a segment with commits.
-        number = view.manifest.next_segment
-        view = self.put_in_force(view.manifest.changed(next_segment=number + 1))
-        place = offset_of(durable) if segment_of(durable) == old.number else 0
-        again = write_again(self._files, self._folder, view, durable=place, number=number)
-        return self._seal_as(view, again)
-
-    def _seal_as(
-        self, view: View, sealed: tuple[SegmentState, ...], index: IndexState | None = None
-    ) -> View:
-        """Steps 2 to 4 of a roll, for durable segments, with an index file or without."""
-        manifest = view.manifest
-        number = manifest.next_segment
-        salt = int.from_bytes(os.urandom(4), "little")
-        header = SegmentHeader(APPENDED, number, manifest.store_id, salt)
-        Segment.create(self._files, self._folder, header)
-        self._files.sync_folder(self._folder)
-        opened = dataclasses.replace(
-            sealed[-1], number=number, size=0, record_count=0, is_indexed=False
-        )
-        changed = manifest.changed(
-            next_segment=number + 1,
-            segments=(*manifest.segments[:-1], *sealed, opened),
-            next_index=index.number + 1 if index else None,
-            indexes=(index, *manifest.indexes) if index else None,
-        )
-        self._put_in_force(changed)
-        self._commit_page.published = self._commit_page.durable = pack_position(number, HEADER_SIZE)
-        return self._follower.refresh()
-
-    def _put_in_force(self, manifest: Manifest) -> None:
-        put_in_force(self._files, self._folder, manifest, self._commit_page)
+    def _install(self, manifest: Manifest) -> None:
+        install_manifest(self._files, self._folder, manifest, self._commit_page)
 
     def _active(self, view: View) -> Segment:
         return view.segment(view.active.segment)
 
-    def _take_back(self, segment: Segment, start: int, cause: OSError) -> NoReturn:
-        """Cut what a failed write may have left, and refuse.
+    def _roll_back(self, segment: Segment, start: int, cause: OSError) -> NoReturn:
+        """Truncate what a failed write may have left, and refuse the write.
 
         Durably: whole frames may be among it, which a restart after a power cut would keep.
         """
@@ -345,41 +303,32 @@ class Writer:
             segment.file.truncate(start)
             segment.file.sync()
         except OSError as ex:
-            self._commit_page.given_up = segment.number
+            self._commit_page.abandoned = segment.number
             self._refusal(ex)
-            raise OutcomeUnknown(f"the disk failed while writing: {cause}") from cause
+            raise OutcomeUnknown(_unknown("writing", cause)) from cause
         raise self._refusal(cause) from cause
 
-    def _sync_or_give_up(self, view: View, segment: Segment) -> None:
+    def _sync_or_abandon(self, view: View, segment: Segment) -> None:
         try:
-            self._sync(segment)
+            sync_segment(segment, self._settings.measures)
         except OSError as cause:
-            self._commit_page.given_up = segment.number
+            self._commit_page.abandoned = segment.number
             refusal = self._refusal(cause)
             try:
                 segment.file.truncate(view.active.offset)
                 self.roll(view)
             except OSError:
-                raise OutcomeUnknown(f"the disk failed while syncing: {cause}") from cause
+                raise OutcomeUnknown(_unknown("syncing", cause)) from cause
             raise refusal from cause
 
-    def _sync_before_seal(self, segment: Segment) -> None:
-        try:
-            self._sync(segment)
-        except OSError:
-            # The next roll seals it without: a second sync could report a success that is none.
-            self._commit_page.given_up = segment.number
-            raise
-
-    def _sync(self, segment: Segment) -> None:
-        started_ns = time.perf_counter_ns()
-        segment.file.sync()
-        self._settings.measures.synced(started_ns)
-
     def _refusal(self, cause: OSError) -> Unavailable:
-        """The error for a write that was certainly not applied."""
-        self.problem = f"writes are refused: {cause.strerror or cause}"
+        """Return the error for a write that was certainly not applied."""
+        self.failure = f"writes are refused: {cause.strerror or cause}"
         self._settings.measures.refused(self._settings.clock())
         if cause.errno in _NO_SPACE:
             return DiskFull("no space is left on the device; the write was not applied")
         return Unavailable(f"the disk failed ({cause.strerror}); the write was not applied")
+
+
+def _unknown(step: str, cause: OSError) -> str:
+    return f"the disk failed while {step} ({cause}); read before you try again"

@@ -8,10 +8,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rundlet_server.storage import StoreSettings, open_store, verify
+from rundlet_server.storage.care import verify
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.format.manifest import read_manifest
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.campaign import Campaign
 from tests.support.disks.sample_stores import State, state_of
 from tests.support.disks.simulated_disk import MODES, Mode, SimulatedDisk, laid_out
@@ -86,7 +88,7 @@ class Aftermath:
                 self._look(disk.crashed(mode, self._chance), 2, check_without, f"then {mode}")
 
         disk = SimulatedDisk(folder, on_operation=cut)
-        with contextlib.closing(open_store(folder, self._settings(disk, 1))) as store:
+        with contextlib.closing(open_log_store(folder, self._settings(disk, 1))) as store:
             store.commit(Txn([Put("after", b"")]))
 
     def _look(self, state: dict[str, bytes], boot_id: int, check: Check, context: str) -> None:
@@ -101,14 +103,14 @@ class Aftermath:
     def _check_use(self, folder: Path, boot_id: int, found: State) -> None:
         """Check that the store accepts a commit, and that maintenance removes orphaned files."""
         with contextlib.closing(
-            open_store(folder, self._settings(UnsyncedFiles(), boot_id))
+            open_log_store(folder, self._settings(UnsyncedFiles(), boot_id))
         ) as store:
             store.commit(Txn([Put("used", b"1", "text/css")]))
-            store.maintainer.remove_leftovers()
+            store.maintainer.remove_orphans()
             assert state_of(store) == {**found, "used": (b"1", 1, "text/css")}
 
     def _opened(self, folder: Path, files: Files, boot_id: int) -> State:
-        with contextlib.closing(open_store(folder, self._settings(files, boot_id))) as store:
+        with contextlib.closing(open_log_store(folder, self._settings(files, boot_id))) as store:
             return state_of(store)
 
     def _settings(self, files: Files, boot_id: int) -> StoreSettings:

@@ -8,8 +8,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from rundlet_server.storage import LogStore, StoreSettings, open_store
 from rundlet_server.storage.interface import Add, Delete, Op, Put, Restore, Touch, Txn
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.faulty_files import FaultyFiles
 from tests.support.models.model import Clock
 
@@ -36,7 +38,7 @@ class Sample:
 
     @contextlib.contextmanager
     def opened(self, settings: StoreSettings | None = None) -> Iterator[LogStore]:
-        store = open_store(self.folder, settings or self.settings)
+        store = open_log_store(self.folder, settings or self.settings)
         try:
             yield store
         finally:

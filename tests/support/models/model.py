@@ -7,7 +7,7 @@ Property tests compare the engine with it, and the HTTP tests run over it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import RLock
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from rundlet_server.storage.errors import (
     InvalidOperation,
     InvalidRequest,
     LimitExceeded,
+    NotSupported,
     ReadOnly,
 )
 from rundlet_server.storage.interface import (
@@ -30,6 +31,9 @@ from rundlet_server.storage.interface import (
     Delete,
     Entry,
     EventKind,
+    Feature,
+    Gauge,
+    Health,
     KeyInfo,
     Limits,
     Op,
@@ -37,6 +41,7 @@ from rundlet_server.storage.interface import (
     Page,
     Put,
     Restore,
+    Row,
     Snapshot,
     Stats,
     StoreInfo,
@@ -48,6 +53,7 @@ from rundlet_server.storage.interface import (
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
 TTL_S_MAX = 100 * 366 * 86_400
+FEATURES = frozenset[Feature]({"history", "compaction"})
 START_US = 1_700_000_000_000_000
 
 
@@ -85,7 +91,7 @@ class ModelStore:
     """An in-memory store that remembers everything.
 
     Attributes:
-        trouble: what ``problems`` answers; tests set it.
+        trouble: the reason in what ``health`` answers; tests set it.
         compactions: how often ``compact`` was asked for.
     """
 
@@ -96,8 +102,9 @@ class ModelStore:
         *,
         read_only: bool = False,
         store_id: str = "model",
+        features: frozenset[Feature] = FEATURES,
     ) -> None:
-        self.info = StoreInfo("log", store_id, read_only, limits or Limits())
+        self.info = StoreInfo("log", store_id, read_only, limits or Limits(), features=features)
         self.trouble: str | None = None
         self.compactions = 0
         self._clock = clock or Clock()
@@ -189,11 +196,15 @@ class ModelStore:
                 self._oldest_revision,
                 len(entries),
                 sum(len(entry.value) for entry in entries),
-                {"records": sum(len(records) for records in self._records.values())},
             )
 
-    def problems(self) -> list[str]:
-        return [self.trouble] if self.trouble else []
+    def gauges(self) -> Mapping[str, Gauge]:
+        with self._lock:
+            records = sum(len(records) for records in self._records.values())
+            return {"records": Gauge(records, "Versions of all keys.")}
+
+    def health(self) -> Health:
+        return Health([self.trouble] if self.trouble else [])
 
     # --- writing ---------------------------------------------------------------------------
 
@@ -215,10 +226,19 @@ class ModelStore:
             results = self._apply(ops)
             return Commit(not failed, self._revision, results)
 
-    def compact(self) -> None:
+    def compact(self, *, wait: bool = False) -> None:  # noqa: ARG002 - there is nothing to do
         if self.info.read_only:
             raise ReadOnly("this store takes no writes")
         self.compactions += 1
+
+    def load(self, rows: Sequence[Row]) -> None:  # noqa: ARG002 - as the interface has it
+        raise NotSupported(self.info.backend, "bulk_load")
+
+    def finish_load(self) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
 
     def forget_before(self, revision: int) -> None:
         """Pretend that a compaction took all history before ``revision``."""
@@ -369,7 +389,7 @@ class ModelStore:
         if at < self._oldest_revision:
             raise Compacted(self._oldest_revision)
         if at > self._revision:
-            raise InvalidRequest(f"revision {at} is not there yet; the head is {self._revision}")
+            raise InvalidRequest(f"revision {at} does not exist yet; the head is {self._revision}")
         return at
 
     def _check_key(self, key: str) -> None:
@@ -397,7 +417,9 @@ class ModelStore:
             size += len(op.key.encode()) + len(value)
             ttl_s = op.ttl_s if isinstance(op, Put | Touch) else None
             if ttl_s is not None and not 0 < ttl_s <= TTL_S_MAX:
-                raise InvalidOperation(index, "a time to live is above 0 and at most 100 years")
+                raise InvalidOperation(
+                    index, f"a time to live is above 0 and at most {TTL_S_MAX} seconds (100 years)"
+                )
         if len(ops) > 1:  # a single value has a limit of its own
             _check_limit("txn_bytes_max", limits.txn_bytes_max, size)
 
@@ -435,7 +457,10 @@ def _key_info(entry: Entry, include_value: bool) -> KeyInfo:
 def _sum(index: int, value: bytes, by: int) -> bytes:
     if not NUMBER.fullmatch(value) or len(value) > NUMBER_BYTES_MAX:
         raise InvalidOperation(index, "the value is not decimal text")
-    return b"%d" % (int(value) + by)
+    number = int(value) + by
+    if not -(2**63) <= number < 2**63:
+        raise InvalidOperation(index, "the number would not fit into 64 bits")
+    return b"%d" % number
 
 
 def _check_limit(what: str, limit: int, got: int) -> None:

@@ -130,12 +130,16 @@ def _written(op: dict[str, object], key: str, old: Held | None, history: History
     expires = op.get("ttl") is not None
     match op["op"]:
         case "put":
-            content_type = op.get("content_type") or "application/octet-stream"
+            is_text = op.get("text") is not None
+            default = "text/plain; charset=utf-8" if is_text else "application/octet-stream"
+            content_type = op.get("content_type") or default
             return Held(_value(op), str(content_type), 0, expires)
         case "add":
             by = 1 if op.get("by") is None else op["by"]
             _require(old is None or old.value.removeprefix(b"-").isdigit())
-            value = b"%d" % (int(old.value if old else b"0") + by)  # type: ignore[operator]
+            number = int(old.value if old else b"0") + by  # type: ignore[operator]
+            _require(-NUMBER_MAX - 1 <= number <= NUMBER_MAX)
+            value = b"%d" % number
             old = old or Held(b"", "text/plain; charset=utf-8", 0)
             return replace(old, value=value)
         case "touch":

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from rundlet_server.storage import LogStore, StoreSettings, open_store
 from rundlet_server.storage.errors import DiskFull, OutcomeUnknown, Unavailable
 from rundlet_server.storage.files import Files
-from rundlet_server.storage.interface import Add, Delete, Op, Put, Restore, Touch, Txn
-from rundlet_server.storage.log.maintain.chunk import Row
-from rundlet_server.storage.log.settings import SyncPolicy
+from rundlet_server.storage.interface import Add, Delete, Op, Put, Restore, Row, Touch, Txn
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings, SyncPolicy
 from tests.support.disks.sample_stores import State, state_of
 from tests.support.models.model import Clock
 
@@ -195,7 +195,7 @@ class Workload:
     @contextlib.contextmanager
     def _opened(self, files: Files) -> Iterator[LogStore]:
         settings = tiny_settings(files, self._clock, 1, self._sync)
-        store = _at_last(lambda: open_store(self.folder, settings))
+        store = _at_last(lambda: open_log_store(self.folder, settings))
         try:
             yield store
         finally:

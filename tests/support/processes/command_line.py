@@ -40,8 +40,8 @@ class Place:
 
 def run(*arguments: str, stdin: bytes = b"") -> Ended:
     """Run a command in this process; its stdout counts as a pipe."""
-    nothing = dict.fromkeys(("RUNDLET_URL", "RUNDLET_DATA", "RUNDLET_TOKEN"))
-    result = CliRunner().invoke(app, arguments, input=stdin, env=nothing)
+    nothing = dict.fromkeys(("RUNDLET_URL", "RUNDLET_DATA", "RUNDLET_STORE", "RUNDLET_TOKEN"))
+    result = CliRunner().invoke(app, arguments, prog_name="rundlet", input=stdin, env=nothing)
     return Ended(result.exit_code, result.stdout_bytes, result.stderr)
 
 

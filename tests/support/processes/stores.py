@@ -12,10 +12,11 @@ import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from rundlet_server.storage import LogStore, StoreSettings, open_store
 from rundlet_server.storage.errors import Compacted, Conflict
 from rundlet_server.storage.interface import Add, Condition, Op, Put, Txn
-from rundlet_server.storage.log.settings import system_boot_id
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings, system_boot_id
 from tests.support.disks.unsynced_files import UnsyncedFiles
 
 WRITERS = 4
@@ -38,7 +39,7 @@ def open_tiny(
         files=UnsyncedFiles(),
         boot_id=system_boot_id() if boot_id is None else boot_id,
     )
-    return open_store(folder, settings)
+    return open_log_store(folder, settings)
 
 
 def count_up(folder: Path, thread_count: int, per_thread: int) -> None:

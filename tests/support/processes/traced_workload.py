@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Op
-from rundlet_server.storage.log.settings import SyncPolicy
+from rundlet_server.storage.settings import SyncPolicy
 from tests.support.disks.sample_stores import State
 from tests.support.models.model import Clock
 from tests.support.models.workload import Contents, Expectation, Workload

@@ -1,4 +1,4 @@
-"""How a log store runs. Everything has a default that is safe."""
+"""How a log store runs. Every setting has a default that is safe."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from rundlet_server.storage.interface import Limits
 
 SyncPolicy = Literal["always", "interval", "never"]
 
-# The process that maintains a folder writes to it, and is the one that does its own maintenance.
+# Not handed over: the maintenance process writes, and does its maintenance in its own process.
 _OF_ONE_PROCESS: Final = frozenset({"is_read_only", "maintain_inline"})
 
 
 @functools.cache
 def system_boot_id() -> int:
-    """A number of this boot of the machine; random where the system does not tell one.
+    """Return a number of this boot of the machine; random if the system does not tell one.
 
-    A random one makes every first opener ask the log, which is slower and just as right.
+    With a random one every first opener reads the end of the log, which is slower and just as
+    right.
     """
     try:
         return uuid.UUID(Path("/proc/sys/kernel/random/boot_id").read_text().strip()).int
@@ -44,22 +45,22 @@ class StoreSettings:
     """Settings of a log store.
 
     Attributes:
-        sync: when a commit is on stable storage: before it is answered (``always``), at most
+        sync: when a commit is on stable storage: before it is acknowledged (``always``), at most
             ``sync_interval_s`` later (``interval``), when the system likes (``never``).
         sync_interval_s: for ``interval``, in seconds.
         keep_versions: compaction keeps this many newest versions of a key that has a value.
         keep_for_s: compaction keeps everything that was visible in the last so many seconds.
         limits: the most a request may ask for.
         is_read_only: refuse commits.
-        maintain_inline: checkpoint and compact in this process; false where a maintenance
-            process looks after the folder.
+        maintain_inline: checkpoint and compact in this process; false if a maintenance process
+            looks after the folder.
         segment_bytes_max: a segment this long is sealed.
         segment_records_max: so is one with this many records; bounds the memory for what is
             not indexed yet, and the time to open.
         cache_bytes_max: memory, in each process, for values that were read.
         open_segments_max: segments that are kept open for reading; by default a quarter of the
             descriptors that the process may have.
-        measures: where the store says what it does, and how long that takes.
+        measures: counts and times what the store does.
         files: the file system.
         clock: tells the time in microseconds since the epoch.
         boot_id: of this boot of the machine, 128 bits; memory written under another one may
@@ -83,26 +84,26 @@ class StoreSettings:
     boot_id: int = field(default_factory=system_boot_id)
 
     def to_json(self) -> str:
-        """What another process needs to look after the same folder in the same way."""
+        """Return the settings that a process needs to maintain the folder in the same way."""
         handed = {each.name: getattr(self, each.name) for each in _handed_over()}
         return json.dumps(handed)
 
     @classmethod
     def from_json(cls, text: str) -> StoreSettings:
-        """Settings from ``to_json``; what the text leaves out keeps its default.
+        """Return the settings that ``to_json`` wrote; what the text leaves out keeps its default.
 
         Raises:
-            ValueError: the text is no JSON object of such settings.
+            ValueError: the text is not a JSON object of such settings.
         """
         handed = json.loads(text)
         unknown = set(handed) - {each.name for each in _handed_over()}
         if unknown:
-            raise ValueError(f"no settings of a store: {', '.join(sorted(unknown))}")
+            raise ValueError(f"these are not settings of a store: {', '.join(sorted(unknown))}")
         return dataclasses.replace(cls(), **handed)
 
 
 def _handed_over() -> Iterator[dataclasses.Field[object]]:
-    """The fields that are plain values and mean the same in every process."""
+    """Yield the fields that are plain values and mean the same in every process."""
     for each in dataclasses.fields(StoreSettings):
         if isinstance(each.default, str | int | float) and each.name not in _OF_ONE_PROCESS:
             yield each

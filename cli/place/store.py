@@ -1,20 +1,25 @@
-"""A ``Target`` over a store's folder, opened in this process."""
+"""A ``Target`` over a store that is opened in this process."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import rundlet
 import rundlet_server.storage.interface as engine
 from rundlet import Commit, Condition, KeyInfo, Op, OpResult, PreconditionFailed, Value, Written
 from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.place.options import has_store
 from rundlet_server.cli.place.target import Purpose
-from rundlet_server.storage import LogStore, StoreSettings, open_store
+from rundlet_server.cli.show.terminal import escaped
+from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.collector import relax_collector
 from rundlet_server.storage.errors import Conflict
+from rundlet_server.storage.opening import StoreOptions, open_store
+from rundlet_server.storage.requests import require_feature, restores
+from rundlet_server.storage.settings import StoreSettings
 
 _PAGE_KEYS = 1_000
 _BATCH_BYTES_MAX = 8 * 1024 * 1024
@@ -23,27 +28,35 @@ _KEEP_ALL_S = 50 * 365 * 86_400.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-_SETTINGS = {
-    Purpose.READ: StoreSettings(is_read_only=True),
-    # What history to keep is the server's to decide, and its settings are not known here: a
-    # command that happens to tidy up while it writes drops nothing.
-    Purpose.WRITE: StoreSettings(keep_versions=_KEEP_ALL_VERSIONS, keep_for_s=_KEEP_ALL_S),
-    Purpose.COMPACT: StoreSettings(),
+# A text file is read as it is: the server decides which keys it allows in it.
+_OPTIONS = {
+    Purpose.READ: StoreOptions(StoreSettings(is_read_only=True), any_key=True),
+    # The server decides what history to keep, and its settings are not known here: a command
+    # that compacts while it writes drops nothing.
+    Purpose.WRITE: StoreOptions(
+        StoreSettings(keep_versions=_KEEP_ALL_VERSIONS, keep_for_s=_KEEP_ALL_S), any_key=True
+    ),
+    Purpose.COMPACT: StoreOptions(StoreSettings(), any_key=True),
 }
+_OPTIONS[Purpose.CHANGE] = _OPTIONS[Purpose.WRITE]
 
 
-class FolderTarget:
+class StoreTarget:
     """Speaks the client's records, does the work on a ``Store``, which it owns.
 
     Attributes:
         store: the same in the engine's own words.
+        address: where the store is.
     """
 
-    def __init__(self, store: LogStore) -> None:
+    def __init__(self, store: engine.Store, address: StoreAddress) -> None:
         self.store = store
+        self.address = address
 
     def get(self, key: str, *, revision: int | None = None) -> Value | None:
-        """The value of a key, now or as of a revision."""
+        """Return the value of a key, now or as of a revision."""
+        if revision is not None:
+            require_feature(self.store.info, "history")
         entry = self.store.get(key, at=revision)
         return None if entry is None else _value(entry)
 
@@ -57,7 +70,7 @@ class FolderTarget:
         if_absent: bool = False,
         if_revision: int | None = None,
     ) -> Written:
-        """Store a value; ``PreconditionFailed`` where the key is not as demanded."""
+        """Store a value; raise ``PreconditionFailed`` if the key does not meet the condition."""
         put = rundlet.Put(key, value, content_type or rundlet.DEFAULT_CONTENT_TYPE, ttl)
         conditions = []
         if if_absent:
@@ -73,22 +86,23 @@ class FolderTarget:
         return Written(commit.revision, commit.results[0].version or 0)
 
     def incr(self, key: str, by: int = 1) -> int:
-        """Add to a number; the new one."""
+        """Add to a number, and return the sum."""
         return self.txn([rundlet.Add(key, by)]).results[0].number or 0
 
     def mget(self, keys: Sequence[str]) -> list[Value | None]:
-        """The values of many keys, from one snapshot."""
+        """Return the values of many keys, from one snapshot."""
         entries = self.store.get_many(keys).entries
         return [None if entry is None else _value(entry) for entry in entries]
 
     def txn(self, then: Sequence[Op], *, conditions: Sequence[Condition] = ()) -> Commit:
-        """Many writes, all or none."""
-        commit = self.store.commit(
-            engine.Txn(
-                then=[_engine_op(op) for op in then],
-                conditions=[_engine_condition(condition) for condition in conditions],
-            )
+        """Do many writes, all or none."""
+        wanted = engine.Txn(
+            then=[_engine_op(op) for op in then],
+            conditions=[_engine_condition(condition) for condition in conditions],
         )
+        if restores(wanted):
+            require_feature(self.store.info, "history")
+        commit = self.store.commit(wanted)
         results = tuple(OpResult(r.found, r.version, r.number) for r in commit.results)
         return Commit(commit.succeeded, commit.revision, results)
 
@@ -100,7 +114,7 @@ class FolderTarget:
         delimiter: str | None = None,
         values: bool = False,
     ) -> Iterator[KeyInfo]:
-        """Keys in order, from one snapshot."""
+        """Yield keys in order, from one snapshot."""
         left = limit
         after: str | None = None
         revision: int | None = None
@@ -120,29 +134,30 @@ class FolderTarget:
                 return
 
     def url_of(self, key: str, *, is_prefix: bool = False) -> str:
-        """A folder has no addresses."""
+        """Refuse: a store that no server serves has no URLs."""
         what = "prefix" if is_prefix else "key"
-        message = f"--urls needs a server; the {what} {key!r} of a folder has no address"
+        message = f"--urls needs a server; the {what} {key!r} of an opened store has no URL"
         raise CommandError(message, ExitCode.USAGE)
 
     def info(self) -> dict[str, object]:
-        """What the store is, with its limits."""
+        """Return what the store is, with its limits."""
         return asdict(self.store.info)
 
     def stats(self) -> dict[str, object]:
-        """Counts by name, as a server gives them but for the operations, which only it counts."""
+        """Return counts by name, as a server does without the operations, which only it counts."""
         stats = self.store.stats()
         return {
             "revision": stats.revision,
             "oldest_revision": stats.oldest_revision,
             "keys": stats.key_count,
             "value_bytes": stats.value_bytes,
-            "store": dict(stats.internals),
+            "store": {name: gauge.value for name, gauge in self.store.gauges().items()},
         }
 
     def compact(self) -> None:
-        """Compact, here and now: nobody else may be there to do it."""
-        self.store.maintainer.compact(thorough=True)
+        """Compact in this process, as no server may be running to do it."""
+        require_feature(self.store.info, "compaction")
+        self.store.compact(wait=True)
 
     def close(self) -> None:
         """Close the store."""
@@ -186,7 +201,7 @@ def _infos(page: engine.Page) -> list[KeyInfo]:
 
 
 def _batches(infos: list[KeyInfo]) -> Iterator[list[KeyInfo]]:
-    """Runs of keys whose values fit into memory together."""
+    """Yield runs of keys whose values fit into memory together."""
     batch: list[KeyInfo] = []
     size = 0
     for info in infos:
@@ -223,15 +238,19 @@ def _engine_condition(condition: Condition) -> engine.Condition:
     )
 
 
-def open_folder(folder: Path, purpose: Purpose) -> FolderTarget:
-    """The store in a folder; only a command that writes may create one.
+def open_store_target(address: StoreAddress, purpose: Purpose) -> StoreTarget:
+    """Open the store at an address; only a command that writes may create one in a folder.
 
     Raises:
         CommandError: there is no store in the folder, and it must not be created.
+        MissingBackend, InvalidAddress: see ``open_store``.
     """
-    is_there = any(folder.glob("*.log")) or any(folder.glob("MANIFEST*"))
-    if purpose is not Purpose.WRITE and not is_there:
-        message = f"no such store: there is none in {folder}; check --data"
+    is_new = address.folder is not None and not has_store(address.folder)
+    if is_new and purpose is not Purpose.WRITE:
+        message = f"no such store: there is none in {address.shown}; check --data"
         raise CommandError(message)
     relax_collector()
-    return FolderTarget(open_store(folder, _SETTINGS[purpose]))
+    target = StoreTarget(open_store(address, _OPTIONS[purpose]), address)
+    if is_new and address.folder is not None:
+        sys.stderr.write(f"Created a new store in {escaped(str(address.folder.absolute()))}.\n")
+    return target

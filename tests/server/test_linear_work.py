@@ -19,7 +19,7 @@ from waitress.parser import HTTPRequestParser
 from rundlet_server.functions.app import create_app
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.server.waitress.parser import StrictParser
-from rundlet_server.storage.tokens.file import TokenTable
+from rundlet_server.storage.tokens.interface import TokenTable
 from tests.support.models.model import ModelStore
 from tests.support.wire.pathological import SIZES, Shape, require_linear, shapes
 

@@ -1,0 +1,77 @@
+"""What ``rundlet --help`` prints: every command, where the data is, exit codes, on one screen.
+
+It is written without the modules of the commands and without typer's boxes, which take two lines
+for each group. Commands stand in two columns where the terminal is wide enough.
+"""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from rundlet_server.cli.arguments import CA_HELP, CA_OPTION, PLACE_OPTIONS
+from rundlet_server.cli.exits import MEANINGS
+from rundlet_server.cli.table import COMMANDS, SUMMARY_CHARACTERS_MAX, Row, panels
+
+_MARGIN: Final = 8
+_NAME_WIDTH: Final = max(len(row.name) for row in COMMANDS)
+_CELL_WIDTH: Final = _NAME_WIDTH + SUMMARY_CHARACTERS_MAX + 2
+_COLUMNS_MAX: Final = 100
+_OPTION_WIDTH: Final = 16
+DOCUMENTS: Final = "https://github.com/rundlet/rundlet/tree/main/docs"
+
+_TIE: Final = "\0"
+_OPTIONS: Final = (
+    ("--json", "Print JSON, errors included."),
+    (f"{CA_OPTION} FILE", CA_HELP),
+)
+_FLAGS: Final = "COMMAND --help, --version, --install-completion, --show-completion"
+
+
+def overview() -> str:
+    """The text, for the width of the terminal."""
+    columns = min(_COLUMNS_MAX, shutil.get_terminal_size().columns)
+    return "\n".join(_lines(columns)) + "\n"
+
+
+def _lines(columns: int) -> Iterator[str]:
+    yield "Usage: rundlet COMMAND [OPTIONS] [ARGS]..."
+    for panel, rows in panels():
+        yield from _labelled(panel, _cells(rows, columns))
+    yield ""
+    for option, text in (*PLACE_OPTIONS, *_OPTIONS):
+        yield from _wrapped("", f"{option:<{_OPTION_WIDTH}}", text, columns)
+    yield from _wrapped("", "", _FLAGS, columns)
+    yield ""
+    # A code stays on the line of its meaning.
+    codes = ", ".join(f"{code:d}{_TIE}{text.replace(' ', _TIE)}" for code, text in MEANINGS.items())
+    yield from (line.replace(_TIE, " ") for line in _wrapped("Exits", "", f"{codes}.", columns))
+    yield f"{'Docs':<{_MARGIN}}{DOCUMENTS}"
+
+
+def _cells(rows: Sequence[Row], columns: int) -> Iterator[str]:
+    """The commands of a group, read from top to bottom in each column."""
+    cells = [f"{row.name:<{_NAME_WIDTH}}  {row.summary.removesuffix('.')}" for row in rows]
+    if columns < _MARGIN + 2 * _CELL_WIDTH:
+        yield from cells
+        return
+    height = (len(cells) + 1) // 2
+    right = [*cells[height:], ""]
+    for left, beside in zip(cells, right, strict=False):
+        yield f"{left:<{_CELL_WIDTH}}{beside}".rstrip()
+
+
+def _labelled(label: str, lines: Iterator[str]) -> Iterator[str]:
+    for line in lines:
+        yield f"{label:<{_MARGIN}}{line}"
+        label = ""
+
+
+def _wrapped(label: str, name: str, text: str, columns: int) -> Iterator[str]:
+    """A text beside its label and name, its further lines below its first."""
+    indent = _MARGIN + len(name)
+    first, *others = textwrap.wrap(text, max(20, columns - indent), break_on_hyphens=False)
+    yield f"{label:<{_MARGIN}}{name}{first}"
+    yield from (" " * indent + line for line in others)

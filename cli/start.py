@@ -1,0 +1,22 @@
+"""Where the command ``rundlet`` starts; ``--version`` is answered without further imports."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line."""
+    if sys.argv[1:] == ["--version"]:
+        from rundlet_server.functions.version import software_version  # noqa: PLC0415 - as below
+
+        try:
+            print(f"rundlet {software_version()}", flush=True)
+        except OSError:
+            pass  # is reported below, as for every command
+        else:
+            return
+    from rundlet_server.cli.main import app  # noqa: PLC0415 - takes as long as all other modules
+    from rundlet_server.cli.process import run  # noqa: PLC0415 - as the line before
+
+    run(lambda: app(prog_name="rundlet"))

@@ -1,0 +1,69 @@
+"""The table of commands: the name of each, its help group, its module, and one line of help.
+
+``group`` reads the table, so that `rundlet` imports the module of a command only when that
+command runs. A command module holds a ``typer.Typer`` named ``commands``, in which the command
+has the name that stands here; the first line of its docstring is the line of help here, which a
+test holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+
+class Panel:
+    """The groups of ``rundlet --help``."""
+
+    DATA: Final = "Data"
+    TIME: Final = "Time"
+    SERVER: Final = "Server"
+    CARE: Final = "Care"
+
+
+class Row(NamedTuple):
+    """One command.
+
+    Attributes:
+        name: as it is typed.
+        panel: its group in ``rundlet --help``.
+        module: below ``rundlet_server.cli``.
+        summary: one line of help, at most ``SUMMARY_CHARACTERS_MAX`` long.
+    """
+
+    name: str
+    panel: str
+    module: str
+    summary: str
+
+
+SUMMARY_CHARACTERS_MAX: Final = 27
+"""Two commands then fit beside each other in 80 columns."""
+
+COMMANDS: Final = (
+    Row("get", Panel.DATA, "commands.data", "Print a value."),
+    Row("set", Panel.DATA, "commands.data", "Store a value."),
+    Row("del", Panel.DATA, "commands.data", "Delete keys."),
+    Row("incr", Panel.DATA, "commands.data", "Add to a number."),
+    Row("mset", Panel.DATA, "commands.many", "Store many values."),
+    Row("mget", Panel.DATA, "commands.many", "Print many values."),
+    Row("ls", Panel.DATA, "commands.many", "List keys."),
+    Row("import", Panel.DATA, "transfer.command", "Load keys from a file."),
+    Row("export", Panel.DATA, "transfer.command", "Write all keys to a file."),
+    Row("serve", Panel.SERVER, "serve.command", "Run the server."),
+    Row("stats", Panel.CARE, "commands.care", "Print counts and sizes."),
+    Row("compact", Panel.CARE, "commands.care", "Reclaim space."),
+    Row("verify", Panel.CARE, "commands.care", "Find damage."),
+    Row("repair", Panel.CARE, "commands.care", "Keep what is whole."),
+    Row("token", Panel.CARE, "commands.tokens", "Add, list, revoke tokens."),
+    Row("top", Panel.CARE, "commands.top", "Watch the load of a server."),
+    Row("config", Panel.CARE, "commands.config", "Print the settings."),
+    Row("doctor", Panel.CARE, "doctor.command", "Check a folder or a server."),
+    Row("bench", Panel.CARE, "bench.command", "Measure the speed."),
+)
+
+
+def panels() -> Iterator[tuple[str, list[Row]]]:
+    """Each help group with its commands, in the order of the table."""
+    for panel in dict.fromkeys(row.panel for row in COMMANDS):
+        yield panel, [row for row in COMMANDS if row.panel == panel]

@@ -1,0 +1,223 @@
+"""What ``/v1/mget``, ``/v1/txn`` and ``/v1/keys`` answer: the types of their bodies.
+
+These types are shown in the OpenAPI document. They are dictionaries, which JSON and CBOR are
+encoded from without a step between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Final, NotRequired, TypedDict
+
+from msgspec import Meta
+
+from rundlet_server.functions.messages import cbor
+from rundlet_server.functions.messages.bodies import CBOR_TYPE, encode
+from rundlet_server.functions.messages.content_types import readable_text
+from rundlet_server.functions.messages.validators import rfc3339
+from rundlet_server.storage import interface as storage
+
+Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+Text = Annotated[str, Meta(description="In JSON, of a content type that means text.")]
+Base64 = Annotated[bytes, Meta(description="In JSON otherwise.")]
+ByteString = Annotated[object, Meta(description="The value as a byte string, in CBOR.")]
+
+
+class MgetItem(TypedDict):
+    """One key that was asked for; without a value only ``key`` and ``found``."""
+
+    key: str
+    found: bool
+    revision: NotRequired[int]
+    version: NotRequired[int]
+    content_type: NotRequired[str]
+    expires: NotRequired[Time]
+    text: NotRequired[Text]
+    base64: NotRequired[Base64]
+    value: NotRequired[ByteString]
+
+
+class MgetAnswer(TypedDict):
+    """Many values of one snapshot, in the order asked."""
+
+    revision: int
+    items: list[MgetItem]
+
+
+class OperationResult(TypedDict, total=False):
+    """What one operation did."""
+
+    found: Annotated[bool, Meta(description="delete: there was one.")]
+    version: Annotated[int, Meta(description="Of the key now.")]
+    number: Annotated[int, Meta(description="add: the new number.")]
+
+
+class TransactionAnswer(TypedDict):
+    """What became of a transaction; a result for each operation that was done."""
+
+    succeeded: Annotated[bool, Meta(description="'then' was done, not 'else'.")]
+    revision: int
+    results: list[OperationResult]
+
+
+class KeyInfo(TypedDict):
+    """What a list shows of a key; the value only where it was asked for."""
+
+    key: str
+    revision: int
+    version: int
+    size: Annotated[int, Meta(description="In bytes.")]
+    content_type: str
+    expires: NotRequired[Time]
+    text: NotRequired[Text]
+    base64: NotRequired[Base64]
+    value: NotRequired[ByteString]
+
+
+class KeyPage(TypedDict):
+    """One page of a list."""
+
+    revision: Annotated[int, Meta(description="The snapshot of all pages.")]
+    keys: list[KeyInfo]
+    prefixes: list[str]
+    next: NotRequired[Annotated[str, Meta(description="URL of the next page, as in Link.")]]
+
+
+def encode_mget(
+    keys: Sequence[str], entries: Sequence[storage.Entry | None], revision: int, media_type: str
+) -> bytes:
+    """The body of an answer with an item for each key."""
+    if media_type == CBOR_TYPE:
+        items = cbor.array(_cbor_items(keys, entries), len(keys))
+        return _MGET.encode(cbor.number(revision), items)
+    pairs = zip(keys, entries, strict=True)
+    answer: MgetAnswer = {
+        "revision": revision,
+        "items": [_mget_item(key, entry, media_type) for key, entry in pairs],
+    }
+    return encode(answer, media_type)
+
+
+def encode_page(page: storage.Page, next_url: str | None, media_type: str) -> bytes:
+    """The body of a page, with the values that it holds."""
+    if media_type == CBOR_TYPE and not any(info.entry for info in page.keys):
+        return _cbor_page(page, next_url)
+    answer: KeyPage = {
+        "revision": page.revision,
+        "keys": [_key_info(info, media_type) for info in page.keys],
+        "prefixes": page.prefixes,
+    }
+    if next_url is not None:
+        answer["next"] = next_url
+    return encode(answer, media_type)
+
+
+def operation_result(op: storage.Op, result: storage.OpResult) -> OperationResult:
+    """What an answer says of one operation."""
+    if isinstance(op, storage.Delete):
+        return {"found": result.found}
+    if isinstance(op, storage.Add):
+        assert result.number is not None
+        return {"version": result.version, "number": result.number}
+    return {"version": result.version}
+
+
+_MGET: Final = cbor.Shape("revision", "items")
+_MISSING: Final = cbor.Shape("key", "found")
+_ENTRY: Final = ("key", "found", "revision", "version", "content_type")
+_FOUND: Final = cbor.Shape(*_ENTRY, "value")
+_EXPIRING: Final = cbor.Shape(*_ENTRY, "expires", "value")
+
+
+def _cbor_items(keys: Sequence[str], entries: Sequence[storage.Entry | None]) -> list[bytes]:
+    """The items in pieces; a value, which may be large, is one of its own and not copied twice."""
+    pieces: list[bytes] = []
+    for key, entry in zip(keys, entries, strict=True):
+        if entry is None:
+            pieces.append(_MISSING.encode(cbor.text(key), cbor.FALSE))
+            continue
+        members = (
+            cbor.text(key),
+            cbor.TRUE,
+            cbor.number(entry.revision),
+            cbor.number(entry.version),
+            cbor.repeated_text(entry.content_type),
+        )
+        value_head = cbor.byte_string_head(entry.value)
+        if entry.expires_us is None:
+            pieces.append(_FOUND.encode(*members, value_head))
+        else:
+            expires = cbor.text(rfc3339(entry.expires_us))
+            pieces.append(_EXPIRING.encode(*members, expires, value_head))
+        pieces.append(entry.value)
+    return pieces
+
+
+_PAGE: Final = ("revision", "keys", "prefixes")
+_LAST_PAGE: Final = cbor.Shape(*_PAGE)
+_NOT_LAST_PAGE: Final = cbor.Shape(*_PAGE, "next")
+_KEY_INFO: Final = cbor.Shape("key", "revision", "version", "size", "content_type")
+
+
+def _cbor_page(page: storage.Page, next_url: str | None) -> bytes:
+    """A page that holds no values."""
+    number = cbor.number
+    rows = [
+        _KEY_INFO.encode(
+            cbor.text(key),
+            number(revision),
+            number(version),
+            number(size),
+            cbor.repeated_text(content_type),
+        )
+        for key, revision, version, size, content_type, _ in page.keys
+    ]
+    prefixes = [cbor.text(prefix) for prefix in page.prefixes]
+    members = (
+        number(page.revision),
+        cbor.array(rows, len(rows)),
+        cbor.array(prefixes, len(prefixes)),
+    )
+    if next_url is None:
+        return _LAST_PAGE.encode(*members)
+    return _NOT_LAST_PAGE.encode(*members, cbor.text(next_url))
+
+
+def _mget_item(key: str, entry: storage.Entry | None, media_type: str) -> MgetItem:
+    if entry is None:
+        return {"key": key, "found": False}
+    item: MgetItem = {
+        "key": key,
+        "found": True,
+        "revision": entry.revision,
+        "version": entry.version,
+        "content_type": entry.content_type,
+    }
+    _add_value(item, entry, media_type)
+    return item
+
+
+def _key_info(info: storage.KeyInfo, media_type: str) -> KeyInfo:
+    key, revision, version, size, content_type, entry = info
+    shown: KeyInfo = {
+        "key": key,
+        "revision": revision,
+        "version": version,
+        "size": size,
+        "content_type": content_type,
+    }
+    if entry is not None:
+        _add_value(shown, entry, media_type)
+    return shown
+
+
+def _add_value(members: MgetItem | KeyInfo, entry: storage.Entry, media_type: str) -> None:
+    """Add a value in the form that fits, and when it expires."""
+    if entry.expires_us is not None:
+        members["expires"] = rfc3339(entry.expires_us)
+    if media_type == CBOR_TYPE:
+        members["value"] = entry.value
+    elif (text := readable_text(entry.value, entry.content_type)) is not None:
+        members["text"] = text
+    else:
+        members["base64"] = entry.value

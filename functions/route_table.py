@@ -1,0 +1,115 @@
+"""The routes of the API: each stands here once, with what every part of the server needs of it.
+
+The router takes paths and methods from here, ``access`` scopes, openness and prefixes, the audit
+trail what it records, the measures their labels, CORS its methods, and the OpenAPI document which
+operations it must describe. A new route is a row of this table, a resource in ``routes`` and an
+entry in ``openapi``; tests hold the three together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from rundlet_server.storage.tokens.interface import Scope
+
+Keys = Literal["none", "path", "body", "list", "all"]
+"""Which keys a route touches or shows, and so how the prefix of a token applies to it.
+
+``none``: it shows no key, and any token may use it. ``path``: the key in the path must be within
+the prefix. ``body``: every key in the body must be. ``list``: the prefix narrows the answer, and a
+list outside of it is refused. ``all``: it is about the whole store, so a token with a prefix is
+refused before the resource is called. Resources check ``path``, ``body`` and ``list`` themselves
+(``admission.require_keys`` and ``visible_prefix``), for they alone know the keys.
+"""
+_KEY_FIELD: Final = "{key:path}"
+
+
+class Rule(NamedTuple):
+    """How one method of a route is treated.
+
+    Attributes:
+        scope: the least that a token must have.
+        is_audited: the audit trail records every request; otherwise only those that are refused.
+        is_short: its work is bounded and waits neither for a body nor for a commit, so that a
+            server with an event loop may answer in the loop instead of in a thread.
+    """
+
+    scope: Scope
+    is_audited: bool
+    is_short: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path, or all paths below a prefix, and its methods.
+
+    Attributes:
+        template: its name in metrics, the log and the audit trail; with ``{key:path}`` at its end,
+            the rest of the path is a key, slashes included.
+        rules: for each method that it answers, besides ``OPTIONS``.
+        keys: how the prefix of a token applies.
+        is_open: it answers without a token, as it tells nothing of the data, and probes, browsers
+            and tools ask for it first.
+    """
+
+    template: str
+    rules: Mapping[str, Rule]
+    keys: Keys
+    is_open: bool = False
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a key stands at the end of the path."""
+        return self.template.endswith(_KEY_FIELD)
+
+    @property
+    def base(self) -> str:
+        """The path as far as it is the same in every request."""
+        return self.template.removesuffix(_KEY_FIELD)
+
+    @property
+    def path(self) -> str:
+        """The template as OpenAPI spells it."""
+        return self.base + "{key}" if self.has_key else self.base
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods that it answers, as ``Allow`` lists them."""
+        return sorted([*self.rules, "OPTIONS"])
+
+
+_SHORT_READ: Final = Rule("read", is_audited=False, is_short=True)
+_LONG_READ: Final = Rule("read", is_audited=False, is_short=False)
+_WRITE: Final = Rule("write", is_audited=True, is_short=False)
+_ADMINISTER: Final = Rule("admin", is_audited=True, is_short=False)
+
+_SHORT_READS: Final = {"GET": _SHORT_READ, "HEAD": _SHORT_READ}
+_LONG_READS: Final = {"GET": _LONG_READ, "HEAD": _LONG_READ}
+_VALUE: Final = {**_SHORT_READS, "PUT": _WRITE, "DELETE": _WRITE}
+
+ROOT: Final = Route("/", _SHORT_READS, keys="none", is_open=True)
+SERVICE: Final = Route("/v1", _SHORT_READS, keys="none")
+KV: Final = Route("/v1/kv/{key:path}", _VALUE, keys="path")
+KV64: Final = Route("/v1/kv64/{key:path}", _VALUE, keys="path")
+KEYS: Final = Route("/v1/keys", _LONG_READS, keys="list")
+MGET: Final = Route("/v1/mget", {"POST": _LONG_READ}, keys="body")
+TXN: Final = Route("/v1/txn", {"POST": _WRITE}, keys="body")
+STATS: Final = Route("/v1/stats", _SHORT_READS, keys="all")
+COMPACT: Final = Route("/v1/admin/compact", {"POST": _ADMINISTER}, keys="all")
+METRICS: Final = Route("/metrics", _LONG_READS, keys="all")
+LIVEZ: Final = Route("/livez", _SHORT_READS, keys="none", is_open=True)
+READYZ: Final = Route("/readyz", _SHORT_READS, keys="none", is_open=True)
+OPENAPI: Final = Route("/openapi.json", _SHORT_READS, keys="none", is_open=True)
+
+ROUTES: Final = {
+    route.template: route
+    for route in (
+        *(ROOT, SERVICE, KV, KV64, KEYS, MGET, TXN, STATS, COMPACT),
+        *(METRICS, LIVEZ, READYZ, OPENAPI),
+    )
+}
+"""The table, by template."""
+METHODS: Final = tuple(dict.fromkeys(name for route in ROUTES.values() for name in route.rules))
+"""Every method that some route answers, besides ``OPTIONS``."""

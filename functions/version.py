@@ -1,0 +1,13 @@
+"""The version of the software."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+
+def software_version() -> str:
+    """Return the version of the installed package; of a bare checkout ``0+checkout``."""
+    try:
+        return metadata.version("rundlet")
+    except metadata.PackageNotFoundError:
+        return "0+checkout"

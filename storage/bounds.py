@@ -1,0 +1,11 @@
+"""Bounds that no setting changes; every backend, the API and the command line keep them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CONTENT_TYPE_BYTES_MAX: Final = 200
+"""A content type is kept with every value; this bounds what it costs."""
+
+TTL_S_MAX: Final = 100 * 366 * 86_400
+"""The longest time to live that a store, the API, and an import accept: 100 leap years."""

@@ -1,0 +1,22 @@
+"""Care for the log store in a folder: look into it, verify it, repair it.
+
+The work is done in ``log.check`` and ``log.repair``; here is what the layers above may use of it.
+"""
+
+from rundlet_server.storage.log.check.inspection import Inspection, inspect
+from rundlet_server.storage.log.check.opened import Problem
+from rundlet_server.storage.log.check.verify import VerifyReport, verify
+from rundlet_server.storage.log.repair.run import LostVersion, RepairReport, repair
+from rundlet_server.storage.log.repair.sources import Loss
+
+__all__ = [
+    "Inspection",
+    "Loss",
+    "LostVersion",
+    "Problem",
+    "RepairReport",
+    "VerifyReport",
+    "inspect",
+    "repair",
+    "verify",
+]

@@ -1,0 +1,52 @@
+"""The thread that keeps an open store in order between requests."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import Final
+
+from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.log.read.follower import Follower
+from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.settings import StoreSettings
+
+_EVERY_S: Final = 1.0
+
+
+class Housekeeper:
+    """Follows the log, verifies index files, syncs by intervals, and frees memory in between."""
+
+    def __init__(self, settings: StoreSettings, *, follower: Follower, writer: Writer) -> None:
+        """Start the thread."""
+        self._follower = follower
+        self._writer = writer
+        self._is_syncing = settings.sync == "interval"
+        self._interval_s = min(_EVERY_S, settings.sync_interval_s)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rundlet-housekeeping", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> bool:
+        """Stop the thread and wait until it has ended; return false if it was stopped before."""
+        if self._stopping.is_set():
+            return False
+        self._stopping.set()
+        self._thread.join()
+        return True
+
+    def _run(self) -> None:
+        while True:
+            with contextlib.suppress(StoreError, OSError):
+                # Whatever fails, the next read or write fails on it too and can report it.
+                self._keep_in_order()
+            if self._follower.disposal.run(self._stopping, self._interval_s):
+                return
+
+    def _keep_in_order(self) -> None:
+        """Take over new index files, sync, and verify what no read has touched yet."""
+        view = self._follower.refresh()
+        if self._is_syncing:
+            self._writer.sync()
+        for index in view.indexes:
+            index.verify(self._stopping.is_set)

@@ -1,0 +1,92 @@
+"""Opening the parts of a log store and joining them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.health import HealthCheck
+from rundlet_server.storage.log.maintain.maintainer import Maintainer
+from rundlet_server.storage.log.open.folder_lock import FolderLock
+from rundlet_server.storage.log.open.recovery import open_folder
+from rundlet_server.storage.log.read.clock import SharedClock
+from rundlet_server.storage.log.read.follower import Follower
+from rundlet_server.storage.log.write.group_commit import GroupCommit
+from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.settings import StoreSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a store in a folder is made of, open and joined."""
+
+    lock: FolderLock
+    commit_page: CommitPage
+    follower: Follower
+    clock: SharedClock
+    writer: Writer
+    group_commit: GroupCommit
+    health: HealthCheck
+    maintainer: Maintainer
+
+    def close(self) -> None:
+        """Close the lock files, and release the commit page last: then a repair may begin."""
+        self.maintainer.close()
+        self.lock.close()
+        self.commit_page.leave()
+
+
+def open_parts(folder: Path, settings: StoreSettings) -> Parts:
+    """Open a folder, or make a new store in it.
+
+    1. take the lock of the folder and recover the end of the log: ``open.recovery``;
+    2. open what reads: the follower and the clock;
+    3. open what writes: the writer, its queue, and the maintainer.
+
+    Raises:
+        Damaged, UnknownFormat: see ``open.recovery``.
+        OSError: the folder cannot be used.
+    """
+    files = settings.files
+    files.make_folder(folder)
+    lock = FolderLock(files, folder)
+    with lock:
+        commit_page = open_folder(files, folder, settings.boot_id)
+    try:
+        return _joined(folder, settings, lock, commit_page)
+    except BaseException:
+        commit_page.leave()  # else a repair in this process would wait for the garbage collector
+        raise
+
+
+def _joined(
+    folder: Path, settings: StoreSettings, lock: FolderLock, commit_page: CommitPage
+) -> Parts:
+    follower = Follower(
+        settings.files,
+        folder,
+        commit_page,
+        cache_bytes_max=settings.cache_bytes_max,
+        open_segments_max=settings.open_segments_max,
+    )
+    clock = SharedClock(settings.clock, commit_page)
+    writer = Writer(folder, settings, commit_page=commit_page, follower=follower, lock=lock)
+    maintainer = Maintainer(
+        folder,
+        settings,
+        commit_page=commit_page,
+        follower=follower,
+        writer=writer,
+        clock=clock,
+    )
+    return Parts(
+        lock=lock,
+        commit_page=commit_page,
+        follower=follower,
+        clock=clock,
+        writer=writer,
+        group_commit=GroupCommit(writer, settings.measures),
+        health=HealthCheck(folder, settings, writer),
+        maintainer=maintainer,
+    )

@@ -1,0 +1,30 @@
+"""Find the tokens that belong to a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rundlet_server.storage.address import StoreAddress, missing_backend
+from rundlet_server.storage.tokens.file import TokenFile
+from rundlet_server.storage.tokens.interface import TokenStore
+
+
+def open_tokens(address: StoreAddress, folder: Path | None = None) -> TokenStore | None:
+    """Return the tokens of a store; ``None`` if the store has no place to keep any.
+
+    Args:
+        address: of the store; a store in a folder keeps its tokens there, too.
+        folder: where they are instead, whatever the store.
+
+    Raises:
+        MissingBackend: the store keeps its tokens itself, and this release cannot open it.
+    """
+    if folder is not None:
+        return TokenFile(folder)
+    match address.scheme:
+        case "folder":
+            return None if address.folder is None else TokenFile(address.folder)
+        case "file" | "memory":
+            return None
+        case "etcd" | "postgresql":
+            raise missing_backend(address)

@@ -1,0 +1,133 @@
+"""Imports that are interrupted, and text files that other programs wrote."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from rundlet import Client
+from rundlet_server.cli.exits import Interrupted
+from rundlet_server.cli.show.progress import RowProgress
+from rundlet_server.cli.transfer import command as transfer
+from rundlet_server.cli.transfer import loading
+from rundlet_server.cli.transfer.jsonlines import Row
+from rundlet_server.cli.transfer.loading import Source, load
+from rundlet_server.storage.log.store import LogStore
+from tests.support.models.model import ModelStore
+from tests.support.processes.command_line import run
+from tests.support.wire.served_model import served
+
+UUID = "3479d894-3271-4935-88cf-a06f3cbb80a5"
+
+
+class Interrupting(ModelStore):
+    """A store that interrupts the command while it stores its second transaction."""
+
+    def commit(self, txn):
+        if self.stats().key_count:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)  # the command ends before it has an answer
+        return super().commit(txn)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "data"])
+def test_an_import_that_is_interrupted_says_how_far_it_came(tmp_path, ending):
+    rows = tmp_path / f"rows.{ending}"
+    line = '{"key": "k%d", "text": "v"}\n' if ending == "jsonl" else "k%d v\n"
+    rows.write_text("".join(line % number for number in range(1_500)))
+    with served(Interrupting()) as url:
+        ended = run("import", str(rows), "--any-key", "--url", url)
+
+    assert ended.code == 130
+    assert ended.err.startswith(
+        "rundlet: interrupted: the first 1000 of 1500 rows are stored; run the same import again"
+    )
+    assert ended.err.count("\n") == 1
+
+
+def test_an_import_into_a_folder_that_is_interrupted_says_how_far_it_came(tmp_path, monkeypatch):
+    rows = tmp_path / "rows.data"
+    rows.write_text("".join(f"k{number} v\n" for number in range(2_500)))
+    commit = LogStore.commit
+
+    def interrupted(store, txn):
+        if store.stats().key_count:
+            signal.raise_signal(signal.SIGINT)
+        return commit(store, txn)
+
+    monkeypatch.setattr(LogStore, "commit", interrupted)
+    ended = run("import", str(rows), "--any-key", "--data", str(tmp_path / "store"))
+
+    assert ended.code == 130
+    assert "interrupted: the first 1000 of 2500 rows are stored" in ended.err
+
+
+def test_an_import_that_is_interrupted_while_it_checks_has_stored_nothing():
+    def interrupted(_file):
+        yield 1, Row("a", b"v", "text/plain")
+        raise KeyboardInterrupt
+
+    with served(ModelStore()) as url, Client(url) as client:
+        source = Source("rows", io.BytesIO(), interrupted, False)
+        with pytest.raises(Interrupted, match="nothing is stored"):
+            load(source, client, RowProgress("importing"))
+
+        assert list(client.scan()) == []
+
+
+def test_carriage_returns_are_named_and_can_be_removed(place, tmp_path):
+    rows = tmp_path / "rows.data"
+    rows.write_bytes(f"{UUID} one\r\n".encode())
+
+    ended = place.run("import", str(rows))
+    assert place.run("get", UUID).out == b"one\r"
+    assert "1 line ended in a carriage return (CRLF)" in ended.err
+    assert "--strip-cr" in ended.err
+
+    ended = place.run("import", str(rows), "--strip-cr")
+    assert place.run("get", UUID).out == b"one"
+    assert ended.err == ""
+
+
+def test_carriage_return_at_the_edge_of_a_block_is_counted(monkeypatch):
+    monkeypatch.setattr(transfer, "_BLOCK_BYTES", 4)
+    for file, count in ((b"abc\r\nab\r\n", 2), (b"abc\r", 1), (b"a\rb\n", 0), (b"", 0)):
+        assert transfer._count_returns(io.BytesIO(file)) == count
+
+
+@pytest.mark.parametrize("options", [(), ("--any-key",), ("--skip-bad",)])
+def test_byte_order_mark_is_named(place, tmp_path, options):
+    place.run("set", "other", "v")
+    rows = tmp_path / "rows.data"
+    rows.write_bytes(f"\ufeff{UUID} v\n".encode())
+
+    ended = place.run("import", str(rows), *options)
+
+    assert ended.code == 2
+    assert f"{rows}:1: the file begins with a byte-order mark" in ended.err
+    assert place.run("ls").text == "other\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--any-key",)])
+def test_tab_in_the_place_of_the_space_is_named(place, tmp_path, options):
+    rows = tmp_path / "rows.data"
+    rows.write_text(f"{UUID}\tvalue\n")
+
+    ended = place.run("import", str(rows), *options)
+
+    assert ended.code == 2
+    assert "a tab stands behind the key; one space belongs there" in ended.err
+
+
+def test_many_repeated_keys_are_counted_with_little_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "_SET_ROWS_MAX", 10)
+    rows = tmp_path / "rows.jsonl"
+    lines = [{"key": f"k{number % 15}", "text": str(number)} for number in range(20)]
+    rows.write_text("\n".join(json.dumps(line) for line in lines))
+    with served(ModelStore()) as url:
+        assert run("import", str(rows), "--url", url).text == "imported 20 rows (5 repeated)\n"

@@ -1,0 +1,114 @@
+"""What a command loads: nothing that it does not need. Time is not measured, modules are."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.models.model import ModelStore
+from tests.support.wire.served_model import served
+
+LOADED = """
+import atexit, json, sys
+from rundlet_server.cli.start import main
+sys.argv = ["rundlet", *json.loads(sys.argv[1])]
+report = sys.stderr
+atexit.register(lambda: print("LOADED", json.dumps(sorted(sys.modules)), file=report))
+main()
+"""
+
+HEAVY = {
+    *("falcon", "granian", "waitress", "numpy", "rich", "pygments", "pydantic"),
+    *("crc32c", "xxhash", "click", "importlib.metadata"),
+}
+"""What a command that talks to a server over http needs nothing of."""
+
+
+def loaded(*arguments: str) -> set[str]:
+    """The modules that a command has loaded when it ends, with their packages."""
+    command = [sys.executable, "-c", LOADED, json.dumps(arguments)]
+    ended = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    line = ended.stderr.decode().rpartition("LOADED ")[2]
+    names = json.loads(line)
+    return set(names)
+
+
+@pytest.fixture(scope="module")
+def url():
+    with served(ModelStore()) as url:
+        subprocess.run(
+            [sys.executable, "-m", "rundlet_server.cli.main", "set", "k", "1", "--url", url],
+            check=True,
+        )
+        yield url
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "get k",
+        "set k v --ttl 90s --if-revision 1",
+        "set k v",
+        "incr n -5",
+        "mset a=1 b=2",
+        "mget k",
+        "ls --limit 5",
+        "ls --long --json",
+        "del a",
+        "stats",
+        "export",
+        "compact",
+    ],
+)
+def test_command_that_talks_to_a_server_loads_no_engine(url, command):
+    if command.startswith("set k v --ttl"):
+        subprocess.run(
+            [sys.executable, "-m", "rundlet_server.cli.main", "del", "k", "--url", url], check=False
+        )
+        command = command.replace("--if-revision 1", "--if-absent")
+
+    names = loaded(*command.split(), "--url", url)
+
+    assert "rundlet.client" in names
+    assert names & HEAVY == set()
+    below = {
+        name for name in names if re.match(r"rundlet_server\.(functions|server|storage)\.", name)
+    }
+    assert below <= {"rundlet_server.functions.units", "rundlet_server.storage.bounds"}
+
+
+def test_help_loads_no_command():
+    names = loaded("--help")
+
+    assert names & (HEAVY | {"httpx", "rundlet"}) == set()
+    rooms = {name.split(".")[2] for name in names if name.startswith("rundlet_server.cli.")}
+    assert not rooms & {"commands", "transfer", "doctor", "bench", "serve", "place"}
+
+
+def test_version_loads_nothing_beyond_the_version():
+    names = loaded("--version")
+
+    assert names & (HEAVY | {"typer", "httpx", "rundlet"}) == {"importlib.metadata"}
+    assert {name for name in names if name.startswith("rundlet_server")} == {
+        "rundlet_server",
+        "rundlet_server.cli",
+        "rundlet_server.cli.start",
+        "rundlet_server.functions",
+        "rundlet_server.functions.version",
+    }
+
+
+def test_completion_of_names_loads_no_command(url):
+    environ = {"_RUNDLET_COMPLETE": "complete_bash", "COMP_WORDS": "rundlet ", "COMP_CWORD": "1"}
+    command = [sys.executable, "-X", "importtime", "-m", "rundlet_server.cli.main"]
+
+    ended = subprocess.run(command, capture_output=True, check=True, env=environ)
+
+    assert b"export" in ended.stdout
+    assert b"cli.commands" not in ended.stderr
+    assert b"httpx" not in ended.stderr

@@ -1,0 +1,1 @@
+"""The ``Store`` protocol in sentences, by its words: every backend keeps each of these."""

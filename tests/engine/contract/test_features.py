@@ -1,0 +1,45 @@
+"""What a backend says that it can do it does; what it does not say it refuses."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from rundlet_server.storage.errors import NotSupported, ReadOnly
+from rundlet_server.storage.interface import TEXT_CONTENT_TYPE, Feature
+from tests.support.backends import put, value
+
+
+def test_features_are_known_ones(filled):
+    assert filled.info.features <= set(get_args(Feature))
+
+
+def test_bulk_load_stores_rows_or_is_refused(filled):
+    rows = [(b"new", b"1", TEXT_CONTENT_TYPE), (b"a", b"2", TEXT_CONTENT_TYPE)]
+
+    if "bulk_load" in filled.info.features:
+        filled.load(rows)
+        filled.finish_load()
+
+        assert (value(filled, "new"), value(filled, "a")) == (b"1", b"2")
+    else:
+        with pytest.raises((NotSupported, ReadOnly)):
+            filled.load(rows)
+        assert value(filled, "a") == b"ant"
+
+
+def test_compaction_is_done_or_refused(filled):
+    if "compaction" in filled.info.features:
+        filled.compact(wait=True)
+    else:
+        with pytest.raises((NotSupported, ReadOnly)):
+            filled.compact(wait=True)
+
+    assert value(filled, "a") == b"ant"
+
+
+def test_syncing_is_never_refused(store):
+    put(store, "a")
+
+    store.sync()

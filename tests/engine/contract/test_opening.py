@@ -1,0 +1,59 @@
+"""Opening a store by its address: what each kind gives, and what this release cannot open."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from rundlet_server.storage.address import StoreAddress
+from rundlet_server.storage.counting.counters import SharedCounters
+from rundlet_server.storage.counting.measures import GROUP_COMMITS, Measures
+from rundlet_server.storage.errors import InvalidAddress, MissingBackend, ReadOnly
+from rundlet_server.storage.interface import Limits, Put, Txn
+from rundlet_server.storage.opening import StoreOptions, open_store
+from rundlet_server.storage.settings import StoreSettings
+
+
+def test_folder_is_opened_with_its_options_and_measured(tmp_path):
+    address = StoreAddress.of_folder(tmp_path / "data")
+    options = StoreOptions(StoreSettings(sync="never", limits=Limits(value_bytes_max=10)))
+    shared = SharedCounters()
+
+    with contextlib.closing(open_store(address, options, Measures(shared))) as store:
+        store.commit(Txn([Put("a", b"1")]))
+
+        assert (store.info.backend, store.info.settings["sync"]) == ("log", "never")
+        assert store.info.limits.value_bytes_max == 10
+        assert store.info.features == {"history", "bulk_load", "compaction"}
+    assert GROUP_COMMITS in shared.rows()
+
+
+def test_text_file_is_opened_by_its_rules(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("a 1\nbad\n")
+
+    options = StoreOptions(any_key=True, skip_bad=True)
+    with contextlib.closing(open_store(StoreAddress.parse(f"file:{path}"), options)) as store:
+        assert store.info.backend == "file"
+        assert store.info.features == {"history"}
+        assert [info.key for info in store.scan().keys] == ["a"]
+        with pytest.raises(ReadOnly):
+            store.commit(Txn([Put("a", b"1")]))
+
+
+def test_store_in_memory_is_for_servers():
+    with pytest.raises(InvalidAddress, match="--in-memory"):
+        open_store(StoreAddress.parse("memory"))
+
+
+@pytest.mark.parametrize("text", ["etcd://h1:2379/NAME", "postgresql://me:s3cret@db/kv"])
+def test_missing_backend_is_told_by_name_without_the_password(text):
+    address = StoreAddress.parse(text)
+
+    with pytest.raises(MissingBackend) as caught:
+        open_store(address)
+
+    assert f"the backend {address.scheme!r} is not available in this release" in str(caught.value)
+    assert address.shown in str(caught.value)
+    assert "s3cret" not in str(caught.value)

@@ -1,0 +1,128 @@
+"""The backends that the contract of ``Store`` is tried on: a new one enters here.
+
+``BACKENDS`` take writes, ``FILLED`` show values that they were given. With them are the words in
+which the tests speak to a store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.storage.counting.counters import OperationCounters
+from rundlet_server.storage.interface import (
+    TEXT_CONTENT_TYPE,
+    Commit,
+    Limits,
+    Op,
+    Page,
+    Put,
+    Store,
+    Txn,
+)
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.textfile.store import open_text_file
+from tests.support.disks.unsynced_files import UnsyncedFiles
+from tests.support.models.model import Clock, ModelStore
+
+LIMITS: Final = Limits(
+    key_bytes_max=32, value_bytes_max=100, txn_ops_max=8, txn_bytes_max=150, list_keys_max=100
+)
+
+OpenStore = Callable[..., Store]
+
+
+class Backend(NamedTuple):
+    """A kind of store that takes writes.
+
+    Attributes:
+        name: in the names of tests.
+        open: opens the store at a place, by a clock, read-only or not; opened again after it was
+            closed it is the same store if ``is_kept``.
+        is_kept: the store outlives its closing.
+    """
+
+    name: str
+    open: Callable[[Path, Clock, bool], Store]
+    is_kept: bool = True
+
+
+class Filled(NamedTuple):
+    """A kind of store that has values: ``open`` gives one with text values at a place."""
+
+    name: str
+    open: Callable[[Path, Mapping[str, bytes]], Store]
+
+
+def _open_model(_place: Path, clock: Clock, read_only: bool) -> Store:
+    return ModelStore(clock, LIMITS, read_only=read_only)
+
+
+def _open_counted(place: Path, clock: Clock, read_only: bool) -> Store:
+    return CountedStore(_open_model(place, clock, False), OperationCounters(), read_only=read_only)
+
+
+def _open_log(place: Path, clock: Clock, read_only: bool) -> Store:
+    return open_log_store(place / "data", _log_settings(clock, read_only))
+
+
+def _open_tiny_log(place: Path, clock: Clock, read_only: bool) -> Store:
+    settings = _log_settings(clock, read_only, segment_records_max=2)
+    return open_log_store(place / "data", settings)
+
+
+def _log_settings(clock: Clock, read_only: bool, **sizes: int) -> StoreSettings:
+    return StoreSettings(
+        files=UnsyncedFiles(), limits=LIMITS, clock=clock, is_read_only=read_only, **sizes
+    )
+
+
+BACKENDS: Final = (
+    Backend("model", _open_model, is_kept=False),
+    Backend("model counted", _open_counted, is_kept=False),
+    Backend("log", _open_log),
+    Backend("log of tiny segments", _open_tiny_log),
+)
+
+
+def _filled(backend: Backend) -> Filled:
+    def open_filled(place: Path, values: Mapping[str, bytes]) -> Store:
+        store = backend.open(place, Clock(), False)
+        for key, content in values.items():
+            put(store, key, content, content_type=TEXT_CONTENT_TYPE)
+        return store
+
+    return Filled(backend.name, open_filled)
+
+
+def _open_text_file(place: Path, values: Mapping[str, bytes]) -> Store:
+    path = place / "values.txt"
+    path.write_bytes(b"".join(b"%s %s\n" % (key.encode(), values[key]) for key in values))
+    return open_text_file(path, any_key=True, limits=LIMITS, cache_folder=place)
+
+
+FILLED: Final = (*map(_filled, BACKENDS), Filled("text file", _open_text_file))
+
+
+def put(store: Store, key: str, value: bytes = b"v", **options: float | str) -> Commit:
+    return store.commit(Txn([Put(key, value, **options)]))
+
+
+def do(store: Store, *ops: Op) -> Commit:
+    return store.commit(Txn(ops))
+
+
+def value(store: Store, key: str, at: int | None = None) -> bytes | None:
+    entry = store.get(key, at=at)
+    return None if entry is None else entry.value
+
+
+def names(page: Page) -> list[str]:
+    return [info.key for info in page.keys]
+
+
+def kinds(store: Store, key: str) -> list[str]:
+    return [version.kind for version in store.history(key)]
