@@ -43,13 +43,13 @@ def over_limit(what: str, limit: int, got: int) -> str:
 
 
 def txn_body_bytes_max(limits: Limits) -> int:
-    """The largest body a transaction may have; the WSGI server's own cap lies above it."""
+    """Return the largest body of a transaction; the WSGI server's own cap lies above it."""
     ops = 3 * limits.txn_ops_max * (_ITEM_OVERHEAD_BYTES + _JSON_GROWTH * limits.key_bytes_max)
     return _JSON_GROWTH * limits.txn_bytes_max + ops
 
 
 def mget_body_bytes_max(limits: Limits) -> int:
-    """The largest body an mget may have."""
+    """Return the largest body of an mget."""
     return limits.list_keys_max * (_ITEM_OVERHEAD_BYTES + _JSON_GROWTH * limits.key_bytes_max)
 
 
@@ -69,17 +69,20 @@ def mget_body_items_max(limits: Limits) -> int:
 
 
 def server_body_bytes_max(limits: Limits) -> int:
-    """What waitress refuses itself: so far above the limits that we answer for all but floods."""
+    """Return the size of a body that waitress itself refuses.
+
+    It lies so far above the limits that the application answers for all but floods.
+    """
     return 2 * body_bytes_max(limits)
 
 
 def body_bytes_max(limits: Limits) -> int:
-    """The largest body of any request: a WSGI server's own cap must lie above it."""
+    """Return the largest body of any request; a WSGI server's own cap must lie above it."""
     return max(limits.value_bytes_max, txn_body_bytes_max(limits), mget_body_bytes_max(limits))
 
 
 def shown_limits(settings: ServerSettings, limits: Limits) -> dict[str, object]:
-    """Every limit by its name, for ``/v1``; ``limits`` are those of the store."""
+    """Return every limit by its name, for ``/v1``; ``limits`` are those of the store."""
     shown = {
         **dataclasses.asdict(limits),
         "txn_body_bytes_max": txn_body_bytes_max(limits),
