@@ -53,5 +53,5 @@ lock: $(INSTALLED) ## pin the newest allowed version of every dependency
 	@scripts/lock
 
 clean: ## remove .venv and every cache, but not ./data
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
+	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""The WSGI application: wires resources to routes, and reads the environment.
+"""The WSGI application: wire resources to routes, and read the environment.
 
 ``create_app`` takes everything it uses as arguments, so that tests patch nothing;
 ``get_app`` is what WSGI servers are pointed at. Nothing else here reads the environment.
@@ -56,16 +56,16 @@ def create_app(
     counters: OperationCounters | None = None,
     tokens: TokenSource | None = None,
 ) -> falcon.App[falcon.Request, falcon.Response]:
-    """The application over an open store, which stays the caller's to close.
+    """Return the application over an open store, which the caller closes.
 
     Args:
-        store: what the functions read and write.
-        settings: of these only what the functions themselves decide is used: ``read_only``,
+        store: the store that the functions read and write.
+        settings: the functions use what they decide themselves: ``read_only``,
             ``open_without_tokens``, ``audit_path``, ``uploads_max``, ``log_format``, ``slow_s``,
-            ``cors_origins``, ``host_names``, and for ``/readyz``
-            ``maintain_inline``; the limits on connections are only shown.
-        counters: of operations; by default this process counts for itself.
-        tokens: in force; without them there is no authentication.
+            ``cors_origins``, ``host_names``, and ``maintain_inline`` for ``/readyz``. They only
+            show the limits on connections.
+        counters: count operations; by default this process counts for itself.
+        tokens: the current tokens; without them there is no authentication.
 
     Raises:
         OSError: the file for the audit trail cannot be opened.
@@ -136,7 +136,7 @@ def _add_routes(
 
 
 def get_app() -> falcon.App[falcon.Request, falcon.Response]:
-    """The application as the environment describes it, with its store open.
+    """Return the application that the environment describes, with its store open.
 
     Raises:
         SettingError: a variable cannot be read.
@@ -149,7 +149,7 @@ def get_app() -> falcon.App[falcon.Request, falcon.Response]:
 
 
 def watch_tokens(settings: ServerSettings) -> TokenSource | None:
-    """The tokens that requests go by; ``None`` where the settings name no place for any.
+    """Return the tokens for requests; ``None`` if the settings name no place for tokens.
 
     Raises:
         StoreError, OSError: see ``TokenStore.watch``.
@@ -174,8 +174,8 @@ def open_configured_store(settings: ServerSettings, shared: SharedCounters | Non
     """Open the store that the settings name.
 
     Args:
-        settings: of the server.
-        shared: where the store keeps what it measures.
+        settings: the settings of the server.
+        shared: counters in which the store keeps what it measures.
 
     Raises:
         StoreError: it does not open.

@@ -45,13 +45,13 @@ def over_limit(what: str, limit: int, got: int) -> str:
 
 
 def txn_body_bytes_max(limits: Limits) -> int:
-    """The largest body a transaction may have."""
+    """Return the largest body of a transaction."""
     ops = 3 * limits.txn_ops_max * (_ITEM_OVERHEAD_BYTES + _JSON_GROWTH * limits.key_bytes_max)
     return _JSON_GROWTH * limits.txn_bytes_max + ops
 
 
 def mget_body_bytes_max(limits: Limits) -> int:
-    """The largest body an mget may have."""
+    """Return the largest body of an mget."""
     return limits.list_keys_max * (_ITEM_OVERHEAD_BYTES + _JSON_GROWTH * limits.key_bytes_max)
 
 
@@ -89,7 +89,7 @@ def body_bytes_max(limits: Limits) -> int:
 
 
 def shown_limits(settings: ServerSettings, limits: Limits) -> dict[str, object]:
-    """Every limit by its name, for ``/v1``; ``limits`` are those of the store."""
+    """Return every limit by its name, for ``/v1``; ``limits`` are those of the store."""
     shown = {
         **dataclasses.asdict(limits),
         "txn_body_bytes_max": txn_body_bytes_max(limits),

@@ -1,4 +1,4 @@
-"""``serve``: everything between the command line and the two ways of serving, in order."""
+"""``serve``: the life of a server, from the options of the command line to its last process."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ _FILES_MAX: Final = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """How a server tells a person what it does.
+    """How a server reports to a person.
 
     Attributes:
-        say: shows a line.
-        load_progress: shows how far a file is loaded, as long as the block lasts.
+        say: show a line.
+        load_progress: show the progress of loading a file while the block runs.
     """
 
     say: Callable[[str], None]
@@ -60,23 +60,23 @@ class Telling:
 def serve(options: ServeOptions, telling: Telling) -> None:
     """Run a server until a signal ends it; must be called in the main thread.
 
-    1. Refuse to be open to other machines, or without an audit trail that was asked for, or with
-       a certificate that no client would take, and take the port, so that a second server stops
-       here, before it touches the folder.
-    2. Make the private folder with the counters (and the store of ``in_memory``).
-    3. Open the store: damage is reported here, by one process, not by every worker.
+    1. Check what could make the server unsafe or useless: no tokens although other machines can
+       reach it, an audit trail that cannot be written, a certificate that no client would accept.
+       Then bind the port, so that a second server stops here, before it touches the folder.
+    2. Create the private folder with the counters (and the store of ``in_memory``).
+    3. Open the store: one process reports damage here, instead of every worker.
     4. Start the helpers that this store needs.
-    5. Load the file, while maintenance indexes it: killed after that, the server starts quickly.
-    6. Serve, and say so once connections are accepted.
-    7. Undo 4 to 1 in that order, however serving ended.
+    5. Load the file while maintenance indexes it, so that a server killed later starts quickly.
+    6. Serve, and report it once connections are accepted.
+    7. Undo steps 4 to 1 in that order, however serving ended.
 
     Raises:
-        ExposedError: see ``insecure``.
-        GranianMissingError: it was asked for.
-        PortError: the port cannot be had, or there is no such host.
+        ExposedError: other machines could reach a server without tokens; see ``insecure``.
+        GranianMissingError: the options name Granian, and it is not installed.
+        PortError: the port is in use or not allowed, or the host does not exist.
         TlsError: the certificate or its key cannot be used.
         OSError: the file for the audit trail cannot be opened.
-        StoreError: the store does not open, or does not take the file.
+        StoreError: the store does not open, or refuses the file.
     """
     tls = _tls_files(options)
     options = _with_access(options)
@@ -98,18 +98,18 @@ def serve(options: ServeOptions, telling: Telling) -> None:
 
 
 def _tls_files(options: ServeOptions) -> TlsFiles | None:
-    """What to serve TLS with, checked; ``None`` for plain HTTP."""
+    """Load and check the certificate and its key; return ``None`` for plain HTTP."""
     if options.tls_cert is None or options.tls_key is None:
         return None
     return load_tls_files(options.tls_cert, options.tls_key)
 
 
 def _with_access(options: ServeOptions) -> ServeOptions:
-    """Who is let in while there are no tokens: on this machine all, from others nobody.
+    """Decide which requests are admitted while there are no tokens.
 
-    A server that others can reach and that has tokens stays closed when the last one is removed.
-    On this machine the server answers to its own names only, see ``functions.access.hosts``;
-    elsewhere where ``--insecure`` comes with names.
+    A server on a loopback address then admits all requests that call it by one of its own names
+    (``functions.access.hosts``). A server that other machines can reach admits none, also after
+    its last token was revoked; ``--insecure`` admits all, or those by the names that are given.
     """
     require_address(options.host)
     is_local = is_loopback(options.host)
@@ -129,7 +129,7 @@ def _with_access(options: ServeOptions) -> ServeOptions:
 
 
 def _address(options: ServeOptions) -> StoreAddress:
-    """Where the store is; one in memory has its folder only once the server has begun."""
+    """Return the address of the store; a store in memory gets its folder after this."""
     return StoreAddress.parse(MEMORY) if options.in_memory else options.settings.store
 
 
@@ -144,7 +144,10 @@ def _held_port(options: ServeOptions) -> HeldPort:
 
 
 def _allow_many_files() -> None:
-    """Each connection and each segment takes a descriptor; shells often start us with 1,024."""
+    """Raise the limit on descriptors; shells often set 1,024.
+
+    Each connection and each segment takes a descriptor.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES_MAX if hard == resource.RLIM_INFINITY else min(_FILES_MAX, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -152,7 +155,7 @@ def _allow_many_files() -> None:
 
 
 def _unwind(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Before a server listens for signals itself: leave, and undo what was begun."""
+    """End the process on a signal before the server handles signals; ``with`` blocks clean up."""
     sys.exit(0)
 
 
@@ -197,7 +200,7 @@ class _Life:
             message = "--server granian needs the package granian: pip install 'rundlet[fast]'"
             raise GranianMissingError(message) from ex
         with self._open_store():
-            pass  # it opens, and the file is loaded; each worker opens it again
+            pass  # check that it opens, and load the file; each worker opens it for itself
         os.environ.update(self.options.settings.to_environ())
         granian_server.run(
             get_app,
@@ -211,7 +214,7 @@ class _Life:
 
     @contextlib.contextmanager
     def _open_store(self, shared: SharedCounters | None = None) -> Iterator[Store]:
-        """The store, maintained and with the file loaded; closed when left."""
+        """Open the store, start its helpers and load the file; close the store at the end."""
         with contextlib.closing(open_configured_store(self.options.settings, shared)) as store:
             self._start_helpers()
             if self.options.load_path is not None:
@@ -241,7 +244,7 @@ class _Life:
 
 
 def _headline(options: ServeOptions, port: HeldPort) -> str:
-    """The one line that tells what runs where; on a terminal with something to try."""
+    """Return the line that says what runs where; on a terminal, add a command to try."""
     layout = _count(options.threads, "thread")
     if options.server == "granian":
         each = " each" if options.workers > 1 else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,9 +15,11 @@ import pytest
 
 from rundlet_server.functions.openapi import openapi_document
 from rundlet_server.storage.interface import Limits
+from tests.support import ROOT
 from tests.support.processes.servers import RundletServer
+from tests.support.programs import missing
 
-GENERATOR = "openapi-python-client"
+GENERATOR = ROOT / ".tools" / "openapi-python-client" / "bin" / "openapi-python-client"
 PACKAGE = "generated_rundlet_client"
 HAS_GRANIAN = importlib.util.find_spec("granian") is not None
 SERVERS = [
@@ -50,16 +51,12 @@ class Generated:
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The generated package, on the path of imports."""
-    beside = str(Path(sys.executable).parent)
-    generator = shutil.which(GENERATOR, path=beside) or shutil.which(GENERATOR)
-    if generator is None:
-        pytest.skip(f"{GENERATOR} is not installed")
-    pytest.importorskip("attr", reason="the generated client needs attrs")
-    pytest.importorskip("dateutil", reason="the generated client needs python-dateutil")
+    if not GENERATOR.exists():
+        missing("openapi-python-client is not installed (scripts/install-openapi-generator)")
     folder = tmp_path_factory.mktemp("generated")
     document = folder / "openapi.json"
     document.write_text(json.dumps(openapi_document("1.2.3", Limits())))
-    command = [generator, "generate", "--path", document, "--meta", "none"]
+    command = [GENERATOR, "generate", "--path", document, "--meta", "none"]
     subprocess.run([*command, "--output-path", folder / PACKAGE], check=True, timeout=120)
     sys.path.insert(0, str(folder))
     yield folder / PACKAGE
