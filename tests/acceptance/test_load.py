@@ -55,7 +55,8 @@ def test_served_file_is_there_at_once_after_a_kill(tmp_path, options, lines, fil
 
 def test_imported_file_is_there_at_once(tmp_path, lines, file):
     ended = run("import", "--data", str(tmp_path / "data"), str(file))
-    assert (ended.code, ended.err) == (0, "")
+    assert ended.code == 0
+    assert ended.err == f"Created a new store in {tmp_path / 'data'}.\n"
 
     with start(tmp_path, *SERVERS[0]) as server, connect(server) as connection:
         check(connection, lines)
