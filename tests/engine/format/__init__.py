@@ -1,0 +1,1 @@
+"""Test the bytes on disk: formats, manifests, index files, and folders of earlier releases."""

@@ -1,0 +1,1 @@
+"""Test checkpoints, compaction, retention and bulk loads."""

@@ -1,0 +1,1 @@
+"""Test the bodies of requests for many keys: what is accepted, and what decoding costs."""

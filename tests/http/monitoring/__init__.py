@@ -1,0 +1,1 @@
+"""Test what operators see: metrics, log lines and readiness."""

@@ -1,0 +1,1 @@
+"""Test the OpenAPI document: against the routes, by a generated client, and by schemathesis."""
