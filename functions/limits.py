@@ -25,6 +25,8 @@ SET_BY: Final = {
 }
 """The option of ``rundlet serve`` for each."""
 
+_OF_ANSWERS: Final = ("answer_bytes_max",)
+
 LIST_KEYS_DEFAULT: Final = 1_000
 """Keys on a page of a list that names no limit, if the server's limit is not lower."""
 
@@ -39,7 +41,8 @@ _BODY_ITEMS: Final = 16
 
 def over_limit(what: str, limit: int, got: int) -> str:
     """Return a sentence about something over a limit that says what to do."""
-    return f"{what} is {limit}, got {got}; send less, or raise {SET_BY[what]} on the server"
+    todo = "ask for less" if what in _OF_ANSWERS else "send less"
+    return f"{what} is {limit}, got {got}; {todo}, or raise {SET_BY[what]} on the server"
 
 
 def txn_body_bytes_max(limits: Limits) -> int:

@@ -38,6 +38,7 @@ class Limits:
     txn_ops_max: int = 1_000
     txn_bytes_max: int = 64 * 1024 * 1024
     list_keys_max: int = 10_000
+    answer_bytes_max: int = 64 * 1024 * 1024
 
 
 class Entry(NamedTuple):
@@ -290,7 +291,12 @@ class Store(Protocol):
         """Return the value of a key, now or as of revision ``at``; ``None`` if it has none."""
 
     def get_many(self, keys: Sequence[str], *, at: int | None = None) -> Snapshot:
-        """Return the values of many keys, all of one revision."""
+        """Return the values of many keys, all of one revision. A repeated key is read once.
+
+        Raises:
+            LimitExceeded: keys and values, each as often as it is named, are more bytes than
+                ``answer_bytes_max``; found out before a value is read. One key is never too large.
+        """
 
     def commit(self, txn: Txn) -> Commit:
         """Do a transaction; return once it is as durable as the sync policy says.
@@ -321,7 +327,8 @@ class Store(Protocol):
             start: only keys >= this.
             end: only keys < this.
             after: ``Page.resume`` of the page before.
-            limit: the most keys and prefixes together on the page.
+            limit: the most keys and prefixes together on the page, which ends before it exceeds
+                ``answer_bytes_max``, too; it has at least one.
             reverse: descending order.
             delimiter: roll up what follows its first occurrence after the prefix.
             include_values: fill in ``KeyInfo.entry``.

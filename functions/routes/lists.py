@@ -48,9 +48,17 @@ class KeysResource:
         selection = Selection.from_query(query, self._limits.list_keys_max)
         selection = replace(selection, prefix=visible_prefix(req.env, selection.prefix))
         media_type = answer_type(req)
-        page = self._scan(selection, selection.limit)
-        if selection.include_values:
-            page = self._with_values(selection, page)
+        page = self._store.scan(
+            prefix=selection.prefix,
+            start=selection.start,
+            end=selection.end,
+            after=selection.after,
+            limit=selection.limit,
+            reverse=selection.reverse,
+            delimiter=selection.delimiter,
+            include_values=selection.include_values,
+            at=selection.revision,
+        )
         next_url = None
         if page.resume is not None:
             next_url = selection.next_page(page.revision, page.resume)
@@ -59,41 +67,6 @@ class KeysResource:
         resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept")))
         resp.data = encode_page(page, next_url, media_type)
         return selection, page
-
-    def _with_values(self, selection: Selection, page: Page) -> Page:
-        """Return the same page with its values, or as much of it as may be in memory.
-
-        If its values together are larger than one value may be, the page ends early and the next
-        one continues after its cursor.
-        """
-        size = 0
-        limit = 0
-        for size_next in _sizes_in_order(page, selection.reverse):
-            size += size_next
-            if size > self._limits.value_bytes_max and limit > 0:
-                break
-            limit += 1
-        return self._scan(selection, limit or 1, at=page.revision, include_values=True)
-
-    def _scan(
-        self,
-        selection: Selection,
-        limit: int,
-        *,
-        at: int | None = None,
-        include_values: bool = False,
-    ) -> Page:
-        return self._store.scan(
-            prefix=selection.prefix,
-            start=selection.start,
-            end=selection.end,
-            after=selection.after,
-            limit=limit,
-            reverse=selection.reverse,
-            delimiter=selection.delimiter,
-            include_values=include_values,
-            at=selection.revision if at is None else at,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +146,3 @@ def _decode_cursor(cursor: str) -> tuple[int, str]:
     except (ValueError, RecursionError, binascii.Error):
         pass
     raise bad_query("the cursor is not one that this server gave out; start again without it")
-
-
-def _sizes_in_order(page: Page, reverse: bool) -> list[int]:
-    """Return the sizes of a page's items in their order; prefixes have none."""
-    items = [(info.key, info.size) for info in page.keys]
-    items += [(prefix, 0) for prefix in page.prefixes]
-    return [size for _, size in sorted(items, key=lambda item: item[0].encode(), reverse=reverse)]

@@ -79,6 +79,15 @@ _LIMIT_ROWS: Final = {
         panel=_LIMITS,
         used_by="store",
     ),
+    "answer_bytes_max": Setting(
+        Size(),
+        "The size of all keys and values on a page of a list, or in the answer of an mget. One"
+        " value is never too large.",
+        variable="RUNDLET_MAX_ANSWER_BYTES",
+        option="--max-answer-bytes",
+        panel=_LIMITS,
+        used_by="store",
+    ),
 }
 """The store's own class of limits has the defaults."""
 

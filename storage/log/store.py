@@ -31,12 +31,17 @@ from rundlet_server.storage.log.index.retention import kept_versions
 from rundlet_server.storage.log.maintain.background import Background
 from rundlet_server.storage.log.maintain.bulk_load import load_rows
 from rundlet_server.storage.log.maintain.maintainer import Maintainer
-from rundlet_server.storage.log.read.answers import check_revision, key_info, version_of
-from rundlet_server.storage.log.read.scan import Range, list_page
+from rundlet_server.storage.log.read.answers import (
+    check_revision,
+    key_info,
+    read_many,
+    version_of,
+)
+from rundlet_server.storage.log.read.scan import Cost, Range, list_page
 from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.wiring import open_parts
-from rundlet_server.storage.requests import check_txn, encode_key
+from rundlet_server.storage.requests import check_answer, check_txn, encode_key
 from rundlet_server.storage.settings import StoreSettings
 
 _BACKLOG_MAX: Final = 2
@@ -89,23 +94,21 @@ class LogStore:
     def get_many(self, keys: Sequence[str], *, at: int | None = None) -> Snapshot:
         """See ``Store.get_many``."""
         encoded = [encode_key(key, self._limits) for key in keys]
+        named = dict(zip(encoded, keys, strict=True))
 
         def read(view: View) -> Snapshot:
             revision = view.head.revision if at is None else at
             is_live = self._live_now()
-            entries: list[Entry | None] = []
-            for key, key_bytes in zip(keys, encoded, strict=True):
-                locator = view.find(key_bytes, revision)
-                if locator is None or not is_live(locator):
-                    entries.append(None)
-                    continue
-                entry = view.cache.get(key_bytes)
-                if entry is None or entry.revision != locator.revision:
-                    entry = view.read_entry(key, key_bytes, locator)
-                    if at is None:  # the cache would take an older one for the key's newest
-                        view.cache.put(key_bytes, entry)
-                entries.append(entry)
-            return Snapshot(revision, entries)
+            locators: dict[bytes, Locator | None] = {}
+            sizes: dict[bytes, int] = {}
+            for key in named:
+                locator = view.find(key, revision)
+                is_there = locator is not None and is_live(locator)
+                locators[key] = locator if is_there else None
+                sizes[key] = len(key) + (locator.value_size if locator and is_there else 0)
+            check_answer([sizes[key] for key in encoded], self._limits)
+            entries = read_many(view, named, locators, is_newest=at is None)
+            return Snapshot(revision, [entries[key] for key in encoded])
 
         return self._read(at, read)
 
@@ -162,6 +165,7 @@ class LogStore:
                 delimiter=delimiter,
                 at=revision,
                 is_live=self._live_now(),
+                cost=Cost(include_values, self._limits.answer_bytes_max),
             )
             keys = [key_info(view, key, locator, include_values) for key, locator in found.keys]
             return Page(revision, keys, found.prefixes, found.resume)

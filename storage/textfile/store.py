@@ -30,8 +30,8 @@ from rundlet_server.storage.interface import (
     Version,
 )
 from rundlet_server.storage.log.format.locator import Locator
-from rundlet_server.storage.log.read.scan import Range, list_page
-from rundlet_server.storage.requests import encode_key, require_reached
+from rundlet_server.storage.log.read.scan import Cost, Range, list_page
+from rundlet_server.storage.requests import check_answer, encode_key, require_reached
 from rundlet_server.storage.textfile.index import REVISION, place_of
 from rundlet_server.storage.textfile.index_place import IndexedFile, index_places
 
@@ -69,8 +69,20 @@ class TextFileStore:
     def get_many(self, keys: Sequence[str], *, at: int | None = None) -> Snapshot:
         """See ``Store.get_many``."""
         _check_revision(at)
+        encoded = [encode_key(key, self._limits) for key in keys]
+        named = dict(zip(encoded, keys, strict=True))
+        locators = {key: self._index.find(key, at) for key in named}
+        sizes = {
+            key: len(key) + (locator.value_size if locator else 0)
+            for key, locator in locators.items()
+        }
+        check_answer([sizes[key] for key in encoded], self._limits)
+        entries = {
+            key: self._entry(named[key], key, locator) if locator else None
+            for key, locator in locators.items()
+        }
         revision = REVISION if at is None else at
-        return Snapshot(revision, [self.get(key, at=at) for key in keys])
+        return Snapshot(revision, [entries[key] for key in encoded])
 
     def commit(self, txn: Txn) -> Commit:  # noqa: ARG002 # as the interface has it
         """See ``Store.commit``."""
@@ -93,7 +105,13 @@ class TextFileStore:
         _check_revision(at)
         wanted = Range.of(prefix, start, end, reverse=reverse).resumed(after, delimiter)
         found = list_page(
-            self._index, wanted, limit=limit, delimiter=delimiter, at=at, is_live=_is_live
+            self._index,
+            wanted,
+            limit=limit,
+            delimiter=delimiter,
+            at=at,
+            is_live=_is_live,
+            cost=Cost(include_values, self._limits.answer_bytes_max),
         )
         keys = [self._key_info(key, locator, include_values) for key, locator in found.keys]
         return Page(REVISION if at is None else at, keys, found.prefixes, found.resume)

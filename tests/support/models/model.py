@@ -124,7 +124,12 @@ class ModelStore:
     def get_many(self, keys: Sequence[str], *, at: int | None = None) -> Snapshot:
         with self._lock:
             revision = self._at(at)
-            return Snapshot(revision, [self.get(key, at=revision) for key in keys])
+            entries = [self.get(key, at=revision) for key in keys]
+            size = sum(len(key.encode()) for key in keys)
+            size += sum(len(entry.value) for entry in entries if entry)
+            if len(keys) > 1:
+                _check_limit("answer_bytes_max", self.info.limits.answer_bytes_max, size)
+            return Snapshot(revision, entries)
 
     def scan(
         self,
@@ -145,6 +150,7 @@ class ModelStore:
                 _order(bound or "")
             page = Page(revision, [], [], None)
             resume = None
+            size = 0
             for entry in self._in_range(prefix, start, end, revision, reverse):
                 rolled = _rolled_up(entry.key, prefix, delimiter)
                 name = rolled or entry.key
@@ -152,7 +158,10 @@ class ModelStore:
                     continue
                 if rolled is not None and rolled in page.prefixes:
                     continue
-                if len(page.keys) + len(page.prefixes) == limit:
+                size += len(name.encode())
+                size += len(entry.value) if include_values and rolled is None else 0
+                count = len(page.keys) + len(page.prefixes)
+                if count == limit or (count and size > self.info.limits.answer_bytes_max):
                     return Page(revision, page.keys, page.prefixes, resume)
                 if rolled is not None:
                     page.prefixes.append(rolled)
