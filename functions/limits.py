@@ -17,6 +17,8 @@ SET_BY: Final = {
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().limits)},
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().connections)},
     "uploads_max": _OPTION_OF["uploads_max"],
+    "downloads_max": _OPTION_OF["downloads_max"],
+    "sending_bytes_max": _OPTION_OF["sending_bytes_max"],
     "txn_body_bytes_max": _OPTION_OF["txn_bytes_max"],
     "txn_body_items_max": _OPTION_OF["txn_ops_max"],
     "mget_body_bytes_max": _OPTION_OF["list_keys_max"],
@@ -43,6 +45,14 @@ def over_limit(what: str, limit: int, got: int) -> str:
     """Return a sentence about something over a limit that says what to do."""
     todo = "ask for less" if what in _OF_ANSWERS else "send less"
     return f"{what} is {limit}, got {got}; {todo}, or raise {SET_BY[what]} on the server"
+
+
+def over_limit_now(what: str, limit: int, got: int) -> str:
+    """Return the same of a limit on what many requests take together."""
+    return (
+        f"{what} is {limit}, and with this answer there would be {got} at once; send the request"
+        f" again later, or raise {SET_BY[what]} on the server"
+    )
 
 
 def txn_body_bytes_max(limits: Limits) -> int:
@@ -89,8 +99,11 @@ def shown_limits(settings: ServerSettings, limits: Limits) -> dict[str, object]:
         "txn_body_items_max": txn_body_items_max(limits),
         "mget_body_bytes_max": mget_body_bytes_max(limits),
         "mget_body_items_max": mget_body_items_max(limits),
+        "sending_bytes_max": settings.sending_bytes_max,
         **dataclasses.asdict(settings.connections),
     }
+    if settings.downloads_max is not None:
+        shown["downloads_max"] = settings.downloads_max
     if settings.uploads_max is None:  # a server that reads whole bodies, up to a cap of its own
         shown["body_bytes_max"] = server_body_bytes_max(limits)
     else:

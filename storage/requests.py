@@ -23,6 +23,7 @@ from rundlet_server.storage.interface import (
     Touch,
     Txn,
 )
+from rundlet_server.storage.large_values import Admit
 
 _WITH_TTL: Final = (Put, Touch)
 
@@ -72,8 +73,8 @@ def check_txn(txn: Txn, limits: Limits) -> None:
         _check_ops(ops, limits)
 
 
-def check_answer(sizes: Collection[int], limits: Limits) -> None:
-    """Refuse to read so many bytes for one answer; ``sizes`` are of its items, key and value.
+def check_answer(sizes: Collection[int], limits: Limits, admit: Admit | None) -> None:
+    """Refuse to read too many bytes for one answer; ``sizes`` are of its items, key and value.
 
     Raises:
         LimitExceeded: they are too large together. One item never is.
@@ -81,6 +82,8 @@ def check_answer(sizes: Collection[int], limits: Limits) -> None:
     size = sum(sizes)
     if size > limits.answer_bytes_max and len(sizes) > 1:
         raise LimitExceeded("answer_bytes_max", limits.answer_bytes_max, size)
+    if admit is not None:
+        admit(size)
 
 
 def require_reached(at: int, head: int) -> None:

@@ -15,6 +15,7 @@ from rundlet_server.functions.limits import LIST_KEYS_DEFAULT
 from rundlet_server.functions.messages.answers import encode_page
 from rundlet_server.functions.messages.bodies import answer_type
 from rundlet_server.functions.messages.query import REVISION_MAX, Query, bad_query
+from rundlet_server.functions.messages.sending import Hold, SendingGate
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.route_table import KEYS
 from rundlet_server.storage.interface import Page
@@ -25,8 +26,9 @@ _OPTIONS = ("prefix", "start", "end", "limit", "reverse", "delimiter", "include"
 class KeysResource:
     """The list of keys."""
 
-    def __init__(self, store: CountedStore) -> None:
+    def __init__(self, store: CountedStore, sending: SendingGate) -> None:
         self._store = store
+        self._sending = sending
         self._limits = store.info.limits
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -48,7 +50,19 @@ class KeysResource:
         selection = Selection.from_query(query, self._limits.list_keys_max)
         selection = replace(selection, prefix=visible_prefix(req.env, selection.prefix))
         media_type = answer_type(req)
-        page = self._store.scan(
+        resp.content_type = media_type
+        resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept")))
+        with self._sending.hold() as hold:
+            page = self._scan(selection, hold)
+            next_url = None
+            if page.resume is not None:
+                next_url = selection.next_page(page.revision, page.resume)
+                resp.set_header("Link", f'<{next_url}>; rel="next"')
+            hold.send(req, resp, encode_page(page, next_url, media_type))
+        return selection, page
+
+    def _scan(self, selection: Selection, hold: Hold) -> Page:
+        return self._store.scan(
             prefix=selection.prefix,
             start=selection.start,
             end=selection.end,
@@ -58,15 +72,8 @@ class KeysResource:
             delimiter=selection.delimiter,
             include_values=selection.include_values,
             at=selection.revision,
+            admit=hold.admit,
         )
-        next_url = None
-        if page.resume is not None:
-            next_url = selection.next_page(page.revision, page.resume)
-            resp.set_header("Link", f'<{next_url}>; rel="next"')
-        resp.content_type = media_type
-        resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept")))
-        resp.data = encode_page(page, next_url, media_type)
-        return selection, page
 
 
 @dataclass(frozen=True, slots=True)

@@ -289,6 +289,31 @@ class ServerSettings:
             used_by="functions",
         ),
     )
+    downloads_max: int | None = setting(
+        None,
+        Setting(
+            Count(),
+            "The large answers, above 256 KiB, that each process sends at a time.",
+            variable="RUNDLET_MAX_DOWNLOADS",
+            option="--max-downloads",
+            panel=_LIMITS,
+            default_text="a quarter of the threads",
+            only="granian",
+            used_by="functions",
+        ),
+    )
+    sending_bytes_max: int = setting(
+        256 * 1024 * 1024,
+        Setting(
+            Size(),
+            "The size of all large answers that each process holds in memory until clients have"
+            " read them. Single values are not among them: they are sent from the disk.",
+            variable="RUNDLET_MAX_SENDING_BYTES",
+            option="--max-sending-bytes",
+            panel=_LIMITS,
+            used_by="functions",
+        ),
+    )
     limits: Limits = group(Limits, _LIMIT_ROWS)
     cors_origins: tuple[str, ...] = setting(
         (),

@@ -33,7 +33,9 @@ PUT = {"op": "put", "key": "a", "text": "v"}
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[falcon.testing.TestClient]:
     store = open_log_store(tmp_path / "data", StoreSettings(limits=LIMITS))
-    yield falcon.testing.TestClient(create_app(store, ServerSettings(uploads_max=1)))
+    yield falcon.testing.TestClient(
+        create_app(store, ServerSettings(uploads_max=1, downloads_max=1))
+    )
     store.close()
 
 
@@ -113,7 +115,7 @@ def test_what_waitress_itself_refuses_is_shown(tmp_path: Path):
 
         limits = api.simulate_get("/v1").json["limits"]
 
-    assert set(limits) == set(SET_BY) - {"uploads_max"}
+    assert set(limits) == set(SET_BY) - {"uploads_max", "downloads_max"}
     assert limits["body_bytes_max"] > limits["txn_body_bytes_max"]
 
 

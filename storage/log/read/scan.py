@@ -80,11 +80,12 @@ class Cost:
 
 @dataclass(slots=True)
 class FoundPage:
-    """Keys with their locators, prefixes rolled up, and where the next page begins."""
+    """Keys with their locators, prefixes rolled up, where the next page begins, size in bytes."""
 
     keys: list[tuple[bytes, Locator]] = field(default_factory=list)
     prefixes: list[str] = field(default_factory=list)
     resume: str | None = None
+    size: int = 0
 
     def __len__(self) -> int:
         return len(self.keys) + len(self.prefixes)
@@ -105,7 +106,6 @@ def list_page(
     The page ends earlier if it would cost more than it may, but has at least one of them.
     """
     page = FoundPage()
-    size = 0
     mark = _encode(delimiter) if delimiter else None
     rest: Range | None = wanted
     last = ""
@@ -115,12 +115,13 @@ def list_page(
             if not is_live(locator):
                 continue
             rolled_up = _rolled_up(key, wanted.prefix, mark)
-            size += len(rolled_up or key)
+            size = page.size + len(rolled_up or key)
             if cost.has_values and rolled_up is None:
                 size += locator.value_size
             if len(page) == limit or (size > cost.bytes_max and len(page)):
                 page.resume = last
                 return page
+            page.size = size
             if rolled_up is None:
                 last = key.decode()
                 page.keys.append((key, locator))

@@ -49,6 +49,7 @@ from rundlet_server.storage.interface import (
     Txn,
     Version,
 )
+from rundlet_server.storage.large_values import Admit, LargeValue
 
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
@@ -121,7 +122,12 @@ class ModelStore:
             self._check_key(key)
             return self._visible(key, self._at(at))
 
-    def get_many(self, keys: Sequence[str], *, at: int | None = None) -> Snapshot:
+    def peek(self, key: str, *, at: int | None = None) -> Entry | LargeValue | None:
+        return self.get(key, at=at)  # no value is large
+
+    def get_many(
+        self, keys: Sequence[str], *, at: int | None = None, admit: Admit | None = None
+    ) -> Snapshot:
         with self._lock:
             revision = self._at(at)
             entries = [self.get(key, at=revision) for key in keys]
@@ -129,6 +135,8 @@ class ModelStore:
             size += sum(len(entry.value) for entry in entries if entry)
             if len(keys) > 1:
                 _check_limit("answer_bytes_max", self.info.limits.answer_bytes_max, size)
+            if admit is not None:
+                admit(size)
             return Snapshot(revision, entries)
 
     def scan(
@@ -143,6 +151,7 @@ class ModelStore:
         delimiter: str | None = None,
         include_values: bool = False,
         at: int | None = None,
+        admit: Admit | None = None,  # noqa: ARG002 - its values are in memory already
     ) -> Page:
         with self._lock:
             revision = self._at(at)
