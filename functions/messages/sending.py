@@ -21,12 +21,14 @@ import falcon
 
 from rundlet_server.functions.limits import over_limit_now
 from rundlet_server.functions.problems import RETRY_LATER, Problem
-from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.large_values import ValuePieces
 
 _PATIENCE_S: Final = 0.05
 """How long a large answer waits for others to end; a burst of quick clients is not refused."""
 _STEP_BYTES: Final = 128 * 1024
+LARGE_ANSWER_BYTES: Final = 1024 * 1024
+"""An answer made of many values is large above this. With a lower bound, a few slow readers would
+keep all others from answers of a common size."""
 _COPIES: Final = 2
 """While an answer is encoded, its values are in memory beside it."""
 
@@ -40,7 +42,8 @@ ReadPiece = Callable[[int, int], bytes]
 class SendingGate:
     """Bounds what the large answers of this process take until clients have read them.
 
-    A small one, of up to ``LARGE_VALUE_BYTES``, does not count. One answer alone is never refused.
+    A value of up to ``LARGE_VALUE_BYTES`` does not count, nor does another answer of up to
+    ``LARGE_ANSWER_BYTES``. One answer alone is never refused.
     """
 
     def __init__(self, bytes_max: int, downloads_max: int | None = None) -> None:
@@ -134,13 +137,13 @@ class Hold:
         Raises:
             Problem: 503 ``too-many-answers``.
         """
-        if size > LARGE_VALUE_BYTES:
+        if size > LARGE_ANSWER_BYTES:
             self._take_place()
             self._resize(_COPIES * size)
 
     def send(self, req: falcon.Request, resp: falcon.Response, data: bytes) -> None:
         """Answer with bytes that are in memory."""
-        if len(data) <= LARGE_VALUE_BYTES or req.method == "HEAD":
+        if len(data) <= LARGE_ANSWER_BYTES or req.method == "HEAD":
             resp.data = data
             return
         self._take_place()

@@ -293,7 +293,8 @@ class ServerSettings:
         None,
         Setting(
             Count(),
-            "The large answers, above 256 KiB, that each process sends at a time.",
+            "The large answers that each process sends at a time: values above 256 KiB, others"
+            " above 1 MiB.",
             variable="RUNDLET_MAX_DOWNLOADS",
             option="--max-downloads",
             panel=_LIMITS,

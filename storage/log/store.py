@@ -113,16 +113,20 @@ class LogStore:
         def read(view: View) -> Snapshot:
             revision = view.head.revision if at is None else at
             is_live = self._live_now()
-            locators: dict[bytes, Locator | None] = {}
-            sizes: dict[bytes, int] = {}
-            for key in named:
-                locator = view.find(key, revision)
-                is_there = locator is not None and is_live(locator)
-                locators[key] = locator if is_there else None
-                sizes[key] = len(key) + (locator.value_size if locator and is_there else 0)
-            check_answer([sizes[key] for key in encoded], self._limits, admit)
+            found = ((key, view.find(key, revision)) for key in named)
+            locators = {key: each if each and is_live(each) else None for key, each in found}
+            sizes = [
+                len(key) + (locator.value_size if locator else 0)
+                for key, locator in locators.items()
+            ]
+            if len(named) < len(encoded):
+                sizes_by_key = dict(zip(locators, sizes, strict=True))
+                sizes = [sizes_by_key[key] for key in encoded]
+            check_answer(sizes, self._limits, admit)
             entries = read_many(view, named, locators, is_newest=at is None)
-            return Snapshot(revision, [entries[key] for key in encoded])
+            if len(named) < len(encoded):
+                return Snapshot(revision, [entries[key] for key in encoded])
+            return Snapshot(revision, list(entries.values()))
 
         return self._read(at, read)
 

@@ -7,7 +7,6 @@ looks in the delta first, and a write never has to remove an entry.
 
 from __future__ import annotations
 
-import contextlib
 from typing import Final
 
 from rundlet_server.storage.interface import Entry
@@ -69,7 +68,9 @@ class EntryCache:
     def _free(self, size: int) -> None:
         """Free at least ``size`` bytes of what was dropped, if so much is left."""
         dropped = self._dropped
-        with contextlib.suppress(KeyError):  # another thread has taken the last entry
+        try:
             while size > 0 and dropped:
                 key, entry = dropped.popitem()
                 size -= 2 * len(key) + len(entry.value) + ENTRY_OVERHEAD
+        except KeyError:
+            pass  # another thread has taken the last entry
