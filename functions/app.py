@@ -17,6 +17,8 @@ from rundlet_server.functions.access.cors import CorsHeaders
 from rundlet_server.functions.access.hosts import HostNames
 from rundlet_server.functions.access.routing import TargetRouter
 from rundlet_server.functions.limits import shown_limits
+from rundlet_server.functions.messages.gates import Gates
+from rundlet_server.functions.messages.sending import SendingGate
 from rundlet_server.functions.messages.target import key_from_base64url, key_from_path
 from rundlet_server.functions.messages.uploads import UploadGate
 from rundlet_server.functions.messages.validators import EntityTags
@@ -61,9 +63,9 @@ def create_app(
     Args:
         store: the store that the functions read and write.
         settings: the functions use what they decide themselves: ``read_only``,
-            ``open_without_tokens``, ``audit_path``, ``uploads_max``, ``log_format``, ``slow_s``,
-            ``cors_origins``, ``host_names``, and ``maintain_inline`` for ``/readyz``. They only
-            show the limits on connections.
+            ``open_without_tokens``, ``audit_path``, ``uploads_max``, ``downloads_max``,
+            ``sending_bytes_max``, ``log_format``, ``slow_s``, ``cors_origins``, ``host_names``,
+            and ``maintain_inline`` for ``/readyz``. They only show the limits on connections.
         counters: count operations; by default this process counts for itself.
         tokens: the current tokens; without them there is no authentication.
 
@@ -87,9 +89,11 @@ def create_app(
         slow_s=settings.slow_s,
     )
     gate = UploadGate(settings.uploads_max)
+    sending = SendingGate(settings.sending_bytes_max, settings.downloads_max)
     ErrorAnswers(ids, gate.discard).install(app)
     limits = shown_limits(settings, store.info.limits)
-    _add_routes(app, counted, gate, limits, _readiness_of(counted, settings, tokens))
+    gates = Gates(gate, sending)
+    _add_routes(app, counted, gates, limits, _readiness_of(counted, settings, tokens))
     return app
 
 
@@ -113,7 +117,7 @@ def _readiness_of(
 def _add_routes(
     app: falcon.App[falcon.Request, falcon.Response],
     store: CountedStore,
-    gate: UploadGate,
+    gates: Gates,
     limits: Mapping[str, object],
     readiness: Readiness,
 ) -> None:
@@ -122,11 +126,11 @@ def _add_routes(
     document = openapi_document(version, store.info.limits)
     app.add_route(routes.ROOT.template, FixedResource(_welcome(version)))
     app.add_route(routes.SERVICE.template, ServiceResource(store, version, limits))
-    app.add_route(routes.KV.template, ValueResource(store, gate, tags, key_from_path))
-    app.add_route(routes.KV64.template, ValueResource(store, gate, tags, key_from_base64url))
-    app.add_route(routes.KEYS.template, KeysResource(store))
-    app.add_route(routes.MGET.template, MgetResource(store, gate))
-    app.add_route(routes.TXN.template, TxnResource(store, gate))
+    app.add_route(routes.KV.template, ValueResource(store, gates, tags, key_from_path))
+    app.add_route(routes.KV64.template, ValueResource(store, gates, tags, key_from_base64url))
+    app.add_route(routes.KEYS.template, KeysResource(store, gates.sending))
+    app.add_route(routes.MGET.template, MgetResource(store, gates))
+    app.add_route(routes.TXN.template, TxnResource(store, gates.uploads))
     app.add_route(routes.STATS.template, StatsResource(store))
     app.add_route(routes.COMPACT.template, CompactResource(store))
     app.add_route(routes.METRICS.template, MetricsResource(store, readiness, version))

@@ -18,6 +18,8 @@ SET_BY: Final = {
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().limits)},
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().connections)},
     "uploads_max": _OPTION_OF["uploads_max"],
+    "downloads_max": _OPTION_OF["downloads_max"],
+    "sending_bytes_max": _OPTION_OF["sending_bytes_max"],
     "txn_body_bytes_max": _OPTION_OF["txn_bytes_max"],
     "txn_body_items_max": _OPTION_OF["txn_ops_max"],
     "mget_body_bytes_max": _OPTION_OF["list_keys_max"],
@@ -25,6 +27,8 @@ SET_BY: Final = {
     "body_bytes_max": f"{_OPTION_OF['value_bytes_max']} or {_OPTION_OF['txn_bytes_max']}",
 }
 """The option of ``rundlet serve`` for each."""
+
+_OF_ANSWERS: Final = ("answer_bytes_max",)
 
 LIST_KEYS_DEFAULT: Final = 1_000
 """Keys on a page of a list that names no limit, if the server's limit is not lower."""
@@ -41,7 +45,16 @@ _BODY_ITEMS: Final = 16
 
 def over_limit(what: str, limit: int, got: int) -> str:
     """Return a sentence about something over a limit that says what to do."""
-    return f"{what} is {limit}, got {got}; send less, or raise {SET_BY[what]} on the server"
+    todo = "ask for less" if what in _OF_ANSWERS else "send less"
+    return f"{what} is {limit}, got {got}; {todo}, or raise {SET_BY[what]} on the server"
+
+
+def over_limit_now(what: str, limit: int, got: int) -> str:
+    """Return the same of a limit on what many requests take together."""
+    return (
+        f"{what} is {limit}, and with this answer there would be {got} at once; send the request"
+        f" again later, or raise {SET_BY[what]} on the server"
+    )
 
 
 def txn_body_bytes_max(limits: Limits) -> int:
@@ -96,8 +109,11 @@ def shown_limits(settings: ServerSettings, limits: Limits) -> dict[str, object]:
         "txn_body_items_max": txn_body_items_max(limits),
         "mget_body_bytes_max": mget_body_bytes_max(limits),
         "mget_body_items_max": mget_body_items_max(limits),
+        "sending_bytes_max": settings.sending_bytes_max,
         **dataclasses.asdict(settings.connections),
     }
+    if settings.downloads_max is not None:
+        shown["downloads_max"] = settings.downloads_max
     if settings.uploads_max is None:  # a server that reads whole bodies
         shown["body_bytes_max"] = body_bytes_max(limits)
     else:

@@ -9,3 +9,6 @@ CONTENT_TYPE_BYTES_MAX: Final = 200
 
 TTL_S_MAX: Final = 100 * 366 * 86_400
 """The longest time to live that a store, the API, and an import accept: 100 leap years."""
+
+LARGE_VALUE_BYTES: Final = 256 * 1024
+"""A value above this is read and sent in pieces, and never kept in a cache."""

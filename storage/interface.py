@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
+from rundlet_server.storage.large_values import Admit, LargeValue
+
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
 
@@ -38,6 +40,7 @@ class Limits:
     txn_ops_max: int = 1_000
     txn_bytes_max: int = 64 * 1024 * 1024
     list_keys_max: int = 10_000
+    answer_bytes_max: int = 64 * 1024 * 1024
 
 
 class Entry(NamedTuple):
@@ -289,8 +292,18 @@ class Store(Protocol):
     def get(self, key: str, *, at: int | None = None) -> Entry | None:
         """Return the value of a key, now or as of revision ``at``; ``None`` if it has none."""
 
-    def get_many(self, keys: Sequence[str], *, at: int | None = None) -> Snapshot:
-        """Return the values of many keys, all of one revision."""
+    def peek(self, key: str, *, at: int | None = None) -> Entry | LargeValue | None:
+        """Do as ``get`` does, but leave a value above ``bounds.LARGE_VALUE_BYTES`` unread."""
+
+    def get_many(
+        self, keys: Sequence[str], *, at: int | None = None, admit: Admit | None = None
+    ) -> Snapshot:
+        """Return the values of many keys, each read once, all of one revision.
+
+        Raises:
+            LimitExceeded: keys and values, counted as often as they are named, exceed
+                ``answer_bytes_max``; decided before a value is read. One key never does.
+        """
 
     def commit(self, txn: Txn) -> Commit:
         """Do a transaction; return once it is as durable as the sync policy says.
@@ -313,6 +326,7 @@ class Store(Protocol):
         delimiter: str | None = None,
         include_values: bool = False,
         at: int | None = None,
+        admit: Admit | None = None,
     ) -> Page:
         """Return keys in order, from one snapshot.
 
@@ -321,11 +335,12 @@ class Store(Protocol):
             start: only keys >= this.
             end: only keys < this.
             after: ``Page.resume`` of the page before.
-            limit: the most keys and prefixes together on the page.
+            limit: the most keys and prefixes on the page; ``answer_bytes_max`` may end it earlier.
             reverse: descending order.
             delimiter: roll up what follows its first occurrence after the prefix.
             include_values: fill in ``KeyInfo.entry``.
             at: as of this revision; default the head.
+            admit: see ``Admit``.
         """
 
     def count(

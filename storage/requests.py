@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX, TTL_S_MAX
@@ -23,6 +23,7 @@ from rundlet_server.storage.interface import (
     Touch,
     Txn,
 )
+from rundlet_server.storage.large_values import Admit
 
 _WITH_TTL: Final = (Put, Touch)
 
@@ -70,6 +71,19 @@ def check_txn(txn: Txn, limits: Limits) -> None:
         encode_key(condition.key, limits)
     for ops in (txn.then, txn.otherwise or ()):
         _check_ops(ops, limits)
+
+
+def check_answer(sizes: Collection[int], limits: Limits, admit: Admit | None) -> None:
+    """Refuse to read too many bytes for one answer; ``sizes`` are of its items, key and value.
+
+    Raises:
+        LimitExceeded: they are too large together. One item never is.
+    """
+    size = sum(sizes)
+    if size > limits.answer_bytes_max and len(sizes) > 1:
+        raise LimitExceeded("answer_bytes_max", limits.answer_bytes_max, size)
+    if admit is not None:
+        admit(size)
 
 
 def require_reached(at: int, head: int) -> None:

@@ -25,6 +25,7 @@ SMALL_LIMITS = Limits(
     txn_ops_max=10,
     txn_bytes_max=2_000,
     list_keys_max=20,
+    answer_bytes_max=1_000,
 )
 
 

@@ -46,7 +46,10 @@ class Wrong(Exception):
 class MgetRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Which values to read."""
 
-    keys: Annotated[list[Key], Meta(description="At most list_keys_max.")]
+    keys: Annotated[
+        list[Key],
+        Meta(description="At most list_keys_max."),
+    ]
     rev: Annotated[Revision | None, Meta(description="The last one by default.")] = None
 
     def require_within(self, limits: storage.Limits) -> None:

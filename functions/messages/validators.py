@@ -11,6 +11,10 @@ import falcon
 
 from rundlet_server.functions.problems import Problem
 from rundlet_server.storage.interface import Condition, Entry
+from rundlet_server.storage.large_values import LargeValue
+
+Found = Entry | LargeValue
+"""What validators and dates are taken from."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OPAQUE = r"[\x21\x23-\x7e\x80-\xff]*"
@@ -51,7 +55,7 @@ class EntityTags:
             return None
         return int(revision)
 
-    def read_condition_fails(self, req: falcon.Request, entry: Entry) -> int | None:
+    def read_condition_fails(self, req: falcon.Request, entry: Found) -> int | None:
         """Decide ``GET`` and ``HEAD`` in the order of section 13.2.2.
 
         Returns:
@@ -92,7 +96,7 @@ class EntityTags:
                 conditions.append(Condition(key, not_revisions=revisions))
         return conditions
 
-    def range_applies(self, req: falcon.Request, entry: Entry) -> bool:
+    def range_applies(self, req: falcon.Request, entry: Found) -> bool:
         """Return whether ``Range`` counts by ``If-Range``, or because there is none.
 
         It never counts by a date: a date in whole seconds is no strong validator, as a value may
@@ -101,7 +105,7 @@ class EntityTags:
         listed = req.env.get("HTTP_IF_RANGE")
         return listed is None or listed == self.tag(entry.revision)
 
-    def _matches(self, listed: str, entry: Entry, *, weak: bool) -> bool:
+    def _matches(self, listed: str, entry: Found, *, weak: bool) -> bool:
         if listed.strip() == "*":
             return True
         tags = _entity_tags(listed) or []
@@ -123,7 +127,7 @@ class EntityTags:
         return tuple(revision for revision in revisions if revision is not None)
 
 
-def unmodified_condition(req: falcon.Request, entry: Entry | None) -> Condition | None:
+def unmodified_condition(req: falcon.Request, entry: Found | None) -> Condition | None:
     """Decide ``If-Unmodified-Since`` of a write on the entry that is there now.
 
     The condition that is returned makes the commit fail if the entry changes meanwhile. Nothing is
@@ -159,7 +163,7 @@ def precondition_failed(revision: int) -> Problem:
     )
 
 
-def modified_s(entry: Entry) -> int:
+def modified_s(entry: Found) -> int:
     """Return when an entry was written, in whole seconds since the epoch."""
     return entry.time_us // 1_000_000
 
@@ -176,7 +180,7 @@ def rfc3339(time_us: int) -> str:
     return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _is_modified_since(header: str | None, entry: Entry) -> bool:
+def _is_modified_since(header: str | None, entry: Found) -> bool:
     since = _date(header)
     return since is not None and modified_s(entry) > since
 

@@ -18,6 +18,7 @@ from rundlet_server.storage.interface import (
     Store,
     Txn,
 )
+from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.requests import require_feature, restores
 
 
@@ -64,11 +65,21 @@ class CountedStore:
         self.counters.add("get")
         return entry
 
-    def get_many(self, keys: Sequence[str], *, at: int | None = None) -> Snapshot:
+    def peek(self, key: str, *, at: int | None = None) -> Entry | LargeValue | None:
+        """See ``Store.peek``."""
+        if at is not None:
+            self.require("history")
+        found = self.store.peek(key, at=at)
+        self.counters.add("get")
+        return found
+
+    def get_many(
+        self, keys: Sequence[str], *, at: int | None = None, admit: Admit | None = None
+    ) -> Snapshot:
         """See ``Store.get_many``."""
         if at is not None:
             self.require("history")
-        snapshot = self.store.get_many(keys, at=at)
+        snapshot = self.store.get_many(keys, at=at, admit=admit)
         self.counters.add("get", len(keys))
         return snapshot
 

@@ -20,6 +20,7 @@ import falcon
 
 from rundlet_server.functions.access.cors import CorsHeaders
 from rundlet_server.functions.access.routing import ROUTE
+from rundlet_server.functions.messages.sending import SENT_BYTES
 from rundlet_server.functions.messages.uploads import RECEIVED_BYTES
 from rundlet_server.functions.monitoring.audit import AuditTrail
 from rundlet_server.functions.monitoring.logs import RequestLog
@@ -120,7 +121,9 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
         row[SUM_WORD] += elapsed_ns
         if RECEIVED_BYTES in env:
             row[_BYTES_IN_WORD] += env[RECEIVED_BYTES]
-        if type(body) is not list:
+        if SENT_BYTES in env:  # a file, which only a server may open
+            row[_BYTES_OUT_WORD] += env[SENT_BYTES]
+        elif type(body) is not list:
             body = _Passed(body, self._counters, kind)
         elif body:
             row[_BYTES_OUT_WORD] += len(body[0])

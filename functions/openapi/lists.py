@@ -56,7 +56,7 @@ _GET_ANSWERS: Json = {
             "Again": link("list_keys", "The same snapshot again.", rev="$response.body#/revision"),
         },
     },
-    **problems(400, 406, 410),
+    **problems(400, 406, 410, 503),
 }
 
 _HEAD_ANSWERS: Json = {
@@ -67,7 +67,7 @@ _HEAD_ANSWERS: Json = {
             "KV-Count": header("Keys on all pages together.", schema("Count")),
         },
     },
-    **problems(400, 406, 410),
+    **problems(400, 406, 410, 503),
 }
 
 LIST_PATHS: dict[str, Json] = {

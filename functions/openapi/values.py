@@ -79,7 +79,7 @@ def _read(method: str, route: str) -> Json:
             "headers": part_headers,
             "content": _STORED_BYTES,
         }
-        answers |= problems(416)
+        answers |= problems(416, 503)
     else:
         answers["200"] = whole
     return {

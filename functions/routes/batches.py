@@ -18,6 +18,7 @@ from rundlet_server.functions.messages.answers import (
 )
 from rundlet_server.functions.messages.bodies import answer_type, body_type, encode, read_body
 from rundlet_server.functions.messages.decoding import BodyDecoder
+from rundlet_server.functions.messages.gates import Gates
 from rundlet_server.functions.messages.query import Query
 from rundlet_server.functions.messages.requests import MgetRequest, Transaction, keys_of
 from rundlet_server.functions.messages.uploads import UploadGate
@@ -27,9 +28,9 @@ from rundlet_server.functions.monitoring.counting import CountedStore
 class MgetResource:
     """Many values of one snapshot."""
 
-    def __init__(self, store: CountedStore, gate: UploadGate) -> None:
+    def __init__(self, store: CountedStore, gates: Gates) -> None:
         self._store = store
-        self._gate = gate
+        self._gate, self._sending = gates
         self._limits = store.info.limits
         self._body_bytes_max = mget_body_bytes_max(self._limits)
         items_max = mget_body_items_max(self._limits)
@@ -45,9 +46,11 @@ class MgetResource:
             asked = self._decoder.decode(body, asked_type)
         asked.require_within(self._limits)
         require_keys(req.env, asked.keys)
-        snapshot = self._store.get_many(asked.keys, at=asked.rev)
-        resp.content_type = media_type
-        resp.data = encode_mget(asked.keys, snapshot.entries, snapshot.revision, media_type)
+        with self._sending.hold() as hold:
+            snapshot = self._store.get_many(asked.keys, at=asked.rev, admit=hold.admit)
+            resp.content_type = media_type
+            data = encode_mget(asked.keys, snapshot.entries, snapshot.revision, media_type)
+            hold.send(req, resp, data)
 
 
 class TxnResource:

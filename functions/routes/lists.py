@@ -15,6 +15,7 @@ from rundlet_server.functions.limits import LIST_KEYS_DEFAULT
 from rundlet_server.functions.messages.answers import encode_page
 from rundlet_server.functions.messages.bodies import answer_type
 from rundlet_server.functions.messages.query import REVISION_MAX, Query, bad_query
+from rundlet_server.functions.messages.sending import Hold, SendingGate
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.route_table import KEYS
 from rundlet_server.storage.interface import Page
@@ -25,8 +26,9 @@ _OPTIONS = ("prefix", "start", "end", "limit", "reverse", "delimiter", "include"
 class KeysResource:
     """The list of keys."""
 
-    def __init__(self, store: CountedStore) -> None:
+    def __init__(self, store: CountedStore, sending: SendingGate) -> None:
         self._store = store
+        self._sending = sending
         self._limits = store.info.limits
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -48,51 +50,29 @@ class KeysResource:
         selection = Selection.from_query(query, self._limits.list_keys_max)
         selection = replace(selection, prefix=visible_prefix(req.env, selection.prefix))
         media_type = answer_type(req)
-        page = self._scan(selection, selection.limit)
-        if selection.include_values:
-            page = self._with_values(selection, page)
-        next_url = None
-        if page.resume is not None:
-            next_url = selection.next_page(page.revision, page.resume)
-            resp.set_header("Link", f'<{next_url}>; rel="next"')
         resp.content_type = media_type
         resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept")))
-        resp.data = encode_page(page, next_url, media_type)
+        with self._sending.hold() as hold:
+            page = self._scan(selection, hold)
+            next_url = None
+            if page.resume is not None:
+                next_url = selection.next_page(page.revision, page.resume)
+                resp.set_header("Link", f'<{next_url}>; rel="next"')
+            hold.send(req, resp, encode_page(page, next_url, media_type))
         return selection, page
 
-    def _with_values(self, selection: Selection, page: Page) -> Page:
-        """Return the same page with its values, or as much of it as may be in memory.
-
-        If its values together are larger than one value may be, the page ends early and the next
-        one continues after its cursor.
-        """
-        size = 0
-        limit = 0
-        for size_next in _sizes_in_order(page, selection.reverse):
-            size += size_next
-            if size > self._limits.value_bytes_max and limit > 0:
-                break
-            limit += 1
-        return self._scan(selection, limit or 1, at=page.revision, include_values=True)
-
-    def _scan(
-        self,
-        selection: Selection,
-        limit: int,
-        *,
-        at: int | None = None,
-        include_values: bool = False,
-    ) -> Page:
+    def _scan(self, selection: Selection, hold: Hold) -> Page:
         return self._store.scan(
             prefix=selection.prefix,
             start=selection.start,
             end=selection.end,
             after=selection.after,
-            limit=limit,
+            limit=selection.limit,
             reverse=selection.reverse,
             delimiter=selection.delimiter,
-            include_values=include_values,
-            at=selection.revision if at is None else at,
+            include_values=selection.include_values,
+            at=selection.revision,
+            admit=hold.admit,
         )
 
 
@@ -173,10 +153,3 @@ def _decode_cursor(cursor: str) -> tuple[int, str]:
     except (ValueError, RecursionError, binascii.Error):
         pass
     raise bad_query("the cursor is not one that this server gave out; start again without it")
-
-
-def _sizes_in_order(page: Page, reverse: bool) -> list[int]:
-    """Return the sizes of a page's items in their order; prefixes have none."""
-    items = [(info.key, info.size) for info in page.keys]
-    items += [(prefix, 0) for prefix in page.prefixes]
-    return [size for _, size in sorted(items, key=lambda item: item[0].encode(), reverse=reverse)]

@@ -9,11 +9,12 @@ import falcon
 from rundlet_server.functions.access.admission import require_keys
 from rundlet_server.functions.messages.bodies import read_body
 from rundlet_server.functions.messages.content_types import content_type_given
+from rundlet_server.functions.messages.gates import Gates
 from rundlet_server.functions.messages.query import Query
 from rundlet_server.functions.messages.ranges import range_of
-from rundlet_server.functions.messages.uploads import UploadGate
 from rundlet_server.functions.messages.validators import (
     EntityTags,
+    Found,
     has_unmodified_since,
     http_date,
     precondition_failed,
@@ -28,11 +29,11 @@ from rundlet_server.storage.interface import (
     Commit,
     Condition,
     Delete,
-    Entry,
     Op,
     Put,
     Txn,
 )
+from rundlet_server.storage.large_values import LargeValue
 
 # A stored page must never act for the site that serves it, whatever its content type.
 _VALUE_HEADERS = (
@@ -49,37 +50,33 @@ class ValueResource:
     def __init__(
         self,
         store: CountedStore,
-        gate: UploadGate,
+        gates: Gates,
         tags: EntityTags,
         decode_key: Callable[[str, int], str],
     ) -> None:
         self._store = store
-        self._gate = gate
+        self._gate, self._sending = gates
         self._tags = tags
         self._decode_key = decode_key
         self._limits = store.info.limits
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
         """The value, a range of it, or 304."""
-        entry = self._entry(req, resp, key)
-        if entry is None:
+        found = self._found(req, resp, key)
+        if found is None:
             return
-        header = req.env.get("HTTP_RANGE")
-        if header is not None and self._tags.range_applies(req, entry):
-            wanted = range_of(header, len(entry.value))
-            if wanted is not None:
-                first, last = wanted
-                resp.status = 206
-                resp.set_header("Content-Range", f"bytes {first}-{last}/{len(entry.value)}")
-                resp.data = entry.value[first : last + 1]
-                return
-        resp.data = entry.value
+        first, last = self._wanted(req, resp, found)
+        if isinstance(found, LargeValue):
+            with self._sending.hold() as hold:
+                hold.send_value(req, resp, found.pieces, first=first, size=last + 1 - first)
+        else:
+            resp.data = found.value[first : last + 1]
 
     def on_head(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
         """Answer as GET does, without the value; a range is ignored."""
-        entry = self._entry(req, resp, key)
-        if entry is not None:
-            resp.data = entry.value  # Falcon takes the length from it and sends nothing
+        found = self._found(req, resp, key)
+        if found is not None:
+            resp.content_length = _size_of(found)
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
         """Store the body."""
@@ -119,11 +116,11 @@ class ValueResource:
         require_keys(req.env, (key,))
         return key
 
-    def _entry(self, req: falcon.Request, resp: falcon.Response, key: str) -> Entry | None:
-        """Return the entry, its headers set; ``None`` if a precondition decided the answer."""
+    def _found(self, req: falcon.Request, resp: falcon.Response, key: str) -> Found | None:
+        """Return the value, its headers set; ``None`` if a precondition decided the answer."""
         name = self._key(req, key)
         revision = Query(req, "rev").revision("rev") if req.query_string else None
-        entry = self._store.get(name, at=revision)
+        entry = self._store.peek(name, at=revision)
         if entry is None:
             raise _not_found(name)
         status = self._tags.read_condition_fails(req, entry)
@@ -145,9 +142,21 @@ class ValueResource:
         resp.set_headers(headers)
         return None if status == 304 else entry
 
+    def _wanted(self, req: falcon.Request, resp: falcon.Response, found: Found) -> tuple[int, int]:
+        """Return the first and last byte to send; a range sets its status and header."""
+        size = _size_of(found)
+        header = req.env.get("HTTP_RANGE")
+        if header is not None and self._tags.range_applies(req, found):
+            wanted = range_of(header, size)
+            if wanted is not None:
+                resp.status = 206
+                resp.set_header("Content-Range", f"bytes {wanted[0]}-{wanted[1]}/{size}")
+                return wanted
+        return 0, size - 1
+
     def _commit(self, req: falcon.Request, op: Op, conditions: list[Condition]) -> Commit:
         if has_unmodified_since(req):
-            held = unmodified_condition(req, self._store.get(op.key))
+            held = unmodified_condition(req, self._store.peek(op.key))
             conditions += [held] if held else []
         try:
             return self._store.commit(Txn([op], conditions))
@@ -158,6 +167,10 @@ class ValueResource:
                 # be a success.
                 raise _not_found(op.key) from ex
             raise precondition_failed(revision) from ex
+
+
+def _size_of(found: Found) -> int:
+    return found.size if isinstance(found, LargeValue) else len(found.value)
 
 
 def _require_whole_value(req: falcon.Request) -> None:

@@ -89,12 +89,16 @@ def _with_limits(options: ServeOptions) -> ServeOptions:
     connections = replace(
         settings.connections, header_bytes_max=max(settings.connections.header_bytes_max, needed)
     )
-    # waitress has read the whole body before it takes a thread.
+    # waitress has read the whole body before it takes a thread, and needs none to send a file.
+    uploads_max: int | None
+    downloads_max: int | None
     uploads_max = settings.uploads_max or max(1, options.threads // 2)
+    downloads_max = settings.downloads_max or max(1, options.threads // 4)
     if options.server == "waitress":
-        settings = replace(settings, connections=connections, uploads_max=None)
-    else:
-        settings = replace(settings, connections=connections, uploads_max=uploads_max)
+        uploads_max = downloads_max = None
+    settings = replace(
+        settings, connections=connections, uploads_max=uploads_max, downloads_max=downloads_max
+    )
     return replace(options, settings=settings)
 
 

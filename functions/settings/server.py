@@ -79,6 +79,15 @@ _LIMIT_ROWS: Final = {
         panel=_LIMITS,
         used_by="store",
     ),
+    "answer_bytes_max": Setting(
+        Size(),
+        "The size of all keys and values on a page of a list, or in the answer of an mget. One"
+        " value is never too large.",
+        variable="RUNDLET_MAX_ANSWER_BYTES",
+        option="--max-answer-bytes",
+        panel=_LIMITS,
+        used_by="store",
+    ),
 }
 """The store's own class of limits has the defaults."""
 
@@ -277,6 +286,32 @@ class ServerSettings:
             panel=_LIMITS,
             default_text="half of the threads",
             only="granian",
+            used_by="functions",
+        ),
+    )
+    downloads_max: int | None = setting(
+        None,
+        Setting(
+            Count(),
+            "The large answers that each process sends at a time: values above 256 KiB, others"
+            " above 1 MiB.",
+            variable="RUNDLET_MAX_DOWNLOADS",
+            option="--max-downloads",
+            panel=_LIMITS,
+            default_text="a quarter of the threads",
+            only="granian",
+            used_by="functions",
+        ),
+    )
+    sending_bytes_max: int = setting(
+        256 * 1024 * 1024,
+        Setting(
+            Size(),
+            "The size of all large answers that each process holds in memory until clients have"
+            " read them. Single values are not among them: they are sent from the disk.",
+            variable="RUNDLET_MAX_SENDING_BYTES",
+            option="--max-sending-bytes",
+            panel=_LIMITS,
             used_by="functions",
         ),
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
+from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.errors import Damaged, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
     Commit,
@@ -22,6 +23,7 @@ from rundlet_server.storage.interface import (
     Txn,
     Version,
 )
+from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log import health
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.manifest import FILE_IS_MISSING
@@ -31,12 +33,17 @@ from rundlet_server.storage.log.index.retention import kept_versions
 from rundlet_server.storage.log.maintain.background import Background
 from rundlet_server.storage.log.maintain.bulk_load import load_rows
 from rundlet_server.storage.log.maintain.maintainer import Maintainer
-from rundlet_server.storage.log.read.answers import check_revision, key_info, version_of
-from rundlet_server.storage.log.read.scan import Range, list_page
+from rundlet_server.storage.log.read.answers import (
+    check_revision,
+    key_info,
+    read_many,
+    version_of,
+)
+from rundlet_server.storage.log.read.scan import Cost, Range, list_page
 from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.wiring import open_parts
-from rundlet_server.storage.requests import check_txn, encode_key
+from rundlet_server.storage.requests import check_answer, check_txn, encode_key
 from rundlet_server.storage.settings import StoreSettings
 
 _BACKLOG_MAX: Final = 2
@@ -81,31 +88,45 @@ class LogStore:
         if at is None:
             # The way of nearly all requests: no revision to stay at, hardly ever a moved file.
             try:
-                return self._newest(self._follower.current(), key, encoded)
+                return self._newest(self._follower.current(), key, encoded)  # type: ignore[return-value] # whole
             except FileNotFoundError:
                 pass
-        return self._read(at, lambda view: self._entry(view, key, encoded, at))
+        return self._read(at, lambda view: self._entry(view, key, encoded, at))  # type: ignore[return-value] # whole
 
-    def get_many(self, keys: Sequence[str], *, at: int | None = None) -> Snapshot:
+    def peek(self, key: str, *, at: int | None = None) -> Entry | LargeValue | None:
+        """See ``Store.peek``."""
+        encoded = encode_key(key, self._limits)
+        if at is None:
+            try:
+                return self._newest(self._follower.current(), key, encoded, is_whole=False)
+            except FileNotFoundError:
+                pass
+        return self._read(at, lambda view: self._entry(view, key, encoded, at, is_whole=False))
+
+    def get_many(
+        self, keys: Sequence[str], *, at: int | None = None, admit: Admit | None = None
+    ) -> Snapshot:
         """See ``Store.get_many``."""
         encoded = [encode_key(key, self._limits) for key in keys]
+        named = dict(zip(encoded, keys, strict=True))
 
         def read(view: View) -> Snapshot:
             revision = view.head.revision if at is None else at
             is_live = self._live_now()
-            entries: list[Entry | None] = []
-            for key, key_bytes in zip(keys, encoded, strict=True):
-                locator = view.find(key_bytes, revision)
-                if locator is None or not is_live(locator):
-                    entries.append(None)
-                    continue
-                entry = view.cache.get(key_bytes)
-                if entry is None or entry.revision != locator.revision:
-                    entry = view.read_entry(key, key_bytes, locator)
-                    if at is None:  # the cache would take an older one for the key's newest
-                        view.cache.put(key_bytes, entry)
-                entries.append(entry)
-            return Snapshot(revision, entries)
+            found = ((key, view.find(key, revision)) for key in named)
+            locators = {key: each if each and is_live(each) else None for key, each in found}
+            sizes = [
+                len(key) + (locator.value_size if locator else 0)
+                for key, locator in locators.items()
+            ]
+            if len(named) < len(encoded):
+                sizes_by_key = dict(zip(locators, sizes, strict=True))
+                sizes = [sizes_by_key[key] for key in encoded]
+            check_answer(sizes, self._limits, admit)
+            entries = read_many(view, named, locators, is_newest=at is None)
+            if len(named) < len(encoded):
+                return Snapshot(revision, [entries[key] for key in encoded])
+            return Snapshot(revision, list(entries.values()))
 
         return self._read(at, read)
 
@@ -149,6 +170,7 @@ class LogStore:
         delimiter: str | None = None,
         include_values: bool = False,
         at: int | None = None,
+        admit: Admit | None = None,
     ) -> Page:
         """See ``Store.scan``."""
         wanted = Range.of(prefix, start, end, reverse=reverse).resumed(after, delimiter)
@@ -162,7 +184,10 @@ class LogStore:
                 delimiter=delimiter,
                 at=revision,
                 is_live=self._live_now(),
+                cost=Cost(include_values, self._limits.answer_bytes_max),
             )
+            if admit is not None and include_values:
+                admit(found.size)
             keys = [key_info(view, key, locator, include_values) for key, locator in found.keys]
             return Page(revision, keys, found.prefixes, found.resume)
 
@@ -263,7 +288,9 @@ class LogStore:
                 if view.manifest.generation == generation:
                     raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
 
-    def _newest(self, view: View, key: str, encoded: bytes) -> Entry | None:
+    def _newest(
+        self, view: View, key: str, encoded: bytes, *, is_whole: bool = True
+    ) -> Entry | LargeValue | None:
         """Return the value of a key at the head, from the cache if that still holds it."""
         entry = view.cache.get(encoded)
         if entry is not None:
@@ -271,18 +298,22 @@ class LogStore:
             if newer is None or newer.revision == entry.revision:
                 is_due = entry.expires_us and entry.expires_us <= self._clock.now_us()
                 return None if is_due else entry
-        entry = self._entry(view, key, encoded, None)
-        if entry is not None:
-            view.cache.put(encoded, entry)
-        return entry
+        found = self._entry(view, key, encoded, None, is_whole=is_whole)
+        if found is not None and type(found) is Entry:
+            view.cache.put(encoded, found)
+        return found
 
-    def _entry(self, view: View, key: str, encoded: bytes, at: int | None) -> Entry | None:
+    def _entry(
+        self, view: View, key: str, encoded: bytes, at: int | None, *, is_whole: bool = True
+    ) -> Entry | LargeValue | None:
         locator = view.find(encoded, at)
         if locator is None or locator.kind in (DELETE, EXPIRE):
             return None
         if locator.expires_us and locator.expires_us <= self._clock.now_us():
             return None
-        return view.read_entry(key, encoded, locator)
+        if is_whole or locator.value_size <= LARGE_VALUE_BYTES:
+            return view.read_entry(key, encoded, locator)
+        return view.peek(key, encoded, locator)
 
     def _live_now(self) -> Callable[[Locator], bool]:
         """Return a function that says whether a version is a value that has not expired.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.checksum import checksum
 from rundlet_server.storage.errors import Damaged, ReadOnly
 from rundlet_server.storage.files import Files, RealFiles
@@ -29,9 +30,11 @@ from rundlet_server.storage.interface import (
     Txn,
     Version,
 )
+from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log.format.locator import Locator
-from rundlet_server.storage.log.read.scan import Range, list_page
-from rundlet_server.storage.requests import encode_key, require_reached
+from rundlet_server.storage.log.read.scan import Cost, Range, list_page
+from rundlet_server.storage.pieces import Pieces, Place
+from rundlet_server.storage.requests import check_answer, encode_key, require_reached
 from rundlet_server.storage.textfile.index import REVISION, place_of
 from rundlet_server.storage.textfile.index_place import IndexedFile, index_places
 
@@ -66,11 +69,36 @@ class TextFileStore:
         locator = self._index.find(encoded, at)
         return None if locator is None else self._entry(key, encoded, locator)
 
-    def get_many(self, keys: Sequence[str], *, at: int | None = None) -> Snapshot:
+    def peek(self, key: str, *, at: int | None = None) -> Entry | LargeValue | None:
+        """See ``Store.peek``."""
+        _check_revision(at)
+        encoded = encode_key(key, self._limits)
+        locator = self._index.find(encoded, at)
+        if locator is None:
+            return None
+        if locator.value_size <= LARGE_VALUE_BYTES:
+            return self._entry(key, encoded, locator)
+        return self._large_value(key, encoded, locator)
+
+    def get_many(
+        self, keys: Sequence[str], *, at: int | None = None, admit: Admit | None = None
+    ) -> Snapshot:
         """See ``Store.get_many``."""
         _check_revision(at)
+        encoded = [encode_key(key, self._limits) for key in keys]
+        named = dict(zip(encoded, keys, strict=True))
+        locators = {key: self._index.find(key, at) for key in named}
+        sizes = {
+            key: len(key) + (locator.value_size if locator else 0)
+            for key, locator in locators.items()
+        }
+        check_answer([sizes[key] for key in encoded], self._limits, admit)
+        entries = {
+            key: self._entry(named[key], key, locator) if locator else None
+            for key, locator in locators.items()
+        }
         revision = REVISION if at is None else at
-        return Snapshot(revision, [self.get(key, at=at) for key in keys])
+        return Snapshot(revision, [entries[key] for key in encoded])
 
     def commit(self, txn: Txn) -> Commit:  # noqa: ARG002 # as the interface has it
         """See ``Store.commit``."""
@@ -88,13 +116,22 @@ class TextFileStore:
         delimiter: str | None = None,
         include_values: bool = False,
         at: int | None = None,
+        admit: Admit | None = None,
     ) -> Page:
         """See ``Store.scan``."""
         _check_revision(at)
         wanted = Range.of(prefix, start, end, reverse=reverse).resumed(after, delimiter)
         found = list_page(
-            self._index, wanted, limit=limit, delimiter=delimiter, at=at, is_live=_is_live
+            self._index,
+            wanted,
+            limit=limit,
+            delimiter=delimiter,
+            at=at,
+            is_live=_is_live,
+            cost=Cost(include_values, self._limits.answer_bytes_max),
         )
+        if admit is not None and include_values:
+            admit(found.size)
         keys = [self._key_info(key, locator, include_values) for key, locator in found.keys]
         return Page(REVISION if at is None else at, keys, found.prefixes, found.resume)
 
@@ -174,6 +211,19 @@ class TextFileStore:
             raise Damaged(self._path, place.offset, reason)
         value = line[len(encoded) + 1 :]
         return Entry(key, value, REVISION, _VERSION, self._time_us, locator.content_type, None)
+
+    def _large_value(self, key: str, encoded: bytes, locator: Locator) -> LargeValue:
+        """Return a value without its bytes; ``Pieces.verify`` verifies its line."""
+        line = place_of(encoded, locator)
+        size = locator.value_size
+        place = Place(
+            *(self._file, self._path, line.offset + len(encoded) + 1, size),
+            before=checksum(self._file.pread(len(encoded) + 1, line.offset)),
+            size_behind=0,
+            whole=line.checksum,
+        )
+        about = (REVISION, _VERSION, self._time_us, locator.content_type)
+        return LargeValue(key, Pieces(place), size, *about, None)
 
     def _key_info(self, encoded: bytes, locator: Locator, include_values: bool) -> KeyInfo:
         key = encoded.decode()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+import threading
 from contextlib import closing
 
+import pytest
+
 from rundlet_server.storage.interface import Delete, Entry, Put, Txn
-from rundlet_server.storage.log.read.disposal import Disposal
-from rundlet_server.storage.log.read.entry_cache import EntryCache
+from rundlet_server.storage.log.read.disposal import DICTS_MAX, Disposal
+from rundlet_server.storage.log.read.entry_cache import ENTRY_OVERHEAD, EntryCache
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 
@@ -43,6 +46,45 @@ def test_a_large_value_is_not_kept():
     cache.put(b"large", entry_of("large", bytes(100_000)))
 
     assert cache.get(b"large") is None
+
+
+def bytes_of(cache: EntryCache) -> int:
+    dicts = (cache._young, cache._old, cache._dropped)
+    sizes = (2 * len(key) + len(entry.value) for rows in dicts for key, entry in rows.items())
+    return sum(sizes) + ENTRY_OVERHEAD * sum(map(len, dicts))
+
+
+@pytest.mark.parametrize("size_max", [0, 400, 3_000])
+def test_a_cache_that_turns_over_without_a_pause_keeps_its_bound(size_max: int):
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")  # noqa: T201 - pytest shows it where the test fails
+    rng = random.Random(seed)
+    disposal = Disposal()  # which no thread empties
+    cache = EntryCache(1_000_000, disposal)
+    for number in range(20_000):
+        key = f"{number}"
+        cache.put(key.encode(), entry_of(key, bytes(rng.randint(0, size_max))))
+        if number % 100 == 0:
+            assert bytes_of(cache) <= 1_500_000
+            assert not disposal._waiting
+
+
+def test_threads_that_fill_a_cache_do_not_make_it_grow():
+    disposal = Disposal()
+    cache = EntryCache(1_000_000, disposal)
+
+    def fill(first: int) -> None:
+        for number in range(first, first + 20_000):
+            cache.put(b"%d" % number, entry_of("k", bytes(400)))
+
+    threads = [threading.Thread(target=fill, args=(n * 20_000,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert bytes_of(cache) <= 2 * 1_500_000  # some puts count twice or not at all
+    assert len(disposal._waiting) <= DICTS_MAX
 
 
 def test_a_cache_of_no_bytes_keeps_nothing():

@@ -7,12 +7,14 @@ import time
 from contextlib import closing
 
 from rundlet_server.storage.interface import Put, Txn
-from rundlet_server.storage.log.read.disposal import Disposal
+from rundlet_server.storage.log.read.disposal import DICTS_MAX, Disposal
 from rundlet_server.storage.log.read.entry_cache import EntryCache
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from tests.engine.test_cache import entry_of
+from tests.support import PATIENCE_S
+from tests.support.processes.servers import wait_for
 
 
 class Owner:
@@ -60,14 +62,56 @@ def test_it_waits_for_as_long_as_it_was_told():
     assert time.monotonic() - began_s >= 0.05
 
 
-def test_what_a_cache_forgets_is_freed_later():
+def test_what_a_cache_holds_is_freed_after_it():
     disposal = Disposal()
-    cache = EntryCache(1_000_000, disposal)
+    cache = EntryCache(10_000_000, disposal)
     for number in range(5_000):
         cache.put(b"%d" % number, entry_of(f"{number}", bytes(1_000)))
     del cache
 
     assert sum(map(len, disposal._waiting)) == 5_000
+
+
+def test_dicts_that_come_faster_than_they_are_emptied_do_not_pile_up():
+    disposal = Disposal()
+    for _ in range(100):
+        disposal.add(rows_of(1_000))
+
+    assert len(disposal._waiting) == DICTS_MAX
+    assert sum(map(len, disposal._waiting)) == DICTS_MAX * 1_000
+
+
+def test_threads_that_hand_over_and_one_that_empties_do_not_disturb_each_other():
+    disposal, is_done = Disposal(), threading.Event()
+    alive = [0]
+
+    class Counted:
+        """An object that is counted while it lives."""
+
+        def __init__(self) -> None:
+            with lock:
+                alive[0] += 1
+
+        def __del__(self) -> None:
+            with lock:
+                alive[0] -= 1
+
+    def hand_over() -> None:
+        for _ in range(50):
+            disposal.add({b"%d" % number: Counted() for number in range(200)})
+
+    lock = threading.RLock()
+    threads = [threading.Thread(target=hand_over) for _ in range(4)]
+    emptying = threading.Thread(target=disposal.run, args=(is_done, PATIENCE_S))
+    for thread in (*threads, emptying):
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(disposal._waiting) <= DICTS_MAX
+    wait_for(lambda: alive[0] == 0)
+    is_done.set()
+    emptying.join()
 
 
 def test_delta_and_cache_are_freed_once_a_segment_has_its_index_file(tmp_path):

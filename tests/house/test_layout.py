@@ -29,9 +29,10 @@ FOR_TYPE_CHECKERS = {"_typeshed"}  # there is no such module when a program runs
 # its own floor or above. A room is a folder or a module.
 FLOORS = {
     "storage": [
-        "bounds errors interface files clock collector",
+        "bounds errors large_values files clock collector",
+        "interface",
         "address checksum counting requests",
-        "settings tokens",
+        "settings tokens pieces",
         "log",
         "textfile care",
         "opening",

@@ -19,7 +19,12 @@ from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 
 LIMITS = Limits(
-    key_bytes_max=20, value_bytes_max=100, txn_ops_max=2, txn_bytes_max=120, list_keys_max=3
+    key_bytes_max=20,
+    value_bytes_max=100,
+    txn_ops_max=2,
+    txn_bytes_max=120,
+    list_keys_max=3,
+    answer_bytes_max=250,
 )
 Request = tuple[str, str, bytes | dict[str, object] | None]
 PUT = {"op": "put", "key": "a", "text": "v"}
@@ -28,7 +33,9 @@ PUT = {"op": "put", "key": "a", "text": "v"}
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[falcon.testing.TestClient]:
     store = open_log_store(tmp_path / "data", StoreSettings(limits=LIMITS))
-    yield falcon.testing.TestClient(create_app(store, ServerSettings(uploads_max=1)))
+    yield falcon.testing.TestClient(
+        create_app(store, ServerSettings(uploads_max=1, downloads_max=1))
+    )
     store.close()
 
 
@@ -66,6 +73,20 @@ def test_error_names_the_limit_and_the_option_that_sets_it(
     assert SET_BY[name] in answer.json["detail"]
 
 
+@pytest.mark.parametrize("media_type", ["application/json", "application/cbor"])
+def test_mget_whose_answer_is_too_large_is_refused(api: falcon.testing.TestClient, media_type: str):
+    api.simulate_put("/v1/kv/a", body=b"v" * 100)
+    headers = {"Accept": media_type}
+
+    answer = api.simulate_post("/v1/mget", json={"keys": ["a"] * 3}, headers=headers)
+
+    assert (answer.status_code, answer.json["type"]) == (413, "/problems/too-large")
+    assert (answer.json["limit"], answer.json["got"]) == (250, 303)
+    assert "answer_bytes_max is 250" in answer.json["detail"]
+    assert "ask for less, or raise --max-answer-bytes" in answer.json["detail"]
+    assert api.simulate_post("/v1/mget", json={"keys": ["a"] * 2}).status_code == 200
+
+
 def test_page_that_is_too_long_names_its_limit(api: falcon.testing.TestClient):
     answer = api.simulate_get("/v1/keys", params={"limit": 4})
 
@@ -94,7 +115,7 @@ def test_largest_body_that_waitress_reads_is_shown(tmp_path: Path):
 
         limits = api.simulate_get("/v1").json["limits"]
 
-    assert set(limits) == set(SET_BY) - {"uploads_max"}
+    assert set(limits) == set(SET_BY) - {"uploads_max", "downloads_max"}
     assert limits["body_bytes_max"] == limits["txn_body_bytes_max"]
 
 

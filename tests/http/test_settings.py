@@ -49,6 +49,8 @@ UNUSUAL = ServerSettings(
     log_format="json",
     slow_s=0.25,
     uploads_max=7,
+    downloads_max=4,
+    sending_bytes_max=8_000,
     cors_origins=("https://a.example", "*"),
     host_names=("a.example", "b"),
     connections=ConnectionLimits(6, 7_000, 0.5, 1.5, 2.5),
@@ -229,6 +231,9 @@ def test_defaults_follow_the_server():
     assert granian.settings.uploads_max == 16
     assert options_of(server="granian", threads="6").settings.uploads_max == 3
     assert options_of(server="granian", threads="6", max_uploads="5").settings.uploads_max == 5
+    assert waitress.settings.downloads_max is None
+    assert granian.settings.downloads_max == 8
+    assert options_of(server="granian", threads="3").settings.downloads_max == 1
 
 
 def test_log_is_for_people_on_a_terminal_only():
@@ -333,7 +338,7 @@ def test_settings_of_a_store_that_it_does_not_know_are_refused():
 
 
 def test_every_limit_has_the_option_of_its_row():
-    shown = shown_limits(ServerSettings(uploads_max=1), Limits())
+    shown = shown_limits(ServerSettings(uploads_max=1, downloads_max=1), Limits())
 
     assert set(shown) <= set(SET_BY)
     for row in SETTINGS:

@@ -29,7 +29,12 @@ from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock, ModelStore
 
 LIMITS: Final = Limits(
-    key_bytes_max=32, value_bytes_max=100, txn_ops_max=8, txn_bytes_max=150, list_keys_max=100
+    key_bytes_max=32,
+    value_bytes_max=100,
+    txn_ops_max=8,
+    txn_bytes_max=150,
+    list_keys_max=100,
+    answer_bytes_max=1_000,
 )
 
 OpenStore = Callable[..., Store]

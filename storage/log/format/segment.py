@@ -19,16 +19,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum, is_whole, seal
 from rundlet_server.storage.errors import Damaged, UnknownFormat
 from rundlet_server.storage.files import Buffer, File, Files
 from rundlet_server.storage.interface import Entry
+from rundlet_server.storage.large_values import LargeValue
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.frame import BadFrame, Frame
 from rundlet_server.storage.log.format.locator import OFFSET_MAX, Locator, offset_of
 from rundlet_server.storage.log.format.names import segment_name
 from rundlet_server.storage.log.format.record import BadRecord, Record
+from rundlet_server.storage.pieces import Pieces, Place
 
 MAGIC: Final = b"RNDLTSEG"
 FORMAT_VERSION: Final = 1
@@ -131,6 +134,29 @@ class Segment:
         except BadRecord as ex:
             raise Damaged(self.path, offset, str(ex)) from ex
 
+    def peek(self, key: str, encoded: bytes, locator: Locator) -> Entry | LargeValue:
+        """Return the value at a locator as ``read_entry`` does, but a large one without its bytes.
+
+        Raises:
+            Damaged: the bytes are not that record, as far as they are read.
+        """
+        if locator.value_size <= LARGE_VALUE_BYTES:
+            return self.read_entry(key, encoded, locator)
+        offset = offset_of(locator.position)
+        head = self._read_head(locator)
+        record = self._decode_head(head, encoded, locator)
+        if (record.version, record.expires_us) != (locator.version, locator.expires_us):
+            raise Damaged(self.path, offset, "the record is not as the index says")
+        size = locator.value_size
+        place = Place(
+            *(self.file, self.path, offset + len(head), size),
+            before=checksum(head),
+            size_behind=CHECKSUM_SIZE,
+            whole=RESIDUE,
+        )
+        about = (record.revision, record.version, record.time_us, record.content_type)
+        return LargeValue(key, Pieces(place), size, *about, record.expires_us or None)
+
     def read(self, key: bytes, locator: Locator) -> Record:
         """Return the record at a locator, verified: checksum, key and revision.
 
@@ -152,12 +178,23 @@ class Segment:
     def _read_large(self, key: bytes, locator: Locator) -> Record:
         """Do as ``read`` does, but read the value straight into the bytes that are handed out."""
         offset = offset_of(locator.position)
-        head_size = locator.size - locator.value_size - CHECKSUM_SIZE
-        head = self.file.pread(head_size, offset)
-        value = self.file.pread(locator.value_size, offset + head_size)
-        tail = self.file.pread(CHECKSUM_SIZE, offset + head_size + locator.value_size)
+        head = self._read_head(locator)
+        value = self.file.pread(locator.value_size, offset + len(head))
+        tail = self.file.pread(CHECKSUM_SIZE, offset + len(head) + locator.value_size)
         if checksum(tail, checksum(value, checksum(head))) != RESIDUE:
             raise Damaged(self.path, offset, "the checksum of the record does not match")
+        return self._decode_head(head, key, locator)._replace(value=value)
+
+    def _read_head(self, locator: Locator) -> bytes:
+        """Return what stands before the value in a record."""
+        size = locator.size - locator.value_size - CHECKSUM_SIZE
+        return self.file.pread(size, offset_of(locator.position))
+
+    def _decode_head(self, head: bytes, key: bytes, locator: Locator) -> Record:
+        """Return the record at a locator without its value."""
+        offset = offset_of(locator.position)
+        if len(head) < records.HEADER.size + len(key):
+            raise Damaged(self.path, offset, "the file ends within the record")
         _, _, _, version, kind, code, _, revision, time_us = records.HEADER.unpack_from(head)
         key_end = records.HEADER.size + len(key)
         if head[records.HEADER.size : key_end] != key or revision != locator.revision:
@@ -166,7 +203,7 @@ class Segment:
             content_type, expires_us = records.decode_meta(code, head[key_end:])
         except BadRecord as ex:
             raise Damaged(self.path, offset, str(ex)) from ex
-        return Record(key, value, kind, revision, version, time_us, content_type, expires_us)
+        return Record(key, b"", kind, revision, version, time_us, content_type, expires_us)
 
     def frames(self, start: int, end: int) -> Iterator[Frame]:
         """Yield the frames from offset ``start`` to ``end``, each verified.

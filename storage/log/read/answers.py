@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rundlet_server.storage.errors import Compacted
-from rundlet_server.storage.interface import KeyInfo, Version
+from rundlet_server.storage.interface import Entry, KeyInfo, Version
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import KIND_NAMES, Record
 from rundlet_server.storage.log.read.view import View
@@ -24,6 +26,35 @@ def key_info(view: View, encoded: bytes, locator: Locator, include_values: bool)
         entry.content_type if entry else locator.content_type,
         entry if include_values else None,
     )
+
+
+def read_many(
+    view: View,
+    keys: Mapping[bytes, str],
+    locators: Mapping[bytes, Locator | None],
+    *,
+    is_newest: bool,
+) -> dict[bytes, Entry | None]:
+    """Return the entries at the locators of keys; ``None`` where there is none.
+
+    Args:
+        view: of the store.
+        keys: by their UTF-8 bytes.
+        locators: of values.
+        is_newest: they are of the keys' newest versions, which the cache may keep.
+    """
+    entries: dict[bytes, Entry | None] = {}
+    for encoded, locator in locators.items():
+        if locator is None:
+            entries[encoded] = None
+            continue
+        entry = view.cache.get(encoded)
+        if entry is None or entry.revision != locator.revision:
+            entry = view.read_entry(keys[encoded], encoded, locator)
+            if is_newest:
+                view.cache.put(encoded, entry)
+        entries[encoded] = entry
+    return entries
 
 
 def version_of(record: Record) -> Version:

@@ -3,10 +3,15 @@
 When a segment is sealed, a process drops a delta of up to 65,536 locators and a cache of as many
 entries. Python frees a dict of them in one go, in whichever thread held it last, and no other
 thread runs for these 30 ms. So they are handed over instead, and emptied between pauses.
+
+What waits is bounded: if dicts come faster than they are emptied, the thread that hands over one
+too many empties the oldest first. It does so item by item, so that other threads run in between.
 """
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 import time
 import weakref
@@ -14,7 +19,9 @@ from collections import deque
 from typing import Final, Protocol
 
 _AT_ONCE: Final = 100
-"""Items freed between two pauses; some 50 µs."""
+"""Items freed between two pauses, for each dict that waits; some 50 µs."""
+DICTS_MAX: Final = 8
+"""Dicts that may wait. A sealed segment leaves one of locators, and three of a cache."""
 _PAUSE_S: Final = 0.001
 
 
@@ -36,7 +43,10 @@ class Disposal:
 
     def add(self, *dicts: Emptied) -> None:
         """Take over dicts that no one reads any more, and empty them later."""
-        self._waiting.extend(dicts)
+        self._waiting.extend(rows for rows in dicts if rows)
+        while len(self._waiting) > DICTS_MAX:
+            with contextlib.suppress(IndexError):  # another thread has taken the last one
+                _empty(self._waiting.popleft())
 
     def add_after(self, owner: object, rows: Emptied) -> None:
         """Take over a dict once its owner is gone."""
@@ -56,8 +66,17 @@ class Disposal:
         return closing.wait(max(0, until_s - time.monotonic()))
 
     def _empty_some(self) -> None:
-        rows = self._waiting[0]
-        for _ in range(min(_AT_ONCE, len(rows))):
+        # The oldest dict may be taken away meanwhile by a thread that hands over one too many.
+        with contextlib.suppress(IndexError):
+            rows = self._waiting[0]
+            _empty(rows, _AT_ONCE * len(self._waiting))
+            if not rows:
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(rows)
+
+
+def _empty(rows: Emptied, count: int = sys.maxsize) -> None:
+    """Take up to ``count`` items out of a dict, which another thread may be emptying, too."""
+    with contextlib.suppress(KeyError):
+        for _ in range(min(count, len(rows))):
             rows.popitem()
-        if not rows:
-            self._waiting.popleft()

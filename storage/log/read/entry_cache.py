@@ -12,7 +12,7 @@ from typing import Final
 from rundlet_server.storage.interface import Entry
 from rundlet_server.storage.log.read.disposal import Disposal
 
-_ENTRY_OVERHEAD: Final = 600
+ENTRY_OVERHEAD: Final = 600
 """What an entry costs in memory beside its key and value, about."""
 _SHARE_MAX: Final = 256
 """A value larger than this part of the cache is not kept."""
@@ -20,6 +20,11 @@ _SHARE_MAX: Final = 256
 
 class EntryCache:
     """Entries by key, in two generations: when the young one is full, the old one is dropped.
+
+    A dropped generation is freed by the puts after it: each frees as many bytes as it adds. So it
+    is gone before the next one is dropped, and the cache never takes more than one and a half times
+    ``bytes_max``, however fast it is filled. The alternative, a thread that frees little by little,
+    has no such bound: busy readers fill the cache faster.
 
     Any thread may use it. If two threads put at the same moment, the cache may count an entry twice
     or not at all, which moves the bound by a little.
@@ -30,11 +35,12 @@ class EntryCache:
         self._entry_bytes_max = bytes_max // _SHARE_MAX
         self._young: dict[bytes, Entry] = {}
         self._old: dict[bytes, Entry] = {}
+        self._dropped: dict[bytes, Entry] = {}
         self._young_bytes = 0
         self._disposal = disposal
 
     def __del__(self) -> None:
-        self._disposal.add(self._young, self._old)
+        self._disposal.add(self._young, self._old, self._dropped)
 
     def get(self, key: bytes) -> Entry | None:
         """Return the entry that was put last for a key, if it is still here."""
@@ -47,11 +53,24 @@ class EntryCache:
 
     def put(self, key: bytes, entry: Entry) -> None:
         """Keep an entry."""
-        size = 2 * len(key) + len(entry.value) + _ENTRY_OVERHEAD
+        size = 2 * len(key) + len(entry.value) + ENTRY_OVERHEAD
         if size > self._entry_bytes_max:
             return
         if self._young_bytes + size > self._generation_bytes_max:
-            self._disposal.add(self._old)
-            self._old, self._young, self._young_bytes = self._young, {}, 0
+            self._disposal.add(self._dropped)  # empty, but for what threads have counted wrong
+            self._dropped, self._old = self._old, self._young
+            self._young, self._young_bytes = {}, 0
         self._young[key] = entry
         self._young_bytes += size
+        if self._dropped:
+            self._free(size)
+
+    def _free(self, size: int) -> None:
+        """Free at least ``size`` bytes of what was dropped, if so much is left."""
+        dropped = self._dropped
+        try:
+            while size > 0 and dropped:
+                key, entry = dropped.popitem()
+                size -= 2 * len(key) + len(entry.value) + ENTRY_OVERHEAD
+        except KeyError:
+            pass  # another thread has taken the last entry

@@ -70,13 +70,22 @@ class Range:
                 yield key, locator
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What may be on a page: so many bytes of keys, and of values if it has any."""
+
+    has_values: bool
+    bytes_max: int
+
+
 @dataclass(slots=True)
 class FoundPage:
-    """Keys with their locators, prefixes rolled up, and where the next page begins."""
+    """Keys with their locators, prefixes rolled up, where the next page begins, size in bytes."""
 
     keys: list[tuple[bytes, Locator]] = field(default_factory=list)
     prefixes: list[str] = field(default_factory=list)
     resume: str | None = None
+    size: int = 0
 
     def __len__(self) -> int:
         return len(self.keys) + len(self.prefixes)
@@ -90,8 +99,12 @@ def list_page(
     delimiter: str | None,
     at: int | None,
     is_live: Callable[[Locator], bool],
+    cost: Cost,
 ) -> FoundPage:
-    """Return up to ``limit`` keys and prefixes of a range that have a value."""
+    """Return up to ``limit`` keys and prefixes of a range that have a value.
+
+    The page ends earlier if it would cost more than it may, but has at least one of them.
+    """
     page = FoundPage()
     mark = _encode(delimiter) if delimiter else None
     rest: Range | None = wanted
@@ -101,10 +114,14 @@ def list_page(
         for key, locator in scanned.scan(view, at):
             if not is_live(locator):
                 continue
-            if len(page) == limit:
+            rolled_up = _rolled_up(key, wanted.prefix, mark)
+            size = page.size + len(rolled_up or key)
+            if cost.has_values and rolled_up is None:
+                size += locator.value_size
+            if len(page) == limit or (size > cost.bytes_max and len(page)):
                 page.resume = last
                 return page
-            rolled_up = _rolled_up(key, wanted.prefix, mark)
+            page.size = size
             if rolled_up is None:
                 last = key.decode()
                 page.keys.append((key, locator))

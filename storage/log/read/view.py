@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.interface import Entry
+from rundlet_server.storage.large_values import LargeValue
 from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.locator import Locator, pack_position, segment_of
 from rundlet_server.storage.log.format.manifest import Manifest
@@ -146,6 +147,10 @@ class View:
         number = segment_of(locator.position)
         segment = self.segments.get(number) or self.segment(number)
         return segment.read_entry(key, encoded, locator)
+
+    def peek(self, key: str, encoded: bytes, locator: Locator) -> Entry | LargeValue:
+        """Do as ``read_entry`` does, but return a large value without its bytes."""
+        return self.segment(segment_of(locator.position)).peek(key, encoded, locator)
 
     def segment(self, number: int) -> Segment:
         """Return a segment of this view; opens it at first use."""

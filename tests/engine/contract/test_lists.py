@@ -6,7 +6,7 @@ import pytest
 
 from rundlet_server.storage.errors import InvalidKey
 from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE, Delete
-from tests.support.backends import do, names, put
+from tests.support.backends import LIMITS, do, names, put
 
 
 @pytest.fixture
@@ -125,3 +125,33 @@ def test_what_has_no_bytes_bounds_no_list(store, option):
 
     with pytest.raises(InvalidKey):
         store.scan(**{option: "\ud800"})
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_page_ends_before_it_has_too_many_bytes(store, reverse):
+    sizes = [100, 0, 50, 100, 100, 1, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100]
+    keys = [f"k{number:02}" for number in range(len(sizes))]
+    for key, size in zip(keys, sizes, strict=True):
+        put(store, key, bytes(size))
+    seen, after, pages = [], None, 0
+    while pages == 0 or after is not None:
+        page = store.scan(after=after, include_values=True, reverse=reverse)
+        assert sum(len(info.key) + info.size for info in page.keys) <= LIMITS.answer_bytes_max
+        assert all(len(info.entry.value) == info.size for info in page.keys)
+        seen += names(page)
+        after, pages = page.resume, pages + 1
+
+    assert sorted(seen) == keys
+    assert pages == 2
+    assert store.scan().resume is None  # without values there is room for all
+
+
+def test_keys_and_prefixes_count_on_a_page_without_values(store):
+    for number in range(40):
+        put(store, f"{number:02}{'k' * 28}/a")
+
+    assert len(store.scan().keys) == LIMITS.answer_bytes_max // 32
+    page = store.scan(delimiter="/")
+    assert len(page.prefixes) == LIMITS.answer_bytes_max // 31
+    assert page.resume == page.prefixes[-1]
+    assert len(store.scan(delimiter="/", after=page.resume).prefixes) == 40 - len(page.prefixes)

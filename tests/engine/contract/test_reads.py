@@ -125,3 +125,26 @@ def test_get_many_answers_in_the_order_asked_from_one_revision(store):
 
     assert snapshot.revision == 2
     assert [entry and entry.value for entry in snapshot.entries] == [b"2", None, b"1", b"2"]
+
+
+def test_values_that_are_too_large_for_one_answer_are_refused(store):
+    for number in range(10):
+        put(store, f"k{number}", b"x" * 100)
+    keys = [f"k{number}" for number in range(10)]
+
+    with pytest.raises(LimitExceeded) as caught:
+        store.get_many(keys)
+    assert (caught.value.what, caught.value.limit, caught.value.got) == (
+        *("answer_bytes_max", LIMITS.answer_bytes_max),
+        1_020,
+    )
+    assert len(store.get_many(keys[:9]).entries) == 9
+
+
+def test_a_repeated_key_counts_as_often_as_it_is_named(store):
+    put(store, "a", b"x" * 100)
+    entry = store.get("a")
+
+    assert store.get_many(["a", "b", *["a"] * 8]).entries == [entry, None, *[entry] * 8]
+    with pytest.raises(LimitExceeded, match="answer_bytes_max is 1000, got 1010"):
+        store.get_many(["a"] * 10)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rundlet_server.storage.errors import InvalidKey, InvalidRequest
+from rundlet_server.storage.errors import InvalidKey, InvalidRequest, LimitExceeded
 from rundlet_server.storage.interface import TEXT_CONTENT_TYPE
 from tests.engine.contract.conftest import VALUES
 from tests.support.backends import names, value
@@ -85,3 +85,12 @@ def test_gauges_have_names_for_metrics_and_a_text(filled):
     assert all(name.replace("_", "a").isalnum() and name.islower() for name in gauges)
     assert all(gauge.text for gauge in gauges.values())
     assert all(isinstance(gauge.value, int | float) for gauge in gauges.values())
+
+
+def test_answers_are_bounded_in_bytes(filled):
+    size = len("b") + len(VALUES["b"])
+    count = filled.info.limits.answer_bytes_max // size
+
+    assert len(filled.get_many(["b"] * count).entries) == count
+    with pytest.raises(LimitExceeded, match="answer_bytes_max"):
+        filled.get_many(["b"] * (count + 1))

@@ -49,6 +49,7 @@ from rundlet_server.storage.interface import (
     Txn,
     Version,
 )
+from rundlet_server.storage.large_values import Admit, LargeValue
 
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
@@ -121,10 +122,22 @@ class ModelStore:
             self._check_key(key)
             return self._visible(key, self._at(at))
 
-    def get_many(self, keys: Sequence[str], *, at: int | None = None) -> Snapshot:
+    def peek(self, key: str, *, at: int | None = None) -> Entry | LargeValue | None:
+        return self.get(key, at=at)  # no value is large
+
+    def get_many(
+        self, keys: Sequence[str], *, at: int | None = None, admit: Admit | None = None
+    ) -> Snapshot:
         with self._lock:
             revision = self._at(at)
-            return Snapshot(revision, [self.get(key, at=revision) for key in keys])
+            entries = [self.get(key, at=revision) for key in keys]
+            size = sum(len(key.encode()) for key in keys)
+            size += sum(len(entry.value) for entry in entries if entry)
+            if len(keys) > 1:
+                _check_limit("answer_bytes_max", self.info.limits.answer_bytes_max, size)
+            if admit is not None:
+                admit(size)
+            return Snapshot(revision, entries)
 
     def scan(
         self,
@@ -138,6 +151,7 @@ class ModelStore:
         delimiter: str | None = None,
         include_values: bool = False,
         at: int | None = None,
+        admit: Admit | None = None,  # noqa: ARG002 - its values are in memory already
     ) -> Page:
         with self._lock:
             revision = self._at(at)
@@ -145,6 +159,7 @@ class ModelStore:
                 _order(bound or "")
             page = Page(revision, [], [], None)
             resume = None
+            size = 0
             for entry in self._in_range(prefix, start, end, revision, reverse):
                 rolled = _rolled_up(entry.key, prefix, delimiter)
                 name = rolled or entry.key
@@ -152,7 +167,10 @@ class ModelStore:
                     continue
                 if rolled is not None and rolled in page.prefixes:
                     continue
-                if len(page.keys) + len(page.prefixes) == limit:
+                size += len(name.encode())
+                size += len(entry.value) if include_values and rolled is None else 0
+                count = len(page.keys) + len(page.prefixes)
+                if count == limit or (count and size > self.info.limits.answer_bytes_max):
                     return Page(revision, page.keys, page.prefixes, resume)
                 if rolled is not None:
                     page.prefixes.append(rolled)

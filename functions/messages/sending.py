@@ -1,0 +1,266 @@
+"""How large answers are sent: in pieces, and within bounds that hold for all connections together.
+
+A client may read its answer as slowly as it likes. A large value is read from the store piece by
+piece as the client takes it, so it takes memory for a piece. Every other large answer is in memory
+until it is read, so their bytes are bounded.
+
+waitress sends a file without a thread. Granian asks for each piece in a thread that could answer
+other requests, so only some of its threads may send large answers. Both close the answer when the
+client has read it or has disconnected.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final, Self
+
+import falcon
+
+from rundlet_server.functions.limits import over_limit_now
+from rundlet_server.functions.problems import RETRY_LATER, Problem
+from rundlet_server.storage.large_values import ValuePieces
+
+_PATIENCE_S: Final = 0.05
+"""How long a large answer waits for others to end; a burst of quick clients is not refused."""
+_STEP_BYTES: Final = 128 * 1024
+LARGE_ANSWER_BYTES: Final = 1024 * 1024
+"""An answer made of many values is large above this. With a lower bound, a few slow readers would
+keep all others from answers of a common size."""
+_COPIES: Final = 2
+"""While an answer is encoded, its values are in memory beside it."""
+
+SENT_BYTES: Final = "rundlet.sent_bytes"
+"""Where the environment of a request keeps the size of an answer that is sent in pieces."""
+
+ReadPiece = Callable[[int, int], bytes]
+"""Returns at least one and up to so many bytes (second) from a place on (first)."""
+
+
+class SendingGate:
+    """Bounds what the large answers of this process take until clients have read them.
+
+    A value of up to ``LARGE_VALUE_BYTES`` does not count, nor does another answer of up to
+    ``LARGE_ANSWER_BYTES``. One answer alone is never refused.
+    """
+
+    def __init__(self, bytes_max: int, downloads_max: int | None = None) -> None:
+        """Make a gate.
+
+        Args:
+            bytes_max: of large answers in memory.
+            downloads_max: large answers that are being sent, each by a thread; ``None`` if the
+                server needs no thread for that.
+        """
+        self._bytes_max = bytes_max
+        self._downloads_max = downloads_max
+        self._change = threading.Condition()
+        self._held_bytes = 0
+        self._downloads = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """The size of the large answers in memory."""
+        return self._held_bytes
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[Hold]:
+        """Make an answer within the block; what it holds is released unless it is being sent."""
+        hold = Hold(self)
+        try:
+            yield hold
+        except BaseException:
+            hold.release()
+            raise
+        if not hold.is_sending:
+            hold.release()
+
+    def move(self, before: int, after: int) -> None:
+        """Hold ``after`` bytes instead of ``before``; wait a moment if they do not fit.
+
+        Raises:
+            Problem: 503 ``too-many-answers``.
+        """
+
+        def fits() -> bool:
+            others = self._held_bytes - before
+            return after <= before or others == 0 or others + after <= self._bytes_max
+
+        with self._change:
+            if not self._change.wait_for(fits, _PATIENCE_S):
+                got = self._held_bytes - before + after
+                raise _too_many("sending_bytes_max", self._bytes_max, got)
+            self._held_bytes += after - before
+            self._change.notify_all()
+
+    def begin(self) -> None:
+        """Take a place for an answer that is sent by a thread.
+
+        Raises:
+            Problem: 503 ``too-many-answers``.
+        """
+        most = self._downloads_max
+        if most is None:
+            return
+        with self._change:
+            if not self._change.wait_for(lambda: self._downloads < most, _PATIENCE_S):
+                raise _too_many("downloads_max", most, self._downloads + 1)
+            self._downloads += 1
+
+    def end(self) -> None:
+        """Give the place back."""
+        if self._downloads_max is not None:
+            with self._change:
+                self._downloads -= 1
+                self._change.notify_all()
+
+
+class Hold:
+    """What one answer holds of a gate.
+
+    Attributes:
+        is_sending: it is held until the answer is closed.
+    """
+
+    def __init__(self, gate: SendingGate) -> None:
+        self._gate = gate
+        self._size = 0
+        self._has_place = False
+        self._lock = threading.Lock()
+        self.is_sending = False
+
+    def admit(self, size: int) -> None:
+        """Hold room for an answer of this size while it is made; a store calls it before it reads.
+
+        Raises:
+            Problem: 503 ``too-many-answers``.
+        """
+        if size > LARGE_ANSWER_BYTES:
+            self._take_place()
+            self._resize(_COPIES * size)
+
+    def send(self, req: falcon.Request, resp: falcon.Response, data: bytes) -> None:
+        """Answer with bytes that are in memory."""
+        if len(data) <= LARGE_ANSWER_BYTES or req.method == "HEAD":
+            resp.data = data
+            return
+        self._take_place()
+        self._resize(len(data))
+        self._send(req, resp, lambda start, size: data[start : start + size], len(data))
+
+    def send_value(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        pieces: ValuePieces,
+        *,
+        first: int,
+        size: int,
+    ) -> None:
+        """Answer with ``size`` bytes of a large value.
+
+        Raises:
+            Damaged: the value is not what was written.
+            Problem: 503 ``too-many-answers``.
+        """
+        self._take_place()
+        pieces.verify()
+        self._send(req, resp, lambda start, most: pieces.read(first + start, most), size)
+
+    def release(self) -> None:
+        """Release everything; a second call does no harm."""
+        with self._lock:
+            size, has_place = self._size, self._has_place
+            self._size, self._has_place = 0, False
+        if size:
+            self._gate.move(size, 0)
+        if has_place:
+            self._gate.end()
+
+    def _take_place(self) -> None:
+        if not self._has_place:
+            self._gate.begin()
+            self._has_place = True
+
+    def _resize(self, size: int) -> None:
+        self._gate.move(self._size, size)
+        self._size = size
+
+    def _send(self, req: falcon.Request, resp: falcon.Response, read: ReadPiece, size: int) -> None:
+        body = LargeBody(read, size, self.release)
+        make_file = req.env.get("wsgi.file_wrapper")
+        resp.stream = make_file(body, _STEP_BYTES) if make_file else body
+        resp.content_length = size
+        req.env[SENT_BYTES] = size
+        self.is_sending = True
+
+
+class LargeBody:
+    """The body of a large answer, which a server reads as a file or piece by piece."""
+
+    def __init__(self, read: ReadPiece, size: int, on_close: Callable[[], None]) -> None:
+        self._read = read
+        self._size = size
+        self._on_close = on_close
+        self._position = 0
+        self._piece = b""
+        self._piece_start = 0
+
+    def __del__(self) -> None:
+        self.close()  # a server that never began to send it need not close it
+
+    def read(self, size: int = -1) -> bytes:
+        """Return at least one byte and up to ``size``, unless the end is reached."""
+        left = self._size - self._position
+        wanted = left if size < 0 else min(left, size)
+        if wanted == 0:
+            return b""
+        # waitress reads again what a socket did not take: keep the piece at hand.
+        skipped = self._position - self._piece_start
+        if not 0 <= skipped < len(self._piece):
+            self._piece = self._read(self._position, min(left, _STEP_BYTES))
+            self._piece_start, skipped = self._position, 0
+        data = self._piece[skipped : skipped + wanted]
+        self._position += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """See ``io.IOBase.seek``."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        """See ``io.IOBase.tell``."""
+        return self._position
+
+    def seekable(self) -> bool:
+        """Return true."""
+        return True
+
+    def close(self) -> None:
+        """Release what the answer holds; a second call does no harm."""
+        self._piece = b""
+        self._read = _nothing
+        self._on_close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        piece = self.read(_STEP_BYTES)
+        if not piece:
+            raise StopIteration
+        return piece
+
+
+def _nothing(_start: int, _size: int) -> bytes:
+    return b""
+
+
+def _too_many(what: str, limit: int, got: int) -> Problem:
+    members = {"limit": limit, "got": got}
+    detail = over_limit_now(what, limit, got)
+    return Problem(503, "too-many-answers", detail, members, headers=RETRY_LATER)

@@ -1,0 +1,1 @@
+"""What memory the server takes: every queue, cache and buffer keeps its bound."""

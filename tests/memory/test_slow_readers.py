@@ -1,0 +1,143 @@
+"""What slow readers of large answers take in memory, on both servers."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import threading
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.support import PATIENCE_S
+from tests.support.processes.memory import PeakMemory
+from tests.support.processes.servers import RundletServer, silent_clients, wait_for
+from tests.support.wire.raw_http import RawConnection
+
+MIB = 1024 * 1024
+SIZE = 48 * MIB
+GROWTH_MAX = 96 * MIB
+"""The memory that all the slow readers of a test may take together: less than two values."""
+TIMEOUTS = ("--header-timeout", "90s", "--body-timeout", "90s", "--idle-timeout", "90s")
+GET = b"GET /v1/kv/large HTTP/1.1\r\nHost: h\r\n%s\r\n"
+MGET_BODY = b'{"keys": ["large"]}'
+MGET = (
+    b"POST /v1/mget HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+    b"Accept: application/cbor\r\nContent-Length: %d\r\n\r\n%s" % (len(MGET_BODY), MGET_BODY)
+)
+
+
+@pytest.fixture(scope="module")
+def value() -> bytes:
+    return b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(SIZE // 32))
+
+
+@pytest.fixture(params=["waitress", "granian"], scope="module")
+def server(
+    request: pytest.FixtureRequest, value: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RundletServer]:
+    folder = tmp_path_factory.mktemp("server")
+    options = ["--data", folder / "data", "--server", request.param, *TIMEOUTS]
+    sizes = ["--sync", "never", "--max-sending-bytes", "64MiB"]
+    with RundletServer(*options, *sizes, stderr_path=folder / "log") as server:
+        server.client.put("/v1/kv/large", content=value).raise_for_status()
+        server.client.put("/v1/kv/a", content=b"1").raise_for_status()
+        server.client.get("/v1/kv/large").raise_for_status()
+        yield server
+
+
+def others_are_answered(server: RundletServer) -> None:
+    for _ in range(10):
+        assert httpx.get(f"{server.url}/v1/kv/a", timeout=PATIENCE_S).content == b"1"
+
+
+def statuses_of(opened: list[socket.socket]) -> list[int]:
+    """Read the status line of every answer, and nothing more."""
+    return [int(connection.recv(12)[9:]) for connection in opened]
+
+
+def in_parallel(count: int, server: RundletServer, request: bytes, method: str) -> list[int]:
+    """Send a request on so many connections at once, and return the statuses."""
+    statuses: list[int] = []
+
+    def ask() -> None:
+        with RawConnection(httpx.URL(server.url).port) as connection:
+            statuses.append(connection.ask(method.encode() + request.removeprefix(b"GET")).status)
+
+    threads = [threading.Thread(target=ask) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return statuses
+
+
+def test_a_large_value_comes_whole(server: RundletServer, value: bytes):
+    assert server.client.get("/v1/kv/large").content == value
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [
+        ("0-0", 0, 0),
+        ("131071-131072", 131_071, 131_072),
+        ("1000000-9999999", 1_000_000, 9_999_999),
+        ("-5", SIZE - 5, SIZE - 1),
+        (f"{SIZE - 1}-", SIZE - 1, SIZE - 1),
+    ],
+)
+def test_ranges_of_a_large_value_are_exact(server, value: bytes, asked, first, last):
+    answer = server.client.get("/v1/kv/large", headers={"Range": f"bytes={asked}"})
+
+    assert answer.status_code == 206
+    assert answer.headers["Content-Range"] == f"bytes {first}-{last}/{SIZE}"
+    assert answer.headers["Content-Length"] == str(last - first + 1)
+    assert answer.content == value[first : last + 1]
+
+
+def test_head_of_a_large_value_has_the_headers_of_get(server: RundletServer):
+    head = server.client.head("/v1/kv/large")
+    got = server.client.get("/v1/kv/large")
+
+    ignored = {"date", "via"}
+    assert {k: v for k, v in head.headers.items() if k not in ignored} == {
+        k: v for k, v in got.headers.items() if k not in ignored
+    }
+    assert head.content == b""
+
+
+def test_readers_who_stop_hold_no_values_in_memory(server: RundletServer):
+    with PeakMemory(server.process.pid) as memory:
+        with silent_clients(server, 60, GET % b"") as opened:
+            statuses = statuses_of(opened)
+            others_are_answered(server)
+        assert set(statuses) <= {200, 503}
+        assert statuses.count(200) >= 8
+
+    assert memory.growth < GROWTH_MAX
+    # Their places are free again.
+    wait_for(lambda: server.client.get("/v1/kv/large").status_code == 200)
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_heads_and_ranges_of_a_large_value_do_not_take_its_size(server, method: str):
+    request = GET % (b"" if method == "HEAD" else b"Range: bytes=7-7\r\n")
+    with PeakMemory(server.process.pid) as memory:
+        statuses = in_parallel(24, server, request, method)
+
+    assert set(statuses) <= {200, 206, 503}
+    assert method == "GET" or set(statuses) == {200}
+    assert memory.growth < GROWTH_MAX // 2
+
+
+def test_answers_in_memory_are_bounded_over_all_connections(server: RundletServer):
+    with PeakMemory(server.process.pid) as memory, silent_clients(server, 30, MGET) as opened:
+        statuses = statuses_of(opened)
+        others_are_answered(server)
+    refused = statuses.count(503)
+
+    assert statuses.count(200) == 1
+    assert refused == 29
+    assert memory.growth < 4 * SIZE  # one answer: the value, and copies while it is encoded
+    wait_for(lambda: server.client.post("/v1/mget", json={"keys": ["large"]}).status_code == 200)
