@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.log.format.commit_page import CommitPage
-from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.index.estimates import record_bytes
 from rundlet_server.storage.log.maintain.bulk_load import BulkLoader
 from rundlet_server.storage.log.maintain.checkpoint import Checkpointer
@@ -25,8 +25,9 @@ from rundlet_server.storage.log.maintain.horizon import Horizon
 from rundlet_server.storage.log.open.folder_lock import MAINTENANCE_LOCK_NAME
 from rundlet_server.storage.log.open.orphans import remove_orphans
 from rundlet_server.storage.log.read.clock import SharedClock
+from rundlet_server.storage.log.read.expired import due
 from rundlet_server.storage.log.read.follower import Follower
-from rundlet_server.storage.log.read.view import Head, View
+from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.write.batch import Expire
 from rundlet_server.storage.log.write.writer import Writer
 from rundlet_server.storage.settings import StoreSettings
@@ -40,14 +41,6 @@ _LOADED_INDEXES_MAX: Final = 16
 """Index files there may be before a bulk load merges them."""
 _EXPIRE_KEYS_MAX: Final = 1_000
 """Expiries logged in one commit."""
-
-
-class Due(NamedTuple):
-    """Keys with their expired versions, and the view and head they are of."""
-
-    view: View
-    head: Head
-    expired: list[tuple[bytes, Locator]]
 
 
 class Maintainer:
@@ -217,29 +210,6 @@ class Maintainer:
         with self._exclusive(wait=False) as is_ours:
             return self._expire_all() if is_ours else 0
 
-    def due(self) -> Due:
-        """Return keys that have expired and whose expiry is not in the log yet, as of one head."""
-        # First of all: every expiry up to it is in the view that is taken after it.
-        through_us = self._commit_page.expired_through_us
-        view = self._follower.current()
-        head = view.head
-        now_us = self._clock.now_us()
-        keys = {
-            key
-            for delta in view.deltas
-            for expires_us, key in delta.expiring[:]
-            if through_us < expires_us <= now_us
-        }
-        for index in view.indexes:
-            keys.update(index.expiring(through_us, now_us))
-        found = ((key, view.find(key, head.revision)) for key in keys)
-        expired = [
-            (key, locator)
-            for key, locator in found
-            if locator is not None and 0 < locator.expires_us <= now_us
-        ]
-        return Due(view, head, expired)
-
     def remove_orphans(self) -> list[str]:
         """Remove files that a crash has orphaned; return their names."""
         with self._exclusive(wait=True):
@@ -254,17 +224,29 @@ class Maintainer:
             return remove_orphans(self._settings.files, self._folder, view.manifest)
 
     def _expire_all(self) -> int:
-        due = self.due()
-        expired = [Expire(key.decode(), locator.revision) for key, locator in due.expired]
+        # First of all: every expiry up to it is in the view that is taken after it.
+        through_us = self._commit_page.expired_through_us
+        view = self._follower.current()
+        head = view.head
+        waiting = due(view, head, through_us, self._clock.now_us())
         count = 0
-        for start in range(0, len(expired), _EXPIRE_KEYS_MAX):
-            with self._writer.exclusive() as view:
-                batch = self._writer.begin(view)
-                count += batch.expire(expired[start : start + _EXPIRE_KEYS_MAX])
-                self._writer.write(view, batch)
+        while expired := [
+            Expire(key.decode(), locator.revision)
+            for key, locator in islice(waiting, _EXPIRE_KEYS_MAX)
+        ]:
+            count += self._expire(expired)
+            if self.has_backlog:
+                self._checkpointer.checkpoint()
         # Not the present time: an in-flight commit may have begun, and expired, before it.
-        self._commit_page.expired_through_us = due.head.time_us
+        self._commit_page.expired_through_us = head.time_us
         return count
+
+    def _expire(self, expired: Sequence[Expire]) -> int:
+        with self._writer.exclusive() as view:
+            batch = self._writer.begin(view)
+            count = batch.expire(expired)
+            self._writer.write(view, batch)
+            return count
 
     def _sampled_view(self) -> View:
         view = self._follower.refresh()
