@@ -16,6 +16,7 @@ from typing import Final
 
 from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.format.locator import pack_position
 from rundlet_server.storage.log.index.estimates import record_bytes
 from rundlet_server.storage.log.maintain.bulk_load import BulkLoader
 from rundlet_server.storage.log.maintain.checkpoint import Checkpointer
@@ -102,7 +103,7 @@ class Maintainer:
             view = self._sampled_view()
             count = self._checkpointer.checkpoint()
             merged = self._checkpointer.merge(
-                horizon=self._horizon.revision(view, self._clock.now_us()),
+                horizon=self._revision_to_keep(view),
                 keep_versions=self._settings.keep_versions,
             )
             if count or merged:
@@ -123,7 +124,7 @@ class Maintainer:
                 view = self._sampled_view()
                 if len(view.indexes) > _LOADED_INDEXES_MAX:
                     self._checkpointer.merge(
-                        horizon=self._horizon.revision(view, self._clock.now_us()),
+                        horizon=self._revision_to_keep(view),
                         keep_versions=self._settings.keep_versions,
                     )
             return True
@@ -142,7 +143,7 @@ class Maintainer:
             if thorough:
                 self._writer.seal()
             self._checkpointer.checkpoint()
-            horizon = self._horizon.revision(self._sampled_view(), self._clock.now_us())
+            horizon = self._revision_to_keep(self._sampled_view())
             result = self._compact_in_passes(
                 horizon, DEAD_SHARE_THOROUGH if thorough else DEAD_SHARE
             )
@@ -186,7 +187,7 @@ class Maintainer:
         view = self._sampled_view()
         log_bytes = view.manifest.sealed_bytes
         live_bytes = record_bytes(view.head.totals, view.indexes)
-        horizon = self._horizon.revision(view, self._clock.now_us())
+        horizon = self._revision_to_keep(view)
         before_bytes, before_horizon = self._last_pass
         if self.is_space_short and log_bytes - live_bytes > DEAD_SHARE_THOROUGH * log_bytes:
             return (log_bytes, horizon) != self._last_pass
@@ -200,7 +201,7 @@ class Maintainer:
             if not is_ours or len(self._follower.refresh().indexes) < 2:
                 return 0
             return self._checkpointer.merge(
-                horizon=self._horizon.revision(self._sampled_view(), self._clock.now_us()),
+                horizon=self._revision_to_keep(self._sampled_view()),
                 keep_versions=self._settings.keep_versions,
                 all_files=True,
             )
@@ -252,6 +253,23 @@ class Maintainer:
         view = self._follower.refresh()
         self._horizon.sample(view, self._clock.now_us())
         return view
+
+    def _revision_to_keep(self, view: View) -> int:
+        """Return the horizon, or the last revision that a power cut keeps if that is lower.
+
+        A manifest is durable. If it named a later revision, a power cut could leave a head that
+        cannot be read any more.
+        """
+        durable = self._durable_revision(view)
+        return min(durable, self._horizon.revision(view, self._clock.now_us()))
+
+    def _durable_revision(self, view: View) -> int:
+        # In this order: the active segment goes at least as far as this head.
+        revision = view.head.revision
+        end = pack_position(view.active.segment, view.active.offset)
+        if (self._commit_page.durable or 0) >= end:
+            return revision
+        return view.manifest.active.last_revision  # what is sealed was synced before
 
     @contextlib.contextmanager
     def _exclusive(self, *, wait: bool) -> Iterator[bool]:
