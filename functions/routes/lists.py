@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass, replace
+from typing import Final
 from urllib.parse import urlencode
 
 import falcon
@@ -17,8 +18,11 @@ from rundlet_server.functions.messages.bodies import answer_type
 from rundlet_server.functions.messages.query import REVISION_MAX, Query, bad_query
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.route_table import KEYS
+from rundlet_server.storage.errors import Compacted, Unavailable
 from rundlet_server.storage.interface import Page
 
+_ATTEMPTS: Final = 10
+"""How often a first page begins again; a second time is rare."""
 _OPTIONS = ("prefix", "start", "end", "limit", "reverse", "delimiter", "include", "rev", "cursor")
 
 
@@ -35,22 +39,18 @@ class KeysResource:
 
     def on_head(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer as GET does, without the page, and with the count of keys on all pages."""
-        selection, page = self._page(req, resp)
-        count = self._store.count(
-            prefix=selection.prefix, start=selection.start, end=selection.end, at=page.revision
-        )
+        count = self._page(req, resp, with_count=True)
         resp.set_header("KV-Count", str(count))
 
-    def _page(self, req: falcon.Request, resp: falcon.Response) -> tuple[Selection, Page]:
+    def _page(self, req: falcon.Request, resp: falcon.Response, *, with_count: bool = False) -> int:
+        """Answer with a page; return the count of keys on all pages if it is wanted, else 0."""
         query = Query(req, *_OPTIONS)
         if query.text("rev") is not None:
             self._store.require("history")
         selection = Selection.from_query(query, self._limits.list_keys_max)
         selection = replace(selection, prefix=visible_prefix(req.env, selection.prefix))
         media_type = answer_type(req)
-        page = self._scan(selection, selection.limit)
-        if selection.include_values:
-            page = self._with_values(selection, page)
+        page, count = self._read(selection, with_count=with_count)
         next_url = None
         if page.resume is not None:
             next_url = selection.next_page(page.revision, page.resume)
@@ -58,7 +58,29 @@ class KeysResource:
         resp.content_type = media_type
         resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept")))
         resp.data = encode_page(page, next_url, media_type)
-        return selection, page
+        return count
+
+    def _read(self, selection: Selection, *, with_count: bool) -> tuple[Page, int]:
+        """Return a page and, if it is wanted, the count of keys, both of one revision.
+
+        A first page reads at the head, and up to twice more at the same revision. If compaction has
+        dropped that revision meanwhile, it begins again.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                page = self._scan(selection, selection.limit)
+                if selection.include_values:
+                    page = self._with_values(selection, page)
+                return page, self._count(selection, page.revision) if with_count else 0
+            except Compacted:
+                if selection.revision is not None:
+                    raise
+        raise Unavailable("compaction dropped each revision while the list read it")
+
+    def _count(self, selection: Selection, revision: int) -> int:
+        return self._store.count(
+            prefix=selection.prefix, start=selection.start, end=selection.end, at=revision
+        )
 
     def _with_values(self, selection: Selection, page: Page) -> Page:
         """Return the same page with its values, or as much of it as may be in memory.
