@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, VALUE_BYTES_LIMIT
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.files import Files, RealFiles
@@ -82,6 +83,14 @@ class StoreSettings:
     files: Files = field(default_factory=RealFiles)
     clock: Callable[[], int] = system_clock_us
     boot_id: int = field(default_factory=system_boot_id)
+
+    def __post_init__(self) -> None:
+        """Refuse limits that the formats of the files cannot keep."""
+        limits = self.limits
+        if limits.key_bytes_max > KEY_BYTES_LIMIT:
+            raise ValueError(f"key_bytes_max is at most {KEY_BYTES_LIMIT}")
+        if max(limits.value_bytes_max, limits.txn_bytes_max) > VALUE_BYTES_LIMIT:
+            raise ValueError(f"value_bytes_max and txn_bytes_max are at most {VALUE_BYTES_LIMIT}")
 
     def to_json(self) -> str:
         """Return the settings that a process needs to maintain the folder in the same way."""

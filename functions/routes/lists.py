@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass, replace
+from typing import Final
 from urllib.parse import urlencode
 
 import falcon
@@ -18,8 +19,11 @@ from rundlet_server.functions.messages.query import REVISION_MAX, Query, bad_que
 from rundlet_server.functions.messages.sending import Hold, SendingGate
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.route_table import KEYS
+from rundlet_server.storage.errors import Compacted, Unavailable
 from rundlet_server.storage.interface import Page
 
+_ATTEMPTS: Final = 10
+"""How often a first page begins again; a second time is rare."""
 _OPTIONS = ("prefix", "start", "end", "limit", "reverse", "delimiter", "include", "rev", "cursor")
 
 
@@ -37,29 +41,55 @@ class KeysResource:
 
     def on_head(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer as GET does, without the page, and with the count of keys on all pages."""
-        selection, page = self._page(req, resp)
-        count = self._store.count(
-            prefix=selection.prefix, start=selection.start, end=selection.end, at=page.revision
-        )
+        count = self._page(req, resp, with_count=True)
         resp.set_header("KV-Count", str(count))
 
-    def _page(self, req: falcon.Request, resp: falcon.Response) -> tuple[Selection, Page]:
+    def _page(self, req: falcon.Request, resp: falcon.Response, *, with_count: bool = False) -> int:
+        """Answer with a page; return the count of keys on all pages if it is wanted, else 0."""
         query = Query(req, *_OPTIONS)
         if query.text("rev") is not None:
             self._store.require("history")
         selection = Selection.from_query(query, self._limits.list_keys_max)
         selection = replace(selection, prefix=visible_prefix(req.env, selection.prefix))
         media_type = answer_type(req)
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._answer(req, resp, selection, media_type, with_count=with_count)
+            except Compacted:
+                if selection.revision is not None:
+                    raise
+        raise Unavailable("compaction dropped each revision while the list read it")
+
+    def _answer(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        selection: Selection,
+        media_type: str,
+        *,
+        with_count: bool,
+    ) -> int:
+        """Answer with a page at one revision; the count, if it is wanted, is of the same one.
+
+        A first page reads at the head. The count reads once more at that revision, and compaction
+        may have dropped it meanwhile: then the page begins again.
+        """
         resp.content_type = media_type
         resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept")))
         with self._sending.hold() as hold:
             page = self._scan(selection, hold)
+            count = self._count(selection, page.revision) if with_count else 0
             next_url = None
             if page.resume is not None:
                 next_url = selection.next_page(page.revision, page.resume)
                 resp.set_header("Link", f'<{next_url}>; rel="next"')
             hold.send(req, resp, encode_page(page, next_url, media_type))
-        return selection, page
+        return count
+
+    def _count(self, selection: Selection, revision: int) -> int:
+        return self._store.count(
+            prefix=selection.prefix, start=selection.start, end=selection.end, at=revision
+        )
 
     def _scan(self, selection: Selection, hold: Hold) -> Page:
         return self._store.scan(

@@ -193,6 +193,7 @@ class Size:
     """A number of bytes, with a unit if wanted."""
 
     least: int = 1
+    most: int | None = None
     metavar: str = "SIZE"
 
     def read(self, text: str) -> int:
@@ -203,6 +204,8 @@ class Size:
             raise ValueError(f"write a size such as {SIZE_EXAMPLES}") from ex
         if size < self.least:
             raise ValueError(f"write a size of at least {shown_bytes(self.least)}")
+        if self.most is not None and size > self.most:
+            raise ValueError(f"write a size of at most {shown_bytes(self.most)}")
         return size
 
     def write(self, value: object) -> str:

@@ -26,6 +26,7 @@ from rundlet_server.functions.settings.kinds import (
 from rundlet_server.functions.settings.reading import read, written
 from rundlet_server.functions.settings.rows import Setting, group, setting
 from rundlet_server.storage.address import StoreAddress
+from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, VALUE_BYTES_LIMIT
 from rundlet_server.storage.interface import Limits
 from rundlet_server.storage.settings import StoreSettings, SyncPolicy
 
@@ -40,7 +41,7 @@ _STORE: Final = StoreSettings(boot_id=0)  # for its defaults; asks the system no
 
 _LIMIT_ROWS: Final = {
     "key_bytes_max": Setting(
-        Size(),
+        Size(most=KEY_BYTES_LIMIT),
         "The size of the longest key.",
         variable="RUNDLET_MAX_KEY_BYTES",
         option="--max-key-bytes",
@@ -48,7 +49,7 @@ _LIMIT_ROWS: Final = {
         used_by="store",
     ),
     "value_bytes_max": Setting(
-        Size(),
+        Size(most=VALUE_BYTES_LIMIT),
         "The size of the largest value.",
         variable="RUNDLET_MAX_VALUE_BYTES",
         option="--max-value-bytes",
@@ -64,7 +65,7 @@ _LIMIT_ROWS: Final = {
         used_by="store",
     ),
     "txn_bytes_max": Setting(
-        Size(),
+        Size(most=VALUE_BYTES_LIMIT),
         "The size of all keys and values in a transaction.",
         variable="RUNDLET_MAX_TXN_BYTES",
         option="--max-txn-bytes",

@@ -236,7 +236,7 @@ class LogStore:
 
     def stats(self) -> Stats:
         """See ``Store.stats``."""
-        return stats_of(*self._maintainer.due())
+        return stats_of(*self._parts.expired.count())
 
     def gauges(self) -> Mapping[str, Gauge]:
         """See ``Store.gauges``."""

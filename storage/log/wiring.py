@@ -11,6 +11,7 @@ from rundlet_server.storage.log.maintain.maintainer import Maintainer
 from rundlet_server.storage.log.open.folder_lock import FolderLock
 from rundlet_server.storage.log.open.recovery import open_folder
 from rundlet_server.storage.log.read.clock import SharedClock
+from rundlet_server.storage.log.read.expired import ExpiredCounter
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.write.group_commit import GroupCommit
 from rundlet_server.storage.log.write.writer import Writer
@@ -25,6 +26,7 @@ class Parts:
     commit_page: CommitPage
     follower: Follower
     clock: SharedClock
+    expired: ExpiredCounter
     writer: Writer
     group_commit: GroupCommit
     health: HealthCheck
@@ -85,6 +87,7 @@ def _joined(
         commit_page=commit_page,
         follower=follower,
         clock=clock,
+        expired=ExpiredCounter(commit_page, follower, clock),
         writer=writer,
         group_commit=GroupCommit(writer, settings.measures),
         health=HealthCheck(folder, settings, writer),

@@ -117,6 +117,48 @@ def test_what_a_recovery_finds_is_durable_before_anybody_sees_it(campaign: Campa
                     assert state_of(store) == seen
 
 
+@pytest.mark.parametrize("sync", ["interval", "never"])
+def test_history_is_dropped_only_behind_what_a_power_cut_keeps(campaign: Campaign, sync):
+    """Else the head would be below the oldest revision that can be read."""
+    chance = next(campaign.rounds(1))
+    with folder_in_memory() as folder:
+        disk, clock = SimulatedDisk(folder / "live"), Clock()
+        with contextlib.closing(
+            open_log_store(disk.folder, tiny_settings(disk, clock, 1, sync))
+        ) as store:
+            for number in range(11):
+                store.commit(Txn([Put("a", b"%d" % number)]))
+            store.maintainer.checkpoint()
+            store.maintainer.merge_all()
+            store.maintainer.compact(thorough=False)
+            cut = laid_out(disk.crashed("nothing", chance), folder / "cut")
+
+        settings = tiny_settings(UnsyncedFiles(), clock, 2, sync)
+        with contextlib.closing(open_log_store(cut, settings)) as store:
+            stats = store.stats()
+            assert 0 < stats.oldest_revision <= stats.revision < 11
+            assert store.count(at=stats.revision) == 1
+
+
+def test_a_horizon_that_an_earlier_release_put_too_high_is_put_right(campaign: Campaign):
+    chance = next(campaign.rounds(1))
+    with folder_in_memory() as folder:
+        disk, clock = SimulatedDisk(folder / "live"), Clock()
+        with contextlib.closing(
+            open_log_store(disk.folder, tiny_settings(disk, clock, 1, "never"))
+        ) as store:
+            store.commit(Txn([Put("a", b"kept")]))
+            store.sync()
+            store.commit(Txn([Put("a", b"lost")]))
+            store.maintainer._writer.change_manifest(lambda old: old.changed(oldest_revision=2))
+            cut = laid_out(disk.crashed("nothing", chance), folder / "cut")
+
+        settings = tiny_settings(UnsyncedFiles(), clock, 2, "never")
+        with contextlib.closing(open_log_store(cut, settings)) as store:
+            assert store.stats().oldest_revision == store.stats().revision == 1
+            assert store.count(at=1) == 1
+
+
 class DeadProcess(BaseException):
     """What the process was to do after this it does not do."""
 

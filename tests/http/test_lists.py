@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
 import cbor2
 import falcon.testing
 import pytest
 
 from rundlet_server.functions.app import create_app
-from rundlet_server.storage.interface import Delete, Limits, Put, Store, Txn
+from rundlet_server.storage.interface import Delete, Limits, Page, Put, Store, Txn
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
+from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import ModelStore
 
 NAMES = ["a", "a/1", "a/2", "b", "b/x/1", "b/x/2", "b/y", "c", "é", "😀"]
@@ -115,6 +123,48 @@ def test_all_pages_are_of_one_snapshot(api, filled: Store):
 
     assert keys_of(first) + [key for page in rest for key in keys_of(page)] == NAMES
     assert {page.json["revision"] for page in rest} == {first.json["revision"]}
+
+
+@pytest.fixture
+def overtaken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store with one key, whose history is dropped right after the first scan."""
+    store = open_log_store(
+        tmp_path, StoreSettings(files=UnsyncedFiles(), keep_for_s=0, keep_versions=1)
+    )
+    store.commit(Txn([Put("a", b"1")]))
+    scan = store.scan
+
+    def scan_first(**options: Any) -> Page:
+        page = scan(**options)
+        if page.revision == 1:
+            store.commit(Txn([Put("a", b"2", "text/plain")]))
+            store.compact(wait=True)
+        return page
+
+    monkeypatch.setattr(store, "scan", scan_first)
+    with closing(store):
+        yield store
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "?include=value"), ("HEAD", "")])
+def test_a_first_page_begins_again_if_compaction_overtakes_it(overtaken: Store, method, path):
+    api = falcon.testing.TestClient(create_app(overtaken))
+
+    answer = api.simulate_request(method, f"/v1/keys{path}")
+
+    assert answer.status_code == 200
+    if method == "HEAD":
+        assert answer.headers["KV-Count"] == "1"
+    else:
+        assert (answer.json["revision"], answer.json["keys"][0]["text"]) == (2, "2")
+
+
+def test_a_page_of_a_given_revision_does_not_begin_again(overtaken: Store):
+    api = falcon.testing.TestClient(create_app(overtaken))
+
+    answer = api.simulate_get("/v1/keys?include=value&rev=1")
+
+    assert answer.status_code == 410
 
 
 def test_cursor_of_a_compacted_revision_is_410():

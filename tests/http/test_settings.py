@@ -83,6 +83,9 @@ def test_empty_environment_gives_the_defaults():
         ("RUNDLET_KEEP_VERSIONS", "0"),
         ("RUNDLET_KEEP_VERSIONS", "1.5"),
         ("RUNDLET_MAX_KEY_BYTES", "-3"),
+        ("RUNDLET_MAX_KEY_BYTES", "65536"),
+        ("RUNDLET_MAX_VALUE_BYTES", "4GiB"),
+        ("RUNDLET_MAX_TXN_BYTES", "4GiB"),
         ("RUNDLET_MAX_KEY_BYTES", "9" * 5_000),
         ("RUNDLET_READ_ONLY", "maybe"),
     ],
@@ -243,9 +246,9 @@ def test_log_is_for_people_on_a_terminal_only():
 
 
 def test_headers_have_room_for_the_longest_key():
-    connections = options_of(max_key_bytes="1MiB").settings.connections
+    connections = options_of(max_key_bytes="60KiB").settings.connections
 
-    assert connections.header_bytes_max > 3 * 2**20
+    assert connections.header_bytes_max > 3 * 60 * 2**10
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ follower's); any thread reads without a lock. The number of records in a segment
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
 from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.record import EXPIRE
 
 
 class Delta:
@@ -20,7 +21,6 @@ class Delta:
         offset: place in the segment up to which its frames have been added.
         record_count: records added.
         rows: the newest locator of each key.
-        expiring: (expiry time, key) of every record that expires.
     """
 
     def __init__(self, segment: int, offset: int) -> None:
@@ -28,7 +28,9 @@ class Delta:
         self.offset = offset
         self.record_count = 0
         self.rows: dict[bytes, Locator] = {}
-        self.expiring: list[tuple[int, bytes]] = []
+        self._expired: list[tuple[int, bytes]] = []
+        self._expiring: list[tuple[int, int, bytes]] = []
+        self._by_time: list[tuple[int, int, bytes]] = []
         self._sorted: list[bytes] = []
 
     def add(self, entries: Sequence[tuple[bytes, Locator]]) -> None:
@@ -41,7 +43,9 @@ class Delta:
             else:
                 rows[key] = Locator(*locator[:-1], previous)
             if locator.expires_us:
-                self.expiring.append((locator.expires_us, key))
+                self._expiring.append((locator.expires_us, locator.revision, key))
+            elif locator.kind == EXPIRE:
+                self._expired.append((locator.revision, key))
         self.record_count += len(entries)
 
     def find(self, key: bytes, at: int | None) -> Locator | None:
@@ -57,6 +61,26 @@ class Delta:
             if locator is not None:
                 yield keys[place], locator
 
+    def expiring(self, after_us: int, through_us: int) -> Iterator[tuple[bytes, int]]:
+        """Yield key and revision of records whose expiry lies in (``after_us``, ``through_us``].
+
+        Cheap if few records that expire came since the last call.
+        """
+        known = self._by_time
+        if len(known) != len(self._expiring):
+            known = known + self._expiring[len(known) :]
+            known.sort()
+            self._by_time = known
+        start = bisect_right(known, after_us, key=_first)
+        for _, revision, key in known[start : bisect_right(known, through_us, key=_first)]:
+            yield key, revision
+
+    def expired(self, after: int, through: int) -> list[bytes]:
+        """Return the keys whose expiry was logged at revisions in (``after``, ``through``]."""
+        start = bisect_right(self._expired, after, key=_first)
+        end = bisect_right(self._expired, through, key=_first)
+        return [key for _, key in self._expired[start:end]]
+
     def sorted_keys(self) -> list[bytes]:
         """Return all keys in order; cheap if few keys came since the last call."""
         known = self._sorted
@@ -67,6 +91,10 @@ class Delta:
             known.sort()
             self._sorted = known
         return known
+
+
+def _first(fields: tuple[int, *tuple[int | bytes, ...]]) -> int:
+    return fields[0]
 
 
 def newest_at(locator: Locator | None, at: int | None) -> Locator | None:

@@ -19,6 +19,7 @@ opening does not read the file, and damage is an error, not a key that seems to 
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -45,6 +46,7 @@ from rundlet_server.storage.log.index.columns import (
     Flags,
     Places,
 )
+from rundlet_server.storage.log.index.expiry import ExpiryOrder
 
 MAGIC: Final = b"RNDLTIDX"
 FORMAT_VERSION: Final = 1
@@ -129,6 +131,9 @@ class IndexFile:
         self._directory = self._section("directory").cast("I")
         self._table = self._section("table").cast("Q")
         self._blocks = self._section("blocks").cast("I")
+        self._expiry_rows = self._section("expiry_rows").cast("I")
+        self._expiry_times = self._section("expiry_times").cast("Q")
+        self._expiry_order = ExpiryOrder()
         self._tag_shift = 32 - (len(self._directory) - 1).bit_length() + 1
         self._is_block_verified = bytearray(len(self._blocks))
         self._is_verified = False
@@ -259,12 +264,11 @@ class IndexFile:
             if locator is not None:
                 yield found, locator
 
-    def expiring(self, after_us: int, through_us: int) -> Iterator[bytes]:
-        """Yield the keys of rows whose expiry lies in (``after_us``, ``through_us``]."""
-        columns = self._expiry()
-        is_due = (columns[1] > after_us) & (columns[1] <= through_us)
-        for row in columns[0][is_due].tolist():
-            yield self.key(row)
+    def expiring(self, after_us: int, through_us: int) -> Iterator[tuple[bytes, int]]:
+        """Yield key and revision of rows whose expiry lies in (``after_us``, ``through_us``]."""
+        for row in self._expiry_order.rows_between(after_us, through_us, self._expiry):
+            fields = self._row(row)
+            yield self._key_bytes(fields[_KEY_START], fields[_KEY_END]), fields[_REVISION]
 
     def columns(self) -> Columns:
         """Return the whole index as numpy columns over the mapped file, verified.
@@ -350,8 +354,16 @@ class IndexFile:
         )
 
     def _expires_us(self, row: int) -> int:
-        rows, times = self._expiry()
-        return int(times[np.searchsorted(rows, row)])
+        """Return when a row expires, by a binary search that touches a few blocks."""
+        if self._is_verified:
+            return self._expiry_times[bisect_left(self._expiry_rows, row)]
+        place = bisect_left(range(len(self._expiry_rows)), row, key=self._expiry_row)
+        self._verify(self._places["expiry_times"][0] + 8 * place, 8)
+        return self._expiry_times[place]
+
+    def _expiry_row(self, place: int) -> int:
+        self._verify(self._places["expiry_rows"][0] + 4 * place, 4)
+        return self._expiry_rows[place]
 
     def _section(self, name: str) -> memoryview:
         offset, size = self._places[name]

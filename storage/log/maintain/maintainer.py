@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.log.format.commit_page import CommitPage
-from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.locator import pack_position
 from rundlet_server.storage.log.index.estimates import record_bytes
 from rundlet_server.storage.log.maintain.bulk_load import BulkLoader
 from rundlet_server.storage.log.maintain.checkpoint import Checkpointer
@@ -25,8 +26,9 @@ from rundlet_server.storage.log.maintain.horizon import Horizon
 from rundlet_server.storage.log.open.folder_lock import MAINTENANCE_LOCK_NAME
 from rundlet_server.storage.log.open.orphans import remove_orphans
 from rundlet_server.storage.log.read.clock import SharedClock
+from rundlet_server.storage.log.read.expired import due
 from rundlet_server.storage.log.read.follower import Follower
-from rundlet_server.storage.log.read.view import Head, View
+from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.write.batch import Expire
 from rundlet_server.storage.log.write.writer import Writer
 from rundlet_server.storage.settings import StoreSettings
@@ -40,14 +42,6 @@ _LOADED_INDEXES_MAX: Final = 16
 """Index files there may be before a bulk load merges them."""
 _EXPIRE_KEYS_MAX: Final = 1_000
 """Expiries logged in one commit."""
-
-
-class Due(NamedTuple):
-    """Keys with their expired versions, and the view and head they are of."""
-
-    view: View
-    head: Head
-    expired: list[tuple[bytes, Locator]]
 
 
 class Maintainer:
@@ -109,7 +103,7 @@ class Maintainer:
             view = self._sampled_view()
             count = self._checkpointer.checkpoint()
             merged = self._checkpointer.merge(
-                horizon=self._horizon.revision(view, self._clock.now_us()),
+                horizon=self._revision_to_keep(view),
                 keep_versions=self._settings.keep_versions,
             )
             if count or merged:
@@ -130,7 +124,7 @@ class Maintainer:
                 view = self._sampled_view()
                 if len(view.indexes) > _LOADED_INDEXES_MAX:
                     self._checkpointer.merge(
-                        horizon=self._horizon.revision(view, self._clock.now_us()),
+                        horizon=self._revision_to_keep(view),
                         keep_versions=self._settings.keep_versions,
                     )
             return True
@@ -149,7 +143,7 @@ class Maintainer:
             if thorough:
                 self._writer.seal()
             self._checkpointer.checkpoint()
-            horizon = self._horizon.revision(self._sampled_view(), self._clock.now_us())
+            horizon = self._revision_to_keep(self._sampled_view())
             result = self._compact_in_passes(
                 horizon, DEAD_SHARE_THOROUGH if thorough else DEAD_SHARE
             )
@@ -193,7 +187,7 @@ class Maintainer:
         view = self._sampled_view()
         log_bytes = view.manifest.sealed_bytes
         live_bytes = record_bytes(view.head.totals, view.indexes)
-        horizon = self._horizon.revision(view, self._clock.now_us())
+        horizon = self._revision_to_keep(view)
         before_bytes, before_horizon = self._last_pass
         if self.is_space_short and log_bytes - live_bytes > DEAD_SHARE_THOROUGH * log_bytes:
             return (log_bytes, horizon) != self._last_pass
@@ -207,7 +201,7 @@ class Maintainer:
             if not is_ours or len(self._follower.refresh().indexes) < 2:
                 return 0
             return self._checkpointer.merge(
-                horizon=self._horizon.revision(self._sampled_view(), self._clock.now_us()),
+                horizon=self._revision_to_keep(self._sampled_view()),
                 keep_versions=self._settings.keep_versions,
                 all_files=True,
             )
@@ -216,29 +210,6 @@ class Maintainer:
         """Log the expiry of all keys whose time has come; return how many."""
         with self._exclusive(wait=False) as is_ours:
             return self._expire_all() if is_ours else 0
-
-    def due(self) -> Due:
-        """Return keys that have expired and whose expiry is not in the log yet, as of one head."""
-        # First of all: every expiry up to it is in the view that is taken after it.
-        through_us = self._commit_page.expired_through_us
-        view = self._follower.current()
-        head = view.head
-        now_us = self._clock.now_us()
-        keys = {
-            key
-            for delta in view.deltas
-            for expires_us, key in delta.expiring[:]
-            if through_us < expires_us <= now_us
-        }
-        for index in view.indexes:
-            keys.update(index.expiring(through_us, now_us))
-        found = ((key, view.find(key, head.revision)) for key in keys)
-        expired = [
-            (key, locator)
-            for key, locator in found
-            if locator is not None and 0 < locator.expires_us <= now_us
-        ]
-        return Due(view, head, expired)
 
     def remove_orphans(self) -> list[str]:
         """Remove files that a crash has orphaned; return their names."""
@@ -254,22 +225,51 @@ class Maintainer:
             return remove_orphans(self._settings.files, self._folder, view.manifest)
 
     def _expire_all(self) -> int:
-        due = self.due()
-        expired = [Expire(key.decode(), locator.revision) for key, locator in due.expired]
+        # First of all: every expiry up to it is in the view that is taken after it.
+        through_us = self._commit_page.expired_through_us
+        view = self._follower.current()
+        head = view.head
+        waiting = due(view, head, through_us, self._clock.now_us())
         count = 0
-        for start in range(0, len(expired), _EXPIRE_KEYS_MAX):
-            with self._writer.exclusive() as view:
-                batch = self._writer.begin(view)
-                count += batch.expire(expired[start : start + _EXPIRE_KEYS_MAX])
-                self._writer.write(view, batch)
+        while expired := [
+            Expire(key.decode(), locator.revision)
+            for key, locator in islice(waiting, _EXPIRE_KEYS_MAX)
+        ]:
+            count += self._expire(expired)
+            if self.has_backlog:
+                self._checkpointer.checkpoint()
         # Not the present time: an in-flight commit may have begun, and expired, before it.
-        self._commit_page.expired_through_us = due.head.time_us
+        self._commit_page.expired_through_us = head.time_us
         return count
+
+    def _expire(self, expired: Sequence[Expire]) -> int:
+        with self._writer.exclusive() as view:
+            batch = self._writer.begin(view)
+            count = batch.expire(expired)
+            self._writer.write(view, batch)
+            return count
 
     def _sampled_view(self) -> View:
         view = self._follower.refresh()
         self._horizon.sample(view, self._clock.now_us())
         return view
+
+    def _revision_to_keep(self, view: View) -> int:
+        """Return the horizon, or the last revision that a power cut keeps if that is lower.
+
+        A manifest is durable. If it named a later revision, a power cut could leave a head that
+        cannot be read any more.
+        """
+        durable = self._durable_revision(view)
+        return min(durable, self._horizon.revision(view, self._clock.now_us()))
+
+    def _durable_revision(self, view: View) -> int:
+        # In this order: the active segment goes at least as far as this head.
+        revision = view.head.revision
+        end = pack_position(view.active.segment, view.active.offset)
+        if (self._commit_page.durable or 0) >= end:
+            return revision
+        return view.manifest.active.last_revision  # what is sealed was synced before
 
     @contextlib.contextmanager
     def _exclusive(self, *, wait: bool) -> Iterator[bool]:

@@ -138,7 +138,7 @@ def recover_end(files: Files, folder: Path, manifest: Manifest, commit_page: Com
     3. Sync: whole frames may still be only in memory, and so may the manifest's name. If a sync of
        the segment has failed before, rewrite the frames first (``_make_durable``).
     4. If commits that were seen may be lost (``is_lax``), leave a gap in the revisions, in the
-       manifest, before anything new is written.
+       manifest, before anything new is written. The head can be read whatever else is kept.
     5. Publish.
     """
     try:
@@ -159,7 +159,9 @@ def recover_end(files: Files, folder: Path, manifest: Manifest, commit_page: Com
     revision, last_time_us = _last_commit(segment, manifest, end)
     if manifest.is_lax:
         floor = revision + REVISION_GAP
-        manifest = dataclasses.replace(manifest.changed(), revision_floor=floor)
+        oldest = min(manifest.oldest_revision, revision)
+        changed = manifest.changed(oldest_revision=oldest)
+        manifest = dataclasses.replace(changed, revision_floor=floor)
         write_manifest(files, folder, manifest)
     segment.file.close()
     commit_page.start(

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from rundlet_server.storage.interface import Gauge, Stats
-from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.index.estimates import live_bytes
+from rundlet_server.storage.log.read.expired import Expired
 from rundlet_server.storage.log.read.view import Head, View
 
 
-def stats_of(view: View, head: Head, expired: Collection[tuple[bytes, Locator]]) -> Stats:
+def stats_of(view: View, head: Head, expired: Expired) -> Stats:
     """Return the statistics of a view.
 
     Args:
         view: of the store.
         head: the newest commit of the view.
-        expired: keys whose expiry has passed and that no commit has removed yet.
+        expired: what has expired and no commit has removed yet.
     """
     return Stats(
         head.revision,
         view.manifest.oldest_revision,
-        head.totals.key_count - len(expired),
-        head.totals.value_bytes - sum(locator.value_size for _, locator in expired),
+        head.totals.key_count - expired.key_count,
+        head.totals.value_bytes - expired.value_bytes,
     )
 
 

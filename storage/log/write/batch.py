@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX
 from rundlet_server.storage.errors import Conflict, FailedCondition, InvalidOperation, LimitExceeded
 from rundlet_server.storage.files import Buffer
 from rundlet_server.storage.interface import (
@@ -46,6 +47,10 @@ from rundlet_server.storage.log.write.free_space import FreeSpace
 
 _NUMBER_DIGITS_MAX: Final = 1_000
 _NUMBER_MAX: Final = (1 << 63) - 1
+_RECORD_OVERHEAD_MAX: Final = records.OVERHEAD + CONTENT_TYPE_BYTES_MAX + 32
+"""Bytes of a record beside its key and value, at most."""
+_ANY_FRAME_BYTES_MAX: Final = frames.SIZE_MAX // 8
+"""A transaction whose limit is at most this fits into a frame, whatever it copies."""
 
 
 class Expire(NamedTuple):
@@ -126,6 +131,8 @@ class Batch:
         written: list[Record] = []
         results = [self._do(index, op, keys[index], written) for index, op in enumerate(ops)]
         if written:
+            if self._limits.txn_bytes_max > _ANY_FRAME_BYTES_MAX:
+                self._require_frame(written)
             if not self._free_space.is_plenty:
                 self._require_space(written)
             self._append(written)
@@ -267,6 +274,12 @@ class Batch:
         )
         if size:
             self._free_space.require(self._view, self.size + size)
+
+    def _require_frame(self, written: Sequence[Record]) -> None:
+        """Refuse what does not fit into one frame: what is put and what is copied add up."""
+        size = sum(len(record.key) + len(record.value) + _RECORD_OVERHEAD_MAX for record in written)
+        if len(written) > 1 and size > frames.SIZE_MAX:
+            raise LimitExceeded("txn_bytes_max", frames.SIZE_MAX, size)
 
     def _append(self, written: Sequence[Record]) -> None:
         """Add one frame with these records."""

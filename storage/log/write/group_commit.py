@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rundlet_server.storage.counting.measures import Measures
-from rundlet_server.storage.errors import OutcomeUnknown, StoreError
+from rundlet_server.storage.errors import OutcomeUnknown, StoreError, Unavailable
 from rundlet_server.storage.interface import Commit, Txn
 from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.log.write.batch import Batch
 from rundlet_server.storage.log.write.writer import Writer
 
 
@@ -47,7 +48,7 @@ class GroupCommit:
 
         Raises:
             Conflict, InvalidOperation: decided against the head; nothing was changed.
-            Unavailable, DiskFull: certainly not applied.
+            Unavailable, DiskFull: certainly not applied; others of the group may be.
             OutcomeUnknown: it may have been applied.
             Damaged: the log cannot be followed.
         """
@@ -101,15 +102,44 @@ class GroupCommit:
         return group
 
     def _commit_group(self, view: View, group: Sequence[_Request]) -> None:
-        batch = self._writer.begin(view)
-        for request in group:
-            try:
-                request.commit = batch.add(request.txn)
-            except StoreError as ex:
-                request.error = ex
+        batch = self._decided(view, group)
         self._writer.write(view, batch)
         if batch.commit_count:  # some may have had nothing to write
             self._measures.committed(batch.commit_count)
+
+    def _decided(self, view: View, group: Sequence[_Request]) -> Batch:
+        """Return a batch of all transactions of a group but those that fail.
+
+        A transaction that fails in a way that is not foreseen may leave a part of itself in the
+        batch. The others must not pay for that: they are decided anew, without it.
+        """
+        left = list(group)
+        while True:
+            batch = self._writer.begin(view)
+            failed = next((request for request in left if not _add(batch, request)), None)
+            if failed is None:
+                return batch
+            left.remove(failed)
+
+
+def _add(batch: Batch, request: _Request) -> bool:
+    """Decide a transaction; return false if it failed in a way that is not foreseen."""
+    request.commit, request.error = None, None
+    try:
+        request.commit = batch.add(request.txn)
+    except StoreError as ex:
+        request.error = ex
+    except OSError as ex:
+        reason = ex.strerror or ex
+        request.error = Unavailable(
+            f"the disk failed while a value was read ({reason}); the write was not applied"
+        )
+        request.error.__cause__ = ex
+        return False
+    except Exception as ex:
+        request.error = ex
+        return False
+    return True
 
 
 def _refuse(group: Sequence[_Request], cause: BaseException) -> None:

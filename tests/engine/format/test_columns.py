@@ -124,7 +124,7 @@ def assert_holds(index: IndexFile, expected: Versions) -> None:
         assert below == [other for other in reversed(ordered) if other < key]
     for after_us, through_us in ((0, 1), (0, 1 << 63), (1, 1 << 63), (5, 6)):
         assert sorted(index.expiring(after_us, through_us)) == sorted(
-            key
+            (key, row.revision)
             for key, rows in expected.items()
             for row in rows
             if after_us < row.expires_us <= through_us

@@ -111,6 +111,8 @@ class Aftermath:
 
     def _opened(self, folder: Path, files: Files, boot_id: int) -> State:
         with contextlib.closing(open_log_store(folder, self._settings(files, boot_id))) as store:
+            stats = store.stats()
+            assert stats.oldest_revision <= stats.revision, "the head cannot be read by its number"
             return state_of(store)
 
     def _settings(self, files: Files, boot_id: int) -> StoreSettings:

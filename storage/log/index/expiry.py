@@ -1,0 +1,76 @@
+"""Which rows of an index file expire in a span of time.
+
+An index file has the times in the order of its rows. To look at all of them whenever someone asks
+what has expired would cost more with every key. So the next few expiries are kept in the order of
+time: a question about them is a binary search, and only a question beyond them reads all times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+_COUNT: Final = 4_096
+"""Expiries kept in the order of time; 12 bytes each."""
+_FOREVER_US: Final = (1 << 64) - 1
+
+_RowNumbers = npt.NDArray[np.uint32]
+_Times = npt.NDArray[np.uint64]
+
+
+class _Upcoming(NamedTuple):
+    """All rows that expire in (``after_us``, ``through_us``], in order of time."""
+
+    after_us: int
+    through_us: int
+    rows: _RowNumbers
+    times_us: _Times
+
+
+class ExpiryOrder:
+    """Finds rows by the time of their expiry. Any thread may use it."""
+
+    def __init__(self) -> None:
+        self._upcoming: _Upcoming | None = None
+
+    def rows_between(
+        self,
+        after_us: int,
+        through_us: int,
+        columns: Callable[[], tuple[_RowNumbers, _Times]],
+    ) -> list[int]:
+        """Return the rows whose expiry lies in (``after_us``, ``through_us``].
+
+        Args:
+            after_us: the time before the span.
+            through_us: the last time in it.
+            columns: returns all rows that expire, and when; called only if they must be read.
+        """
+        if through_us <= after_us:
+            return []
+        upcoming = self._upcoming
+        if upcoming and upcoming.after_us <= after_us and through_us <= upcoming.through_us:
+            bounds = np.array([after_us, through_us], np.uint64)
+            start, end = np.searchsorted(upcoming.times_us, bounds, side="right").tolist()
+            found: list[int] = upcoming.rows[start:end].tolist()
+            return found
+        rows, times_us = columns()
+        found = rows[(times_us > after_us) & (times_us <= through_us)].tolist()
+        # The next question most often begins where this one began or ended.
+        self._upcoming = _first(rows, times_us, through_us if len(found) > _COUNT else after_us)
+        return found
+
+
+def _first(rows: _RowNumbers, times_us: _Times, after_us: int) -> _Upcoming:
+    """Return the rows that expire first after a time; as many as expire at one time, or none."""
+    places = np.flatnonzero(times_us > after_us)
+    through_us = _FOREVER_US
+    if len(places) > _COUNT:
+        later_us = times_us[places]
+        through_us = int(np.partition(later_us, _COUNT)[_COUNT]) - 1
+        places = places[later_us <= through_us]
+    places = places[np.argsort(times_us[places], kind="stable")]
+    return _Upcoming(after_us, through_us, rows[places], times_us[places])

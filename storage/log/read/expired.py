@@ -1,0 +1,128 @@
+"""How many keys have expired whose expiry is not in the log yet.
+
+The totals of the head count such keys, so statistics must take them off. To look at all of them
+each time would cost more with every key that waits, and on a store that is served read-only they
+wait for ever. So the counter looks at a key when its time comes, and again when its expiry is
+logged. A key that has expired leaves the count in no other way, because a writer logs the expiry
+of a value before it overwrites the value.
+
+The count has two parts, as no process knows the time of the next commit: it may be before now.
+
+* *settled*: keys that had expired by the time of the head. Every later commit has that time or a
+  later one, so its writer sees that they have expired.
+* *waiting*: keys that have expired since. When the head changes, they are counted anew.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.index.delta import Delta
+from rundlet_server.storage.log.index.file import IndexFile
+from rundlet_server.storage.log.read.clock import SharedClock
+from rundlet_server.storage.log.read.follower import Follower
+from rundlet_server.storage.log.read.view import Head, View
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Keys that have expired, and the size of their values."""
+
+    key_count: int = 0
+    value_bytes: int = 0
+
+    @classmethod
+    def of(cls, locators: Iterable[Locator]) -> Expired:
+        """Count values."""
+        sizes = [locator.value_size for locator in locators]
+        return cls(len(sizes), sum(sizes))
+
+    def __add__(self, more: Expired) -> Expired:
+        return Expired(self.key_count + more.key_count, self.value_bytes + more.value_bytes)
+
+    def __sub__(self, less: Expired) -> Expired:
+        return Expired(self.key_count - less.key_count, self.value_bytes - less.value_bytes)
+
+
+class _Count(NamedTuple):
+    """What has expired up to a time, of the keys at a head."""
+
+    head: Head
+    through_us: int
+    expired: Expired
+
+
+class ExpiredCounter:
+    """Counts expired keys for one process. Any thread may use it."""
+
+    def __init__(self, commit_page: CommitPage, follower: Follower, clock: SharedClock) -> None:
+        self._commit_page = commit_page
+        self._follower = follower
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._settled: _Count | None = None
+        self._waiting: _Count | None = None
+
+    def count(self) -> tuple[View, Head, Expired]:
+        """Return a view, its head, and what has expired of it without a record of that."""
+        with self._lock:
+            # First of all: every expiry up to it is in the view that is taken after it.
+            logged_us = self._commit_page.expired_through_us
+            view = self._follower.current()
+            head = view.head
+            settled = self._settled
+            if settled is None or settled.head != head:
+                settled = self._settled = _settle(settled, view, head, logged_us)
+                self._waiting = None
+            waiting = self._waiting or _Count(head, settled.through_us, Expired())
+            now_us = max(self._clock.now_us(), waiting.through_us)
+            came = _amount(view, head, waiting.through_us, now_us)
+            waiting = self._waiting = _Count(head, now_us, waiting.expired + came)
+            return view, head, settled.expired + waiting.expired
+
+
+def due(view: View, head: Head, after_us: int, through_us: int) -> Iterator[tuple[bytes, Locator]]:
+    """Yield keys whose value at a head expires in (``after_us``, ``through_us``], once each."""
+    sources: list[Delta | IndexFile] = [*view.deltas, *view.indexes]
+    for source in sources:
+        for key, revision in source.expiring(after_us, through_us):
+            locator = view.find(key, head.revision)
+            if locator is not None and locator.revision == revision:
+                yield key, locator
+
+
+def _settle(before: _Count | None, view: View, head: Head, logged_us: int) -> _Count:
+    """Return what has expired up to the time of a head, from the count at an earlier head."""
+    if before is None or logged_us >= before.through_us or not _holds_since(view, before.head):
+        expired, after_us = Expired(), logged_us
+    else:
+        expired, after_us = before.expired - _logged(before, view, head), before.through_us
+    return _Count(head, head.time_us, expired + _amount(view, head, after_us, head.time_us))
+
+
+def _amount(view: View, head: Head, after_us: int, through_us: int) -> Expired:
+    return Expired.of(locator for _, locator in due(view, head, after_us, through_us))
+
+
+def _holds_since(view: View, head: Head) -> bool:
+    """Return whether a view can be read at an earlier head and its deltas hold all since."""
+    indexed = max((s.last_revision for s in view.manifest.segments if s.is_indexed), default=0)
+    return max(indexed, view.manifest.oldest_revision) <= head.revision <= view.head.revision
+
+
+def _logged(before: _Count, view: View, head: Head) -> Expired:
+    """Return what had expired at an earlier head and has a record of that since."""
+    keys = {
+        key for delta in view.deltas for key in delta.expired(before.head.revision, head.revision)
+    }
+    found = (view.find(key, before.head.revision) for key in keys)
+    return Expired.of(
+        locator
+        for locator in found
+        if locator is not None and 0 < locator.expires_us <= before.through_us
+    )
