@@ -67,6 +67,7 @@ def _joined(
         settings.files,
         folder,
         commit_page,
+        lock.guard,
         cache_bytes_max=settings.cache_bytes_max,
         open_segments_max=settings.open_segments_max,
     )
@@ -79,6 +80,7 @@ def _joined(
         follower=follower,
         writer=writer,
         clock=clock,
+        guard=lock.guard,
     )
     return Parts(
         lock=lock,

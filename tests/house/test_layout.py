@@ -29,7 +29,9 @@ FOR_TYPE_CHECKERS = {"_typeshed"}  # there is no such module when a program runs
 # its own floor or above. A room is a folder or a module.
 FLOORS = {
     "storage": [
-        "bounds errors interface files clock collector",
+        "bounds errors interface clock collector",
+        "forks",
+        "files",
         "address checksum counting requests",
         "settings tokens",
         "log",
