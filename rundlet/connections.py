@@ -8,6 +8,7 @@ have held a lock of it during the fork, and in the child that lock is never rele
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -64,7 +65,8 @@ class Connections:
         """Give up the connections of the parent; called in a forked child, which has one thread."""
         self._lock = threading.Lock()
         for stream in list(self._streams):
-            stream.close()
+            with contextlib.suppress(OSError):  # another thread had just closed it
+                stream.close()
         self._streams = WeakSet()
         self._http = None
 

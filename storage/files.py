@@ -181,7 +181,8 @@ class RealFile:
 
     def after_fork(self) -> None:
         """Close the child's copy of a file that is used for locks; the parent keeps the lock."""
-        self.close()
+        with contextlib.suppress(OSError):  # another thread had just closed the file
+            self.close()
 
     def __del__(self) -> None:
         # A reader may still hold the file when a newer view drops it: the last holder closes it.

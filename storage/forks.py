@@ -62,8 +62,14 @@ def listen_for_forks(listener: ForkListener) -> None:
 
 
 def _after_fork() -> None:
+    failures: list[Exception] = []
     for listener in list(_LISTENERS):
-        listener.after_fork()
+        try:
+            listener.after_fork()
+        except Exception as ex:
+            failures.append(ex)
+    if failures:  # Python reports it on stderr, and the child goes on
+        raise ExceptionGroup("after a fork", failures)
 
 
 if sys.platform != "win32":

@@ -9,6 +9,7 @@ worker counted stays counted after it died.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from bisect import bisect_left
@@ -115,9 +116,17 @@ class SharedCounters:
         return min(started, default=self._pool.started_us)
 
     def after_fork(self) -> None:
-        """Give a forked child rows of its own: two processes must not write one row."""
-        self._pool.release()
-        self._begin()
+        """Give a forked child rows of its own: two processes must not write one row.
+
+        If the folder is gone or full, the child counts in private memory, for itself.
+        """
+        with contextlib.suppress(OSError):  # another thread had just closed it
+            self._pool.release()
+        try:
+            self._begin()
+        except OSError:
+            self._directory = None
+            self._begin()
 
     def _files(self) -> Iterable[Path]:
         return () if self._directory is None else self._directory.glob(f"*{SUFFIX}")

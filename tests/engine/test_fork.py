@@ -7,6 +7,7 @@ import gc
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from rundlet_server.storage.care import repair, verify
 from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
 from rundlet_server.storage.counting.rows import is_alive
 from rundlet_server.storage.errors import OpenedBeforeFork, Unavailable
+from rundlet_server.storage.forks import listen_for_forks
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.textfile.store import open_text_file
@@ -256,6 +258,36 @@ def test_watch_of_tokens_sees_changes_in_a_child_too(tmp_path):
     in_child(add_and_look)
 
     assert len(watch.current().tokens) == 1
+
+
+def test_counters_go_on_in_a_child_although_their_folder_is_gone(store, tmp_path):
+    counters = SharedCounters(tmp_path / "counts")
+    counters.add("get")
+    shutil.rmtree(tmp_path / "counts")
+
+    def count() -> None:
+        counters.add("get", 3)
+        assert counters.rows()["get"][0] == 3
+        refuse_everything(store)
+
+    in_child(count)
+
+
+class Troublesome:
+    """A listener that fails."""
+
+    def after_fork(self) -> None:
+        raise ValueError("no")
+
+
+# Python reports the failure as an exception that it ignored.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_listener_that_fails_keeps_no_other_one_from_hearing_of_a_fork(store):
+    troublesome = [Troublesome() for _ in range(9)]
+    for listener in troublesome:
+        listen_for_forks(listener)
+
+    in_child(lambda: refuse_everything(store))
 
 
 def test_counters_begin_again_in_a_child(tmp_path):
