@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from os import PathLike
-from typing import Self
+from typing import NoReturn, Self
 from urllib.parse import urlencode
 
 import cbor2
@@ -42,6 +42,8 @@ _PAGE_KEYS = 1_000
 
 class Client:
     """A connection to a Rundlet server; may be used by many threads, and as a context manager.
+
+    A process that is forked may use its parent's client: it opens connections of its own.
 
     Every method raises ``ConnectionFailed``, ``Unavailable``, ``Unauthorized``, ``Forbidden``
     and ``ServerError`` of ``rundlet.errors``; writes also raise ``OutcomeUnknown``. Any key that
@@ -274,6 +276,13 @@ class Client:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: that would write the token down."""
+        message = (
+            "a Client cannot be sent to another process; send its url, and make a Client there"
+        )
+        raise TypeError(message)
 
     # --- helpers ---------------------------------------------------------------------------
 

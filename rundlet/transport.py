@@ -26,6 +26,7 @@ from typing import Self
 
 import httpx
 
+from rundlet.connections import Connections
 from rundlet.errors import BadRequest, ConnectionFailed, OutcomeUnknown
 from rundlet.problems import error_of, problem_name, retry_after_s
 
@@ -54,7 +55,7 @@ class Request:
 
 
 class Transport:
-    """The connections to one server, shared by all threads."""
+    """Sends the requests of all threads to one server."""
 
     def __init__(
         self,
@@ -73,13 +74,19 @@ class Transport:
         headers = {"Accept-Encoding": "identity"}  # the bytes as stored, and strong ETags
         if token is not None:
             headers["Authorization"] = f"Bearer {_checked_token(token)}"
-        self._http = httpx.Client(
-            headers=headers,
-            timeout=timeout_s,
-            verify=_trusted(self._base_url, ca_file),
-            # HTTP_PROXY and the like are meant for other machines, never for this one.
-            trust_env=not _is_loopback(self._base_url.host),
-        )
+        # A forked child reads it again, and may have gone to another folder.
+        ca_path = None if ca_file is None else os.path.abspath(ca_file)
+
+        def make_http() -> httpx.Client:
+            return httpx.Client(
+                headers=headers,
+                timeout=timeout_s,
+                verify=_trusted(self._base_url, ca_path),
+                # HTTP_PROXY and the like are meant for other machines, never for this one.
+                trust_env=not _is_loopback(self._base_url.host),
+            )
+
+        self._connections = Connections(make_http)
 
     @property
     def base_url(self) -> str:
@@ -109,7 +116,7 @@ class Transport:
 
     def close(self) -> None:
         """Close all connections; closing twice is harmless."""
-        self._http.close()
+        self._connections.close()
 
     def __enter__(self) -> Self:
         return self
@@ -120,11 +127,8 @@ class Transport:
     def _send_once(self, request: Request) -> httpx.Response:
         """Make one attempt; raise ``ConnectionFailed`` if another one is safe."""
         try:
-            return self._http.request(
-                request.method,
-                self._url(request.path),
-                headers=dict(request.headers),
-                content=request.body,
+            return self._connections.request(
+                request.method, self._url(request.path), request.headers, request.body
             )
         except _NOTHING_SENT as ex:
             message = f"no answer from {self.base_url} ({_reason(ex)}); {_advice(ex)}"
@@ -185,7 +189,7 @@ def _advice(ex: Exception) -> str:
     return "is the server running?"
 
 
-def _trusted(url: httpx.URL, ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext | bool:
+def _trusted(url: httpx.URL, ca_file: str | None) -> ssl.SSLContext | bool:
     """Return the authorities that may sign the server's certificate; ``True``: httpx's own list.
 
     httpx reads ``SSL_CERT_FILE`` only together with the proxies of the environment.

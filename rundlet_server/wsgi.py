@@ -8,11 +8,11 @@ maintenance in a process of its own, and shares the counters of all workers.
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import TYPE_CHECKING
 
 from rundlet_server.functions.app import get_app
+from rundlet_server.storage.forks import listen_for_forks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class ProcessApp:
     """The application of ``get_app``, with one open store for each process.
 
-    A server may fork after it has loaded the application (``gunicorn --preload``). Two processes
-    must not share one open store: their locks would be one lock. So a forked process opens its own.
+    A server may fork after it has loaded the application (``gunicorn --preload``). In a forked
+    process an open store refuses everything (``storage.forks``), so each opens its own, when the
+    first request comes.
     """
 
     def __init__(self) -> None:
@@ -33,24 +34,26 @@ class ProcessApp:
             SettingError, StoreError, OSError: see ``get_app``.
         """
         self._lock = threading.Lock()
-        self._pid = os.getpid()
+        self._is_inherited = False
         self._app: WSGIApplication = get_app()
-        os.register_at_fork(after_in_child=self._forget_lock)
+        listen_for_forks(self)
+
+    def after_fork(self) -> None:
+        """Open the store again at the next request."""
+        self._lock = threading.Lock()  # another thread may have held it during the fork
+        self._is_inherited = True
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Pass a request on."""
-        if self._pid != os.getpid():
+        if self._is_inherited:
             self._open_again()
         return self._app(environ, start_response)
 
     def _open_again(self) -> None:
         with self._lock:
-            if self._pid != os.getpid():
+            if self._is_inherited:
                 self._app = get_app()
-                self._pid = os.getpid()
-
-    def _forget_lock(self) -> None:
-        self._lock = threading.Lock()  # another thread may have held it during the fork
+                self._is_inherited = False
 
 
 def __getattr__(name: str) -> ProcessApp:

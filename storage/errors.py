@@ -16,7 +16,8 @@
     ├── OutcomeUnknown            may or may not have been applied
     ├── Damaged                   bytes on disk are not what was written; names file and offset
     │   └── DamagedTokens         ... in the tokens: the store is whole, a repair does not help
-    └── UnknownFormat             a file of another format version, or not a file of ours
+    ├── UnknownFormat             a file of another format version, or not a file of ours
+    └── OpenedBeforeFork          the parent process opened this store; this one must open its own
 
 Absence is not an error: a missing key is ``None``.
 """
@@ -163,3 +164,13 @@ class DamagedTokens(Damaged):
 
 class UnknownFormat(StoreError):
     """A file with another magic, or with a format version that this release does not know."""
+
+
+class OpenedBeforeFork(StoreError):
+    """The parent process opened the store before it forked; nothing was read or changed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this store was opened before the process was forked, so it belongs to the parent; "
+            "open the store again in this process"
+        )

@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+from rundlet_server.storage.forks import listen_for_forks
+
 Buffer = bytes | bytearray | memoryview
 
 DISK_FREE_BYTES_MIN: Final = 1024 * 1024
@@ -51,13 +53,16 @@ class File(Protocol):
     def lock(self, *, wait: bool = True, is_shared: bool = False) -> bool:
         """Take the advisory lock of the file; return false if it is taken and this must not wait.
 
+        From then on the file is closed in a forked child, which must neither keep nor release the
+        lock. Do not map a file that you lock: the mapping would keep the lock in the child.
+
         Args:
             wait: block until the lock is free; otherwise return at once.
             is_shared: let other processes share the lock, too; otherwise it is exclusive.
         """
 
     def unlock(self) -> None:
-        """Release the lock; to close the file, or the death of the process, releases it too."""
+        """Release the lock; to close the file, or the death of the process, has the same effect."""
 
     def close(self) -> None:
         """Close the file; a second call does no harm."""
@@ -95,10 +100,11 @@ class Files(Protocol):
 class RealFile:
     """A file of the operating system."""
 
-    __slots__ = ("_fd",)
+    __slots__ = ("__weakref__", "_fd", "_is_for_locks")
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._is_for_locks = False
 
     def pread(self, size: int, offset: int) -> bytes:
         """See ``File.pread``; one system call unless the kernel returns fewer bytes."""
@@ -152,6 +158,9 @@ class RealFile:
 
     def lock(self, *, wait: bool = True, is_shared: bool = False) -> bool:
         """See ``File.lock``: ``flock``, which closing another descriptor does not drop."""
+        if not self._is_for_locks:
+            self._is_for_locks = True
+            listen_for_forks(self)
         kind = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
         try:
             fcntl.flock(self._fd, kind | (0 if wait else fcntl.LOCK_NB))
@@ -161,13 +170,19 @@ class RealFile:
 
     def unlock(self) -> None:
         """See ``File.unlock``."""
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        if self._fd >= 0:  # otherwise it is unlocked already, and in a forked child the parent's
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """See ``File.close``."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def after_fork(self) -> None:
+        """Close the child's copy of a file that is used for locks; the parent keeps the lock."""
+        with contextlib.suppress(OSError):  # another thread had just closed the file
+            self.close()
 
     def __del__(self) -> None:
         # A reader may still hold the file when a newer view drops it: the last holder closes it.
@@ -279,6 +294,15 @@ def file_size(files: Files, path: Path) -> int:
     file = files.open(path, writable=False)
     try:
         return file.size()
+    finally:
+        file.close()
+
+
+def map_file(files: Files, path: Path, size: int, *, writable: bool = False) -> mmap.mmap:
+    """Map the first ``size`` bytes of a file, and close it; the mapping stays."""
+    file = files.open(path, writable=writable)
+    try:
+        return file.map(size, writable=writable)
     finally:
         file.close()
 

@@ -9,10 +9,9 @@ worker counted stays counted after it died.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import sys
 import threading
-import weakref
 from bisect import bisect_left
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,6 +28,7 @@ from rundlet_server.storage.counting.rows import (
     process_of,
     rows_of_file,
 )
+from rundlet_server.storage.forks import listen_for_forks
 
 OperationKind = Literal["get", "set", "delete"]
 RefusalKind = Literal["refused_missing", "refused_unknown", "refused_expired", "refused_forbidden"]
@@ -78,8 +78,7 @@ class SharedCounters:
         if directory is not None:
             directory.mkdir(exist_ok=True)
         self._begin()
-        if directory is not None:
-            _begin_again_after_fork(self)
+        listen_for_forks(self)
 
     def add(self, name: Name, count: int = 1) -> None:
         """Add to the first word of a name; about 0.1 µs."""
@@ -115,6 +114,19 @@ class SharedCounters:
         """Return when the first of all processes, alive or not, began to count."""
         started = [process_of(path).started_us for path in self._files()]
         return min(started, default=self._pool.started_us)
+
+    def after_fork(self) -> None:
+        """Give a forked child rows of its own: two processes must not write one row.
+
+        If the folder is gone or full, the child counts in private memory, for itself.
+        """
+        with contextlib.suppress(OSError):  # another thread had just closed it
+            self._pool.release()
+        try:
+            self._begin()
+        except OSError:
+            self._directory = None
+            self._begin()
 
     def _files(self) -> Iterable[Path]:
         return () if self._directory is None else self._directory.glob(f"*{SUFFIX}")
@@ -159,20 +171,3 @@ def _gather(found: dict[str, list[int]], rows: Iterable[tuple[str, list[int]]]) 
             found[name] = [max(pair) for pair in zip(before, words, strict=True)]
         else:
             found[name] = [sum(pair) for pair in zip(before, words, strict=True)]
-
-
-def _begin_again_after_fork(counters: SharedCounters) -> None:
-    """Give a forked child its own file: two processes must not write one row.
-
-    It refers to the counters weakly, because a fork handler cannot be unregistered.
-    """
-    counters_ref = weakref.ref(counters)
-
-    def begin_again() -> None:
-        counters = counters_ref()
-        if counters is not None:
-            counters._pool.release()
-            counters._begin()
-
-    if sys.platform != "win32":
-        os.register_at_fork(after_in_child=begin_again)

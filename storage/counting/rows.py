@@ -10,7 +10,10 @@ Words are written as aligned native integers through ``memoryview.cast``, so tha
 another process never sees half of one. The size of a name is written after the name.
 
 A process holds a lock (``flock``) on its first file as long as it lives: that shows which processes
-are alive without comparing process ids. Files are called ``ROLE-PID-STARTED-RANDOM.counts``.
+are alive without comparing process ids. It locks another descriptor than the one that it maps, so
+that a forked child can give it up (``storage.forks``).
+
+Files are called ``ROLE-PID-STARTED-RANDOM.counts``.
 """
 
 from __future__ import annotations
@@ -68,7 +71,7 @@ class RowPool:
         self._blank: deque[Row] = deque()
         self._life = -1
         if directory is not None:
-            self._life = self._add_file(stay_locked=True)
+            self._life = self._add_file(is_first=True)
 
     def claim(self, name: str) -> Row:
         """Return a row for a thread; one of an ended thread continues with its counts.
@@ -83,7 +86,7 @@ class RowPool:
         with self._lock:
             if not self._blank and self._directory is not None:
                 with contextlib.suppress(OSError):
-                    os.close(self._add_file())
+                    self._add_file()
             if self._blank:
                 return _name_row(self._blank.popleft(), name)
             row = memoryview(bytearray(WORDS * 8)).cast("Q")
@@ -109,8 +112,8 @@ class RowPool:
     def __del__(self) -> None:
         self.release()
 
-    def _add_file(self, *, stay_locked: bool = False) -> int:
-        """Create a file and offer its rows; return its descriptor, which the caller must close.
+    def _add_file(self, *, is_first: bool = False) -> int:
+        """Create a file and offer its rows; lock the first one, and return the lock's descriptor.
 
         The zeros are written, not left as a hole: then a full disk is an ``OSError`` here instead
         of a signal that kills the process when it touches a mapped page.
@@ -120,18 +123,23 @@ class RowPool:
         path = self._directory / name
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)
+        life = -1
         try:
-            if stay_locked:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if is_first:
+                life = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                fcntl.flock(life, fcntl.LOCK_EX)
             if os.write(descriptor, bytes(_FILE_SIZE)) != _FILE_SIZE:
                 raise OSError(f"there is no space for the counters in {self._directory}")
             words = memoryview(mmap.mmap(descriptor, _FILE_SIZE)).cast("Q")
         except OSError:
-            os.close(descriptor)
+            if life >= 0:
+                os.close(life)
             path.unlink(missing_ok=True)
             raise
+        finally:
+            os.close(descriptor)
         self._blank.extend(words[i : i + _ROW_WORDS] for i in range(0, len(words), _ROW_WORDS))
-        return descriptor
+        return life
 
 
 class ThreadRows(dict[Name, Row]):

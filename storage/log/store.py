@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.errors import Damaged, ReadOnly, StoreError
@@ -72,6 +72,7 @@ class LogStore:
         self._settings = settings
         self._limits = settings.limits
         parts = self._parts = open_parts(folder, settings)
+        self._guard = parts.lock.guard
         # Once more by themselves: a read looks up as little as it can.
         self._follower = parts.follower
         self._clock = parts.clock
@@ -135,6 +136,7 @@ class LogStore:
         if self._settings.is_read_only:
             raise ReadOnly("this store is served read-only")
         check_txn(txn, self._limits)
+        self._guard.require_own()
         commit = self._group_commit.commit(txn)
         is_inline = self._settings.maintain_inline
         backlog = len(self._follower.view.deltas) - 1
@@ -148,12 +150,14 @@ class LogStore:
         """See ``Store.load``."""
         if self._settings.is_read_only:
             raise ReadOnly("this store is served read-only")
+        self._guard.require_own()
         load_rows(rows, self._settings, self._maintainer.load, self.commit)
         if self._settings.sync != "always":
             self.sync()
 
     def finish_load(self) -> None:
         """See ``Store.finish_load``: merge its index files, as a read looks into each of them."""
+        self._guard.require_own()
         # What was loaded stands even if this fails; maintenance tries again.
         with contextlib.suppress(StoreError, OSError):
             self._maintainer.checkpoint(wait=False)
@@ -246,6 +250,7 @@ class LogStore:
         """See ``Store.compact``."""
         if self._settings.is_read_only:
             raise ReadOnly("this store is served read-only")
+        self._guard.require_own()
         if wait:
             self._maintainer.compact(thorough=True)
         elif self._settings.maintain_inline:
@@ -264,16 +269,22 @@ class LogStore:
 
     def health(self) -> Health:
         """See ``Store.health``."""
+        self._guard.require_own()
         return self._parts.health.health(self._follower.view)
 
     def close(self) -> None:
-        """See ``Store.close``."""
-        if not self._housekeeper.stop():
+        """See ``Store.close``; in a forked child the store is the parent's, and stays open."""
+        if self._guard.is_inherited or not self._housekeeper.stop():
             return
         self._compaction.join()
         if self._settings.sync == "interval":
             self._writer.sync()
         self._parts.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled."""
+        message = "an open store cannot be sent to a process; send its folder, and open it there"
+        raise TypeError(message)
 
     def _read(self, at: int | None, read: Callable[[View], _Answer]) -> _Answer:
         """Read from a view; read again from a newer one if compaction has moved what it needs."""

@@ -69,6 +69,7 @@ def _joined(
         settings.files,
         folder,
         commit_page,
+        lock.guard,
         cache_bytes_max=settings.cache_bytes_max,
         open_segments_max=settings.open_segments_max,
     )
@@ -81,6 +82,7 @@ def _joined(
         follower=follower,
         writer=writer,
         clock=clock,
+        guard=lock.guard,
     )
     return Parts(
         lock=lock,

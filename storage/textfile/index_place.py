@@ -99,8 +99,13 @@ class IndexedFile:
         return None
 
     def _make_in_turn(self, file: File, source: TextSource) -> TextIndex:
-        with _turn(file):
-            return self._find(source) or self._make(file, source)
+        # Not the open file itself: a forked child, which may go on reading, closes what was locked.
+        lock = self.files.open(self.path, writable=False)
+        try:
+            with _turn(lock):
+                return self._find(source) or self._make(file, source)
+        finally:
+            lock.close()
 
     def _make(self, file: File, source: TextSource) -> TextIndex:
         _let_tick_pass(source)

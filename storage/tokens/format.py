@@ -25,7 +25,7 @@ import cbor2
 
 from rundlet_server.storage.checksum import CHECKSUM_SIZE, is_whole, seal
 from rundlet_server.storage.errors import DamagedTokens, UnknownFormat
-from rundlet_server.storage.files import File, Files, make_page, read_whole
+from rundlet_server.storage.files import File, Files, make_page, map_file, read_whole
 from rundlet_server.storage.tokens.interface import DIGEST_SIZE, Token
 
 FILE_NAME: Final = "TOKENS"
@@ -50,14 +50,15 @@ class ChangePage:
         self._file: File = files.open(folder / PAGE_NAME, create=True)
         with self.locked():
             make_page(self._file, _PAGE_SIZE)
-        self.words = memoryview(self._file.map(_PAGE_SIZE, writable=True)).cast("Q")
+        page = map_file(files, folder / PAGE_NAME, _PAGE_SIZE, writable=True)
+        self.words = memoryview(page).cast("Q")
 
     def count(self) -> None:
         """Announce a change of the tokens to every process; call it while the page is locked."""
         self.words[0] = (self.words[0] + 1) & 0xFFFF_FFFF
 
     def close(self) -> None:
-        """Close the file; the words stay."""
+        """Close the file of the lock; the words stay."""
         self._file.close()
 
     @contextlib.contextmanager

@@ -29,8 +29,9 @@ FOR_TYPE_CHECKERS = {"_typeshed"}  # there is no such module when a program runs
 # its own floor or above. A room is a folder or a module.
 FLOORS = {
     "storage": [
-        "bounds errors large_values files clock collector",
-        "interface",
+        "bounds errors large_values clock collector",
+        "interface forks",
+        "files",
         "address checksum counting requests",
         "settings tokens pieces",
         "log",

@@ -51,6 +51,7 @@ class FailingStore(ModelStore):
          {"backend": "log", "feature": "history"}),
         (errors.Damaged("/data/1.log", 12, "bad"), 500, "damaged", {"file": "1.log", "offset": 12}),
         (errors.UnknownFormat("version 9"), 500, "unknown-format", {}),
+        (errors.OpenedBeforeFork(), 500, "store-error", {}),
         (errors.StoreError("else"), 500, "store-error", {}),
         (ZeroDivisionError("secret"), 500, "internal", {}),
         (falcon.HTTPUnsupportedMediaType(), 415, "unsupported-media-type", {}),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.forks import ProcessGuard
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.format.locator import pack_position
 from rundlet_server.storage.log.index.estimates import record_bytes
@@ -56,6 +57,7 @@ class Maintainer:
         follower: Follower,
         writer: Writer,
         clock: SharedClock,
+        guard: ProcessGuard,
     ) -> None:
         self._folder = folder
         self._settings = settings
@@ -63,6 +65,7 @@ class Maintainer:
         self._follower = follower
         self._writer = writer
         self._clock = clock
+        self._guard = guard
         self._horizon = Horizon(settings.keep_for_s)
         self._last_pass = (0, -1)
         self._threads = threading.Lock()
@@ -274,6 +277,7 @@ class Maintainer:
     @contextlib.contextmanager
     def _exclusive(self, *, wait: bool) -> Iterator[bool]:
         """Hold the maintenance lock; yield false if it is taken and this must not wait."""
+        self._guard.require_own()
         if not self._threads.acquire(blocking=wait):
             yield False
             return

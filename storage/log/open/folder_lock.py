@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from rundlet_server.storage.files import File, Files
+from rundlet_server.storage.forks import ProcessGuard
 
 LOCK_NAME: Final = "LOCK"  # held by the process that writes
 MAINTENANCE_LOCK_NAME: Final = "MAINTENANCE"  # held by the process that maintains the store
@@ -16,18 +17,24 @@ class FolderLock:
     """The lock that lets the writers of all processes take turns: ``with lock``, or by hand.
 
     The threads of one process take turns by a lock of their own first.
+
+    Attributes:
+        guard: refuses a forked child, for which the lock of the threads may be held for ever.
     """
 
     def __init__(self, files: Files, folder: Path) -> None:
         self._file: File = files.open(folder / LOCK_NAME, create=True)
         self._threads = threading.Lock()
+        self.guard = ProcessGuard()
 
     def acquire(self) -> None:
         """Wait for the lock.
 
         Raises:
             OSError: the kernel refuses it.
+            OpenedBeforeFork: this process is a child of the one that opened the folder.
         """
+        self.guard.require_own()
         self._threads.acquire()
         try:
             self._file.lock()

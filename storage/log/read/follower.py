@@ -14,7 +14,8 @@ from pathlib import Path
 
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.files import Files
-from rundlet_server.storage.log.format.commit_page import WORD_PUBLISHED, CommitPage
+from rundlet_server.storage.forks import ProcessGuard, listen_for_forks
+from rundlet_server.storage.log.format.commit_page import PAGE_SIZE, WORD_PUBLISHED, CommitPage
 from rundlet_server.storage.log.format.frame import BadFrame
 from rundlet_server.storage.log.format.locator import Locator, offset_of, pack_position, segment_of
 from rundlet_server.storage.log.format.manifest import (
@@ -50,6 +51,7 @@ class Follower:
         files: Files,
         folder: Path,
         commit_page: CommitPage,
+        guard: ProcessGuard,
         *,
         cache_bytes_max: int,
         open_segments_max: int,
@@ -60,10 +62,22 @@ class Follower:
         self._folder = folder
         self._commit_page = commit_page
         self._words = commit_page.words
+        self._guard = guard
         self._lock = threading.Lock()
         self.disposal = Disposal()
         self.view = self._make_view(None)
         self.current()
+        listen_for_forks(self)
+
+    def after_fork(self) -> None:
+        """Make ``current`` refuse in a forked child, at no cost in other processes.
+
+        It compares with a page on which nothing is published, and then asks ``catch_up``. The files
+        are closed, because what compaction removes would occupy the disk as long as the child runs.
+        """
+        self._words = memoryview(bytes(PAGE_SIZE)).cast("Q")
+        for segment in list(self.view.segments.values()):
+            segment.file.close()
 
     def current(self) -> View:
         """Return the view, with everything in it that was published before this call."""
@@ -77,7 +91,9 @@ class Follower:
 
         Raises:
             Damaged: a published part of the log is not what was written.
+            OpenedBeforeFork: this process is a child of the one that opened the folder.
         """
+        self._guard.require_own()
         with self._lock:
             published = self._words[WORD_PUBLISHED]
             while published > self.view.position:
@@ -94,6 +110,7 @@ class Follower:
 
     def refresh(self) -> View:
         """Take over a manifest that a checkpoint or a compaction has changed; cheap if none has."""
+        self._guard.require_own()
         if self._commit_page.generation != self.view.manifest.generation:
             with self._lock:
                 if self._commit_page.generation != self.view.manifest.generation:
@@ -102,6 +119,7 @@ class Follower:
 
     def reload(self) -> View:
         """Take over the manifest on disk, whatever the commit page says."""
+        self._guard.require_own()
         with self._lock:
             self.view = self._make_view(self.view)
         return self.current()
