@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from rundlet_server.storage.errors import Unavailable
 from rundlet_server.storage.files import DISK_FREE_BYTES_MIN, reported_free_bytes
 from rundlet_server.storage.interface import Health
+from rundlet_server.storage.log.place import StorePlace
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.write.disk_probe import DiskProbe
 from rundlet_server.storage.log.write.free_space import NO_FREE_SPACE
@@ -20,19 +22,34 @@ BACKLOG_MAX_MAINTAINED: Final = 8
 class HealthCheck:
     """Finds out whether a store is ready. Any thread may use it."""
 
-    def __init__(self, folder: Path, settings: StoreSettings, writer: Writer) -> None:
+    def __init__(
+        self, folder: Path, settings: StoreSettings, writer: Writer, place: StorePlace
+    ) -> None:
         self._folder = folder
         self._settings = settings
         self._writer = writer
+        self._place = place
         self._probe = DiskProbe(settings.files, folder)
 
     def health(self, view: View) -> Health:
         """Return the health of the store that ``view`` shows."""
         free_bytes = reported_free_bytes(self._settings.files, self._folder)
-        reasons = self._refusals(view) + _backlog(view)
+        reasons = self._misplaced(view) + self._refusals(view) + _backlog(view)
         if not self._settings.is_read_only and free_bytes is not None:
             reasons += _full_disk(free_bytes)
         return Health(reasons, free_bytes)
+
+    def _misplaced(self, view: View) -> list[str]:
+        segment = view.segments.get(view.active.segment)
+        try:
+            self._place.require()
+            if segment is not None:
+                self._place.require_same(segment.path, segment.file)
+        except Unavailable as ex:
+            return [str(ex)]
+        except OSError as ex:
+            return [f"the folder of the store cannot be looked at: {ex}"]
+        return []
 
     def _refusals(self, view: View) -> list[str]:
         if self._writer.failure is not None and self._probe.succeeds():

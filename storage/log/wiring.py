@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rundlet_server.storage.log.format.commit_page import FILE_NAME as COMMIT_NAME
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.health import HealthCheck
 from rundlet_server.storage.log.maintain.maintainer import Maintainer
@@ -53,6 +54,7 @@ def open_parts(folder: Path, settings: StoreSettings) -> Parts:
     lock = FolderLock(files, folder)
     with lock:
         commit_page = open_folder(files, folder, settings.boot_id)
+    lock.place.add(COMMIT_NAME, commit_page.identity())
     try:
         return _joined(folder, settings, lock, commit_page)
     except BaseException:
@@ -67,6 +69,7 @@ def _joined(
         settings.files,
         folder,
         commit_page,
+        lock.place,
         cache_bytes_max=settings.cache_bytes_max,
         open_segments_max=settings.open_segments_max,
     )
@@ -87,6 +90,6 @@ def _joined(
         clock=clock,
         writer=writer,
         group_commit=GroupCommit(writer, settings.measures),
-        health=HealthCheck(folder, settings, writer),
+        health=HealthCheck(folder, settings, writer, lock.place),
         maintainer=maintainer,
     )

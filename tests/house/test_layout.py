@@ -38,7 +38,7 @@ FLOORS = {
         "__init__",
     ],
     "storage/log": [
-        "format",
+        "format place",
         "index",
         "read open",
         "write check",

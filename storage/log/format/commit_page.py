@@ -19,7 +19,7 @@ from typing import Final
 
 from rundlet_server.storage.checksum import checksum
 from rundlet_server.storage.errors import Damaged, UnknownFormat
-from rundlet_server.storage.files import File, Files, make_page
+from rundlet_server.storage.files import File, FileIdentity, Files, make_page
 
 FILE_NAME: Final = "COMMIT"
 PAGE_SIZE: Final = 4_096
@@ -203,6 +203,10 @@ class CommitPage:
         boot = self._boot_id
         self.words[_WORD_BOOT], self.words[_WORD_BOOT + 1] = boot >> 64, boot & _ALL_ONES
         self.words[_WORD_MAGIC] = _MAGIC
+
+    def identity(self) -> FileIdentity:
+        """Return which file the page is in."""
+        return self._file.identity()
 
     def leave(self) -> None:
         """Release the shared lock of this process; readers may still look at the words."""

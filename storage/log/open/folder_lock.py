@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from rundlet_server.storage.files import File, Files
+from rundlet_server.storage.log.place import StorePlace
 
 LOCK_NAME: Final = "LOCK"  # held by the process that writes
 MAINTENANCE_LOCK_NAME: Final = "MAINTENANCE"  # held by the process that maintains the store
@@ -16,16 +17,22 @@ class FolderLock:
     """The lock that lets the writers of all processes take turns: ``with lock``, or by hand.
 
     The threads of one process take turns by a lock of their own first.
+
+    Attributes:
+        place: where the store is; the lock is not given to a process that has another store open.
     """
 
     def __init__(self, files: Files, folder: Path) -> None:
         self._file: File = files.open(folder / LOCK_NAME, create=True)
         self._threads = threading.Lock()
+        self.place = StorePlace(files, folder)
+        self.place.add(LOCK_NAME, self._file.identity())
 
     def acquire(self) -> None:
         """Wait for the lock.
 
         Raises:
+            Unavailable: the path leads to another store now, see ``StorePlace``.
             OSError: the kernel refuses it.
         """
         self._threads.acquire()
@@ -33,6 +40,11 @@ class FolderLock:
             self._file.lock()
         except BaseException:
             self._threads.release()
+            raise
+        try:
+            self.place.require()
+        except BaseException:
+            self.release()
             raise
 
     def release(self) -> None:

@@ -73,6 +73,7 @@ class Writer:
         self._commit_page = commit_page
         self._follower = follower
         self._lock = lock
+        self._place = lock.place
         self._roller = Roller(folder, settings, commit_page=commit_page, follower=follower)
         self.failure: str | None = None
         self.free_space = FreeSpace(folder, settings)
@@ -231,7 +232,7 @@ class Writer:
         Args:
             change: gets the installed manifest and returns the next one.
         """
-        with self._lock:
+        with self._lock:  # this refuses, too, once the path leads to another store
             manifest = change(read_manifest(self._files, self._folder))
             self._install(manifest)
             return manifest
@@ -245,8 +246,9 @@ class Writer:
         """Finish a change of the manifest during which a process died or failed.
 
         Raises:
-            Unavailable: the disk failed once more.
+            Unavailable: the disk failed once more, or the path leads to another store now.
         """
+        self._place.require()
         if self._commit_page.is_changing:
             try:
                 with self._lock:
@@ -264,6 +266,7 @@ class Writer:
             view = self._follower.refresh()
         active = view.active
         segment = view.segment(active.segment)
+        self._place.require_same(segment.path, segment.file)
         size = segment.file.size()
         if size < active.offset:
             reason = f"the file is shorter than the {active.offset} bytes that were published"
