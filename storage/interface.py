@@ -269,10 +269,16 @@ class Health:
         reasons: why it is not ready (writes refused ...), each a sentence; empty if it is ready.
         disk_free_bytes: of the disk that it writes to; ``None`` if it writes to none, or if the
             file system does not know.
+        warnings: what does not keep it from reading and writing and needs a person all the same,
+            each a sentence.
+        clock_ahead_s: how far its time, which never goes back, is ahead of this machine's clock;
+            ``None`` if it keeps no time.
     """
 
     reasons: list[str]
     disk_free_bytes: int | None = None
+    warnings: list[str] = field(default_factory=list)
+    clock_ahead_s: float | None = None
 
 
 class Store(Protocol):

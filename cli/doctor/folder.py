@@ -11,7 +11,7 @@ from typing import Final
 
 from rundlet_server.cli.doctor import machine
 from rundlet_server.cli.doctor.findings import Finding, bad, good, warning
-from rundlet_server.cli.doctor.machine import lock_holders
+from rundlet_server.cli.doctor.machine import lock_holders, users_of_removed
 from rundlet_server.cli.exits import ExitCode, message_of
 from rundlet_server.cli.show.sizes import shown_bytes
 from rundlet_server.cli.show.times import shown_moment
@@ -150,6 +150,13 @@ def _repairs(folder: Path) -> Iterator[Finding]:
 
 def _users(folder: Path) -> Finding:
     users = lock_holders(folder / "COMMIT")
+    displaced = users_of_removed(folder / "COMMIT")
+    if displaced:
+        seen = (
+            f"{_processes(displaced)} has a store open that was removed from this folder, or"
+            " replaced, and refuses writes"
+        )
+        return bad("in use", seen, "restart that server; then it serves what is here now")
     if not users:
         return good("in use", "no process has the store open")
     writers = lock_holders(folder / "LOCK")
@@ -186,8 +193,14 @@ def _times(found: Inspection) -> Iterator[Finding]:
     ahead_us = found.last_time_us - time.time_ns() // 1_000
     last = shown_moment(found.last_time_us)
     if ahead_us > _CLOCK_AHEAD_US:
-        seen = f"the store has seen {last}, {ahead_us // 1_000_000} s after this machine's time"
-        advice = "no key expires and no history is dropped before that time; set the clock"
+        seen = (
+            f"the store has seen {last}, {ahead_us // 1_000_000} s after this machine's time: no"
+            " key expires and no history is dropped before then"
+        )
+        advice = (
+            "if this machine's clock is behind, set it; if not, export the folder and import that"
+            " into a new one (docs/operations.md)"
+        )
         yield warning("clock", seen, advice)
     else:
         yield good("clock", f"not behind the last time in the store, {last}")

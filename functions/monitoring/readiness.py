@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from rundlet_server.functions.monitoring.counting import CountedStore
@@ -53,7 +54,7 @@ class Readiness:
             reasons.append(
                 "the maintenance process is not running; see the server's log for why it ends"
             )
-        return Health(reasons, health.disk_free_bytes)
+        return replace(health, reasons=reasons)
 
     def _token_problems(self) -> list[str]:
         try:

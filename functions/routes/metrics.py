@@ -82,6 +82,9 @@ class MetricsResource:
         if health.disk_free_bytes is not None:
             text = "Free space of the disk with the data, for this user."
             yield from single("rundlet_disk_free_bytes", "gauge", text, health.disk_free_bytes)
+        if health.clock_ahead_s is not None:
+            text = "How far the store's time is ahead of the machine's clock: no key expires then."
+            yield from single("rundlet_clock_ahead_seconds", "gauge", text, health.clock_ahead_s)
         yield from self._process_lines()
 
     def _process_lines(self) -> Iterator[str]:

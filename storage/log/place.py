@@ -3,15 +3,22 @@
 A process keeps the files that it has opened, even if they are removed or another folder takes their
 place (``rm -rf data; cp -a backup data``, ``mv``, ``rsync``). Its commits would then go to files
 that no name leads to, and its maintenance would write into a folder that belongs to another store.
-So every change of the folder begins with a look at the files that all processes share.
+So every change of the folder begins with a look at the file that was opened last, ``COMMIT``; and
+once a second a process looks at every file that has to stay (``housekeeping``).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from rundlet_server.storage.errors import Unavailable
 from rundlet_server.storage.files import File, FileIdentity, Files
+
+
+class _Expected(NamedTuple):
+    path: Path
+    identity: FileIdentity
 
 
 class StorePlace:
@@ -20,48 +27,44 @@ class StorePlace:
     def __init__(self, files: Files, folder: Path) -> None:
         self._files = files
         self._folder = folder
-        self._opened: list[tuple[Path, FileIdentity]] = []
+        self._expected: list[_Expected] = []
+        self._missed: _Expected | None = None
 
     def add(self, name: str, identity: FileIdentity) -> None:
         """Expect a file of the folder to stay the one that is open."""
-        self._opened.append((self._folder / name, identity))
+        self._expected.append(_Expected(self._folder / name, identity))
 
-    def problem(self) -> str | None:
-        """Return what is wrong, one sentence, or ``None``; it costs a ``stat`` for each file.
+    def look(self, path: Path | None = None, file: File | None = None) -> None:
+        """Look at every expected file, and at one more that is open; remember what is missed.
 
         Raises:
+            Unavailable: the path leads to another store, or to none.
             OSError: the system refuses to answer.
         """
-        for path, identity in self._opened:
-            found = self._files.identity(path)
-            if found != identity:
-                return self._sentence(path, found)
-        return None
+        for expected in self._expected:
+            self._require(expected)
+        if path is not None and file is not None:
+            self._require(_Expected(path, file.identity()))
+        self._missed = None
 
     def require(self) -> None:
-        """Refuse to go on if the path leads to another store, or to none.
+        """Refuse to go on if the path leads to another store; it costs one ``stat``.
 
         Raises:
-            Unavailable: it does; nothing was changed.
-            OSError: the system refuses to answer.
+            Unavailable, OSError: see ``look``.
         """
-        problem = self.problem()
-        if problem is not None:
-            raise Unavailable(problem)
+        if self._missed is not None:
+            self._require(self._missed)
+            self._missed = None  # it was put back
+        self._require(self._expected[-1])
 
-    def require_same(self, path: Path, file: File) -> None:
-        """Refuse to go on if a path no longer leads to an open file.
-
-        Raises:
-            Unavailable, OSError: see ``require``.
-        """
-        found = self._files.identity(path)
-        if found != file.identity():
-            raise Unavailable(self._sentence(path, found))
-
-    def _sentence(self, path: Path, found: FileIdentity | None) -> str:
+    def _require(self, expected: _Expected) -> None:
+        found = self._files.identity(expected.path)
+        if found == expected.identity:
+            return
+        self._missed = expected
         what = "gone" if found is None else "another file"
-        return (
-            f"{self._folder} no longer holds the store that is open: its {path.name} is {what};"
-            " put the folder back, or restart the server to serve what is there now"
+        raise Unavailable(
+            f"{self._folder} no longer holds the store that is open: its {expected.path.name} is"
+            f" {what}; put the folder back, or restart the server to serve what is there now"
         )

@@ -73,7 +73,9 @@ class LogStore:
         self._maintainer = parts.maintainer
         self.info = _info(settings, parts.follower.view)
         self._compaction = Background(COMPACTION_NAME)
-        self._housekeeper = Housekeeper(settings, follower=parts.follower, writer=parts.writer)
+        self._housekeeper = Housekeeper(
+            settings, follower=parts.follower, writer=parts.writer, health=parts.health
+        )
 
     def get(self, key: str, *, at: int | None = None) -> Entry | None:
         """See ``Store.get``."""

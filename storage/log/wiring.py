@@ -90,6 +90,6 @@ def _joined(
         clock=clock,
         writer=writer,
         group_commit=GroupCommit(writer, settings.measures),
-        health=HealthCheck(folder, settings, writer, lock.place),
+        health=HealthCheck(folder, settings, writer=writer, place=lock.place, clock=clock),
         maintainer=maintainer,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from rundlet_server.functions.settings import SETTINGS
 from rundlet_server.storage import errors
 from rundlet_server.storage.care import Inspection
 from rundlet_server.storage.clock import system_clock_us
-from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.interface import Health, Put, Txn
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from tests.support.models.model import ModelStore
@@ -425,3 +426,32 @@ def test_damage_leads_to_its_exit_code_whatever_else_is_found():
     assert findings.exit_code([damage, refused]) == ExitCode.DAMAGED
     assert findings.exit_code([refused]) == ExitCode.NOT_ALLOWED
     assert findings.exit_code([]) == ExitCode.DONE
+
+
+def test_process_that_holds_a_removed_store_is_told(folder, tmp_path):
+    backup = tmp_path / "backup"
+    shutil.copytree(folder, backup)
+    store = open_log_store(folder)
+    shutil.rmtree(folder)
+    shutil.copytree(backup, folder)
+
+    ended, found = doctor("--data", str(folder))
+    store.close()
+
+    assert ended.code == 4
+    assert f"process {os.getpid()} has a store open that was removed" in str(
+        found["in use"]["seen"]
+    )
+
+
+def test_server_with_a_warning_is_told():
+    class LateStore(ModelStore):
+        def health(self):
+            return Health([], warnings=["no key expires"])
+
+    with served(LateStore()) as url:
+        ended, found = doctor("--url", url)
+
+    assert ended.code == 0
+    assert found["ready"]["level"] == "warning"
+    assert found["ready"]["seen"] == "no key expires"

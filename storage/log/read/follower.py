@@ -140,7 +140,7 @@ class Follower:
             Unavailable: the path leads to another store now, see ``StorePlace``.
         """
         if old is not None:
-            self._place.require()  # else the view would be of two stores
+            self._place.look()  # else the view would be of two stores
         for _ in range(_ATTEMPTS):
             manifest = read_manifest(self._files, self._folder)
             try:

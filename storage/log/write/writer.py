@@ -248,7 +248,7 @@ class Writer:
         Raises:
             Unavailable: the disk failed once more, or the path leads to another store now.
         """
-        self._place.require()
+        self._place.look()
         if self._commit_page.is_changing:
             try:
                 with self._lock:
@@ -266,7 +266,6 @@ class Writer:
             view = self._follower.refresh()
         active = view.active
         segment = view.segment(active.segment)
-        self._place.require_same(segment.path, segment.file)
         size = segment.file.size()
         if size < active.offset:
             reason = f"the file is shorter than the {active.offset} bytes that were published"

@@ -14,6 +14,7 @@ from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
+from tests.support.processes.servers import wait_for
 
 
 def put(store: LogStore, key: str, value: bytes = b"1") -> None:
@@ -148,7 +149,8 @@ def test_one_file_in_another_ones_place_is_enough(store, folder, pattern):
     shutil.copy2(path, copy)
     copy.rename(path)
 
+    (reason,) = wait_for(lambda: store.health().reasons)
+
+    assert f"its {path.name} is another file" in reason
     with pytest.raises(Unavailable, match=rf"its {path.name} is another file"):
         put(store, "lost")
-
-    assert len(store.health().reasons) == 1
