@@ -23,6 +23,12 @@ Buffer = bytes | bytearray | memoryview
 DISK_FREE_BYTES_MIN: Final = 1024 * 1024
 """With less free space, the disk may refuse a write at any moment."""
 
+CANNOT_WRITE: Final = frozenset(
+    {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT}
+)
+"""What a system says of a place that may be read all the same: it is mounted read-only, another
+user's, or full."""
+
 _IOV_MAX = 1_024
 """The most buffers that one ``pwritev`` takes (POSIX guarantees 16, Linux and macOS give 1,024)."""
 

@@ -73,8 +73,11 @@ def _access(folder: Path) -> Finding:
 
 
 def _read_only(folder: Path) -> Finding:
-    advice = "no server can write there: mount it read-write, or work on a copy of the folder"
-    return bad("folder", f"{folder}, on a file system that is mounted read-only", advice)
+    advice = (
+        "get, ls, export, stats, verify and serve --read-only work there; to write, mount it"
+        " read-write, or work on a copy of the folder"
+    )
+    return warning("folder", f"{folder}, on a file system that is mounted read-only", advice)
 
 
 def _file_access(folder: Path) -> Iterator[Finding]:

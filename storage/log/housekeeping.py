@@ -32,7 +32,7 @@ class Housekeeper:
         self._writer = writer
         self._health = health
         self._is_misplaced = self._is_late = False
-        self._is_syncing = settings.sync == "interval"
+        self._is_syncing = settings.sync == "interval" and not settings.is_read_only
         self._interval_s = min(_EVERY_S, settings.sync_interval_s)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rundlet-housekeeping", daemon=True)

@@ -231,8 +231,9 @@ class LogStore:
             self._parts.commit_page.compactions_wanted += 1
 
     def sync(self) -> None:
-        """See ``Store.sync``."""
-        self._writer.sync()
+        """See ``Store.sync``; a store that is only read has nothing to sync."""
+        if not self._settings.is_read_only:
+            self._writer.sync()
 
     @property
     def maintainer(self) -> Maintainer:
@@ -249,7 +250,7 @@ class LogStore:
             return
         self._compaction.join()
         if self._settings.sync == "interval":
-            self._writer.sync()
+            self.sync()
         self._parts.close()
 
     def _read(self, at: int | None, read: Callable[[View], _Answer]) -> _Answer:

@@ -55,6 +55,7 @@ class CommitPage:
         self._boot_id = boot_id
         self._page = page
         self.words = memoryview(page).cast("Q")
+        self._is_read_only = self.words.readonly
 
     @classmethod
     def open(cls, files: Files, folder: Path, boot_id: int) -> CommitPage:
@@ -91,6 +92,17 @@ class CommitPage:
             raise Damaged(folder / FILE_NAME, 0, reason)
         page = cls(file, file.map(PAGE_SIZE), boot_id)
         page._refuse_unknown(folder)
+        return page
+
+    @classmethod
+    def follow(cls, files: Files, folder: Path, boot_id: int) -> CommitPage:
+        """Map the page as ``look`` does, and lock it shared: a repair must be alone.
+
+        Raises:
+            FileNotFoundError, Damaged, UnknownFormat: see ``look``.
+        """
+        page = cls.look(files, folder, boot_id)
+        page._file.lock(is_shared=True)
         return page
 
     @property
@@ -143,10 +155,15 @@ class CommitPage:
         return _checked_time(self.words[_WORD_CLOCK])
 
     def advance_clock(self, now_us: int) -> int:
-        """Act on a time, or on a later one that a process has acted on already; return which."""
+        """Act on a time, or on a later one that a process has acted on already; return which.
+
+        A page that is mapped for reading keeps no time.
+        """
         latest_us = _checked_time(self.words[_WORD_CLOCK])
         if now_us <= latest_us:
             return latest_us
+        if self._is_read_only:
+            return now_us
         self.words[_WORD_CLOCK] = _time_word(now_us)
         return now_us
 
