@@ -43,6 +43,7 @@ from rundlet_server.functions.routes.values import ValueResource
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.functions.version import software_version
 from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
+from rundlet_server.storage.counting.heartbeat import start_heartbeat
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.interface import Store
 from rundlet_server.storage.opening import StoreOptions, open_store
@@ -144,6 +145,7 @@ def get_app() -> falcon.App[falcon.Request, falcon.Response]:
     """
     settings = ServerSettings.from_environ(os.environ)
     shared = SharedCounters(settings.counters_path)
+    start_heartbeat(shared)
     store = open_configured_store(settings, shared)
     return create_app(store, settings, OperationCounters(shared), watch_tokens(settings))
 

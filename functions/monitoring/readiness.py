@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.storage.counting.heartbeat import hung_processes
 from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.interface import Health
 from rundlet_server.storage.tokens.interface import TokenSource
@@ -54,7 +55,15 @@ class Readiness:
             reasons.append(
                 "the maintenance process is not running; see the server's log for why it ends"
             )
+        reasons += self._hung()
         return replace(health, reasons=reasons)
+
+    def _hung(self) -> list[str]:
+        return [
+            f"the {process.role} process {process.pid} has not moved for {late_ms // 1_000} s: it"
+            " is stopped, or hangs; the server ends and replaces it after 15 s"
+            for process, late_ms in hung_processes(self._store.counters.shared).items()
+        ]
 
     def _token_problems(self) -> list[str]:
         try:

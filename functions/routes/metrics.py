@@ -24,6 +24,7 @@ from rundlet_server.functions.monitoring.prometheus import CONTENT_TYPE, family,
 from rundlet_server.functions.monitoring.readiness import Readiness
 from rundlet_server.storage.counting import measures
 from rundlet_server.storage.counting.counters import OPERATION_KINDS, REFUSAL_KINDS, SUM_WORD
+from rundlet_server.storage.counting.heartbeat import hung_processes
 from rundlet_server.storage.counting.rows import WORDS
 from rundlet_server.storage.interface import Stats
 
@@ -89,8 +90,14 @@ class MetricsResource:
 
     def _process_lines(self) -> Iterator[str]:
         usages = usage_by_role(self._store.counters.shared.processes())
+        hung = [process.role for process in hung_processes(self._store.counters.shared)]
         for name, text, numbers in (
             ("processes", "Living processes.", [usage.number for usage in usages]),
+            (
+                "processes_hung",
+                "Those of them that have not moved for some seconds.",
+                [hung.count(usage.role) for usage in usages],
+            ),
             (
                 "process_resident_memory_bytes",
                 "Memory of all processes; a shared page counts for each of them.",
