@@ -12,6 +12,7 @@ from typing import Final
 import falcon
 
 from rundlet_server.functions.messages.query import Query
+from rundlet_server.functions.monitoring.audit import AUDIT_FAILURES
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.monitoring.measures import (
     DURATIONS_NS,
@@ -50,6 +51,7 @@ _COUNTS: Final = (
         "Size of the segments that compactions wrote.",
     ),
     (measures.DISK_ERRORS, "disk_errors_total", "Writes and syncs that the disk failed."),
+    (AUDIT_FAILURES, "audit_failures_total", "Audit lines that went to stderr, not to the file."),
 )
 
 
