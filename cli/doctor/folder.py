@@ -32,6 +32,7 @@ def check_folder(folder: Path) -> Iterator[Finding]:
     """Check all that can be seen of a folder, the most basic first."""
     yield machine.software()
     yield machine.descriptors()
+    yield from machine.file_size()
     if not folder.is_dir():
         yield bad("folder", f"{folder} is not a folder", "name it with --data DIR")
         return

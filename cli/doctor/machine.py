@@ -67,6 +67,18 @@ def descriptors() -> Finding:
     return good("open files", seen)
 
 
+def file_size() -> Iterator[Finding]:
+    """Report if a process started from here may not make files as large as a store needs."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if soft != resource.RLIM_INFINITY:
+        seen = f"a process started from here may make files of {shown_bytes(soft)} (ulimit -f)"
+        advice = (
+            "larger values, index files and imports are refused: ulimit -f unlimited, or"
+            " LimitFSIZE=infinity"
+        )
+        yield warning("file size", seen, advice)
+
+
 def file_system(folder: Path) -> Finding:
     """Report if locks and shared memory work in the folder, and if it survives a restart."""
     kind = _file_system_kind(folder)
