@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from rundlet_server.storage.errors import Damaged, ReadOnly, StoreError
+from rundlet_server.storage.bounds import KEY_BYTES_LIMIT
+from rundlet_server.storage.errors import Damaged, LimitExceeded, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
@@ -79,7 +80,10 @@ class LogStore:
 
     def get(self, key: str, *, at: int | None = None) -> Entry | None:
         """See ``Store.get``."""
-        encoded = encode_key(key, self._limits)
+        try:
+            encoded = encode_key(key, self._limits)
+        except LimitExceeded as ex:
+            encoded = self._old_key(key, ex)
         if at is None:
             # The way of nearly all requests: no revision to stay at, hardly ever a moved file.
             try:
@@ -90,7 +94,7 @@ class LogStore:
 
     def get_many(self, keys: Sequence[str], *, at: int | None = None) -> Snapshot:
         """See ``Store.get_many``."""
-        encoded = [encode_key(key, self._limits) for key in keys]
+        encoded = [self._encode(key) for key in keys]
 
         def read(view: View) -> Snapshot:
             revision = view.head.revision if at is None else at
@@ -115,7 +119,7 @@ class LogStore:
         """See ``Store.commit``."""
         if self._settings.is_read_only:
             raise ReadOnly("this store is served read-only")
-        check_txn(txn, self._limits)
+        check_txn(txn, self._limits, self._encode)
         commit = self._group_commit.commit(txn)
         is_inline = self._settings.maintain_inline
         backlog = len(self._follower.view.deltas) - 1
@@ -192,7 +196,7 @@ class LogStore:
 
     def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> list[Version]:
         """See ``Store.history``."""
-        encoded = encode_key(key, self._limits)
+        encoded = self._encode(key)
 
         def read(view: View) -> list[Version]:
             versions: list[Version] = []
@@ -252,6 +256,23 @@ class LogStore:
         if self._settings.sync == "interval":
             self.sync()
         self._parts.close()
+
+    def _encode(self, key: str) -> bytes:
+        """Encode a key that is to be read or deleted: it may be older than a limit."""
+        try:
+            return encode_key(key, self._limits)
+        except LimitExceeded as ex:
+            return self._old_key(key, ex)
+
+    def _old_key(self, key: str, refusal: LimitExceeded) -> bytes:
+        """Return a key that was written under a higher limit; raise ``refusal`` if there is none.
+
+        Lists hold such a key, so it can be read, and deleted.
+        """
+        encoded = key.encode()
+        if len(encoded) > KEY_BYTES_LIMIT or self._follower.current().find(encoded) is None:
+            raise refusal
+        return encoded
 
     def _read(self, at: int | None, read: Callable[[View], _Answer]) -> _Answer:
         """Read from a view; read again from a newer one if compaction has moved what it needs."""
