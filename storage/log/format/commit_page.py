@@ -14,12 +14,14 @@ likes: the page carries the boot id, and under another boot id recovery reads th
 from __future__ import annotations
 
 import mmap
+import uuid
 from pathlib import Path
 from typing import Final
 
 from rundlet_server.storage.checksum import checksum
 from rundlet_server.storage.errors import Damaged, UnknownFormat
 from rundlet_server.storage.files import File, FileIdentity, Files, make_page
+from rundlet_server.storage.settings import BOOT_ID_UNKNOWN
 
 FILE_NAME: Final = "COMMIT"
 PAGE_SIZE: Final = 4_096
@@ -61,7 +63,14 @@ class CommitPage:
     def open(cls, files: Files, folder: Path, boot_id: int) -> CommitPage:
         """Map the page, and make it, all zero, if it is missing; the caller holds the store's lock.
 
-        While the page is open its file is locked shared, because a repair must be alone.
+        While the page is open its file is locked shared, because a repair must be alone. So if
+        another process has it open, the page is of this boot, even if the system does not tell
+        which that is.
+
+        Args:
+            files: the file system.
+            folder: of the store.
+            boot_id: of this boot of the machine, or ``BOOT_ID_UNKNOWN``.
 
         Raises:
             UnknownFormat: another release wrote the page.
@@ -69,9 +78,12 @@ class CommitPage:
         file = files.open(folder / FILE_NAME, create=True)
         try:
             make_page(file, PAGE_SIZE)
+            is_of_this_boot = boot_id == BOOT_ID_UNKNOWN and _is_open_elsewhere(file)
             file.lock(is_shared=True)
             page = cls(file, file.map(PAGE_SIZE, writable=True), boot_id)
             page._refuse_unknown(folder)
+            if boot_id == BOOT_ID_UNKNOWN:
+                page._boot_id = (is_of_this_boot and page._boot()) or uuid.uuid4().int
         except BaseException:
             file.close()  # this releases the lock, too, for which a repair would wait
             raise
@@ -248,6 +260,13 @@ class CommitPage:
     def _pair(self, word: int) -> int | None:
         value = self.words[word]
         return value if value ^ _ALL_ONES == self.words[word + 1] else None
+
+
+def _is_open_elsewhere(file: File) -> bool:
+    """Return whether another process has the page open; the caller holds the store's lock."""
+    if file.lock(wait=False):
+        return False
+    return file.lock(wait=False, is_shared=True)  # else a repair has it, and may die before its end
 
 
 def _time_word(time_us: int) -> int:
