@@ -38,9 +38,10 @@ def check_folder(folder: Path) -> Iterator[Finding]:
         return
     if machine.is_read_only(folder):
         yield _read_only(folder)
+        yield from _file_access(folder, os.R_OK)
     else:
         yield _access(folder)
-        yield from _file_access(folder)
+        yield from _file_access(folder, os.R_OK | os.W_OK)
     yield machine.file_system(folder)
     yield from machine.space(folder)
     if os.access(folder, os.W_OK | os.X_OK):
@@ -81,17 +82,22 @@ def _read_only(folder: Path) -> Finding:
     return warning("folder", f"{folder}, on a file system that is mounted read-only", advice)
 
 
-def _file_access(folder: Path) -> Iterator[Finding]:
-    """Find files that this user, or the owner of the folder, cannot open: no command works then."""
+def _file_access(folder: Path, needed: int) -> Iterator[Finding]:
+    """Find files that this user, or the owner of the folder, cannot open.
+
+    Without read access no command works; with it and nothing more, those work that only read.
+    """
     if not os.access(folder, os.R_OK | os.X_OK):
         return
     files = [path for path in sorted(folder.iterdir()) if path.is_file()]
-    closed = [path for path in files if not os.access(path, os.R_OK | os.W_OK)]
+    closed = [path for path in files if not os.access(path, needed)]
+    unread = [path for path in closed if not os.access(path, os.R_OK)]
     owner = folder.stat().st_uid
     foreign = [path for path in files if path.stat().st_uid != owner]
     if closed:
         seen = f"{_files_named(closed)} cannot be opened by user {os.geteuid()}"
-        advice = f"no command works without them; run as root: chown -R {owner} {folder}"
+        works = "no command works" if unread else "only commands that read work"
+        advice = f"{works} without them; run as root: chown -R {owner} {folder}"
         yield bad("files", seen, advice)
     elif foreign and owner != 0:
         seen = f"{_files_named(foreign)} do not belong to user {owner}, who owns the folder"

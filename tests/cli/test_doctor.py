@@ -413,7 +413,8 @@ def test_file_system_that_is_mounted_read_only_is_told_as_such(folder, monkeypat
 
     ended, found = doctor("--data", str(folder))
 
-    assert ended.code == 4
+    assert ended.code == 0  # what reads works there
+    assert "folder" in levels(found, "warning")
     assert "mounted read-only" in str(found["folder"]["seen"])
     assert "owner" not in str(found["folder"]["advice"])
     assert "files" not in found
