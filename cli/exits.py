@@ -60,7 +60,7 @@ class Interrupted(KeyboardInterrupt):
 _SYSTEM_ADVICE: Final = {
     errno.ENOSPC: "; free some space and try again",
     errno.EDQUOT: "; free some space and try again",
-    errno.EROFS: "; the file system is mounted read-only",
+    errno.EROFS: "; the file system is mounted read-only, so only commands that read work there",
     errno.EACCES: "; run this command as the owner",
     errno.EPERM: "; run this command as the owner",
     errno.EMFILE: "; raise ulimit -n",

@@ -22,9 +22,9 @@ from rundlet_server.functions.messages.sending import SendingGate
 from rundlet_server.functions.messages.target import key_from_base64url, key_from_path
 from rundlet_server.functions.messages.uploads import UploadGate
 from rundlet_server.functions.messages.validators import EntityTags
-from rundlet_server.functions.monitoring.audit import AuditTrail
+from rundlet_server.functions.monitoring.audit import AUDIT_FAILURES, AuditTrail
 from rundlet_server.functions.monitoring.counting import CountedStore
-from rundlet_server.functions.monitoring.logs import RequestLog, line_writer
+from rundlet_server.functions.monitoring.logs import LineFile, LineWriter, RequestLog, stderr_writer
 from rundlet_server.functions.monitoring.measures import MeasuredApp
 from rundlet_server.functions.monitoring.readiness import Readiness
 from rundlet_server.functions.openapi import openapi_document
@@ -45,6 +45,7 @@ from rundlet_server.functions.routes.values import ValueResource
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.functions.version import software_version
 from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
+from rundlet_server.storage.counting.heartbeat import start_heartbeat
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.interface import Store
 from rundlet_server.storage.opening import StoreOptions, open_store
@@ -77,13 +78,14 @@ def create_app(
     counted = CountedStore(store, counters, read_only=settings.read_only)
     ids = RequestIds()
     middleware: list[AuditTrail | CorsHeaders] = []
+    readiness = _readiness_of(counted, settings, tokens)
     if tokens is not None:
-        middleware.append(AuditTrail(ids, line_writer(settings.audit_path)))
+        middleware.append(AuditTrail(ids, _audit_writer(settings, counters, readiness)))
     if settings.cors_origins:
         middleware.append(CorsHeaders(settings.cors_origins))
     app = MeasuredApp(
         counters.shared,
-        RequestLog(ids, line_writer(), log_format=settings.log_format),
+        RequestLog(ids, stderr_writer(), log_format=settings.log_format),
         router=TargetRouter(_access(settings, counters, tokens)),
         middleware=middleware,
         slow_s=settings.slow_s,
@@ -92,8 +94,7 @@ def create_app(
     sending = SendingGate(settings.sending_bytes_max, settings.downloads_max)
     ErrorAnswers(ids, gate.discard).install(app)
     limits = shown_limits(settings, store.info.limits)
-    gates = Gates(gate, sending)
-    _add_routes(app, counted, gates, limits, _readiness_of(counted, settings, tokens))
+    _add_routes(app, counted, Gates(gate, sending), limits, readiness)
     return app
 
 
@@ -105,6 +106,17 @@ def _access(
     if tokens is not None:
         return Access(tokens, counters, is_open=settings.open_without_tokens, hosts=hosts)
     return Access(NO_TOKENS, counters, is_open=True, hosts=hosts) if hosts else None
+
+
+def _audit_writer(
+    settings: ServerSettings, counters: OperationCounters, readiness: Readiness
+) -> LineWriter:
+    """Return what writes the audit trail, and let ``/readyz`` warn if that fails."""
+    if settings.audit_path is None:
+        return stderr_writer()
+    file = LineFile(settings.audit_path, lambda: counters.shared.add(AUDIT_FAILURES))
+    readiness.watch_audit(file)
+    return file
 
 
 def _readiness_of(
@@ -148,6 +160,7 @@ def get_app() -> falcon.App[falcon.Request, falcon.Response]:
     """
     settings = ServerSettings.from_environ(os.environ)
     shared = SharedCounters(settings.counters_path)
+    start_heartbeat(shared)
     store = open_configured_store(settings, shared)
     return create_app(store, settings, OperationCounters(shared), watch_tokens(settings))
 

@@ -26,6 +26,7 @@ from rundlet_server.functions.monitoring.logs import open_log
 from rundlet_server.functions.settings import ServeOptions, ServerSettings
 from rundlet_server.functions.version import software_version
 from rundlet_server.server.errors import ExposedError, GranianMissingError
+from rundlet_server.server.helpers.hung import HungProcesses
 from rundlet_server.server.helpers.needed import helpers
 from rundlet_server.server.helpers.scratch import ScratchFolder
 from rundlet_server.server.helpers.watched import WatchedProcess
@@ -36,6 +37,7 @@ from rundlet_server.server.waitress.server import GracefulServer
 from rundlet_server.storage.address import MEMORY, StoreAddress
 from rundlet_server.storage.collector import relax_collector
 from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
+from rundlet_server.storage.counting.heartbeat import start_heartbeat
 from rundlet_server.storage.interface import Store
 from rundlet_server.storage.textfile.loading import Progress, load_text_file
 from rundlet_server.storage.tokens.opening import open_tokens
@@ -182,6 +184,7 @@ class _Life:
     def run_waitress(self, shared: SharedCounters) -> None:
         """Serve in this process."""
         settings = self.options.settings
+        start_heartbeat(shared)
         store = self.stack.enter_context(self._open_store(shared))
         server = GracefulServer(
             create_app(store, settings, OperationCounters(shared), watch_tokens(settings)),
@@ -238,6 +241,8 @@ class _Life:
         settings = self.options.settings
         for helper in helpers(settings.store, settings):
             self.stack.enter_context(WatchedProcess(helper.name, helper.command))
+        if settings.counters_path is not None:
+            self.stack.enter_context(HungProcesses(settings.counters_path))
 
     def _say_ready(self) -> None:
         self.telling.say(_headline(self.options, self.port))

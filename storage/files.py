@@ -25,8 +25,21 @@ Buffer = bytes | bytearray | memoryview
 DISK_FREE_BYTES_MIN: Final = 1024 * 1024
 """With less free space, the disk may refuse a write at any moment."""
 
+CANNOT_WRITE: Final = frozenset(
+    {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT}
+)
+"""What a system says of a place that may be read all the same: it is mounted read-only, another
+user's, or full."""
+
 _IOV_MAX = 1_024
 """The most buffers that one ``pwritev`` takes (POSIX guarantees 16, Linux and macOS give 1,024)."""
+
+
+class FileIdentity(NamedTuple):
+    """What tells a file from every other one of this machine, under whatever name."""
+
+    device: int
+    inode: int
 
 
 class File(Protocol):
@@ -46,6 +59,9 @@ class File(Protocol):
 
     def size(self) -> int:
         """Return the current size."""
+
+    def identity(self) -> FileIdentity:
+        """Return which file this is; it stays so if the file is renamed or removed."""
 
     def map(self, size: int, *, writable: bool = False) -> mmap.mmap:
         """Map the first ``size`` bytes, shared with every process that maps them."""
@@ -89,6 +105,9 @@ class Files(Protocol):
     def names(self, path: Path) -> list[str]:
         """Return the names of the entries of a folder, in no particular order."""
 
+    def identity(self, path: Path) -> FileIdentity | None:
+        """Return which file a path leads to; ``None`` if it leads to none."""
+
     def free_bytes(self, path: Path) -> int:
         """Return the free bytes, for this user, of the disk with a folder.
 
@@ -105,6 +124,10 @@ class RealFile:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._is_for_locks = False
+
+    def duplicate(self) -> RealFile:
+        """Return another descriptor of the same open file."""
+        return RealFile(os.dup(self._fd))
 
     def pread(self, size: int, offset: int) -> bytes:
         """See ``File.pread``; one system call unless the kernel returns fewer bytes."""
@@ -150,6 +173,10 @@ class RealFile:
         """See ``File.size``."""
         # No position is ever used, so it may move; ``fstat`` takes twice as long.
         return os.lseek(self._fd, 0, os.SEEK_END)
+
+    def identity(self) -> FileIdentity:
+        """See ``File.identity``."""
+        return _identity_of(os.fstat(self._fd))
 
     def map(self, size: int, *, writable: bool = False) -> mmap.mmap:
         """See ``File.map``."""
@@ -228,6 +255,13 @@ class RealFiles:
         """See ``Files.names``."""
         return os.listdir(path)
 
+    def identity(self, path: Path) -> FileIdentity | None:
+        """See ``Files.identity``."""
+        try:
+            return _identity_of(os.stat(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
     def free_bytes(self, path: Path) -> int:
         """See ``Files.free_bytes``."""
         space = disk_space(path)
@@ -260,6 +294,10 @@ def reported_free_bytes(files: Files, path: Path) -> int | None:
     except OSError:
         return None
     return None if free_bytes == sys.maxsize else free_bytes
+
+
+def _identity_of(status: os.stat_result) -> FileIdentity:
+    return FileIdentity(status.st_dev, status.st_ino)
 
 
 def _opened_or_made(path: Path, flags: int) -> int:

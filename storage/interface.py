@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from rundlet_server.storage.large_values import Admit, LargeValue
+from rundlet_server.storage.reports import Gauge, Health
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
@@ -250,32 +251,6 @@ class StoreInfo:
     limits: Limits
     settings: dict[str, str | int | float] = field(default_factory=dict)
     features: frozenset[Feature] = frozenset()
-
-
-class Gauge(NamedTuple):
-    """One number that a backend reports for operators: segments, bytes on disk ...
-
-    Attributes:
-        value: as it is now.
-        text: what it means, one line.
-    """
-
-    value: int | float
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """Whether a store reads and writes, as far as it is meant to.
-
-    Attributes:
-        reasons: why it is not ready (writes refused ...), each a sentence; empty if it is ready.
-        disk_free_bytes: of the disk that it writes to; ``None`` if it writes to none, or if the
-            file system does not know.
-    """
-
-    reasons: list[str]
-    disk_free_bytes: int | None = None
 
 
 class Store(Protocol):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import functools
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX, TTL_S_MAX
@@ -14,6 +15,7 @@ from rundlet_server.storage.errors import (
     NotSupported,
 )
 from rundlet_server.storage.interface import (
+    Delete,
     Feature,
     Limits,
     Op,
@@ -61,16 +63,22 @@ def restores(txn: Txn) -> bool:
     return any(isinstance(op, Restore) for op in (*txn.then, *(txn.otherwise or ())))
 
 
-def check_txn(txn: Txn, limits: Limits) -> None:
+def check_txn(txn: Txn, limits: Limits, encode: Callable[[str], bytes] | None = None) -> None:
     """Refuse a transaction that no store of these limits takes.
+
+    Args:
+        txn: it.
+        limits: of the store.
+        encode: encodes a key that is not written, and may be longer if the store has it already.
 
     Raises:
         InvalidKey, LimitExceeded, InvalidOperation: see ``storage.errors``.
     """
+    encode = encode or functools.partial(encode_key, limits=limits)
     for condition in txn.conditions:
-        encode_key(condition.key, limits)
+        encode(condition.key)
     for ops in (txn.then, txn.otherwise or ()):
-        _check_ops(ops, limits)
+        _check_ops(ops, limits, encode)
 
 
 def check_answer(sizes: Collection[int], limits: Limits, admit: Admit | None) -> None:
@@ -96,13 +104,13 @@ def require_reached(at: int, head: int) -> None:
         raise InvalidRequest(f"revision {at} does not exist yet; the head is {head}")
 
 
-def _check_ops(ops: Sequence[Op], limits: Limits) -> None:
+def _check_ops(ops: Sequence[Op], limits: Limits, encode: Callable[[str], bytes]) -> None:
     if len(ops) > limits.txn_ops_max:
         raise LimitExceeded("txn_ops_max", limits.txn_ops_max, len(ops))
     seen: set[bytes] = set()
     size = 0
     for index, op in enumerate(ops):
-        key = encode_key(op.key, limits)
+        key = encode(op.key) if isinstance(op, Delete) else encode_key(op.key, limits)
         if key in seen:
             raise InvalidOperation(index, f"a transaction may write the key {op.key!r} only once")
         seen.add(key)

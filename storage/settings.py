@@ -24,17 +24,21 @@ SyncPolicy = Literal["always", "interval", "never"]
 _OF_ONE_PROCESS: Final = frozenset({"is_read_only", "maintain_inline"})
 
 
+BOOT_ID_UNKNOWN: Final = -1
+"""Where the system does not tell boots apart. No commit page has this number."""
+
+
 @functools.cache
 def system_boot_id() -> int:
-    """Return a number of this boot of the machine; random if the system does not tell one.
+    """Return a number of this boot of the machine, or ``BOOT_ID_UNKNOWN``.
 
-    With a random one every first opener reads the end of the log, which is slower and just as
-    right.
+    Without one, a process that opens a store which no other has open reads the end of the log,
+    which is slower and just as right.
     """
     try:
         return uuid.UUID(Path("/proc/sys/kernel/random/boot_id").read_text().strip()).int
     except (OSError, ValueError):
-        return uuid.uuid4().int
+        return BOOT_ID_UNKNOWN
 
 
 def _quarter_of_descriptors() -> int:
@@ -64,8 +68,8 @@ class StoreSettings:
         measures: counts and times what the store does.
         files: the file system.
         clock: tells the time in microseconds since the epoch.
-        boot_id: of this boot of the machine, 128 bits; memory written under another one may
-            have been lost.
+        boot_id: of this boot of the machine, 128 bits, or ``BOOT_ID_UNKNOWN``; memory written
+            under another one may have been lost.
     """
 
     sync: SyncPolicy = "always"

@@ -11,7 +11,7 @@ from typing import Final
 
 from rundlet_server.cli.doctor import machine
 from rundlet_server.cli.doctor.findings import Finding, bad, good, warning
-from rundlet_server.cli.doctor.machine import lock_holders
+from rundlet_server.cli.doctor.machine import lock_holders, users_of_removed
 from rundlet_server.cli.exits import ExitCode, message_of
 from rundlet_server.cli.show.sizes import shown_bytes
 from rundlet_server.cli.show.times import shown_moment
@@ -32,14 +32,16 @@ def check_folder(folder: Path) -> Iterator[Finding]:
     """Check all that can be seen of a folder, the most basic first."""
     yield machine.software()
     yield machine.descriptors()
+    yield from machine.file_size()
     if not folder.is_dir():
         yield bad("folder", f"{folder} is not a folder", "name it with --data DIR")
         return
     if machine.is_read_only(folder):
         yield _read_only(folder)
+        yield from _file_access(folder, os.R_OK)
     else:
         yield _access(folder)
-        yield from _file_access(folder)
+        yield from _file_access(folder, os.R_OK | os.W_OK)
     yield machine.file_system(folder)
     yield from machine.space(folder)
     if os.access(folder, os.W_OK | os.X_OK):
@@ -73,21 +75,29 @@ def _access(folder: Path) -> Finding:
 
 
 def _read_only(folder: Path) -> Finding:
-    advice = "no server can write there: mount it read-write, or work on a copy of the folder"
-    return bad("folder", f"{folder}, on a file system that is mounted read-only", advice)
+    advice = (
+        "get, ls, export, stats, verify and serve --read-only work there; to write, mount it"
+        " read-write, or work on a copy of the folder"
+    )
+    return warning("folder", f"{folder}, on a file system that is mounted read-only", advice)
 
 
-def _file_access(folder: Path) -> Iterator[Finding]:
-    """Find files that this user, or the owner of the folder, cannot open: no command works then."""
+def _file_access(folder: Path, needed: int) -> Iterator[Finding]:
+    """Find files that this user, or the owner of the folder, cannot open.
+
+    Without read access no command works; with it and nothing more, those work that only read.
+    """
     if not os.access(folder, os.R_OK | os.X_OK):
         return
     files = [path for path in sorted(folder.iterdir()) if path.is_file()]
-    closed = [path for path in files if not os.access(path, os.R_OK | os.W_OK)]
+    closed = [path for path in files if not os.access(path, needed)]
+    unread = [path for path in closed if not os.access(path, os.R_OK)]
     owner = folder.stat().st_uid
     foreign = [path for path in files if path.stat().st_uid != owner]
     if closed:
         seen = f"{_files_named(closed)} cannot be opened by user {os.geteuid()}"
-        advice = f"no command works without them; run as root: chown -R {owner} {folder}"
+        works = "no command works" if unread else "only commands that read work"
+        advice = f"{works} without them; run as root: chown -R {owner} {folder}"
         yield bad("files", seen, advice)
     elif foreign and owner != 0:
         seen = f"{_files_named(foreign)} do not belong to user {owner}, who owns the folder"
@@ -150,6 +160,13 @@ def _repairs(folder: Path) -> Iterator[Finding]:
 
 def _users(folder: Path) -> Finding:
     users = lock_holders(folder / "COMMIT")
+    displaced = users_of_removed(folder / "COMMIT")
+    if displaced:
+        seen = (
+            f"{_processes(displaced)} has a store open that was removed from this folder, or"
+            " replaced, and refuses writes"
+        )
+        return bad("in use", seen, "restart that server; then it serves what is here now")
     if not users:
         return good("in use", "no process has the store open")
     writers = lock_holders(folder / "LOCK")
@@ -186,8 +203,14 @@ def _times(found: Inspection) -> Iterator[Finding]:
     ahead_us = found.last_time_us - time.time_ns() // 1_000
     last = shown_moment(found.last_time_us)
     if ahead_us > _CLOCK_AHEAD_US:
-        seen = f"the store has seen {last}, {ahead_us // 1_000_000} s after this machine's time"
-        advice = "no key expires and no history is dropped before that time; set the clock"
+        seen = (
+            f"the store has seen {last}, {ahead_us // 1_000_000} s after this machine's time: no"
+            " key expires and no history is dropped before then"
+        )
+        advice = (
+            "if this machine's clock is behind, set it; if not, export the folder and import that"
+            " into a new one (docs/operations.md)"
+        )
         yield warning("clock", seen, advice)
     else:
         yield good("clock", f"not behind the last time in the store, {last}")

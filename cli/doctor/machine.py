@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import resource
@@ -64,6 +65,18 @@ def descriptors() -> Finding:
         )
         return warning("open files", seen, advice)
     return good("open files", seen)
+
+
+def file_size() -> Iterator[Finding]:
+    """Report if a process started from here may not make files as large as a store needs."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if soft != resource.RLIM_INFINITY:
+        seen = f"a process started from here may make files of {shown_bytes(soft)} (ulimit -f)"
+        advice = (
+            "larger values, index files and imports are refused: ulimit -f unlimited, or"
+            " LimitFSIZE=infinity"
+        )
+        yield warning("file size", seen, advice)
 
 
 def file_system(folder: Path) -> Finding:
@@ -131,6 +144,20 @@ def lock_holders(path: Path) -> list[int]:
     wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     fields = [line.split() for line in locks.splitlines()]
     return sorted(int(f[4]) for f in fields if f[1] == "FLOCK" and f[5] == wanted)
+
+
+def users_of_removed(path: Path) -> list[int]:
+    """Return the ids of processes that have a file open which had this path and was removed.
+
+    Only those that this user may look into, and only where there is ``/proc``.
+    """
+    wanted = f"{os.path.realpath(path)} (deleted)"
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
+            if wanted in (os.readlink(link) for link in (folder / "fd").iterdir()):
+                found.append(int(folder.name))
+    return sorted(found)
 
 
 def _version(name: str) -> str:

@@ -59,7 +59,10 @@ def _latency(asking: Asking) -> Finding:
 
 
 def _readiness(reply: Reply) -> Finding:
-    reasons = json.loads(reply.body).get("reasons", [])
+    body = json.loads(reply.body)
+    reasons, warnings = body.get("reasons", []), body.get("warnings", [])
+    if reply.status == 200 and warnings:
+        return warning("ready", "; ".join(warnings), "see docs/operations.md")
     if reply.status == 200:
         return good("ready", "the server reads and writes")
     return bad("ready", "; ".join(reasons) or f"/readyz answered {reply.status}", "see its log")

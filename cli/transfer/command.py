@@ -9,7 +9,8 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -117,7 +118,8 @@ def export(
     """Write all keys to a file.
 
     Keys and values of one snapshot, as JSON lines; into .data and .txt as lines of key, space and
-    value.
+    value. If the time of the store in a folder is far ahead of this machine's clock, the times of
+    expiry are written by this machine's clock.
 
     Example: rundlet export all.jsonl
     """
@@ -130,13 +132,39 @@ def export(
         RowProgress("exporting") as progress,
         _output(to_file) as output,
     ):
+        ahead = timedelta() if isinstance(target, Client) else _clock_ahead(target)
         for info in target.scan(prefix=prefix, values=True):
             if info.value is not None:
-                output.write(line_of(info.value))
+                output.write(line_of(_earlier(info.value, ahead)))
                 count += 1
                 progress.advance(1)
     if to_file is not None:
         write_line(f"exported {_counted(count, 'key')}")
+
+
+def _clock_ahead(target: Target) -> timedelta:
+    """Return how much earlier keys expire by this machine's clock than by the store's time.
+
+    A store whose time is far ahead keeps its keys until this machine's clock has caught up. The
+    store that its export is imported into shall not.
+    """
+    from rundlet_server.cli.place.store import StoreTarget  # noqa: PLC0415 - loads the engine, which takes its time
+
+    assert isinstance(target, StoreTarget)  # what is not a client
+    health = target.store.health()
+    if not health.clock_ahead_s or not health.warnings:
+        return timedelta()
+    sys.stderr.write(
+        f"The store's time is {health.clock_ahead_s:.0f} s ahead of this machine's clock; times of"
+        " expiry are written that much earlier.\n"
+    )
+    return timedelta(seconds=health.clock_ahead_s)
+
+
+def _earlier(value: Value, ahead: timedelta) -> Value:
+    if value.expires is None or not ahead:
+        return value
+    return replace(value, expires=value.expires - ahead)
 
 
 def _named(file: Path) -> str:

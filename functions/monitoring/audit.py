@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Final
 
 import falcon
 
@@ -20,6 +21,9 @@ from rundlet_server.functions.messages.validators import rfc3339
 from rundlet_server.functions.monitoring.logs import LineWriter
 from rundlet_server.functions.request_ids import RequestIds
 from rundlet_server.storage.clock import system_clock_us
+
+AUDIT_FAILURES: Final = "audit_failures"
+"""The count of lines that could not be written to the file and went to stderr."""
 
 
 class AuditTrail:

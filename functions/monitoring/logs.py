@@ -16,7 +16,6 @@ import traceback
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TextIO
 
 from rundlet_server.functions.messages.validators import rfc3339
 from rundlet_server.functions.problems import Failure, failure_of
@@ -61,33 +60,60 @@ class RequestLog:
         self._write_line(self._shaped(line))
 
 
-def line_writer(path: Path | None = None) -> LineWriter:
-    """Return a function that appends a line to a file, or writes it to stderr.
+class LineFile:
+    """Appends lines to a file; call it with one. Any thread may.
 
-    Several processes may share the file. It may be renamed at any time: the next line then
-    creates a new one.
-
-    Raises:
-        OSError: the file cannot be opened.
+    Several processes may share the file. It may be renamed at any time: the next line then creates
+    a new one. A line that cannot be written to it goes to stderr, because a request must not fail.
     """
-    to_stderr = _stream_writer(sys.stderr)
-    if path is None:
-        return to_stderr
-    descriptor = open_log(path)
 
-    def to_file(line: str) -> None:
+    def __init__(self, path: Path, on_failure: Callable[[], None] = lambda: None) -> None:
+        """Open the file.
+
+        Args:
+            path: of it.
+            on_failure: called for each line that goes to stderr instead.
+
+        Raises:
+            OSError: the file cannot be opened.
+        """
+        self._path = path
+        self._on_failure = on_failure
+        self._to_stderr = stderr_writer()
+        self._descriptor = open_log(path)
+        self._failure: str | None = None
+        # Do not close it when the process ends, because other threads may still write.
+        weakref.finalize(self, os.close, self._descriptor).atexit = False
+
+    def __call__(self, line: str) -> None:
+        """Write a line."""
         text = f"{line}\n".encode()
-        _follow(path, descriptor)
         try:
-            is_written = os.write(descriptor, text) == len(text)  # one call, so lines never mix
-        except OSError:
-            is_written = False
-        if not is_written:  # if the disk is full, for example, the request must not fail
-            to_stderr(line)
+            _follow(self._path, self._descriptor)
+            size = os.write(self._descriptor, text)  # one call, so lines never mix
+            failure = None if size == len(text) else "the disk is full"
+        except OSError as ex:
+            failure = ex.strerror or str(ex)
+        if failure is not None:
+            self._on_failure()
+            if self._failure is None:
+                self._to_stderr(f"{self._sentence(failure)}; its lines follow here")
+            self._to_stderr(line)
+        self._failure = failure
 
-    # Do not close it when the process ends, because other threads may still write.
-    weakref.finalize(to_file, os.close, descriptor).atexit = False
-    return to_file
+    def problem(self) -> str | None:
+        """Return what is wrong with the file, one sentence; ``None`` if lines reach it."""
+        failure = self._failure
+        if failure is None:
+            try:
+                _follow(self._path, self._descriptor)
+                return None
+            except OSError as ex:
+                failure = ex.strerror or str(ex)
+        return self._sentence(failure)
+
+    def _sentence(self, failure: str) -> str:
+        return f"{self._path} cannot be written: {failure}"
 
 
 def open_log(path: Path) -> int:
@@ -100,25 +126,35 @@ def open_log(path: Path) -> int:
 
 
 def _follow(path: Path, descriptor: int) -> None:
-    """Make the descriptor refer to the file that has the name now: log rotation renames files."""
-    with contextlib.suppress(OSError):  # if that fails, the previous file is better than none
-        try:
-            if os.path.samestat(os.stat(path), os.fstat(descriptor)):
+    """Make the descriptor refer to the file that has the name now: log rotation renames files.
+
+    If the name leads nowhere, a file that was renamed is better than none.
+
+    Raises:
+        OSError: it leads nowhere, and the file was removed.
+    """
+    status = os.fstat(descriptor)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(path), status):
                 return
-        except FileNotFoundError:
-            pass
         renewed = open_log(path)
-        try:
-            os.dup2(renewed, descriptor, inheritable=False)  # one step for all threads
-        finally:
-            os.close(renewed)
+    except OSError:
+        if status.st_nlink:
+            return
+        raise
+    try:
+        os.dup2(renewed, descriptor, inheritable=False)  # one step for all threads
+    finally:
+        os.close(renewed)
 
 
-def _stream_writer(stream: TextIO) -> LineWriter:
-    """Return a function that writes lines, or drops them if the stream's reader is gone.
+def stderr_writer() -> LineWriter:
+    """Return a function that writes lines to stderr, or drops them if its reader is gone.
 
     A request must not fail because the server cannot write its log.
     """
+    stream = sys.stderr
 
     def to_stream(line: str) -> None:
         with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed

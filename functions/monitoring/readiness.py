@@ -8,11 +8,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.functions.monitoring.logs import LineFile
+from rundlet_server.storage.counting.heartbeat import hung_processes
 from rundlet_server.storage.errors import StoreError
-from rundlet_server.storage.interface import Health
+from rundlet_server.storage.reports import Health
 from rundlet_server.storage.tokens.interface import TokenSource
 
 _MAINTENANCE_GRACE_S: Final = 10.0
@@ -42,8 +45,13 @@ class Readiness:
         self._tokens = tokens
         self._is_maintained = is_maintained
         self._monotonic_s = monotonic_s
+        self._audit: LineFile | None = None
         self._lock = threading.Lock()
         self._maintained_s = monotonic_s()
+
+    def watch_audit(self, file: LineFile) -> None:
+        """Warn if the audit trail cannot be written to its file."""
+        self._audit = file
 
     def health(self) -> Health:
         """How the server is now: the store, the tokens, and the maintenance process."""
@@ -53,7 +61,19 @@ class Readiness:
             reasons.append(
                 "the maintenance process is not running; see the server's log for why it ends"
             )
-        return Health(reasons, health.disk_free_bytes)
+        reasons += self._hung()
+        return replace(health, reasons=reasons, warnings=health.warnings + self._unaudited())
+
+    def _unaudited(self) -> list[str]:
+        problem = self._audit.problem() if self._audit else None
+        return [f"the audit trail goes to the server's log: {problem}"] if problem else []
+
+    def _hung(self) -> list[str]:
+        return [
+            f"the {process.role} process {process.pid} has not moved for {late_ms // 1_000} s: it"
+            " is stopped, or hangs; the server ends and replaces it after 15 s"
+            for process, late_ms in hung_processes(self._store.counters.shared).items()
+        ]
 
     def _token_problems(self) -> list[str]:
         try:

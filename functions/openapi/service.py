@@ -65,6 +65,11 @@ SERVICE_SCHEMAS: dict[str, Json] = {
             "status": {"type": "string"},
             "ready": {"type": "boolean"},
             "reasons": {"type": "array", "items": {"type": "string"}},
+            "warnings": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "What needs a person and does not keep clients from working.",
+            },
         },
     },
     "Service": {

@@ -12,6 +12,7 @@ from typing import Final
 import falcon
 
 from rundlet_server.functions.messages.query import Query
+from rundlet_server.functions.monitoring.audit import AUDIT_FAILURES
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.monitoring.measures import (
     DURATIONS_NS,
@@ -24,6 +25,7 @@ from rundlet_server.functions.monitoring.prometheus import CONTENT_TYPE, family,
 from rundlet_server.functions.monitoring.readiness import Readiness
 from rundlet_server.storage.counting import measures
 from rundlet_server.storage.counting.counters import OPERATION_KINDS, REFUSAL_KINDS, SUM_WORD
+from rundlet_server.storage.counting.heartbeat import hung_processes
 from rundlet_server.storage.counting.rows import WORDS
 from rundlet_server.storage.interface import Stats
 
@@ -49,6 +51,7 @@ _COUNTS: Final = (
         "Size of the segments that compactions wrote.",
     ),
     (measures.DISK_ERRORS, "disk_errors_total", "Writes and syncs that the disk failed."),
+    (AUDIT_FAILURES, "audit_failures_total", "Audit lines that went to stderr, not to the file."),
 )
 
 
@@ -82,12 +85,21 @@ class MetricsResource:
         if health.disk_free_bytes is not None:
             text = "Free space of the disk with the data, for this user."
             yield from single("rundlet_disk_free_bytes", "gauge", text, health.disk_free_bytes)
+        if health.clock_ahead_s is not None:
+            text = "How far the store's time is ahead of the machine's clock: no key expires then."
+            yield from single("rundlet_clock_ahead_seconds", "gauge", text, health.clock_ahead_s)
         yield from self._process_lines()
 
     def _process_lines(self) -> Iterator[str]:
         usages = usage_by_role(self._store.counters.shared.processes())
+        hung = [process.role for process in hung_processes(self._store.counters.shared)]
         for name, text, numbers in (
             ("processes", "Living processes.", [usage.number for usage in usages]),
+            (
+                "processes_hung",
+                "Those of them that have not moved for some seconds.",
+                [hung.count(usage.role) for usage in usages],
+            ),
             (
                 "process_resident_memory_bytes",
                 "Memory of all processes; a shared page counts for each of them.",

@@ -1,4 +1,7 @@
-"""``/readyz``: 200 while the store can do what it is meant to do, else 503 and the reasons."""
+"""``/readyz``: 200 while the store can do what it is meant to do, else 503 and the reasons.
+
+Either answer has ``warnings`` if something needs a person and does not keep clients from working.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,16 @@ class ReadyResource:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Say that it is ready, or what is wrong."""
         Query(req)
-        reasons = self._readiness.health().reasons
+        health = self._readiness.health()
+        reasons = health.reasons
+        warnings: dict[str, Member] = {"warnings": health.warnings} if health.warnings else {}
         if reasons:
             detail = "the server is not ready: " + "; ".join(reasons)
-            members: dict[str, Member] = {"ready": False, "reasons": reasons}
+            members: dict[str, Member] = {"ready": False, "reasons": reasons, **warnings}
             raise Problem(503, "not-ready", detail, members, headers=RETRY_LATER)
         resp.content_type = JSON_TYPE
         resp.set_header("Cache-Control", "no-store")
-        resp.data = encode({"status": "ready", "ready": True, "reasons": []}, JSON_TYPE)
+        ready = {"status": "ready", "ready": True, "reasons": [], **warnings}
+        resp.data = encode(ready, JSON_TYPE)
 
     on_head = on_get  # Falcon keeps the headers and leaves the body out

@@ -24,6 +24,7 @@ from rundlet_server.functions.messages.validators import (
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.route_table import KEYS
+from rundlet_server.storage.bounds import KEY_BYTES_LIMIT
 from rundlet_server.storage.errors import Conflict
 from rundlet_server.storage.interface import (
     Commit,
@@ -80,7 +81,7 @@ class ValueResource:
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
         """Store the body."""
-        name = self._key(req, key)
+        name = self._key(req, key, self._limits.key_bytes_max)
         self._store.require_writable()
         ttl_s = Query(req, "ttl").ttl_s("ttl")
         _require_whole_value(req)
@@ -100,7 +101,7 @@ class ValueResource:
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
         """Remove the value."""
-        name = self._key(req, key)
+        name = self._key(req, key, KEY_BYTES_LIMIT)
         self._store.require_writable()
         Query(req)
         conditions = self._tags.write_conditions(req, name)
@@ -110,15 +111,19 @@ class ValueResource:
         resp.status = 204
         resp.set_header("KV-Revision", str(commit.revision))
 
-    def _key(self, req: falcon.Request, encoded: str) -> str:
-        """Return the key of a request, if the caller may touch it."""
-        key = self._decode_key(encoded, self._limits.key_bytes_max)
+    def _key(self, req: falcon.Request, encoded: str, key_bytes_max: int) -> str:
+        """Return the key of a request, if the caller may touch it.
+
+        A key that is only read or deleted may be longer than is allowed now, if the store has it:
+        the store decides that.
+        """
+        key = self._decode_key(encoded, key_bytes_max)
         require_keys(req.env, (key,))
         return key
 
     def _found(self, req: falcon.Request, resp: falcon.Response, key: str) -> Found | None:
         """Return the value, its headers set; ``None`` if a precondition decided the answer."""
-        name = self._key(req, key)
+        name = self._key(req, key, KEY_BYTES_LIMIT)
         revision = Query(req, "rev").revision("rev") if req.query_string else None
         entry = self._store.peek(name, at=revision)
         if entry is None:

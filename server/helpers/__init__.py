@@ -1,5 +1,6 @@
 """Processes and folders beside the server, which end with it.
 
 ``needed`` decides which of them a server needs; ``watched`` restarts the maintenance process when
-it dies; ``scratch`` makes private folders; ``janitor`` removes them when the server has ended.
+it dies; ``hung`` ends processes that are stopped or hang; ``scratch`` makes private folders;
+``janitor`` removes them when the server has ended.
 """

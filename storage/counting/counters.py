@@ -103,6 +103,11 @@ class SharedCounters:
             _gather(found, rows_of_file(path))
         return found
 
+    @property
+    def directory(self) -> Path | None:
+        """Where all processes count; ``None`` if this process counts for itself."""
+        return self._directory
+
     def processes(self) -> list[CountingProcess]:
         """Return the processes that count and are alive, the oldest first."""
         if self._directory is None:

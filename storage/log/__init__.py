@@ -3,6 +3,7 @@
 Its parts, in reading order; each imports only from those before it:
 
 * ``format``: the bytes on disk.
+* ``place``: whether the path of the folder still leads to the open store.
 * ``index``: which keys there are, and where their versions are in the log.
 * ``read``: one consistent view of log and index.
 * ``open``: recover what a crash left, and lock the folder.

@@ -1,38 +1,84 @@
-"""Why a log store is not ready: refused writes, a full disk, maintenance that does not keep up."""
+"""Why a log store is not ready, or needs a person.
+
+It is not ready if its folder was replaced, if writes are refused, if the disk is full, or if
+maintenance does not keep up. A clock that was far ahead leaves it ready, and expiry stands still.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
 
+from rundlet_server.storage.errors import Unavailable
 from rundlet_server.storage.files import DISK_FREE_BYTES_MIN, reported_free_bytes
-from rundlet_server.storage.interface import Health
+from rundlet_server.storage.log.place import StorePlace
+from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.write.disk_probe import DiskProbe
 from rundlet_server.storage.log.write.free_space import NO_FREE_SPACE
 from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.reports import Health
 from rundlet_server.storage.settings import StoreSettings
 
 BACKLOG_MAX_MAINTAINED: Final = 8
 """Sealed segments that may wait for the index files that a maintenance process makes."""
 
 
+CLOCK_AHEAD_S_MAX: Final = 60.0
+"""The store's time may be ahead of the system's clock by this much, as small corrections of a clock
+make it, before a person is told."""
+
+
 class HealthCheck:
     """Finds out whether a store is ready. Any thread may use it."""
 
-    def __init__(self, folder: Path, settings: StoreSettings, writer: Writer) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: StoreSettings,
+        *,
+        writer: Writer,
+        place: StorePlace,
+        clock: SharedClock,
+    ) -> None:
         self._folder = folder
         self._settings = settings
         self._writer = writer
+        self._place = place
+        self._clock = clock
         self._probe = DiskProbe(settings.files, folder)
 
     def health(self, view: View) -> Health:
         """Return the health of the store that ``view`` shows."""
         free_bytes = reported_free_bytes(self._settings.files, self._folder)
-        reasons = self._refusals(view) + _backlog(view)
+        reasons = self.misplaced(view) + self._refusals(view) + _backlog(view)
         if not self._settings.is_read_only and free_bytes is not None:
             reasons += _full_disk(free_bytes)
-        return Health(reasons, free_bytes)
+        return Health(reasons, free_bytes, self.late_expiry(), self._clock.ahead_s())
+
+    def late_expiry(self) -> list[str]:
+        """Return the warning that no key expires, if the store's time is far ahead."""
+        ahead_s = self._clock.ahead_s()
+        if ahead_s <= CLOCK_AHEAD_S_MAX:
+            return []
+        return [
+            f"the store's time is {ahead_s:.0f} s ahead of this machine's clock, which was ahead"
+            " once or is behind now: no key expires and no history is dropped until it catches up"
+        ]
+
+    def misplaced(self, view: View) -> list[str]:
+        """Return why writes are refused, if the folder no longer holds the store of ``view``."""
+        segment = view.segments.get(view.active.segment)
+        try:
+            if segment is None:
+                self._place.look()
+            else:
+                self._place.look(segment.path, segment.file)
+        except Unavailable as ex:
+            return [str(ex)]
+        except OSError as ex:
+            return [f"the folder of the store cannot be looked at: {ex}"]
+        return []
 
     def _refusals(self, view: View) -> list[str]:
         if self._writer.failure is not None and self._probe.succeeds():

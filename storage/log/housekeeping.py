@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from typing import Final
 
 from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.log.health import HealthCheck
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.write.writer import Writer
 from rundlet_server.storage.settings import StoreSettings
 
 _EVERY_S: Final = 1.0
 
+_log = logging.getLogger("rundlet.store")
+
 
 class Housekeeper:
-    """Follows the log, verifies index files, syncs by intervals, and frees memory in between."""
+    """Follows the log, verifies index files, syncs by intervals, and frees memory in between.
 
-    def __init__(self, settings: StoreSettings, *, follower: Follower, writer: Writer) -> None:
+    It also looks at what no request would notice, and logs it once when it begins.
+    """
+
+    def __init__(
+        self, settings: StoreSettings, *, follower: Follower, writer: Writer, health: HealthCheck
+    ) -> None:
         """Start the thread."""
         self._follower = follower
         self._writer = writer
-        self._is_syncing = settings.sync == "interval"
+        self._health = health
+        self._is_misplaced = self._is_late = False
+        self._is_syncing = settings.sync == "interval" and not settings.is_read_only
         self._interval_s = min(_EVERY_S, settings.sync_interval_s)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rundlet-housekeeping", daemon=True)
@@ -37,11 +48,21 @@ class Housekeeper:
 
     def _run(self) -> None:
         while True:
+            self._report()
             with contextlib.suppress(StoreError, OSError):
                 # Whatever fails, the next read or write fails on it too and can report it.
                 self._keep_in_order()
             if self._follower.disposal.run(self._stopping, self._interval_s):
                 return
+
+    def _report(self) -> None:
+        """Log what has begun since the last look."""
+        misplaced, late = self._health.misplaced(self._follower.view), self._health.late_expiry()
+        if misplaced and not self._is_misplaced:
+            _log.warning("writes are refused: %s", misplaced[0])
+        if late and not self._is_late:
+            _log.warning("%s", late[0])
+        self._is_misplaced, self._is_late = bool(misplaced), bool(late)
 
     def _keep_in_order(self) -> None:
         """Take over new index files, sync, and verify what no read has touched yet."""

@@ -21,6 +21,7 @@ from typing import Final, TextIO
 
 from rundlet_server.storage.collector import relax_collector
 from rundlet_server.storage.counting.counters import SharedCounters
+from rundlet_server.storage.counting.heartbeat import start_heartbeat
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.log.maintain.compaction import CompactionResult
@@ -133,6 +134,7 @@ def main(arguments: list[str] | None = None) -> None:
         return  # the server was killed and its private folder removed: do not make a new one
     if options.counters is not None:
         shared = SharedCounters(options.counters, "maintenance")
+        start_heartbeat(shared)
         settings = dataclasses.replace(settings, measures=Measures(shared))
     os.nice(_NICENESS)
     relax_collector()

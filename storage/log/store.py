@@ -7,14 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
-from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
-from rundlet_server.storage.errors import Damaged, ReadOnly, StoreError
+from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, LARGE_VALUE_BYTES
+from rundlet_server.storage.errors import Damaged, LimitExceeded, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
     Feature,
-    Gauge,
-    Health,
     Page,
     Row,
     Snapshot,
@@ -43,6 +41,7 @@ from rundlet_server.storage.log.read.scan import Cost, Range, list_page
 from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.wiring import open_parts
+from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.requests import check_answer, check_txn, encode_key
 from rundlet_server.storage.settings import StoreSettings
 
@@ -81,11 +80,16 @@ class LogStore:
         self._maintainer = parts.maintainer
         self.info = _info(settings, parts.follower.view)
         self._compaction = Background(COMPACTION_NAME)
-        self._housekeeper = Housekeeper(settings, follower=parts.follower, writer=parts.writer)
+        self._housekeeper = Housekeeper(
+            settings, follower=parts.follower, writer=parts.writer, health=parts.health
+        )
 
     def get(self, key: str, *, at: int | None = None) -> Entry | None:
         """See ``Store.get``."""
-        encoded = encode_key(key, self._limits)
+        try:
+            encoded = encode_key(key, self._limits)
+        except LimitExceeded as ex:
+            encoded = self._old_key(key, ex)
         if at is None:
             # The way of nearly all requests: no revision to stay at, hardly ever a moved file.
             try:
@@ -96,7 +100,7 @@ class LogStore:
 
     def peek(self, key: str, *, at: int | None = None) -> Entry | LargeValue | None:
         """See ``Store.peek``."""
-        encoded = encode_key(key, self._limits)
+        encoded = self._encode(key)
         if at is None:
             try:
                 return self._newest(self._follower.current(), key, encoded, is_whole=False)
@@ -108,7 +112,7 @@ class LogStore:
         self, keys: Sequence[str], *, at: int | None = None, admit: Admit | None = None
     ) -> Snapshot:
         """See ``Store.get_many``."""
-        encoded = [encode_key(key, self._limits) for key in keys]
+        encoded = [self._encode(key) for key in keys]
         named = dict(zip(encoded, keys, strict=True))
 
         def read(view: View) -> Snapshot:
@@ -135,7 +139,7 @@ class LogStore:
         """See ``Store.commit``."""
         if self._settings.is_read_only:
             raise ReadOnly("this store is served read-only")
-        check_txn(txn, self._limits)
+        check_txn(txn, self._limits, self._encode)
         self._guard.require_own()
         commit = self._group_commit.commit(txn)
         is_inline = self._settings.maintain_inline
@@ -219,7 +223,7 @@ class LogStore:
 
     def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> list[Version]:
         """See ``Store.history``."""
-        encoded = encode_key(key, self._limits)
+        encoded = self._encode(key)
 
         def read(view: View) -> list[Version]:
             versions: list[Version] = []
@@ -259,8 +263,9 @@ class LogStore:
             self._parts.commit_page.compactions_wanted += 1
 
     def sync(self) -> None:
-        """See ``Store.sync``."""
-        self._writer.sync()
+        """See ``Store.sync``; a store that is only read has nothing to sync."""
+        if not self._settings.is_read_only:
+            self._writer.sync()
 
     @property
     def maintainer(self) -> Maintainer:
@@ -278,13 +283,30 @@ class LogStore:
             return
         self._compaction.join()
         if self._settings.sync == "interval":
-            self._writer.sync()
+            self.sync()
         self._parts.close()
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled."""
         message = "an open store cannot be sent to a process; send its folder, and open it there"
         raise TypeError(message)
+
+    def _encode(self, key: str) -> bytes:
+        """Encode a key that is to be read or deleted: it may be older than a limit."""
+        try:
+            return encode_key(key, self._limits)
+        except LimitExceeded as ex:
+            return self._old_key(key, ex)
+
+    def _old_key(self, key: str, refusal: LimitExceeded) -> bytes:
+        """Return a key that was written under a higher limit; raise ``refusal`` if there is none.
+
+        Lists hold such a key, so it can be read, and deleted.
+        """
+        encoded = key.encode()
+        if len(encoded) > KEY_BYTES_LIMIT or self._follower.current().find(encoded) is None:
+            raise refusal
+        return encoded
 
     def _read(self, at: int | None, read: Callable[[View], _Answer]) -> _Answer:
         """Read from a view; read again from a newer one if compaction has moved what it needs."""

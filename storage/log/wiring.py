@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+from rundlet_server.storage.files import CANNOT_WRITE
+from rundlet_server.storage.log.format.commit_page import FILE_NAME as COMMIT_NAME
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.health import HealthCheck
 from rundlet_server.storage.log.maintain.maintainer import Maintainer
 from rundlet_server.storage.log.open.folder_lock import FolderLock
+from rundlet_server.storage.log.open.read_only import ReadOnlyFiles, open_for_reading
 from rundlet_server.storage.log.open.recovery import open_folder
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.expired import ExpiredCounter
@@ -42,6 +46,9 @@ class Parts:
 def open_parts(folder: Path, settings: StoreSettings) -> Parts:
     """Open a folder, or make a new store in it.
 
+    Where nothing can be written, a store that is to be read only is opened all the same, see
+    ``open.read_only``. Else:
+
     1. take the lock of the folder and recover the end of the log: ``open.recovery``;
     2. open what reads: the follower and the clock;
     3. open what writes: the writer, its queue, and the maintainer.
@@ -50,16 +57,37 @@ def open_parts(folder: Path, settings: StoreSettings) -> Parts:
         Damaged, UnknownFormat: see ``open.recovery``.
         OSError: the folder cannot be used.
     """
+    try:
+        return _opened(folder, settings)
+    except OSError as ex:
+        if not settings.is_read_only or ex.errno not in CANNOT_WRITE:
+            raise
+        return _opened_for_reading(folder, settings, ex)
+
+
+def _opened(folder: Path, settings: StoreSettings) -> Parts:
     files = settings.files
     files.make_folder(folder)
     lock = FolderLock(files, folder)
     with lock:
         commit_page = open_folder(files, folder, settings.boot_id)
+    lock.place.add(COMMIT_NAME, commit_page.identity())
     try:
         return _joined(folder, settings, lock, commit_page)
     except BaseException:
         commit_page.leave()  # else a repair in this process would wait for the garbage collector
         raise
+
+
+def _opened_for_reading(folder: Path, settings: StoreSettings, cause: OSError) -> Parts:
+    files = ReadOnlyFiles(settings.files)
+    lock = FolderLock(files, folder)
+    try:
+        commit_page = open_for_reading(files, folder, settings.boot_id)
+    except FileNotFoundError:
+        raise cause from None  # there is no store: that none can be made says more
+    lock.place.add(COMMIT_NAME, commit_page.identity())
+    return _joined(folder, dataclasses.replace(settings, files=files), lock, commit_page)
 
 
 def _joined(
@@ -70,6 +98,7 @@ def _joined(
         folder,
         commit_page,
         lock.guard,
+        lock.place,
         cache_bytes_max=settings.cache_bytes_max,
         open_segments_max=settings.open_segments_max,
     )
@@ -92,6 +121,6 @@ def _joined(
         expired=ExpiredCounter(commit_page, follower, clock),
         writer=writer,
         group_commit=GroupCommit(writer, settings.measures),
-        health=HealthCheck(folder, settings, writer),
+        health=HealthCheck(folder, settings, writer=writer, place=lock.place, clock=clock),
         maintainer=maintainer,
     )

@@ -18,8 +18,6 @@ from rundlet_server.storage.interface import (
     Commit,
     Entry,
     Feature,
-    Gauge,
-    Health,
     KeyInfo,
     Limits,
     Page,
@@ -34,6 +32,7 @@ from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.read.scan import Cost, Range, list_page
 from rundlet_server.storage.pieces import Pieces, Place
+from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.requests import check_answer, encode_key, require_reached
 from rundlet_server.storage.textfile.index import REVISION, place_of
 from rundlet_server.storage.textfile.index_place import IndexedFile, index_places

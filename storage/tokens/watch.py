@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from rundlet_server.storage.errors import DamagedTokens, StoreError
-from rundlet_server.storage.files import Files, RealFiles
+from rundlet_server.storage.files import CANNOT_WRITE, Files, RealFiles
 from rundlet_server.storage.tokens.format import FILE_NAME, ChangePage, decode, file_bytes
 from rundlet_server.storage.tokens.interface import TokenTable
 
@@ -45,6 +45,8 @@ class TokenWatch:
     ) -> None:
         """Begin to watch a folder, which is made if it is missing.
 
+        Where nothing can be written, a change is in force within a second, not at once.
+
         ``clock`` counts seconds.
 
         Raises:
@@ -54,12 +56,21 @@ class TokenWatch:
         self._folder = folder
         self._clock = clock
         self._files.make_folder(folder)
-        page = ChangePage(self._files, folder)
-        self._words = page.words
-        page.close()
+        self._words = self._changes()
         self._was_there = False
         self._last = self._look()
         self.current()
+
+    def _changes(self) -> memoryview:
+        """Return the words that count changes; where none can be made, looks alone notice one."""
+        try:
+            page = ChangePage(self._files, self._folder)
+        except OSError as ex:
+            if ex.errno not in CANNOT_WRITE:
+                raise
+            return memoryview(bytes(8)).cast("Q")
+        page.close()
+        return page.words
 
     def current(self) -> TokenTable:
         """See ``TokenSource.current``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from rundlet_server.storage.care import Inspection
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.reports import Health
 from rundlet_server.storage.settings import StoreSettings
 from tests.support.models.model import ModelStore
 from tests.support.processes.command_line import Ended, run, run_process
@@ -412,7 +414,8 @@ def test_file_system_that_is_mounted_read_only_is_told_as_such(folder, monkeypat
 
     ended, found = doctor("--data", str(folder))
 
-    assert ended.code == 4
+    assert ended.code == 0  # what reads works there
+    assert "folder" in levels(found, "warning")
     assert "mounted read-only" in str(found["folder"]["seen"])
     assert "owner" not in str(found["folder"]["advice"])
     assert "files" not in found
@@ -425,3 +428,32 @@ def test_damage_leads_to_its_exit_code_whatever_else_is_found():
     assert findings.exit_code([damage, refused]) == ExitCode.DAMAGED
     assert findings.exit_code([refused]) == ExitCode.NOT_ALLOWED
     assert findings.exit_code([]) == ExitCode.DONE
+
+
+def test_process_that_holds_a_removed_store_is_told(folder, tmp_path):
+    backup = tmp_path / "backup"
+    shutil.copytree(folder, backup)
+    store = open_log_store(folder)
+    shutil.rmtree(folder)
+    shutil.copytree(backup, folder)
+
+    ended, found = doctor("--data", str(folder))
+    store.close()
+
+    assert ended.code == 4
+    assert f"process {os.getpid()} has a store open that was removed" in str(
+        found["in use"]["seen"]
+    )
+
+
+def test_server_with_a_warning_is_told():
+    class LateStore(ModelStore):
+        def health(self):
+            return Health([], warnings=["no key expires"])
+
+    with served(LateStore()) as url:
+        ended, found = doctor("--url", url)
+
+    assert ended.code == 0
+    assert found["ready"]["level"] == "warning"
+    assert found["ready"]["seen"] == "no key expires"

@@ -364,8 +364,8 @@ MUTANTS = (
     Mutant(
         "durable-word-not-asked",
         OPENING,
-        "    if durable is not None and segment_of(durable) == segment.number:\n",
-        "    if False:\n",
+        "    is_here = segment_of(durable) == segment.number\n",
+        "    is_here = False\n",
         (RECOVERY,),
     ),
     Mutant(

@@ -14,12 +14,21 @@ likes: the page carries the boot id, and under another boot id recovery reads th
 from __future__ import annotations
 
 import mmap
+import uuid
 from pathlib import Path
 from typing import Final
 
 from rundlet_server.storage.checksum import checksum
 from rundlet_server.storage.errors import Damaged, UnknownFormat
-from rundlet_server.storage.files import File, Files, file_size, make_page, map_file
+from rundlet_server.storage.files import (
+    File,
+    FileIdentity,
+    Files,
+    file_size,
+    make_page,
+    map_file,
+)
+from rundlet_server.storage.settings import BOOT_ID_UNKNOWN
 
 FILE_NAME: Final = "COMMIT"
 PAGE_SIZE: Final = 4_096
@@ -55,12 +64,20 @@ class CommitPage:
         self._boot_id = boot_id
         self._page = page
         self.words = memoryview(page).cast("Q")
+        self._is_read_only = self.words.readonly
 
     @classmethod
     def open(cls, files: Files, folder: Path, boot_id: int) -> CommitPage:
         """Map the page, and make it, all zero, if it is missing; the caller holds the store's lock.
 
-        While the page is open its file is locked shared, because a repair must be alone.
+        While the page is open its file is locked shared, because a repair must be alone. So if
+        another process has it open, the page is of this boot, even if the system does not tell
+        which that is.
+
+        Args:
+            files: the file system.
+            folder: of the store.
+            boot_id: of this boot of the machine, or ``BOOT_ID_UNKNOWN``.
 
         Raises:
             UnknownFormat: another release wrote the page.
@@ -68,10 +85,13 @@ class CommitPage:
         lock = files.open(folder / FILE_NAME, create=True)
         try:
             make_page(lock, PAGE_SIZE)
+            is_of_this_boot = boot_id == BOOT_ID_UNKNOWN and _is_open_elsewhere(lock)
             lock.lock(is_shared=True)
             words = map_file(files, folder / FILE_NAME, PAGE_SIZE, writable=True)
             page = cls(lock, words, boot_id)
             page._refuse_unknown(folder)
+            if boot_id == BOOT_ID_UNKNOWN:
+                page._boot_id = (is_of_this_boot and page._boot()) or uuid.uuid4().int
         except BaseException:
             lock.close()  # this releases the lock, too, for which a repair would wait
             raise
@@ -92,6 +112,22 @@ class CommitPage:
             raise Damaged(folder / FILE_NAME, 0, reason)
         page = cls(None, map_file(files, folder / FILE_NAME, PAGE_SIZE), boot_id)
         page._refuse_unknown(folder)
+        return page
+
+    @classmethod
+    def follow(cls, files: Files, folder: Path, boot_id: int) -> CommitPage:
+        """Map the page as ``look`` does, and lock it shared: a repair must be alone.
+
+        Raises:
+            FileNotFoundError, Damaged, UnknownFormat: see ``look``.
+        """
+        page = cls.look(files, folder, boot_id)
+        try:
+            page._lock = files.open(folder / FILE_NAME, writable=False)
+            page._lock.lock(is_shared=True)
+        except BaseException:
+            page.close()
+            raise
         return page
 
     @property
@@ -144,10 +180,15 @@ class CommitPage:
         return _checked_time(self.words[_WORD_CLOCK])
 
     def advance_clock(self, now_us: int) -> int:
-        """Act on a time, or on a later one that a process has acted on already; return which."""
+        """Act on a time, or on a later one that a process has acted on already; return which.
+
+        A page that is mapped for reading keeps no time.
+        """
         latest_us = _checked_time(self.words[_WORD_CLOCK])
         if now_us <= latest_us:
             return latest_us
+        if self._is_read_only:
+            return now_us
         self.words[_WORD_CLOCK] = _time_word(now_us)
         return now_us
 
@@ -205,6 +246,11 @@ class CommitPage:
         self.words[_WORD_BOOT], self.words[_WORD_BOOT + 1] = boot >> 64, boot & _ALL_ONES
         self.words[_WORD_MAGIC] = _MAGIC
 
+    def identity(self) -> FileIdentity:
+        """Return which file the page is in; for a page that is locked."""
+        assert self._lock is not None
+        return self._lock.identity()
+
     def leave(self) -> None:
         """Release the shared lock of this process; readers may still look at the words."""
         if self._lock is not None:
@@ -231,6 +277,13 @@ class CommitPage:
     def _pair(self, word: int) -> int | None:
         value = self.words[word]
         return value if value ^ _ALL_ONES == self.words[word + 1] else None
+
+
+def _is_open_elsewhere(file: File) -> bool:
+    """Return whether another process has the page open; the caller holds the store's lock."""
+    if file.lock(wait=False):
+        return False
+    return file.lock(wait=False, is_shared=True)  # else a repair has it, and may die before its end
 
 
 def _time_word(time_us: int) -> int:

@@ -1,5 +1,6 @@
 """Opening a store: order what a crash left, before anything is read.
 
 ``recovery`` finds the end of the log and truncates a torn tail, ``folder_lock`` lets one process
-write at a time, ``orphans`` removes files that no manifest names.
+write at a time, ``orphans`` removes files that no manifest names. ``read_only`` opens a store where
+nothing can be written.
 """

@@ -8,6 +8,7 @@ from typing import Final
 
 from rundlet_server.storage.files import File, Files
 from rundlet_server.storage.forks import ProcessGuard
+from rundlet_server.storage.log.place import StorePlace
 
 LOCK_NAME: Final = "LOCK"  # held by the process that writes
 MAINTENANCE_LOCK_NAME: Final = "MAINTENANCE"  # held by the process that maintains the store
@@ -20,17 +21,21 @@ class FolderLock:
 
     Attributes:
         guard: refuses a forked child, for which the lock of the threads may be held for ever.
+        place: where the store is; the lock is not given to a process that has another store open.
     """
 
     def __init__(self, files: Files, folder: Path) -> None:
         self._file: File = files.open(folder / LOCK_NAME, create=True)
         self._threads = threading.Lock()
         self.guard = ProcessGuard()
+        self.place = StorePlace(files, folder)
+        self.place.add(LOCK_NAME, self._file.identity())
 
     def acquire(self) -> None:
         """Wait for the lock.
 
         Raises:
+            Unavailable: the path leads to another store now, see ``StorePlace``.
             OSError: the kernel refuses it.
             OpenedBeforeFork: this process is a child of the one that opened the folder.
         """
@@ -40,6 +45,11 @@ class FolderLock:
             self._file.lock()
         except BaseException:
             self._threads.release()
+            raise
+        try:
+            self.place.require()
+        except BaseException:
+            self.release()
             raise
 
     def release(self) -> None:

@@ -52,10 +52,7 @@ def open_folder(files: Files, folder: Path, boot_id: int) -> CommitPage:
             raise Damaged(folder / FILE_NAME, 0, "the manifest is missing; run `rundlet repair`")
         create_store(files, folder)
     manifest = read_manifest(files, folder)
-    for name in unnamed_commits(files, folder, manifest):
-        raise Damaged(
-            folder / name, 0, "the manifest is older than this segment; run `rundlet repair`"
-        )
+    refuse_unnamed(files, folder, manifest)
     commit_page = CommitPage.open(files, folder, boot_id)
     try:
         manifest = settle_manifest(files, folder, commit_page)
@@ -64,6 +61,18 @@ def open_folder(files: Files, folder: Path, boot_id: int) -> CommitPage:
         commit_page.close()
         raise
     return commit_page
+
+
+def refuse_unnamed(files: Files, folder: Path, manifest: Manifest) -> None:
+    """Refuse a manifest that has never known some of the segments with commits.
+
+    Raises:
+        Damaged: an older manifest was put back.
+    """
+    for name in unnamed_commits(files, folder, manifest):
+        raise Damaged(
+            folder / name, 0, "the manifest is older than this segment; run `rundlet repair`"
+        )
 
 
 def may_hold_commits(files: Files, path: Path) -> bool:
@@ -145,12 +154,10 @@ def recover_end(files: Files, folder: Path, manifest: Manifest, commit_page: Com
         segment = Segment.open(files, folder, manifest.active.number)
     except FileNotFoundError as ex:
         raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
-    durable = commit_page.durable
+    durable = commit_page.durable or 0
     size = segment.file.size()
-    end, time_us = _whole_frames(segment, size)
-    if durable is not None and segment_of(durable) == segment.number:
-        _refuse_if_durable(segment, end, offset_of(durable))
-    _refuse_if_durable(segment, end, durable_by_witness(segment, end, size))
+    is_here = segment_of(durable) == segment.number
+    end, time_us = find_end(segment, size, durable=offset_of(durable) if is_here else HEADER_SIZE)
     if size > end:
         segment.file.truncate(end)
     if size > HEADER_SIZE:  # a header is durable before the manifest names its segment
@@ -169,6 +176,23 @@ def recover_end(files: Files, folder: Path, manifest: Manifest, commit_page: Com
         generation=manifest.generation,
         clock_us=max(time_us, last_time_us),
     )
+
+
+def find_end(segment: Segment, size: int, *, durable: int) -> tuple[int, int]:
+    """Return where the whole frames of an active segment end, and the time of the last one.
+
+    Args:
+        segment: it.
+        size: of its file.
+        durable: an offset up to which it was on stable storage once.
+
+    Raises:
+        Damaged: steps 1 and 2 of ``recover_end``.
+    """
+    end, time_us = _whole_frames(segment, size)
+    _refuse_if_durable(segment, end, durable)
+    _refuse_if_durable(segment, end, durable_by_witness(segment, end, size))
+    return end, time_us
 
 
 def _make_durable(segment: Segment, end: int, commit_page: CommitPage) -> None:

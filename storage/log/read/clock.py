@@ -14,6 +14,14 @@ class SharedClock:
         self._clock = clock
         self._commit_page = commit_page
 
+    def ahead_s(self) -> float:
+        """Return how many seconds the store's time is ahead of the system's clock; 0 if it is not.
+
+        A clock that was set too far ahead for a moment leaves the store there: until the system's
+        clock has caught up, time stands still, and no key expires.
+        """
+        return max(0.0, (self._commit_page.clock_us - self._clock()) / 1e6)
+
     def now_us(self) -> int:
         """Return the time that decides what has expired, in microseconds since the epoch."""
         return self._commit_page.advance_clock(self._clock())

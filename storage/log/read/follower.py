@@ -30,6 +30,7 @@ from rundlet_server.storage.log.format.names import index_name
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.file import IndexFile
+from rundlet_server.storage.log.place import StorePlace
 from rundlet_server.storage.log.read.disposal import Disposal
 from rundlet_server.storage.log.read.entry_cache import EntryCache
 from rundlet_server.storage.log.read.view import Head, View
@@ -52,6 +53,7 @@ class Follower:
         folder: Path,
         commit_page: CommitPage,
         guard: ProcessGuard,
+        place: StorePlace,
         *,
         cache_bytes_max: int,
         open_segments_max: int,
@@ -61,6 +63,7 @@ class Follower:
         self._open_segments_max = open_segments_max
         self._folder = folder
         self._commit_page = commit_page
+        self._place = place
         self._words = commit_page.words
         self._guard = guard
         self._lock = threading.Lock()
@@ -150,7 +153,12 @@ class Follower:
 
         If a file that the manifest names is missing, it was replaced meanwhile: then a newer
         manifest can be read.
+
+        Raises:
+            Unavailable: the path leads to another store now, see ``StorePlace``.
         """
+        if old is not None:
+            self._place.look()  # else the view would be of two stores
         for _ in range(_ATTEMPTS):
             manifest = read_manifest(self._files, self._folder)
             try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rundlet_server.storage.interface import Gauge, Stats
+from rundlet_server.storage.interface import Stats
 from rundlet_server.storage.log.index.estimates import live_bytes
 from rundlet_server.storage.log.read.expired import Expired
 from rundlet_server.storage.log.read.view import Head, View
+from rundlet_server.storage.reports import Gauge
 
 
 def stats_of(view: View, head: Head, expired: Expired) -> Stats:

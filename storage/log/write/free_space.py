@@ -11,6 +11,8 @@ store that took values up to the last byte could do neither, and would stay full
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -50,6 +52,7 @@ class FreeSpace:
         self._has_refused = False
         self._free_bytes = 0
         self._next_s = 0.0
+        self._file_bytes_max = _file_bytes_max()
 
     @property
     def free_bytes(self) -> int:
@@ -70,9 +73,12 @@ class FreeSpace:
 
     @property
     def segment_bytes_max(self) -> int:
-        """A segment this long is sealed."""
+        """A segment this long is sealed.
+
+        At most half of ``ulimit -f``: what is committed together seldom needs more than the rest.
+        """
         share = max(_SEGMENT_MIN_BYTES, self.free_bytes // _SEGMENT_SHARE)
-        return min(self._settings.segment_bytes_max, share)
+        return min(self._settings.segment_bytes_max, share, self._file_bytes_max // 2)
 
     def require(self, view: View, size: int) -> None:
         """Refuse so many bytes of values if they would need what is kept free.
@@ -108,6 +114,12 @@ class FreeSpace:
     def _suffices(self, view: View, size: int) -> bool:
         free_bytes = self.free_bytes - size
         return free_bytes >= _RESERVE_MAX_BYTES or free_bytes >= _reserve(view)
+
+
+def _file_bytes_max() -> int:
+    """Return how large this process may make a file (``ulimit -f``)."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit
 
 
 def _reserve(view: View) -> int:

@@ -73,7 +73,9 @@ class Writer:
         self._commit_page = commit_page
         self._follower = follower
         self._lock = lock
+        self._place = lock.place
         self._roller = Roller(folder, settings, commit_page=commit_page, follower=follower)
+        self._outgrown = 0
         self.failure: str | None = None
         self.free_space = FreeSpace(folder, settings)
 
@@ -231,7 +233,7 @@ class Writer:
         Args:
             change: gets the installed manifest and returns the next one.
         """
-        with self._lock:
+        with self._lock:  # this refuses, too, once the path leads to another store
             manifest = change(read_manifest(self._files, self._folder))
             self._install(manifest)
             return manifest
@@ -245,8 +247,9 @@ class Writer:
         """Finish a change of the manifest during which a process died or failed.
 
         Raises:
-            Unavailable: the disk failed once more.
+            Unavailable: the disk failed once more, or the path leads to another store now.
         """
+        self._place.look()
         if self._commit_page.is_changing:
             try:
                 with self._lock:
@@ -273,8 +276,10 @@ class Writer:
         if self._settings.sync != "always" and not view.manifest.is_lax:
             self._install(dataclasses.replace(view.manifest.changed(), is_lax=True))
             view = self._follower.refresh()
+        # A segment whose file may not grow further (``ulimit -f``) is full, however short it is.
         is_full = (
-            active.offset >= self.free_space.segment_bytes_max
+            (self._outgrown == active.segment and active.record_count > 0)
+            or active.offset >= self.free_space.segment_bytes_max
             or active.record_count >= self._settings.segment_records_max
         )
         if is_full or self._commit_page.abandoned == active.segment:
@@ -306,6 +311,8 @@ class Writer:
             self._commit_page.abandoned = segment.number
             self._refusal(ex)
             raise OutcomeUnknown(_unknown("writing", cause)) from cause
+        if cause.errno == errno.EFBIG:
+            self._outgrown = segment.number
         raise self._refusal(cause) from cause
 
     def _sync_or_abandon(self, view: View, segment: Segment) -> None:
@@ -327,6 +334,8 @@ class Writer:
         self._settings.measures.refused(self._settings.clock())
         if cause.errno in _NO_SPACE:
             return DiskFull("no space is left on the device; the write was not applied")
+        if cause.errno == errno.EFBIG:
+            return Unavailable("a file may not grow that large (ulimit -f); nothing was applied")
         return Unavailable(f"the disk failed ({cause.strerror}); the write was not applied")
 
 

@@ -13,7 +13,7 @@ import falcon.testing
 import pytest
 
 from rundlet_server.functions.app import create_app
-from rundlet_server.functions.monitoring.logs import line_writer
+from rundlet_server.functions.monitoring.logs import LineFile
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.storage import errors
 from tests.support.models.model import ModelStore
@@ -110,14 +110,16 @@ def test_text_is_one_line_for_people(capsys):
 
 
 def test_line_that_no_file_takes_goes_to_stderr(capsys):
-    line_writer(Path("/dev/full"))("a line")
+    LineFile(Path("/dev/full"))("a line")
 
-    assert capsys.readouterr().err == "a line\n"
+    assert capsys.readouterr().err == (
+        "/dev/full cannot be written: No space left on device; its lines follow here\na line\n"
+    )
 
 
 def test_file_is_closed_with_its_writer(tmp_path):
     before = len(os.listdir("/proc/self/fd"))
-    write = line_writer(tmp_path / "log")
+    write = LineFile(tmp_path / "log")
     write("a line")
     del write
 
@@ -159,7 +161,7 @@ def test_a_failed_request_is_released_once_it_is_logged(capsys):
 
 def test_file_that_was_renamed_is_made_anew(tmp_path: Path):
     path = tmp_path / "log"
-    write = line_writer(path)
+    write = LineFile(path)
     write("first")
     path.rename(tmp_path / "log.1")
 
@@ -173,7 +175,7 @@ def test_file_that_was_renamed_is_made_anew(tmp_path: Path):
 def test_lines_go_on_in_the_file_that_was_renamed_where_no_other_can_be_made(tmp_path: Path):
     folder = tmp_path / "logs"
     folder.mkdir()
-    write = line_writer(folder / "log")
+    write = LineFile(folder / "log")
     folder.rename(tmp_path / "moved")
 
     write("a line")

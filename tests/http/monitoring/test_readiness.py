@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import shutil
 from pathlib import Path
 
 import falcon.testing
@@ -21,6 +23,7 @@ from rundlet_server.storage.log import health
 from rundlet_server.storage.log.write import disk_probe as probe
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.tokens.file import TokenFile
 from tests.support.disks.faulty_files import Call, FaultyFiles
 from tests.support.models.model import ModelStore
 
@@ -159,3 +162,35 @@ def test_too_many_segments_without_index_files_are_told(tmp_path, monkeypatch):
     opened.close()
 
     assert problem.startswith("3 full segments wait for their index files, more than the 2")
+
+
+def test_audit_trail_whose_folder_is_gone_goes_to_stderr_with_a_warning(tmp_path, capsys):
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    tokens = TokenFile(tmp_path / "data")
+    _, secret = tokens.add("ops", "admin")
+    settings = ServerSettings(audit_path=folder / "audit")
+    api = falcon.testing.TestClient(create_app(ModelStore(), settings, tokens=tokens.watch()))
+    headers = {"Authorization": f"Bearer {secret}"}
+    before = api.simulate_get("/readyz").json
+    shutil.rmtree(folder)
+
+    unwritten = api.simulate_get("/readyz")
+    for key in ("a", "b"):
+        assert api.simulate_put(f"/v1/kv/{key}", headers=headers, body=b"1").status_code == 201
+    metrics = api.simulate_get("/metrics", headers=headers).text
+    lines = capsys.readouterr().err.splitlines()
+    folder.mkdir()
+    api.simulate_put("/v1/kv/c", headers=headers, body=b"1")
+    after = api.simulate_get("/readyz").json
+
+    assert "warnings" not in before
+    assert unwritten.status_code == 200
+    (warning,) = unwritten.json["warnings"]
+    assert "audit trail" in warning
+    assert str(folder / "audit") in warning
+    assert "cannot be written: No such file or directory" in lines[0]
+    assert [json.loads(line)["path"] for line in lines[1:]] == ["/v1/kv/a", "/v1/kv/b"]
+    assert "\nrundlet_audit_failures_total 2\n" in metrics
+    assert json.loads((folder / "audit").read_text())["path"] == "/v1/kv/c"
+    assert "warnings" not in after

@@ -94,6 +94,7 @@ class FaultyFile:
         self.lock = file.lock
         self.unlock = file.unlock
         self.size = file.size
+        self.identity = file.identity
         self.close = file.close
 
     def pread(self, size: int, offset: int) -> bytes:

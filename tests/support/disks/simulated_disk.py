@@ -216,6 +216,7 @@ class SimulatedFile:
         self._inode = inode
         self.pread = file.pread
         self.size = file.size
+        self.identity = file.identity
         self.lock = file.lock
         self.unlock = file.unlock
         self.close = file.close

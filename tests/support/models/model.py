@@ -32,8 +32,6 @@ from rundlet_server.storage.interface import (
     Entry,
     EventKind,
     Feature,
-    Gauge,
-    Health,
     KeyInfo,
     Limits,
     Op,
@@ -50,6 +48,7 @@ from rundlet_server.storage.interface import (
     Version,
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
+from rundlet_server.storage.reports import Gauge, Health
 
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000

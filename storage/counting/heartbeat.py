@@ -1,0 +1,77 @@
+"""Heartbeats: which processes of a server still run.
+
+Every process that counts notes the time once a second, in a thread of its own, in its counters. A
+process that lives and no longer does so is stopped (SIGSTOP), or something in it keeps the
+interpreter for itself. Times are of the system's monotonic clock, which all processes share and
+which stands still while the machine sleeps; a process is late compared with the others, so that a
+pause of all of them is nobody's fault.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from rundlet_server.storage.counting.counters import LATEST, SharedCounters
+from rundlet_server.storage.counting.rows import (
+    SUFFIX,
+    CountingProcess,
+    is_alive,
+    process_of,
+    rows_of_file,
+)
+
+HUNG_MS: Final = 5_000
+"""A process this much later than the others is reported."""
+
+_EVERY_S: Final = 1.0
+_BEAT: Final = LATEST + "beat_ms"
+
+
+def start_heartbeat(shared: SharedCounters) -> None:
+    """Note from now on that this process runs, as long as it lives."""
+
+    def beat() -> None:
+        while True:
+            shared.note_latest(_BEAT, time.monotonic_ns() // 1_000_000)
+            time.sleep(_EVERY_S)
+
+    threading.Thread(target=beat, name="rundlet-heartbeat", daemon=True).start()
+
+
+def beats(directory: Path) -> dict[CountingProcess, int]:
+    """Return when each living process last noted that it runs, in milliseconds.
+
+    Those that have not begun to are left out.
+
+    Args:
+        directory: with the counters of a server.
+
+    Raises:
+        OSError: the server is about to end, and its counters are being removed.
+    """
+    living: list[CountingProcess] = []
+    latest: dict[int, int] = {}
+    for path in directory.glob(f"*{SUFFIX}"):
+        process = process_of(path)
+        if is_alive(path):
+            living.append(process)
+        for name, words in rows_of_file(path):
+            if name == _BEAT:
+                latest[process.pid] = max(words[0], latest.get(process.pid, 0))
+    return {process: latest[process.pid] for process in living if process.pid in latest}
+
+
+def hung_processes(shared: SharedCounters) -> dict[CountingProcess, int]:
+    """Return the processes that are late, and by how many milliseconds."""
+    if shared.directory is None:
+        return {}  # this process alone, which is running
+    found = beats(shared.directory)
+    newest_ms = max(found.values(), default=0)
+    return {
+        process: newest_ms - beat_ms
+        for process, beat_ms in found.items()
+        if newest_ms - beat_ms > HUNG_MS
+    }

@@ -1,0 +1,122 @@
+"""Opening a store for reading in a folder where nothing can be written.
+
+A snapshot that is mounted read-only, a disk that is full, files of another user: there is no lock
+to take then and no page to share, and nothing that a crash left can be ordered. So:
+
+1. lock files are private and in memory: this process changes nothing, so it keeps others from
+   nothing;
+2. if the commit page knows the end of the log, it is mapped for reading: a process that writes
+   through another mount may go on, and is followed;
+3. else the end is found in the log as recovery does, and kept in a private page: a process that
+   begins to write later is not noticed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+from typing import NoReturn
+
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.files import File, FileIdentity, Files, RealFile
+from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.format.locator import offset_of, pack_position, segment_of
+from rundlet_server.storage.log.format.manifest import Manifest, read_manifest
+from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
+from rundlet_server.storage.log.open.recovery import find_end, refuse_unnamed
+
+
+class ReadOnlyFiles:
+    """The files of a folder that must not change. What is to be created is private, in memory."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._private: dict[Path, RealFile] = {}
+
+    def open(self, path: Path, *, create: bool = False, writable: bool = True) -> File:
+        """Open a file for reading, or a private, empty one instead of one to be created."""
+        del writable
+        if create and path not in self._private:
+            self._private[path] = _private_file()
+        if path in self._private:
+            return self._private[path].duplicate()
+        return self._files.open(path, writable=False)
+
+    def rename(self, source: Path, target: Path) -> NoReturn:
+        """Refuse."""
+        del source
+        raise _refusal(target)
+
+    def unlink(self, path: Path) -> NoReturn:
+        """Refuse."""
+        raise _refusal(path)
+
+    def sync_folder(self, path: Path) -> NoReturn:
+        """Refuse."""
+        raise _refusal(path)
+
+    def make_folder(self, path: Path) -> NoReturn:
+        """Refuse."""
+        raise _refusal(path)
+
+    def names(self, path: Path) -> list[str]:
+        """See ``Files.names``."""
+        return self._files.names(path)
+
+    def identity(self, path: Path) -> FileIdentity | None:
+        """See ``Files.identity``; a private file stays in its place."""
+        private = self._private.get(path)
+        return private.identity() if private is not None else self._files.identity(path)
+
+    def free_bytes(self, path: Path) -> int:
+        """See ``Files.free_bytes``."""
+        return self._files.free_bytes(path)
+
+
+def open_for_reading(files: ReadOnlyFiles, folder: Path, boot_id: int) -> CommitPage:
+    """Return a commit page that knows the end of the log, and change nothing.
+
+    Raises:
+        FileNotFoundError: there is no store.
+        Damaged, UnknownFormat: see ``recovery.open_folder``.
+    """
+    manifest = read_manifest(files, folder)
+    refuse_unnamed(files, folder, manifest)
+    try:
+        page = CommitPage.follow(files, folder, boot_id)
+    except (FileNotFoundError, Damaged):  # an open that could write would make it anew
+        return _private_page(files, folder, manifest, boot_id, durable=0)
+    if page.published is not None:
+        return page
+    durable = page.durable or 0
+    page.close()
+    return _private_page(files, folder, manifest, boot_id, durable=durable)
+
+
+def _private_page(
+    files: ReadOnlyFiles, folder: Path, manifest: Manifest, boot_id: int, *, durable: int
+) -> CommitPage:
+    segment = Segment.open(files, folder, manifest.active.number)
+    place = offset_of(durable) if segment_of(durable) == segment.number else HEADER_SIZE
+    end, time_us = find_end(segment, segment.file.size(), durable=place)
+    page = CommitPage.open(files, folder, boot_id)
+    page.start(
+        published=pack_position(segment.number, end),
+        generation=manifest.generation,
+        clock_us=max(time_us, manifest.active.last_time_us),
+    )
+    segment.file.close()
+    return page
+
+
+def _private_file() -> RealFile:
+    if hasattr(os, "memfd_create"):
+        return RealFile(os.memfd_create("rundlet", os.MFD_CLOEXEC))
+    with tempfile.TemporaryFile() as file:
+        return RealFile(os.dup(file.fileno()))
+
+
+def _refusal(path: Path) -> OSError:
+    return OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))

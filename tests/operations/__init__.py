@@ -1,0 +1,1 @@
+"""What the person who runs a server sees when something is wrong around it."""

@@ -1,0 +1,143 @@
+"""Test that a process that is stopped is noticed and replaced."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+from rundlet_server.server.helpers.hung import HungProcesses
+from rundlet_server.storage.counting import heartbeat
+from rundlet_server.storage.counting.counters import SharedCounters
+from rundlet_server.storage.counting.heartbeat import beats, hung_processes
+from rundlet_server.storage.counting.rows import SUFFIX
+from tests.support.processes.servers import RundletServer, children_of, is_running, wait_for
+from tests.support.wire.prometheus_text import parse
+
+BEATS = """
+import sys
+from pathlib import Path
+from rundlet_server.storage.counting.counters import SharedCounters
+from rundlet_server.storage.counting.heartbeat import start_heartbeat
+start_heartbeat(SharedCounters(Path(sys.argv[1])))
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    path = tmp_path / "counters"
+    path.mkdir()
+    return path
+
+
+def beating(directory: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", BEATS, str(directory)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE)
+
+
+def test_stopped_process_is_late_and_others_are_not(directory, monkeypatch):
+    monkeypatch.setattr(heartbeat, "HUNG_MS", 1_500)
+    with beating(directory) as stopped, beating(directory) as other:
+        wait_for(lambda: len(beats(directory)) == 2)
+        os.kill(stopped.pid, signal.SIGSTOP)
+        shared = SharedCounters(directory)
+        late = wait_for(lambda: hung_processes(shared))
+        os.kill(stopped.pid, signal.SIGCONT)
+        wait_for(lambda: not hung_processes(shared))
+        stopped.stdin.close()
+        other.stdin.close()
+
+    assert [process.pid for process in late] == [stopped.pid]
+
+
+def test_pause_of_all_processes_is_nobodys_fault(directory, monkeypatch):
+    monkeypatch.setattr(heartbeat, "HUNG_MS", 1_500)
+    with beating(directory) as one, beating(directory) as two:
+        wait_for(lambda: len(beats(directory)) == 2)
+        for process in (one, two):
+            os.kill(process.pid, signal.SIGSTOP)
+        threading.Event().wait(2.5)
+        late = hung_processes(SharedCounters(directory))
+        for process in (one, two):
+            os.kill(process.pid, signal.SIGCONT)
+            process.stdin.close()
+
+    assert late == {}
+
+
+def test_stopped_child_is_ended(directory, caplog):
+    with beating(directory) as child, HungProcesses(directory, every_s=0.5, looks_max=6):
+        wait_for(lambda: beats(directory))
+        os.kill(child.pid, signal.SIGSTOP)
+
+        assert child.wait() == -signal.SIGKILL
+
+    assert f"the worker process {child.pid} has not moved for 3 s" in caplog.text
+
+
+def test_child_that_moves_is_left_alone(directory):
+    with beating(directory) as child, HungProcesses(directory, every_s=0.01, looks_max=400):
+        wait_for(lambda: beats(directory))
+        threading.Event().wait(3)
+
+        assert child.poll() is None
+        child.stdin.close()
+
+
+def fresh(server: RundletServer, path: str) -> str:
+    """Ask over a new connection; return nothing if a stopped worker has taken it."""
+    try:
+        return httpx.get(f"{server.url}{path}", timeout=2).text
+    except httpx.TransportError:
+        return ""
+
+
+def counters_of(server: RundletServer) -> Path | None:
+    """Return where the processes of a server count, once three of them run."""
+    for pid in children_of(server.process.pid):
+        for link in Path(f"/proc/{pid}/fd").glob("*"):
+            try:
+                path = Path(os.readlink(link))
+            except OSError:
+                continue  # closed since
+            if path.suffix == SUFFIX and len(beats(path.parent)) == 3:
+                return path.parent
+    return None
+
+
+def test_server_notices_and_replaces_stopped_processes(tmp_path):
+    pytest.importorskip("granian")
+    arguments = ("--data", tmp_path / "data", "--server", "granian", "--workers", "2")
+    with RundletServer(*arguments, stderr_path=tmp_path / "stderr") as server:
+        directory = wait_for(lambda: counters_of(server))
+        victims = {process.role: process.pid for process in beats(directory)}
+        for pid in victims.values():
+            os.kill(pid, signal.SIGSTOP)
+
+        def not_ready() -> str | None:
+            answer = fresh(server, "/readyz")
+            return answer if answer.count("has not moved") == 4 else None  # also in the detail
+
+        reasons = json.loads(wait_for(not_ready))["reasons"]
+        metrics = parse(fresh_metrics(server))
+        wait_for(lambda: not any(map(is_running, victims.values())))
+        wait_for(lambda: len(beats(directory)) == 3)
+        wait_for(lambda: '"ready":true' in fresh(server, "/readyz"))
+
+    assert sorted(reason[: reason.index(" has not")] for reason in reasons) == [
+        f"the {role} process {victims[role]}" for role in ("maintenance", "worker")
+    ]
+    assert metrics["rundlet_processes_hung"].number(role="worker") == 1
+    assert metrics["rundlet_processes_hung"].number(role="maintenance") == 1
+
+
+def fresh_metrics(server: RundletServer) -> str:
+    return wait_for(lambda: fresh(server, "/metrics"))

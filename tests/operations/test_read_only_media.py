@@ -1,0 +1,205 @@
+"""Test that a store can be read where nothing can be written."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from rundlet_server.storage.errors import ReadOnly
+from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.tokens.file import TokenFile
+from tests.support.disks.small_disk import mounted
+from tests.support.processes.command_line import run
+from tests.support.processes.servers import RundletServer, wait_for
+
+MIB = 1024 * 1024
+READ_ONLY = StoreSettings(is_read_only=True)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def filled(folder: Path) -> None:
+    """Make a store with a few full segments, and one that is not."""
+    store = open_log_store(folder, StoreSettings(segment_records_max=4))
+    for number in range(10):
+        store.commit(Txn([Put(f"k{number}", b"%d" % number)]))
+    store.close()
+
+
+@contextlib.contextmanager
+def frozen(folder: Path) -> Iterator[Path]:
+    """Mount a folder once more, read-only, and yield where."""
+    place = folder.with_name("snapshot")
+    place.mkdir()
+    for options in (["--bind", str(folder)], ["-o", "remount,ro,bind"]):
+        done = subprocess.run(["mount", *options, str(place)], capture_output=True, check=False)
+        if os.getuid() or done.returncode:
+            pytest.skip("this user cannot mount")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Write a file until the disk is full."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+
+
+def keys(store: LogStore) -> dict[str, bytes]:
+    page = store.scan(include_values=True)
+    return {info.key: info.entry.value for info in page.keys if info.entry}
+
+
+@pytest.mark.parametrize("missing", [(), ("COMMIT",), ("COMMIT", "LOCK", "MAINTENANCE")])
+def test_mounted_snapshot_is_read_and_not_changed(tmp_path, missing):
+    filled(tmp_path / "data")
+    for name in missing:
+        (tmp_path / "data" / name).unlink()
+    before = contents(tmp_path / "data")
+
+    with frozen(tmp_path / "data") as snapshot:
+        store = open_log_store(snapshot, READ_ONLY)
+        found, health, stats = keys(store), store.health(), store.stats()
+        with pytest.raises(ReadOnly):
+            store.commit(Txn([Put("new", b"")]))
+        store.close()
+
+    assert found == {f"k{number}": b"%d" % number for number in range(10)}
+    assert health.reasons == []
+    assert stats.key_count == 10
+    assert contents(tmp_path / "data") == before
+
+
+def test_torn_tail_of_a_snapshot_is_left_out_and_left_there(tmp_path):
+    filled(tmp_path / "data")
+    (tmp_path / "data/COMMIT").unlink()
+    active = max((tmp_path / "data").glob("*.log"))
+    active.write_bytes(active.read_bytes() + b"torn" * 100)
+    before = contents(tmp_path / "data")
+
+    with frozen(tmp_path / "data") as snapshot:
+        store = open_log_store(snapshot, READ_ONLY)
+        found = keys(store)
+        store.close()
+
+    assert len(found) == 10
+    assert contents(tmp_path / "data") == before
+
+
+def test_process_that_writes_through_another_mount_is_followed(tmp_path):
+    writer = open_log_store(tmp_path / "data", StoreSettings(segment_records_max=4))
+    writer.commit(Txn([Put("a", b"0")]))
+
+    with frozen(tmp_path / "data") as snapshot:
+        reader = open_log_store(snapshot, READ_ONLY)
+        for number in range(10):
+            writer.commit(Txn([Put("a", b"%d" % number)]))
+            writer.maintainer.checkpoint()
+            entry = reader.get("a")
+            assert entry is not None
+            assert entry.value == b"%d" % number
+        reader.close()
+    writer.close()
+
+
+def test_commands_that_read_work_on_a_snapshot(tmp_path):
+    filled(tmp_path / "data")
+    TokenFile(tmp_path / "data").add("ops", "read")
+
+    with frozen(tmp_path / "data") as snapshot:
+        for command in (
+            ("get", "k1"),
+            ("ls",),
+            ("mget", "k1", "k2"),
+            ("export",),
+            ("stats",),
+            ("verify",),
+            ("token", "ls"),
+        ):
+            ended = run(*command, "--data", str(snapshot))
+            assert ended.code == 0, (command, ended)
+        written = run("set", "k1", "2", "--data", str(snapshot))
+        doctor = run("doctor", "--json", "--data", str(snapshot))
+
+    assert written.code == 4
+    (folder,) = [f for f in json.loads(doctor.out)["findings"] if f["name"] == "folder"]
+    assert (folder["level"], doctor.code) == ("warning", 0)
+    assert "serve --read-only work there" in folder["advice"]
+
+
+@pytest.mark.parametrize("kind", ["waitress", "granian"])
+def test_snapshot_is_served_with_its_tokens(tmp_path, kind):
+    if kind == "granian":
+        pytest.importorskip("granian")
+    filled(tmp_path / "data")
+    _, secret = TokenFile(tmp_path / "data").add("ops", "read")
+    (tmp_path / "data/TOKENS.changes").unlink()
+
+    with (
+        frozen(tmp_path / "data") as snapshot,
+        RundletServer(
+            *("--data", snapshot, "--read-only", "--server", kind), stderr_path=tmp_path / "stderr"
+        ) as server,
+    ):
+        url = f"{server.url}/v1/kv/k3"
+        refused = httpx.get(url)
+        got = httpx.get(url, headers={"Authorization": f"Bearer {secret}"})
+        written = httpx.put(url, content=b"", headers={"Authorization": f"Bearer {secret}"})
+        ready = server.client.get("/readyz")
+
+    assert (refused.status_code, got.status_code, got.content) == (401, 200, b"3")
+    assert written.status_code == 403
+    assert ready.status_code == 200
+
+
+def test_revoked_token_is_refused_on_a_snapshot_that_goes_on(tmp_path):
+    filled(tmp_path / "data")
+    tokens = TokenFile(tmp_path / "data")
+    tokens.add("one", "read")
+    tokens.add("two", "read")
+
+    with frozen(tmp_path / "data") as snapshot:
+        (tmp_path / "data/TOKENS.changes").unlink()
+        watch = TokenFile(snapshot).watch()
+        before = len(watch.current().tokens)
+        tokens.remove("one")
+        wait_for(lambda: len(watch.current().tokens) == before - 1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")
+def test_backup_on_a_full_disk_is_read(tmp_path):
+    filled(tmp_path / "data")
+    with mounted(tmp_path / "disk", 2 * MIB) as disk:
+        shutil.copytree(tmp_path / "data", disk / "data")
+        for name in ("COMMIT", "LOCK", "MAINTENANCE"):
+            (disk / "data" / name).unlink()
+        fill(disk / "filler")
+
+        store = open_log_store(disk / "data", READ_ONLY)
+        found = keys(store)
+        store.close()
+
+    assert len(found) == 10
+
+
+def test_folder_without_a_store_says_that_none_can_be_made(tmp_path):
+    (tmp_path / "data").mkdir()
+
+    with frozen(tmp_path / "data") as snapshot, pytest.raises(OSError, match="Read-only"):
+        open_log_store(snapshot, READ_ONLY)
