@@ -35,7 +35,7 @@ class Run(NamedTuple):
     """The outcome of a file of tests.
 
     Attributes:
-        failed: the test that failed, or ``None``; the run ends with the first.
+        failed: the node id of the test that failed, or ``None``; the run ends with the first.
         passed: the number of tests that passed.
         seconds: that the run took.
     """
@@ -71,7 +71,10 @@ def run_tests(copy: Path, test: str, *, seed: int, seconds_max: float) -> Run:
         begin_s = time.monotonic()
         code = _run(copy, [*_options(seed, report), test], seed, output, seconds_max)
         seconds = time.monotonic() - begin_s
-        return _outcome(code, report, seconds, f"{test}, seed {seed}: {_tail(output)}")
+        context = f"{test}, seed {seed}: {_tail(output)}"
+        if code is None:
+            raise BrokenRun(f"stopped without an outcome after {seconds:.0f} s: {context}")
+        return _outcome(code, report, test, context)._replace(seconds=seconds)
 
 
 def _options(seed: int, report: Path) -> list[str]:
@@ -111,23 +114,25 @@ def _run(copy: Path, options: list[str], seed: int, output: Path, seconds_max: f
         process.wait()
 
 
-def _outcome(code: int | None, report: Path, seconds: float, context: str) -> Run:
-    if code is None:
-        raise BrokenRun(f"no outcome after {seconds:.0f} s, stopped: {context}")
+def _outcome(code: int, report: Path, test: str, context: str) -> Run:
     if code not in (_PASSED, _FAILED) or not report.exists():
         raise BrokenRun(f"exit code {code}: {context}")
     cases = list(ElementTree.parse(report).iter("testcase"))
-    failed = [_name(case) for case in cases if case.find("failure") is not None]
-    passed = sum(1 for case in cases if not len(case.findall("*")))
+    failed = [_node_id(case, test) for case in cases if case.find("failure") is not None]
+    passed = sum(1 for case in cases if not len(case))
     if code == _FAILED and not failed:
-        raise BrokenRun(f"a fixture failed, and no test did: {context}")
+        raise BrokenRun(f"no test failed, but a fixture or a file: {context}")
     if code == _PASSED and not passed:
         raise BrokenRun(f"no test ran: {context}")
-    return Run(failed[0] if failed else None, passed, seconds)
+    return Run(failed[0] if failed else None, passed, 0.0)
 
 
-def _name(case: ElementTree.Element) -> str:
-    return f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name')}"
+def _node_id(case: ElementTree.Element, test: str) -> str:
+    """Return how pytest calls a test: ``file::Class::name``."""
+    file = test.partition("::")[0]
+    module = file.removesuffix(".py").replace("/", ".")
+    classes = case.get("classname", "").removeprefix(module).replace(".", "::")
+    return f"{file}{classes}::{case.get('name')}"
 
 
 def _tail(output: Path) -> str:
