@@ -416,7 +416,7 @@ MUTANTS = (
         "        if self.words[_WORD_MAGIC] != _MAGIC or self._boot() != self._boot_id:\n"
         "            return None\n",
         "        if self.words[_WORD_MAGIC] != _MAGIC:\n            return None\n",
-        (POWER, RECOVERY),
+        (RECOVERY, POWER),
     ),
     Mutant(
         "complement-not-compared",
