@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -72,7 +73,8 @@ def test_progress_is_printed_while_a_campaign_runs():
             first = next(line for line in running.stdout if line.strip())
             assert running.poll() is None
         finally:
-            running.kill()
+            running.send_signal(signal.SIGINT)  # so that it removes its folder in memory
+            running.communicate(timeout=PATIENCE_S)
 
     assert first.strip() == f"0 s  {chosen[1]}: begins with seed 7, for 36000 s"
 
