@@ -46,7 +46,7 @@ format: $(INSTALLED) ## format the code
 bench: $(BENCHED) ## compare with other servers and stores, and write bench/report (SCALE=small: a trial)
 	@$(BIN)/python -m bench.run --scale $(or $(SCALE),$(BENCH_SCALE),full) $(ARGS)
 
-soak: $(INSTALLED) ## run the long fault campaigns with a new seed (MINUTES=10 for all; ARGS="-k name")
+soak: $(INSTALLED) ## run the long fault campaigns (MINUTES=10 for all; RUNDLET_SEED=1; ARGS="-k name")
 	@scripts/soak $(or $(MINUTES),10) $(ARGS)
 
 lock: $(INSTALLED) ## pin the newest allowed version of every dependency

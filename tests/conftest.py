@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import gc
 import signal
 from collections.abc import Generator, Iterator
@@ -60,7 +62,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
         yield
     except BaseException:
         for campaign in item.config.stash.get(CAMPAIGNS, []):
-            if campaign.name == item.name:
+            if campaign.name == campaign_name(item):
                 campaign.has_failed = True
                 replay = f"{SEED_VARIABLE}={campaign.seed} replays this round"
                 item.add_report_section("call", "campaign", replay)
@@ -78,10 +80,34 @@ def usual_collector() -> Iterator[None]:
 @pytest.fixture
 def campaign(request: pytest.FixtureRequest) -> Campaign:
     """Seed and time of this test; all campaigns that are to run share the time."""
-    share = sum(1 for item in request.session.items if item.get_closest_marker("soak"))
-    campaign = Campaign(request.node.name, max(1, share))
-    request.config.stash.setdefault(CAMPAIGNS, []).append(campaign)
-    return campaign
+    campaigns = request.config.stash.setdefault(CAMPAIGNS, [])
+    name = campaign_name(request.node)
+    is_long = request.node.get_closest_marker("soak") is not None
+    begun = next((one for one in campaigns if one.name == name), None)
+    if is_long and begun is not None:
+        return begun
+    long = {campaign_name(i) for i in request.session.items if i.get_closest_marker("soak")}
+    report = functools.partial(report_now, request.config) if is_long else None
+    campaigns.append(Campaign(name, max(1, len(long)), report))
+    return campaigns[-1]
+
+
+def campaign_name(item: pytest.Item) -> str:
+    """Return the campaign that a test is, or that it is a part of."""
+    marker = item.get_closest_marker("soak")
+    return marker.kwargs.get("campaign", item.name) if marker else item.name
+
+
+def report_now(config: pytest.Config, line: str) -> None:
+    """Print a line at once, although pytest captures the output of tests."""
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    assert reporter is not None
+    with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+        if config.get_terminal_writer().width_of_current_line:
+            reporter.write_line("")
+        reporter.write_line(line)
+        reporter.flush()
 
 
 @pytest.fixture

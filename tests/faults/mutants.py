@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 POWER = "tests/faults/test_power_cut.py"
+ORDER = "tests/faults/test_sync_order.py"
 FAULTS = "tests/faults/test_disk_faults.py"
 LINES = "tests/faults/test_death_at_any_line.py"
 RECOVERY = "tests/engine/test_recovery.py"
@@ -20,6 +21,7 @@ FILES = "tests/engine/test_files.py"
 MANIFEST = "tests/engine/format/test_manifest.py"
 WORK = "tests/faults/test_maintenance_faults.py"
 MODEL = "tests/engine/test_model.py"
+MAINTENANCE = "tests/engine/test_maintenance.py"
 
 
 class Mutant(NamedTuple):
@@ -61,14 +63,14 @@ MUTANTS = (
         "storage/files.py",
         "        file.pwrite([data], 0)\n        file.sync()\n",
         "        file.pwrite([data], 0)\n",
-        (POWER,),
+        (ORDER, POWER),
     ),
     Mutant(
         "manifest-name-not-synced",
         "storage/files.py",
         "    files.rename(temporary, path)\n    files.sync_folder(path.parent)",
         "    files.rename(temporary, path)",
-        (POWER,),
+        (ORDER, POWER),
     ),
     Mutant(
         "manifest-renamed-before-it-is-synced",
@@ -76,28 +78,28 @@ MUTANTS = (
         "        file.pwrite([data], 0)\n        file.sync()\n",
         "        file.pwrite([data], 0)\n        files.rename(temporary, path)\n"
         "        file.sync()\n        file.pwrite([], 0)\n        files.rename(path, temporary)\n",
-        (POWER,),
+        (ORDER, POWER),
     ),
     Mutant(
         "commit-not-synced",
         WRITER,
         "        if is_synced:\n            self._sync_or_abandon(view, segment)\n",
         "",
-        (POWER,),
+        (ORDER, POWER),
     ),
     Mutant(
         "loaded-segment-not-synced",
         WRITER,
         "        self._sync_or_abandon(view, segment)\n        try:\n            index =",
         "        try:\n            index =",
-        (POWER,),
+        (ORDER, POWER),
     ),
     Mutant(
         "sealed-segment-not-synced",
         ROLLING,
         "            self._sync_before_seal(old)\n            return",
         "            return",
-        (POWER,),
+        (ORDER, POWER),
     ),
     Mutant(
         "name-of-new-segment-not-synced",
@@ -105,14 +107,14 @@ MUTANTS = (
         "        Segment.create(self._files, self._folder, header)\n"
         "        self._files.sync_folder(self._folder)\n",
         "        Segment.create(self._files, self._folder, header)\n",
-        (POWER,),
+        (ORDER, POWER),
     ),
     Mutant(
         "header-of-new-segment-not-synced",
         "storage/log/format/segment.py",
         "        file.pwrite([encode_header(header)], 0)\n        file.sync()\n",
         "        file.pwrite([encode_header(header)], 0)\n",
-        (POWER,),
+        (ORDER, POWER),
     ),
     Mutant(
         "refused-write-not-cut-durably",
@@ -133,35 +135,35 @@ MUTANTS = (
         "storage/log/index/writer.py",
         "        file.sync()\n",
         "",
-        (POWER,),
+        (ORDER, POWER),
     ),
     Mutant(
         "name-of-index-file-not-synced",
         "storage/log/maintain/checkpoint.py",
         "        self._files.sync_folder(self._folder)\n        return IndexState",
         "        return IndexState",
-        (POWER,),
+        (ORDER, POWER),
     ),
     Mutant(
         "compacted-segment-not-synced",
         SEGMENT_WRITER,
         "        self._segment.file.sync()\n",
         "        if not is_indexed:\n            self._segment.file.sync()\n",
-        (POWER,),
+        (ORDER, POWER),
     ),
     Mutant(
         "recovered-end-not-synced",
         OPENING,
         "        segment.file.sync()\n    except OSError:\n        commit_page.abandoned",
         "        pass\n    except OSError:\n        commit_page.abandoned",
-        (POWER,),
+        (ORDER, POWER),
     ),
     Mutant(
         "recovered-name-not-synced",
         OPENING,
         "    files.sync_folder(folder)\n    revision",
         "    revision",
-        (POWER,),
+        (ORDER, POWER),
     ),
     Mutant(
         "recovery-syncs-again-what-it-could-not",
@@ -175,7 +177,7 @@ MUTANTS = (
         OPENING,
         "    segment.file.close()\n    files.sync_folder(folder)\n    first",
         "    segment.file.close()\n    first",
-        (POWER,),
+        (ORDER, POWER),
     ),
     # --- steps in the wrong order ---
     Mutant(
@@ -184,7 +186,7 @@ MUTANTS = (
         "        if is_synced:\n            self._sync_or_abandon(view, segment)\n",
         "        self._commit_page.published = pack_position(segment.number, start + batch.size)\n"
         "        if is_synced:\n            self._sync_or_abandon(view, segment)\n",
-        (POWER,),
+        (ORDER, POWER),
     ),
     Mutant(
         "durable-before-published",
@@ -200,7 +202,7 @@ MUTANTS = (
         "        self._writer.change_manifest(\n            lambda manifest: replace_indexes(\n",
         "        for index in inputs:\n            self._files.unlink(index.path)\n"
         "        self._writer.change_manifest(\n            lambda manifest: replace_indexes(\n",
-        (POWER,),
+        (ORDER, POWER),
     ),
     Mutant(
         "segments-unlinked-before-the-manifest",
@@ -209,14 +211,14 @@ MUTANTS = (
         "        for run in chosen:\n            for state in run:\n"
         "                self._files.unlink(self._folder / segment_name(state.number))\n"
         "        self._writer.change_manifest(change)\n",
-        (POWER,),
+        (ORDER, POWER),
     ),
     Mutant(
         "replaced-segments-go-in-any-order",
         "storage/log/open/orphans.py",
         "    removed.sort(key=lambda name: (_first_revision(files, folder, name), name))\n",
         "    removed.sort(reverse=True)\n",
-        (RECOVERY,),
+        (TOMBSTONES, RECOVERY),
     ),
     # --- what a failed call leaves ---
     Mutant(
@@ -335,24 +337,21 @@ MUTANTS = (
         "        if self._commit_page.is_changing:\n"
         "            settle_manifest(self._files, self._folder, self._commit_page)\n        view",
         "        view",
-        (WORK,),
+        (ORDER, WORK),
     ),
     Mutant(
         "half-made-manifest-change-not-settled-at-opening",
         OPENING,
         "    if commit_page.is_changing:\n        install_manifest(",
         "    if False:\n        install_manifest(",
-        (
-            WORK,
-            LINES,
-        ),
+        (ORDER, WORK, LINES),
     ),
     Mutant(
         "change-of-the-manifest-not-told",
         OPENING,
         "    commit_page.is_changing = True\n",
         "",
-        (WORK,),
+        (ORDER, WORK),
     ),
     Mutant(
         "start-of-new-segment-not-published",
@@ -417,7 +416,7 @@ MUTANTS = (
         "        if self.words[_WORD_MAGIC] != _MAGIC or self._boot() != self._boot_id:\n"
         "            return None\n",
         "        if self.words[_WORD_MAGIC] != _MAGIC:\n            return None\n",
-        (POWER, RECOVERY),
+        (RECOVERY, POWER),
     ),
     Mutant(
         "complement-not-compared",
@@ -539,7 +538,7 @@ MUTANTS = (
         "        if self._commit_page.generation != self.view.manifest.generation:\n"
         "            with",
         "        if False:\n            with",
-        (MODEL, FAULTS),
+        (MAINTENANCE, FAULTS, MODEL),
     ),
     Mutant(
         "revision-floor-not-kept",

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
 
+from tests.support import PATIENCE_S, ROOT
 from tests.support.campaign import MINUTES_VARIABLE, SEED_VARIABLE, Campaign, summary
 
 
@@ -31,6 +37,46 @@ def test_one_round_is_done_however_little_time_there_is(monkeypatch):
     monkeypatch.setenv(MINUTES_VARIABLE, "0")
 
     assert len(list(Campaign("a").rounds())) == 1
+
+
+def test_a_long_campaign_tells_how_far_it_is(monkeypatch):
+    monkeypatch.setattr("tests.support.campaign.PROGRESS_S", 0.0)
+    lines: list[str] = []
+    monkeypatch.setenv(SEED_VARIABLE, "1")
+    monkeypatch.setenv(MINUTES_VARIABLE, "1")
+    campaign = Campaign("a", report=lines.append)
+    for _ in campaign.rounds(1):
+        campaign.count("kills", 2)
+        other = threading.Thread(target=campaign.count, args=("kills",))
+        other.start()
+        other.join(PATIENCE_S)
+
+    assert [line.partition("a: ")[2] for line in lines] == [
+        "begins with seed 1, for 60 s",
+        "round 1, seed 1, 2 kills",
+        "ends after 1 rounds, 3 kills",
+    ]
+
+
+def test_progress_is_printed_while_a_campaign_runs():
+    """Although pytest captures what tests print, and the output is no terminal."""
+    chosen = ["-k", "test_a_process_may_die_between_any_two_lines_for_long"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-q", "-m", "soak", *chosen, "tests/faults"],
+        cwd=ROOT,
+        env={**os.environ, MINUTES_VARIABLE: "600", SEED_VARIABLE: "7"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        try:
+            first = next(line for line in running.stdout if line.strip())
+            assert running.poll() is None
+        finally:
+            running.send_signal(signal.SIGINT)  # so that it removes its folder in memory
+            running.communicate(timeout=PATIENCE_S)
+
+    assert first.strip() == f"0 s  {chosen[1]}: begins with seed 7, for 36000 s"
 
 
 def test_the_summary_tells_what_was_tried_and_what_was_found():

@@ -6,6 +6,7 @@ lines shows what a death between two such stores leaves.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sys
 from collections.abc import Callable
@@ -13,16 +14,18 @@ from types import FrameType, TracebackType
 
 import pytest
 
+from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.format import commit_page, segment_writer
 from rundlet_server.storage.log.maintain import checkpoint, compaction, maintainer
 from rundlet_server.storage.log.open import recovery
 from rundlet_server.storage.log.write import rolling, unsynced_tail, writer
+from rundlet_server.storage.opening import open_log_store
 from tests.support.campaign import Campaign
 from tests.support.disks.aftermath import Aftermath
-from tests.support.disks.sample_stores import folder_in_memory
+from tests.support.disks.sample_stores import folder_in_memory, state_of
 from tests.support.disks.simulated_disk import MODES, SimulatedDisk
 from tests.support.models.model import Clock
-from tests.support.models.workload import Workload
+from tests.support.models.workload import Expectation, Workload, tiny_settings
 
 WATCHED = {
     module.__file__
@@ -74,15 +77,19 @@ class Deaths:
         self,
         disk: SimulatedDisk,
         aftermath: Aftermath,
-        workload: Workload,
+        expected: Expectation,
         chance: random.Random,
+        *,
         share: float,
+        nested: float = 0.15,
     ) -> None:
+        """``share``: of the states that are looked at; ``nested``: see ``Aftermath.kill``."""
         self._disk = disk
         self._aftermath = aftermath
-        self._workload = workload
+        self._expected = expected
         self._chance = chance
         self._share = share
+        self._nested = nested
         self._last: dict[str, bytes] = {}
 
     def __call__(self) -> None:
@@ -92,8 +99,8 @@ class Deaths:
         self._last = state
         self._disk.look_at_pages()
         if self._chance.random() < self._share:
-            self._aftermath.kill(self._disk, self._workload.expected, nested=0.15)
-            self._aftermath.cut(self._disk, self._chance.choice(MODES), self._workload.expected)
+            self._aftermath.kill(self._disk, self._expected, nested=self._nested)
+            self._aftermath.cut(self._disk, self._chance.choice(MODES), self._expected)
 
 
 def die_everywhere(campaign: Campaign, chance: random.Random, *, share: float, steps: int) -> None:
@@ -103,13 +110,34 @@ def die_everywhere(campaign: Campaign, chance: random.Random, *, share: float, s
         disk = SimulatedDisk(folder / "live")
         workload = Workload(folder / "live", chance, clock)
         aftermath = Aftermath(campaign, chance, folder, clock)
-        with EveryLine(Deaths(disk, aftermath, workload, chance, share)):
+        with EveryLine(Deaths(disk, aftermath, workload.expected, chance, share=share)):
             workload.run(disk, steps)
 
 
 def test_a_process_may_die_between_any_two_lines(campaign: Campaign):
     for chance in campaign.rounds(1):
         die_everywhere(campaign, chance, share=0.5, steps=16)
+
+
+def test_a_process_may_die_between_any_two_lines_of_a_commit(campaign: Campaign):
+    """Nothing is left to chance: every state, then every cut of whoever writes next."""
+    chance = next(campaign.rounds(1))
+    with folder_in_memory() as folder:
+        clock = Clock()
+        (folder / "live").mkdir()
+        disk = SimulatedDisk(folder / "live")
+        expected = Expectation(clock, "always")
+        aftermath = Aftermath(campaign, chance, folder, clock)
+        deaths = Deaths(disk, aftermath, expected, chance, share=1.0, nested=1.0)
+        settings = tiny_settings(disk, clock, 1, "always")
+        with contextlib.closing(open_log_store(disk.folder, settings)) as store:
+            for number in range(2):
+                ops = [Put("a", b"%d" % number, "text/plain")]
+                expected.begin(ops)
+                with EveryLine(deaths):
+                    store.commit(Txn(ops))
+                expected.answered(state_of(store))
+    assert campaign.faults["kills"] > 6
 
 
 @pytest.mark.soak

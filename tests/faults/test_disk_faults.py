@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rundlet_server.storage.care import repair, verify
-from rundlet_server.storage.errors import Unavailable
+from rundlet_server.storage.errors import OutcomeUnknown, Unavailable
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
@@ -150,6 +150,59 @@ def test_a_write_that_was_refused_does_not_come_back_when_the_power_goes(sync, s
             cuts = after_power_cuts(disk, folder, settings)
 
         assert bad.failed
+        assert cuts == [before] * len(cuts)
+
+
+class BadSyncAndNoRoll:
+    """When armed, the next sync of a segment fails, and then all of rolling does."""
+
+    def __init__(self) -> None:
+        self.is_armed = False
+        self._is_rolling = False
+
+    def __call__(self, _: int, call: Call) -> OSError | None:
+        if not self.is_armed:
+            return None
+        if call.name == "sync" and call.file.endswith(".log"):
+            self._is_rolling = True
+        return OSError(errno.EIO, "bad sector") if self._is_rolling else None
+
+
+def test_a_segment_whose_sync_failed_is_never_synced_again_although_the_next_cannot_be_made():
+    with folder_in_memory() as folder:
+        bad = BadSyncAndNoRoll()
+        files = FaultyFiles(bad, SimulatedDisk(folder / "live"))
+        with contextlib.closing(open_log_store(folder / "live", tiny(files, "always"))) as store:
+            put(store, 1)
+            bad.is_armed = True
+            with pytest.raises(OutcomeUnknown):
+                put(store, 2)
+            bad.is_armed = False
+            put(store, 3)
+
+        assert files.failed[0].name == "sync"
+        assert len(files.failed) > 1
+        assert no_sync_is_repeated(files), files.failed
+
+
+def test_a_full_segment_whose_sync_failed_is_never_synced_again():
+    with folder_in_memory() as folder:
+        disk, bad = SimulatedDisk(folder / "live"), BadSector("sync")
+        files = FaultyFiles(bad, disk)
+        settings = tiny(files, "interval")
+        with contextlib.closing(open_log_store(folder / "live", settings)) as store:
+            for number in range(8):
+                put(store, number)
+            bad.is_armed = True
+            with pytest.raises(Unavailable):
+                put(store, 8)
+            put(store, 9)
+            store.sync()
+            before = state_of(store)
+            cuts = after_power_cuts(disk, folder, settings)
+
+        assert bad.failed
+        assert no_sync_is_repeated(files), files.failed
         assert cuts == [before] * len(cuts)
 
 

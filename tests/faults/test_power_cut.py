@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 from pathlib import Path
 
@@ -10,17 +9,15 @@ import pytest
 
 from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.files import File
-from rundlet_server.storage.interface import Put, Store, Txn
-from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import SyncPolicy
 from rundlet_server.storage.tokens.file import TokenFile
 from tests.support.campaign import Campaign
 from tests.support.disks.aftermath import Aftermath
-from tests.support.disks.sample_stores import folder_in_memory, state_of
+from tests.support.disks.sample_stores import folder_in_memory
 from tests.support.disks.simulated_disk import MODES, SimulatedDisk, laid_out
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock
-from tests.support.models.workload import Workload, tiny_settings
+from tests.support.models.workload import Workload
 
 
 class CutEverywhere:
@@ -98,25 +95,6 @@ def test_power_may_go_while_a_token_is_made(tmp_path: Path):
     assert [token.name for token in TokenFile(end).read()] == ["kept", "new"]
 
 
-def test_what_a_recovery_finds_is_durable_before_anybody_sees_it(campaign: Campaign):
-    """Without a page to trust, frames are found that nobody has synced yet."""
-    chance = next(campaign.rounds(1))
-    with folder_in_memory() as folder:
-        disk, clock = SimulatedDisk(folder / "live"), Clock()
-        before = tiny_settings(disk, clock, 1, "never")
-        with contextlib.closing(open_log_store(disk.folder, before)) as store:
-            store.commit(Txn([Put("a", bytes(3_000))]))
-        after = tiny_settings(disk, clock, 2, "always")
-        with contextlib.closing(open_log_store(disk.folder, after)) as recovered:
-            seen = state_of(recovered)
-            assert seen
-            for number, mode in enumerate(MODES * 3):
-                cut = laid_out(disk.crashed(mode, chance), folder / f"cut{number}")
-                settings = tiny_settings(UnsyncedFiles(), clock, 3, "always")
-                with contextlib.closing(open_log_store(cut, settings)) as store:
-                    assert state_of(store) == seen
-
-
 @pytest.mark.parametrize("sync", ["interval", "never"])
 def test_history_is_dropped_only_behind_what_a_power_cut_keeps(campaign: Campaign, sync):
     """Else the head would be below the oldest revision that can be read."""
@@ -157,58 +135,6 @@ def test_a_horizon_that_an_earlier_release_put_too_high_is_put_right(campaign: C
         with contextlib.closing(open_log_store(cut, settings)) as store:
             assert store.stats().oldest_revision == store.stats().revision == 1
             assert store.count(at=1) == 1
-
-
-class DeadProcess(BaseException):
-    """What the process was to do after this it does not do."""
-
-
-class DeathBehindRename(SimulatedDisk):
-    """The process dies when a manifest has its name, and before that is durable."""
-
-    is_dead = False
-    is_armed = False
-
-    def operation(self) -> None:
-        if self.is_dead:
-            raise DeadProcess
-        super().operation()
-
-    def rename(self, source: Path, target: Path) -> None:
-        super().rename(source, target)
-        self.is_dead = self.is_armed
-
-
-def fill_a_segment(store: Store) -> None:
-    """So that it is sealed, which changes the manifest."""
-    for number in range(9):
-        store.commit(Txn([Put(f"{number}", b"")]))
-
-
-def test_a_manifest_that_a_recovery_finds_is_durable_before_anybody_sees_it(campaign: Campaign):
-    """Also where the page is lost, which tells that a change of it was cut off."""
-    chance = next(campaign.rounds(1))
-    with folder_in_memory() as folder:
-        disk, clock = DeathBehindRename(folder / "live"), Clock()
-        dying = open_log_store(disk.folder, tiny_settings(disk, clock, 1, "always"))
-        disk.is_armed = True
-        with pytest.raises(DeadProcess):
-            fill_a_segment(dying)
-        with contextlib.suppress(DeadProcess):
-            dying.close()
-        disk.is_dead = disk.is_armed = False
-        disk.unlink(disk.folder / "COMMIT")
-        with contextlib.closing(
-            open_log_store(disk.folder, tiny_settings(disk, clock, 1, "always"))
-        ) as recovered:
-            recovered.commit(Txn([Put("after", b"")]))
-            seen = state_of(recovered)
-            assert {"0", "3", "after"} <= seen.keys()
-            for number, mode in enumerate(MODES * 3):
-                cut = laid_out(disk.crashed(mode, chance), folder / f"cut{number}")
-                settings = tiny_settings(UnsyncedFiles(), clock, 3, "always")
-                with contextlib.closing(open_log_store(cut, settings)) as store:
-                    assert state_of(store) == seen
 
 
 class LyingDisk(SimulatedDisk):

@@ -12,19 +12,25 @@ Each has a short form, which runs in ``make test``, and a long one, marked ``soa
 
 Every round has its own seed, one more than that of the round before. A failure reports the seed of
 its round; with ``RUNDLET_SEED`` set to it, a run starts with that round.
+
+A long form says at once that it begins, and every few seconds what it has done. Several tests can
+be one campaign, ``@pytest.mark.soak(campaign="name")``: they share its time, seed and counts.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 SEED_VARIABLE = "RUNDLET_SEED"
 MINUTES_VARIABLE = "RUNDLET_SOAK_MINUTES"
-_SEED_DEFAULT = 1
+SEED_DEFAULT = 1
 _MINUTES_DEFAULT = 1.0
+PROGRESS_S = 10.0
+"""A campaign says no more often how far it is, in seconds."""
 
 
 class Campaign:
@@ -38,16 +44,27 @@ class Campaign:
         has_failed: whether the test found a fault in the product.
     """
 
-    def __init__(self, name: str, share: int = 1) -> None:
-        """Begin; ``share`` is the number of campaigns that divide the time."""
+    def __init__(
+        self, name: str, share: int = 1, report: Callable[[str], None] | None = None
+    ) -> None:
+        """Begin.
+
+        Args:
+            name: of the test.
+            share: the number of campaigns that divide the time.
+            report: prints a line of progress at once; without it the campaign is silent.
+        """
         self.name = name
-        self.seed = int(os.environ.get(SEED_VARIABLE, _SEED_DEFAULT))
+        self.seed = int(os.environ.get(SEED_VARIABLE, SEED_DEFAULT))
         self.round_count = 0
         self.faults: dict[str, int] = {}
         self.has_failed = False
         minutes = float(os.environ.get(MINUTES_VARIABLE, _MINUTES_DEFAULT))
         self._duration_s = 60 * minutes / share
-        self._begin_s = time.monotonic()
+        self._begin_s = self._told_s = time.monotonic()
+        self._report = report
+        self._thread = threading.get_ident()
+        self.tell(f"begins with seed {self.seed}, for {self._duration_s:.0f} s")
 
     def rounds(self, count: int | None = None) -> Iterator[random.Random]:
         """Yield a random generator for each of ``count`` rounds, or until the time is over."""
@@ -56,6 +73,7 @@ class Campaign:
             self.round_count += 1
             yield random.Random(self.seed)
             self.seed += 1
+        self.tell(f"ends after {self.round_count} rounds, {self.counts or 'nothing to count'}")
 
     @property
     def is_over(self) -> bool:
@@ -65,6 +83,23 @@ class Campaign:
     def count(self, kind: str, count: int = 1) -> None:
         """Count injected faults, or tried states, of a kind."""
         self.faults[kind] = self.faults.get(kind, 0) + count
+        if time.monotonic() - self._told_s >= PROGRESS_S:
+            self.tell(f"round {self.round_count}, seed {self.seed}, {self.counts}")
+
+    def tell(self, line: str) -> None:
+        """Print a line of progress, if this campaign is a long one.
+
+        Only the thread of the test prints; other threads may count, too.
+        """
+        if self._report is None or threading.get_ident() != self._thread:
+            return
+        self._told_s = time.monotonic()
+        self._report(f"{self._told_s - self._begin_s:6.0f} s  {self.name}: {line}")
+
+    @property
+    def counts(self) -> str:
+        """Return what was counted, in words."""
+        return ", ".join(f"{count:,} {kind}" for kind, count in self.faults.items())
 
     def _is_to_go_on(self, count: int | None) -> bool:
         if count is not None:
@@ -76,9 +111,8 @@ def summary(campaigns: Sequence[Campaign]) -> list[str]:
     """Return a table of what the campaigns tried, one line for each."""
     rows = [("campaign", "rounds", "found", "faults injected")]
     for campaign in campaigns:
-        faults = ", ".join(f"{count:,} {kind}" for kind, count in campaign.faults.items())
         found = f"seed {campaign.seed}" if campaign.has_failed else "nothing"
-        rows.append((campaign.name, str(campaign.round_count), found, faults))
+        rows.append((campaign.name, str(campaign.round_count), found, campaign.counts))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])

@@ -54,5 +54,21 @@ def test_compaction_is_done_once_for_all_who_maintain(store):
     assert not store.maintainer.is_compaction_wanted
 
 
+def test_what_one_process_maintains_the_others_follow(store, tmp_path):
+    with closing(open_log_store(tmp_path, MAINTAINED)) as other:
+        store._writer.seal()
+        assert other.get("key").version == 20
+        before = other._follower.refresh().manifest
+        assert before.indexes == ()
+
+        store.maintainer.checkpoint()
+        followed = other._follower.refresh().manifest
+        assert len(followed.indexes) == 1
+        store.maintainer.compact(thorough=True)
+
+        assert other._follower.refresh().manifest.sealed_bytes < followed.sealed_bytes
+        assert other.get("key").version == 20
+
+
 def full_disk() -> None:
     raise OSError("no space")

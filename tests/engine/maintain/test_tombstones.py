@@ -7,6 +7,7 @@ and again through one that is rebuilt from the log: no deleted value returns, an
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import random
@@ -16,9 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from rundlet_server.storage.care import repair
 from rundlet_server.storage.interface import Delete, Op, Put, Txn
 from rundlet_server.storage.log.format.manifest import SegmentState, read_manifest, write_manifest
 from rundlet_server.storage.log.maintain import compaction
+from rundlet_server.storage.log.open.orphans import remove_orphans
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
@@ -39,6 +42,23 @@ STEPS: list[list[Op]] = [
 ]
 LIVES = list(itertools.product(STEPS, repeat=SEGMENTS))
 PLAIN_LIVES = list(itertools.product(STEPS[:3], repeat=SEGMENTS))
+
+
+class Died(Exception):
+    """The process ends here."""
+
+
+class DyingFiles(UnsyncedFiles):
+    """Files of a process that dies when it has removed a number of them."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+
+    def unlink(self, path: Path) -> None:
+        if not self._left:
+            raise Died
+        self._left -= 1
+        super().unlink(path)
 
 
 def open_folder(folder: Path, *, keep_for_s: float = 0) -> LogStore:
@@ -183,3 +203,32 @@ def test_a_tombstone_goes_once_nothing_older_can_hold_its_key(tmp_path, monkeypa
     assert store.gauges()["segments"].value == 1
     assert rebuilt_contents(tmp_path / "data") == contents(store) == {}
     store.close()
+
+
+def test_removing_what_a_compaction_left_brings_nothing_back_wherever_it_stops(
+    tmp_path, monkeypatch
+):
+    """The inputs of a compaction are still there, and so is the deleted value in the first."""
+    folder = tmp_path / "data"
+    with contextlib.closing(open_folder(folder)) as store:
+        store.commit(Txn([Put("a", b"deleted")]))
+        store._writer.seal()
+        store.commit(Txn([Delete("a"), Put("b", b"kept")]))
+        store._writer.seal()
+        inputs = {path: path.read_bytes() for path in folder.glob("*.log")}
+        compact(store, (True, True), monkeypatch)
+        compact(store, (True, True), monkeypatch)
+    gone = [path for path in inputs if not path.exists()]
+    for path in gone:
+        path.write_bytes(inputs[path])
+    assert len(gone) == 2
+
+    for count in range(len(gone) + 1):
+        copy = tmp_path / f"stopped-{count}"
+        shutil.copytree(folder, copy)
+        with contextlib.suppress(Died):
+            remove_orphans(DyingFiles(count), copy, read_manifest(FILES, copy))
+        (copy / "MANIFEST").unlink()
+        repair(copy)
+        with contextlib.closing(open_folder(copy)) as store:
+            assert contents(store) == {"b": b"kept"}, f"stopped behind {count} files"
