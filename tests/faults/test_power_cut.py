@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.files import File
+from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import SyncPolicy
 from rundlet_server.storage.tokens.file import TokenFile
 from tests.support.campaign import Campaign
@@ -17,7 +20,7 @@ from tests.support.disks.sample_stores import folder_in_memory
 from tests.support.disks.simulated_disk import MODES, SimulatedDisk, laid_out
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock
-from tests.support.models.workload import Workload
+from tests.support.models.workload import Workload, tiny_settings
 
 
 class CutEverywhere:
