@@ -19,7 +19,7 @@ from typing import Final
 
 from rundlet_server.storage.checksum import checksum
 from rundlet_server.storage.errors import Damaged, UnknownFormat
-from rundlet_server.storage.files import File, Files, file_size, make_page, map_file
+from rundlet_server.storage.files import File, Files, make_page, map_file
 
 FILE_NAME: Final = "COMMIT"
 PAGE_SIZE: Final = 4_096
@@ -50,8 +50,8 @@ class CommitPage:
             ``words[WORD_PUBLISHED]`` without any lock.
     """
 
-    def __init__(self, lock: File | None, page: mmap.mmap, boot_id: int) -> None:
-        self._lock = lock
+    def __init__(self, file: File, page: mmap.mmap, boot_id: int) -> None:
+        self._file = file  # only for its lock: another one was mapped, see ``File.lock``
         self._boot_id = boot_id
         self._page = page
         self.words = memoryview(page).cast("Q")
@@ -65,15 +65,19 @@ class CommitPage:
         Raises:
             UnknownFormat: another release wrote the page.
         """
-        lock = files.open(folder / FILE_NAME, create=True)
+        mapped = files.open(folder / FILE_NAME, create=True)
         try:
-            make_page(lock, PAGE_SIZE)
-            lock.lock(is_shared=True)
-            words = map_file(files, folder / FILE_NAME, PAGE_SIZE, writable=True)
-            page = cls(lock, words, boot_id)
+            make_page(mapped, PAGE_SIZE)
+            words = mapped.map(PAGE_SIZE, writable=True)
+        finally:
+            mapped.close()
+        file = files.open(folder / FILE_NAME, create=True)
+        try:
+            file.lock(is_shared=True)
+            page = cls(file, words, boot_id)
             page._refuse_unknown(folder)
         except BaseException:
-            lock.close()  # this releases the lock, too, for which a repair would wait
+            file.close()  # this releases the lock, too, for which a repair would wait
             raise
         return page
 
@@ -86,11 +90,11 @@ class CommitPage:
             Damaged: the page has another size.
             UnknownFormat: another release wrote the page.
         """
-        size = file_size(files, folder / FILE_NAME)
-        if size != PAGE_SIZE:
-            reason = f"the commit page has {size} bytes, not {PAGE_SIZE}"
+        file = files.open(folder / FILE_NAME, writable=False)
+        if file.size() != PAGE_SIZE:
+            reason = f"the commit page has {file.size()} bytes, not {PAGE_SIZE}"
             raise Damaged(folder / FILE_NAME, 0, reason)
-        page = cls(None, map_file(files, folder / FILE_NAME, PAGE_SIZE), boot_id)
+        page = cls(file, map_file(files, folder / FILE_NAME, PAGE_SIZE), boot_id)
         page._refuse_unknown(folder)
         return page
 
@@ -207,16 +211,13 @@ class CommitPage:
 
     def leave(self) -> None:
         """Release the shared lock of this process; readers may still look at the words."""
-        if self._lock is not None:
-            # Closing alone is not enough: a process that is being started has a copy for a moment.
-            self._lock.unlock()
-            self._lock.close()
+        self._file.unlock()
 
     def close(self) -> None:
-        """Unmap the page, and release the lock."""
+        """Unmap the page and close its file."""
         self.words.release()
         self._page.close()
-        self.leave()
+        self._file.close()
 
     def _refuse_unknown(self, folder: Path) -> None:
         magic = self.words[_WORD_MAGIC]
