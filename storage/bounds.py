@@ -9,3 +9,10 @@ CONTENT_TYPE_BYTES_MAX: Final = 200
 
 TTL_S_MAX: Final = 100 * 366 * 86_400
 """The longest time to live that a store, the API, and an import accept: 100 leap years."""
+
+KEY_BYTES_LIMIT: Final = (1 << 16) - 1
+"""The most that the limit on keys can be set to: a record has two bytes for the size of its key."""
+
+VALUE_BYTES_LIMIT: Final = (1 << 32) - (1 << 20)
+"""The most that the limits on values and transactions can be set to: a frame has four bytes for its
+size, and holds a value with its key and its content type."""
