@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 import rundlet
@@ -15,8 +15,10 @@ from rundlet_server.cli.place.options import has_store
 from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.terminal import escaped
 from rundlet_server.storage.address import StoreAddress
+from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, VALUE_BYTES_LIMIT
 from rundlet_server.storage.collector import relax_collector
 from rundlet_server.storage.errors import Conflict
+from rundlet_server.storage.interface import Limits
 from rundlet_server.storage.opening import StoreOptions, open_store
 from rundlet_server.storage.requests import require_feature, restores
 from rundlet_server.storage.settings import StoreSettings
@@ -39,6 +41,7 @@ _OPTIONS = {
     Purpose.COMPACT: StoreOptions(StoreSettings(), any_key=True),
 }
 _OPTIONS[Purpose.CHANGE] = _OPTIONS[Purpose.WRITE]
+_ANY_SIZE = Limits(key_bytes_max=KEY_BYTES_LIMIT, value_bytes_max=VALUE_BYTES_LIMIT)
 
 
 class StoreTarget:
@@ -250,7 +253,18 @@ def open_store_target(address: StoreAddress, purpose: Purpose) -> StoreTarget:
         message = f"no such store: there is none in {address.shown}; check --data"
         raise CommandError(message)
     relax_collector()
-    target = StoreTarget(open_store(address, _OPTIONS[purpose]), address)
+    target = StoreTarget(open_store(address, _options(address, purpose)), address)
     if is_new and address.folder is not None:
         sys.stderr.write(f"Created a new store in {escaped(str(address.folder.absolute()))}.\n")
     return target
+
+
+def _options(address: StoreAddress, purpose: Purpose) -> StoreOptions:
+    """Return how to open a store; what a server has stored is read whatever its limits were.
+
+    Not so for a text file: its index depends on the limits, and is shared with servers.
+    """
+    options = _OPTIONS[purpose]
+    if purpose is not Purpose.READ or address.folder is None:
+        return options
+    return replace(options, settings=replace(options.settings, limits=_ANY_SIZE))

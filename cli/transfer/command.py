@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -35,6 +35,9 @@ from rundlet_server.cli.show.values import existing_file
 from rundlet_server.cli.transfer.formats import Format, format_of
 from rundlet_server.cli.transfer.jsonlines import BadLine, Row, read_rows, value_members
 from rundlet_server.cli.transfer.loading import Loaded, Source, load
+
+if TYPE_CHECKING:
+    from rundlet_server.cli.transfer.textlines import TextLines
 
 commands = typer.Typer()
 
@@ -125,7 +128,8 @@ def export(
     """
     to_file = None if file is None or str(file) == "-" else file
     chosen = format_of(to_file, file_format) if to_file else file_format or Format.JSONL
-    line_of = _text_line if chosen is Format.TEXT else _json_line
+    text_lines = _text_lines() if chosen is Format.TEXT else None
+    line_of = text_lines.line_of if text_lines else _json_line
     count = 0
     with (
         open_target(url, data, token, store=store) as target,
@@ -140,6 +144,12 @@ def export(
                 progress.advance(1)
     if to_file is not None:
         write_line(f"exported {_counted(count, 'key')}")
+    if text_lines and text_lines.lossy_count:
+        lossy = _counted(text_lines.lossy_count, "key")
+        sys.stderr.write(
+            f"{lossy} with a time to live or a content type that lines of text do not hold; export"
+            " .jsonl to keep them\n"
+        )
 
 
 def _clock_ahead(target: Target) -> timedelta:
@@ -256,11 +266,10 @@ def _json_line(value: Value) -> bytes:
     return to_line(value_members(value)).encode() + b"\n"
 
 
-def _text_line(value: Value) -> bytes:
-    if b"\n" in value.data or not {" ", "\n"}.isdisjoint(value.key):
-        message = f"key {value.key!r} or its value does not fit on a line of text; export .jsonl"
-        raise CommandError(message, ExitCode.USAGE)
-    return value.key.encode() + b" " + value.data + b"\n"
+def _text_lines() -> TextLines:
+    from rundlet_server.cli.transfer.textlines import TextLines  # noqa: PLC0415 - as above
+
+    return TextLines()
 
 
 def _summary(loaded: Loaded) -> str:

@@ -1,9 +1,15 @@
-"""Key-value text files as rows; ``storage.textfile`` says what a good line is."""
+"""Key-value text files: written from values, and read as rows.
+
+``storage.textfile`` says what a good line is.
+"""
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Iterator
 
+from rundlet import Value
+from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.transfer.jsonlines import BadLine, Row
 from rundlet_server.storage.textfile.lines import LineError, content_type_of, split_line
 
@@ -27,3 +33,33 @@ def read_text_rows(
             yield number, BadLine(str(ex))
         else:
             yield number, Row(key.decode(), value, content_type_of(value))
+
+
+class TextLines:
+    """Makes the lines of one text file.
+
+    Attributes:
+        lossy_count: values whose time to live or content type an import does not restore.
+    """
+
+    def __init__(self) -> None:
+        self.lossy_count = 0
+        self._is_first = True
+
+    def line_of(self, value: Value) -> bytes:
+        """Return the line of a value.
+
+        Raises:
+            CommandError: an import would read something else.
+        """
+        line = value.key.encode() + b" " + value.data + b"\n"
+        is_taken_for_mark = self._is_first and line.startswith(codecs.BOM_UTF8)
+        if is_taken_for_mark or b"\n" in line[:-1] or " " in value.key:
+            message = (
+                f"key {value.key!r} or its value does not fit on a line of text; export .jsonl"
+            )
+            raise CommandError(message, ExitCode.USAGE)
+        self._is_first = False
+        is_restored = value.expires is None and value.content_type == content_type_of(value.data)
+        self.lossy_count += not is_restored
+        return line

@@ -20,14 +20,7 @@ from typing import Final
 
 from rundlet_server.storage.checksum import checksum
 from rundlet_server.storage.errors import Damaged, UnknownFormat
-from rundlet_server.storage.files import (
-    File,
-    FileIdentity,
-    Files,
-    file_size,
-    make_page,
-    map_file,
-)
+from rundlet_server.storage.files import File, FileIdentity, Files, make_page, map_file
 from rundlet_server.storage.settings import BOOT_ID_UNKNOWN
 
 FILE_NAME: Final = "COMMIT"
@@ -59,8 +52,8 @@ class CommitPage:
             ``words[WORD_PUBLISHED]`` without any lock.
     """
 
-    def __init__(self, lock: File | None, page: mmap.mmap, boot_id: int) -> None:
-        self._lock = lock
+    def __init__(self, file: File, page: mmap.mmap, boot_id: int) -> None:
+        self._file = file  # only for its lock: another one was mapped, see ``File.lock``
         self._boot_id = boot_id
         self._page = page
         self.words = memoryview(page).cast("Q")
@@ -82,18 +75,22 @@ class CommitPage:
         Raises:
             UnknownFormat: another release wrote the page.
         """
-        lock = files.open(folder / FILE_NAME, create=True)
+        mapped = files.open(folder / FILE_NAME, create=True)
         try:
-            make_page(lock, PAGE_SIZE)
-            is_of_this_boot = boot_id == BOOT_ID_UNKNOWN and _is_open_elsewhere(lock)
-            lock.lock(is_shared=True)
-            words = map_file(files, folder / FILE_NAME, PAGE_SIZE, writable=True)
-            page = cls(lock, words, boot_id)
+            make_page(mapped, PAGE_SIZE)
+            words = mapped.map(PAGE_SIZE, writable=True)
+        finally:
+            mapped.close()
+        file = files.open(folder / FILE_NAME, create=True)
+        try:
+            is_of_this_boot = boot_id == BOOT_ID_UNKNOWN and _is_open_elsewhere(file)
+            file.lock(is_shared=True)
+            page = cls(file, words, boot_id)
             page._refuse_unknown(folder)
             if boot_id == BOOT_ID_UNKNOWN:
                 page._boot_id = (is_of_this_boot and page._boot()) or uuid.uuid4().int
         except BaseException:
-            lock.close()  # this releases the lock, too, for which a repair would wait
+            file.close()  # this releases the lock, too, for which a repair would wait
             raise
         return page
 
@@ -106,11 +103,11 @@ class CommitPage:
             Damaged: the page has another size.
             UnknownFormat: another release wrote the page.
         """
-        size = file_size(files, folder / FILE_NAME)
-        if size != PAGE_SIZE:
-            reason = f"the commit page has {size} bytes, not {PAGE_SIZE}"
+        file = files.open(folder / FILE_NAME, writable=False)
+        if file.size() != PAGE_SIZE:
+            reason = f"the commit page has {file.size()} bytes, not {PAGE_SIZE}"
             raise Damaged(folder / FILE_NAME, 0, reason)
-        page = cls(None, map_file(files, folder / FILE_NAME, PAGE_SIZE), boot_id)
+        page = cls(file, map_file(files, folder / FILE_NAME, PAGE_SIZE), boot_id)
         page._refuse_unknown(folder)
         return page
 
@@ -122,12 +119,7 @@ class CommitPage:
             FileNotFoundError, Damaged, UnknownFormat: see ``look``.
         """
         page = cls.look(files, folder, boot_id)
-        try:
-            page._lock = files.open(folder / FILE_NAME, writable=False)
-            page._lock.lock(is_shared=True)
-        except BaseException:
-            page.close()
-            raise
+        page._file.lock(is_shared=True)
         return page
 
     @property
@@ -247,22 +239,18 @@ class CommitPage:
         self.words[_WORD_MAGIC] = _MAGIC
 
     def identity(self) -> FileIdentity:
-        """Return which file the page is in; for a page that is locked."""
-        assert self._lock is not None
-        return self._lock.identity()
+        """Return which file the page is in."""
+        return self._file.identity()
 
     def leave(self) -> None:
         """Release the shared lock of this process; readers may still look at the words."""
-        if self._lock is not None:
-            # Closing alone is not enough: a process that is being started has a copy for a moment.
-            self._lock.unlock()
-            self._lock.close()
+        self._file.unlock()
 
     def close(self) -> None:
-        """Unmap the page, and release the lock."""
+        """Unmap the page and close its file."""
         self.words.release()
         self._page.close()
-        self.leave()
+        self._file.close()
 
     def _refuse_unknown(self, folder: Path) -> None:
         magic = self.words[_WORD_MAGIC]
