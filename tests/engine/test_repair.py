@@ -7,6 +7,7 @@ a file that is named as lost. And no revision is taken back.
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from rundlet_server.storage.interface import Delete, Put, Txn
 from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
 from rundlet_server.storage.settings import StoreSettings
+from tests.support.disks.faulty_files import FaultyFiles, dying_at
 from tests.support.disks.sample_stores import Sample, State, fill, flipped, folder_in_memory
 
 SECTOR_SIZE = 512
@@ -292,6 +294,31 @@ def test_a_backup_unpacked_over_a_newer_folder_is_told_key_by_key(
     assert back == differing, "each key with an older value is named, and no other"
     if not is_compacted:
         assert found.keys() <= truth.last.keys(), "the index files know of all deletes"
+
+
+def test_a_repair_after_one_that_was_cut_off_tells_what_that_one_lost(large):
+    path = sorted(large.folder.glob("*.log"))[1]
+    flipped(path, 8 * 350)
+    for name in ("MANIFEST", "COMMIT"):
+        (large.folder / name).unlink()
+    copy = large.folder.parent / "copy"
+    shutil.copytree(large.folder, copy)
+    files = FaultyFiles()
+    assert repair(copy, dataclasses.replace(large.settings, files=files)).is_anything_lost
+    call_count = len(files.calls)
+    shutil.rmtree(copy)
+
+    for number in range(1, call_count + 1):
+        shutil.copytree(large.folder, copy)
+        with pytest.raises(OSError, match="dead"):
+            repair(copy, dataclasses.replace(large.settings, files=dying_at(number)))
+        report = repair(copy, large.settings)
+        if report.problems:
+            assert report.is_anything_lost, f"cut off at call {number}"
+            assert not list(copy.glob("repair-*/LOST.unfinished"))
+        else:
+            assert list(copy.glob("repair-*/LOST*"))
+        shutil.rmtree(copy)
 
 
 # --- revisions ------------------------------------------------------------------------------

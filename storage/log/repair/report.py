@@ -12,6 +12,8 @@ from rundlet_server.storage.log.check.opened import Problem
 
 REPORT_NAME: Final = "LOST"
 """The file in the folder of the originals that lists all that is lost."""
+UNFINISHED_NAME: Final = "LOST.unfinished"
+"""Its name until the repair is done: a repair that ended early has told nobody."""
 
 
 class Loss(NamedTuple):

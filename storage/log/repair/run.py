@@ -65,6 +65,8 @@ from rundlet_server.storage.log.repair.known_versions import readable_indexes
 from rundlet_server.storage.log.repair.log import LogRepair, commit_page_clock_us, next_segment
 from rundlet_server.storage.log.repair.report import (
     REPORT_NAME,
+    UNFINISHED_NAME,
+    Loss,
     LostVersion,
     RepairReport,
     on_one_line,
@@ -131,7 +133,8 @@ class _Repair:
         """Do the steps listed above."""
         log = LogRepair(self._folder, self._settings, self._old, self._store_id)
         states = log.run()
-        report = RepairReport(self._problems, log.losses)
+        unfinished = list(self._unfinished_lists())
+        report = RepairReport(self._problems, log.losses + list(map(_untold, unfinished)))
         report.lost_versions = [
             LostVersion(version.key.decode(errors="backslashreplace"), version.revision, kind)
             for version in log.lost
@@ -146,6 +149,11 @@ class _Repair:
         report.originals = self._keep_originals(manifest, report)
         write_manifest(self._files, self._folder, manifest)
         self._publish(manifest)
+        if report.list_path is not None:
+            unfinished.append(report.list_path.with_name(UNFINISHED_NAME))
+        for path in unfinished:
+            self._files.rename(path, path.with_name(REPORT_NAME))
+            self._files.sync_folder(path.parent)
         report.record_count = sum(state.record_count for state in states)
         report.key_count = totals.key_count
         report.revision = manifest.active.last_revision
@@ -232,6 +240,14 @@ class _Repair:
         Segment.create(self._files, self._folder, header).file.close()
         self._files.sync_folder(self._folder)
 
+    def _unfinished_lists(self) -> Iterator[Path]:
+        """Yield the lists of repairs that ended before they could report anything."""
+        for name in self._files.names(self._folder):
+            if name.startswith(ORIGINALS_PREFIX):
+                with contextlib.suppress(OSError):
+                    if UNFINISHED_NAME in self._files.names(self._folder / name):
+                        yield self._folder / name / UNFINISHED_NAME
+
     def _repair_number(self) -> int:
         """Return the number of this repair: the first that no folder of originals has."""
         names = self._files.names(self._folder)
@@ -249,7 +265,7 @@ class _Repair:
             report.list_path = kept / REPORT_NAME
             lines = [*report.lost_lines(), *report.came_back_lines()]
             text = "".join(f"{on_one_line(line)}\n" for line in lines)
-            replace_file(self._files, report.list_path, text.encode())
+            replace_file(self._files, kept / UNFINISHED_NAME, text.encode())
         if manifests.FILE_NAME in names:
             data = read_whole(self._files, self._folder / manifests.FILE_NAME)
             replace_file(self._files, kept / manifests.FILE_NAME, data)
@@ -270,3 +286,8 @@ class _Repair:
             clock_us=max(manifest.active.last_time_us, self._clock_us),
         )
         page.close()
+
+
+def _untold(path: Path) -> Loss:
+    listed = path.with_name(REPORT_NAME)
+    return Loss(listed, 0, 0, "this is the list of an earlier repair that ended before its report")
