@@ -20,7 +20,7 @@ class ExitCode(enum.IntEnum):
     """What the shell sees; part of the contract with scripts."""
 
     DONE = 0
-    NOT_FOUND = 1
+    NOT_FOUND = 1  # also: what a repair could not find any more
     USAGE = 2
     CONFLICT = 3
     UNREACHABLE = 4  # server, network or system: not there, refused, out of space

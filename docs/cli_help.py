@@ -48,7 +48,7 @@ These options may stand before or behind the command.
 | code | meaning |
 |---|---|
 | 0 | done |
-| 1 | not found: no such key, or a revision that is no longer kept |
+| 1 | not found: no such key, a revision that is no longer kept, data that a repair could not keep |
 | 2 | usage: a wrong option, argument or file |
 | 3 | a condition failed; nothing was changed |
 | 4 | server or network: not reachable, refused, out of space |
@@ -80,6 +80,8 @@ _CODES: Final[dict[str, str]] = {
     "serve": "Exit code 2: a setting is wrong, or other machines could reach a server without "
     "tokens. Exit code 4: the port is in use.",
     "verify": "Exit code 5: something is damaged.",
+    "repair": "Exit code 1: something is lost, or a key has an older value again; the report says "
+    "what.",
     "token rm": "Exit code 1: there is no such token.",
     "bench": "If any operation failed, the exit code is that of the first error.",
 }

@@ -6,10 +6,11 @@ The work is done in ``log.check`` and ``log.repair``; here is what the layers ab
 from rundlet_server.storage.log.check.inspection import Inspection, inspect
 from rundlet_server.storage.log.check.opened import Problem
 from rundlet_server.storage.log.check.verify import VerifyReport, verify
-from rundlet_server.storage.log.repair.run import LostVersion, RepairReport, repair
-from rundlet_server.storage.log.repair.sources import Loss
+from rundlet_server.storage.log.repair.report import CameBack, Loss, LostVersion, RepairReport
+from rundlet_server.storage.log.repair.run import repair
 
 __all__ = [
+    "CameBack",
     "Inspection",
     "Loss",
     "LostVersion",

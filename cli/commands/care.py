@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -25,12 +25,15 @@ from rundlet_server.cli.place.options import (
 from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.progress import byte_progress
-from rundlet_server.cli.show.terminal import escaped, shown_key, write_line, write_lines
+from rundlet_server.cli.show.terminal import escaped, write_line, write_lines
 
 if TYPE_CHECKING:
     from rundlet_server.storage.care import Problem, RepairReport, VerifyReport
 
 commands = typer.Typer()
+
+_LINES_MAX: Final = 20
+"""Lines of each kind that a repair prints; a file has all of them."""
 
 
 @commands.command("stats")
@@ -110,8 +113,9 @@ def verify_(data: FolderOption = None, as_json: JsonOption = False) -> None:
 def repair_(data: FolderOption = None, as_json: JsonOption = False) -> None:
     """Keep what is whole.
 
-    Keeps every whole record, and reports what is lost. No process may have the folder open. The
-    files as they were are kept in a folder beside.
+    Keeps every whole record, and reports what is lost and what has an older value again. No
+    process may have the folder open. The files as they were are kept in a folder beside, with the
+    whole list of what is lost.
 
     Example: rundlet repair --data ./data
     """
@@ -121,6 +125,9 @@ def repair_(data: FolderOption = None, as_json: JsonOption = False) -> None:
     with no_store_if_missing(folder):
         report = repair(folder)
     write_lines([to_line(_json_members(report))] if as_json else _repair_lines(report))
+    if report.is_anything_lost:
+        message = f"data is lost; {report.list_path} lists all of it"
+        raise CommandError(message, ExitCode.NOT_FOUND)
 
 
 def _token_problems(folder: Path) -> list[Problem]:
@@ -145,16 +152,22 @@ def _repair_lines(report: RepairReport) -> Iterator[str]:
     if not report.problems:
         yield "nothing to repair: all is well"
         return
-    for loss in report.losses:
-        yield escaped(f"lost: {loss.path}:{loss.offset}: {loss.size} bytes: {loss.reason}")
-    for version in report.lost_versions:
-        what = f"{version.kind} of revision {version.revision}"
-        yield f"lost: {what} of key {shown_key(version.key)}"
+    yield from _first_of(list(report.lost_lines()), report)
+    yield from _first_of(list(report.came_back_lines()), report)
     if report.deletes_kept:
         yield f"kept: {report.deletes_kept} deletes whose records are lost"
     yield f"repaired: {report.key_count} keys, {report.record_count} records kept"
     if report.originals is not None:
         yield escaped(f"the files as they were are in {report.originals}")
+
+
+def _first_of(lines: list[str], report: RepairReport) -> Iterator[str]:
+    """The first of many lines, and where the others are."""
+    yield from map(escaped, lines[:_LINES_MAX])
+    if len(lines) > _LINES_MAX:
+        what = lines[0].partition(":")[0]
+        count = f"{len(lines) - _LINES_MAX:,}"
+        yield escaped(f"{what}: {count} more: the whole list is in {report.list_path}")
 
 
 def _json_members(report: VerifyReport | RepairReport) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from rundlet_server.storage.care import repair
 from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from tests.support.processes.command_line import run
@@ -106,9 +108,13 @@ def test_repair_keeps_what_is_whole_and_says_what_is_lost(folder):
 
     ended = run("repair", "--data", str(folder))
 
-    assert ended.code == 0
+    assert ended.code == 1
     assert "lost: " in ended.text
     assert "repaired: 2 keys" in ended.text
+    assert ended.err.count("\n") == 1
+    listed = folder / "repair-1" / "LOST"
+    assert str(listed) in ended.err
+    assert listed.read_text() in ended.text
     assert run("ls", "--data", str(folder)).text == "a\nc\n"
     assert run("verify", "--data", str(folder)).code == 0
 
@@ -116,11 +122,61 @@ def test_repair_keeps_what_is_whole_and_says_what_is_lost(folder):
 def test_repair_tells_machines(folder):
     damage(folder)
 
-    told = json.loads(run("repair", "--json", "--data", str(folder)).out)
+    ended = run("repair", "--json", "--data", str(folder))
+    told = json.loads(ended.out)
 
+    assert ended.code == 1
     assert told["key_count"] == 2
     assert told["losses"][0]["size"] > 0
     assert Path(told["originals"]).is_dir()
+
+
+def test_repair_without_a_loss_ends_with_zero(folder):
+    (folder / "MANIFEST").unlink()
+
+    ended = run("repair", "--data", str(folder))
+
+    assert ended.code == 0
+    assert "lost: " not in ended.text
+    assert "repaired: 3 keys" in ended.text
+    assert not (folder / "repair-1" / "LOST").exists()
+
+
+def test_repair_summarises_a_long_report_and_names_the_file_that_lists_all(folder):
+    settings = StoreSettings(segment_records_max=100)
+    for value in (b"old", b"new"):
+        with contextlib.closing(open_log_store(folder, settings)) as store:
+            for number in range(100):
+                store.commit(Txn([Put(f"k{number}", value)]))
+            store.maintainer.checkpoint()
+    (second,) = folder.glob("*2.log")
+    second.unlink()
+
+    ended = run("repair", "--data", str(folder))
+
+    lines = (folder / "repair-1" / "LOST").read_text().splitlines()
+    for kind in ("lost: ", "came back: "):
+        listed = [line for line in lines if line.startswith(kind)]
+        shown = [line for line in ended.text.splitlines() if line.startswith(kind)]
+        assert len(listed) > 50
+        assert shown[:20] == listed[:20]
+        assert len(shown) == 21
+        assert f"{len(listed) - 20} more" in shown[-1]
+        assert "repair-1/LOST" in shown[-1]
+    assert ended.code == 1
+
+
+def test_an_older_commit_file_put_back_loses_no_key(folder):
+    page = (folder / "COMMIT").read_bytes()
+    for key in ("d", "e", "f"):
+        run("set", key, "value", "--data", str(folder))
+    (folder / "COMMIT").write_bytes(page)
+
+    verified = run("verify", "--data", str(folder))
+    assert verified.code == 5
+    assert "COMMIT:0: the commit page is older than the log" in verified.text
+    assert run("ls", "--data", str(folder)).text == "a\nb\nc\nd\ne\nf\n"
+    assert run("verify", "--data", str(folder)).code == 0
 
 
 def test_repair_of_an_open_store_is_refused(folder):

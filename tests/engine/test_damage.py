@@ -403,13 +403,13 @@ def test_repair_of_a_missing_segment_names_what_was_in_it_and_keeps_deletes(larg
 
 
 def test_repair_keeps_the_frames_behind_damage_below_the_durable_point(sample):
-    flipped(sample.active, 8 * 150)
+    flipped(sample.active, 8 * 140)
     with pytest.raises(Damaged), sample.opened():
         pass
 
     report = repair(sample.folder, sample.settings)
 
-    assert [loss.offset <= 150 < loss.offset + loss.size for loss in report.losses] == [True]
+    assert [loss.offset <= 140 < loss.offset + loss.size for loss in report.losses] == [True]
     assert sample.reopened()["é"] == sample.last["é"]
 
 

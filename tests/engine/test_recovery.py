@@ -116,20 +116,97 @@ def test_a_restart_of_the_machine_keeps_whole_frames_that_were_never_published(s
         assert state_of(store) == sample.last
 
 
-def test_what_a_dead_writer_left_behind_the_published_end_is_cut(sample):
-    page = (sample.folder / "COMMIT").read_bytes()
-    before = sample.last
-    with sample.opened() as store:
-        store.commit(Txn([Put("unanswered1", b"1")]))
-        store.commit(Txn([Put("unanswered2", b"1")]))
-    (sample.folder / "COMMIT").write_bytes(page)
-
-    assert sample.reopened() == before
-    with sample.opened() as store:
-        sample.commit(store, Put("as_long_as_", b"1"))
+def test_what_a_dead_writer_left_behind_the_published_end_is_cut_by_the_next_writer(sample):
+    with sample.opened() as other:
+        page = (sample.folder / "COMMIT").read_bytes()
+        with sample.opened() as dying:
+            dying.commit(Txn([Put("unanswered1", b"1")]))
+        log = sample.active.read_bytes()
+        (sample.folder / "COMMIT").write_bytes(page)
+        for left in (log, log[:-1]):
+            sample.active.write_bytes(left)
+            sample.commit(other, Delete("missing"))  # writes nothing
+            assert sample.active.stat().st_size < len(left)
+        sample.commit(other, Put("as_long_as_", b"1"))
+    assert "unanswered1" not in sample.last
     assert sample.reopened() == sample.last
     with sample.opened(sample.after_restart()) as store:
         assert state_of(store) == sample.last, "a whole frame stood right behind"
+
+
+def test_what_a_dead_writer_left_unfinished_is_cut_by_the_next_opening(sample):
+    log = sample.active.read_bytes()
+    sample.active.write_bytes(log + log[-80:])
+
+    assert sample.reopened() == sample.last
+    assert sample.active.read_bytes() == log
+
+
+@pytest.mark.parametrize("commits", [1, 2, 5, 40])
+@pytest.mark.parametrize("sync", ["always", "never"])
+def test_an_older_commit_page_put_back_loses_no_commit(folder, commits, sync):
+    """Within one boot, where a page is trusted; with 40 commits the log has rolled since."""
+    sample = Sample(folder / "data", StoreSettings(sync=sync, segment_records_max=30, keep_for_s=0))
+    with sample.opened() as store:
+        for number in range(3):
+            sample.commit(store, Put(f"before{number}", b"1"))
+    page = (sample.folder / "COMMIT").read_bytes()
+    with sample.opened() as store:
+        for number in range(commits):
+            sample.commit(store, Put(f"after{number}", b"1"))
+    (sample.folder / "COMMIT").write_bytes(page)
+
+    assert sample.reopened() == sample.last
+    with sample.opened() as store:
+        sample.commit(store, Put("new", b"1"))
+    assert sample.reopened() == sample.last
+    assert verify(sample.folder, sample.settings).problems == []
+
+
+def test_an_older_commit_page_put_back_under_a_running_process_loses_no_commit(sample):
+    with sample.opened() as behind:
+        page = (sample.folder / "COMMIT").read_bytes()
+        with sample.opened() as ahead:
+            for number in range(3):
+                sample.commit(ahead, Put(f"after{number}", b"1"))
+        (sample.folder / "COMMIT").write_bytes(page)
+
+        sample.commit(behind, Put("new", b"1"))
+        assert state_of(behind) == sample.last
+    assert {"after0", "after2", "new"} <= sample.last.keys()
+    assert sample.reopened() == sample.last
+
+
+def test_a_commit_page_older_than_damage_is_not_trusted(sample):
+    """The page ends before the damage, so only the frames behind can tell of it."""
+    page = (sample.folder / "COMMIT").read_bytes()
+    end = sample.active.stat().st_size
+    with sample.opened() as store:
+        for number in range(4):
+            sample.commit(store, Put(f"after{number}", b"1"))
+    (sample.folder / "COMMIT").write_bytes(page)
+    with sample.active.open("r+b") as file:
+        file.seek(end + 60)
+        file.write(b"XX")
+
+    with pytest.raises(Damaged) as caught, sample.opened():
+        pass
+    assert (caught.value.path, caught.value.offset) == (sample.active, end)
+
+
+def test_verify_and_repair_notice_an_older_commit_page(sample):
+    page = (sample.folder / "COMMIT").read_bytes()
+    with sample.opened() as store:
+        for number in range(4):
+            sample.commit(store, Put(f"after{number}", b"1"))
+    (sample.folder / "COMMIT").write_bytes(page)
+
+    (problem,) = verify(sample.folder, sample.settings).problems
+    assert problem.path == sample.folder / "COMMIT"
+    assert "older than the log" in problem.reason
+    report = repair(sample.folder, sample.settings)
+    assert (report.losses, report.lost_versions) == ([], [])
+    assert sample.reopened() == sample.last
 
 
 def test_commits_that_were_seen_and_lost_leave_a_gap_in_the_revisions(folder):

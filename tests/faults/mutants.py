@@ -306,8 +306,8 @@ MUTANTS = (
     Mutant(
         "dead-writer-s-bytes-not-cut",
         WRITER,
-        "            segment.file.truncate(active.offset)\n        if self._settings",
-        "            pass\n        if self._settings",
+        "        segment.file.truncate(end)\n        return view\n",
+        "        return view\n",
         (RECOVERY, POWER),
     ),
     Mutant(

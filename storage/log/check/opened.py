@@ -14,7 +14,7 @@ from rundlet_server.storage.log.check import salvage
 from rundlet_server.storage.log.check.salvage import Gap
 from rundlet_server.storage.log.format import commit_page
 from rundlet_server.storage.log.format.commit_page import CommitPage
-from rundlet_server.storage.log.format.locator import offset_of, segment_of
+from rundlet_server.storage.log.format.locator import offset_of, pack_position, segment_of
 from rundlet_server.storage.log.format.manifest import (
     FILE_IS_MISSING,
     FILE_NAME,
@@ -109,9 +109,16 @@ class OpenedStore:
         if published > active:
             self.problems.append(Problem(self.folder / FILE_NAME, 0, SEGMENT_IS_UNKNOWN))
             page = None
+        if active not in self.segments:
+            return
+        segment = self.segments[active]
+        if page and is_older_than_log(page, segment):
+            reason = "the commit page is older than the log: an older copy was put back"
+            self.problems.append(Problem(self.folder / commit_page.FILE_NAME, 0, reason))
+            page, published = None, 0
         # Published below the active segment: nothing has been appended to the active one yet.
-        if active in self.segments and not 0 < published < active:
-            self.ends[active] = end_of_active(self.segments[active], page)
+        if not 0 < published < active:
+            self.ends[active] = end_of_active(segment, page)
 
 
 def look_at_commit_page(folder: Path, settings: StoreSettings) -> CommitPage | None:
@@ -124,6 +131,34 @@ def look_at_commit_page(folder: Path, settings: StoreSettings) -> CommitPage | N
         return CommitPage.look(settings.files, folder, settings.boot_id)
     except (FileNotFoundError, Damaged):
         return None
+
+
+def is_older_than_log(page: CommitPage, segment: Segment) -> bool:
+    """Return whether frames of the active segment show that more was published than the page says.
+
+    A writer may be at work meanwhile, so the page is looked at again after the frames.
+    """
+    published = page.published
+    if published is None or segment_of(published) > segment.number:
+        return False
+    is_below = segment_of(published) < segment.number
+    start = HEADER_SIZE if is_below else offset_of(published)
+    size = segment.file.size()
+    if size <= start:
+        return False
+    witness = durable_by_witness(segment, start, size)
+    if is_below and has_frame(segment):
+        witness = max(witness, HEADER_SIZE)  # its start is published before it takes any commit
+    now = page.published
+    return witness > 0 and now is not None and now < pack_position(segment.number, witness)
+
+
+def has_frame(segment: Segment) -> bool:
+    """Return whether a segment begins with a whole frame."""
+    try:
+        return next(segment.frames(HEADER_SIZE, segment.file.size()), None) is not None
+    except Damaged:
+        return False
 
 
 @contextlib.contextmanager

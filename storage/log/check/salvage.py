@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum
@@ -55,9 +55,30 @@ def whole_records(data: memoryview, offset: int) -> Iterator[tuple[int, memoryvi
             if checksum(record) == RESIDUE:
                 yield offset + start, record
                 end = start + size
-        # Zeros and the frame's checksum end the frame at a multiple of 8.
-        following = end + CHECKSUM_SIZE
-        place = following + -following % ALIGNMENT if end else place + ALIGNMENT
+        place = _end_of_frame(end) if end else place + ALIGNMENT
+
+
+def is_filled(gap: Gap, places: Iterable[tuple[int, int]]) -> bool:
+    """Return whether frames made of these whole records fill a gap: then nothing in it is lost.
+
+    Args:
+        gap: the gap.
+        places: offset and size of each record, ascending.
+    """
+    frame, end = gap.offset, 0
+    for offset, size in places:
+        if offset != end:
+            frame = _end_of_frame(end) if end else frame
+            if offset != frame + frames.HEADER.size:
+                return False
+        end = offset + size
+    return bool(end) and _end_of_frame(end) == gap.offset + gap.size
+
+
+def _end_of_frame(end: int) -> int:
+    """Return where a frame ends whose last record ends at ``end``."""
+    following = end + CHECKSUM_SIZE
+    return following + -following % ALIGNMENT
 
 
 def _plausible_records(data: memoryview, start: int) -> Iterator[tuple[int, int]]:

@@ -44,7 +44,7 @@ class VerifyReport:
 
     Attributes:
         problems: empty if all is well.
-        revision: of the last commit.
+        revision: of the store.
         key_count, value_bytes: counted from the log; keys that have expired are among them
             until their expiry is logged.
         bytes_read: of segments and index files.
@@ -114,7 +114,8 @@ class _Verifier:
             if not state.is_indexed:
                 self._check_segment(state)
         self._check_totals(count_totals(self._builder.columns()))
-        self._report.revision = self._revision
+        # After a repair, the head may be above all that is left in the log.
+        self._report.revision = max(self._revision, self._opened.manifest.active.last_revision)
         return self._report
 
     def _check_segment(self, state: SegmentState) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from rundlet_server.storage.errors import Damaged, UnknownFormat
-from rundlet_server.storage.files import Files
+from rundlet_server.storage.files import Files, file_size
 from rundlet_server.storage.log.format.manifest import Manifest
 from rundlet_server.storage.log.format.names import (
     TEMPORARY_SUFFIX,
@@ -45,7 +45,7 @@ def unnamed_commits(files: Files, folder: Path, manifest: Manifest) -> list[str]
         name
         for name in sorted(unnamed_files(files, folder, manifest))
         if (segment_number(name) or 0) >= manifest.next_segment
-        and _first_revision(files, folder, name)
+        and file_size(files, folder / name) > HEADER_SIZE
     ]
 
 

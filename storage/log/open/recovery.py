@@ -1,8 +1,10 @@
 """Opening a folder: make a new store, or find the end of an existing one's log.
 
-If the commit page of this boot knows the end, recovery takes it from there: the bytes behind it
-were never acknowledged and are truncated. After a restart of the machine, or if the page is missing
-or damaged, recovery finds the end in the log itself (``recover_end``).
+If the commit page of this boot knows the end, recovery takes it from there. Bytes behind it are
+what a crashed writer left, or the page is an older one that was put back. The log cannot always
+tell which, so recovery keeps the whole frames among them (``adopt_tail``). After a restart of the
+machine, or if the page is missing or damaged, recovery finds the end in the log itself
+(``recover_end``).
 """
 
 from __future__ import annotations
@@ -129,12 +131,61 @@ def ensure_end(files: Files, folder: Path, manifest: Manifest, commit_page: Comm
     active = manifest.active.number
     if published is None:
         recover_end(files, folder, manifest, commit_page)
-    elif segment_of(published) < active:
-        # A writer died between sealing a segment and publishing the new one.
-        commit_page.published = pack_position(active, HEADER_SIZE)
     elif segment_of(published) > active:
         raise Damaged(folder / FILE_NAME, 0, SEGMENT_IS_UNKNOWN)
+    else:
+        if segment_of(published) < active:
+            # A writer died between sealing a segment and publishing the new one, or the page is
+            # older than the segment: then ``adopt_tail`` finds the commits in it.
+            commit_page.published = pack_position(active, HEADER_SIZE)
+        _adopt_tail_of_active(files, folder, manifest, commit_page)
     commit_page.generation = max(commit_page.generation, manifest.generation)
+
+
+def _adopt_tail_of_active(
+    files: Files, folder: Path, manifest: Manifest, commit_page: CommitPage
+) -> None:
+    """Keep the whole frames behind the published end; find the end anew if that cannot be."""
+    try:
+        segment = Segment.open(files, folder, manifest.active.number)
+    except FileNotFoundError as ex:
+        raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
+    try:
+        is_settled = adopt_tail(segment, commit_page)
+    finally:
+        segment.file.close()
+    if not is_settled:
+        recover_end(files, folder, manifest, commit_page)
+
+
+def adopt_tail(segment: Segment, commit_page: CommitPage) -> bool:
+    """Publish the whole frames behind the published end of the active segment, truncate the rest.
+
+    The caller holds the store's lock. A crashed writer leaves such frames, none of them
+    acknowledged, and to keep them is as right as to truncate them. A commit page that is older
+    than the log leaves them, too, and those were acknowledged. If a sync of the segment has
+    failed, it takes no more commits and must not be synced again: then the bytes are truncated.
+
+    Returns:
+        False if the log says that it was durable behind the last of these frames: then the page
+        does not belong to this log, or bytes are damaged, and nothing was changed.
+    """
+    start = offset_of(commit_page.published or 0)
+    size = segment.file.size()
+    if size <= start:
+        return True
+    end, time_us = start, 0
+    if commit_page.abandoned != segment.number:
+        end, time_us = _whole_frames(segment, start, size)
+        if durable_by_witness(segment, end, size) > end:
+            return False
+    segment.file.truncate(end)
+    if end > start:
+        _make_durable(segment, end, commit_page)
+        commit_page.advance_clock(time_us)
+        commit_page.published = pack_position(segment.number, end)
+        commit_page.durable = pack_position(segment.number, end)
+    return True
 
 
 def recover_end(files: Files, folder: Path, manifest: Manifest, commit_page: CommitPage) -> None:
@@ -189,7 +240,7 @@ def find_end(segment: Segment, size: int, *, durable: int) -> tuple[int, int]:
     Raises:
         Damaged: steps 1 and 2 of ``recover_end``.
     """
-    end, time_us = _whole_frames(segment, size)
+    end, time_us = _whole_frames(segment, HEADER_SIZE, size)
     _refuse_if_durable(segment, end, durable)
     _refuse_if_durable(segment, end, durable_by_witness(segment, end, size))
     return end, time_us
@@ -210,11 +261,11 @@ def _make_durable(segment: Segment, end: int, commit_page: CommitPage) -> None:
         raise
 
 
-def _whole_frames(segment: Segment, size: int) -> tuple[int, int]:
-    """Return where the whole frames from the start end, and the time of the last one."""
-    end, time_us = HEADER_SIZE, 0
+def _whole_frames(segment: Segment, start: int, size: int) -> tuple[int, int]:
+    """Return where the whole frames from ``start`` on end, and the time of the last one."""
+    end, time_us = start, 0
     try:
-        for frame in segment.frames(HEADER_SIZE, size):
+        for frame in segment.frames(start, size):
             end, time_us = frame.offset + frame.size, frame.time_us
     except Damaged as ex:
         end = ex.offset

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from rundlet_server.storage.errors import Damaged, UnknownFormat
+import numpy as np
+
+from rundlet_server.storage.errors import UnknownFormat
 from rundlet_server.storage.files import Files
-from rundlet_server.storage.log.check.opened import OpenedStore, end_of_active, look_at_commit_page
-from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.check.opened import look_at_commit_page
+from rundlet_server.storage.log.format.locator import pack_position
 from rundlet_server.storage.log.format.manifest import Manifest, SegmentState
 from rundlet_server.storage.log.format.names import (
     index_numbers,
     segment_name,
-    segment_number,
     segment_numbers,
 )
 from rundlet_server.storage.log.format.record import Record
-from rundlet_server.storage.log.format.segment import APPENDED, Segment
-from rundlet_server.storage.log.open.orphans import unnamed_commits
-from rundlet_server.storage.log.repair.known_versions import KnownVersion, known_versions
+from rundlet_server.storage.log.format.segment import COMPACTED, HEADER_SIZE
+from rundlet_server.storage.log.open.recovery import REVISION_GAP
+from rundlet_server.storage.log.repair.extents import Extents
+from rundlet_server.storage.log.repair.known_versions import (
+    KnownIndex,
+    KnownVersion,
+    Numbers,
+    is_superseded,
+    readable_indexes,
+)
 from rundlet_server.storage.log.repair.output import write_segments
+from rundlet_server.storage.log.repair.report import Loss
 from rundlet_server.storage.log.repair.sources import (
-    Loss,
+    Group,
     Place,
     Source,
     in_groups,
@@ -37,9 +46,12 @@ class LogRepair:
     """Makes whole segments from what there is; removes nothing.
 
     Attributes:
+        sources: every segment that may hold commits, as it was found.
+        indexes: the index files that may know of versions that the log has lost.
         losses: parts of files that could not be read.
-        lost: versions that were in them, as far as index files tell.
+        lost: values that were in them, as far as index files tell.
         deletes_kept: how many lost deletes were written again.
+        is_mixed: the folder holds files of more than one manifest, or none that can be read.
     """
 
     def __init__(
@@ -58,118 +70,122 @@ class LogRepair:
         self._files = settings.files
         self._old = old
         self._store_id = store_id
+        self.sources: list[Source] = []
+        self.indexes: list[KnownIndex] = []
         self.losses: list[Loss] = []
         self.lost: list[KnownVersion] = []
         self.deletes_kept = 0
+        self.is_mixed = False
 
     def run(self) -> list[SegmentState]:
         """Return the segments of the repaired store, in log order and on stable storage."""
-        sources = self._sources()
-        for source in sources:
+        self._open_sources()
+        for source in self.sources:
             source.scan()
-            self.losses += source.losses()
         if self._old is None:
-            mark_unacknowledged(sources)
-        self._find_lost(sources)
+            mark_unacknowledged(self.sources)
+        self.indexes = readable_indexes(self._files, self._folder, self._index_numbers())
+        copies = {source.number for source in self.sources if source.header_origin == COMPACTED}
+        for index in self.indexes:
+            if index.is_in_any(copies):
+                index.first_revision = 1  # a compaction writes one index of all before it
+        missing = list(self._missing())
+        for source in self.sources:
+            self.losses += source.losses()
+        if self.is_mixed:
+            self.losses += self._holes()
+        deletes = [version for version in missing if version.is_tombstone]
+        self.lost = [version for version in missing if not version.is_tombstone]
+        self.deletes_kept = len(deletes)
         states: list[SegmentState] = []
-        for group in in_groups(sources):
+        for group in in_groups(self.sources, deletes):
             states += self._kept(group)
-        states += self._kept_deletes_of_missing(sources)
-        states.sort(key=lambda state: state.last_revision)
         return states
 
-    def _sources(self) -> list[Source]:
-        """Return every segment that may hold commits; those that are missing are losses."""
-        sources = []
-        for number, end in self._ends().items():
+    def _open_sources(self) -> None:
+        """Open every segment that may hold commits; those that are missing are losses."""
+        extents = Extents(self._folder, self._settings, self._old)
+        self.is_mixed = extents.is_mixed
+        for number, end in extents.ends().items():
             try:
-                sources.append(Source.open(self._files, self._folder, number, end))
+                self.sources.append(Source.open(self._files, self._folder, number, end))
             except FileNotFoundError:
-                path = self._folder / segment_name(number)
-                self.losses.append(Loss(path, 0, end or 0, "the segment is missing"))
-        return sources
+                if end != HEADER_SIZE:
+                    path = self._folder / segment_name(number)
+                    self.losses.append(Loss(path, 0, end or 0, "the segment is missing"))
 
-    def _ends(self) -> dict[int, int | None]:
-        """Return the segments to read by number, and up to where; ``None`` for all of the file."""
-        ends: dict[int, int | None] = {}
-        if self._old is not None:
-            opened = OpenedStore.open(self._folder, self._settings)
-            ends |= opened.ends
-            if self._old.active.number not in opened.segments:
-                ends[self._old.active.number] = None  # damaged, so all of it must be read
-            unnamed = unnamed_commits(self._files, self._folder, self._old)
-            return ends | dict.fromkeys(filter(None, map(segment_number, unnamed)))
-        ends |= dict.fromkeys(segment_numbers(self._files, self._folder))
-        for number in reversed(ends):
-            with contextlib.suppress(Damaged):
-                segment = Segment.open(self._files, self._folder, number, writable=False)
-                if segment.header.origin == APPENDED:
-                    ends[number] = end_of_active(segment, self._page())
-                    break
-        return ends
+    def _index_numbers(self) -> list[int]:
+        """Return the index files that say what the log should hold: not those long replaced."""
+        numbers = index_numbers(self._files, self._folder)
+        if self._old is None:
+            return numbers
+        named = {state.number for state in self._old.indexes}
+        newer = [number for number in numbers if number >= self._old.next_index]
+        self.is_mixed |= bool(newer)
+        return [number for number in numbers if number in named] + newer
 
-    def _page(self) -> CommitPage | None:
-        try:
-            return look_at_commit_page(self._folder, self._settings)
-        except UnknownFormat:
-            return None
+    def _missing(self) -> Iterator[KnownVersion]:
+        """Yield each version that an index file knows and that is in no source."""
+        by_number = {source.number: source for source in self.sources}
+        positions, revisions = self._found()
+        seen: set[tuple[bytes, int]] = set()
+        for place, index in enumerate(self.indexes):
+            for version in index.missing(positions, revisions):
+                if (version.key, version.revision) in seen:
+                    continue
+                seen.add((version.key, version.revision))
+                source = by_number.get(version.segment)
+                where = Place(version.revision, version.segment, version.offset, version.size)
+                is_kept = source is not None and source.recover(where, version.key)
+                if not is_kept and not self._is_known_elsewhere(version, place):
+                    yield version
 
-    def _find_lost(self, sources: Sequence[Source]) -> None:
-        """Ask the index files what else was in damaged segments: more places, or losses."""
-        damaged = {source.number: source for source in sources if source.gaps}
-        indexes = index_numbers(self._files, self._folder)
-        numbers = set(damaged)
-        if self._old is not None:
-            indexes = [state.number for state in self._old.indexes]
-            present = {source.number for source in sources}
-            numbers |= {state.number for state in self._old.segments} - present
-        found = {
-            (place.source, place.offset)
-            for source in damaged.values()
-            for place, _ in source.records()
-        }
-        for version in known_versions(self._files, self._folder, indexes, numbers):
-            if (version.segment, version.offset) in found:
-                continue
-            place = Place(version.revision, version.segment, version.offset, version.size)
-            source = damaged.get(version.segment)
-            if source is not None and source.holds(place, version.key):
-                source.found_by_index.append(place)
-            else:
-                self.lost.append(version)
+    def _is_known_elsewhere(self, version: KnownVersion, place: int) -> bool:
+        """Return whether a version is in another segment, or was not needed any more."""
+        return any(source.has(version.key, version.revision) for source in self.sources) or (
+            is_superseded(version, self.indexes[:place])
+        )
 
-    def _kept(self, group: Sequence[Source]) -> list[SegmentState]:
+    def _found(self) -> tuple[Numbers, Numbers]:
+        """Return the positions of all records in the sources, ascending, and their revisions."""
+        positions = [np.empty(0, np.uint64)]
+        revisions = [np.empty(0, np.uint64)]
+        for source in sorted(self.sources, key=lambda source: source.number):
+            base = np.uint64(pack_position(source.number, 0))
+            positions.append(np.array(source.offsets, np.uint64) + base)
+            revisions.append(np.array(source.revisions, np.uint64))
+        return np.concatenate(positions), np.concatenate(revisions)
+
+    def _holes(self) -> Iterator[Loss]:
+        """Yield where revisions are in no segment and no index file covers them.
+
+        Commits have consecutive revisions, and where they have not, the gap is ``REVISION_GAP``.
+        Where an index file covers the hole, it tells what is lost there.
+        """
+        sources = [source for source in self.sources if source.first_revision]
+        sources.sort(key=lambda source: source.first_revision)
+        last = 0
+        for source, following in itertools.pairwise(sources):
+            last = max(last, source.last_revision)
+            first, end = last + 1, following.first_revision
+            is_hole = first < end < first + REVISION_GAP
+            is_told = source.gaps or any(index.covers(first) for index in self.indexes)
+            if is_hole and not is_told:
+                reason = (
+                    f"revisions {first} to {end - 1} are in no segment; unless all were deletes"
+                )
+                yield Loss(source.path, source.end, 0, f"{reason}, they are lost")
+
+    def _kept(self, group: Group) -> list[SegmentState]:
         """Return the segments that a group becomes: itself, or what is left of it, rewritten."""
-        if len(group) == 1 and group[0].is_whole:
-            return [group[0].as_state()]
-        by_number = {source.number: source for source in group}
-        places = [place for source in group for place, _ in source.records()]
-        places += [place for source in group for place in source.found_by_index]
+        if group.is_whole:
+            return [group.sources[0].as_state()]
+        by_number = {source.number: source for source in group.sources}
+        places = [place for source in group.sources for place, _ in source.records()]
+        places += [place for source in group.sources for place in source.found_by_index]
         read = (by_number[place.source].read(place) for place in sorted(places))
-        deletes = [v for v in self.lost if v.is_tombstone and v.segment in by_number]
-        return self._written(heapq.merge(read, self._again(deletes), key=_revision))
-
-    def _kept_deletes_of_missing(self, sources: Sequence[Source]) -> list[SegmentState]:
-        """Return the deletes of segments that are missing as a whole, in segments of their own."""
-        numbers = {source.number for source in sources if source.record_count}
-        deletes = [
-            version
-            for version in self.lost
-            if version.is_tombstone
-            and version.segment not in numbers
-            and not any(source.covers(version.revision) for source in sources)
-        ]
-        states: list[SegmentState] = []
-        for segment in sorted({version.segment for version in deletes}):
-            states += self._written(self._again([v for v in deletes if v.segment == segment]))
-        return states
-
-    def _again(self, deletes: Iterable[KnownVersion]) -> list[Record]:
-        """Return deletes as records, in order; they are no longer lost."""
-        again = sorted(set(deletes))
-        self.deletes_kept += len(again)
-        self.lost = [version for version in self.lost if version not in set(again)]
-        return [version.as_tombstone() for version in again]
+        deletes = [delete.as_tombstone() for delete in group.deletes]
+        return self._written(heapq.merge(read, deletes, key=_revision))
 
     def _written(self, found: Iterable[Record]) -> list[SegmentState]:
         return write_segments(
@@ -180,6 +196,15 @@ class LogRepair:
             found=_each_once(found),
             segment_bytes_max=self._settings.segment_bytes_max,
         )
+
+
+def commit_page_clock_us(folder: Path, settings: StoreSettings) -> int:
+    """Return the latest time that any process has acted on in this boot; 0 if it is not known."""
+    try:
+        page = look_at_commit_page(folder, settings)
+    except UnknownFormat:
+        return 0
+    return page.clock_us if page is not None and page.published is not None else 0
 
 
 def next_segment(files: Files, folder: Path, old: Manifest | None) -> int:

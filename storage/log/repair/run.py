@@ -8,12 +8,16 @@ die between any two of them:
 2. leave whole segments as they are. Write damaged ones anew from what is left, and so those whose
    revisions overlap, as one: a crash leaves the inputs of a compaction beside its outputs, and
    together they hold all that is needed (see ``open.orphans``);
-3. keep deleted what was deleted, if an index file still knows of a delete that is lost;
+3. ask every index file in the folder what the log should hold. Keep deleted what was deleted: write
+   a delete again that is lost. Note the values that are lost, and what has an older value again;
 4. build the index anew from the log, and count the totals;
 5. make a new, empty active segment; sync all of it;
-6. move the originals of what is replaced into a folder of their own, ``repair-<n>``;
+6. move the originals of what is replaced into a folder of their own, ``repair-<n>``, and list there
+   what is lost;
 7. install a new manifest, with a new store id and a gap in the revisions: no revision and no ETag
-   comes back with another value.
+   comes back with another value, and the head is at or above every revision that a file knows of
+   (``revisions``). If anything is lost, commits of unknown revisions may be: then the head is
+   behind the gap, and older revisions can no longer be read.
 
 The manifest may be missing: then the segments themselves give their order.
 """
@@ -24,13 +28,10 @@ import contextlib
 import itertools
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from rundlet_server.storage.errors import Damaged, Unavailable
 from rundlet_server.storage.files import File, Files, read_whole, replace_file
-from rundlet_server.storage.interface import EventKind
 from rundlet_server.storage.log.check.opened import Problem
 from rundlet_server.storage.log.check.rebuild import IndexBuilder, count_totals
 from rundlet_server.storage.log.check.verify import verify
@@ -54,45 +55,28 @@ from rundlet_server.storage.log.format.names import (
 )
 from rundlet_server.storage.log.format.record import KIND_NAMES
 from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
+from rundlet_server.storage.log.index.columns import Columns
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.writer import write_index
 from rundlet_server.storage.log.open.folder_lock import LOCK_NAME, MAINTENANCE_LOCK_NAME
 from rundlet_server.storage.log.open.recovery import REVISION_GAP, may_hold_commits
-from rundlet_server.storage.log.repair.known_versions import KnownVersion
-from rundlet_server.storage.log.repair.log import LogRepair, next_segment
-from rundlet_server.storage.log.repair.sources import Loss
+from rundlet_server.storage.log.repair.came_back import came_back
+from rundlet_server.storage.log.repair.known_versions import readable_indexes
+from rundlet_server.storage.log.repair.log import LogRepair, commit_page_clock_us, next_segment
+from rundlet_server.storage.log.repair.report import (
+    REPORT_NAME,
+    UNFINISHED_NAME,
+    Loss,
+    LostVersion,
+    RepairReport,
+    on_one_line,
+)
+from rundlet_server.storage.log.repair.revisions import (
+    ORIGINALS_PREFIX,
+    known_floor,
+    known_revision,
+)
 from rundlet_server.storage.settings import StoreSettings
-
-
-class LostVersion(NamedTuple):
-    """A version that an index file knows of and that the log no longer holds."""
-
-    key: str
-    revision: int
-    kind: EventKind
-
-
-@dataclass(slots=True)
-class RepairReport:
-    """What was wrong, what is lost, what is kept.
-
-    Attributes:
-        problems: as ``verify`` finds them; if empty, nothing was changed.
-        losses: parts of files that could not be read.
-        lost_versions: versions that were in them, as far as an index file tells; the key now has
-            the value before, if there is one.
-        deletes_kept: deletes and expiries that were in them and could be written again.
-        record_count, key_count: of the repaired store.
-        originals: the folder that keeps the files that were replaced.
-    """
-
-    problems: list[Problem]
-    losses: list[Loss] = field(default_factory=list)
-    lost_versions: list[LostVersion] = field(default_factory=list)
-    deletes_kept: int = 0
-    record_count: int = 0
-    key_count: int = 0
-    originals: Path | None = None
 
 
 def repair(path: Path, settings: StoreSettings | None = None) -> RepairReport:
@@ -105,10 +89,11 @@ def repair(path: Path, settings: StoreSettings | None = None) -> RepairReport:
     """
     settings = settings or StoreSettings()
     with _alone(settings.files, path):
-        problems = verify(path, settings).problems
-        if not problems:
-            return RepairReport([])
-        return _Repair(path, settings, problems).run()
+        verified = verify(path, settings)
+        if not verified.problems:
+            counts = (verified.record_count, verified.key_count, verified.revision)
+            return RepairReport([], [], [], [], 0, *counts)
+        return _Repair(path, settings, verified.problems).run()
 
 
 @contextlib.contextmanager
@@ -142,26 +127,37 @@ class _Repair:
         self._problems = problems
         self._old = self._old_manifest()
         self._store_id = os.urandom(16)
+        self._clock_us = commit_page_clock_us(folder, settings)  # the page is made anew
 
     def run(self) -> RepairReport:
         """Do the steps listed above."""
         log = LogRepair(self._folder, self._settings, self._old, self._store_id)
         states = log.run()
-        index, totals, lost = self._indexed(states, log.lost)
-        manifest = self._manifest(states, index, totals, is_complete=not log.losses)
+        unfinished = list(self._unfinished_lists())
+        report = RepairReport(self._problems, log.losses + list(map(_untold, unfinished)))
+        report.lost_versions = [
+            LostVersion(version.key.decode(errors="backslashreplace"), version.revision, kind)
+            for version in log.lost
+            for kind in [KIND_NAMES[version.kind]]
+        ]
+        columns = self._columns(states)
+        report.came_back = list(came_back(log, columns))
+        report.deletes_kept = log.deletes_kept
+        totals = count_totals(columns)
+        manifest = self._manifest(states, self._indexed(columns), totals, log, report)
         self._make_active(manifest)
-        originals = self._keep_originals(manifest)
+        report.originals = self._keep_originals(manifest, report)
         write_manifest(self._files, self._folder, manifest)
         self._publish(manifest)
-        return RepairReport(
-            self._problems,
-            log.losses,
-            [LostVersion(v.key.decode(), v.revision, KIND_NAMES[v.kind]) for v in lost],
-            log.deletes_kept,
-            sum(state.record_count for state in states),
-            totals.key_count,
-            originals,
-        )
+        if report.list_path is not None:
+            unfinished.append(report.list_path.with_name(UNFINISHED_NAME))
+        for path in unfinished:
+            self._files.rename(path, path.with_name(REPORT_NAME))
+            self._files.sync_folder(path.parent)
+        report.record_count = sum(state.record_count for state in states)
+        report.key_count = totals.key_count
+        report.revision = manifest.active.last_revision
+        return report
 
     def _old_manifest(self) -> Manifest | None:
         try:
@@ -169,28 +165,21 @@ class _Repair:
         except (Damaged, FileNotFoundError):
             return None
 
-    def _indexed(
-        self, states: Sequence[SegmentState], lost: Sequence[KnownVersion]
-    ) -> tuple[tuple[IndexState, ...], Totals, list[KnownVersion]]:
-        """Write the index of these segments, count, and find what really is lost."""
+    def _columns(self, states: Sequence[SegmentState]) -> Columns:
+        """Return the index of these segments."""
         builder = IndexBuilder()
-        missing = {(version.key, version.revision): version for version in lost}
         for state in states:
-            delta = self._delta(state)
-            builder.add(delta)
-            for key, revision in list(missing):
-                found = delta.find(key, revision)
-                if found is not None and found.revision == revision:
-                    del missing[key, revision]
-        columns = builder.columns()
-        totals = count_totals(columns)
+            builder.add(self._delta(state))
+        return builder.columns()
+
+    def _indexed(self, columns: Columns) -> tuple[IndexState, ...]:
+        """Write the index file, if there is anything in it."""
         if not columns.row_count:
-            return (), totals, list(missing.values())
+            return ()
         number = self._next_index()
         path = self._folder / index_name(number)
         size = write_index(self._files, path, self._store_id, columns)
-        index = IndexState(number, size, columns.row_count)
-        return (index,), totals, list(missing.values())
+        return (IndexState(number, size, columns.row_count),)
 
     def _delta(self, state: SegmentState) -> Delta:
         segment = Segment.open(self._files, self._folder, state.number, writable=False)
@@ -205,27 +194,39 @@ class _Repair:
         states: Sequence[SegmentState],
         indexes: tuple[IndexState, ...],
         totals: Totals,
-        *,
-        is_complete: bool,
+        log: LogRepair,
+        report: RepairReport,
     ) -> Manifest:
         """Return the new state; its active segment does not exist yet."""
         old = self._old
-        last = states[-1].last_revision if states else 0
+        known = known_revision(
+            self._files,
+            self._folder,
+            manifest=old,
+            indexes=readable_indexes(
+                self._files, self._folder, index_numbers(self._files, self._folder)
+            ),
+            sources=log.sources,
+        )
+        # Without the manifest nothing tells how many gaps there were: one for each repair.
+        gaps = 1 if old else self._repair_number()
+        floor = max(known, known_floor(self._files, self._folder, old)) + gaps * REVISION_GAP
+        is_complete = not report.is_anything_lost
+        head = known if is_complete else floor
         time_us = max((state.last_time_us for state in states), default=0)
         number = next_segment(self._files, self._folder, old)
-        # Older revisions can no longer be read: what is lost was part of them.
-        oldest = old.oldest_revision if old and is_complete else last
         return Manifest(
             generation=(old.generation if old else 0) + 1,
             store_id=self._store_id,
             next_segment=number + 1,
             next_index=self._next_index(),
-            oldest_revision=oldest,
-            revision_floor=max(last, old.revision_floor if old else 0) + REVISION_GAP,
+            # Older revisions can no longer be read: what is lost was part of them.
+            oldest_revision=old.oldest_revision if old and is_complete else head,
+            revision_floor=floor,
             is_lax=bool(old and old.is_lax),
             segments=(
                 *states,
-                SegmentState(number, 0, 0, last, time_us, totals, is_indexed=False),
+                SegmentState(number, 0, 0, head, time_us, totals, is_indexed=False),
             ),
             indexes=indexes,
         )
@@ -239,12 +240,32 @@ class _Repair:
         Segment.create(self._files, self._folder, header).file.close()
         self._files.sync_folder(self._folder)
 
-    def _keep_originals(self, manifest: Manifest) -> Path:
-        """Move the files that the new manifest does not name to a folder; copy the old manifest."""
+    def _unfinished_lists(self) -> Iterator[Path]:
+        """Yield the lists of repairs that ended before they could report anything."""
+        for name in self._files.names(self._folder):
+            if name.startswith(ORIGINALS_PREFIX):
+                with contextlib.suppress(OSError):
+                    if UNFINISHED_NAME in self._files.names(self._folder / name):
+                        yield self._folder / name / UNFINISHED_NAME
+
+    def _repair_number(self) -> int:
+        """Return the number of this repair: the first that no folder of originals has."""
         names = self._files.names(self._folder)
-        number = next(n for n in itertools.count(1) if f"repair-{n}" not in names)
-        kept = self._folder / f"repair-{number}"
+        return next(n for n in itertools.count(1) if f"{ORIGINALS_PREFIX}{n}" not in names)
+
+    def _keep_originals(self, manifest: Manifest, report: RepairReport) -> Path:
+        """Move the files that the new manifest does not name to a folder; copy the old manifest.
+
+        The list of what is lost is written there first.
+        """
+        names = self._files.names(self._folder)
+        kept = self._folder / f"{ORIGINALS_PREFIX}{self._repair_number()}"
         self._files.make_folder(kept)
+        if report.is_anything_lost:
+            report.list_path = kept / REPORT_NAME
+            lines = [*report.lost_lines(), *report.came_back_lines()]
+            text = "".join(f"{on_one_line(line)}\n" for line in lines)
+            replace_file(self._files, kept / UNFINISHED_NAME, text.encode())
         if manifests.FILE_NAME in names:
             data = read_whole(self._files, self._folder / manifests.FILE_NAME)
             replace_file(self._files, kept / manifests.FILE_NAME, data)
@@ -262,6 +283,11 @@ class _Repair:
         page.start(
             published=pack_position(manifest.active.number, HEADER_SIZE),
             generation=manifest.generation,
-            clock_us=manifest.active.last_time_us,
+            clock_us=max(manifest.active.last_time_us, self._clock_us),
         )
         page.close()
+
+
+def _untold(path: Path) -> Loss:
+    listed = path.with_name(REPORT_NAME)
+    return Loss(listed, 0, 0, "this is the list of an earlier repair that ended before its report")

@@ -39,7 +39,12 @@ from rundlet_server.storage.log.format.manifest import (
 )
 from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
 from rundlet_server.storage.log.open.folder_lock import FolderLock
-from rundlet_server.storage.log.open.recovery import ensure_end, install_manifest, settle_manifest
+from rundlet_server.storage.log.open.recovery import (
+    durable_by_witness,
+    ensure_end,
+    install_manifest,
+    settle_manifest,
+)
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import Head, View
 from rundlet_server.storage.log.write.batch import Batch
@@ -272,7 +277,8 @@ class Writer:
             reason = f"the file is shorter than the {active.offset} bytes that were published"
             raise Damaged(segment.path, size, reason)
         if size > active.offset:
-            segment.file.truncate(active.offset)
+            view = self._without_tail(view, segment, size)
+            active = view.active
         if self._settings.sync != "always" and not view.manifest.is_lax:
             self._install(dataclasses.replace(view.manifest.changed(), is_lax=True))
             view = self._follower.refresh()
@@ -284,6 +290,19 @@ class Writer:
         )
         if is_full or self._commit_page.abandoned == active.segment:
             view = self.roll(view)
+        return view
+
+    def _without_tail(self, view: View, segment: Segment, size: int) -> View:
+        """Truncate what is behind the published end, and return the view.
+
+        If frames there say that the log was durable behind that end, no crashed writer left them:
+        an older commit page was put back. They are published again.
+        """
+        end = view.active.offset
+        if durable_by_witness(segment, end, size) > end:
+            ensure_end(self._files, self._folder, view.manifest, self._commit_page)
+            return self._follower.refresh()
+        segment.file.truncate(end)
         return view
 
     def _is_at_end(self, view: View) -> bool:

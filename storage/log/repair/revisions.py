@@ -1,0 +1,84 @@
+"""Find the highest revision that anything in a folder knows of.
+
+A repair must not take a revision back, even if only older records are left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from rundlet_server.storage.errors import Damaged, UnknownFormat
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.check import salvage
+from rundlet_server.storage.log.check.salvage import Gap
+from rundlet_server.storage.log.format.manifest import Manifest, read_manifest
+from rundlet_server.storage.log.format.names import segment_numbers
+from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
+from rundlet_server.storage.log.repair.known_versions import KnownIndex
+from rundlet_server.storage.log.repair.sources import Source
+
+ORIGINALS_PREFIX: Final = "repair-"
+"""The name of a folder with the files that a repair has replaced; a number follows."""
+
+
+def known_revision(
+    files: Files,
+    folder: Path,
+    *,
+    manifest: Manifest | None,
+    indexes: Sequence[KnownIndex],
+    sources: Sequence[Source],
+) -> int:
+    """Return the highest revision in the manifest, the index files and all segments.
+
+    Also those count that were never acknowledged: a reader may still have seen them.
+
+    Args:
+        files: the file system.
+        folder: of the store.
+        manifest: if it can be read.
+        indexes: all that can be read.
+        sources: the segments that the repair has read, up to where each holds commits.
+    """
+    found = [0, *(index.last_revision for index in indexes)]
+    found += [source.last_revision for source in sources]
+    if manifest is not None:
+        found += [state.last_revision for state in manifest.segments]
+        found.append(manifest.oldest_revision)
+    ends = {source.number: source.end for source in sources}
+    for number in segment_numbers(files, folder):
+        found.append(_last_revision(files, folder, number, ends.get(number, HEADER_SIZE)))
+    return max(found)
+
+
+def known_floor(files: Files, folder: Path, manifest: Manifest | None) -> int:
+    """Return the highest revision floor of the manifest, and of those that repairs have kept."""
+    floors = [manifest.revision_floor] if manifest else [0]
+    for name in files.names(folder):
+        if name.startswith(ORIGINALS_PREFIX):
+            try:
+                kept = read_manifest(files, folder / name)
+            except (Damaged, UnknownFormat, OSError):
+                continue
+            floors += [kept.revision_floor, kept.active.last_revision]
+    return max(floors)
+
+
+def _last_revision(files: Files, folder: Path, number: int, start: int) -> int:
+    """Return the highest revision of the whole frames of a segment from ``start`` on."""
+    try:
+        segment = Segment.open(files, folder, number, writable=False)
+    except (Damaged, UnknownFormat, OSError):
+        return 0
+    try:
+        return max(_revisions(segment, start), default=0)
+    finally:
+        segment.file.close()
+
+
+def _revisions(segment: Segment, start: int) -> Iterator[int]:
+    for piece in salvage.pieces(segment, start, segment.file.size()):
+        if not isinstance(piece, Gap):
+            yield piece.revision
