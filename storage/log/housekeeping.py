@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from typing import Final
 
 from rundlet_server.storage.errors import StoreError
@@ -12,6 +13,8 @@ from rundlet_server.storage.log.write.writer import Writer
 from rundlet_server.storage.settings import StoreSettings
 
 _EVERY_S: Final = 1.0
+_PAUSE_SHARE_MIN: Final = 0.1
+"""If a sync takes longer than the interval, the pause is still this share of the interval."""
 
 
 class Housekeeper:
@@ -23,6 +26,7 @@ class Housekeeper:
         self._writer = writer
         self._is_syncing = settings.sync == "interval"
         self._interval_s = min(_EVERY_S, settings.sync_interval_s)
+        self._next_sync_s = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rundlet-housekeeping", daemon=True)
         self._thread.start()
@@ -40,13 +44,28 @@ class Housekeeper:
             with contextlib.suppress(StoreError, OSError):
                 # Whatever fails, the next read or write fails on it too and can report it.
                 self._keep_in_order()
-            if self._follower.disposal.run(self._stopping, self._interval_s):
+            if self._follower.disposal.run(self._stopping, self._pause_s()):
                 return
+
+    def _pause_s(self) -> float:
+        if not self._is_syncing:
+            return self._interval_s
+        return max(self._next_sync_s - time.monotonic(), self._interval_s * _PAUSE_SHARE_MIN)
 
     def _keep_in_order(self) -> None:
         """Take over new index files, sync, and verify what no read has touched yet."""
         view = self._follower.refresh()
-        if self._is_syncing:
-            self._writer.sync()
+        self._sync_if_due()
         for index in view.indexes:
-            index.verify(self._stopping.is_set)
+            index.verify(self._is_stopped_between_blocks)
+
+    def _is_stopped_between_blocks(self) -> bool:
+        """Sync if it is time to, as a large index file takes seconds to verify."""
+        self._sync_if_due()
+        return self._stopping.is_set()
+
+    def _sync_if_due(self) -> None:
+        now_s = time.monotonic()
+        if self._is_syncing and now_s >= self._next_sync_s:
+            self._next_sync_s = now_s + self._interval_s
+            self._writer.sync()
