@@ -357,9 +357,9 @@ MUTANTS = (
     Mutant(
         "start-of-new-segment-not-published",
         OPENING,
-        "        commit_page.published = pack_position(active, HEADER_SIZE)\n",
+        "        commit_page.published = start\n",
         "        pass\n",
-        (WORK,),
+        ("tests/engine/test_visibility.py",),
     ),
     Mutant(
         "durable-word-not-asked",
