@@ -359,7 +359,7 @@ MUTANTS = (
         OPENING,
         "        commit_page.published = start\n",
         "        pass\n",
-        ("tests/engine/test_visibility.py",),
+        ("tests/engine/running/test_visibility.py",),
     ),
     Mutant(
         "durable-word-not-asked",
