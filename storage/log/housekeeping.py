@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from typing import Final
 
 from rundlet_server.storage.errors import StoreError
@@ -14,6 +15,8 @@ from rundlet_server.storage.log.write.writer import Writer
 from rundlet_server.storage.settings import StoreSettings
 
 _EVERY_S: Final = 1.0
+_PAUSE_SHARE_MIN: Final = 0.1
+"""If a sync takes longer than the interval, the pause is still this share of the interval."""
 
 _log = logging.getLogger("rundlet.store")
 
@@ -34,6 +37,7 @@ class Housekeeper:
         self._is_misplaced = self._is_late = False
         self._is_syncing = settings.sync == "interval" and not settings.is_read_only
         self._interval_s = min(_EVERY_S, settings.sync_interval_s)
+        self._next_sync_s = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rundlet-housekeeping", daemon=True)
         self._thread.start()
@@ -52,7 +56,7 @@ class Housekeeper:
             with contextlib.suppress(StoreError, OSError):
                 # Whatever fails, the next read or write fails on it too and can report it.
                 self._keep_in_order()
-            if self._follower.disposal.run(self._stopping, self._interval_s):
+            if self._follower.disposal.run(self._stopping, self._pause_s()):
                 return
 
     def _report(self) -> None:
@@ -64,10 +68,25 @@ class Housekeeper:
             _log.warning("%s", late[0])
         self._is_misplaced, self._is_late = bool(misplaced), bool(late)
 
+    def _pause_s(self) -> float:
+        if not self._is_syncing:
+            return self._interval_s
+        return max(self._next_sync_s - time.monotonic(), self._interval_s * _PAUSE_SHARE_MIN)
+
     def _keep_in_order(self) -> None:
         """Take over new index files, sync, and verify what no read has touched yet."""
         view = self._follower.refresh()
-        if self._is_syncing:
-            self._writer.sync()
+        self._sync_if_due()
         for index in view.indexes:
-            index.verify(self._stopping.is_set)
+            index.verify(self._is_stopped_between_blocks)
+
+    def _is_stopped_between_blocks(self) -> bool:
+        """Sync if it is time to, as a large index file takes seconds to verify."""
+        self._sync_if_due()
+        return self._stopping.is_set()
+
+    def _sync_if_due(self) -> None:
+        now_s = time.monotonic()
+        if self._is_syncing and now_s >= self._next_sync_s:
+            self._next_sync_s = now_s + self._interval_s
+            self._writer.sync()

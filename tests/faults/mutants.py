@@ -356,9 +356,9 @@ MUTANTS = (
     Mutant(
         "start-of-new-segment-not-published",
         OPENING,
-        "        commit_page.published = pack_position(active, HEADER_SIZE)\n",
+        "        commit_page.published = start\n",
         "        pass\n",
-        (WORK,),
+        ("tests/engine/running/test_visibility.py",),
     ),
     Mutant(
         "durable-word-not-asked",

@@ -101,12 +101,21 @@ def install_manifest(
 ) -> None:
     """Write a manifest and announce it to every process; the caller holds the store's lock.
 
+    If it seals a segment, one store of the published word makes what it brings visible to all
+    processes at once. Only then may a process take it over because of its generation: a bulk load
+    brings data with it.
+
     A process that dies or fails in between leaves ``is_changing`` set, so that the next holder of
     the lock reads the manifest on disk (``settle_manifest``) and does not continue from the one
     before.
     """
     commit_page.is_changing = True
     write_manifest(files, folder, manifest)
+    published = commit_page.published
+    if published is not None and segment_of(published) < manifest.active.number:
+        start = pack_position(manifest.active.number, HEADER_SIZE)
+        commit_page.published = start
+        commit_page.durable = start  # what is sealed is durable
     commit_page.generation = manifest.generation
     commit_page.is_changing = False
 

@@ -9,6 +9,7 @@ the policy says, and publishing is the writer's last step.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,6 +38,8 @@ from rundlet_server.storage.log.read.view import Head, View
 
 _ATTEMPTS = 100
 """How often the follower looks again for files that a newer manifest has replaced meanwhile."""
+
+_PAUSE_S = 0.001
 
 
 class Follower:
@@ -160,12 +163,26 @@ class Follower:
         if old is not None:
             self._place.look()  # else the view would be of two stores
         for _ in range(_ATTEMPTS):
-            manifest = read_manifest(self._files, self._folder)
+            manifest = self._published_manifest()
             try:
                 return self._assemble(manifest, old)
             except FileNotFoundError as ex:
                 missing = ex
         raise Damaged(str(missing.filename), 0, FILE_IS_MISSING)
+
+    def _published_manifest(self) -> Manifest:
+        """Return the manifest on disk, once other processes can see what it brings, too.
+
+        Between its name and its publication there is one sync of the folder. Its writer may have
+        died there; then this waits no longer.
+        """
+        for _ in range(_ATTEMPTS):
+            manifest = read_manifest(self._files, self._folder)
+            published = self._commit_page.published
+            if published is None or segment_of(published) >= manifest.active.number:
+                break
+            time.sleep(_PAUSE_S)
+        return manifest
 
     def _assemble(self, manifest: Manifest, old: View | None) -> View:
         old_indexes = {index.number: index for index in old.indexes} if old else {}

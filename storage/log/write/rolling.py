@@ -6,8 +6,8 @@ A roll has these steps; a process may die between any two of them:
    failed before, another one could report a success that is none: then seal it at its last
    durable position, and copy what was published behind that first (``unsynced_tail``);
 2. create the new segment and make its name durable: a crash leaves an orphaned file;
-3. install the manifest that seals the old segment and names the new one;
-4. publish the start of the new segment.
+3. write the manifest that seals the old segment and names the new one;
+4. publish the start of the new segment, then announce the manifest (``install_manifest``).
 
 The caller holds the store's lock.
 """
@@ -20,9 +20,9 @@ from pathlib import Path
 
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.log.format.commit_page import CommitPage
-from rundlet_server.storage.log.format.locator import offset_of, pack_position, segment_of
+from rundlet_server.storage.log.format.locator import offset_of, segment_of
 from rundlet_server.storage.log.format.manifest import IndexState, SegmentState
-from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
+from rundlet_server.storage.log.format.segment import APPENDED, Segment, SegmentHeader
 from rundlet_server.storage.log.open.recovery import install_manifest
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import View
@@ -94,7 +94,6 @@ class Roller:
             indexes=(index, *manifest.indexes) if index else None,
         )
         install_manifest(self._files, self._folder, changed, self._commit_page)
-        self._commit_page.published = self._commit_page.durable = pack_position(number, HEADER_SIZE)
         return self._follower.refresh()
 
     def _sync_before_seal(self, segment: Segment) -> None:

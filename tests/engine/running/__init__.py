@@ -1,0 +1,1 @@
+"""Test what happens in an open store: groups of commits, expiry, housekeeping, publication."""
