@@ -166,7 +166,7 @@ def _message_of_client(error: Exception) -> str | None:
         case rundlet.Unauthorized():
             return _message_of_unauthorized(is_token_refused=error.is_token_refused)
         case rundlet.PreconditionFailed():
-            return f"{_state_of(error.revision)}, not as demanded; nothing was changed"
+            return f"the condition does not hold: {_state_of(error.revision)}; nothing was changed"
         case rundlet.Forbidden(problem="forbidden"):
             return f"{message}; take another token: --token or RUNDLET_TOKEN"
         case rundlet.RundletError():

@@ -16,7 +16,6 @@ class Panel:
     """The groups of ``rundlet --help``."""
 
     DATA: Final = "Data"
-    TIME: Final = "Time"
     SERVER: Final = "Server"
     CARE: Final = "Care"
 

@@ -1,6 +1,6 @@
 """The HTTP API: stateless Falcon functions over a ``storage.Store``.
 
-``app`` wires everything: there a request enters. ``problems`` is every error answer; ``limits``,
+``app`` wires everything: there a request enters. ``problems`` makes every error answer; ``limits``,
 ``request_ids``, ``units`` and ``version`` are what the whole API shares.
 
 The rooms: ``settings`` is the table of everything that a server can be told; ``messages`` reads

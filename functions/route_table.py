@@ -2,8 +2,8 @@
 
 The router takes paths and methods from here, ``access`` scopes, openness and prefixes, the audit
 trail what it records, the measures their labels, CORS its methods, and the OpenAPI document which
-operations it must describe. A new route is a row of this table, a resource in ``routes`` and an
-entry in ``openapi``; tests hold the three together.
+operations it must describe. A new route is a row of this table, a resource in ``routes``,
+a line in ``app`` that joins the two, and an entry in ``openapi``; tests hold them together.
 """
 
 from __future__ import annotations

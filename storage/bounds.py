@@ -7,6 +7,9 @@ from typing import Final
 CONTENT_TYPE_BYTES_MAX: Final = 200
 """A content type is kept with every value; this bounds what it costs."""
 
+NUMBER_MAX: Final = (1 << 63) - 1
+"""A counter, and what is added to it, is a signed number of 64 bits."""
+
 TTL_S_MAX: Final = 100 * 366 * 86_400
 """The longest time to live that a store, the API, and an import accept: 100 leap years."""
 

@@ -24,6 +24,7 @@ from rundlet_server.cli.show.terminal import read_stdin, write_line, write_value
 from rundlet_server.cli.show.times import seconds_above_0
 from rundlet_server.cli.show.values import existing_file, is_content_type, typed_argument
 from rundlet_server.cli.transfer.jsonlines import value_members
+from rundlet_server.storage.bounds import NUMBER_MAX
 
 commands = typer.Typer()
 
@@ -168,7 +169,12 @@ def delete(
 )
 def incr(
     key: Annotated[str, typer.Argument(metavar="KEY")],
-    by: Annotated[int, typer.Argument(metavar="BY", help="May be negative.")] = 1,
+    by: Annotated[
+        int,
+        typer.Argument(
+            metavar="BY", min=-NUMBER_MAX - 1, max=NUMBER_MAX, help="64 bits; may be negative."
+        ),
+    ] = 1,
     *,
     url: UrlOption = None,
     data: DataOption = None,

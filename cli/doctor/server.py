@@ -64,7 +64,7 @@ def _readiness(reply: Reply) -> Finding:
     if reply.status == 200 and warnings:
         return warning("ready", "; ".join(warnings), "see docs/operations.md")
     if reply.status == 200:
-        return good("ready", "the server reads and writes")
+        return good("ready", "the server can do what it is set to do")
     return bad("ready", "; ".join(reasons) or f"/readyz answered {reply.status}", "see its log")
 
 

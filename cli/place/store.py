@@ -84,7 +84,8 @@ class StoreTarget:
             commit = self.txn([put], conditions=conditions)
         except Conflict as ex:
             current = ex.failed[0].revision
-            message = f"{key!r} is at revision {current}, not as demanded; nothing was changed"
+            state = f"is at revision {current}" if current else "has no value"
+            message = f"the condition does not hold: {key!r} {state}; nothing was changed"
             raise PreconditionFailed(message, revision=current) from ex
         return Written(commit.revision, commit.results[0].version or 0)
 

@@ -19,9 +19,7 @@ from rundlet_server.functions.messages.content_types import require_header_safe
 from rundlet_server.functions.messages.query import REVISION_MAX, TTL_S_MIN
 from rundlet_server.functions.problems import Member, Problem, too_large
 from rundlet_server.storage import interface as storage
-from rundlet_server.storage.bounds import TTL_S_MAX
-
-NUMBER_MAX: Final = 2**63 - 1
+from rundlet_server.storage.bounds import NUMBER_MAX, TTL_S_MAX
 
 Key = Annotated[str, Meta(min_length=1, description="At most key_bytes_max bytes as UTF-8.")]
 Revision = Annotated[int, Meta(ge=0, le=REVISION_MAX)]

@@ -1,4 +1,4 @@
-"""The rows of what only the first process of a server needs, and with them the whole table.
+"""The settings that only the first process of a server needs; ``SETTINGS`` is the whole table.
 
 ``ServeOptions`` is everything that ``rundlet serve`` is told.
 """

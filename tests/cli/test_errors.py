@@ -86,7 +86,7 @@ def test_failed_precondition_is_told_without_headers():
         other = run("set", "k", "w", "--if-revision", "7", "--url", url)
         missing = run("set", "none", "w", "--if-revision", "7", "--url", url)
 
-    at_1 = "rundlet: the key is at revision 1, not as demanded; nothing was changed\n"
+    at_1 = "rundlet: the condition does not hold: the key is at revision 1; nothing was changed\n"
     assert (taken.code, taken.err) == (3, at_1)
     assert (other.code, other.err) == (3, at_1)
     assert "the key has no value" in missing.err
@@ -219,3 +219,11 @@ def test_impossible_size_is_a_usage_error(size):
 
     assert ended.code == 2
     assert "--value-size" in ended.err
+
+
+@pytest.mark.parametrize("by", ["9223372036854775808", "-9223372036854775809", "9" * 30])
+def test_number_beyond_64_bits_is_refused_before_it_is_sent(by):
+    ended = run("incr", "visits", by, "--url", "http://127.0.0.1:9")
+
+    assert ended.code == 2
+    assert "922337203685477580" in ended.err

@@ -21,7 +21,7 @@ FILES = "tests/engine/test_files.py"
 MANIFEST = "tests/engine/format/test_manifest.py"
 WORK = "tests/faults/test_maintenance_faults.py"
 MODEL = "tests/engine/test_model.py"
-MAINTENANCE = "tests/engine/test_maintenance.py"
+MAINTENANCE = "tests/engine/maintain/test_maintenance.py"
 
 
 class Mutant(NamedTuple):

@@ -1,4 +1,4 @@
-"""Opening a store: order what a crash left, before anything is read.
+"""Opening a store: clean up what a crash left, before anything is read.
 
 ``recovery`` finds the end of the log and truncates a torn tail, ``folder_lock`` lets one process
 write at a time, ``orphans`` removes files that no manifest names. ``read_only`` opens a store where

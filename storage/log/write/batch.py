@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX
+from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX, NUMBER_MAX
 from rundlet_server.storage.errors import Conflict, FailedCondition, InvalidOperation, LimitExceeded
 from rundlet_server.storage.files import Buffer
 from rundlet_server.storage.interface import (
@@ -46,7 +46,6 @@ from rundlet_server.storage.log.read.view import Head, View
 from rundlet_server.storage.log.write.free_space import FreeSpace
 
 _NUMBER_DIGITS_MAX: Final = 1_000
-_NUMBER_MAX: Final = (1 << 63) - 1
 _RECORD_OVERHEAD_MAX: Final = records.OVERHEAD + CONTENT_TYPE_BYTES_MAX + 32
 """Bytes of a record beside its key and value, at most."""
 _ANY_FRAME_BYTES_MAX: Final = frames.SIZE_MAX // 8
@@ -232,7 +231,7 @@ class Batch:
         if old is None or not _is_decimal(old.value):
             raise InvalidOperation(index, f"the value of {op.key!r} is not a decimal number")
         number = int(old.value) + op.by
-        if not -_NUMBER_MAX - 1 <= number <= _NUMBER_MAX:
+        if not -NUMBER_MAX - 1 <= number <= NUMBER_MAX:
             raise InvalidOperation(index, f"the number in {op.key!r} would not fit into 64 bits")
         record = self._put(key, b"%d" % number, current, old.content_type)
         return number, record._replace(expires_us=old.expires_us)
