@@ -67,7 +67,10 @@ def open_parts(folder: Path, settings: StoreSettings) -> Parts:
 
 def _opened(folder: Path, settings: StoreSettings) -> Parts:
     files = settings.files
-    files.make_folder(folder)
+    if settings.is_read_only:
+        files.names(folder)  # a folder that does not exist is not created for reading
+    else:
+        files.make_folder(folder)
     lock = FolderLock(files, folder)
     with lock:
         commit_page = open_folder(files, folder, settings.boot_id)

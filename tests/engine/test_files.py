@@ -12,6 +12,7 @@ import pytest
 from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.tokens.file import TokenFile
 
 
@@ -83,3 +84,10 @@ def test_room_is_what_the_system_says(tmp_path: Path):
 def test_a_file_system_that_does_not_count_is_not_full():
     assert os.statvfs("/proc").f_blocks == 0
     assert RealFiles().free_bytes(Path("/proc")) == sys.maxsize
+
+
+def test_a_missing_folder_is_not_created_for_reading(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        open_log_store(tmp_path / "typo", StoreSettings(is_read_only=True))
+
+    assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,7 @@ from tests.support.backends import BACKENDS, do, put
 
 
 def test_a_read_only_store_refuses_commits_and_compaction(open_backend):
+    open_backend().close()  # a store that is to be read exists
     store = open_backend(read_only=True)
 
     assert store.info.read_only
