@@ -121,6 +121,7 @@ def test_file_system_that_does_not_count_its_space_is_not_full(tmp_path, monkeyp
 
 def test_store_that_only_reads_needs_no_space_and_no_maintenance(tmp_path, monkeypatch):
     monkeypatch.setattr(health, "DISK_FREE_BYTES_MIN", 2**62)
+    open_log_store(tmp_path / "data").close()
     opened = open_log_store(tmp_path / "data", StoreSettings(is_read_only=True))
     settings = ServerSettings(data_path=tmp_path / "data", maintain_inline=False)
     api = falcon.testing.TestClient(create_app(opened, settings))
