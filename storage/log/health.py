@@ -11,6 +11,8 @@ from typing import Final
 
 from rundlet_server.storage.errors import Unavailable
 from rundlet_server.storage.files import DISK_FREE_BYTES_MIN, reported_free_bytes
+from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.format.locator import segment_of
 from rundlet_server.storage.log.place import StorePlace
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.view import View
@@ -37,12 +39,14 @@ class HealthCheck:
         folder: Path,
         settings: StoreSettings,
         *,
+        commit_page: CommitPage,
         writer: Writer,
         place: StorePlace,
         clock: SharedClock,
     ) -> None:
         self._folder = folder
         self._settings = settings
+        self._commit_page = commit_page
         self._writer = writer
         self._place = place
         self._clock = clock
@@ -68,17 +72,34 @@ class HealthCheck:
 
     def misplaced(self, view: View) -> list[str]:
         """Return why writes are refused, if the folder no longer holds the store of ``view``."""
-        segment = view.segments.get(view.active.segment)
         try:
-            if segment is None:
-                self._place.look()
-            else:
-                self._place.look(segment.path, segment.file)
+            self._place.look()
+            self._look_at_active(view)
         except Unavailable as ex:
             return [str(ex)]
         except OSError as ex:
             return [f"the folder of the store cannot be looked at: {ex}"]
         return []
+
+    def _look_at_active(self, view: View) -> None:
+        """Look at the segment that the log ends in.
+
+        The view may be older than the log. Once the log goes on in another segment, compaction may
+        remove this one, even while it is looked at.
+        """
+        segment = view.segments.get(view.active.segment)
+        if segment is None or not self._is_active(segment.number):
+            return
+        try:
+            self._place.look(segment.path, segment.file)
+        except Unavailable:
+            if self._is_active(segment.number):
+                raise
+            self._place.look()  # forget the segment
+
+    def _is_active(self, number: int) -> bool:
+        published = self._commit_page.published
+        return published is not None and segment_of(published) == number
 
     def _refusals(self, view: View) -> list[str]:
         if self._writer.failure is not None and self._probe.succeeds():

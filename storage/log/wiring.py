@@ -124,6 +124,13 @@ def _joined(
         expired=ExpiredCounter(commit_page, follower, clock),
         writer=writer,
         group_commit=GroupCommit(writer, settings.measures),
-        health=HealthCheck(folder, settings, writer=writer, place=lock.place, clock=clock),
+        health=HealthCheck(
+            folder,
+            settings,
+            commit_page=commit_page,
+            writer=writer,
+            place=lock.place,
+            clock=clock,
+        ),
         maintainer=maintainer,
     )

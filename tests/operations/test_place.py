@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,23 @@ def test_one_file_in_another_ones_place_is_enough(store, folder, pattern):
     assert f"its {path.name} is another file" in reason
     with pytest.raises(Unavailable, match=rf"its {path.name} is another file"):
         put(store, "lost")
+
+
+def test_a_segment_that_compaction_removed_is_no_other_store(folder):
+    """The view of a process that was idle may be older than the log."""
+    settings = StoreSettings(segment_records_max=4, keep_for_s=0)
+    with closing(open_log_store(folder, settings)) as idle:
+        put(idle, "a")
+        stale = idle._follower.current()
+        segment = stale.segments[stale.active.segment]
+        with closing(open_log_store(folder, settings)) as busy:
+            for number in range(12):
+                put(busy, "a", b"%d" % number)
+            busy.maintainer.checkpoint()
+            busy.maintainer.compact(thorough=True)
+        assert not segment.path.exists()
+
+        reasons = idle._parts.health.misplaced(stale)
+
+        assert reasons == []
+        put(idle, "b")
