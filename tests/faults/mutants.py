@@ -194,7 +194,7 @@ MUTANTS = (
         "        self._commit_page.published = position\n",
         "        if is_synced:\n            self._commit_page.durable = position\n"
         "        self._commit_page.published = position\n",
-        (LINES,),
+        (PAGE, LINES),
     ),
     Mutant(
         "index-files-unlinked-before-the-manifest",
