@@ -3,8 +3,8 @@
 Every process that counts notes the time once a second, in a thread of its own, in its counters. A
 process that lives and no longer does so is stopped (SIGSTOP), or something in it keeps the
 interpreter for itself. Times are of the system's monotonic clock, which all processes share and
-which stands still while the machine sleeps; a process is late compared with the others, so that a
-pause of all of them is nobody's fault.
+which stands still while the machine sleeps. A process is late only compared with the others, so a
+pause of all of them makes none late.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from rundlet_server.storage.log.check.opened import Problem
 REPORT_NAME: Final = "LOST"
 """The file in the folder of the originals that lists all that is lost."""
 UNFINISHED_NAME: Final = "LOST.unfinished"
-"""Its name until the repair is done: a repair that ended early has told nobody."""
+"""Its name until the repair is done: a repair that ended early has not reported its losses."""
 
 
 class Loss(NamedTuple):
