@@ -162,6 +162,15 @@ def test_what_can_never_become_a_request_is_400_at_once(waitress_port: int, data
     assert at_once(waitress_port, data).status == 400
 
 
+@pytest.mark.parametrize("version", ["2.0", "1.x"])
+def test_what_waitress_refuses_is_kept_by_no_cache(waitress_port: int, version: str):
+    answer = answer_to(waitress_port, get(version=version))
+
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 def test_empty_line_before_a_request_is_ignored(port: int):
     assert answer_to(port, b"\r\n" + get("Connection: close")).status == 200
 
