@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -76,6 +78,9 @@ def test_all_keys_come_in_order_of_their_bytes(api, filled: Store):
         ("reverse=false&prefix=a", ["a", "a/1", "a/2"]),
         ("limit=2&reverse", ["😀", "é"]),
         ("prefix=", NAMES),
+        ("start=", NAMES),
+        ("end=", NAMES),
+        ("prefix=&start=&end=&reverse=", NAMES[::-1]),
         ("rev=2", ["é", "😀"]),
         ("rev=0", []),
     ],
@@ -235,6 +240,45 @@ def test_head_counts_all_keys(api, filled: Store, query: str):
 )  # fmt: skip
 def test_bad_option_is_400(api, filled: Store, query: str):
     answer = api.simulate_get("/v1/keys", query_string=query)
+
+    assert answer.status_code == 400
+    assert answer.json["type"] in ("/problems/bad-query", "/problems/bad-request")
+
+
+def test_cursor_of_another_store_is_400(api, filled: Store, tmp_path: Path):
+    api.simulate_put("/v1/kv/z", body=b"")
+    with closing(open_log_store(tmp_path / "other")) as other:
+        other.commit(Txn([Put("a", b""), Put("b", b"")]))
+        path = falcon.testing.TestClient(create_app(other)).simulate_get("/v1/keys?limit=1")
+
+        answer = api.simulate_get(path.json["next"])
+
+    assert answer.status_code == 400
+    assert answer.json["type"] == "/problems/bad-query"
+    assert "another store" in answer.json["detail"]
+    assert "without 'cursor'" in answer.json["detail"]
+
+
+def test_cursor_goes_on_after_the_store_is_opened_again(tmp_path: Path):
+    with closing(open_log_store(tmp_path / "data")) as store:
+        store.commit(Txn([Put("a", b""), Put("b", b"")]))
+        first = falcon.testing.TestClient(create_app(store)).simulate_get("/v1/keys?limit=1")
+    with closing(open_log_store(tmp_path / "data")) as store:
+        second = falcon.testing.TestClient(create_app(store)).simulate_get(first.json["next"])
+
+    assert keys_of(second) == ["b"]
+
+
+@pytest.mark.parametrize(
+    "changed", [[999, "a"], [-1, "a"], [1.0, "a"], [1, "\ud800"], [1, None], [1]]
+)
+def test_cursor_that_was_changed_is_400(api, filled: Store, changed: list[object]):
+    next_url = api.simulate_get("/v1/keys?limit=1").json["next"]
+    cursor = next_url.rpartition("cursor=")[2]
+    _, _, store = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    forged = base64.urlsafe_b64encode(json.dumps([*changed, store]).encode()).decode().rstrip("=")
+
+    answer = api.simulate_get("/v1/keys", query_string=f"cursor={forged}")
 
     assert answer.status_code == 400
     assert answer.json["type"] in ("/problems/bad-query", "/problems/bad-request")
