@@ -61,9 +61,8 @@ _GET_ANSWERS: Json = {
 
 _HEAD_ANSWERS: Json = {
     "200": {
-        "description": "The headers of a page, and the count of all keys.",
+        "description": "The count of all keys, without the length and the Link of a page.",
         "headers": {
-            "Link": _LINK,
             "KV-Count": header("Keys on all pages together.", schema("Count")),
         },
     },

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
 from urllib.parse import urlencode
 
 import falcon
@@ -17,11 +16,8 @@ from rundlet_server.functions.messages.query import Query, bad_query
 from rundlet_server.functions.messages.sending import Hold, SendingGate
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.route_table import KEYS
-from rundlet_server.storage.errors import Compacted, Unavailable
 from rundlet_server.storage.interface import Page
 
-_ATTEMPTS: Final = 10
-"""How often a first page begins again; a second time is rare."""
 _OPTIONS = ("prefix", "start", "end", "limit", "reverse", "delimiter", "include", "rev", "cursor")
 
 
@@ -35,61 +31,46 @@ class KeysResource:
         self._cursors = Cursors(store.info.store_id)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """One page."""
-        self._page(req, resp)
+        """One page.
 
-    def on_head(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer as GET does, without the page, and with the count of keys on all pages."""
-        count = self._page(req, resp, with_count=True)
-        resp.set_header("KV-Count", str(count))
-
-    def _page(self, req: falcon.Request, resp: falcon.Response, *, with_count: bool = False) -> int:
-        """Answer with a page; return the count of keys on all pages if it is wanted, else 0."""
-        query = Query(req, *_OPTIONS)
-        if query.text("rev") is not None:
-            self._store.require("history")
-        selection = Selection.from_query(query, self._limits.list_keys_max, self._cursors)
-        selection = replace(selection, prefix=visible_prefix(req.env, selection.prefix))
-        media_type = answer_type(req)
-        for _ in range(_ATTEMPTS):
-            try:
-                return self._answer(req, resp, selection, media_type, with_count=with_count)
-            except Compacted:
-                if selection.revision is not None:
-                    raise
-        raise Unavailable("compaction dropped each revision while the list read it")
-
-    def _answer(
-        self,
-        req: falcon.Request,
-        resp: falcon.Response,
-        selection: Selection,
-        media_type: str,
-        *,
-        with_count: bool,
-    ) -> int:
-        """Answer with a page at one revision; the count, if it is wanted, is of the same one.
-
-        A first page reads at the head. The count reads once more at that revision, and compaction
-        may have dropped it meanwhile: then the page begins again.
+        A first page reads at the head, in one step, so that compaction cannot overtake it.
         """
-        resp.content_type = media_type
-        resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept")))
+        selection, media_type = self._asked(req, resp)
         with self._sending.hold() as hold:
             page = self._scan(selection, hold)
-            count = self._count(selection, page.revision) if with_count else 0
             next_url = None
             if page.resume is not None:
                 cursor = self._cursors.encode(page.revision, page.resume)
                 next_url = selection.next_page(cursor)
                 resp.set_header("Link", f'<{next_url}>; rel="next"')
             hold.send(req, resp, encode_page(page, next_url, media_type))
-        return count
 
-    def _count(self, selection: Selection, revision: int) -> int:
-        return self._store.count(
-            prefix=selection.prefix, start=selection.start, end=selection.end, at=revision
+    def on_head(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer with the count of keys on all pages, and read no page.
+
+        So the headers that only the page itself tells, Content-Length and Link, are left out.
+        """
+        selection, _ = self._asked(req, resp)
+        count = self._store.count(
+            prefix=selection.prefix,
+            start=selection.start,
+            end=selection.end,
+            at=selection.revision,
         )
+        resp.set_header("KV-Count", str(count))
+        resp.stream = ()  # with no body at all, Falcon would say that GET had an empty one
+
+    def _asked(self, req: falcon.Request, resp: falcon.Response) -> tuple[Selection, str]:
+        """Return what is asked for and in which media type; set the headers that follow."""
+        query = Query(req, *_OPTIONS)
+        if query.text("rev") is not None:
+            self._store.require("history")
+        selection = Selection.from_query(query, self._limits.list_keys_max, self._cursors)
+        selection = replace(selection, prefix=visible_prefix(req.env, selection.prefix))
+        media_type = answer_type(req)
+        resp.content_type = media_type
+        resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept")))
+        return selection, media_type
 
     def _scan(self, selection: Selection, hold: Hold) -> Page:
         return self._store.scan(

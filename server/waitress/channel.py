@@ -38,8 +38,15 @@ class Task(WSGITask):  # type: ignore[misc] # waitress has no types
 
     waitress 3.0 closes the connection after each 204 and 304, so every PUT and DELETE would need
     a new one. Such an answer ends with its headers (RFC 9112, section 6.3), so the client knows
-    where it ends.
+    where it ends. The same goes for an answer to HEAD without a length: waitress would announce and
+    send chunks, and the client would take them for the beginning of the next answer.
     """
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the answer has a body, or a length that stands for one."""
+        is_bare = self.request.command == "HEAD" and self.content_length is None
+        return bool(super().has_body) and not is_bare
 
     def set_close_on_finish(self) -> None:
         """Close the connection after the answer if the client needs that to find its end."""
