@@ -56,6 +56,7 @@ class ServiceResource:
             "revision": self._store.head_revision(),
             "read_only": self._store.read_only,
             "sync": info.settings.get("sync"),
+            "clock_ahead_s": self._store.health().clock_ahead_s,
             "settings": info.settings,
             "limits": self._limits,
         }
