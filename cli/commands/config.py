@@ -10,6 +10,7 @@ from typing import NamedTuple
 import typer
 
 from rundlet_server.cli.place.options import JsonOption, TokenOption, UrlOption, open_client
+from rundlet_server.cli.serve.environ import warn_of_unknown
 from rundlet_server.cli.serve.options import takes_settings
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import escaped, write_line, write_lines
@@ -42,6 +43,7 @@ def config(
 
     Example: rundlet config --url http://127.0.0.1:8000
     """
+    warn_of_unknown(os.environ)
     url = url or (None if given else os.environ.get("RUNDLET_URL")) or None
     if url is not None and given:
         message = (
