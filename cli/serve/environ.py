@@ -50,8 +50,8 @@ def _unknown(environ: Mapping[str, str]) -> Iterator[str]:
 
 def _with_similar(name: str) -> str:
     """Return the name with the known one that is closest to it, if any is close."""
-    offered = sorted(row.variable for row in SETTINGS if row.variable and row.option)
-    if name.removeprefix(_BEGINNING) in offered:
-        return f"{name} (did you mean {name.removeprefix(_BEGINNING)}?)"  # PORT
-    close = difflib.get_close_matches(name, sorted({*offered, *_OF_COMMANDS}), 1, 0.8)
-    return f"{name} (did you mean {close[0]}?)" if close else name
+    offered = {row.variable for row in SETTINGS if row.variable and row.option} | _OF_COMMANDS
+    # Without what all begin with, which would make any two look alike. PORT begins with nothing.
+    by_rest = {variable.removeprefix(_BEGINNING): variable for variable in sorted(offered)}
+    close = difflib.get_close_matches(name.removeprefix(_BEGINNING), by_rest, n=1)
+    return f"{name} (did you mean {by_rest[close[0]]}?)" if close else name

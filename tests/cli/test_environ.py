@@ -16,7 +16,7 @@ from tests.support.wire.served_model import served
     [
         ({"RUNDLET_SYNK": "never"}, "RUNDLET_SYNK (did you mean RUNDLET_SYNC?)"),
         ({"RUNDLET_PORT": "9000"}, "RUNDLET_PORT (did you mean PORT?)"),
-        ({"RUNDLET_MAX_BODY": "1"}, "ignored an unknown environment variable: RUNDLET_MAX_BODY\n"),
+        ({"RUNDLET_WWW": "1"}, "ignored an unknown environment variable: RUNDLET_WWW\n"),
         (
             {"RUNDLET_TOKE": "x", "RUNDLET_HOSTS": "y"},
             "ignored unknown environment variables: RUNDLET_HOSTS (did you mean RUNDLET_HOST?),"
