@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
+from rundlet import BadRequest, Client
 from rundlet_server.functions.limits import body_bytes_max
 from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.storage.interface import Limits
@@ -233,6 +234,16 @@ def test_problem_and_its_request_id_come_from_the_server(front: Front):
     assert answer.status == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert json.loads(answer.body)["request_id"] == answer.headers["request-id"]
+
+
+@pytest.mark.parametrize("method", ["get", "delete"])
+def test_plain_http_to_its_port_is_explained(front: Front, method: str):
+    url = f"http://localhost:{front.port}"
+
+    with Client(url, retries=0) as client, pytest.raises(BadRequest) as caught:
+        getattr(client, method)("a")
+
+    assert str(caught.value) == f"{url} answers HTTPS only: use https://localhost:{front.port}"
 
 
 def test_large_values_go_through(front: Front):
