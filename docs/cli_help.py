@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from textwrap import fill
 from typing import Final, Literal, get_args, get_origin
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
@@ -15,6 +16,7 @@ from rundlet_server.cli.table import panels
 
 PAGE_PATH: Final = Path(__file__).parent / "cli.md"
 _PLACE: Final = "Where the data is"
+_WIDTH: Final = 100
 _EXAMPLE: Final = "Example: "
 
 _INTRODUCTION: Final = """\
@@ -147,8 +149,9 @@ def _place(options: Iterable[TyperOption]) -> list[str]:
 
 
 def _help(command: TyperCommand | TyperGroup) -> list[str]:
-    lines = [_plain(line) for line in (command.help or "").splitlines()]
-    return "\n".join(line for line in lines if not line.startswith(_EXAMPLE)).strip().splitlines()
+    paragraphs = [_plain(each) for each in (command.help or "").split("\n\n")]
+    kept = [each for each in paragraphs if not each.startswith(_EXAMPLE)]
+    return "\n\n".join(fill(each, _WIDTH, break_on_hyphens=False) for each in kept).splitlines()
 
 
 def _example(command: TyperCommand) -> str:
