@@ -43,7 +43,7 @@ Every command on data works on a server or on a store that it opens itself:
 | `--store ADDRESS` | `RUNDLET_STORE` | a folder (`./data`) or a text file (`file:words.txt`) |
 | `--token TOKEN` | `RUNDLET_TOKEN` | the token to send to the server |
 
-These options may stand before or behind the command.
+These options may stand before or after the command.
 
 ## Exit codes
 
