@@ -70,7 +70,10 @@ def bench(
     *,
     mix: Annotated[
         MixName | None,
-        typer.Option(help="read, write, mixed (20 % writes, the default), or one of YCSB's."),
+        typer.Option(
+            metavar="MIX",
+            help="read, write, mixed (20 % writes, the default), or a, b, c, d or f as in YCSB.",
+        ),
     ] = None,
     reads: Annotated[
         float | None,

@@ -45,7 +45,9 @@ def _checked_content_type(content_type: str | None) -> str | None:
 def get(
     key: Annotated[str, typer.Argument(metavar="KEY")],
     *,
-    rev: Annotated[int | None, typer.Option(min=0, help="As of this revision.")] = None,
+    rev: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="As of this revision.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write to a file.")
     ] = None,

@@ -115,7 +115,7 @@ def ls(
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N.")] = None,
     delimiter: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Show keys up to it as one row, as / does."),
+        typer.Option(metavar="TEXT", help="Show keys that are equal up to it as one prefix."),
     ] = None,
     urls: Annotated[bool, typer.Option("--urls", help="The address of each value.")] = False,
     null: Annotated[

@@ -91,7 +91,7 @@ def import_(
             _refuse_byte_order_mark(file, opened)
         # Only now, because it may create a store.
         target = stack.enter_context(open_target(url, data, token, Purpose.WRITE, store=store))
-        progress = stack.enter_context(RowProgress("importing"))
+        progress = stack.enter_context(RowProgress("importing", "lines"))
         if is_text and not strip_cr and not isinstance(target, Client) and _is_plain(file):
             loaded = _loaded_in_blocks(file, target, progress, any_key=any_key, skip_bad=skip_bad)
         else:
@@ -135,7 +135,7 @@ def export(
     count = 0
     with (
         open_target(url, data, token, store=store) as target,
-        RowProgress("exporting") as progress,
+        RowProgress("exporting", "keys") as progress,
         _output(to_file) as output,
     ):
         ahead = _clock_ahead(target)
@@ -210,7 +210,7 @@ def _refuse_byte_order_mark(file: Path, opened: BinaryIO) -> None:
 
 
 def _count_returns(opened: BinaryIO) -> int:
-    """Return how many lines end in a carriage return, with or without a line feed behind it."""
+    """Return how many lines end in a carriage return, with or without a line feed after it."""
     opened.seek(0)
     count = 0
     last = b""
@@ -280,7 +280,7 @@ def _summary(loaded: Loaded) -> str:
     }
     notes = [f"{count} {name}" for name, count in extras.items() if count]
     noted = f" ({', '.join(notes)})" if notes else ""
-    return f"imported {_counted(stored, 'row')}{noted}"
+    return f"imported {_counted(stored, 'line')}{noted}"
 
 
 def _counted(count: int, what: str) -> str:

@@ -323,7 +323,7 @@ class ServerSettings:
         (),
         Setting(
             Origins(),
-            "Let web pages of this origin in, or of every origin with '*'. May be repeated.",
+            "Allow web pages of this origin, or of every origin with '*'. May be repeated.",
             variable="RUNDLET_CORS_ORIGIN",
             option="--cors-origin",
             panel=CONNECTIONS_PANEL,

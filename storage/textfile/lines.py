@@ -25,7 +25,7 @@ UUID_SIZE: Final = 36
 
 _UUID: Final = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _UUID_OF_ANY_KIND: Final = re.compile(rb"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-_TAB_REASON: Final = "a tab stands behind the key; one space belongs there"
+_TAB_REASON: Final = "a tab follows the key; one space belongs there"
 _JSON_HEAD: Final = re.compile(rb'\[?\s*\{\s*"(?:[^"\\]|\\.)*+"\s*:')
 _JSON_REASON: Final = (
     "the line is JSON, not a key, a space and a value; rundlet import --format jsonl loads JSON"
@@ -90,7 +90,7 @@ def split_line(
     elif not _UUID.fullmatch(key):
         raise LineError(_why_no_uuid(key))
     if not space:
-        raise LineError(_TAB_REASON if b"\t" in key else "there is no space behind the key")
+        raise LineError(_TAB_REASON if b"\t" in key else "there is no space after the key")
     if len(value) > limits.value_bytes_max:
         raise LineError(f"the value is longer than {limits.value_bytes_max} bytes")
     return key, value

@@ -45,7 +45,7 @@ def test_an_import_that_is_interrupted_says_how_far_it_came(tmp_path, ending):
 
     assert ended.code == 130
     assert ended.err.startswith(
-        "rundlet: interrupted: the first 1000 of 1500 rows are stored; run the same import again"
+        "rundlet: interrupted: the first 1000 of 1500 lines are stored; run the same import again"
     )
     assert ended.err.count("\n") == 1
 
@@ -64,7 +64,7 @@ def test_an_import_into_a_folder_that_is_interrupted_says_how_far_it_came(tmp_pa
     ended = run("import", str(rows), "--any-key", "--data", str(tmp_path / "store"))
 
     assert ended.code == 130
-    assert "interrupted: the first 1000 of 2500 rows are stored" in ended.err
+    assert "interrupted: the first 1000 of 2500 lines are stored" in ended.err
 
 
 def test_an_import_that_is_interrupted_while_it_checks_has_stored_nothing():
@@ -121,7 +121,7 @@ def test_tab_in_the_place_of_the_space_is_named(place, tmp_path, options):
     ended = place.run("import", str(rows), *options)
 
     assert ended.code == 2
-    assert "a tab stands behind the key; one space belongs there" in ended.err
+    assert "a tab follows the key; one space belongs there" in ended.err
 
 
 def test_many_repeated_keys_are_counted_with_little_memory(tmp_path, monkeypatch):
@@ -130,4 +130,4 @@ def test_many_repeated_keys_are_counted_with_little_memory(tmp_path, monkeypatch
     lines = [{"key": f"k{number % 15}", "text": str(number)} for number in range(20)]
     rows.write_text("\n".join(json.dumps(line) for line in lines))
     with served(ModelStore()) as url:
-        assert run("import", str(rows), "--url", url).text == "imported 20 rows (5 repeated)\n"
+        assert run("import", str(rows), "--url", url).text == "imported 20 lines (5 repeated)\n"

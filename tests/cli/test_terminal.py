@@ -101,7 +101,7 @@ def test_an_import_shows_its_progress_on_a_terminal_only(tmp_path, url):
     in_pipe = run_process("import", str(rows), "--url", url)
 
     assert b"importing" in on_terminal.out
-    assert in_pipe.out == b"imported 3000 rows\n"
+    assert in_pipe.out == b"imported 3000 lines\n"
     assert in_pipe.err == ""
 
 

@@ -46,7 +46,7 @@ def test_what_is_exported_can_be_imported_elsewhere(place, tmp_path):
     with served(ModelStore()) as url:
         elsewhere = Place(("--url", url))
         ended = elsewhere.run("import", str(exported))
-        assert ended.text == f"imported {len(AWKWARD) + 1} rows\n"
+        assert ended.text == f"imported {len(AWKWARD) + 1} lines\n"
         copied = lines_of(elsewhere)
 
     parts = ("key", "content_type", "text", "base64")
@@ -70,7 +70,7 @@ def test_the_time_left_is_kept(tmp_path):
         clock.advance(10)
         keys = run("ls", "--url", url).text
 
-    assert ended.text == "imported 2 rows (1 expired)\n"
+    assert ended.text == "imported 2 lines (1 expired)\n"
     assert keys == "stays\n"
 
 
@@ -97,7 +97,7 @@ def test_the_longest_time_to_live_is_imported_when_the_clock_of_the_server_is_ah
 
         ended = run("import", str(rows), "--url", url)
 
-    assert ended.text == "imported 1 row\n"
+    assert ended.text == "imported 1 line\n"
 
 
 def test_an_export_is_one_snapshot_of_many_pages(place, tmp_path):
@@ -152,7 +152,7 @@ def test_lines_that_repeat_a_key_are_counted_and_the_later_wins(place, tmp_path)
 
     ended = place.run("import", str(rows))
 
-    assert ended.text == "imported 2000 rows (500 repeated)\n"
+    assert ended.text == "imported 2000 lines (500 repeated)\n"
     assert place.run("get", "k1").out == b"1501"
     assert place.run("get", "k1499").out == b"1499"
 
@@ -224,7 +224,7 @@ def test_an_import_can_come_from_stdin(place):
 def test_the_example_file_is_imported_as_it_is(place):
     example = ROOT / "example.data"
 
-    assert place.run("import", str(example)).text == "imported 3 rows\n"
+    assert place.run("import", str(example)).text == "imported 3 lines\n"
 
     assert place.run("get", UUID).out == b"this is a value"
     assert b"text/plain" in place.run("ls", "--long", UUID).out
@@ -255,7 +255,7 @@ def test_a_bad_text_line_is_named_and_nothing_is_loaded(place, tmp_path, line):
     assert place.run("ls").text == "other\n"
 
     ended = place.run("import", str(rows), "--skip-bad")
-    assert ended.text == "imported 2 rows (1 repeated, 1 bad)\n"
+    assert ended.text == "imported 2 lines (1 repeated, 1 bad)\n"
     assert place.run("get", UUID).out == b"second"
 
 
@@ -265,7 +265,7 @@ def test_a_long_text_file_is_imported(place, tmp_path):
     text = [f"{number:08x}-3271-4935-88cf-a06f3cbb80a5 v{number}\n" for number in range(12_000)]
     rows.write_text("".join([*text, f"{text[5].split()[0]} again\n"]))
 
-    assert place.run("import", str(rows)).text == "imported 12001 rows (1 repeated)\n"
+    assert place.run("import", str(rows)).text == "imported 12001 lines (1 repeated)\n"
 
     assert place.run("get", text[5].split()[0]).out == b"again"
     assert place.run("get", text[-1].split()[0]).out == b"v11999"
@@ -287,7 +287,7 @@ def test_an_import_into_a_folder_that_breaks_off_says_how_far_it_came(tmp_path, 
     ended = run("import", str(rows), "--data", str(tmp_path / "store"))
 
     assert ended.code == 4
-    assert "the first 1000 of 2500 rows are stored; run the same import" in ended.err
+    assert "the first 1000 of 2500 lines are stored; run the same import" in ended.err
 
 
 def test_any_key_without_a_space_can_be_allowed(place, tmp_path):
@@ -305,7 +305,7 @@ def test_a_text_export_can_be_imported(place, tmp_path):
     place.run("export", str(exported))
     place.run("del", UUID)
 
-    assert place.run("import", str(exported)).text == "imported 1 row\n"
+    assert place.run("import", str(exported)).text == "imported 1 line\n"
 
     assert place.run("get", UUID).out == b"a value with spaces"
 
@@ -405,7 +405,7 @@ def test_an_export_is_piped_into_an_import(place, tmp_path):
 
     ended = copy.run("import", "-", stdin=place.run("export").out)
 
-    assert ended.text == f"imported {len(AWKWARD)} rows\n"
+    assert ended.text == f"imported {len(AWKWARD)} lines\n"
     assert copy.run("ls").out == place.run("ls").out
 
 
@@ -446,7 +446,7 @@ def test_an_import_that_breaks_off_says_how_far_it_came(tmp_path):
         ended = run("import", str(rows), "--url", url)
 
     assert ended.code == 6
-    assert "the first 1000 of 1500 rows are stored; run the same import" in ended.err
+    assert "the first 1000 of 1500 lines are stored; run the same import" in ended.err
 
 
 def test_a_text_export_is_the_format_of_the_example(tmp_path):

@@ -73,7 +73,7 @@ FLOORS = {
     ],
     "server": ["errors signals", "listen helpers", "waitress granian", "run", "__init__"],
     "cli": [
-        "arguments exits parameters show table",
+        "arguments exits helptexts parameters show table",
         "process place serve",
         "overview transfer bench doctor",
         "commands group",
