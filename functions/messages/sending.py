@@ -21,6 +21,7 @@ import falcon
 
 from rundlet_server.functions.limits import over_limit_now
 from rundlet_server.functions.problems import RETRY_LATER, Problem
+from rundlet_server.storage.forks import listen_for_forks
 from rundlet_server.storage.large_values import ValuePieces
 
 _PATIENCE_S: Final = 0.05
@@ -56,9 +57,17 @@ class SendingGate:
         """
         self._bytes_max = bytes_max
         self._downloads_max = downloads_max
+        self._begin()
+        listen_for_forks(self)
+
+    def _begin(self) -> None:
         self._change = threading.Condition()
         self._held_bytes = 0
         self._downloads = 0
+
+    def after_fork(self) -> None:
+        """Forget in a forked child what its parent sends."""
+        self._begin()
 
     @property
     def held_bytes(self) -> int:
