@@ -213,9 +213,9 @@ def _own_version() -> str:
 
 
 def _measured(targets: Sequence[Target], workload: Workload, extent: Extent) -> Outcome:
-    with RowProgress("warming up") as progress:
+    with RowProgress("warming up", "operations") as progress:
         measure(targets, workload, extent.warm_up, seed="warm-up", progress=progress.advance)
-    with RowProgress("measuring") as progress:
+    with RowProgress("measuring", "operations") as progress:
         if extent.operations is not None:
             progress.begin(extent.operations)
         return measure(targets, workload, extent, seed="measured", progress=progress.advance)

@@ -32,7 +32,7 @@ from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.progress import RowProgress
 from rundlet_server.cli.show.terminal import escaped, open_stdout, stdin_bytes, write_line
 from rundlet_server.cli.show.values import existing_file
-from rundlet_server.cli.transfer.formats import Format, format_of
+from rundlet_server.cli.transfer.formats import Format, format_of, format_read
 from rundlet_server.cli.transfer.jsonlines import BadLine, Row, read_rows, value_members
 from rundlet_server.cli.transfer.loading import Loaded, Source, load
 from rundlet_server.storage.bounds import CLOCK_AHEAD_S_MAX
@@ -79,18 +79,19 @@ def import_(
     """Load keys from a file.
 
     Text files (.data, .txt) hold a UUID, a space and the value on each line; .jsonl files hold
-    JSON lines. A bad line is reported as file:line: reason, and nothing is loaded at all.
+    JSON lines. With another ending, and on stdin, the first bytes tell which of the two it is.
+    A bad line is reported as file:line: reason, and nothing is loaded at all.
 
     Example: rundlet import example.data
     """
-    is_text = format_of(file, file_format) is Format.TEXT
-    with (
-        open_target(url, data, token, Purpose.WRITE, store=store) as target,
-        RowProgress("importing") as progress,
-        _opened(file) as opened,
-    ):
+    with ExitStack() as stack:
+        opened = stack.enter_context(_opened(file))
+        is_text = format_read(file, opened, file_format, any_key=any_key) is Format.TEXT
         if is_text:
             _refuse_byte_order_mark(file, opened)
+        # Only now, because it may create a store.
+        target = stack.enter_context(open_target(url, data, token, Purpose.WRITE, store=store))
+        progress = stack.enter_context(RowProgress("importing"))
         if is_text and not strip_cr and not isinstance(target, Client) and _is_plain(file):
             loaded = _loaded_in_blocks(file, target, progress, any_key=any_key, skip_bad=skip_bad)
         else:

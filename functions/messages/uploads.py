@@ -54,6 +54,10 @@ class UploadGate:
         """Free all places in a forked child, which has no thread that waits for a body."""
         self._begin()
 
+    def spare(self) -> int:
+        """Return how many more threads could wait for bodies at the moment."""
+        return self._free.qsize()
+
     @contextlib.contextmanager
     def held(self, patience_s: float = _PATIENCE_S) -> Iterator[None]:
         """Wait for a body within the block, after at most ``patience_s`` for a place.

@@ -112,7 +112,8 @@ class ServerSettings:
         Setting(
             Address(),
             "The store: ./data is a folder, as with --data; file:words.txt is a text file, served"
-            " read-only; memory is the same as --in-memory.",
+            " read-only, with its index in words.txt.rundlet-index; memory is the same as"
+            " --in-memory.",
             variable="RUNDLET_STORE",
             option="--store",
             default_text="the folder of --data",
@@ -144,7 +145,8 @@ class ServerSettings:
         False,
         Setting(
             Flag(),
-            "Refuse writes. A FILE is served as it is, without a store.",
+            "Refuse writes. A FILE is served as it is, without a store, with its index in"
+            " FILE.rundlet-index.",
             variable="RUNDLET_READ_ONLY",
             option="--read-only",
             used_by="functions",

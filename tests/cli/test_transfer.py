@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import json
 import os
 import random
@@ -18,6 +20,7 @@ from tests.support.models.model import Clock, ModelStore
 from tests.support.processes.command_line import Place, run
 from tests.support.wire.served_model import served
 
+UUID = "3479d894-3271-4935-88cf-a06f3cbb80a5"
 AWKWARD = {
     "..": b"",
     "//x": b"\xff\x00",
@@ -218,9 +221,6 @@ def test_an_import_can_come_from_stdin(place):
     )
 
 
-UUID = "3479d894-3271-4935-88cf-a06f3cbb80a5"
-
-
 def test_the_example_file_is_imported_as_it_is(place):
     example = ROOT / "example.data"
 
@@ -310,13 +310,103 @@ def test_a_text_export_can_be_imported(place, tmp_path):
     assert place.run("get", UUID).out == b"a value with spaces"
 
 
-def test_the_ending_or_the_format_must_tell(place, tmp_path):
-    rows = tmp_path / "rows.unknown"
-    rows.write_text('{"key": "a", "text": "1"}\n')
+JSON_LINES = b'{"key": "a", "text": "1"}\n{"key": "b", "text": "2"}\n'
 
-    assert place.run("import", str(rows)).code == 2
-    assert place.run("import", str(rows), "--format", "jsonl").code == 0
-    assert place.run("import", str(tmp_path / "none.jsonl")).code == 2
+
+@pytest.mark.parametrize("options", [(), ("--any-key",)])
+def test_json_lines_are_not_taken_for_lines_of_text(place, tmp_path, options):
+    rows = tmp_path / "rows.txt"
+    rows.write_bytes(b"\n" + JSON_LINES if not options else JSON_LINES)
+
+    ended = place.run("import", *options, "--skip-bad", "--json", str(rows))
+    assert json.loads(ended.out)["rows"] == 0
+    ended = place.run("import", "--format", "text", "--any-key", "-", stdin=JSON_LINES)
+
+    assert ended.code == 2
+    assert ended.err.startswith("rundlet: stdin:1: the line is JSON")
+    assert "--format jsonl" in ended.err
+    assert place.run("ls").text == ""
+
+
+def test_a_line_of_text_that_an_import_would_take_for_json_is_not_exported(place, tmp_path):
+    place.run("set", '{"a":', "1}")
+
+    ended = place.run("export", str(tmp_path / "all.txt"))
+
+    assert ended.code == 2
+    assert "export .jsonl" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "keys"),
+    [
+        (JSON_LINES, (), "a\nb\n"),
+        (b"\r\n \n" + JSON_LINES, (), "a\nb\n"),
+        (b"", (), ""),
+        (f"{UUID} v\n".encode(), (), f"{UUID}\n"),
+        (f"bad\n{UUID} v\n".encode(), ("--skip-bad",), f"{UUID}\n"),
+        (b"name v\n", ("--any-key",), "name\n"),
+    ],
+)
+def test_the_format_is_recognized_from_the_first_bytes(tmp_path, content, options, keys):
+    rows = tmp_path / "rows.unknown"
+    rows.write_bytes(content)
+
+    for source in (str(rows), "-"):
+        place = Place(("--data", str(tmp_path / f"from {len(source)}")))
+        ended = place.run("import", *options, source, stdin=content)
+
+        assert ended.code == 0, ended.err
+        assert place.run("ls").text == keys
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (gzip.compress(JSON_LINES), "gunzip"),
+        (b"key,value\na,1\n", "not recognized"),
+        (b"\xa2ckeya1", "not recognized"),
+        (b"\x00\x01", "not recognized"),
+        (b"name v\n", "--any-key"),
+        (b'[{"key": "a", "text": "1"}]', "JSON array"),
+        (codecs.BOM_UTF8 + f"{UUID} v\n".encode(), "byte-order mark"),
+    ],
+)
+def test_a_format_that_is_not_recognized_is_refused(tmp_path, content, what):
+    store = tmp_path / "store"
+    ended = run("import", "-", "--data", str(store), stdin=content)
+
+    assert ended.code == 2
+    assert ended.err.startswith("rundlet: stdin")
+    assert what in ended.err
+    assert ended.err.count("\n") == 1
+    assert not store.exists()
+
+
+def test_compressed_file_is_named_as_such_whatever_its_ending(place, tmp_path):
+    for name in ("rows.jsonl.gz", "rows.jsonl", "rows.data"):
+        rows = tmp_path / name
+        rows.write_bytes(gzip.compress(JSON_LINES))
+
+        ended = place.run("import", str(rows))
+
+        assert ended.code == 2
+        assert f"gunzip -c {rows} | rundlet import -" in ended.err
+
+
+def test_an_import_of_a_file_that_does_not_exist_is_refused(tmp_path):
+    assert run("import", str(tmp_path / "none.jsonl"), "--data", str(tmp_path)).code == 2
+
+
+def test_an_export_is_piped_into_an_import(place, tmp_path):
+    for key, value in AWKWARD.items():
+        place.run("set", "--", key, "-", stdin=value)
+    copy = Place(("--data", str(tmp_path / "copy")))
+
+    ended = copy.run("import", "-", stdin=place.run("export").out)
+
+    assert ended.text == f"imported {len(AWKWARD)} rows\n"
+    assert copy.run("ls").out == place.run("ls").out
 
 
 def test_values_over_the_servers_limit_are_found_before_anything_is_stored(tmp_path):
