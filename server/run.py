@@ -29,6 +29,7 @@ from rundlet_server.server.errors import ExposedError, GranianMissingError
 from rundlet_server.server.helpers.hung import HungProcesses
 from rundlet_server.server.helpers.needed import helpers
 from rundlet_server.server.helpers.scratch import ScratchFolder
+from rundlet_server.server.helpers.watchdog import Watchdog
 from rundlet_server.server.helpers.watched import WatchedProcess
 from rundlet_server.server.listen.address import HeldPort, is_loopback, require_address
 from rundlet_server.server.listen.tls import TlsFiles, load_tls_files
@@ -90,6 +91,7 @@ def serve(options: ServeOptions, telling: Telling) -> None:
         if number != signal.SIGINT and not is_ignored(number):  # SIGINT raises KeyboardInterrupt
             signal.signal(number, _unwind)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(Watchdog(os.environ))  # first of all: to load a file may take minutes
         port = stack.enter_context(_held_port(options))
         scratch = stack.enter_context(ScratchFolder())
         life = _Life(_with_scratch(options, scratch), tls, port, stack, telling)

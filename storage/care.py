@@ -1,11 +1,13 @@
-"""Care for the log store in a folder: look into it, verify it, repair it.
+"""Care for the log store in a folder: look into it, verify it, repair it, remove it.
 
-The work is done in ``log.check`` and ``log.repair``; here is what the layers above may use of it.
+The work is done in ``log.check``, ``log.repair`` and ``log.open``; here is what the layers above
+may use of it.
 """
 
 from rundlet_server.storage.log.check.inspection import Inspection, inspect
 from rundlet_server.storage.log.check.opened import Problem
 from rundlet_server.storage.log.check.verify import VerifyReport, verify
+from rundlet_server.storage.log.open.alone import remove_unused
 from rundlet_server.storage.log.repair.report import CameBack, Loss, LostVersion, RepairReport
 from rundlet_server.storage.log.repair.run import repair
 
@@ -18,6 +20,7 @@ __all__ = [
     "RepairReport",
     "VerifyReport",
     "inspect",
+    "remove_unused",
     "repair",
     "verify",
 ]

@@ -17,6 +17,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from rundlet_server.storage.forks import listen_for_forks
+
 PATIENCE_S: Final = 3.0
 """How long a thread waits for a place: some answers of 64 MiB long, and less than clients wait."""
 MOMENT_S: Final = 0.05
@@ -43,10 +45,18 @@ class Places:
         self.most = most
         self._patience_s = patience_s
         self._spare = spare
+        self._begin()
+        listen_for_forks(self)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._free = most
+        self._free = self.most
         self._waiting: deque[threading.Event] = deque()
         self._patient = 0
+
+    def after_fork(self) -> None:
+        """Free all places in a forked child, which has none of the threads that hold them."""
+        self._begin()
 
     def take(self) -> bool:
         """Take a place, and return whether there was one in time."""

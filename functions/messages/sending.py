@@ -22,6 +22,7 @@ import falcon
 from rundlet_server.functions.limits import over_limit_now
 from rundlet_server.functions.messages.places import MOMENT_S, PATIENCE_S, Places
 from rundlet_server.functions.problems import RETRY_LATER, Problem
+from rundlet_server.storage.forks import listen_for_forks
 from rundlet_server.storage.large_values import ValuePieces
 
 _STEP_BYTES: Final = 128 * 1024
@@ -64,8 +65,16 @@ class SendingGate:
         """
         self._bytes_max = bytes_max
         self._places = None if downloads_max is None else Places(downloads_max, patience_s, spare)
+        self._begin()
+        listen_for_forks(self)
+
+    def _begin(self) -> None:
         self._change = threading.Condition()
         self._held_bytes = 0
+
+    def after_fork(self) -> None:
+        """Forget in a forked child what its parent sends."""
+        self._begin()
 
     @property
     def held_bytes(self) -> int:

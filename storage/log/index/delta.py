@@ -20,6 +20,7 @@ class Delta:
         segment: number of the segment whose records these are.
         offset: place in the segment up to which its frames have been added.
         record_count: records added.
+        replaced_bytes: size of those among them that later ones have replaced.
         rows: the newest locator of each key.
     """
 
@@ -27,6 +28,7 @@ class Delta:
         self.segment = segment
         self.offset = offset
         self.record_count = 0
+        self.replaced_bytes = 0
         self.rows: dict[bytes, Locator] = {}
         self._expired: list[tuple[int, bytes]] = []
         self._expiring: list[tuple[int, int, bytes]] = []
@@ -42,6 +44,7 @@ class Delta:
                 rows[key] = locator
             else:
                 rows[key] = Locator(*locator[:-1], previous)
+                self.replaced_bytes += previous.size
             if locator.expires_us:
                 self._expiring.append((locator.expires_us, locator.revision, key))
             elif locator.kind == EXPIRE:

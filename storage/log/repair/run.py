@@ -30,8 +30,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rundlet_server.storage.errors import Damaged, Unavailable
-from rundlet_server.storage.files import File, Files, read_whole, replace_file
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.files import read_whole, replace_file
 from rundlet_server.storage.log.check.opened import Problem
 from rundlet_server.storage.log.check.rebuild import IndexBuilder, count_totals
 from rundlet_server.storage.log.check.verify import verify
@@ -58,8 +58,8 @@ from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Seg
 from rundlet_server.storage.log.index.columns import Columns
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.writer import write_index
-from rundlet_server.storage.log.open.folder_lock import LOCK_NAME, MAINTENANCE_LOCK_NAME
-from rundlet_server.storage.log.open.recovery import REVISION_GAP, may_hold_commits
+from rundlet_server.storage.log.open.alone import alone
+from rundlet_server.storage.log.open.recovery import REVISION_GAP
 from rundlet_server.storage.log.repair.came_back import came_back
 from rundlet_server.storage.log.repair.known_versions import readable_indexes
 from rundlet_server.storage.log.repair.log import LogRepair, commit_page_clock_us, next_segment
@@ -88,33 +88,12 @@ def repair(path: Path, settings: StoreSettings | None = None) -> RepairReport:
         Unavailable: another process has the store open.
     """
     settings = settings or StoreSettings()
-    with _alone(settings.files, path):
+    with alone(settings.files, path):
         verified = verify(path, settings)
         if not verified.problems:
             counts = (verified.record_count, verified.key_count, verified.revision)
             return RepairReport([], [], [], [], 0, *counts)
         return _Repair(path, settings, verified.problems).run()
-
-
-@contextlib.contextmanager
-def _alone(files: Files, folder: Path) -> Iterator[None]:
-    """Hold every lock of a folder."""
-    names = files.names(folder)
-    is_there = manifests.FILE_NAME in names
-    if not is_there and not any(may_hold_commits(files, folder / name) for name in names):
-        raise FileNotFoundError(f"there is no store in {folder}")
-    held: list[File] = []
-    try:
-        for name in (LOCK_NAME, MAINTENANCE_LOCK_NAME, commit_page.FILE_NAME):
-            if name == commit_page.FILE_NAME and name not in names:
-                continue
-            held.append(files.open(folder / name, create=True))
-            if not held[-1].lock(wait=False):
-                raise Unavailable(f"another process has {folder} open; stop that process first")
-        yield
-    finally:
-        for file in held:
-            file.close()
 
 
 class _Repair:
