@@ -17,16 +17,16 @@ from typing import Literal, NamedTuple, Protocol
 
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.reports import Gauge, Health
+from rundlet_server.storage.timeline import EventKind, Timeline
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
 
-EventKind = Literal["put", "delete", "expire", "restore"]
-
-Feature = Literal["history", "bulk_load", "compaction"]
+Feature = Literal["history", "changes", "bulk_load", "compaction"]
 """What some backends can do and others cannot. Every backend can do everything else.
 
 * ``history``: read at an old revision, list versions, ``Restore``.
+* ``changes``: ``Store.changes`` pages through all commits.
 * ``bulk_load``: ``Store.load`` stores many rows faster than transactions do.
 * ``compaction``: ``Store.compact`` reclaims space.
 """
@@ -253,7 +253,7 @@ class StoreInfo:
     features: frozenset[Feature] = frozenset()
 
 
-class Store(Protocol):
+class Store(Timeline, Protocol):
     """A store. All methods may be called from any thread.
 
     A method that needs a feature which ``info.features`` lacks raises ``NotSupported``, or

@@ -45,6 +45,8 @@ class CountedStore:
         self.scan = store.scan
         self.count = store.count
         self.history = store.history
+        self.changes = store.changes
+        self.wait = store.wait
         self.stats = store.stats
         self.gauges = store.gauges
         self.health = store.health

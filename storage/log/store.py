@@ -51,7 +51,7 @@ _BACKLOG_MAX: Final = 2
 If a maintenance process should make them, it is ``health.BACKLOG_MAX_MAINTAINED``; so memory is
 bounded even without that process.
 """
-_FEATURES: Final = frozenset[Feature]({"history", "bulk_load", "compaction"})
+_FEATURES: Final = frozenset[Feature]({"history", "changes", "bulk_load", "compaction"})
 COMPACTION_NAME: Final = "rundlet-compaction"
 """The name of the thread that does a compaction that was asked for."""
 
@@ -77,6 +77,8 @@ class LogStore:
         self._clock = parts.clock
         self._writer = parts.writer
         self._group_commit = parts.group_commit
+        self.changes = parts.feed.changes
+        self.wait = parts.feed.wait
         self._maintainer = parts.maintainer
         self.info = _info(settings, parts.follower.view)
         self._compaction = Background(COMPACTION_NAME)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rundlet_server.storage.files import CANNOT_WRITE
+from rundlet_server.storage.log.feed.feed import Feed
 from rundlet_server.storage.log.format.commit_page import FILE_NAME as COMMIT_NAME
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.health import HealthCheck
@@ -29,6 +30,7 @@ class Parts:
     lock: FolderLock
     commit_page: CommitPage
     follower: Follower
+    feed: Feed
     clock: SharedClock
     expired: ExpiredCounter
     writer: Writer
@@ -120,6 +122,7 @@ def _joined(
         lock=lock,
         commit_page=commit_page,
         follower=follower,
+        feed=Feed(follower, answer_bytes_max=settings.limits.answer_bytes_max),
         clock=clock,
         expired=ExpiredCounter(commit_page, follower, clock),
         writer=writer,

@@ -7,12 +7,13 @@ Opened again, it is another store, with another id.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.checksum import checksum
-from rundlet_server.storage.errors import Damaged, ReadOnly
+from rundlet_server.storage.errors import Damaged, NotSupported, ReadOnly
 from rundlet_server.storage.files import Files, RealFiles
 from rundlet_server.storage.interface import (
     Commit,
@@ -36,6 +37,7 @@ from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.requests import check_answer, encode_key, require_reached
 from rundlet_server.storage.textfile.index import REVISION, place_of
 from rundlet_server.storage.textfile.index_place import IndexedFile, index_places
+from rundlet_server.storage.timeline import Changes
 
 _VERSION = 1
 
@@ -156,6 +158,24 @@ class TextFileStore:
             return []
         size, content_type = locator.value_size, locator.content_type
         return [Version(REVISION, _VERSION, "put", self._time_us, size, content_type)]
+
+    def changes(
+        self,
+        since: int,  # noqa: ARG002 # as the interface has it
+        *,
+        prefix: str = "",  # noqa: ARG002
+        limit: int = 1_000,  # noqa: ARG002
+        include_values: bool = False,  # noqa: ARG002
+        until: int | None = None,  # noqa: ARG002
+    ) -> Changes:
+        """See ``Store.changes``: all of the file would be one commit, too large for a page."""
+        raise NotSupported(self.info.backend, "changes")
+
+    def wait(self, since: int, timeout_s: float) -> int:
+        """See ``Store.wait``: nothing is ever written."""
+        if since >= REVISION:
+            time.sleep(timeout_s)
+        return REVISION
 
     def stats(self) -> Stats:
         """See ``Store.stats``."""

@@ -7,8 +7,8 @@ Property tests compare the engine with it, and the HTTP tests run over it.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from threading import RLock
 from typing import NamedTuple
 
 from rundlet_server.storage.errors import (
@@ -30,7 +30,6 @@ from rundlet_server.storage.interface import (
     Condition,
     Delete,
     Entry,
-    EventKind,
     Feature,
     KeyInfo,
     Limits,
@@ -49,11 +48,12 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.reports import Gauge, Health
+from rundlet_server.storage.timeline import Changes, Event, EventKind
 
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
 TTL_S_MAX = 100 * 366 * 86_400
-FEATURES = frozenset[Feature]({"history", "compaction"})
+FEATURES = frozenset[Feature]({"history", "changes", "compaction"})
 START_US = 1_700_000_000_000_000
 
 
@@ -112,7 +112,9 @@ class ModelStore:
         self._revision = 0
         self._oldest_revision = 0
         self._records: dict[str, list[Record]] = {}
-        self._lock = RLock()
+        self._events: list[tuple[str, Record]] = []  # of all keys, in order
+        self._lock = threading.RLock()
+        self._has_committed = threading.Condition(self._lock)
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -205,6 +207,45 @@ class ModelStore:
                 if before is None or record.revision < before
             ][:limit]
 
+    def changes(
+        self,
+        since: int,
+        *,
+        prefix: str = "",
+        limit: int = 1_000,
+        include_values: bool = False,
+        until: int | None = None,
+    ) -> Changes:
+        with self._lock:
+            self._at(since)
+            last = self._revision if until is None else max(since, min(until, self._revision))
+            commits: dict[int, list[tuple[str, Record]]] = {}
+            for key, record in self._events:
+                if since < record.revision <= last:
+                    commits.setdefault(record.revision, []).append((key, record))
+            page: list[Event] = []
+            bytes_left = self.info.limits.answer_bytes_max
+            for revision, writes in commits.items():
+                wanted = [write for write in writes if write[0].startswith(prefix)]
+                size = sum(_event_size(*write, include_values) for write in wanted)
+                if page and wanted and (len(page) + len(wanted) > limit or size > bytes_left):
+                    return Changes(page, since, self._oldest_revision)
+                for number, (key, record) in enumerate(wanted, 1):
+                    event = _event(key, record, number == len(wanted), include_values)
+                    if include_values and _event_size(key, record, True) > bytes_left:
+                        event = event._replace(value=None, is_value_omitted=record.has_value)
+                    bytes_left -= _event_size(key, record, event.value is not None)
+                    page.append(event)
+                since = revision
+                if len(page) >= limit:
+                    return Changes(page, since, self._oldest_revision)
+            return Changes(page, last, self._oldest_revision)
+
+    def wait(self, since: int, timeout_s: float) -> int:
+        with self._lock:
+            self._has_committed.wait_for(lambda: self._revision > since, timeout_s)
+            return self._revision
+
     def stats(self) -> Stats:
         with self._lock:
             entries = self._in_range("", None, None, self._revision, False)
@@ -285,8 +326,7 @@ class ModelStore:
         if written:
             self._revision += 1
         for key, change in written:
-            record = change._replace(revision=self._revision)
-            self._records.setdefault(key, []).append(record)
+            self._append(key, change._replace(revision=self._revision))
         return tuple(self._result(op, change) for op, change in zip(ops, changes, strict=True))
 
     def _change(self, index: int, op: Op) -> Record | None:
@@ -331,7 +371,12 @@ class ModelStore:
         if due:
             self._revision += 1
         for key in due:
-            self._records[key].append(Record(self._revision, 0, "expire", self._time_us))
+            self._append(key, Record(self._revision, 0, "expire", self._time_us))
+
+    def _append(self, key: str, record: Record) -> None:
+        self._records.setdefault(key, []).append(record)
+        self._events.append((key, record))
+        self._has_committed.notify_all()
 
     def _kept_version(self, index: int, key: str, version: int) -> Record:
         for record in reversed(self._records.get(key, [])):
@@ -469,6 +514,25 @@ def _key_info(entry: Entry, include_value: bool) -> KeyInfo:
         entry.content_type,
         entry if include_value else None,
     )
+
+
+def _event(key: str, record: Record, is_last: bool, include_value: bool) -> Event:
+    return Event(
+        record.revision,
+        record.time_us,
+        record.kind,
+        key,
+        record.version,
+        len(record.value),
+        record.content_type,
+        record.expires_us,
+        is_last,
+        record.value if include_value and record.has_value else None,
+    )
+
+
+def _event_size(key: str, record: Record, include_value: bool) -> int:
+    return len(key.encode()) + (len(record.value) if include_value else 0)
 
 
 def _sum(index: int, value: bytes, by: int) -> bytes:
