@@ -78,7 +78,8 @@ class LogStore:
         self._writer = parts.writer
         self._group_commit = parts.group_commit
         self.changes = parts.feed.changes
-        self.wait = parts.feed.wait
+        self.waiting = parts.waiting
+        self.wait = parts.waiting.wait
         self._maintainer = parts.maintainer
         self.info = _info(settings, parts.follower.view)
         self._compaction = Background(COMPACTION_NAME)

@@ -18,6 +18,9 @@ from rundlet_server.storage.log.open.recovery import open_folder
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.expired import ExpiredCounter
 from rundlet_server.storage.log.read.follower import Follower
+from rundlet_server.storage.log.waiting.fifo import WaitersFolder
+from rundlet_server.storage.log.waiting.waiting import Waiting
+from rundlet_server.storage.log.waiting.waker import Waker
 from rundlet_server.storage.log.write.group_commit import GroupCommit
 from rundlet_server.storage.log.write.writer import Writer
 from rundlet_server.storage.settings import StoreSettings
@@ -31,6 +34,8 @@ class Parts:
     commit_page: CommitPage
     follower: Follower
     feed: Feed
+    waiting: Waiting
+    waker: Waker
     clock: SharedClock
     expired: ExpiredCounter
     writer: Writer
@@ -40,6 +45,8 @@ class Parts:
 
     def close(self) -> None:
         """Close the lock files, and release the commit page last: then a repair may begin."""
+        self.waiting.close()
+        self.waker.close()
         self.maintainer.close()
         self.lock.close()
         self.commit_page.leave()
@@ -108,7 +115,11 @@ def _joined(
         open_segments_max=settings.open_segments_max,
     )
     clock = SharedClock(settings.clock, commit_page)
-    writer = Writer(folder, settings, commit_page=commit_page, follower=follower, lock=lock)
+    waiters = WaitersFolder(settings.files, folder, commit_page)
+    waker = Waker(waiters)
+    writer = Writer(
+        folder, settings, commit_page=commit_page, follower=follower, lock=lock, waker=waker
+    )
     maintainer = Maintainer(
         folder,
         settings,
@@ -123,6 +134,8 @@ def _joined(
         commit_page=commit_page,
         follower=follower,
         feed=Feed(follower, answer_bytes_max=settings.limits.answer_bytes_max),
+        waiting=Waiting(waiters, commit_page, lambda: follower.current().head.revision),
+        waker=waker,
         clock=clock,
         expired=ExpiredCounter(commit_page, follower, clock),
         writer=writer,

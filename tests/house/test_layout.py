@@ -41,7 +41,7 @@ FLOORS = {
     ],
     "storage/log": [
         "format place",
-        "index",
+        "index waiting",
         "read open",
         "write check feed",
         "health maintain repair",

@@ -9,7 +9,6 @@ on finds its place at once, any other reader costs a walk over the frame headers
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -25,7 +24,6 @@ from rundlet_server.storage.requests import require_reached
 from rundlet_server.storage.timeline import Changes
 
 _PLACES_MAX: Final = 1_024
-_POLL_S: Final = 0.01
 _SCANNED_BYTES_MAX: Final = 64 * 1024 * 1024
 """A page ends after so much of the log, even if few of its records are wanted."""
 
@@ -76,16 +74,6 @@ class Feed:
                     raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
             else:
                 return Changes(page.events, page.reached, view.manifest.oldest_revision)
-
-    def wait(self, since: int, timeout_s: float) -> int:
-        """See ``Store.wait``."""
-        ends_s = time.monotonic() + timeout_s
-        while True:
-            head = self._follower.current().head.revision
-            left_s = ends_s - time.monotonic()
-            if head > since or left_s <= 0:
-                return head
-            time.sleep(min(left_s, _POLL_S))
 
     def _fill(self, page: Page, view: View, since: int, last: int) -> None:
         """Read the log until the page is full or the last revision is on it."""
