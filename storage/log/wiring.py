@@ -116,7 +116,7 @@ def _joined(
     )
     clock = SharedClock(settings.clock, commit_page)
     waiters = WaitersFolder(settings.files, folder, commit_page)
-    waker = Waker(waiters)
+    waker = Waker(waiters, commit_page)
     writer = Writer(
         folder, settings, commit_page=commit_page, follower=follower, lock=lock, waker=waker
     )

@@ -38,7 +38,7 @@ WORD_PUBLISHED: Final = 8  # and its complement in 9
 _WORD_DURABLE: Final = 10  # and its complement in 11
 _WORD_CHANGING: Final = 12
 _WORD_COMPACTIONS_DONE: Final = 13
-_WORD_WAITERS: Final = 14
+WORD_WAITERS: Final = 14
 _ALL_ONES: Final = (1 << 64) - 1
 _CHECK_BITS: Final = 12
 _CHECK_MASK: Final = (1 << _CHECK_BITS) - 1
@@ -228,11 +228,11 @@ class CommitPage:
     @property
     def waiters(self) -> int:
         """Odd if processes may wait for commits; another number after every newcomer."""
-        return self.words[_WORD_WAITERS]
+        return self.words[WORD_WAITERS]
 
     @waiters.setter
     def waiters(self, number: int) -> None:
-        self.words[_WORD_WAITERS] = number
+        self.words[WORD_WAITERS] = number
 
     @property
     def is_read_only(self) -> bool:

@@ -86,9 +86,9 @@ class WaitersFolder:
         return fifo
 
     @property
-    def number(self) -> int:
-        """Odd if there may be waiters; another number after every newcomer."""
-        return self._commit_page.waiters
+    def has_waiters(self) -> bool:
+        """Whether the commit page says that there may be waiters."""
+        return self._commit_page.waiters & 1 == 1
 
     def names(self) -> list[str]:
         """Return the names of the FIFOs; one that has just come may be missing."""
@@ -121,7 +121,7 @@ class WaitersFolder:
 
     def retire(self, *, timeout_s: float = 0) -> None:
         """Note that there are no waiters, if that is so and the lock is free."""
-        if not self._commit_page.waiters & 1:
+        if not self.has_waiters:
             return
         with contextlib.suppress(OSError), self._locked(timeout_s) as is_ours:
             if is_ours and not self.names():
@@ -181,7 +181,7 @@ class WakeupFifo:
     @property
     def is_known(self) -> bool:
         """Whether writers find it; false if its name or the word was taken away."""
-        return self._folder.number & 1 == 1 and self._path.exists()
+        return self._folder.has_waiters and self._path.exists()
 
     def close(self) -> None:
         """Remove the FIFO; a second call does no harm."""

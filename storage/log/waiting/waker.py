@@ -7,6 +7,7 @@ import os
 from typing import Final
 
 from rundlet_server.storage.forks import listen_for_forks
+from rundlet_server.storage.log.format.commit_page import WORD_WAITERS, CommitPage
 from rundlet_server.storage.log.waiting.fifo import WaitersFolder
 
 _A_BYTE: Final = b"\n"
@@ -15,8 +16,9 @@ _A_BYTE: Final = b"\n"
 class Waker:
     """Writes to the FIFOs of all waiters, for one process; one thread at a time may use it."""
 
-    def __init__(self, folder: WaitersFolder) -> None:
+    def __init__(self, folder: WaitersFolder, commit_page: CommitPage) -> None:
         self._folder = folder
+        self._words = commit_page.words
         self._number = 0
         self._descriptors: dict[str, int] = {}
         listen_for_forks(self)
@@ -27,7 +29,7 @@ class Waker:
         The caller has published a commit, and the number is read after that. A waiter changes the
         number first and looks at the head after that. So one of the two sees the other.
         """
-        number = self._folder.number
+        number = self._words[WORD_WAITERS]
         if number & 1:
             with contextlib.suppress(OSError):
                 self._wake(number)
