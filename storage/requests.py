@@ -104,6 +104,16 @@ def require_reached(at: int, head: int) -> None:
         raise InvalidRequest(f"revision {at} does not exist yet; the head is {head}")
 
 
+def require_past(time_us: int, now_us: int) -> None:
+    """Refuse a time that has not come yet.
+
+    Raises:
+        InvalidRequest: the time is after now.
+    """
+    if time_us > now_us:
+        raise InvalidRequest(f"that time is {(time_us - now_us) / 1e6:.6f} seconds in the future")
+
+
 def _check_ops(ops: Sequence[Op], limits: Limits, encode: Callable[[str], bytes]) -> None:
     if len(ops) > limits.txn_ops_max:
         raise LimitExceeded("txn_ops_max", limits.txn_ops_max, len(ops))

@@ -26,6 +26,7 @@ from rundlet_server.storage.interface import Limits
 from rundlet_server.storage.opening import StoreOptions, open_store
 from rundlet_server.storage.requests import require_feature, restores
 from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.timeline import Moment
 
 _PAGE_KEYS = 1_000
 _BATCH_BYTES_MAX = 8 * 1024 * 1024
@@ -148,19 +149,19 @@ class StoreTarget:
         """Yield keys in order, from one snapshot."""
         left = limit
         after: str | None = None
-        revision: int | None = None
+        moment: Moment | None = None
         while left != 0:
             page = self.store.scan(
                 prefix=prefix,
                 delimiter=delimiter,
                 after=after,
-                at=revision,
+                at=moment,
                 limit=_PAGE_KEYS if left is None else min(left, _PAGE_KEYS),
             )
             infos = _infos(page)
-            yield from self._with_values(infos, page.revision) if values else infos
+            yield from self._with_values(infos, page.moment) if values else infos
             left = None if left is None else left - len(infos)
-            after, revision = page.resume, page.revision
+            after, moment = page.resume, page.moment
             if after is None:
                 return
 
@@ -201,10 +202,10 @@ class StoreTarget:
             with suppress(StoreError, OSError):  # others use it, or it cannot be removed: it stays
                 self.created.remove_unused()
 
-    def _with_values(self, infos: list[KeyInfo], revision: int) -> Iterator[KeyInfo]:
+    def _with_values(self, infos: list[KeyInfo], moment: Moment) -> Iterator[KeyInfo]:
         for batch in _batches(infos):
-            snapshot = self.store.get_many([info.key for info in batch], at=revision)
-            # A key that expired since it was listed has no value any more.
+            snapshot = self.store.get_many([info.key for info in batch], at=moment)
+            # A prefix that was rolled up has no value.
             yield from (_info(entry) for entry in snapshot.entries if entry is not None)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from rundlet_server.functions.messages.query import REVISION_MAX, bad_query
 from rundlet_server.functions.messages.validators import store_digest
 from rundlet_server.functions.problems import Problem
+from rundlet_server.storage.timeline import Moment
 
 _START_AGAIN: Final = "list again from the first page, without 'cursor'"
 
@@ -23,24 +24,26 @@ class Cursors:
     def __init__(self, store_id: str) -> None:
         self._digest = store_digest(store_id)
 
-    def encode(self, revision: int, resume: str) -> str:
-        """Return the cursor for the page after ``resume``."""
-        parts = json.dumps([revision, resume, self._digest], separators=(",", ":"))
+    def encode(self, moment: Moment, resume: str) -> str:
+        """Return the cursor for the page after ``resume``, of the same moment."""
+        parts = json.dumps([*moment, resume, self._digest], separators=(",", ":"))
         return base64.urlsafe_b64encode(parts.encode()).decode().rstrip("=")
 
-    def decode(self, cursor: str) -> tuple[int, str]:
-        """Return the revision and the place that ``encode`` took.
+    def decode(self, cursor: str) -> tuple[Moment, str]:
+        """Return the moment and the place that ``encode`` took.
 
         Raises:
             Problem: 400 ``bad-query``.
         """
         match _parts(cursor):
-            case [int(revision), str(after), str(digest)] if 0 <= revision <= REVISION_MAX:
+            case [int(revision), int(time_us), str(after), str(digest)] if (
+                0 <= revision <= REVISION_MAX and 0 <= time_us <= REVISION_MAX
+            ):
                 if digest != self._digest:
                     raise bad_query(f"the cursor is of another store; {_START_AGAIN}")
                 if not _is_utf8(after):
                     raise _foreign()
-                return revision, after
+                return Moment(revision, time_us), after
         raise _foreign()
 
 

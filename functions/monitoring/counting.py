@@ -20,6 +20,7 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.requests import require_feature, restores
+from rundlet_server.storage.timeline import At
 
 
 class CountedStore:
@@ -44,7 +45,10 @@ class CountedStore:
         self.counters = counters
         self.scan = store.scan
         self.count = store.count
+        self.moment = store.moment
         self.history = store.history
+        self.changes = store.changes
+        self.wait = store.wait
         self.stats = store.stats
         self.gauges = store.gauges
         self.health = store.health
@@ -57,7 +61,7 @@ class CountedStore:
         """Whether writes are refused."""
         return self.info.read_only
 
-    def get(self, key: str, *, at: int | None = None) -> Entry | None:
+    def get(self, key: str, *, at: At | None = None) -> Entry | None:
         """See ``Store.get``."""
         if at is not None:
             self.require("history")
@@ -65,7 +69,7 @@ class CountedStore:
         self.counters.add("get")
         return entry
 
-    def peek(self, key: str, *, at: int | None = None) -> Entry | LargeValue | None:
+    def peek(self, key: str, *, at: At | None = None) -> Entry | LargeValue | None:
         """See ``Store.peek``."""
         if at is not None:
             self.require("history")
@@ -84,7 +88,7 @@ class CountedStore:
         return True
 
     def get_many(
-        self, keys: Sequence[str], *, at: int | None = None, admit: Admit | None = None
+        self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
     ) -> Snapshot:
         """See ``Store.get_many``."""
         if at is not None:

@@ -17,6 +17,7 @@ from rundlet_server.functions.messages.sending import Hold, SendingGate
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.route_table import KEYS
 from rundlet_server.storage.interface import Page
+from rundlet_server.storage.timeline import At
 
 _OPTIONS = ("prefix", "start", "end", "limit", "reverse", "delimiter", "include", "rev", "cursor")
 
@@ -40,7 +41,7 @@ class KeysResource:
             page = self._scan(selection, hold)
             next_url = None
             if page.resume is not None:
-                cursor = self._cursors.encode(page.revision, page.resume)
+                cursor = self._cursors.encode(page.moment, page.resume)
                 next_url = selection.next_page(cursor)
                 resp.set_header("Link", f'<{next_url}>; rel="next"')
             hold.send(req, resp, encode_page(page, next_url, media_type))
@@ -55,7 +56,7 @@ class KeysResource:
             prefix=selection.prefix,
             start=selection.start,
             end=selection.end,
-            at=selection.revision,
+            at=selection.at,
         )
         resp.set_header("KV-Count", str(count))
         resp.stream = ()  # with no body at all, Falcon would say that GET had an empty one
@@ -82,7 +83,7 @@ class KeysResource:
             reverse=selection.reverse,
             delimiter=selection.delimiter,
             include_values=selection.include_values,
-            at=selection.revision,
+            at=selection.at,
             admit=hold.admit,
         )
 
@@ -98,7 +99,7 @@ class Selection:
     reverse: bool
     delimiter: str | None
     include_values: bool
-    revision: int | None
+    at: At | None
     after: str | None
 
     @classmethod
@@ -112,12 +113,13 @@ class Selection:
             raise bad_query("the option 'include' can only be 'value'; send that, or leave it out")
         if query.text("delimiter") == "":
             raise bad_query("the option 'delimiter' is empty; leave it out to roll up nothing")
-        revision, after = query.revision("rev"), None
+        at: At | None = query.revision("rev")
+        after = None
         cursor = query.text("cursor")
         if cursor is not None:
-            if revision is not None:
+            if at is not None:
                 raise bad_query("a cursor already holds a revision; leave 'rev' out")
-            revision, after = cursors.decode(cursor)
+            at, after = cursors.decode(cursor)
         return cls(
             prefix=query.text("prefix") or "",
             start=query.text("start") or None,
@@ -128,7 +130,7 @@ class Selection:
             reverse=query.flag("reverse"),
             delimiter=query.text("delimiter"),
             include_values=query.text("include") == "value",
-            revision=revision,
+            at=at,
             after=after,
         )
 

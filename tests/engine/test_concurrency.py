@@ -448,7 +448,7 @@ def test_a_commit_that_a_reader_has_replayed_already_is_not_added_again(open_log
     put(store, "a")
     put(store, "a")
 
-    assert [version.revision for version in store.history("a")] == [2, 1]
+    assert [version.revision for version in store.history("a").versions] == [2, 1]
     assert store.gauges()["unindexed_records"].value == 2
 
 

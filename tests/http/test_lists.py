@@ -282,12 +282,13 @@ def test_cursor_goes_on_after_the_store_is_opened_again(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "changed", [[999, "a"], [-1, "a"], [1.0, "a"], [1, "\ud800"], [1, None], [1]]
+    "changed",
+    [[999, 0, "a"], [-1, 0, "a"], [1.0, 0, "a"], [1, -1, "a"], [1, 0, "\ud800"], [1, 0, None], [1]],
 )
 def test_cursor_that_was_changed_is_400(api, filled: Store, changed: list[object]):
     next_url = api.simulate_get("/v1/keys?limit=1").json["next"]
     cursor = next_url.rpartition("cursor=")[2]
-    _, _, store = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    *_, store = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     forged = base64.urlsafe_b64encode(json.dumps([*changed, store]).encode()).decode().rstrip("=")
 
     answer = api.simulate_get("/v1/keys", query_string=f"cursor={forged}")

@@ -15,11 +15,12 @@ from typing import NamedTuple
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.interface import Entry
 from rundlet_server.storage.large_values import LargeValue
+from rundlet_server.storage.log.format.commit_times import CommitTimes, commits_of
 from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.locator import Locator, pack_position, segment_of
 from rundlet_server.storage.log.format.manifest import Manifest
 from rundlet_server.storage.log.format.record import Record
-from rundlet_server.storage.log.format.segment import Segment
+from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment
 from rundlet_server.storage.log.index.delta import Delta, newest_at
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.read.entry_cache import EntryCache
@@ -65,6 +66,7 @@ class View:
         self.deltas = deltas
         self.indexes = indexes
         self.cache = cache
+        self._commit_times: dict[int, CommitTimes] = {}
         active = manifest.active
         self.head = Head(active.last_revision, active.last_time_us, active.totals)
         self.position = pack_position(deltas[0].segment, deltas[0].offset)
@@ -151,6 +153,27 @@ class View:
     def peek(self, key: str, encoded: bytes, locator: Locator) -> Entry | LargeValue:
         """Do as ``read_entry`` does, but return a large value without its bytes."""
         return self.segment(segment_of(locator.position)).peek(key, encoded, locator)
+
+    def commit_times(self, number: int) -> CommitTimes:
+        """Return the commits of a segment of this view.
+
+        Raises:
+            FileNotFoundError: compaction has moved its records.
+            Damaged: the segment is not what was written.
+        """
+        times = self._commit_times.get(number)
+        if times is None:
+            segment = self.segment(number)
+            delta = next((delta for delta in self.deltas if delta.segment == number), None)
+            states = {state.number: state for state in self.manifest.segments}
+            end = delta.offset if delta else states[number].size
+            times = CommitTimes()
+            is_appended = segment.header.origin == APPENDED
+            for frame in segment.frames(HEADER_SIZE, end):
+                times.add(list(commits_of(frame, is_appended=is_appended)))
+            if delta is not self.active:
+                self._commit_times[number] = times
+        return times
 
     def segment(self, number: int) -> Segment:
         """Return a segment of this view; opens it at first use."""

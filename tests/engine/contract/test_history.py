@@ -6,6 +6,7 @@ import pytest
 
 from rundlet_server.storage.errors import InvalidRequest
 from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE, Delete
+from rundlet_server.storage.timeline import Moment
 from tests.support.backends import do, names, put, value
 from tests.support.models.model import START_US
 
@@ -53,21 +54,80 @@ def test_history_is_newest_first(store, clock):
     put(store, "a", b"1", content_type="text/css")
     clock.advance(1)
     put(store, "other")
-    put(store, "a", b"22")
+    put(store, "a", b"22", ttl_s=1)
     do(store, Delete("a"))
     later = START_US + SECOND_US
 
-    assert store.history("a")[1:] == [
-        (3, 2, "put", later, 2, DEFAULT_CONTENT_TYPE),
-        (1, 1, "put", START_US, 1, "text/css"),
+    history = store.history("a")
+
+    assert history.versions[1:] == [
+        (3, 2, "put", later, 2, DEFAULT_CONTENT_TYPE, later + SECOND_US),
+        (1, 1, "put", START_US, 1, "text/css", None),
     ]
-    assert store.history("a")[0][:5] == (4, 0, "delete", later, 0)
+    assert history.versions[0][:5] == (4, 0, "delete", later, 0)
+    assert (history.revision, history.oldest_revision, history.resume) == (4, 0, None)
 
 
 def test_history_is_limited_and_goes_on_before_a_revision(store):
     for _ in range(6):
         put(store, "a")
 
-    assert [version.revision for version in store.history("a", limit=2)] == [6, 5]
-    assert [version.revision for version in store.history("a", limit=2, before=5)] == [4, 3]
-    assert store.history("a", before=1) == []
+    newest = store.history("a", limit=2)
+    older = store.history("a", limit=2, before=newest.resume)
+    oldest = store.history("a", limit=2, before=older.resume)
+    pages = [[version.revision for version in page.versions] for page in (newest, older, oldest)]
+
+    assert pages == [[6, 5], [4, 3], [2, 1]]
+    assert oldest.resume is None
+    assert store.history("a", before=1).versions == []
+
+
+def test_a_time_leads_to_the_newest_commit_at_or_before_it(store, clock):
+    for _ in range(3):
+        put(store, "a")
+        clock.advance(1)
+    put(store, "a")
+    times_us = [START_US + halves * SECOND_US // 2 for halves in range(-1, 7)]
+
+    moments = [store.moment(time_us) for time_us in times_us]
+
+    assert [moment.revision for moment in moments] == [0, 1, 1, 2, 2, 3, 3, 4]
+    assert [moment.time_us for moment in moments] == times_us
+
+
+def test_commits_of_the_same_time_are_one_moment(store):
+    for number in range(5):
+        put(store, "a", b"%d" % number)
+
+    assert value(store, "a", at=store.moment(START_US)) == b"4"
+
+
+def test_a_time_that_has_not_come_is_refused(store, clock):
+    put(store, "a")
+    store.moment(clock.now_us)
+
+    with pytest.raises(InvalidRequest):
+        store.moment(clock.now_us + 1)
+
+
+def test_a_clock_that_is_set_back_leaves_moments_in_order(store, clock):
+    put(store, "a", b"1")
+    clock.advance(10)
+    put(store, "a", b"2")
+    clock.advance(-20)
+    put(store, "a", b"3")
+
+    assert value(store, "a", at=store.moment(START_US + 9 * SECOND_US)) == b"1"
+    assert value(store, "a", at=store.moment(START_US + 10 * SECOND_US)) == b"3"
+
+
+def test_a_read_names_its_moment(store, clock):
+    put(store, "a")
+    clock.advance(5)
+    now_us = START_US + 5 * SECOND_US
+
+    assert store.scan().moment == store.get_many(["a"]).moment == Moment(1, now_us)
+    assert store.scan(at=1).moment == store.get_many(["a"], at=1).moment == Moment(1, START_US)
+    assert store.scan(at=0).moment == Moment(0, 0)
+    past = Moment(1, START_US + SECOND_US)
+    assert store.scan(at=past).moment == store.get_many(["a"], at=past).moment == past

@@ -63,7 +63,7 @@ def contents(store: LogStore) -> dict[str, tuple[bytes, int, str, list[tuple[int
     assert page.resume is None
     for info in page.keys:
         assert info.entry is not None
-        history = [(line.version, line.kind) for line in store.history(info.key)]
+        history = [(line.version, line.kind) for line in store.history(info.key).versions]
         found[info.key] = (info.entry.value, info.version, info.content_type, history)
     stats = store.stats()
     assert stats.key_count == len(found)
@@ -184,7 +184,7 @@ def test_older_revisions_can_be_read_after_a_load(tmp_path):
         assert is_bulk(store)
         assert store.get("k3", at=before).value == b"1"
         assert store.get("k3").value == b"2"
-        assert [line.version for line in store.history("k3")] == [2, 1]
+        assert [line.version for line in store.history("k3").versions] == [2, 1]
 
 
 def test_index_files_do_not_become_many(tmp_path):

@@ -73,7 +73,7 @@ def test_a_version_let_go_is_not_restored_from_an_earlier_life_of_the_key(
     store.maintainer.checkpoint()  # merges the two small index files, not the large one
 
     assert store.gauges()["index_files"].value == 2
-    assert [version.version for version in store.history("a")] == [3, 2][:keep_versions]
+    assert [version.version for version in store.history("a").versions] == [3, 2][:keep_versions]
     with pytest.raises(InvalidOperation):
         do(store, Restore("a", 1))
     store.close()
@@ -94,6 +94,6 @@ def test_behind_the_horizon_only_the_newest_version_is_left(tmp_path, clock):
             store.get("a", at=revision)
         assert caught.value.oldest_revision == 4
     assert store.stats().oldest_revision == 4
-    assert [version.revision for version in store.history("a")] == [2]
-    assert store.history("b") == []
+    assert [version.revision for version in store.history("a").versions] == [2]
+    assert store.history("b").versions == []
     store.close()

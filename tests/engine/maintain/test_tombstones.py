@@ -195,11 +195,11 @@ def test_a_tombstone_goes_once_nothing_older_can_hold_its_key(tmp_path, monkeypa
     store._writer.seal()
     compact(store, (False, True), monkeypatch)
     assert rebuilt_contents(tmp_path / "data") == {}
-    assert [version.kind for version in store.history("a")] == ["delete"]
+    assert [version.kind for version in store.history("a").versions] == ["delete"]
     compact(store, (True, False), monkeypatch)
     compact(store, (True, True), monkeypatch)
 
-    assert store.history("a") == []
+    assert store.history("a").versions == []
     assert store.gauges()["segments"].value == 1
     assert rebuilt_contents(tmp_path / "data") == contents(store) == {}
     store.close()
