@@ -91,7 +91,7 @@ def create_app(
         slow_s=settings.slow_s,
     )
     gate = UploadGate(settings.uploads_max)
-    sending = SendingGate(settings.sending_bytes_max, settings.downloads_max)
+    sending = SendingGate(settings.sending_bytes_max, settings.downloads_max, spare=gate.spare)
     ErrorAnswers(ids, gate.discard).install(app)
     limits = shown_limits(settings, store.info.limits)
     _add_routes(app, counted, Gates(gate, sending), limits, readiness)

@@ -13,6 +13,10 @@ NUMBER_MAX: Final = (1 << 63) - 1
 TTL_S_MAX: Final = 100 * 366 * 86_400
 """The longest time to live that a store, the API, and an import accept: 100 leap years."""
 
+CLOCK_AHEAD_S_MAX: Final = 60.0
+"""The store's time may be ahead of the system's clock by this much, as small corrections of a clock
+make it, before a person is told."""
+
 LARGE_VALUE_BYTES: Final = 256 * 1024
 """A value above this is read and sent in pieces, and never kept in a cache."""
 

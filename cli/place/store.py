@@ -145,7 +145,7 @@ class StoreTarget:
 
     def info(self) -> dict[str, object]:
         """Return what the store is, with its limits."""
-        return asdict(self.store.info)
+        return asdict(self.store.info) | {"clock_ahead_s": self.store.health().clock_ahead_s}
 
     def stats(self) -> dict[str, object]:
         """Return counts by name, as a server does without the operations, which only it counts."""

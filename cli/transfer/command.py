@@ -35,6 +35,7 @@ from rundlet_server.cli.show.values import existing_file
 from rundlet_server.cli.transfer.formats import Format, format_of, format_read
 from rundlet_server.cli.transfer.jsonlines import BadLine, Row, read_rows, value_members
 from rundlet_server.cli.transfer.loading import Loaded, Source, load
+from rundlet_server.storage.bounds import CLOCK_AHEAD_S_MAX
 
 if TYPE_CHECKING:
     from rundlet_server.cli.transfer.textlines import TextLines
@@ -122,8 +123,8 @@ def export(
     """Write all keys to a file.
 
     Keys and values of one snapshot, as JSON lines; into .data and .txt as lines of key, space and
-    value. If the time of the store in a folder is far ahead of this machine's clock, the times of
-    expiry are written by this machine's clock.
+    value. If the store's time is far ahead of its machine's clock, the times of expiry are written
+    by that clock.
 
     Example: rundlet export all.jsonl
     """
@@ -137,7 +138,7 @@ def export(
         RowProgress("exporting", "keys") as progress,
         _output(to_file) as output,
     ):
-        ahead = timedelta() if isinstance(target, Client) else _clock_ahead(target)
+        ahead = _clock_ahead(target)
         for info in target.scan(prefix=prefix, values=True):
             if info.value is not None:
                 output.write(line_of(_earlier(info.value, ahead)))
@@ -154,22 +155,19 @@ def export(
 
 
 def _clock_ahead(target: Target) -> timedelta:
-    """Return how much earlier keys expire by this machine's clock than by the store's time.
+    """Return how much earlier keys expire by the clock of the store's machine than by its time.
 
-    A store whose time is far ahead keeps its keys until this machine's clock has caught up. The
-    store that its export is imported into shall not.
+    A store whose time is far ahead keeps its keys until that clock has caught up. The store that
+    its export is imported into shall not.
     """
-    from rundlet_server.cli.place.store import StoreTarget  # noqa: PLC0415 - loads the engine, which takes its time
-
-    assert isinstance(target, StoreTarget)  # what is not a client
-    health = target.store.health()
-    if not health.clock_ahead_s or not health.warnings:
+    ahead_s = target.info().get("clock_ahead_s")  # a server of an earlier release does not say
+    if not isinstance(ahead_s, int | float) or ahead_s <= CLOCK_AHEAD_S_MAX:
         return timedelta()
     sys.stderr.write(
-        f"The store's time is {health.clock_ahead_s:.0f} s ahead of this machine's clock; times of"
-        " expiry are written that much earlier.\n"
+        f"The store's time is {ahead_s:.0f} s ahead of its machine's clock; times of expiry are"
+        " written that much earlier.\n"
     )
-    return timedelta(seconds=health.clock_ahead_s)
+    return timedelta(seconds=ahead_s)
 
 
 def _earlier(value: Value, ahead: timedelta) -> Value:

@@ -9,7 +9,7 @@ exclude each other.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Final, Protocol, TypeVar
 
 from msgspec import Meta, Struct, field
@@ -19,7 +19,7 @@ from rundlet_server.functions.messages.content_types import require_header_safe
 from rundlet_server.functions.messages.query import REVISION_MAX, TTL_S_MIN
 from rundlet_server.functions.problems import Member, Problem, too_large
 from rundlet_server.storage import interface as storage
-from rundlet_server.storage.bounds import NUMBER_MAX, TTL_S_MAX
+from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, NUMBER_MAX, TTL_S_MAX
 
 Key = Annotated[str, Meta(min_length=1, description="At most key_bytes_max bytes as UTF-8.")]
 Revision = Annotated[int, Meta(ge=0, le=REVISION_MAX)]
@@ -51,7 +51,7 @@ class MgetRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
     rev: Annotated[Revision | None, Meta(description="The last one by default.")] = None
 
     def require_within(self, limits: storage.Limits) -> None:
-        """Refuse too many keys, or a key that is too long.
+        """Refuse too many keys, or a key that is longer than any can be.
 
         Raises:
             Problem: 413 or 422.
@@ -60,9 +60,13 @@ class MgetRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
             raise too_large("list_keys_max", limits.list_keys_max, len(self.keys))
         for index, key in enumerate(self.keys):
             try:
-                _require_key(key, limits)
+                _require_key(key, limits, KEY_BYTES_LIMIT)
             except Wrong as ex:
                 raise _problem("bad-members", "keys", index, ex) from ex
+
+    def lists(self) -> dict[str, Sequence[str]]:
+        """Return the keys by the name of their list."""
+        return {"keys": self.keys}
 
 
 class _Operation(Struct, tag_field="op", forbid_unknown_fields=True, omit_defaults=True):
@@ -188,6 +192,31 @@ class Transaction(Struct, forbid_unknown_fields=True, omit_defaults=True):
         )
 
 
+def lists_of(txn: storage.Txn) -> dict[str, list[str]]:
+    """Return the keys of a transaction by the names of its lists in a request."""
+    lists = {"if": txn.conditions, "then": txn.then, "else": txn.otherwise or ()}
+    return {name: [item.key for item in items] for name, items in lists.items()}
+
+
+def require_accepted(
+    lists: Mapping[str, Sequence[str]], limits: storage.Limits, accepts: Callable[[str], bool]
+) -> None:
+    """Refuse a key that is longer than is allowed now, unless the store has it from before.
+
+    Ask this after the token's prefix is checked, as the answer tells what the store has.
+
+    Raises:
+        Problem: 422 ``key-too-long``, which names list and index.
+    """
+    for name, keys in lists.items():
+        for index, key in enumerate(keys):
+            try:
+                _require_key(key, limits)
+            except Wrong as ex:
+                if not accepts(key):
+                    raise _problem("key-too-long", name, index, ex) from ex
+
+
 def keys_of(txn: storage.Txn) -> Iterator[str]:
     """Yield every key that a transaction writes, may write, or has a condition on."""
     for part in (txn.conditions, txn.then, txn.otherwise or ()):
@@ -214,7 +243,8 @@ def _to_storage(
     first_index: dict[str, int] = {}
     for index, item in enumerate(items):
         try:
-            _require_key(item.key, limits)
+            is_written = not isinstance(item, Condition | Delete)
+            _require_key(item.key, limits, None if is_written else KEY_BYTES_LIMIT)
             stored.append(item.to_storage())
             if (first := first_index.setdefault(item.key, index)) != index and name != "if":
                 raise Wrong(f"it writes the same key as {name}[{first}]; write each key only once")
@@ -229,10 +259,10 @@ def _problem(usual: str, name: str, index: int, ex: Wrong) -> Problem:
     return Problem(422, ex.name or usual, detail, {**place, **ex.members})
 
 
-def _require_key(key: str, limits: storage.Limits) -> None:
-    """Refuse a key that is too long, or has no UTF-8 form."""
+def _require_key(key: str, limits: storage.Limits, size_max: int | None = None) -> None:
+    """Refuse a key that has no UTF-8 form, or is too long; ``size_max`` if not by ``limits``."""
     size = len(key) if key.isascii() else len(_encoded("key", key))
-    if size > limits.key_bytes_max:
+    if size > (size_max or limits.key_bytes_max):
         what = f"the key is too long: {over_limit('key_bytes_max', limits.key_bytes_max, size)}"
         raise Wrong(what, "key-too-long", limit=limits.key_bytes_max, got=size)
 

@@ -45,6 +45,10 @@ class UploadGate:
         for _ in range(most or 0):
             self._free.put(None)
 
+    def spare(self) -> int:
+        """Return how many more threads could wait for bodies at the moment."""
+        return self._free.qsize()
+
     @contextlib.contextmanager
     def held(self, patience_s: float = _PATIENCE_S) -> Iterator[None]:
         """Wait for a body within the block, after at most ``patience_s`` for a place.

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from rundlet_server.storage.counting.counters import OperationCounters
-from rundlet_server.storage.errors import ReadOnly
+from rundlet_server.storage.errors import LimitExceeded, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
     Commit,
     Delete,
@@ -72,6 +72,16 @@ class CountedStore:
         found = self.store.peek(key, at=at)
         self.counters.add("get")
         return found
+
+    def accepts_key(self, key: str) -> bool:
+        """Return whether a key, of any length, may be read and deleted; this does not count."""
+        try:
+            self.store.peek(key)
+        except LimitExceeded:
+            return False
+        except StoreError:
+            return True  # the value cannot be read, but it is there
+        return True
 
     def get_many(
         self, keys: Sequence[str], *, at: int | None = None, admit: Admit | None = None

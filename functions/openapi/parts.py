@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 import msgspec
+
+from rundlet_server.functions.problems import title_of
 
 Json = dict[str, object]
 
@@ -72,7 +72,7 @@ def problems(*statuses: int) -> Json:
 
 def _problem(status: int) -> Json:
     answer: Json = {
-        "description": HTTPStatus(status).phrase,
+        "description": title_of(status),
         "content": {"application/problem+json": ref("Problem")},
     }
     headers = _HEADERS_OF_PROBLEMS.get(status)

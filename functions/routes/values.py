@@ -130,7 +130,7 @@ class ValueResource:
             raise _not_found(name)
         status = self._tags.read_condition_fails(req, entry)
         if status == 412:
-            raise precondition_failed(entry.revision)
+            raise precondition_failed(req, entry.revision)
         headers = [
             ("etag", self._tags.tag(entry.revision)),
             ("kv-revision", str(entry.revision)),
@@ -171,7 +171,7 @@ class ValueResource:
                 # RFC 9110, 13.2.1: preconditions are ignored if the answer without them would not
                 # be a success.
                 raise _not_found(op.key) from ex
-            raise precondition_failed(revision) from ex
+            raise precondition_failed(req, revision) from ex
 
 
 def _size_of(found: Found) -> int:

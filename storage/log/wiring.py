@@ -84,11 +84,11 @@ def _opened(folder: Path, settings: StoreSettings) -> Parts:
 
 def _opened_for_reading(folder: Path, settings: StoreSettings, cause: OSError) -> Parts:
     files = ReadOnlyFiles(settings.files)
-    lock = FolderLock(files, folder)
     try:
-        commit_page = open_for_reading(files, folder, settings.boot_id)
+        commit_page = open_for_reading(files, folder, settings.boot_id)  # looks at the lock's file
     except FileNotFoundError:
         raise cause from None  # there is no store: that none can be made says more
+    lock = FolderLock(files, folder)  # and this has a private one
     lock.place.add(COMMIT_NAME, commit_page.identity())
     return _joined(folder, dataclasses.replace(settings, files=files), lock, commit_page)
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
-from rundlet_server.storage.errors import ReadOnly
+from rundlet_server.storage.errors import Damaged, ReadOnly
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.tokens.file import TokenFile
+from tests.support import PATIENCE_S
 from tests.support.disks.small_disk import mounted
 from tests.support.processes.command_line import run
 from tests.support.processes.servers import RundletServer, wait_for
@@ -100,6 +103,89 @@ def test_torn_tail_of_a_snapshot_is_left_out_and_left_there(tmp_path):
 
     assert len(found) == 10
     assert contents(tmp_path / "data") == before
+
+
+def put_back_older_page(folder: Path, commits: int) -> None:
+    """Write with a store of its own, and put back the commit page from before."""
+    page = (folder / "COMMIT").read_bytes()
+    writer = open_log_store(folder, StoreSettings(segment_records_max=4))
+    for number in range(commits):
+        writer.commit(Txn([Put(f"after{number}", b"1")]))
+    writer.close()
+    (folder / "COMMIT").write_bytes(page)
+
+
+@pytest.mark.parametrize("commits", [1, 3, 9])
+def test_snapshot_with_an_older_commit_page_is_read_whole(tmp_path, commits):
+    """With 3 and 9 commits the log has gone on in a new segment since."""
+    filled(tmp_path / "data")
+    put_back_older_page(tmp_path / "data", commits)
+    before = contents(tmp_path / "data")
+
+    with frozen(tmp_path / "data") as snapshot:
+        store = open_log_store(snapshot, READ_ONLY)
+        found = keys(store)
+        store.close()
+
+    assert len(found) == 10 + commits
+    assert contents(tmp_path / "data") == before
+
+
+def test_damage_behind_an_older_commit_page_of_a_snapshot_is_told(tmp_path):
+    filled(tmp_path / "data")
+    active = max((tmp_path / "data").glob("*.log"))
+    end = active.stat().st_size
+    page = (tmp_path / "data/COMMIT").read_bytes()
+    writer = open_log_store(tmp_path / "data")
+    for number in range(4):
+        writer.commit(Txn([Put(f"after{number}", b"1")]))
+    writer.close()
+    (tmp_path / "data/COMMIT").write_bytes(page)
+    with active.open("r+b") as file:
+        file.seek(end + 60)
+        file.write(b"XX")
+
+    with frozen(tmp_path / "data") as snapshot, pytest.raises(Damaged) as caught:
+        open_log_store(snapshot, READ_ONLY)
+
+    assert (caught.value.path.name, caught.value.offset) == (active.name, end)
+
+
+def test_commit_page_newer_than_the_manifest_of_a_snapshot_is_told(tmp_path):
+    filled(tmp_path / "data")
+    shutil.copytree(tmp_path / "data", tmp_path / "older")
+    writer = open_log_store(tmp_path / "data", StoreSettings(segment_records_max=4))
+    for number in range(9):
+        writer.commit(Txn([Put(f"after{number}", b"1")]))
+    writer.close()
+    shutil.copy(tmp_path / "data/COMMIT", tmp_path / "older/COMMIT")
+
+    with frozen(tmp_path / "older") as snapshot, pytest.raises(Damaged, match="manifest"):
+        open_log_store(snapshot, READ_ONLY)
+
+
+def test_commit_in_flight_is_no_reason_to_leave_the_page_of_a_writer(tmp_path):
+    filled(tmp_path / "data")
+    older = (tmp_path / "data/COMMIT").read_bytes()
+    writer = open_log_store(tmp_path / "data")
+    writer.commit(Txn([Put("in flight", b"1")]))
+    newer = (tmp_path / "data/COMMIT").read_bytes()
+
+    with frozen(tmp_path / "data") as snapshot, ThreadPoolExecutor() as threads:
+        with (tmp_path / "data/LOCK").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # as a writer does between append and publication
+            (tmp_path / "data/COMMIT").write_bytes(older)
+            opening = threads.submit(open_log_store, snapshot, READ_ONLY)
+            with pytest.raises(TimeoutError):
+                opening.result(timeout=0.2)
+            (tmp_path / "data/COMMIT").write_bytes(newer)
+        reader = opening.result(timeout=PATIENCE_S)
+        writer.commit(Txn([Put("next", b"2")]))
+        found = keys(reader)
+        reader.close()
+    writer.close()
+
+    assert (found["in flight"], found["next"]) == (b"1", b"2")
 
 
 def test_process_that_writes_through_another_mount_is_followed(tmp_path):

@@ -354,6 +354,14 @@ def _key_numbers(columns: Columns, rows: Places, skipped: int) -> Words:
     return numbers
 
 
+def value_sizes(columns: Columns, rows: Places) -> Places:
+    """Return the size of the value of each of some rows."""
+    ends, sizes = columns.rows["key_offset"], columns.rows["size"]
+    key_sizes = ends[rows + 1].astype(np.int64) - ends[rows]
+    found: Places = sizes[rows] - key_sizes - columns.rows["meta_size"][rows] - OVERHEAD
+    return found
+
+
 def is_tombstone(columns: Columns) -> Flags:
     """Return one flag per row: whether it is a tombstone."""
     kinds = columns.rows["flags"][:-1] & KIND_MASK

@@ -11,6 +11,8 @@ from contextlib import ExitStack, closing
 import pytest
 
 from rundlet_server.storage.interface import Delete, Op, Put, Touch, Txn
+from rundlet_server.storage.log.read import expired
+from rundlet_server.storage.log.read.expired import due
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
@@ -73,6 +75,43 @@ def test_statistics_look_at_an_expired_key_once(tmp_path, clock):
         first_s = time.thread_time() - started_s
 
         assert cpu_s(store.stats) < first_s / 20
+
+
+def test_statistics_look_at_many_expired_keys_at_once(tmp_path, clock):
+    with closing(filled(tmp_path, clock, 50_000)) as store:
+        clock.advance(2_000)
+        started_s = time.thread_time()
+        assert store.stats().key_count == 0
+        first_s = time.thread_time() - started_s
+
+        started_s = time.thread_time()
+        view = store._follower.current()
+        assert sum(1 for _ in due(view, view.head, 0, clock())) == 50_000
+        assert first_s < (time.thread_time() - started_s) / 4
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_many_expired_keys_are_counted_exactly(tmp_path, clock, monkeypatch, seed):
+    """In index files of all ages; some keys are written again, some deleted, some do not expire."""
+    monkeypatch.setattr(expired, "_FEW", 3)
+    chance = random.Random(seed)
+    keys = [f"key{number}" for number in range(400)]
+    settings = StoreSettings(files=UnsyncedFiles(), clock=clock, segment_records_max=60)
+    with closing(open_log_store(tmp_path, settings)) as store:
+        for step in range(12):
+            some = keys if step == 0 else chance.sample(keys, 8)
+            store.commit(Txn([drawn(chance, key) for key in some]))
+            clock.advance(chance.choice([0, 0, 0.5]))
+            if chance.random() < 0.7:
+                store.maintainer.checkpoint()
+            if chance.random() < 0.1:
+                store.maintainer.expire()
+        clock.advance(chance.choice([0.5, 1, 4, 100]))
+        with closing(open_log_store(tmp_path, settings)) as late:
+            for asked in (late, store):
+                entries = [entry for entry in asked.get_many(keys).entries if entry]
+                assert asked.stats().key_count == len(entries), seed
+                assert asked.stats().value_bytes == sum(len(e.value) for e in entries), seed
 
 
 @pytest.mark.parametrize("seed", range(12))
