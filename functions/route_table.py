@@ -96,6 +96,7 @@ KV64: Final = Route("/v1/kv64/{key:path}", _VALUE, keys="path")
 KEYS: Final = Route("/v1/keys", _LONG_READS, keys="list")
 MGET: Final = Route("/v1/mget", {"POST": _LONG_READ}, keys="body")
 TXN: Final = Route("/v1/txn", {"POST": _WRITE}, keys="body")
+CHANGES: Final = Route("/v1/changes", {"GET": _LONG_READ}, keys="list")
 STATS: Final = Route("/v1/stats", _SHORT_READS, keys="all")
 COMPACT: Final = Route("/v1/admin/compact", {"POST": _ADMINISTER}, keys="all")
 METRICS: Final = Route("/metrics", _LONG_READS, keys="all")
@@ -106,7 +107,7 @@ OPENAPI: Final = Route("/openapi.json", _SHORT_READS, keys="none", is_open=True)
 ROUTES: Final = {
     route.template: route
     for route in (
-        *(ROOT, SERVICE, KV, KV64, KEYS, MGET, TXN, STATS, COMPACT),
+        *(ROOT, SERVICE, KV, KV64, KEYS, MGET, TXN, CHANGES, STATS, COMPACT),
         *(METRICS, LIVEZ, READYZ, OPENAPI),
     )
 }

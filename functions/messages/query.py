@@ -57,11 +57,19 @@ class Query:
     def revision(self, name: str) -> int | None:
         """Return a revision, 0 included."""
         text = self._options.get(name)
+        return None if text is None else revision_of(f"the option '{name}'", text)
+
+    def seconds(self, name: str, *, most: float, limit: str) -> float:
+        """Return a time from 0 to ``most``, which is the limit named ``limit``; 0 for none."""
+        text = self._options.get(name)
         if text is None:
-            return None
-        if _WHOLE.fullmatch(text) and int(text) <= REVISION_MAX:
-            return int(text)
-        raise bad_query(f"the option '{name}' must be a revision: a whole number from 0 to 2^63-1")
+            return 0
+        seconds = float(text) if _DECIMAL.fullmatch(text) else math.nan
+        if 0 <= seconds <= most:
+            return seconds
+        raise bad_query(
+            f"the option '{name}' must be a number of seconds from 0 to {most:g} ({limit})"
+        )
 
     def ttl_s(self, name: str) -> float | None:
         """Return a time to live in seconds."""
@@ -84,6 +92,13 @@ class Query:
         if name in self._options:
             raise bad_query(f"the option '{name}' is there twice; send it once")
         self._options[name] = _decode(encoded)
+
+
+def revision_of(what: str, text: str) -> int:
+    """Return a revision, 0 included; ``what`` says where it stands."""
+    if _WHOLE.fullmatch(text) and int(text) <= REVISION_MAX:
+        return int(text)
+    raise bad_query(f"{what} must be a revision: a whole number from 0 to 2^63-1")
 
 
 def is_ttl(seconds: float) -> bool:

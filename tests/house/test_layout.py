@@ -57,6 +57,7 @@ FLOORS = {
         "problems",
         "messages",
         "access",
+        "feeds",
         "monitoring openapi",
         "routes",
         "app",
@@ -65,7 +66,7 @@ FLOORS = {
     "functions/settings": [
         "kinds",
         "rows",
-        "connections reading",
+        "connections feeds reading",
         "server",
         "table",
         "rules",
