@@ -109,6 +109,8 @@ def create_app(
         settings.feeds.wait_s_max,
     )
     app.add_route(routes.CHANGES.template, ChangesResource(counted, source, ids))
+    document = openapi_document(software_version(), store.info.limits, settings.feeds)
+    app.add_route(routes.OPENAPI.template, FixedResource(document))
     _add_values(app, counted, Gates(gate, sending), source)
     _add_routes(app, counted, Gates(gate, sending), limits, readiness)
     return app
@@ -165,7 +167,6 @@ def _add_routes(
     readiness: Readiness,
 ) -> None:
     version = software_version()
-    document = openapi_document(version, store.info.limits)
     app.add_route(routes.ROOT.template, FixedResource(_welcome(version)))
     app.add_route(routes.SERVICE.template, ServiceResource(store, version, limits))
     app.add_route(routes.KEYS.template, KeysResource(store, gates.sending))
@@ -176,7 +177,6 @@ def _add_routes(
     app.add_route(routes.METRICS.template, MetricsResource(store, readiness, version))
     app.add_route(routes.LIVEZ.template, LiveResource())
     app.add_route(routes.READYZ.template, ReadyResource(readiness))
-    app.add_route(routes.OPENAPI.template, FixedResource(document))
 
 
 def get_app() -> falcon.App[falcon.Request, falcon.Response]:

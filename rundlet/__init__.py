@@ -36,6 +36,7 @@ from rundlet.model import (
     Commit,
     Condition,
     Delete,
+    Event,
     KeyInfo,
     Op,
     OpResult,
@@ -46,6 +47,7 @@ from rundlet.model import (
     Written,
 )
 from rundlet.version import __version__
+from rundlet.watching import Watch
 
 __all__ = [
     "DEFAULT_CONTENT_TYPE",
@@ -61,6 +63,7 @@ __all__ = [
     "ConnectionFailed",
     "Damaged",
     "Delete",
+    "Event",
     "FailedCondition",
     "Forbidden",
     "KeyInfo",
@@ -78,6 +81,7 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "Value",
+    "Watch",
     "Written",
     "__version__",
 ]

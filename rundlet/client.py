@@ -27,6 +27,7 @@ from rundlet.model import (
     Written,
 )
 from rundlet.transport import Request, Transport
+from rundlet.watching import Watch, open_watch, wait_for
 from rundlet.wire import (
     ACCEPTED_TYPES,
     CBOR_TYPE,
@@ -248,6 +249,41 @@ class Client:
         }
         query = urlencode({name: given for name, given in options.items() if given is not None})
         return self._scan_pages(query, limit=limit, reverse=reverse, values=values)
+
+    # --- changes ---------------------------------------------------------------------------
+
+    def watch(
+        self, prefix: str = "", *, since: int | None = None, include_values: bool = False
+    ) -> Watch:
+        """Return an iterator over all changes from now on, or from after a revision.
+
+        It goes on through failures of the server and the network, without a loss or a repeat. A
+        list at revision R and a watch since R together miss nothing.
+
+        Args:
+            prefix: only keys that start with this.
+            since: events have higher revisions.
+            include_values: with the values.
+
+        Raises:
+            Compacted: the history that is kept no longer reaches ``since``.
+        """
+        return open_watch(self._transport, prefix, since=since, include_values=include_values)
+
+    def wait_for(
+        self, key: str, *, revision: int | None = None, timeout_s: float = 60.0
+    ) -> Value | None:
+        """Wait until a key changes, and return its value then; ``None`` if it has none.
+
+        Args:
+            key: which key.
+            revision: the last one that was seen, 0 for no value; by default that of now.
+            timeout_s: how long to wait.
+
+        Raises:
+            TimeoutError: the key has not changed within that time.
+        """
+        return wait_for(self._transport, key, revision=revision, timeout_s=timeout_s)
 
     # --- the server ------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from rundlet_server.functions.limits import SET_BY, shown_limits
 from rundlet_server.functions.settings import (
     SETTINGS,
     ConnectionLimits,
+    FeedLimits,
     ServeOptions,
     ServerSettings,
     SettingError,
@@ -54,6 +55,7 @@ UNUSUAL = ServerSettings(
     cors_origins=("https://a.example", "*"),
     host_names=("a.example", "b"),
     connections=ConnectionLimits(6, 7_000, 0.5, 1.5, 2.5),
+    feeds=FeedLimits(7, 2.5),
     limits=Limits(1, 2, 3, 4, 5),
 )
 
