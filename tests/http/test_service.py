@@ -59,6 +59,7 @@ CACHE_CONTROL = {
     "/v1/kv/{key:path}": "no-cache",
     "/v1/kv64/{key:path}": "no-cache",
     "/v1/keys": "no-cache",
+    "/v1/changes": "no-store",
     "/v1/stats": "no-store",
     "/metrics": "no-store",
     "/livez": "no-store",
@@ -66,8 +67,15 @@ CACHE_CONTROL = {
 }
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("template", [name for name, r in ROUTES.items() if "GET" in r.rules])
+@pytest.mark.parametrize(
+    ("template", "method"),
+    [
+        (name, m)
+        for name, r in ROUTES.items()
+        if "GET" in r.rules
+        for m in {"GET", "HEAD"} & {*r.rules}
+    ],
+)
 def test_every_answer_says_how_it_may_be_cached(api, template: str, method: str):
     api.simulate_put("/v1/kv/YQ", body=b"1")
     api.simulate_put("/v1/kv64/YQ", body=b"1")
