@@ -22,6 +22,7 @@ from rundlet.wire import ACCEPTED_TYPES, Fields
 
 _SILENT_S: Final = 45.0
 """A server gives a sign of life every 15 seconds; after this, the connection is taken for dead."""
+_BACKOFF_MAX_S: Final = 2.0
 _WAIT_S: Final = 25
 """One request waits this long: less than proxies do."""
 
@@ -119,7 +120,7 @@ class Watch:
         """Wait before the next attempt, unless the watch is closed meanwhile."""
         self._disconnect()
         asked_s = ex.retry_after_s if isinstance(ex, Unavailable) else None
-        wait_s = backoff_s(self._failures) if asked_s is None else asked_s
+        wait_s = min(backoff_s(self._failures), _BACKOFF_MAX_S) if asked_s is None else asked_s
         self._failures += 1
         self._is_closed.wait(wait_s)
 

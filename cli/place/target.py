@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
-from rundlet import Commit, Condition, KeyInfo, Op, Value, Written
+from rundlet import Commit, Condition, Event, KeyInfo, Op, Value, Written
 
 
 class Purpose(enum.Enum):
@@ -21,6 +21,23 @@ class Purpose(enum.Enum):
     WRITE = enum.auto()  # creates a store where there is none, and says so
     CHANGE = enum.auto()  # writes, but creates nothing
     COMPACT = enum.auto()
+
+
+class Watching(Protocol):
+    """Changes in order; ``rundlet.Watch`` says more."""
+
+    @property
+    def position(self) -> int:
+        """The revision up to which all events have been returned."""
+
+    def __iter__(self) -> Iterator[Event]:
+        """Return the iterator itself."""
+
+    def __enter__(self) -> Self:
+        """Return the iterator itself."""
+
+    def __exit__(self, *exc_info: object) -> None:
+        """End the iteration."""
 
 
 class Target(Protocol):
@@ -59,6 +76,9 @@ class Target(Protocol):
         values: bool = False,
     ) -> Iterator[KeyInfo]:
         """Yield keys in order, from one snapshot."""
+
+    def watch(self, prefix: str = "", *, since: int | None = None) -> Watching:
+        """Return an iterator over all changes from now on, or from after a revision."""
 
     def url_of(self, key: str, *, is_prefix: bool = False) -> str:
         """Return the address of a key's value, or of the list of keys under a prefix."""
