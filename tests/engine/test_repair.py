@@ -300,6 +300,82 @@ def test_a_backup_unpacked_over_a_newer_folder_is_told_key_by_key(
         assert found.keys() <= truth.last.keys(), "the index files know of all deletes"
 
 
+def test_a_segment_that_only_the_commit_page_knows_is_a_loss(large):
+    (large.folder / "MANIFEST").unlink()
+    path = large.active
+    path.unlink()
+
+    report = repair(large.folder, large.settings)
+
+    assert path in [loss.path for loss in report.losses]
+
+
+def test_an_end_that_was_durable_and_is_gone_is_a_loss(sample):
+    """After a restart of the machine, and without a manifest, the page still knows so much."""
+    with sample.opened() as store:
+        sample.commit(store, Put("last", b"1"))
+        last = store._follower.view.segment(store._follower.view.active.segment)
+        ends = [frame.offset for frame in last.frames(HEADER_SIZE, last.file.size())]
+    (sample.folder / "MANIFEST").unlink()
+    with sample.active.open("r+b") as file:
+        file.truncate(ends[-1])
+
+    report = repair(sample.folder, sample.after_restart())
+
+    assert (sample.active.parent / "repair-1" / "LOST").exists()
+    assert [loss.offset for loss in report.losses] == [ends[-1]]
+
+
+def test_a_commit_behind_what_an_older_page_knows_is_kept(sample):
+    """No later frame shows that it was acknowledged, and it may have been."""
+    page = (sample.folder / "COMMIT").read_bytes()
+    with sample.opened() as store:
+        sample.commit(store, Put("last", b"1"))
+    (sample.folder / "COMMIT").write_bytes(page)
+    sorted(sample.folder.glob("*.log"))[0].unlink()
+
+    assert repair(sample.folder, sample.settings).losses
+
+    assert sample.reopened()["last"] == sample.last["last"]
+
+
+def test_a_repair_keeps_the_time_that_processes_have_acted_on(sample):
+    """What has expired stays expired, although the clock is set back."""
+    with sample.opened() as store:
+        sample.commit(store, Put("short", b"1", ttl_s=10))
+        sample.clock.advance(11)
+        assert store.get("short") is None
+    sorted(sample.folder.glob("*.log"))[0].unlink()
+    sample.clock.advance(-5)
+
+    assert repair(sample.folder, sample.settings).losses
+
+    assert "short" not in sample.reopened()
+
+
+def test_a_hole_between_a_backup_and_what_is_newer_is_a_loss(folder):
+    """The backup has the shorter form of a segment, and no index file is left to know the keys."""
+    settings = StoreSettings(segment_records_max=10, cache_bytes_max=0)
+    sample = Sample(folder / "data", settings)
+    with sample.opened() as store:
+        for number in range(15):
+            sample.commit(store, Put(f"k{number}", b"1"))
+    backup = folder / "backup"
+    shutil.copytree(sample.folder, backup)
+    with sample.opened() as store:
+        for number in range(15, 45):
+            sample.commit(store, Put(f"k{number}", b"1"))
+    shutil.copytree(backup, sample.folder, dirs_exist_ok=True)
+    for path in sample.folder.glob("*.idx"):
+        path.unlink()
+
+    report = repair(sample.folder, sample.settings)
+
+    found = sample.reopened()
+    assert sample.last.keys() - found.keys() == {f"k{number}" for number in range(15, 20)}
+    assert any("revisions 16 to 20 are in no segment" in loss.reason for loss in report.losses)
+
+
 def test_a_key_that_came_back_is_told_with_the_newest_value_that_is_lost(folder):
     """Of three versions the middle one is left, and the index file knows all."""
     settings = StoreSettings(keep_versions=3, cache_bytes_max=0)
