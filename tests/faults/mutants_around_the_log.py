@@ -188,8 +188,8 @@ MUTANTS_AROUND_THE_LOG = (
     Mutant(
         "loss-that-a-kept-manifest-knows-not-told",
         REVISIONS,
-        "        if head > max(last_revision, kept.revision_floor):\n",
-        "        if False:\n",
+        "        if kept.active.last_revision > max(last_revision, kept.revision_floor)\n",
+        "        if False\n",
         (ONE_WITNESS,),
     ),
     Mutant(

@@ -71,7 +71,7 @@ def kept_manifests(files: Files, folder: Path) -> Iterator[tuple[Path, Manifest]
 
 
 def unreached(files: Files, folder: Path, last_revision: int) -> Iterator[Loss]:
-    """Yield the kept manifests that know of later commits than all segments and index files.
+    """Yield a loss if a kept manifest knows of later commits than all segments and index files.
 
     Every commit is above the floor of the manifest that it was made under. A head at the floor, or
     below it, is what a repair left, without any commit since.
@@ -81,14 +81,18 @@ def unreached(files: Files, folder: Path, last_revision: int) -> Iterator[Loss]:
         folder: of the store.
         last_revision: the highest of the segments and index files.
     """
-    for path, kept in kept_manifests(files, folder):
-        head = kept.active.last_revision
-        if head > max(last_revision, kept.revision_floor):
-            reason = (
-                f"this manifest of an earlier repair knows revision {head}, and the store has"
-                f" nothing after {last_revision}; unless all were deletes, commits are lost"
-            )
-            yield Loss(path, 0, 0, reason)
+    found = [
+        (kept.active.last_revision, path)
+        for path, kept in kept_manifests(files, folder)
+        if kept.active.last_revision > max(last_revision, kept.revision_floor)
+    ]
+    if found:
+        head, path = max(found)
+        reason = (
+            f"this manifest of an earlier repair knows revision {head}, and the store has"
+            f" nothing after {last_revision}; unless all were deletes, commits are lost"
+        )
+        yield Loss(path, 0, 0, reason)
 
 
 def _last_revision(files: Files, folder: Path, number: int, start: int) -> int:
