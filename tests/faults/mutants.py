@@ -2,6 +2,7 @@
 
 A mutant replaces a piece of source text that occurs once. It names the tests that are likely to
 find it, fastest first; ``test_mutants`` runs them on a copy of the source that contains the mutant.
+Those of ``mutants_around_the_log`` are in what surrounds the log.
 """
 
 from __future__ import annotations
