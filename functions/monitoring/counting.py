@@ -20,7 +20,7 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.requests import require_feature, restores
-from rundlet_server.storage.timeline import At
+from rundlet_server.storage.timeline import At, Retention
 
 
 class CountedStore:
@@ -47,6 +47,7 @@ class CountedStore:
         self.count = store.count
         self.moment = store.moment
         self.history = store.history
+        self.retention = store.retention
         self.stats = store.stats
         self.gauges = store.gauges
         self.health = store.health
@@ -110,6 +111,12 @@ class CountedStore:
         self.require_writable()
         self.require("compaction")
         self.store.compact(wait=wait)
+
+    def retain(self, retention: Retention) -> None:
+        """See ``Store.retain``."""
+        self.require_writable()
+        self.require("retention")
+        self.store.retain(retention)
 
     def require_writable(self) -> None:
         """Refuse a write before its body is read.
