@@ -19,7 +19,7 @@ import pytest
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.log.waiting import waiting as waiting_module
-from rundlet_server.storage.log.waiting.fifo import FOLDER_NAME, LOCK_NAME
+from rundlet_server.storage.log.waiting.fifo import FOLDER_NAME, LOCK_NAME, SUFFIX
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from tests.support import PATIENCE_S
@@ -72,7 +72,7 @@ def put(store: LogStore) -> int:
 
 def fifos(store: LogStore) -> list[str]:
     folder = store._parts.lock.place._folder / FOLDER_NAME
-    return sorted(path.name for path in folder.glob("*") if path.name != LOCK_NAME)
+    return sorted(path.name for path in folder.glob(f"*{SUFFIX}"))
 
 
 def waiting_threads() -> list[str]:
@@ -173,9 +173,10 @@ def test_a_newcomer_removes_what_killed_waiters_have_left(store, tmp_path):
         wait_for(lambda: fifos(store))
         process.kill()
         process.join()
+    os.mkfifo(tmp_path / "data/waiters/half-made.new")
     with contextlib.closing(store.waiting.open_fifo()):
         assert len(fifos(store)) == 1
-    assert fifos(store) == []
+    assert os.listdir(tmp_path / "data/waiters") == [LOCK_NAME]
 
 
 def test_a_child_does_not_keep_the_fifo_of_its_dead_parent(store, tmp_path):
