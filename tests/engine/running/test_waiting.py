@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import select
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -58,6 +60,17 @@ def running(work: Callable[..., None], folder: Path) -> Iterator[tuple[BaseProce
         process.kill()
         process.join()
         receiver.close()
+
+
+@contextlib.contextmanager
+def maintained(folder: Path) -> Iterator[None]:
+    """Run a maintenance process."""
+    arguments = [sys.executable, "-m", "rundlet_server.storage.log.maintenance", str(folder)]
+    process = subprocess.Popen(arguments, stdin=subprocess.PIPE)
+    try:
+        yield
+    finally:
+        process.communicate()
 
 
 def received(connection: Connection) -> int:
@@ -149,6 +162,22 @@ def test_a_logged_expiry_wakes(store):
     threads[0].join(PATIENCE_S)
 
     assert not threads[0].is_alive()
+
+
+@pytest.mark.parametrize("is_inline", [True, False])
+def test_an_idle_store_logs_an_expiry_for_those_who_wait(tmp_path, is_inline):
+    folder = tmp_path / "data"
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(contextlib.closing(open_tiny(folder, is_inline=is_inline)))
+        if not is_inline:
+            stack.enter_context(maintained(folder))
+        expires_us = time.time_ns() // 1_000 + 300_000
+        store.commit(Txn([Put("a", b"", ttl_s=0.3)]))
+        assert store.wait(1, PATIENCE_S) == 2
+
+        event = store.changes(1).events[0]
+        assert (event.kind, event.key) == ("expire", "a")
+        assert event.time_us >= expires_us
 
 
 def test_a_killed_waiter_leaves_nothing(store, tmp_path):
