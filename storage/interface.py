@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
+from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.reports import Gauge, Health
 
@@ -23,12 +24,13 @@ TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
 
 EventKind = Literal["put", "delete", "expire", "restore"]
 
-Feature = Literal["history", "bulk_load", "compaction"]
+Feature = Literal["history", "bulk_load", "compaction", "backup"]
 """What some backends can do and others cannot. Every backend can do everything else.
 
 * ``history``: read at an old revision, list versions, ``Restore``.
 * ``bulk_load``: ``Store.load`` stores many rows faster than transactions do.
 * ``compaction``: ``Store.compact`` reclaims space.
+* ``backup``: ``Store.backups`` holds the store as it is while it is copied.
 """
 
 
@@ -263,6 +265,10 @@ class Store(Protocol):
     """
 
     info: StoreInfo
+
+    @property
+    def backups(self) -> Backups:
+        """The backups that are held; it needs the feature ``backup``."""
 
     def get(self, key: str, *, at: int | None = None) -> Entry | None:
         """Return the value of a key, now or as of revision ``at``; ``None`` if it has none."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
+from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, LARGE_VALUE_BYTES
 from rundlet_server.storage.errors import Damaged, LimitExceeded, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
@@ -51,7 +52,7 @@ _BACKLOG_MAX: Final = 2
 If a maintenance process should make them, it is ``health.BACKLOG_MAX_MAINTAINED``; so memory is
 bounded even without that process.
 """
-_FEATURES: Final = frozenset[Feature]({"history", "bulk_load", "compaction"})
+_FEATURES: Final = frozenset[Feature]({"history", "bulk_load", "compaction", "backup"})
 COMPACTION_NAME: Final = "rundlet-compaction"
 """The name of the thread that does a compaction that was asked for."""
 
@@ -79,6 +80,7 @@ class LogStore:
         self._group_commit = parts.group_commit
         self._maintainer = parts.maintainer
         self.info = _info(settings, parts.follower.view)
+        self.backups: Backups = parts.leases
         self._compaction = Background(COMPACTION_NAME)
         self._housekeeper = Housekeeper(
             settings, follower=parts.follower, writer=parts.writer, health=parts.health

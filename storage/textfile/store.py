@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.checksum import checksum
-from rundlet_server.storage.errors import Damaged, ReadOnly
+from rundlet_server.storage.errors import Damaged, NotSupported, ReadOnly
 from rundlet_server.storage.files import Files, RealFiles
 from rundlet_server.storage.interface import (
     Commit,
@@ -160,6 +161,11 @@ class TextFileStore:
     def stats(self) -> Stats:
         """See ``Store.stats``."""
         return Stats(REVISION, 0, self._index.key_count, self._index.about["value_bytes"])
+
+    @property
+    def backups(self) -> Backups:
+        """See ``Store.backups``: a copy of the file is its backup."""
+        raise NotSupported(self.info.backend, "backup")
 
     def gauges(self) -> Mapping[str, Gauge]:
         """See ``Store.gauges``."""

@@ -25,7 +25,9 @@ from rundlet_server.storage.log.format.names import index_name, segment_name
 
 FILE_NAME: Final = "MANIFEST"
 MAGIC: Final = b"RNDLTMAN"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+"""Version 1 is the same without gaps."""
+_READABLE_VERSIONS: Final = (1, FORMAT_VERSION)
 FILE_IS_MISSING: Final = "the manifest names this file and it is missing"
 """Why a file is damaged that a manifest names and that is not there."""
 SEGMENT_IS_UNKNOWN: Final = "the manifest does not name the segment that was published last"
@@ -78,6 +80,8 @@ class Manifest:
         is_lax: a writer has run with a policy under which a power cut may lose commits.
         segments: in log order; the last one is active.
         indexes: newest first.
+        gaps: pairs of revisions that a restore has left: those above the first and up to the
+            second may have been other commits of a store that was backed up, and never come back.
     """
 
     generation: int
@@ -89,6 +93,7 @@ class Manifest:
     is_lax: bool
     segments: tuple[SegmentState, ...]
     indexes: tuple[IndexState, ...]
+    gaps: tuple[tuple[int, int], ...] = ()
 
     @property
     def active(self) -> SegmentState:
@@ -110,6 +115,10 @@ class Manifest:
         """The names of all segments and index files."""
         segments = {segment_name(segment.number) for segment in self.segments}
         return segments | {index_name(index.number) for index in self.indexes}
+
+    def is_in_gap(self, revision: int) -> bool:
+        """Return whether a restore has left out a revision."""
+        return any(after < revision <= through for after, through in self.gaps)
 
     def changed(
         self,
@@ -145,6 +154,7 @@ def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
             "is_lax": manifest.is_lax,
             "segments": [dataclasses.astuple(segment) for segment in manifest.segments],
             "indexes": [dataclasses.astuple(index) for index in manifest.indexes],
+            "gaps": manifest.gaps,
         }
     )
     header = _HEADER.pack(MAGIC, FORMAT_VERSION, len(payload))
@@ -160,11 +170,19 @@ def read_manifest(files: Files, folder: Path) -> Manifest:
         Damaged: the manifest is not what was written.
     """
     path = folder / FILE_NAME
-    data = read_whole(files, path)
+    return decode_manifest(read_whole(files, path), path)
+
+
+def decode_manifest(data: bytes, path: Path) -> Manifest:
+    """Return the state that the content of a manifest file says; ``path`` is for errors.
+
+    Raises:
+        UnknownFormat, Damaged: see ``read_manifest``.
+    """
     if len(data) < _HEADER.size + CHECKSUM_SIZE or not is_whole(data):
         raise Damaged(path, 0, "the checksum of the manifest does not match")
     magic, version, size = _HEADER.unpack_from(data)
-    if magic != MAGIC or version != FORMAT_VERSION:
+    if magic != MAGIC or version not in _READABLE_VERSIONS:
         raise UnknownFormat(
             f"{path}: this release does not know manifest format {magic!r} {version}"
         )
@@ -192,4 +210,5 @@ def _decode(payload: bytes) -> Manifest:
         bool(state["is_lax"]),
         segments,
         tuple(IndexState(*values) for values in state["indexes"]),
+        tuple((after, through) for after, through in state.get("gaps", ())),
     )

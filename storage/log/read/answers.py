@@ -73,11 +73,11 @@ def check_revision(view: View, at: int | None) -> None:
     """Refuse a revision that cannot be read.
 
     Raises:
-        Compacted: its history is no longer kept.
+        Compacted: its history is no longer kept, or a restore has left it out.
         InvalidRequest: no commit has reached it yet.
     """
     if at is None:
         return
-    if at < view.manifest.oldest_revision:
+    if at < view.manifest.oldest_revision or view.manifest.is_in_gap(at):
         raise Compacted(view.manifest.oldest_revision)
     require_reached(at, view.head.revision)

@@ -60,6 +60,7 @@ from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.writer import write_index
 from rundlet_server.storage.log.open.folder_lock import LOCK_NAME, MAINTENANCE_LOCK_NAME
 from rundlet_server.storage.log.open.recovery import REVISION_GAP, may_hold_commits
+from rundlet_server.storage.log.open.unfinished import refuse_unfinished
 from rundlet_server.storage.log.repair.came_back import came_back
 from rundlet_server.storage.log.repair.known_versions import readable_indexes
 from rundlet_server.storage.log.repair.log import LogRepair, commit_page_clock_us, next_segment
@@ -99,6 +100,7 @@ def repair(path: Path, settings: StoreSettings | None = None) -> RepairReport:
 @contextlib.contextmanager
 def _alone(files: Files, folder: Path) -> Iterator[None]:
     """Hold every lock of a folder."""
+    refuse_unfinished(files, folder)
     names = files.names(folder)
     is_there = manifests.FILE_NAME in names
     if not is_there and not any(may_hold_commits(files, folder / name) for name in names):
@@ -229,6 +231,7 @@ class _Repair:
                 SegmentState(number, 0, 0, head, time_us, totals, is_indexed=False),
             ),
             indexes=indexes,
+            gaps=old.gaps if old else (),
         )
 
     def _next_index(self) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import RLock
 from typing import NamedTuple
 
+from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.errors import (
     Compacted,
     Conflict,
@@ -214,6 +215,10 @@ class ModelStore:
                 len(entries),
                 sum(len(entry.value) for entry in entries),
             )
+
+    @property
+    def backups(self) -> Backups:
+        raise NotSupported(self.info.backend, "backup")
 
     def gauges(self) -> Mapping[str, Gauge]:
         with self._lock:
