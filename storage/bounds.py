@@ -13,6 +13,13 @@ NUMBER_MAX: Final = (1 << 63) - 1
 TTL_S_MAX: Final = 100 * 366 * 86_400
 """The longest time to live that a store, the API, and an import accept: 100 leap years."""
 
+BACKUP_LEASE_S: Final = 3_600
+"""How long a backup is held after the last request for it, unless the first one says otherwise."""
+
+BACKUP_LEASE_S_MAX: Final = 7 * 86_400
+"""The longest time that a backup can be held without a request: it keeps compaction from freeing
+space."""
+
 LARGE_VALUE_BYTES: Final = 256 * 1024
 """A value above this is read and sent in pieces, and never kept in a cache."""
 

@@ -33,6 +33,7 @@ _log = logging.getLogger("rundlet.maintenance")
 _TICK_S: Final = 0.1
 _EXPIRE_EVERY_S: Final = 1.0
 _COMPACT_EVERY_S: Final = 30.0
+_LEASES_EVERY_S: Final = 10.0
 _NICENESS: Final = 5
 """Requests go first if there is more to do than processors. No higher value, because this process
 holds the writers' lock for moments."""
@@ -64,6 +65,7 @@ class MaintenanceLoop:
             _Timer(_EXPIRE_EVERY_S, self._maintainer.expire),
             _Timer(_COMPACT_EVERY_S, self._compact_if_worth_it),
             _Timer(_IDLE_S, self._merge_if_idle),
+            _Timer(_LEASES_EVERY_S, store.backups.remove_ended),
         )
         self._revision_seen = -1
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
-from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, LARGE_VALUE_BYTES
 from rundlet_server.storage.errors import Damaged, LimitExceeded, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
@@ -80,7 +79,7 @@ class LogStore:
         self._group_commit = parts.group_commit
         self._maintainer = parts.maintainer
         self.info = _info(settings, parts.follower.view)
-        self.backups: Backups = parts.leases
+        self.backups = parts.leases
         self._compaction = Background(COMPACTION_NAME)
         self._housekeeper = Housekeeper(
             settings, follower=parts.follower, writer=parts.writer, health=parts.health

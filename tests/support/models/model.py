@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import RLock
 from typing import NamedTuple
 
-from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.errors import (
     Compacted,
     Conflict,
@@ -50,6 +49,7 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.reports import Gauge, Health
+from tests.support.models.model_backups import ModelBackups
 
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
@@ -114,6 +114,7 @@ class ModelStore:
         self._oldest_revision = 0
         self._records: dict[str, list[Record]] = {}
         self._lock = RLock()
+        self._backups = ModelBackups()
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -217,8 +218,10 @@ class ModelStore:
             )
 
     @property
-    def backups(self) -> Backups:
-        raise NotSupported(self.info.backend, "backup")
+    def backups(self) -> ModelBackups:
+        if "backup" not in self.info.features:
+            raise NotSupported(self.info.backend, "backup")
+        return self._backups
 
     def gauges(self) -> Mapping[str, Gauge]:
         with self._lock:
