@@ -1,8 +1,11 @@
-"""Care for the log store in a folder: look into it, verify it, repair it.
+"""Care for the log store in a folder: look into it, verify it, repair it, restore it.
 
-The work is done in ``log.check`` and ``log.repair``; here is what the layers above may use of it.
+The work is done in ``log.check``, ``log.repair`` and ``log.backup``; here is what the layers above
+may use of it. To take backups is in ``backing``.
 """
 
+from rundlet_server.storage.log.backup.choosing import choose
+from rundlet_server.storage.log.backup.restoring import Restore, Restored
 from rundlet_server.storage.log.check.inspection import Inspection, inspect
 from rundlet_server.storage.log.check.opened import Problem
 from rundlet_server.storage.log.check.verify import VerifyReport, verify
@@ -16,7 +19,10 @@ __all__ = [
     "LostVersion",
     "Problem",
     "RepairReport",
+    "Restore",
+    "Restored",
     "VerifyReport",
+    "choose",
     "inspect",
     "repair",
     "verify",

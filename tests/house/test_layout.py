@@ -35,7 +35,7 @@ FLOORS = {
         "address checksum counting requests",
         "settings tokens pieces",
         "log",
-        "textfile care",
+        "textfile care backing",
         "opening",
         "__init__",
     ],
@@ -75,7 +75,7 @@ FLOORS = {
     "cli": [
         "arguments exits parameters show table",
         "process place serve",
-        "overview transfer bench doctor",
+        "overview transfer bench doctor backup",
         "commands group",
         "main",
         "start",

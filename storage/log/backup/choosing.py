@@ -7,11 +7,32 @@ the moment at which it was taken.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rundlet_server.storage.errors import InvalidRequest, NotInBackup
 from rundlet_server.storage.log.backup.index import BackupIndex, is_index, read_index, shown_time
 from rundlet_server.storage.log.backup.places import BackupPlace
-from rundlet_server.storage.log.backup.restoring import Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be restored of a backup.
+
+    Attributes:
+        index: of the backup.
+        revision: the last one that is wanted.
+        time_us: with it, only commits up to this time.
+        newest_known: the newest revision in any backup of the store.
+    """
+
+    index: BackupIndex
+    revision: int
+    time_us: int | None
+    newest_known: int
+
+    def includes(self, revision: int, time_us: int) -> bool:
+        """Return whether a commit is wanted."""
+        return revision <= self.revision and (self.time_us is None or time_us <= self.time_us)
 
 
 def indexes_in(place: BackupPlace) -> list[BackupIndex]:

@@ -30,6 +30,7 @@ from rundlet_server.storage.log.format.names import segment_number
 
 FORMAT_VERSION: Final = 1
 _PREFIX: Final = "backup-"
+
 _SUFFIX: Final = ".json"
 
 

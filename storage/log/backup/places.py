@@ -6,13 +6,16 @@ changes it, and removes it by its name; so an object store is as good as a direc
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
-from rundlet_server.storage.files import Files, RealFiles, file_size
+from rundlet_server.storage.errors import Unavailable
+from rundlet_server.storage.files import File, Files, RealFiles, file_size
 
 _TEMPORARY: Final = ".tmp"
+_LOCK_NAME: Final = "LOCK"
 
 
 class BackupPlace(Protocol):
@@ -42,16 +45,38 @@ class BackupPlace(Protocol):
 
 
 class DirectoryPlace:
-    """A directory of this machine."""
+    """A directory of this machine. ``with`` it, no other process may write to it."""
 
     def __init__(self, folder: Path, files: Files | None = None) -> None:
         """``folder`` is made when something is written."""
         self._folder = folder
         self._files: Files = files or RealFiles()
         self._unsynced: list[str] = []
+        self._is_changed = False
+        self._lock: File | None = None
 
     def __str__(self) -> str:
         return str(self._folder)
+
+    def __enter__(self) -> Self:
+        """Lock the directory, which is made if it is missing.
+
+        Raises:
+            Unavailable: another process has it locked.
+        """
+        self._files.make_folder(self._folder)
+        self._lock = self._files.open(self._folder / _LOCK_NAME, create=True)
+        if not self._lock.lock(wait=False):
+            self._lock.close()
+            raise Unavailable(f"another backup into {self._folder} is at work")
+        for name in self._files.names(self._folder):
+            if name.endswith(_TEMPORARY):
+                self._files.unlink(self._folder / name)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
 
     def sizes(self) -> Mapping[str, int]:
         """See ``BackupPlace.sizes``."""
@@ -61,8 +86,9 @@ class DirectoryPlace:
             return {}
         found = {}
         for name in names:
-            if not name.endswith(_TEMPORARY) and not (self._folder / name).is_dir():
-                found[name] = file_size(self._files, self._folder / name)
+            if name != _LOCK_NAME and not name.endswith(_TEMPORARY):
+                with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                    found[name] = file_size(self._files, self._folder / name)
         return found
 
     def read(self, name: str, start: int, size: int) -> bytes:
@@ -89,12 +115,13 @@ class DirectoryPlace:
     def remove(self, name: str) -> None:
         """See ``BackupPlace.remove``."""
         self._files.unlink(self._folder / name)
+        self._is_changed = True
         if name in self._unsynced:
             self._unsynced.remove(name)
 
     def sync(self) -> None:
         """See ``BackupPlace.sync``."""
-        if not self._unsynced:
+        if not self._unsynced and not self._is_changed:
             return
         for name in self._unsynced:
             file = self._files.open(self._folder / name)
@@ -105,3 +132,4 @@ class DirectoryPlace:
         self._files.sync_folder(self._folder)
         self._files.sync_folder(self._folder.absolute().parent)  # the directory may be new, too
         self._unsynced.clear()
+        self._is_changed = False

@@ -28,7 +28,7 @@ from rundlet_server.storage.backups import BackupFile
 from rundlet_server.storage.checksum import RESIDUE, checksum
 from rundlet_server.storage.errors import Damaged, InvalidRequest, NotInBackup, Unavailable
 from rundlet_server.storage.files import Files, RealFiles, replace_file
-from rundlet_server.storage.log.backup.index import BackupIndex
+from rundlet_server.storage.log.backup.choosing import Wanted
 from rundlet_server.storage.log.backup.pieces import chain_of, pieces_in, read_range
 from rundlet_server.storage.log.backup.places import BackupPlace
 from rundlet_server.storage.log.check.rebuild import IndexBuilder, count_totals
@@ -67,27 +67,6 @@ _HARMLESS: Final = frozenset({"lost+found"})
 
 Progress = Callable[[int, int], None]
 """Called with the bytes copied so far and all bytes to copy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be restored of a backup.
-
-    Attributes:
-        index: of the backup.
-        revision: the last one that is wanted.
-        time_us: with it, only commits up to this time.
-        newest_known: the newest revision in any backup of the store.
-    """
-
-    index: BackupIndex
-    revision: int
-    time_us: int | None
-    newest_known: int
-
-    def includes(self, revision: int, time_us: int) -> bool:
-        """Return whether a commit is wanted."""
-        return revision <= self.revision and (self.time_us is None or time_us <= self.time_us)
 
 
 @dataclass(frozen=True, slots=True)
