@@ -18,16 +18,16 @@ from typing import Literal, NamedTuple, Protocol
 from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.reports import Gauge, Health
+from rundlet_server.storage.timeline import At, Moment, Timeline
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
 
-EventKind = Literal["put", "delete", "expire", "restore"]
-
-Feature = Literal["history", "bulk_load", "compaction", "backup"]
+Feature = Literal["history", "retention", "bulk_load", "compaction", "backup"]
 """What some backends can do and others cannot. Every backend can do everything else.
 
 * ``history``: read at an old revision, list versions, ``Restore``.
+* ``retention``: ``Store.retain`` changes which history is kept.
 * ``bulk_load``: ``Store.load`` stores many rows faster than transactions do.
 * ``compaction``: ``Store.compact`` reclaims space.
 * ``backup``: ``Store.backups`` holds the store as it is while it is copied.
@@ -71,10 +71,15 @@ class KeyInfo(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The entries of many keys at one revision, in the requested order; ``None`` if missing."""
+    """The entries of many keys at one moment, in the requested order; ``None`` if missing."""
 
-    revision: int
+    moment: Moment
     entries: list[Entry | None]
+
+    @property
+    def revision(self) -> int:
+        """The revision of the moment."""
+        return self.moment.revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +87,21 @@ class Page:
     """One page of a list.
 
     Attributes:
-        revision: of the snapshot that all keys are from.
+        moment: of the snapshot that all keys are from.
         keys: in order (descending if reversed).
         prefixes: keys rolled up at the delimiter, each ending with it, in the same order.
-        resume: pass as ``after`` (with ``at=revision``) for the next page; ``None`` at the end.
+        resume: pass as ``after`` (with ``at=moment``) for the next page; ``None`` at the end.
     """
 
-    revision: int
+    moment: Moment
     keys: list[KeyInfo]
     prefixes: list[str]
     resume: str | None
 
-
-class Version(NamedTuple):
-    """One line of a key's history; version and size are 0 for ``delete`` and ``expire``."""
-
-    revision: int
-    version: int
-    kind: EventKind
-    time_us: int
-    size: int
-    content_type: str
+    @property
+    def revision(self) -> int:
+        """The revision of the moment."""
+        return self.moment.revision
 
 
 # --- writing -------------------------------------------------------------------------------
@@ -255,13 +254,13 @@ class StoreInfo:
     features: frozenset[Feature] = frozenset()
 
 
-class Store(Protocol):
+class Store(Timeline, Protocol):
     """A store. All methods may be called from any thread.
 
     A method that needs a feature which ``info.features`` lacks raises ``NotSupported``, or
     ``ReadOnly`` if the store takes no writes either. Every method may raise ``Damaged``
     (verification on read failed), ``InvalidKey`` and ``LimitExceeded``. Reads with ``at`` raise
-    ``Compacted`` if that revision is no longer kept.
+    ``Compacted`` if that revision is no longer kept, ``InvalidRequest`` if it is above the head.
     """
 
     info: StoreInfo
@@ -270,16 +269,16 @@ class Store(Protocol):
     def backups(self) -> Backups:
         """The backups that are held; it needs the feature ``backup``."""
 
-    def get(self, key: str, *, at: int | None = None) -> Entry | None:
-        """Return the value of a key, now or as of revision ``at``; ``None`` if it has none."""
+    def get(self, key: str, *, at: At | None = None) -> Entry | None:
+        """Return the value of a key, now or as it was at ``at``; ``None`` if it has none."""
 
-    def peek(self, key: str, *, at: int | None = None) -> Entry | LargeValue | None:
+    def peek(self, key: str, *, at: At | None = None) -> Entry | LargeValue | None:
         """Do as ``get`` does, but leave a value above ``bounds.LARGE_VALUE_BYTES`` unread."""
 
     def get_many(
-        self, keys: Sequence[str], *, at: int | None = None, admit: Admit | None = None
+        self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
     ) -> Snapshot:
-        """Return the values of many keys, each read once, all of one revision.
+        """Return the values of many keys, each read once, all of one moment.
 
         Raises:
             LimitExceeded: keys and values, counted as often as they are named, exceed
@@ -306,7 +305,7 @@ class Store(Protocol):
         reverse: bool = False,
         delimiter: str | None = None,
         include_values: bool = False,
-        at: int | None = None,
+        at: At | None = None,
         admit: Admit | None = None,
     ) -> Page:
         """Return keys in order, from one snapshot.
@@ -320,7 +319,7 @@ class Store(Protocol):
             reverse: descending order.
             delimiter: roll up what follows its first occurrence after the prefix.
             include_values: fill in ``KeyInfo.entry``.
-            at: as of this revision; default the head.
+            at: as it was then; default now.
             admit: see ``Admit``.
         """
 
@@ -330,12 +329,9 @@ class Store(Protocol):
         prefix: str = "",
         start: str | None = None,
         end: str | None = None,
-        at: int | None = None,
+        at: At | None = None,
     ) -> int:
         """Count all the keys that ``scan`` with the same arguments would return."""
-
-    def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> list[Version]:
-        """Return the kept versions of a key, newest first, with revisions below ``before``."""
 
     def stats(self) -> Stats:
         """Return exact counts at the head."""

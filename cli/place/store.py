@@ -22,22 +22,17 @@ from rundlet_server.storage.interface import Limits
 from rundlet_server.storage.opening import StoreOptions, open_store
 from rundlet_server.storage.requests import require_feature, restores
 from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.timeline import Moment
 
 _PAGE_KEYS = 1_000
 _BATCH_BYTES_MAX = 8 * 1024 * 1024
-_KEEP_ALL_VERSIONS = 1_000_000_000
-_KEEP_ALL_S = 50 * 365 * 86_400.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 # A text file is read as it is: the server decides which keys it allows in it.
 _OPTIONS = {
     Purpose.READ: StoreOptions(StoreSettings(is_read_only=True), any_key=True),
-    # The server decides what history to keep, and its settings are not known here: a command
-    # that compacts while it writes drops nothing.
-    Purpose.WRITE: StoreOptions(
-        StoreSettings(keep_versions=_KEEP_ALL_VERSIONS, keep_for_s=_KEEP_ALL_S), any_key=True
-    ),
+    Purpose.WRITE: StoreOptions(StoreSettings(), any_key=True),
     Purpose.COMPACT: StoreOptions(StoreSettings(), any_key=True),
 }
 _OPTIONS[Purpose.CHANGE] = _OPTIONS[Purpose.WRITE]
@@ -121,19 +116,19 @@ class StoreTarget:
         """Yield keys in order, from one snapshot."""
         left = limit
         after: str | None = None
-        revision: int | None = None
+        moment: Moment | None = None
         while left != 0:
             page = self.store.scan(
                 prefix=prefix,
                 delimiter=delimiter,
                 after=after,
-                at=revision,
+                at=moment,
                 limit=_PAGE_KEYS if left is None else min(left, _PAGE_KEYS),
             )
             infos = _infos(page)
-            yield from self._with_values(infos, page.revision) if values else infos
+            yield from self._with_values(infos, page.moment) if values else infos
             left = None if left is None else left - len(infos)
-            after, revision = page.resume, page.revision
+            after, moment = page.resume, page.moment
             if after is None:
                 return
 
@@ -167,10 +162,10 @@ class StoreTarget:
         """Close the store."""
         self.store.close()
 
-    def _with_values(self, infos: list[KeyInfo], revision: int) -> Iterator[KeyInfo]:
+    def _with_values(self, infos: list[KeyInfo], moment: Moment) -> Iterator[KeyInfo]:
         for batch in _batches(infos):
-            snapshot = self.store.get_many([info.key for info in batch], at=revision)
-            # A key that expired since it was listed has no value any more.
+            snapshot = self.store.get_many([info.key for info in batch], at=moment)
+            # A prefix that was rolled up has no value.
             yield from (_info(entry) for entry in snapshot.entries if entry is not None)
 
 

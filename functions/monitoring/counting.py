@@ -21,6 +21,7 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.requests import require_feature, restores
+from rundlet_server.storage.timeline import At, Retention
 
 
 class CountedStore:
@@ -45,7 +46,9 @@ class CountedStore:
         self.counters = counters
         self.scan = store.scan
         self.count = store.count
+        self.moment = store.moment
         self.history = store.history
+        self.retention = store.retention
         self.stats = store.stats
         self.gauges = store.gauges
         self.health = store.health
@@ -64,7 +67,7 @@ class CountedStore:
         self.require("backup")
         return self.store.backups
 
-    def get(self, key: str, *, at: int | None = None) -> Entry | None:
+    def get(self, key: str, *, at: At | None = None) -> Entry | None:
         """See ``Store.get``."""
         if at is not None:
             self.require("history")
@@ -72,7 +75,7 @@ class CountedStore:
         self.counters.add("get")
         return entry
 
-    def peek(self, key: str, *, at: int | None = None) -> Entry | LargeValue | None:
+    def peek(self, key: str, *, at: At | None = None) -> Entry | LargeValue | None:
         """See ``Store.peek``."""
         if at is not None:
             self.require("history")
@@ -81,7 +84,7 @@ class CountedStore:
         return found
 
     def get_many(
-        self, keys: Sequence[str], *, at: int | None = None, admit: Admit | None = None
+        self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
     ) -> Snapshot:
         """See ``Store.get_many``."""
         if at is not None:
@@ -115,6 +118,12 @@ class CountedStore:
         self.require_writable()
         self.require("compaction")
         self.store.compact(wait=wait)
+
+    def retain(self, retention: Retention) -> None:
+        """See ``Store.retain``."""
+        self.require_writable()
+        self.require("retention")
+        self.store.retain(retention)
 
     def require_writable(self) -> None:
         """Refuse a write before its body is read.

@@ -21,6 +21,7 @@ from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.route_table import KEYS
 from rundlet_server.storage.errors import Compacted, Unavailable
 from rundlet_server.storage.interface import Page
+from rundlet_server.storage.timeline import At, Moment
 
 _ATTEMPTS: Final = 10
 """How often a first page begins again; a second time is rare."""
@@ -56,7 +57,7 @@ class KeysResource:
             try:
                 return self._answer(req, resp, selection, media_type, with_count=with_count)
             except Compacted:
-                if selection.revision is not None:
+                if selection.at is not None:
                     raise
         raise Unavailable("compaction dropped each revision while the list read it")
 
@@ -69,7 +70,7 @@ class KeysResource:
         *,
         with_count: bool,
     ) -> int:
-        """Answer with a page at one revision; the count, if it is wanted, is of the same one.
+        """Answer with a page at one moment; the count, if it is wanted, is of the same one.
 
         A first page reads at the head. The count reads once more at that revision, and compaction
         may have dropped it meanwhile: then the page begins again.
@@ -78,17 +79,17 @@ class KeysResource:
         resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept")))
         with self._sending.hold() as hold:
             page = self._scan(selection, hold)
-            count = self._count(selection, page.revision) if with_count else 0
+            count = self._count(selection, page.moment) if with_count else 0
             next_url = None
             if page.resume is not None:
-                next_url = selection.next_page(page.revision, page.resume)
+                next_url = selection.next_page(page.moment, page.resume)
                 resp.set_header("Link", f'<{next_url}>; rel="next"')
             hold.send(req, resp, encode_page(page, next_url, media_type))
         return count
 
-    def _count(self, selection: Selection, revision: int) -> int:
+    def _count(self, selection: Selection, moment: Moment) -> int:
         return self._store.count(
-            prefix=selection.prefix, start=selection.start, end=selection.end, at=revision
+            prefix=selection.prefix, start=selection.start, end=selection.end, at=moment
         )
 
     def _scan(self, selection: Selection, hold: Hold) -> Page:
@@ -101,7 +102,7 @@ class KeysResource:
             reverse=selection.reverse,
             delimiter=selection.delimiter,
             include_values=selection.include_values,
-            at=selection.revision,
+            at=selection.at,
             admit=hold.admit,
         )
 
@@ -117,7 +118,7 @@ class Selection:
     reverse: bool
     delimiter: str | None
     include_values: bool
-    revision: int | None
+    at: At | None
     after: str | None
 
     @classmethod
@@ -131,12 +132,13 @@ class Selection:
             raise bad_query("the option 'include' can only be 'value'; send that, or leave it out")
         if query.text("delimiter") == "":
             raise bad_query("the option 'delimiter' is empty; leave it out to roll up nothing")
-        revision, after = query.revision("rev"), None
+        at: At | None = query.revision("rev")
+        after = None
         cursor = query.text("cursor")
         if cursor is not None:
-            if revision is not None:
+            if at is not None:
                 raise bad_query("a cursor already holds a revision; leave 'rev' out")
-            revision, after = _decode_cursor(cursor)
+            at, after = _decode_cursor(cursor)
         return cls(
             prefix=query.text("prefix") or "",
             start=query.text("start"),
@@ -147,12 +149,12 @@ class Selection:
             reverse=query.flag("reverse"),
             delimiter=query.text("delimiter"),
             include_values=query.text("include") == "value",
-            revision=revision,
+            at=at,
             after=after,
         )
 
-    def next_page(self, revision: int, resume: str) -> str:
-        """Return the URL of the next page: the same options, and a cursor with the revision."""
+    def next_page(self, moment: Moment, resume: str) -> str:
+        """Return the URL of the next page: the same options, and a cursor with the moment."""
         options = {
             "prefix": self.prefix or None,
             "start": self.start,
@@ -161,25 +163,27 @@ class Selection:
             "reverse": "true" if self.reverse else None,
             "delimiter": self.delimiter,
             "include": "value" if self.include_values else None,
-            "cursor": _encode_cursor(revision, resume),
+            "cursor": _encode_cursor(moment, resume),
         }
         given = {name: option for name, option in options.items() if option is not None}
         return f"{KEYS.path}?{urlencode(given)}"
 
 
-def _encode_cursor(revision: int, resume: str) -> str:
-    cursor = json.dumps([revision, resume], separators=(",", ":"))
+def _encode_cursor(moment: Moment, resume: str) -> str:
+    cursor = json.dumps([*moment, resume], separators=(",", ":"))
     return base64.urlsafe_b64encode(cursor.encode()).decode().rstrip("=")
 
 
-def _decode_cursor(cursor: str) -> tuple[int, str]:
+def _decode_cursor(cursor: str) -> tuple[Moment, str]:
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         match parts:
-            case [int(revision), str(after)] if 0 <= revision <= REVISION_MAX:
+            case [int(revision), int(time_us), str(after)] if (
+                0 <= revision <= REVISION_MAX and 0 <= time_us <= REVISION_MAX
+            ):
                 after.encode()  # a surrogate is no text that a cursor of ours holds
-                return revision, after
+                return Moment(revision, time_us), after
     except (ValueError, RecursionError, binascii.Error):
         pass
     raise bad_query("the cursor is not one that this server gave out; start again without it")

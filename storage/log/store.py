@@ -19,31 +19,33 @@ from rundlet_server.storage.interface import (
     Stats,
     StoreInfo,
     Txn,
-    Version,
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log import health
-from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.manifest import FILE_IS_MISSING
 from rundlet_server.storage.log.format.record import DELETE, EXPIRE
 from rundlet_server.storage.log.housekeeping import Housekeeper
-from rundlet_server.storage.log.index.retention import kept_versions
 from rundlet_server.storage.log.maintain.background import Background
 from rundlet_server.storage.log.maintain.bulk_load import load_rows
 from rundlet_server.storage.log.maintain.maintainer import Maintainer
 from rundlet_server.storage.log.read.answers import (
-    check_revision,
+    check_moment,
+    key_history,
     key_info,
+    live_at,
+    moment_of,
     read_many,
-    version_of,
+    revision_of,
 )
 from rundlet_server.storage.log.read.scan import Cost, Range, list_page
 from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
+from rundlet_server.storage.log.read.times import moment_at
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.wiring import open_parts
 from rundlet_server.storage.reports import Gauge, Health
-from rundlet_server.storage.requests import check_answer, check_txn, encode_key
+from rundlet_server.storage.requests import check_answer, check_retention, check_txn, encode_key
 from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.timeline import At, History, Moment, Retention
 
 _BACKLOG_MAX: Final = 2
 """Sealed segments without an index file at which this process makes an index file itself.
@@ -51,7 +53,7 @@ _BACKLOG_MAX: Final = 2
 If a maintenance process should make them, it is ``health.BACKLOG_MAX_MAINTAINED``; so memory is
 bounded even without that process.
 """
-_FEATURES: Final = frozenset[Feature]({"history", "bulk_load", "compaction", "backup"})
+_FEATURES: Final = frozenset[Feature]({"history", "retention", "bulk_load", "compaction", "backup"})
 COMPACTION_NAME: Final = "rundlet-compaction"
 """The name of the thread that does a compaction that was asked for."""
 
@@ -85,7 +87,7 @@ class LogStore:
             settings, follower=parts.follower, writer=parts.writer, health=parts.health
         )
 
-    def get(self, key: str, *, at: int | None = None) -> Entry | None:
+    def get(self, key: str, *, at: At | None = None) -> Entry | None:
         """See ``Store.get``."""
         try:
             encoded = encode_key(key, self._limits)
@@ -99,7 +101,7 @@ class LogStore:
                 pass
         return self._read(at, lambda view: self._entry(view, key, encoded, at))  # type: ignore[return-value] # whole
 
-    def peek(self, key: str, *, at: int | None = None) -> Entry | LargeValue | None:
+    def peek(self, key: str, *, at: At | None = None) -> Entry | LargeValue | None:
         """See ``Store.peek``."""
         encoded = self._encode(key)
         if at is None:
@@ -110,16 +112,16 @@ class LogStore:
         return self._read(at, lambda view: self._entry(view, key, encoded, at, is_whole=False))
 
     def get_many(
-        self, keys: Sequence[str], *, at: int | None = None, admit: Admit | None = None
+        self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
     ) -> Snapshot:
         """See ``Store.get_many``."""
         encoded = [self._encode(key) for key in keys]
         named = dict(zip(encoded, keys, strict=True))
 
         def read(view: View) -> Snapshot:
-            revision = view.head.revision if at is None else at
-            is_live = self._live_now()
-            found = ((key, view.find(key, revision)) for key in named)
+            moment = moment_of(view, at, self._clock)
+            is_live = live_at(moment)
+            found = ((key, view.find(key, moment.revision)) for key in named)
             locators = {key: each if each and is_live(each) else None for key, each in found}
             sizes = [
                 len(key) + (locator.value_size if locator else 0)
@@ -131,8 +133,8 @@ class LogStore:
             check_answer(sizes, self._limits, admit)
             entries = read_many(view, named, locators, is_newest=at is None)
             if len(named) < len(encoded):
-                return Snapshot(revision, [entries[key] for key in encoded])
-            return Snapshot(revision, list(entries.values()))
+                return Snapshot(moment, [entries[key] for key in encoded])
+            return Snapshot(moment, list(entries.values()))
 
         return self._read(at, read)
 
@@ -178,27 +180,27 @@ class LogStore:
         reverse: bool = False,
         delimiter: str | None = None,
         include_values: bool = False,
-        at: int | None = None,
+        at: At | None = None,
         admit: Admit | None = None,
     ) -> Page:
         """See ``Store.scan``."""
         wanted = Range.of(prefix, start, end, reverse=reverse).resumed(after, delimiter)
 
         def read(view: View) -> Page:
-            revision = view.head.revision if at is None else at
+            moment = moment_of(view, at, self._clock)
             found = list_page(
                 view,
                 wanted,
                 limit=limit,
                 delimiter=delimiter,
-                at=revision,
-                is_live=self._live_now(),
+                at=moment.revision,
+                is_live=live_at(moment),
                 cost=Cost(include_values, self._limits.answer_bytes_max),
             )
             if admit is not None and include_values:
                 admit(found.size)
             keys = [key_info(view, key, locator, include_values) for key, locator in found.keys]
-            return Page(revision, keys, found.prefixes, found.resume)
+            return Page(moment, keys, found.prefixes, found.resume)
 
         return self._read(at, read)
 
@@ -208,7 +210,7 @@ class LogStore:
         prefix: str = "",
         start: str | None = None,
         end: str | None = None,
-        at: int | None = None,
+        at: At | None = None,
     ) -> int:
         """See ``Store.count``; without arguments it costs nothing."""
         if at is None and not prefix and start is None and end is None:
@@ -216,32 +218,40 @@ class LogStore:
         wanted = Range.of(prefix, start, end, reverse=False)
 
         def read(view: View) -> int:
-            revision = view.head.revision if at is None else at
-            is_live = self._live_now()
-            return sum(map(is_live, (locator for _, locator in wanted.scan(view, revision))))
+            moment = moment_of(view, at, self._clock)
+            found = wanted.scan(view, moment.revision)
+            return sum(map(live_at(moment), (locator for _, locator in found)))
 
         return self._read(at, read)
 
-    def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> list[Version]:
+    def moment(self, time_us: int) -> Moment:
+        """See ``Store.moment``."""
+        return self._read(None, lambda view: moment_at(view, time_us, self._clock.now_us()))
+
+    def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
         """See ``Store.history``."""
         encoded = self._encode(key)
+        return self._read(
+            None,
+            lambda view: key_history(
+                view,
+                encoded,
+                limit=limit,
+                before=before,
+            ),
+        )
 
-        def read(view: View) -> list[Version]:
-            versions: list[Version] = []
-            kept = kept_versions(
-                view.versions(encoded),
-                oldest_revision=view.manifest.oldest_revision,
-                keep_versions=self._settings.keep_versions,
-            )
-            for locator in kept:
-                if before is not None and locator.revision >= before:
-                    continue
-                if len(versions) == limit:
-                    break
-                versions.append(version_of(view.read(encoded, locator)))
-            return versions
+    def retention(self) -> Retention:
+        """See ``Store.retention``."""
+        return self._follower.refresh().manifest.retention
 
-        return self._read(None, read)
+    def retain(self, retention: Retention) -> None:
+        """See ``Store.retain``."""
+        if self._settings.is_read_only:
+            raise ReadOnly("this store is served read-only")
+        check_retention(retention)
+        self._guard.require_own()
+        self._writer.retain(retention)
 
     def stats(self) -> Stats:
         """See ``Store.stats``."""
@@ -309,11 +319,11 @@ class LogStore:
             raise refusal
         return encoded
 
-    def _read(self, at: int | None, read: Callable[[View], _Answer]) -> _Answer:
+    def _read(self, at: At | None, read: Callable[[View], _Answer]) -> _Answer:
         """Read from a view; read again from a newer one if compaction has moved what it needs."""
         view = self._follower.current()
         while True:
-            check_revision(view, at)
+            check_moment(view, at)
             try:
                 return read(view)
             except FileNotFoundError as ex:
@@ -338,30 +348,20 @@ class LogStore:
         return found
 
     def _entry(
-        self, view: View, key: str, encoded: bytes, at: int | None, *, is_whole: bool = True
+        self, view: View, key: str, encoded: bytes, at: At | None, *, is_whole: bool = True
     ) -> Entry | LargeValue | None:
-        locator = view.find(encoded, at)
+        locator = view.find(encoded, None if at is None else revision_of(at))
         if locator is None or locator.kind in (DELETE, EXPIRE):
             return None
-        if locator.expires_us and locator.expires_us <= self._clock.now_us():
+        if locator.expires_us and locator.expires_us <= self._judging_us(view, at):
             return None
         if is_whole or locator.value_size <= LARGE_VALUE_BYTES:
             return view.read_entry(key, encoded, locator)
         return view.peek(key, encoded, locator)
 
-    def _live_now(self) -> Callable[[Locator], bool]:
-        """Return a function that says whether a version is a value that has not expired.
-
-        It judges all versions of one read by the same time: else a reader could see one half of the
-        keys of a transaction, although they expire together.
-        """
-        now_us = self._clock.now_us()
-
-        def is_live(locator: Locator) -> bool:
-            is_due = 0 < locator.expires_us <= now_us
-            return not locator.is_tombstone and not is_due
-
-        return is_live
+    def _judging_us(self, view: View, at: At | None) -> int:
+        """Return the time that decides what has expired; only then is it looked up."""
+        return moment_of(view, at, self._clock).time_us
 
     def _compact_quietly(self) -> None:
         try:
@@ -380,8 +380,6 @@ def _info(settings: StoreSettings, view: View) -> StoreInfo:
         {
             "sync": settings.sync,
             "sync_interval_s": settings.sync_interval_s,
-            "keep_versions": settings.keep_versions,
-            "keep_for_s": settings.keep_for_s,
             "segment_bytes_max": settings.segment_bytes_max,
             "segment_records_max": settings.segment_records_max,
             "cache_bytes_max": settings.cache_bytes_max,

@@ -13,6 +13,7 @@ from pathlib import Path
 from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.checksum import checksum
+from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.errors import Damaged, NotSupported, ReadOnly
 from rundlet_server.storage.files import Files, RealFiles
 from rundlet_server.storage.interface import (
@@ -27,16 +28,16 @@ from rundlet_server.storage.interface import (
     Stats,
     StoreInfo,
     Txn,
-    Version,
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.read.scan import Cost, Range, list_page
 from rundlet_server.storage.pieces import Pieces, Place
 from rundlet_server.storage.reports import Gauge, Health
-from rundlet_server.storage.requests import check_answer, encode_key, require_reached
+from rundlet_server.storage.requests import check_answer, encode_key, require_past, require_reached
 from rundlet_server.storage.textfile.index import REVISION, place_of
 from rundlet_server.storage.textfile.index_place import IndexedFile, index_places
+from rundlet_server.storage.timeline import At, History, Moment, Retention, Version
 
 _VERSION = 1
 
@@ -62,18 +63,18 @@ class TextFileStore:
             features=frozenset[Feature]({"history"}),  # all of the one revision that there is
         )
 
-    def get(self, key: str, *, at: int | None = None) -> Entry | None:
+    def get(self, key: str, *, at: At | None = None) -> Entry | None:
         """See ``Store.get``."""
-        _check_revision(at)
+        moment = self._moment(at)
         encoded = encode_key(key, self._limits)
-        locator = self._index.find(encoded, at)
+        locator = self._index.find(encoded, moment.revision)
         return None if locator is None else self._entry(key, encoded, locator)
 
-    def peek(self, key: str, *, at: int | None = None) -> Entry | LargeValue | None:
+    def peek(self, key: str, *, at: At | None = None) -> Entry | LargeValue | None:
         """See ``Store.peek``."""
-        _check_revision(at)
+        moment = self._moment(at)
         encoded = encode_key(key, self._limits)
-        locator = self._index.find(encoded, at)
+        locator = self._index.find(encoded, moment.revision)
         if locator is None:
             return None
         if locator.value_size <= LARGE_VALUE_BYTES:
@@ -81,13 +82,13 @@ class TextFileStore:
         return self._large_value(key, encoded, locator)
 
     def get_many(
-        self, keys: Sequence[str], *, at: int | None = None, admit: Admit | None = None
+        self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
     ) -> Snapshot:
         """See ``Store.get_many``."""
-        _check_revision(at)
+        moment = self._moment(at)
         encoded = [encode_key(key, self._limits) for key in keys]
         named = dict(zip(encoded, keys, strict=True))
-        locators = {key: self._index.find(key, at) for key in named}
+        locators = {key: self._index.find(key, moment.revision) for key in named}
         sizes = {
             key: len(key) + (locator.value_size if locator else 0)
             for key, locator in locators.items()
@@ -97,8 +98,7 @@ class TextFileStore:
             key: self._entry(named[key], key, locator) if locator else None
             for key, locator in locators.items()
         }
-        revision = REVISION if at is None else at
-        return Snapshot(revision, [entries[key] for key in encoded])
+        return Snapshot(moment, [entries[key] for key in encoded])
 
     def commit(self, txn: Txn) -> Commit:  # noqa: ARG002 # as the interface has it
         """See ``Store.commit``."""
@@ -115,25 +115,25 @@ class TextFileStore:
         reverse: bool = False,
         delimiter: str | None = None,
         include_values: bool = False,
-        at: int | None = None,
+        at: At | None = None,
         admit: Admit | None = None,
     ) -> Page:
         """See ``Store.scan``."""
-        _check_revision(at)
+        moment = self._moment(at)
         wanted = Range.of(prefix, start, end, reverse=reverse).resumed(after, delimiter)
         found = list_page(
             self._index,
             wanted,
             limit=limit,
             delimiter=delimiter,
-            at=at,
+            at=moment.revision,
             is_live=_is_live,
             cost=Cost(include_values, self._limits.answer_bytes_max),
         )
         if admit is not None and include_values:
             admit(found.size)
         keys = [self._key_info(key, locator, include_values) for key, locator in found.keys]
-        return Page(REVISION if at is None else at, keys, found.prefixes, found.resume)
+        return Page(moment, keys, found.prefixes, found.resume)
 
     def count(
         self,
@@ -141,22 +141,35 @@ class TextFileStore:
         prefix: str = "",
         start: str | None = None,
         end: str | None = None,
-        at: int | None = None,
+        at: At | None = None,
     ) -> int:
         """See ``Store.count``; costs two binary searches."""
-        _check_revision(at)
-        if at is not None and at < REVISION:
+        if self._moment(at).revision < REVISION:
             return 0
         wanted = Range.of(prefix, start, end, reverse=False)
         return self._index.count(wanted.low, wanted.high)
 
-    def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> list[Version]:
+    def moment(self, time_us: int) -> Moment:
+        """See ``Store.moment``; before the file was changed last, there was nothing."""
+        require_past(time_us, system_clock_us())
+        return Moment(REVISION if time_us >= self._time_us else 0, time_us)
+
+    def retention(self) -> Retention:
+        """See ``Store.retention``: all of the one version that there is."""
+        return Retention()
+
+    def retain(self, retention: Retention) -> None:  # noqa: ARG002 # as the interface has it
+        """See ``Store.retain``."""
+        raise ReadOnly(f"{self._path} is served as it is; it has no history to keep")
+
+    def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
         """See ``Store.history``."""
         locator = self._index.find(encode_key(key, self._limits), None)
-        if locator is None or limit < 1 or (before is not None and before <= REVISION):
-            return []
-        size, content_type = locator.value_size, locator.content_type
-        return [Version(REVISION, _VERSION, "put", self._time_us, size, content_type)]
+        versions = []
+        if locator is not None and limit > 0 and (before is None or before > REVISION):
+            size, content_type = locator.value_size, locator.content_type
+            versions.append(Version(REVISION, _VERSION, "put", self._time_us, size, content_type))
+        return History(REVISION, 0, versions, None)
 
     def stats(self) -> Stats:
         """See ``Store.stats``."""
@@ -202,6 +215,14 @@ class TextFileStore:
     def close(self) -> None:
         """See ``Store.close``."""
         self._file.close()
+
+    def _moment(self, at: At | None) -> Moment:
+        """Return the moment at which a read looks; nothing ever expires."""
+        if at is None:
+            return Moment(REVISION, self._time_us)
+        moment = at if isinstance(at, Moment) else Moment(at, self._time_us if at else 0)
+        require_reached(moment.revision, REVISION)
+        return moment
 
     def _entry(self, key: str, encoded: bytes, locator: Locator) -> Entry:
         """Read a line, and verify it.
@@ -267,11 +288,6 @@ def open_text_file(
     return TextFileStore(
         IndexedFile(files or RealFiles(), path, any_key, skip_bad, limits or Limits(), places)
     )
-
-
-def _check_revision(at: int | None) -> None:
-    if at is not None:
-        require_reached(at, REVISION)
 
 
 def _is_live(_: Locator) -> bool:

@@ -34,12 +34,12 @@ from rundlet_server.storage.interface import (
     Restore,
     Touch,
     Txn,
-    Version,
 )
 from rundlet_server.storage.log.maintain.bulk_load import transactions
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.timeline import Version
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock, ModelStore
 
@@ -159,7 +159,7 @@ class StoreMachine(RuleBasedStateMachine):
         op = Restore(key, version)
         is_needed = any(
             line.version == version and line.revision in self.needed(key)
-            for line in self.model.history(key)
+            for line in self.model.history(key).versions
         )
         try:
             outcome = self.stores[place].commit(Txn([op]))
@@ -290,7 +290,7 @@ class StoreMachine(RuleBasedStateMachine):
     def histories_tell_what_is_kept(self) -> None:
         for store in self.stores:
             for key in KEYS:
-                history, expected = store.history(key), self.model.history(key)
+                history, expected = (each.history(key).versions for each in (store, self.model))
                 assert is_subsequence(history, expected)
                 assert self.needed(key) <= {line.revision for line in history}
 
@@ -308,7 +308,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def needed(self, key: str) -> set[int]:
         """Revisions of a key that retention must keep."""
-        lines = self.model.history(key)
+        lines = self.model.history(key).versions
         needed, successor, is_counted = set(), self.bound() + 1, True
         for number, line in enumerate(lines):
             is_counted &= line.version > 0 and number < self.keep_versions

@@ -93,7 +93,7 @@ def test_what_a_failed_background_sync_has_lost_is_written_again_elsewhere(sync,
             before = state_of(store)
             store.sync()
             assert state_of(store) == before
-            assert [version.version for version in store.history("k0")] == [2, 1]
+            assert [version.version for version in store.history("k0").versions] == [2, 1]
             cuts = after_power_cuts(disk, folder, settings)
 
         assert bad.failed

@@ -85,7 +85,9 @@ def contents(store: Store) -> dict[str, object]:
     head = store.stats().revision
     return {
         "revisions": {str(at): listed(store, at) for at in range(1, head + 1)},
-        "histories": {key: [list(version) for version in store.history(key)] for key in KEYS},
+        "histories": {
+            key: [list(version) for version in store.history(key).versions] for key in KEYS
+        },
         "key_count": store.stats().key_count,
         "value_bytes": store.stats().value_bytes,
     }

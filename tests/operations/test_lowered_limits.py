@@ -37,7 +37,7 @@ def test_old_key_is_read(store):
     assert entry.value == b"value"
     assert store.get(OLD, at=1) == entry
     assert store.get_many([OLD, "a"]).entries == [entry, None]
-    assert [version.kind for version in store.history(OLD)] == ["put"]
+    assert [version.kind for version in store.history(OLD).versions] == ["put"]
 
 
 def test_old_key_is_deleted_and_does_not_come_back(store):

@@ -25,6 +25,7 @@ from rundlet_server.storage.interface import (
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.textfile.store import open_text_file
+from rundlet_server.storage.timeline import At
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock, ModelStore
 
@@ -120,7 +121,7 @@ def do(store: Store, *ops: Op) -> Commit:
     return store.commit(Txn(ops))
 
 
-def value(store: Store, key: str, at: int | None = None) -> bytes | None:
+def value(store: Store, key: str, at: At | None = None) -> bytes | None:
     entry = store.get(key, at=at)
     return None if entry is None else entry.value
 
@@ -130,4 +131,4 @@ def names(page: Page) -> list[str]:
 
 
 def kinds(store: Store, key: str) -> list[str]:
-    return [version.kind for version in store.history(key)]
+    return [version.kind for version in store.history(key).versions]

@@ -29,6 +29,7 @@ from rundlet_server.storage.checksum import RESIDUE, checksum
 from rundlet_server.storage.errors import Damaged, InvalidRequest, NotInBackup, Unavailable
 from rundlet_server.storage.files import Files, RealFiles, replace_file
 from rundlet_server.storage.log.backup.choosing import Wanted
+from rundlet_server.storage.log.backup.index import shown_time
 from rundlet_server.storage.log.backup.pieces import chain_of, pieces_in, read_range
 from rundlet_server.storage.log.backup.places import BackupPlace
 from rundlet_server.storage.log.check.rebuild import IndexBuilder, count_totals
@@ -133,8 +134,9 @@ class Restore:
             InvalidRequest: there is something in the folder.
             NotInBackup: the backup does not reach back to that time.
         """
+        old = self._manifest()
+        self._require_reached(old)
         with self._marked():
-            old = self._manifest()
             states = list(self._segments(old))
             columns = self._builder.columns()
             totals = count_totals(columns)
@@ -153,6 +155,17 @@ class Restore:
             manifest.revision_floor + 1,
             totals.key_count,
         )
+
+    def _require_reached(self, old: Manifest) -> None:
+        """Refuse a time to which what was kept of the past does not reach back."""
+        time_us = self._wanted.time_us
+        if time_us is not None and time_us < old.oldest_time_us:
+            span = f"{old.oldest_revision} to {self._index.revision}"
+            since = shown_time(old.oldest_time_us)
+            raise NotInBackup(
+                f"{self._index.name} does not reach back to that time; it holds the revisions"
+                f" {span}, from {since} on"
+            )
 
     @contextlib.contextmanager
     def _marked(self) -> Iterator[None]:
@@ -272,20 +285,11 @@ class Restore:
         return wanted
 
     def _head(self, old: Manifest) -> int:
-        """Return the revision of the restored store.
-
-        Raises:
-            NotInBackup: what was kept of the past does not reach back to the time.
-        """
-        if self._wanted.time_us is None:
+        """Return the revision of the restored store."""
+        if self._wanted.time_us is None or not self._is_cut:
             return self._wanted.revision
-        head = self._last.revision if self._is_cut else self._wanted.revision
-        if head < old.oldest_revision:
-            raise NotInBackup(
-                f"{self._index.name} does not reach back to that time; it holds the revisions"
-                f" {old.oldest_revision} to {self._index.revision}"
-            )
-        return head
+        # The record of the oldest revision may be gone, because a later one replaced it.
+        return max(self._last.revision, old.oldest_revision)
 
     def _indexed(self, columns: Columns) -> tuple[IndexState, ...]:
         if not columns.row_count:
@@ -317,6 +321,8 @@ class Restore:
             is_lax=False,
             segments=(*states, active),
             indexes=indexes,
+            oldest_time_us=old.oldest_time_us,
+            retention=old.retention,
             gaps=(*(gap for gap in old.gaps if gap[0] < head), (head, floor)),
         )
 

@@ -28,8 +28,8 @@ from rundlet_server.storage.interface import (
     DEFAULT_CONTENT_TYPE,
     TEXT_CONTENT_TYPE,
     Entry,
-    EventKind,
 )
+from rundlet_server.storage.timeline import EventKind
 
 HEADER: Final = struct.Struct("<IHHIBBHQQ")
 SIZES: Final = struct.Struct("<IHH")

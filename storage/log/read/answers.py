@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from rundlet_server.storage.errors import Compacted
-from rundlet_server.storage.interface import Entry, KeyInfo, Version
+from rundlet_server.storage.interface import Entry, KeyInfo
 from rundlet_server.storage.log.format.locator import Locator
-from rundlet_server.storage.log.format.record import KIND_NAMES, Record
+from rundlet_server.storage.log.format.record import KIND_NAMES
+from rundlet_server.storage.log.index.retention import kept_versions
+from rundlet_server.storage.log.read.clock import SharedClock
+from rundlet_server.storage.log.read.times import compacted, time_at, times_of
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.requests import require_reached
+from rundlet_server.storage.timeline import At, History, Moment, Version
 
 
 def key_info(view: View, encoded: bytes, locator: Locator, include_values: bool) -> KeyInfo:
@@ -57,27 +60,79 @@ def read_many(
     return entries
 
 
-def version_of(record: Record) -> Version:
-    """Return a line of a history."""
-    return Version(
-        record.revision,
-        record.version,
-        KIND_NAMES[record.kind],
-        record.time_us,
-        len(record.value),
-        record.content_type,
+def key_history(view: View, key: bytes, *, limit: int, before: int | None) -> History:
+    """Return the kept versions of a key; a record is read only for a rare content type."""
+    found: list[Locator] = []
+    resume = None
+    for locator in kept_of(view, key):
+        if before is not None and locator.revision >= before:
+            continue
+        if len(found) >= limit:
+            resume = found[-1].revision if found else before
+            break
+        found.append(locator)
+    versions = [
+        Version(
+            locator.revision,
+            locator.version,
+            KIND_NAMES[locator.kind],
+            time_us,
+            locator.value_size,
+            locator.content_type or view.read(key, locator).content_type,
+            locator.expires_us or None,
+        )
+        for locator, time_us in zip(found, times_of(view, found), strict=True)
+    ]
+    return History(view.head.revision, view.manifest.oldest_revision, versions, resume)
+
+
+def kept_of(view: View, key: bytes) -> Iterator[Locator]:
+    """Yield the kept versions of a key, newest first."""
+    manifest = view.manifest
+    return kept_versions(
+        view.versions(key),
+        oldest_revision=manifest.oldest_revision,
+        keep_versions=manifest.retention.keep_versions,
     )
 
 
-def check_revision(view: View, at: int | None) -> None:
-    """Refuse a revision that cannot be read.
+def revision_of(at: At | None) -> int | None:
+    """Return the revision at which a read looks; ``None`` for the newest."""
+    return at.revision if isinstance(at, Moment) else at
+
+
+def moment_of(view: View, at: At | None, clock: SharedClock) -> Moment:
+    """Return the moment at which a read looks."""
+    if at is None:
+        return Moment(view.head.revision, clock.now_us())
+    return at if isinstance(at, Moment) else Moment(at, time_at(view, at))
+
+
+def live_at(moment: Moment) -> Callable[[Locator], bool]:
+    """Return a function that says whether a version is a value that has not expired.
+
+    It judges all versions of one read by the same time: else a reader could see one half of the
+    keys of a transaction, although they expire together.
+    """
+    time_us = moment.time_us
+
+    def is_live(locator: Locator) -> bool:
+        is_due = 0 < locator.expires_us <= time_us
+        return not locator.is_tombstone and not is_due
+
+    return is_live
+
+
+def check_moment(view: View, at: At | None) -> None:
+    """Refuse a moment that cannot be read.
 
     Raises:
         Compacted: its history is no longer kept, or a restore has left it out.
         InvalidRequest: no commit has reached it yet.
     """
-    if at is None:
+    revision = revision_of(at)
+    if revision is None:
         return
-    if at < view.manifest.oldest_revision or view.manifest.is_in_gap(at):
-        raise Compacted(view.manifest.oldest_revision)
-    require_reached(at, view.head.revision)
+    if revision < view.manifest.oldest_revision or view.manifest.is_in_gap(revision):
+        raise compacted(view)
+    require_reached(revision, view.head.revision)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from rundlet_server.storage.interface import EventKind
 from rundlet_server.storage.log.check.opened import Problem
+from rundlet_server.storage.timeline import EventKind
 
 REPORT_NAME: Final = "LOST"
 """The file in the folder of the originals that lists all that is lost."""

@@ -15,6 +15,7 @@ from rundlet_server.storage.interface import (
     Touch,
     Txn,
 )
+from rundlet_server.storage.timeline import Moment
 from tests.support.backends import do, kinds, names, put, value
 from tests.support.models.model import START_US
 
@@ -29,13 +30,9 @@ def test_an_expired_value_is_seen_by_no_read(store, clock):
     clock.advance(0.000001)
 
     assert store.get("a") is None
-    assert store.get("a", at=1) is None
-    assert store.get("a", at=2) is None
-    assert store.get_many(["a"], at=1).entries == [None]
+    assert store.get_many(["a"]).entries == [None]
     assert names(store.scan()) == ["b"]
-    assert names(store.scan(at=1)) == []
     assert store.count() == 1
-    assert store.count(at=1) == 0
     assert store.count(prefix="a") == 0
     stats = store.stats()
     assert (stats.revision, stats.key_count, stats.value_bytes) == (2, 1, 5)
@@ -48,7 +45,43 @@ def test_expiry_uncovers_no_older_version(store, clock):
 
     assert store.get("a") is None
     assert value(store, "a", at=1) == b"old"
-    assert store.get("a", at=2) is None
+    assert store.get("a", at=store.scan().moment) is None
+
+
+def test_a_value_that_expired_since_is_seen_at_the_revisions_before(store, clock):
+    put(store, "a", b"v", ttl_s=1)
+    put(store, "b", b"keeps")
+    clock.advance(1)
+    put(store, "b", b"later")
+
+    for revision, expected in ((1, {"a": b"v"}), (2, {"a": b"v", "b": b"keeps"})):
+        assert seen(store, revision) == expected
+    assert seen(store, 3) == {"b": b"later"}  # its expiry is not in the log, and its time is
+
+
+def test_the_time_of_a_moment_decides_what_has_expired(store, clock):
+    put(store, "a", b"v", ttl_s=1)
+    put(store, "b", b"w", ttl_s=2)
+    clock.advance(5)
+
+    assert seen(store, Moment(2, START_US + SECOND_US - 1)) == {"a": b"v", "b": b"w"}
+    assert seen(store, Moment(2, START_US + SECOND_US)) == {"b": b"w"}
+    assert seen(store, store.moment(START_US + 2 * SECOND_US - 1)) == {"b": b"w"}
+    assert seen(store, store.moment(START_US + 2 * SECOND_US)) == {}
+
+
+def seen(store, at):
+    """Everything at a moment, by each read; all of them must agree."""
+    keys = ("a", "b")
+    found = {key: entry.value for key in keys if (entry := store.get(key, at=at))}
+    peeked = {key: entry.value for key in keys if (entry := store.peek(key, at=at))}
+    many = store.get_many(keys, at=at).entries
+    page = store.scan(at=at, include_values=True)
+    assert found == {entry.key: entry.value for entry in many if entry}
+    assert found == {info.key: info.entry.value for info in page.keys}
+    assert found == peeked
+    assert store.count(at=at) == len(found)
+    return found
 
 
 def test_expired_stays_expired_when_the_clock_goes_back(store, clock):
@@ -69,7 +102,7 @@ def test_writing_over_an_expired_value_logs_its_expiry_before(store, clock):
     commit = put(store, "a", b"w")
 
     assert commit == Commit(True, 3, (OpResult(found=False, version=1),))
-    assert [version[:3] for version in store.history("a")] == [
+    assert [version[:3] for version in store.history("a").versions] == [
         (3, 1, "put"),
         (2, 0, "expire"),
         (1, 1, "put"),

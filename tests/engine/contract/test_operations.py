@@ -37,7 +37,7 @@ def test_deleting_a_missing_key_changes_nothing(store):
     commit = do(store, Delete("a"))
 
     assert commit == Commit(True, 1, (OpResult(found=False, version=0),))
-    assert store.history("a") == []
+    assert store.history("a").versions == []
 
 
 def test_versions_begin_again_after_a_delete(store):

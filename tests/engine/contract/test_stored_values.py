@@ -50,8 +50,8 @@ def test_pages_follow_each_other(filled):
 
 
 def test_history_has_one_version_of_each_key(filled):
-    assert [version.version for version in filled.history("a")] == [1]
-    assert filled.history("missing") == []
+    assert [version.version for version in filled.history("a").versions] == [1]
+    assert filled.history("missing").versions == []
 
 
 def test_counts_are_exact(filled):

@@ -33,6 +33,7 @@ from tests.support.models.model import Clock
 
 TEXT = "text/plain; charset=utf-8"
 BYTES = "application/octet-stream"
+KEEP_ALL = {"keep_versions": 1_000, "keep_for_s": 3e9}
 
 
 def rows_of(count: int, *, first: int = 0, value: bytes = b"v") -> list[Row]:
@@ -43,7 +44,7 @@ def rows_of(count: int, *, first: int = 0, value: bytes = b"v") -> list[Row]:
 
 
 def settings_of(records_max: int = 50, **others: object) -> StoreSettings:
-    options = {"files": UnsyncedFiles(), "keep_versions": 1_000, "segment_records_max": records_max}
+    options = {"files": UnsyncedFiles(), "segment_records_max": records_max} | KEEP_ALL
     return StoreSettings(**(options | others))
 
 
@@ -63,7 +64,7 @@ def contents(store: LogStore) -> dict[str, tuple[bytes, int, str, list[tuple[int
     assert page.resume is None
     for info in page.keys:
         assert info.entry is not None
-        history = [(line.version, line.kind) for line in store.history(info.key)]
+        history = [(line.version, line.kind) for line in store.history(info.key).versions]
         found[info.key] = (info.entry.value, info.version, info.content_type, history)
     stats = store.stats()
     assert stats.key_count == len(found)
@@ -176,7 +177,7 @@ def test_a_load_equals_commits_on_a_store_that_holds_something(tmp_path, seed):
 
 
 def test_older_revisions_can_be_read_after_a_load(tmp_path):
-    with opened(tmp_path, settings_of(5, keep_for_s=3_600)) as store:
+    with opened(tmp_path, settings_of(5, keep_for_s=3_600, keep_versions=1)) as store:
         store.load([(b"k%d" % n, b"1", TEXT) for n in range(5)])
         before = store.stats().revision
         store.load([(b"k%d" % n, b"2", TEXT) for n in range(5)])
@@ -184,7 +185,7 @@ def test_older_revisions_can_be_read_after_a_load(tmp_path):
         assert is_bulk(store)
         assert store.get("k3", at=before).value == b"1"
         assert store.get("k3").value == b"2"
-        assert [line.version for line in store.history("k3")] == [2, 1]
+        assert [line.version for line in store.history("k3").versions] == [2, 1]
 
 
 def test_index_files_do_not_become_many(tmp_path):

@@ -64,7 +64,7 @@ class DyingFiles(UnsyncedFiles):
 def open_folder(folder: Path, *, keep_for_s: float = 0) -> LogStore:
     # Nothing is sealed, indexed or compacted unless the test says so.
     settings = StoreSettings(
-        keep_for_s=keep_for_s, files=FILES, clock=Clock(), maintain_inline=False
+        keep_for_s=keep_for_s, keep_versions=1, files=FILES, clock=Clock(), maintain_inline=False
     )
     return open_log_store(folder, settings)
 
@@ -195,11 +195,11 @@ def test_a_tombstone_goes_once_nothing_older_can_hold_its_key(tmp_path, monkeypa
     store._writer.seal()
     compact(store, (False, True), monkeypatch)
     assert rebuilt_contents(tmp_path / "data") == {}
-    assert [version.kind for version in store.history("a")] == ["delete"]
+    assert [version.kind for version in store.history("a").versions] == ["delete"]
     compact(store, (True, False), monkeypatch)
     compact(store, (True, True), monkeypatch)
 
-    assert store.history("a") == []
+    assert store.history("a").versions == []
     assert store.gauges()["segments"].value == 1
     assert rebuilt_contents(tmp_path / "data") == contents(store) == {}
     store.close()

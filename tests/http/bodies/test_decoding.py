@@ -15,6 +15,7 @@ from rundlet_server.functions.messages.decoding import BodyDecoder, _count_cbor_
 from rundlet_server.functions.messages.requests import MgetRequest, Put, Transaction
 from rundlet_server.functions.problems import Problem
 from rundlet_server.storage.interface import Entry, KeyInfo, Page
+from rundlet_server.storage.timeline import Moment
 from tests.support.wire.odd_bodies import CBOR, JSON
 
 MGET = BodyDecoder(MgetRequest, "mget_body_items_max", 100)
@@ -161,7 +162,7 @@ def test_page_is_answered_alike_in_json_and_cbor(
     infos: list[KeyInfo], prefixes: list[str], next_url: str | None, are_shown: bool
 ):
     keys = infos if are_shown else [info._replace(entry=None) for info in infos]
-    page = Page(7, keys, prefixes, None)
+    page = Page(Moment(7, 0), keys, prefixes, None)
 
     in_cbor = cbor2.loads(encode_page(page, next_url, CBOR))
     in_json = json.loads(encode_page(page, next_url, JSON))

@@ -30,7 +30,6 @@ from rundlet_server.storage.interface import (
     Condition,
     Delete,
     Entry,
-    EventKind,
     Feature,
     KeyInfo,
     Limits,
@@ -45,16 +44,16 @@ from rundlet_server.storage.interface import (
     StoreInfo,
     Touch,
     Txn,
-    Version,
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.reports import Gauge, Health
+from rundlet_server.storage.timeline import At, EventKind, History, Moment, Retention, Version
 from tests.support.models.model_backups import ModelBackups
 
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
 TTL_S_MAX = 100 * 366 * 86_400
-FEATURES = frozenset[Feature]({"history", "compaction"})
+FEATURES = frozenset[Feature]({"history", "retention", "compaction"})
 START_US = 1_700_000_000_000_000
 
 
@@ -113,32 +112,34 @@ class ModelStore:
         self._revision = 0
         self._oldest_revision = 0
         self._records: dict[str, list[Record]] = {}
+        self._retention = Retention()
+        self._commits: list[tuple[int, int]] = []
         self._lock = RLock()
         self._backups = ModelBackups()
 
     # --- reading ---------------------------------------------------------------------------
 
-    def get(self, key: str, *, at: int | None = None) -> Entry | None:
+    def get(self, key: str, *, at: At | None = None) -> Entry | None:
         with self._lock:
             self._check_key(key)
             return self._visible(key, self._at(at))
 
-    def peek(self, key: str, *, at: int | None = None) -> Entry | LargeValue | None:
+    def peek(self, key: str, *, at: At | None = None) -> Entry | LargeValue | None:
         return self.get(key, at=at)  # no value is large
 
     def get_many(
-        self, keys: Sequence[str], *, at: int | None = None, admit: Admit | None = None
+        self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
     ) -> Snapshot:
         with self._lock:
-            revision = self._at(at)
-            entries = [self.get(key, at=revision) for key in keys]
+            moment = self._at(at)
+            entries = [self.get(key, at=moment) for key in keys]
             size = sum(len(key.encode()) for key in keys)
             size += sum(len(entry.value) for entry in entries if entry)
             if len(keys) > 1:
                 _check_limit("answer_bytes_max", self.info.limits.answer_bytes_max, size)
             if admit is not None:
                 admit(size)
-            return Snapshot(revision, entries)
+            return Snapshot(moment, entries)
 
     def scan(
         self,
@@ -151,17 +152,17 @@ class ModelStore:
         reverse: bool = False,
         delimiter: str | None = None,
         include_values: bool = False,
-        at: int | None = None,
+        at: At | None = None,
         admit: Admit | None = None,  # noqa: ARG002 - its values are in memory already
     ) -> Page:
         with self._lock:
-            revision = self._at(at)
+            moment = self._at(at)
             for bound in (prefix, start, end, after, delimiter):
                 _order(bound or "")
-            page = Page(revision, [], [], None)
+            page = Page(moment, [], [], None)
             resume = None
             size = 0
-            for entry in self._in_range(prefix, start, end, revision, reverse):
+            for entry in self._in_range(prefix, start, end, moment, reverse):
                 rolled = _rolled_up(entry.key, prefix, delimiter)
                 name = rolled or entry.key
                 if after is not None and not _comes_after(name, after, reverse):
@@ -172,7 +173,7 @@ class ModelStore:
                 size += len(entry.value) if include_values and rolled is None else 0
                 count = len(page.keys) + len(page.prefixes)
                 if count == limit or (count and size > self.info.limits.answer_bytes_max):
-                    return Page(revision, page.keys, page.prefixes, resume)
+                    return Page(moment, page.keys, page.prefixes, resume)
                 if rolled is not None:
                     page.prefixes.append(rolled)
                 else:
@@ -186,15 +187,35 @@ class ModelStore:
         prefix: str = "",
         start: str | None = None,
         end: str | None = None,
-        at: int | None = None,
+        at: At | None = None,
     ) -> int:
         with self._lock:
             return len(self._in_range(prefix, start, end, self._at(at), False))
 
-    def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> list[Version]:
+    def moment(self, time_us: int) -> Moment:
+        with self._lock:
+            if time_us > self._now_us():
+                raise InvalidRequest("this time lies in the future")
+            revision = max((r for r, made_us in self._commits if made_us <= time_us), default=0)
+            if revision < self._oldest_revision:
+                raise Compacted(self._oldest_revision)
+            return Moment(revision, time_us)
+
+    def retention(self) -> Retention:
+        return self._retention
+
+    def retain(self, retention: Retention) -> None:
+        """Remember it; nothing is dropped before ``forget_before`` says so."""
+        if self.info.read_only:
+            raise ReadOnly("this store takes no writes")
+        if not 1 <= retention.keep_versions < 2**53 or not 0 <= retention.keep_for_s <= TTL_S_MAX:
+            raise InvalidRequest("no store keeps so little or so much")
+        self._retention = retention
+
+    def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
         with self._lock:
             self._check_key(key)
-            return [
+            versions = [
                 Version(
                     record.revision,
                     record.version,
@@ -202,14 +223,17 @@ class ModelStore:
                     record.time_us,
                     len(record.value),
                     record.content_type,
+                    record.expires_us,
                 )
                 for record in reversed(self._records.get(key, []))
                 if before is None or record.revision < before
-            ][:limit]
+            ]
+            resume = versions[limit - 1].revision if len(versions) > limit else None
+            return History(self._revision, self._oldest_revision, versions[:limit], resume)
 
     def stats(self) -> Stats:
         with self._lock:
-            entries = self._in_range("", None, None, self._revision, False)
+            entries = self._in_range("", None, None, self._at(None), False)
             return Stats(
                 self._revision,
                 self._oldest_revision,
@@ -291,7 +315,7 @@ class ModelStore:
             changes.append(change)
         written = [(op.key, change) for op, change in zip(ops, changes, strict=True) if change]
         if written:
-            self._revision += 1
+            self._next_revision()
         for key, change in written:
             record = change._replace(revision=self._revision)
             self._records.setdefault(key, []).append(record)
@@ -299,7 +323,7 @@ class ModelStore:
 
     def _change(self, index: int, op: Op) -> Record | None:
         """What an operation would append; ``None`` where it changes nothing."""
-        old = self._visible(op.key, self._revision)
+        old = self._visible(op.key, self._at(None))
         version = old.version + 1 if old else 1
         match op:
             case Delete():
@@ -337,9 +361,13 @@ class ModelStore:
         latest = [(key, self._records[key][-1]) for key in keys if key in self._records]
         due = [key for key, last in latest if last.has_value and self._has_expired(last)]
         if due:
-            self._revision += 1
+            self._next_revision()
         for key in due:
             self._records[key].append(Record(self._revision, 0, "expire", self._time_us))
+
+    def _next_revision(self) -> None:
+        self._revision += 1
+        self._commits.append((self._revision, self._time_us))
 
     def _kept_version(self, index: int, key: str, version: int) -> Record:
         for record in reversed(self._records.get(key, [])):
@@ -351,7 +379,7 @@ class ModelStore:
 
     def _holds(self, condition: Condition) -> bool:
         self._check_key(condition.key)
-        entry = self._visible(condition.key, self._revision)
+        entry = self._visible(condition.key, self._at(None))
         revision = entry.revision if entry else 0
         version = entry.version if entry else 0
         return (
@@ -363,11 +391,13 @@ class ModelStore:
 
     # --- leaves ----------------------------------------------------------------------------
 
-    def _visible(self, key: str, revision: int) -> Entry | None:
-        records = [r for r in self._records.get(key, []) if r.revision <= revision]
-        if not records or not records[-1].has_value or self._has_expired(records[-1]):
+    def _visible(self, key: str, moment: Moment) -> Entry | None:
+        records = [r for r in self._records.get(key, []) if r.revision <= moment.revision]
+        if not records or not records[-1].has_value:
             return None
         last = records[-1]
+        if last.expires_us is not None and last.expires_us <= moment.time_us:
+            return None
         return Entry(
             key,
             last.value,
@@ -379,7 +409,7 @@ class ModelStore:
         )
 
     def _revision_of(self, key: str) -> int:
-        entry = self._visible(key, self._revision)
+        entry = self._visible(key, self._at(None))
         return entry.revision if entry else 0
 
     def _has_expired(self, record: Record) -> bool:
@@ -394,7 +424,7 @@ class ModelStore:
         return None if ttl_s is None else self._time_us + max(1, round(ttl_s * 1_000_000))
 
     def _in_range(
-        self, prefix: str, start: str | None, end: str | None, revision: int, reverse: bool
+        self, prefix: str, start: str | None, end: str | None, moment: Moment, reverse: bool
     ) -> list[Entry]:
         keys = [
             key
@@ -403,18 +433,22 @@ class ModelStore:
             and (start is None or _order(key) >= _order(start))
             and (end is None or _order(key) < _order(end))
         ]
-        entries = [self._visible(key, revision) for key in sorted(keys, key=_order)]
+        entries = [self._visible(key, moment) for key in sorted(keys, key=_order)]
         found = [entry for entry in entries if entry is not None]
         return found[::-1] if reverse else found
 
-    def _at(self, at: int | None) -> int:
-        self._now_us()
+    def _at(self, at: At | None) -> Moment:
+        now_us = self._now_us()
         if at is None:
-            return self._revision
-        if at < self._oldest_revision:
+            return Moment(self._revision, now_us)
+        if isinstance(at, int):
+            at = Moment(at, max((t for r, t in self._commits if r <= at), default=0))
+        if at.revision < self._oldest_revision:
             raise Compacted(self._oldest_revision)
-        if at > self._revision:
-            raise InvalidRequest(f"revision {at} does not exist yet; the head is {self._revision}")
+        if at.revision > self._revision:
+            raise InvalidRequest(
+                f"revision {at.revision} does not exist yet; the head is {self._revision}"
+            )
         return at
 
     def _check_key(self, key: str) -> None:

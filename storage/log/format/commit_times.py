@@ -1,0 +1,104 @@
+"""Commit times: revision, time and place of every commit in one segment, oldest first."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import ALIGNMENT, BadFrame, Frame
+
+
+class CommitPlace(NamedTuple):
+    """One commit: its time, and the offset of the frame that begins with it or holds it."""
+
+    revision: int
+    time_us: int
+    offset: int
+
+
+class CommitTimes:
+    """The commits of one segment. One thread at a time adds; any thread reads without a lock.
+
+    Attributes:
+        revisions, times_us: ascending.
+        units: offset of each commit's frame, in units of 8 bytes.
+    """
+
+    def __init__(
+        self,
+        revisions: Sequence[int] | None = None,
+        times_us: Sequence[int] | None = None,
+        units: Sequence[int] | None = None,
+    ) -> None:
+        # The three are never exported as buffers while they grow: a growing array refuses that.
+        self.revisions = array("Q") if revisions is None else revisions
+        self.times_us = array("Q") if times_us is None else times_us
+        self.units = array("I") if units is None else units
+
+    def __len__(self) -> int:
+        return len(self.revisions)
+
+    def add(self, commits: Iterable[CommitPlace]) -> None:
+        """Add newer commits; a commit whose records are in several frames counts by the first."""
+        revisions, times_us, units = self.revisions, self.times_us, self.units
+        assert isinstance(revisions, array)
+        assert isinstance(times_us, array)
+        assert isinstance(units, array)
+        for revision, time_us, offset in commits:
+            if revisions and revisions[-1] == revision:
+                continue
+            # The revision comes last: readers look for it, and then for the others.
+            units.append(offset // ALIGNMENT)
+            times_us.append(time_us)
+            revisions.append(revision)
+
+    def newest_at(self, revision: int) -> CommitPlace | None:
+        """Return the newest commit at or below a revision."""
+        place = bisect_right(self.revisions, revision)
+        return self._commit(place - 1) if place else None
+
+    def newest_by(self, time_us: int) -> CommitPlace | None:
+        """Return the newest commit at or before a time."""
+        place = bisect_right(self.times_us, time_us, hi=len(self.revisions))
+        return self._commit(place - 1) if place else None
+
+    def first_above(self, revision: int) -> CommitPlace | None:
+        """Return the oldest commit above a revision."""
+        place = bisect_right(self.revisions, revision)
+        return self._commit(place) if place < len(self.revisions) else None
+
+    def time_of(self, revision: int) -> int | None:
+        """Return the time of the commit of a revision; ``None`` if there is none here."""
+        place = bisect_left(self.revisions, revision)
+        if place == len(self.revisions) or self.revisions[place] != revision:
+            return None
+        return self.times_us[place]
+
+    def _commit(self, place: int) -> CommitPlace:
+        return CommitPlace(
+            self.revisions[place], self.times_us[place], self.units[place] * ALIGNMENT
+        )
+
+
+def commits_of(frame: Frame, *, is_appended: bool) -> Iterator[CommitPlace]:
+    """Yield the commits of a frame: one, or in a segment of copies those of all its records.
+
+    Raises:
+        BadFrame: the records do not fit into the frame.
+    """
+    if is_appended:
+        yield CommitPlace(frame.revision, frame.time_us, frame.offset)
+        return
+    last, place = -1, 0
+    for _ in range(frame.record_count):
+        if place + records.OVERHEAD > len(frame.body):
+            raise BadFrame("the records do not fit into the frame")
+        header = records.HEADER.unpack_from(frame.body, place)
+        value_size, key_size, meta_size, *_, revision, time_us = header
+        place += records.OVERHEAD + value_size + key_size + meta_size
+        if revision != last:
+            last = revision
+            yield CommitPlace(revision, time_us, frame.offset)

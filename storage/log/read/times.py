@@ -1,0 +1,82 @@
+"""Which commit was made when, and where in the log it is; without reading the log.
+
+Each segment has its commit times (``format.commit_times``), and the manifest has the last commit
+of each sealed segment. So every question is a binary search among the segments, and another one
+in one of them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+
+from rundlet_server.storage.errors import Compacted
+from rundlet_server.storage.log.format.locator import Locator, segment_of
+from rundlet_server.storage.log.format.manifest import SegmentState
+from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.requests import require_past
+from rundlet_server.storage.timeline import Moment
+
+
+def time_at(view: View, revision: int) -> int:
+    """Return the time of the newest commit at or below a revision; 0 if there is none.
+
+    Args:
+        view: of the store.
+        revision: it can be read.
+    """
+    if revision >= view.head.revision:
+        return view.head.time_us
+    sealed = view.manifest.segments[:-1]
+    place = bisect_left(sealed, revision, key=_last_revision)
+    commit = view.commit_times(view.manifest.segments[place].number).newest_at(revision)
+    if commit is not None:
+        return commit.time_us
+    return sealed[place - 1].last_time_us if place else 0
+
+
+def moment_at(view: View, time_us: int, now_us: int) -> Moment:
+    """Return the moment at a time.
+
+    Raises:
+        Compacted: the history no longer reaches back to it.
+        InvalidRequest: it is after now.
+    """
+    require_past(time_us, now_us)
+    revision = newest_by(view, time_us)
+    if revision < view.manifest.oldest_revision:
+        raise compacted(view)
+    return Moment(revision, time_us)
+
+
+def newest_by(view: View, time_us: int) -> int:
+    """Return the revision of the newest commit at or before a time; 0 if there is none."""
+    if time_us >= view.head.time_us:
+        return view.head.revision
+    sealed = view.manifest.segments[:-1]
+    place = bisect_right(sealed, time_us, key=_last_time_us)
+    commit = view.commit_times(view.manifest.segments[place].number).newest_by(time_us)
+    if commit is not None:
+        return commit.revision
+    return sealed[place - 1].last_revision if place else 0
+
+
+def times_of(view: View, locators: Iterable[Locator]) -> Iterator[int]:
+    """Yield the time of each locator's commit; raises what ``View.commit_times`` raises."""
+    for locator in locators:
+        times = view.commit_times(segment_of(locator.position))
+        yield times.time_of(locator.revision) or 0
+
+
+def compacted(view: View) -> Compacted:
+    """Return the error for what is older than the history that is kept."""
+    oldest = view.manifest.oldest_revision
+    return Compacted(oldest)
+
+
+def _last_revision(state: SegmentState) -> int:
+    return state.last_revision
+
+
+def _last_time_us(state: SegmentState) -> int:
+    return state.last_time_us

@@ -1,0 +1,151 @@
+"""The past and the future of a store: what was there when, and what comes next.
+
+A *moment* is a state of the store that can be read: a revision, and the time that decides which
+values had expired by then. Wherever a read takes one, it takes a bare revision as well; that means
+the moment at which the newest commit at or below that revision was made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+EventKind = Literal["put", "delete", "expire", "restore", "erase"]
+
+
+class Moment(NamedTuple):
+    """A state of the store that can be read.
+
+    Attributes:
+        revision: of the newest commit that is seen.
+        time_us: a value whose expiry is at or before this time is absent, logged or not.
+    """
+
+    revision: int
+    time_us: int
+
+
+At = int | Moment
+"""Where a read looks: a moment, or a revision as of the time of its commit."""
+
+
+class Version(NamedTuple):
+    """One line of a key's history; version and size are 0 where the key has no value after it."""
+
+    revision: int
+    version: int
+    kind: EventKind
+    time_us: int
+    size: int
+    content_type: str
+    expires_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The kept versions of one key.
+
+    Attributes:
+        revision: of the head that they were read at.
+        oldest_revision: the oldest revision at which the whole store can be read.
+        versions: newest first; empty if the key is unknown.
+        resume: pass as ``before`` for the next ones; ``None`` at the end.
+    """
+
+    revision: int
+    oldest_revision: int
+    versions: list[Version]
+    resume: int | None
+
+
+class Event(NamedTuple):
+    """One change of one key, as the feed shows it; fields as in ``Version``.
+
+    Attributes:
+        is_last: it is the last event of its commit.
+        value: of a put or a restore, if values were asked for; else ``None``.
+        is_value_omitted: the value was asked for, but the page had no room for it.
+    """
+
+    revision: int
+    time_us: int
+    kind: EventKind
+    key: str
+    version: int
+    size: int
+    content_type: str
+    expires_us: int | None
+    is_last: bool
+    value: bytes | None = None
+    is_value_omitted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """One page of the feed.
+
+    Attributes:
+        events: in the order of commits, within a commit in that of its operations; whole commits.
+        next_since: pass as ``since`` for what comes after; it advances on an empty page, too.
+        oldest_revision: the oldest revision that the feed can be followed from.
+    """
+
+    events: list[Event]
+    next_since: int
+    oldest_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Which history is kept.
+
+    Attributes:
+        keep_versions: so many newest versions of a key that has a value.
+        keep_for_s: everything that was visible in the last so many seconds.
+    """
+
+    keep_versions: int = 10
+    keep_for_s: float = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What an erasure did.
+
+    Attributes:
+        revision: of its commit.
+        versions: how many can no longer be read.
+        is_pending: their bytes are still in files that a compaction will rewrite.
+    """
+
+    revision: int
+    versions: int
+    is_pending: bool
+
+
+class Timeline(Protocol):
+    """What a store knows of its past, and how to follow it. See ``Store`` for the errors of all."""
+
+    def moment(self, time_us: int) -> Moment:
+        """Return the moment at a time: the newest commit at or before it.
+
+        Raises:
+            Compacted: the history no longer reaches back to it.
+            InvalidRequest: the time has not come yet.
+        """
+
+    def retention(self) -> Retention:
+        """Return which history the store keeps."""
+
+    def retain(self, retention: Retention) -> None:
+        """Change which history the store keeps, from now on, for all processes; durably.
+
+        It needs the feature ``retention``. What is gone does not come back if more is kept.
+
+        Raises:
+            InvalidRequest: no store keeps so little or so much.
+            ReadOnly, Unavailable: as ``Store.commit``.
+        """
+
+    def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
+        """Return the kept versions of a key, newest first, with revisions below ``before``."""
