@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Protocol, Self
 
 from rundlet_server.storage.errors import Unavailable
-from rundlet_server.storage.files import File, Files, RealFiles, file_size
+from rundlet_server.storage.files import File, Files, RealFiles, file_size, replace_file
 
 _TEMPORARY: Final = ".tmp"
 _LOCK_NAME: Final = "LOCK"
@@ -35,13 +35,16 @@ class BackupPlace(Protocol):
         """
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a whole file there; a crash leaves it whole or not at all."""
+        """Put a whole file there. A power cut may leave it damaged until something is published."""
+
+    def publish(self, name: str, data: bytes) -> None:
+        """Put a file there durably: whole, and after all that was written, or not at all."""
 
     def remove(self, name: str) -> None:
         """Remove a file; a missing one is no error."""
 
     def sync(self) -> None:
-        """Return once all that was written is on stable storage."""
+        """Return once all that was written, and removed, is on stable storage."""
 
 
 class DirectoryPlace:
@@ -111,6 +114,12 @@ class DirectoryPlace:
             file.close()
         self._files.rename(temporary, self._folder / name)
         self._unsynced.append(name)
+
+    def publish(self, name: str, data: bytes) -> None:
+        """See ``BackupPlace.publish``."""
+        self._files.make_folder(self._folder)
+        self.sync()
+        replace_file(self._files, self._folder / name, data)
 
     def remove(self, name: str) -> None:
         """See ``BackupPlace.remove``."""

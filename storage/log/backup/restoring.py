@@ -173,7 +173,8 @@ class Restore:
         names = set(self._files.names(self._folder)) - _HARMLESS
         if names and MARK_NAME not in names:
             raise InvalidRequest(f"{self._folder} is not empty; restore into a new folder")
-        replace_file(self._files, self._folder / MARK_NAME, b"")
+        self._files.open(self._folder / MARK_NAME, create=True).close()
+        self._files.sync_folder(self._folder)
         lock = self._files.open(self._folder / LOCK_NAME, create=True)
         try:
             if not lock.lock(wait=False):

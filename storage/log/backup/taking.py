@@ -108,9 +108,7 @@ class BackupTaker:
                 self._copy(source, file, chains[file.name])
         contents = {f.name: _whole(source, f) for f in backup.files if not is_segment(f.name)}
         index = BackupIndex.of(backup, contents)
-        self._place.sync()
-        self._place.write(index.name, encode(index))
-        self._place.sync()
+        self._place.publish(index.name, encode(index))
         self._remove_taken_in()
         return Taken(index, self._fetched, sum(file.size for file in backup.files))
 
