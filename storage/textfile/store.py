@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.checksum import checksum
 from rundlet_server.storage.clock import system_clock_us
@@ -197,6 +198,11 @@ class TextFileStore:
     def stats(self) -> Stats:
         """See ``Store.stats``."""
         return Stats(REVISION, 0, self._index.key_count, self._index.about["value_bytes"])
+
+    @property
+    def backups(self) -> Backups:
+        """See ``Store.backups``: a copy of the file is its backup."""
+        raise NotSupported(self.info.backend, "backup")
 
     def gauges(self) -> Mapping[str, Gauge]:
         """See ``Store.gauges``."""

@@ -117,12 +117,12 @@ def check_moment(view: View, at: At | None) -> None:
     """Refuse a moment that cannot be read.
 
     Raises:
-        Compacted: its history is no longer kept.
+        Compacted: its history is no longer kept, or a restore has left it out.
         InvalidRequest: no commit has reached it yet.
     """
     revision = revision_of(at)
     if revision is None:
         return
-    if revision < view.manifest.oldest_revision:
+    if revision < view.manifest.oldest_revision or view.manifest.is_in_gap(revision):
         raise compacted(view)
     require_reached(revision, view.head.revision)

@@ -57,6 +57,7 @@ from rundlet_server.storage.timeline import (
     Retention,
     Version,
 )
+from tests.support.models.model_backups import ModelBackups
 
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
@@ -125,6 +126,7 @@ class ModelStore:
         self._lock = threading.RLock()
         self._has_committed = threading.Condition(self._lock)
         self._commits: list[tuple[int, int]] = []
+        self._backups = ModelBackups()
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -294,6 +296,12 @@ class ModelStore:
                 len(entries),
                 sum(len(entry.value) for entry in entries),
             )
+
+    @property
+    def backups(self) -> ModelBackups:
+        if "backup" not in self.info.features:
+            raise NotSupported(self.info.backend, "backup")
+        return self._backups
 
     def gauges(self) -> Mapping[str, Gauge]:
         with self._lock:
