@@ -384,7 +384,7 @@ MUTANTS_AROUND_THE_LOG = (
         READS,
         "        if locator.expires_us and locator.expires_us <= self._judging_us(view, at):\n",
         "        if False:\n",
-        (EXPIRED,),
+        ("tests/engine/contract/test_expiry.py::test_expiry_uncovers_no_older_version",),
     ),
     Mutant(
         "expired-value-shown-from-the-cache",
