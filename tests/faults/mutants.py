@@ -667,6 +667,9 @@ MUTANTS = (
 )
 
 EQUIVALENT = {
+    "a repair does not ask the segments for their last revision": (
+        "the index file that it has just written knows every record that it has kept"
+    ),
     "folder not synced between compacted segments and their index file": (
         "writing the index file syncs the same folder before the manifest names either"
     ),

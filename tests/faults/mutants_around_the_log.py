@@ -173,18 +173,11 @@ MUTANTS_AROUND_THE_LOG = (
         (ONE_WITNESS,),
     ),
     Mutant(
-        "revision-of-segments-forgotten",
-        REVISIONS,
-        "    found += [source.last_revision for source in sources]\n",
-        "",
-        (ONE_WITNESS,),
-    ),
-    Mutant(
         "revision-of-kept-manifests-forgotten",
         REVISIONS,
         "    found += [kept.active.last_revision for _, kept in kept_manifests(files, folder)]\n",
         "",
-        (ONE_WITNESS,),
+        (f"{REPAIRS}::test_a_head_that_only_a_kept_manifest_knows_is_kept",),
     ),
     Mutant(
         "loss-that-a-kept-manifest-knows-not-told",
