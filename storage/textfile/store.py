@@ -253,7 +253,8 @@ class TextFileStore:
     def _key_info(self, encoded: bytes, locator: Locator, include_values: bool) -> KeyInfo:
         key = encoded.decode()
         entry = self._entry(key, encoded, locator) if include_values else None
-        return KeyInfo(key, REVISION, _VERSION, locator.value_size, locator.content_type, entry)
+        about = (REVISION, _VERSION, locator.value_size, locator.content_type)
+        return KeyInfo(key, *about, entry, self._time_us)
 
 
 def open_text_file(

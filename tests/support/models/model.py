@@ -533,6 +533,8 @@ def _key_info(entry: Entry, include_value: bool) -> KeyInfo:
         len(entry.value),
         entry.content_type,
         entry if include_value else None,
+        entry.time_us,
+        entry.expires_us,
     )
 
 
