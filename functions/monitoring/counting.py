@@ -48,6 +48,7 @@ class CountedStore:
         self.moment = store.moment
         self.history = store.history
         self.retention = store.retention
+        self.hold = store.hold
         self.stats = store.stats
         self.gauges = store.gauges
         self.health = store.health

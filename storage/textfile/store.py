@@ -7,7 +7,9 @@ Opened again, it is another store, with another id.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
@@ -165,6 +167,11 @@ class TextFileStore:
     def retain(self, retention: Retention) -> None:  # noqa: ARG002 # as the interface has it
         """See ``Store.retain``."""
         raise ReadOnly(f"{self._path} is served as it is; it has no history to keep")
+
+    def hold(self, revision: int) -> AbstractContextManager[None]:
+        """See ``Store.hold``: nothing is ever dropped."""
+        self._moment(revision)
+        return contextlib.nullcontext()
 
     def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
         """See ``Store.history``."""

@@ -7,7 +7,8 @@ Property tests compare the engine with it, and the HTTP tests run over it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from threading import RLock
 from typing import NamedTuple
 
@@ -204,6 +205,11 @@ class ModelStore:
             if revision < self._oldest_revision:
                 raise self._compacted()
             return Moment(revision, time_us)
+
+    @contextmanager
+    def hold(self, revision: int) -> Iterator[None]:
+        self._at(revision)
+        yield
 
     def retention(self) -> Retention:
         return self._retention
