@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
-from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, LARGE_VALUE_BYTES
+from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.errors import LimitExceeded, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
     Commit,
@@ -34,6 +34,7 @@ from rundlet_server.storage.log.read.answers import (
     read_many,
     revision_of,
 )
+from rundlet_server.storage.log.read.keys import KnownKeys
 from rundlet_server.storage.log.read.scan import Cost, Range, list_page
 from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
 from rundlet_server.storage.log.read.view import View
@@ -78,6 +79,8 @@ class LogStore:
         self._group_commit = parts.group_commit
         self._maintainer = parts.maintainer
         self.info = _info(settings, parts.follower.view)
+        self._known_keys = KnownKeys(settings.limits, parts.follower)
+        self._encode = self._known_keys.encode
         timeline = LogTimeline(folder, settings, parts, self._encode)
         self._read = timeline.read
         self.moment = timeline.moment
@@ -96,7 +99,7 @@ class LogStore:
         try:
             encoded = encode_key(key, self._limits)
         except LimitExceeded as ex:
-            encoded = self._old_key(key, ex)
+            encoded = self._known_keys.old(key, ex)
         if at is None:
             # The way of nearly all requests: no revision to stay at, hardly ever a moved file.
             try:
@@ -276,23 +279,6 @@ class LogStore:
         """Refuse to be pickled."""
         message = "an open store cannot be sent to a process; send its folder, and open it there"
         raise TypeError(message)
-
-    def _encode(self, key: str) -> bytes:
-        """Encode a key that is to be read or deleted: it may be older than a limit."""
-        try:
-            return encode_key(key, self._limits)
-        except LimitExceeded as ex:
-            return self._old_key(key, ex)
-
-    def _old_key(self, key: str, refusal: LimitExceeded) -> bytes:
-        """Return a key that was written under a higher limit; raise ``refusal`` if there is none.
-
-        Lists hold such a key, so it can be read, and deleted.
-        """
-        encoded = key.encode()
-        if len(encoded) > KEY_BYTES_LIMIT or self._follower.current().find(encoded) is None:
-            raise refusal
-        return encoded
 
     def _newest(
         self, view: View, key: str, encoded: bytes, *, is_whole: bool = True
