@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
-from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, LARGE_VALUE_BYTES
-from rundlet_server.storage.errors import Damaged, LimitExceeded
+from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
+from rundlet_server.storage.errors import LimitExceeded
 from rundlet_server.storage.interface import (
     Entry,
     Limits,
@@ -16,49 +15,46 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log.format.locator import Locator
-from rundlet_server.storage.log.format.manifest import FILE_IS_MISSING
 from rundlet_server.storage.log.format.record import DELETE, EXPIRE
 from rundlet_server.storage.log.read.answers import (
-    check_moment,
-    key_history,
     key_info,
     live_at,
     moment_of,
     read_many,
     revision_of,
 )
-from rundlet_server.storage.log.read.clock import SharedClock
-from rundlet_server.storage.log.read.expired import ExpiredCounter
-from rundlet_server.storage.log.read.follower import Follower
-from rundlet_server.storage.log.read.past import read_version
+from rundlet_server.storage.log.read.keys import KnownKeys
 from rundlet_server.storage.log.read.scan import Cost, Range, list_page
 from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
-from rundlet_server.storage.log.read.times import moment_at
 from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.log.timeline import LogTimeline
+from rundlet_server.storage.log.wiring import Parts
 from rundlet_server.storage.reports import Gauge
 from rundlet_server.storage.requests import check_answer, encode_key
-from rundlet_server.storage.timeline import At, History, Moment
-
-_Answer = TypeVar("_Answer")
+from rundlet_server.storage.timeline import At
 
 
 class LogReads:
     """The reads of a log store, over the view that a follower keeps in step with the log."""
 
     def __init__(
-        self, follower: Follower, clock: SharedClock, expired: ExpiredCounter, limits: Limits
+        self, parts: Parts, timeline: LogTimeline, keys: KnownKeys, limits: Limits
     ) -> None:
-        self._follower = follower
-        self._clock = clock
-        self._expired = expired
+        # Once more by themselves: a read looks up as little as it can.
+        self._follower = parts.follower
+        self._clock = parts.clock
+        self._expired = parts.expired
         self._limits = limits
+        self._keys = keys
+        self._encode = keys.encode
+        self._read = timeline.read
 
     def get(self, key: str, *, at: At | None = None) -> Entry | None:
         """See ``Store.get``."""
         try:
             encoded = encode_key(key, self._limits)
         except LimitExceeded as ex:
-            encoded = self._old_key(key, ex)
+            encoded = self._keys.old(key, ex)
         if at is None:
             # The way of nearly all requests: no revision to stay at, hardly ever a moved file.
             try:
@@ -76,11 +72,6 @@ class LogReads:
             except FileNotFoundError:
                 pass
         return self._read(at, lambda view: self._entry(view, key, encoded, at, is_whole=False))
-
-    def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
-        """See ``Store.get_version``."""
-        encoded = self._encode(key)
-        return self._read(None, lambda view: read_version(view, key, encoded, version))
 
     def get_many(
         self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
@@ -168,23 +159,6 @@ class LogReads:
 
         return self._read(at, read)
 
-    def moment(self, time_us: int) -> Moment:
-        """See ``Store.moment``."""
-        return self._read(None, lambda view: moment_at(view, time_us, self._clock.now_us()))
-
-    def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
-        """See ``Store.history``."""
-        encoded = self._encode(key)
-        return self._read(
-            None,
-            lambda view: key_history(
-                view,
-                encoded,
-                limit=limit,
-                before=before,
-            ),
-        )
-
     def stats(self) -> Stats:
         """See ``Store.stats``."""
         return stats_of(*self._expired.count())
@@ -192,36 +166,6 @@ class LogReads:
     def gauges(self) -> Mapping[str, Gauge]:
         """See ``Store.gauges``."""
         return gauges_of(self._follower.current())
-
-    def _encode(self, key: str) -> bytes:
-        """Encode a key that is to be read or deleted: it may be older than a limit."""
-        try:
-            return encode_key(key, self._limits)
-        except LimitExceeded as ex:
-            return self._old_key(key, ex)
-
-    def _old_key(self, key: str, refusal: LimitExceeded) -> bytes:
-        """Return a key that was written under a higher limit; raise ``refusal`` if there is none.
-
-        Lists hold such a key, so it can be read, and deleted.
-        """
-        encoded = key.encode()
-        if len(encoded) > KEY_BYTES_LIMIT or self._follower.current().find(encoded) is None:
-            raise refusal
-        return encoded
-
-    def _read(self, at: At | None, read: Callable[[View], _Answer]) -> _Answer:
-        """Read from a view; read again from a newer one if compaction has moved what it needs."""
-        view = self._follower.current()
-        while True:
-            check_moment(view, at)
-            try:
-                return read(view)
-            except FileNotFoundError as ex:
-                generation = view.manifest.generation
-                view = self._follower.reload()
-                if view.manifest.generation == generation:
-                    raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
 
     def _newest(
         self, view: View, key: str, encoded: bytes, *, is_whole: bool = True

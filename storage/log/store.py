@@ -20,13 +20,14 @@ from rundlet_server.storage.log.housekeeping import Housekeeper
 from rundlet_server.storage.log.maintain.background import Background
 from rundlet_server.storage.log.maintain.bulk_load import load_rows
 from rundlet_server.storage.log.maintain.maintainer import Maintainer
+from rundlet_server.storage.log.read.keys import KnownKeys
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.reads import LogReads
+from rundlet_server.storage.log.timeline import LogTimeline
 from rundlet_server.storage.log.wiring import open_parts
 from rundlet_server.storage.reports import Health
-from rundlet_server.storage.requests import check_retention, check_txn
+from rundlet_server.storage.requests import check_txn
 from rundlet_server.storage.settings import StoreSettings
-from rundlet_server.storage.timeline import Retention
 
 _BACKLOG_MAX: Final = 2
 """Sealed segments without an index file at which this process makes an index file itself.
@@ -53,7 +54,9 @@ class LogStore(LogReads):
         """
         self._settings = settings
         parts = self._parts = open_parts(folder, settings)
-        super().__init__(parts.follower, parts.clock, parts.expired, settings.limits)
+        keys = KnownKeys(settings.limits, parts.follower)
+        timeline = LogTimeline(folder, settings, parts, keys.encode)
+        super().__init__(parts, timeline, keys, settings.limits)
         self._guard = parts.lock.guard
         self._writer = parts.writer
         self._group_commit = parts.group_commit
@@ -62,6 +65,12 @@ class LogStore(LogReads):
         self.wait = parts.waiting.wait
         self._maintainer = parts.maintainer
         self.info = _info(settings, parts.follower.view)
+        self.moment = timeline.moment
+        self.get_version = timeline.get_version
+        self.history = timeline.history
+        self.retention = timeline.retention
+        self.retain = timeline.retain
+        self.hold = timeline.hold
         self.backups = parts.leases
         self._compaction = Background(COMPACTION_NAME)
         self._housekeeper = Housekeeper(
@@ -102,18 +111,6 @@ class LogStore(LogReads):
         # What was loaded stands even if this fails; maintenance tries again.
         with contextlib.suppress(StoreError, OSError):
             self._maintainer.checkpoint(wait=False)
-
-    def retention(self) -> Retention:
-        """See ``Store.retention``."""
-        return self._follower.refresh().manifest.retention
-
-    def retain(self, retention: Retention) -> None:
-        """See ``Store.retain``."""
-        if self._settings.is_read_only:
-            raise ReadOnly("this store is served read-only")
-        check_retention(retention)
-        self._guard.require_own()
-        self._writer.retain(retention)
 
     def compact(self, *, wait: bool = False) -> None:
         """See ``Store.compact``."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from rundlet_server.storage.errors import (
@@ -215,8 +216,13 @@ class ModelStore:
                 raise InvalidRequest("this time lies in the future")
             revision = max((r for r, made_us in self._commits if made_us <= time_us), default=0)
             if revision < self._oldest_revision:
-                raise Compacted(self._oldest_revision)
+                raise self._compacted()
             return Moment(revision, time_us)
+
+    @contextmanager
+    def hold(self, revision: int) -> Iterator[None]:
+        self._at(revision)
+        yield
 
     def retention(self) -> Retention:
         return self._retention
@@ -511,12 +517,16 @@ class ModelStore:
         if isinstance(at, int):
             at = Moment(at, max((t for r, t in self._commits if r <= at), default=0))
         if at.revision < self._oldest_revision:
-            raise Compacted(self._oldest_revision)
+            raise self._compacted()
         if at.revision > self._revision:
             raise InvalidRequest(
                 f"revision {at.revision} does not exist yet; the head is {self._revision}"
             )
         return at
+
+    def _compacted(self) -> Compacted:
+        oldest = self._oldest_revision
+        return Compacted(oldest, max((t for r, t in self._commits if r <= oldest), default=0))
 
     def _check_key(self, key: str) -> None:
         try:
@@ -591,6 +601,8 @@ def _key_info(entry: Entry, include_value: bool) -> KeyInfo:
         len(entry.value),
         entry.content_type,
         entry if include_value else None,
+        entry.time_us,
+        entry.expires_us,
     )
 
 
