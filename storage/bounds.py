@@ -13,6 +13,12 @@ NUMBER_MAX: Final = (1 << 63) - 1
 TTL_S_MAX: Final = 100 * 366 * 86_400
 """The longest time to live that a store, the API, and an import accept: 100 leap years."""
 
+KEEP_VERSIONS_MAX: Final = (1 << 53) - 1
+"""The most versions of a key that a store can be told to keep: as many as there are revisions."""
+
+KEEP_FOR_S_MAX: Final = TTL_S_MAX
+"""The longest time that a store can be told to keep history."""
+
 LARGE_VALUE_BYTES: Final = 256 * 1024
 """A value above this is read and sent in pieces, and never kept in a cache."""
 

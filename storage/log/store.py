@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NoReturn, TypeVar
+from typing import Final, NoReturn, TypeVar, get_args
 
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, LARGE_VALUE_BYTES
 from rundlet_server.storage.errors import Damaged, LimitExceeded, ReadOnly, StoreError
@@ -37,15 +37,16 @@ from rundlet_server.storage.log.read.answers import (
     read_many,
     revision_of,
 )
+from rundlet_server.storage.log.read.past import read_version
 from rundlet_server.storage.log.read.scan import Cost, Range, list_page
 from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
 from rundlet_server.storage.log.read.times import moment_at
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.wiring import open_parts
 from rundlet_server.storage.reports import Gauge, Health
-from rundlet_server.storage.requests import check_answer, check_txn, encode_key
+from rundlet_server.storage.requests import check_answer, check_retention, check_txn, encode_key
 from rundlet_server.storage.settings import StoreSettings
-from rundlet_server.storage.timeline import At, History, Moment
+from rundlet_server.storage.timeline import At, History, Moment, Retention
 
 _BACKLOG_MAX: Final = 2
 """Sealed segments without an index file at which this process makes an index file itself.
@@ -53,7 +54,7 @@ _BACKLOG_MAX: Final = 2
 If a maintenance process should make them, it is ``health.BACKLOG_MAX_MAINTAINED``; so memory is
 bounded even without that process.
 """
-_FEATURES: Final = frozenset[Feature]({"history", "changes", "bulk_load", "compaction"})
+_FEATURES: Final[frozenset[Feature]] = frozenset(get_args(Feature))
 COMPACTION_NAME: Final = "rundlet-compaction"
 """The name of the thread that does a compaction that was asked for."""
 
@@ -116,6 +117,11 @@ class LogStore:
             except FileNotFoundError:
                 pass
         return self._read(at, lambda view: self._entry(view, key, encoded, at, is_whole=False))
+
+    def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
+        """See ``Store.get_version``."""
+        encoded = self._encode(key)
+        return self._read(None, lambda view: read_version(view, key, encoded, version))
 
     def get_many(
         self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
@@ -244,9 +250,20 @@ class LogStore:
                 encoded,
                 limit=limit,
                 before=before,
-                keep_versions=self._settings.keep_versions,
             ),
         )
+
+    def retention(self) -> Retention:
+        """See ``Store.retention``."""
+        return self._follower.refresh().manifest.retention
+
+    def retain(self, retention: Retention) -> None:
+        """See ``Store.retain``."""
+        if self._settings.is_read_only:
+            raise ReadOnly("this store is served read-only")
+        check_retention(retention)
+        self._guard.require_own()
+        self._writer.retain(retention)
 
     def stats(self) -> Stats:
         """See ``Store.stats``."""
@@ -375,8 +392,6 @@ def _info(settings: StoreSettings, view: View) -> StoreInfo:
         {
             "sync": settings.sync,
             "sync_interval_s": settings.sync_interval_s,
-            "keep_versions": settings.keep_versions,
-            "keep_for_s": settings.keep_for_s,
             "segment_bytes_max": settings.segment_bytes_max,
             "segment_records_max": settings.segment_records_max,
             "cache_bytes_max": settings.cache_bytes_max,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from rundlet_server.storage.interface import Entry, KeyInfo
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import KIND_NAMES
-from rundlet_server.storage.log.index.retention import kept_versions
 from rundlet_server.storage.log.read.clock import SharedClock
+from rundlet_server.storage.log.read.past import kept_of
 from rundlet_server.storage.log.read.times import compacted, time_at, times_of
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.requests import require_reached
@@ -60,15 +60,11 @@ def read_many(
     return entries
 
 
-def key_history(
-    view: View, key: bytes, *, limit: int, before: int | None, keep_versions: int
-) -> History:
+def key_history(view: View, key: bytes, *, limit: int, before: int | None) -> History:
     """Return the kept versions of a key; a record is read only for a rare content type."""
-    oldest = view.manifest.oldest_revision
     found: list[Locator] = []
     resume = None
-    kept = kept_versions(view.versions(key), oldest_revision=oldest, keep_versions=keep_versions)
-    for locator in kept:
+    for locator in kept_of(view, key):
         if before is not None and locator.revision >= before:
             continue
         if len(found) >= limit:
@@ -87,7 +83,7 @@ def key_history(
         )
         for locator, time_us in zip(found, times_of(view, found), strict=True)
     ]
-    return History(view.head.revision, oldest, versions, resume)
+    return History(view.head.revision, view.manifest.oldest_revision, versions, resume)
 
 
 def revision_of(at: At | None) -> int | None:

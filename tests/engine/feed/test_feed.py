@@ -92,7 +92,6 @@ def test_a_reader_that_goes_on_reads_only_what_is_new(store, monkeypatch):
     for _ in range(100):
         put(store, "a")
     since = store.changes(0).next_since
-    waited = store.wait(0, 0)
     starts = []
     frames = Segment.frames
     monkeypatch.setattr(
@@ -106,7 +105,6 @@ def test_a_reader_that_goes_on_reads_only_what_is_new(store, monkeypatch):
     put(store, "b")
 
     assert [event.key for event in store.changes(since).events] == ["b"]
-    assert waited == since
     assert starts == [end]
 
 
@@ -121,7 +119,6 @@ def test_compaction_leaves_the_feed_as_it_was(tmp_path, limit):
                 do(store, Delete("k0"))
         before = events(store)
         store.compact(wait=True)
-        store._parts.feed._places.clear()
 
         assert [event[:8] for event in events(store, limit=limit)] == [e[:8] for e in before]
         assert [e.is_last for e in events(store, limit=limit)] == [e.is_last for e in before]
@@ -148,7 +145,7 @@ def test_files_that_compaction_removes_under_a_read_are_read_where_they_are_now(
     with contextlib.ExitStack() as stack:
         settings = {"keep_for_s": 3_600.0, "segment_records_max": 5}
         writer = stack.enter_context(contextlib.closing(opened(tmp_path / "data", **settings)))
-        for number in range(40):
+        for number in range(42):  # the active segment is not full: only files are moved
             put(writer, f"k{number % 3}", b"%d" % number)
         before = events(writer)
         writer.maintainer.checkpoint()
