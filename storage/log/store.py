@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, get_args
 
 from rundlet_server.storage.errors import ReadOnly, StoreError
 from rundlet_server.storage.interface import (
@@ -35,9 +35,7 @@ _BACKLOG_MAX: Final = 2
 If a maintenance process should make them, it is ``health.BACKLOG_MAX_MAINTAINED``; so memory is
 bounded even without that process.
 """
-_FEATURES: Final = frozenset[Feature](
-    {"history", "retention", "changes", "bulk_load", "compaction", "backup"}
-)
+_FEATURES: Final[frozenset[Feature]] = frozenset(get_args(Feature))
 COMPACTION_NAME: Final = "rundlet-compaction"
 """The name of the thread that does a compaction that was asked for."""
 

@@ -162,7 +162,7 @@ def _joined(
         commit_page=commit_page,
         follower=follower,
         feed=feed,
-        waiting=Waiting(waiters, commit_page, feed.head),
+        waiting=Waiting(waiters, commit_page, lambda: follower.current().head.revision),
         waker=waker,
         clock=clock,
         expired=ExpiredCounter(commit_page, follower, clock),
