@@ -49,6 +49,7 @@ class CountedStore:
         self.moment = store.moment
         self.history = store.history
         self.retention = store.retention
+        self.hold = store.hold
         self.stats = store.stats
         self.gauges = store.gauges
         self.health = store.health
@@ -80,6 +81,13 @@ class CountedStore:
         if at is not None:
             self.require("history")
         found = self.store.peek(key, at=at)
+        self.counters.add("get")
+        return found
+
+    def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
+        """See ``Store.get_version``."""
+        self.require("history")
+        found = self.store.get_version(key, version)
         self.counters.add("get")
         return found
 

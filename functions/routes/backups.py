@@ -16,10 +16,11 @@ from rundlet_server.functions.messages.pages import refuse_foreign_page
 from rundlet_server.functions.messages.query import Query, bad_query
 from rundlet_server.functions.messages.ranges import range_of
 from rundlet_server.functions.messages.sending import SendingGate
-from rundlet_server.functions.messages.validators import rfc3339, tag_condition_fails
+from rundlet_server.functions.messages.validators import tag_condition_fails
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.route_table import BACKUPS
+from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage.backups import Backup, OpenBackupFile
 from rundlet_server.storage.bounds import BACKUP_LEASE_S, BACKUP_LEASE_S_MAX
 

@@ -7,7 +7,9 @@ Opened again, it is another store, with another id.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from rundlet_server.storage.backups import Backups
@@ -80,6 +82,11 @@ class TextFileStore:
         if locator.value_size <= LARGE_VALUE_BYTES:
             return self._entry(key, encoded, locator)
         return self._large_value(key, encoded, locator)
+
+    def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
+        """See ``Store.get_version``."""
+        found = self.peek(key)
+        return found if version == _VERSION else None
 
     def get_many(
         self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
@@ -161,6 +168,11 @@ class TextFileStore:
     def retain(self, retention: Retention) -> None:  # noqa: ARG002 # as the interface has it
         """See ``Store.retain``."""
         raise ReadOnly(f"{self._path} is served as it is; it has no history to keep")
+
+    def hold(self, revision: int) -> AbstractContextManager[None]:
+        """See ``Store.hold``: nothing is ever dropped."""
+        self._moment(revision)
+        return contextlib.nullcontext()
 
     def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
         """See ``Store.history``."""
@@ -254,7 +266,8 @@ class TextFileStore:
     def _key_info(self, encoded: bytes, locator: Locator, include_values: bool) -> KeyInfo:
         key = encoded.decode()
         entry = self._entry(key, encoded, locator) if include_values else None
-        return KeyInfo(key, REVISION, _VERSION, locator.value_size, locator.content_type, entry)
+        about = (REVISION, _VERSION, locator.value_size, locator.content_type)
+        return KeyInfo(key, *about, entry, self._time_us)
 
 
 def open_text_file(

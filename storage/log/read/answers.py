@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from rundlet_server.storage.interface import Entry, KeyInfo
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import KIND_NAMES
-from rundlet_server.storage.log.index.retention import kept_versions
 from rundlet_server.storage.log.read.clock import SharedClock
+from rundlet_server.storage.log.read.past import kept_of
 from rundlet_server.storage.log.read.times import compacted, time_at, times_of
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.requests import require_reached
@@ -21,6 +21,7 @@ def key_info(view: View, encoded: bytes, locator: Locator, include_values: bool)
     entry = None
     if include_values or not locator.content_type:
         entry = view.read_entry(key, encoded, locator)
+    [time_us] = (entry.time_us,) if entry else times_of(view, (locator,))
     return KeyInfo(
         key,
         locator.revision,
@@ -28,6 +29,8 @@ def key_info(view: View, encoded: bytes, locator: Locator, include_values: bool)
         locator.value_size,
         entry.content_type if entry else locator.content_type,
         entry if include_values else None,
+        time_us,
+        locator.expires_us or None,
     )
 
 
@@ -84,16 +87,6 @@ def key_history(view: View, key: bytes, *, limit: int, before: int | None) -> Hi
         for locator, time_us in zip(found, times_of(view, found), strict=True)
     ]
     return History(view.head.revision, view.manifest.oldest_revision, versions, resume)
-
-
-def kept_of(view: View, key: bytes) -> Iterator[Locator]:
-    """Yield the kept versions of a key, newest first."""
-    manifest = view.manifest
-    return kept_versions(
-        view.versions(key),
-        oldest_revision=manifest.oldest_revision,
-        keep_versions=manifest.retention.keep_versions,
-    )
 
 
 def revision_of(at: At | None) -> int | None:
