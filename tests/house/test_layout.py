@@ -20,7 +20,7 @@ ALLOWED = {
     "functions": {"falcon", "cbor2", "msgspec", "storage"},
     "server": {"waitress", "granian", "functions", "storage"},
     "rundlet": {"httpx", "cbor2"},
-    "cli": {"typer", "rich", "numpy", "server", "functions", "storage", "rundlet"},
+    "cli": {"typer", "rich", "numpy", "obstore", "server", "functions", "storage", "rundlet"},
 }
 FORBIDDEN = {"pickle", "shelve", "marshal"}
 FOR_TYPE_CHECKERS = {"_typeshed"}  # there is no such module when a program runs
