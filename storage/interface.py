@@ -66,6 +66,8 @@ class KeyInfo(NamedTuple):
     size: int
     content_type: str
     entry: Entry | None = None
+    time_us: int = 0
+    expires_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class CountedStore:
         self.changes = store.changes
         self.wait = store.wait
         self.retention = store.retention
+        self.hold = store.hold
         self.stats = store.stats
         self.gauges = store.gauges
         self.health = store.health

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar, get_args
 
-from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, LARGE_VALUE_BYTES
-from rundlet_server.storage.errors import Damaged, LimitExceeded, ReadOnly, StoreError
+from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
+from rundlet_server.storage.errors import LimitExceeded, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
@@ -22,31 +22,28 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log import health
-from rundlet_server.storage.log.format.manifest import FILE_IS_MISSING
 from rundlet_server.storage.log.format.record import DELETE, EXPIRE
 from rundlet_server.storage.log.housekeeping import Housekeeper
 from rundlet_server.storage.log.maintain.background import Background
 from rundlet_server.storage.log.maintain.bulk_load import load_rows
 from rundlet_server.storage.log.maintain.maintainer import Maintainer
 from rundlet_server.storage.log.read.answers import (
-    check_moment,
-    key_history,
     key_info,
     live_at,
     moment_of,
     read_many,
     revision_of,
 )
-from rundlet_server.storage.log.read.past import read_version
+from rundlet_server.storage.log.read.keys import KnownKeys
 from rundlet_server.storage.log.read.scan import Cost, Range, list_page
 from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
-from rundlet_server.storage.log.read.times import moment_at
 from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.log.timeline import LogTimeline
 from rundlet_server.storage.log.wiring import open_parts
 from rundlet_server.storage.reports import Gauge, Health
-from rundlet_server.storage.requests import check_answer, check_retention, check_txn, encode_key
+from rundlet_server.storage.requests import check_answer, check_txn, encode_key
 from rundlet_server.storage.settings import StoreSettings
-from rundlet_server.storage.timeline import At, History, Moment, Retention
+from rundlet_server.storage.timeline import At
 
 _BACKLOG_MAX: Final = 2
 """Sealed segments without an index file at which this process makes an index file itself.
@@ -85,6 +82,16 @@ class LogStore:
         self.wait = parts.waiting.wait
         self._maintainer = parts.maintainer
         self.info = _info(settings, parts.follower.view)
+        self._known_keys = KnownKeys(settings.limits, parts.follower)
+        self._encode = self._known_keys.encode
+        timeline = LogTimeline(folder, settings, parts, self._encode)
+        self._read = timeline.read
+        self.moment = timeline.moment
+        self.get_version = timeline.get_version
+        self.history = timeline.history
+        self.retention = timeline.retention
+        self.retain = timeline.retain
+        self.hold = timeline.hold
         self._compaction = Background(COMPACTION_NAME)
         self._housekeeper = Housekeeper(
             settings,
@@ -99,7 +106,7 @@ class LogStore:
         try:
             encoded = encode_key(key, self._limits)
         except LimitExceeded as ex:
-            encoded = self._old_key(key, ex)
+            encoded = self._known_keys.old(key, ex)
         if at is None:
             # The way of nearly all requests: no revision to stay at, hardly ever a moved file.
             try:
@@ -117,11 +124,6 @@ class LogStore:
             except FileNotFoundError:
                 pass
         return self._read(at, lambda view: self._entry(view, key, encoded, at, is_whole=False))
-
-    def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
-        """See ``Store.get_version``."""
-        encoded = self._encode(key)
-        return self._read(None, lambda view: read_version(view, key, encoded, version))
 
     def get_many(
         self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
@@ -236,35 +238,6 @@ class LogStore:
 
         return self._read(at, read)
 
-    def moment(self, time_us: int) -> Moment:
-        """See ``Store.moment``."""
-        return self._read(None, lambda view: moment_at(view, time_us, self._clock.now_us()))
-
-    def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
-        """See ``Store.history``."""
-        encoded = self._encode(key)
-        return self._read(
-            None,
-            lambda view: key_history(
-                view,
-                encoded,
-                limit=limit,
-                before=before,
-            ),
-        )
-
-    def retention(self) -> Retention:
-        """See ``Store.retention``."""
-        return self._follower.refresh().manifest.retention
-
-    def retain(self, retention: Retention) -> None:
-        """See ``Store.retain``."""
-        if self._settings.is_read_only:
-            raise ReadOnly("this store is served read-only")
-        check_retention(retention)
-        self._guard.require_own()
-        self._writer.retain(retention)
-
     def stats(self) -> Stats:
         """See ``Store.stats``."""
         return stats_of(*self._parts.expired.count())
@@ -313,36 +286,6 @@ class LogStore:
         """Refuse to be pickled."""
         message = "an open store cannot be sent to a process; send its folder, and open it there"
         raise TypeError(message)
-
-    def _encode(self, key: str) -> bytes:
-        """Encode a key that is to be read or deleted: it may be older than a limit."""
-        try:
-            return encode_key(key, self._limits)
-        except LimitExceeded as ex:
-            return self._old_key(key, ex)
-
-    def _old_key(self, key: str, refusal: LimitExceeded) -> bytes:
-        """Return a key that was written under a higher limit; raise ``refusal`` if there is none.
-
-        Lists hold such a key, so it can be read, and deleted.
-        """
-        encoded = key.encode()
-        if len(encoded) > KEY_BYTES_LIMIT or self._follower.current().find(encoded) is None:
-            raise refusal
-        return encoded
-
-    def _read(self, at: At | None, read: Callable[[View], _Answer]) -> _Answer:
-        """Read from a view; read again from a newer one if compaction has moved what it needs."""
-        view = self._follower.current()
-        while True:
-            check_moment(view, at)
-            try:
-                return read(view)
-            except FileNotFoundError as ex:
-                generation = view.manifest.generation
-                view = self._follower.reload()
-                if view.manifest.generation == generation:
-                    raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
 
     def _newest(
         self, view: View, key: str, encoded: bytes, *, is_whole: bool = True

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from rundlet_server.storage.errors import (
@@ -215,6 +216,11 @@ class ModelStore:
             if revision < self._oldest_revision:
                 raise self._compacted()
             return Moment(revision, time_us)
+
+    @contextmanager
+    def hold(self, revision: int) -> Iterator[None]:
+        self._at(revision)
+        yield
 
     def retention(self) -> Retention:
         return self._retention
@@ -588,6 +594,8 @@ def _key_info(entry: Entry, include_value: bool) -> KeyInfo:
         len(entry.value),
         entry.content_type,
         entry if include_value else None,
+        entry.time_us,
+        entry.expires_us,
     )
 
 
