@@ -40,11 +40,9 @@ def _lines(columns: int) -> Iterator[str]:
     yield "Usage: rundlet COMMAND [OPTIONS] [ARGS]..."
     for panel, rows in panels():
         yield from _labelled(panel, _cells(rows, columns))
-    yield ""
     for option, text in (*PLACE_OPTIONS, *_OPTIONS):
         yield from _wrapped("", f"{option:<{_OPTION_WIDTH}}", text, columns)
     yield from _wrapped("", "", _FLAGS, columns)
-    yield ""
     # A code stays on the line of its meaning.
     codes = ", ".join(f"{code:d}{_TIE}{text.replace(' ', _TIE)}" for code, text in MEANINGS.items())
     yield from (line.replace(_TIE, " ") for line in _wrapped("Exits", "", f"{codes}.", columns))

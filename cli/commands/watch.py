@@ -60,8 +60,8 @@ def watch(
         str | None,
         typer.Option(
             _EXEC,
-            metavar="CMD...",
-            help="Run a program for each change, without a shell. All that follows belongs to it.",
+            metavar="CMD",
+            help="Run a program for each change, without a shell; all that follows are its arguments.",
         ),
     ] = None,
     stop_on_error: Annotated[

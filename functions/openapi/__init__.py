@@ -6,6 +6,7 @@ the routes of the application together, in both directions.
 
 from __future__ import annotations
 
+from rundlet_server.functions.openapi.backups import BACKUP_PATHS, BACKUP_SCHEMAS
 from rundlet_server.functions.openapi.batches import BATCH_PATHS, batch_schemas
 from rundlet_server.functions.openapi.changes import CHANGE_PATHS, change_schemas
 from rundlet_server.functions.openapi.lists import LIST_PATHS, LIST_SCHEMAS
@@ -26,6 +27,7 @@ def openapi_document(version: str, limits: Limits, feeds: FeedLimits | None = No
         **LIST_SCHEMAS,
         **batch_schemas(limits),
         **change_schemas((feeds or FeedLimits()).wait_s_max),
+        **BACKUP_SCHEMAS,
         **SERVICE_SCHEMAS,
     }
     return {
@@ -63,6 +65,7 @@ _FAMILIES: dict[str, tuple[str, dict[str, Json]]] = {
     "lists": ("Keys in order.", LIST_PATHS),
     "batches": ("Many keys at once.", BATCH_PATHS),
     "changes": ("The change feed.", CHANGE_PATHS),
+    "backup": ("Copies of the whole store.", BACKUP_PATHS),
     "service": ("The server itself.", SERVICE_PATHS),
 }
 

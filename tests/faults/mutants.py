@@ -2,6 +2,7 @@
 
 A mutant replaces a piece of source text that occurs once. It names the tests that are likely to
 find it, fastest first; ``test_mutants`` runs them on a copy of the source that contains the mutant.
+Those of ``mutants_around_the_log`` are in what surrounds the log.
 """
 
 from __future__ import annotations
@@ -22,6 +23,15 @@ MANIFEST = "tests/engine/format/test_manifest.py"
 WORK = "tests/faults/test_maintenance_faults.py"
 MODEL = "tests/engine/test_model.py"
 MAINTENANCE = "tests/engine/maintain/test_maintenance.py"
+CHANGES = "tests/engine/contract/test_changes.py"
+FEED_TESTS = "tests/engine/feed/test_feed.py"
+WAITING_TESTS = "tests/engine/running/test_waiting.py"
+KEPT = "tests/engine/past/test_kept_versions.py"
+TIMES = "tests/engine/past/test_times.py"
+HOLDS = "tests/engine/past/test_holds.py"
+EXPIRY = "tests/engine/contract/test_expiry.py"
+OPERATIONS = "tests/engine/contract/test_operations.py"
+HISTORIES = "tests/engine/past/test_random_histories.py"
 
 
 class Mutant(NamedTuple):
@@ -47,6 +57,11 @@ ROLLING = "storage/log/write/rolling.py"
 SEGMENT_WRITER = "storage/log/format/segment_writer.py"
 OPENING = "storage/log/open/recovery.py"
 COMMIT_PAGE = "storage/log/format/commit_page.py"
+FEED = "storage/log/feed/feed.py"
+FEED_PAGE = "storage/log/feed/page.py"
+FIFO = "storage/log/waiting/fifo.py"
+WAKER = "storage/log/waiting/waker.py"
+WAITING = "storage/log/waiting/waiting.py"
 
 MUTANTS = (
     # --- syncs that are left out ---
@@ -199,9 +214,9 @@ MUTANTS = (
     Mutant(
         "index-files-unlinked-before-the-manifest",
         "storage/log/maintain/checkpoint.py",
-        "        self._writer.change_manifest(\n            lambda manifest: replace_indexes(\n",
-        "        for index in inputs:\n            self._files.unlink(index.path)\n"
-        "        self._writer.change_manifest(\n            lambda manifest: replace_indexes(\n",
+        "            self._writer.change_manifest(\n                lambda manifest: repl",
+        "            for index in inputs:\n                self._files.unlink(index.path)\n"
+        "            self._writer.change_manifest(\n                lambda manifest: repl",
         (ORDER, POWER),
     ),
     Mutant(
@@ -547,9 +562,213 @@ MUTANTS = (
         "0",
         (RECOVERY,),
     ),
+    # --- the feed: complete, in order, commits whole, nothing twice ---
+    Mutant(
+        "feed-from-before-the-oldest-revision",
+        FEED,
+        "    if since < view.manifest.oldest_revision:\n",
+        "    if False:\n",
+        (FEED_TESTS, MODEL),
+    ),
+    Mutant(
+        "feed-page-goes-on-behind-a-commit-that-did-not-fit",
+        FEED_PAGE,
+        "        if self.is_full:  # the commit before this one did not fit\n            return\n",
+        "",
+        (FEED_TESTS,),
+    ),
+    Mutant(
+        "feed-page-splits-a-commit",
+        FEED_PAGE,
+        "        if is_too_much and self._first:\n            del self.events[self._first :]\n",
+        "        if is_too_much and self._first:\n",
+        (CHANGES,),
+    ),
+    Mutant(
+        "feed-repeats-the-commits-of-a-frame",
+        FEED_PAGE,
+        "            if header[7] > self.reached:\n",
+        "            if True:\n",
+        (FEED_TESTS, MODEL),
+    ),
+    Mutant(
+        "feed-goes-beyond-the-last-revision-wanted",
+        FEED_PAGE,
+        "        if revision > self._last:\n",
+        "        if False:\n",
+        (CHANGES,),
+    ),
+    Mutant(
+        "feed-skips-segments-behind-the-first",
+        FEED,
+        "    for state in states[numbers.index(first) :]:\n",
+        "    for state in states[numbers.index(first) :][:1]:\n",
+        (CHANGES,),
+    ),
+    Mutant(
+        "feed-begins-each-segment-at-the-place-in-the-first",
+        FEED,
+        "        start = HEADER_SIZE\n",
+        "",
+        (FEED_TESTS, CHANGES),
+    ),
+    Mutant(
+        "feed-does-not-look-for-moved-files",
+        FEED,
+        "view = self._follower.reload()",
+        "view = self._follower.current()",
+        (FEED_TESTS,),
+    ),
+    Mutant(
+        "feed-marks-no-last-event",
+        FEED_PAGE,
+        "Event(*event[:8], True, *event[9:])",
+        "event",
+        (CHANGES,),
+    ),
+    # --- waiting: no commit is missed, no death is in the way ---
+    Mutant(
+        "writer-wakes-no-process",
+        WRITER,
+        "            head=batch.head,\n        )\n        self._waker.wake()\n",
+        "            head=batch.head,\n        )\n",
+        (WAITING_TESTS,),
+    ),
+    Mutant(
+        "newcomer-does-not-change-the-word",
+        FIFO,
+        "(self._commit_page.waiters | 1) + 2",
+        "self._commit_page.waiters | 1",
+        (WAITING_TESTS,),
+    ),
+    Mutant(
+        "waiter-looks-before-it-notes-what-it-knows",
+        WAITING,
+        "                ticks = self._ticks  # before the look: a later commit changes it\n"
+        "                head = self._head()\n",
+        "                head = self._head()\n                ticks = self._ticks\n",
+        (WAITING_TESTS,),
+    ),
+    Mutant(
+        "thread-never-looks-by-itself",
+        WAITING,
+        "                    fifo.wait(_LOOK_EVERY_S)\n",
+        "                    fifo.wait(3_600)\n",
+        (WAITING_TESTS,),
+    ),
+    Mutant(
+        "writer-keeps-the-fifo-of-a-dead-waiter",
+        WAKER,
+        "                self._folder.remove(name)\n                self._forget(name)\n",
+        "                pass\n",
+        (WAITING_TESTS,),
+    ),
+    Mutant(
+        "fifo-lives-on-in-a-child",
+        FIFO,
+        "        listen_for_forks(self)\n",
+        "",
+        (WAITING_TESTS,),
+    ),
+    # --- the past ---
+    Mutant(
+        "expiry-is-judged-by-the-present",
+        "storage/log/read/answers.py",
+        "return at if isinstance(at, Moment) else Moment(at, time_at(view, at))",
+        "return Moment(at if isinstance(at, int) else at.revision, clock.now_us())",
+        (EXPIRY, HISTORIES),
+    ),
+    Mutant(
+        "versions-around-a-gap-are-shown",
+        "storage/log/index/retention.py",
+        "            and (successor is None or successor.version == locator.version + 1)\n",
+        "",
+        (KEPT, HISTORIES),
+    ),
+    Mutant(
+        "earlier-lives-count-as-versions",
+        "storage/log/index/retention.py",
+        "            and not locator.is_tombstone\n"
+        "            and (successor is None or successor.version == locator.version + 1)\n",
+        "",
+        (KEPT, HISTORIES),
+    ),
+    Mutant(
+        "a-version-of-an-earlier-life-is-found",
+        "storage/log/index/retention.py",
+        "        elif has_begun:\n            return\n",
+        "",
+        (OPERATIONS, HISTORIES),
+    ),
+    Mutant(
+        "what-had-expired-is-restored",
+        "storage/log/read/past.py",
+        "        if locator.is_tombstone or has_expired:\n",
+        "        if locator.is_tombstone:\n",
+        (OPERATIONS, HISTORIES),
+    ),
+    Mutant(
+        "a-pass-drops-what-is-to-be-kept-by-now",
+        "storage/log/maintain/horizon.py",
+        "        if retention.keep_versions > self.keep_versions or",
+        "        if retention.keep_versions < 0 and",
+        (KEPT,),
+    ),
+    Mutant(
+        "a-pass-drops-what-is-held-by-now",
+        "storage/log/maintain/horizon.py",
+        "        if held is not None and held < self.revision:\n            raise OutdatedError\n",
+        "",
+        (HOLDS,),
+    ),
+    Mutant(
+        "dead-owners-hold-for-ever",
+        "storage/log/holds.py",
+        "                if file.lock(wait=False):\n",
+        "                if not name:\n",
+        (HOLDS,),
+    ),
+    Mutant(
+        "the-time-of-a-dropped-commit-is-forgotten",
+        "storage/log/read/times.py",
+        "    return max(time_us, oldest.time_us) if revision >= oldest.revision else time_us\n",
+        "    return time_us\n",
+        (TIMES,),
+    ),
+    Mutant(
+        "the-moment-of-a-dropped-commit-is-compacted",
+        "storage/log/read/times.py",
+        "    return max(revision, oldest.revision) if time_us >= oldest.time_us > 0 else",
+        "    return revision if time_us else",
+        (TIMES,),
+    ),
+    Mutant(
+        "a-damaged-times-file-is-believed",
+        "storage/log/format/times_file.py",
+        "    if not is_whole(data):\n",
+        "    if not data:\n",
+        (TIMES,),
+    ),
+    Mutant(
+        "times-files-are-no-orphans",
+        "storage/log/open/orphans.py",
+        "number in (segment_number, index_number, times_number)",
+        "number in (segment_number, index_number)",
+        (TIMES,),
+    ),
+    Mutant(
+        "a-change-of-the-manifest-forgets-the-retention",
+        "storage/log/format/manifest.py",
+        "            retention=retention or self.retention,\n",
+        "            retention=retention or Retention(),\n",
+        (KEPT, HISTORIES),
+    ),
 )
 
 EQUIVALENT = {
+    "a repair does not ask the segments for their last revision": (
+        "the index file that it has just written knows every record that it has kept"
+    ),
     "folder not synced between compacted segments and their index file": (
         "writing the index file syncs the same folder before the manifest names either"
     ),
