@@ -61,7 +61,7 @@ def watch(
         typer.Option(
             _EXEC,
             metavar="CMD",
-            help="Run a program for each change, without a shell; all that follows are its arguments.",
+            help="Run a program for each change, without a shell. What follows are its arguments.",
         ),
     ] = None,
     stop_on_error: Annotated[
