@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Final, Literal, NotRequired, Protocol, TypedDict
 
 import msgspec
@@ -18,6 +19,7 @@ NDJSON_TYPE: Final = "application/x-ndjson"
 
 _RETRY_MS: Final = 2_000
 _encode_json: Final = msgspec.json.Encoder().encode
+_shown_time: Final = functools.lru_cache(maxsize=64)(rfc3339)  # the events of a commit have one
 
 
 class ChangeEvent(TypedDict):
@@ -62,7 +64,7 @@ def shown_event(event: Event, media_type: str) -> ChangeEvent:
     """One event, with its value in the form that fits."""
     shown: ChangeEvent = {
         "revision": event.revision,
-        "time": rfc3339(event.time_us),
+        "time": _shown_time(event.time_us),
         "op": event.kind,
         "key": event.key,
         "version": event.version,

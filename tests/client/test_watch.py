@@ -14,6 +14,7 @@ import pytest
 from rundlet import BadRequest, Client, Compacted, ConnectionFailed, Put, ServerError, Unauthorized
 from rundlet.feed import FeedReader
 from tests.support import PATIENCE_S
+from tests.support.processes.certificates import PrivateAuthority
 from tests.support.processes.servers import RundletServer, free_port
 
 
@@ -83,6 +84,31 @@ def test_another_thread_ends_the_iteration(client: Client):
     assert events == []
     assert time.monotonic() - began_s < PATIENCE_S / 2
     assert next(watch, None) is None
+
+
+def test_another_thread_ends_the_iteration_under_tls(tmp_path: Path):
+    authority = PrivateAuthority(tmp_path)
+    cert, key = authority.certificate("server")
+    options = ("--server", "granian", "--tls-cert", cert, "--tls-key", key)
+    with (
+        RundletServer(
+            *options, "--data", tmp_path / "data", stderr_path=tmp_path / "stderr"
+        ) as served,
+        Client(served.url, ca_file=authority.ca_path) as client,
+        client.watch() as watch,
+    ):
+        client.set("first", "1")
+        seen = [next(watch).key]
+        timer = soon(watch.close)
+
+        began_s = time.monotonic()
+        seen += [event.key for event in watch]
+
+        timer.join()
+        took_s = time.monotonic() - began_s
+
+    assert seen == ["first"]
+    assert took_s < PATIENCE_S / 4  # it does not wait for the next sign of life
 
 
 def test_leaving_the_block_frees_the_place(server: RundletServer, client: Client):

@@ -239,6 +239,8 @@ def test_defaults_follow_the_server():
     assert waitress.settings.downloads_max is None
     assert granian.settings.downloads_max == 8
     assert options_of(server="granian", threads="3").settings.downloads_max == 1
+    assert waitress.settings.feeds.feeds_max == 64
+    assert granian.settings.feeds.feeds_max == 16
 
 
 def test_log_is_for_people_on_a_terminal_only():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.tokens.opening import open_tokens
 from tests.support import PATIENCE_S
 from tests.support.processes.memory import resident_bytes
-from tests.support.processes.servers import RundletServer, wait_for
+from tests.support.processes.servers import RundletServer, wait_for, worker_pids
 
 HEAD = "GET /v1/changes{} HTTP/1.1\r\nHost: {}\r\nAccept: application/x-ndjson\r\n\r\n"
 PLACES = 3
@@ -96,6 +97,22 @@ def test_client_that_left_gives_its_place_back_soon(server: RundletServer):
     wait_for(lambda: open_feeds(server) == 0)
 
     assert time.monotonic() - began_s < 10
+
+
+@pytest.mark.parametrize("server", ["granian"], indirect=True)
+def test_feeds_of_killed_workers_are_not_counted(server: RundletServer):
+    def is_none_counted() -> bool:
+        try:
+            return open_feeds(server) == 0
+        except httpx.HTTPError:
+            return False  # the next worker is not there yet
+
+    with feed(server):
+        wait_for(lambda: open_feeds(server) == 1)
+        for pid in worker_pids(server.process.pid):
+            os.kill(pid, signal.SIGKILL)
+
+        wait_for(is_none_counted)
 
 
 def test_server_that_stops_ends_feeds_promptly(server: RundletServer):
