@@ -88,6 +88,13 @@ class CountedStore:
             return True  # the value cannot be read, but it is there
         return True
 
+    def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
+        """See ``Store.get_version``."""
+        self.require("history")
+        found = self.store.get_version(key, version)
+        self.counters.add("get")
+        return found
+
     def get_many(
         self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
     ) -> Snapshot:

@@ -12,16 +12,15 @@ from rundlet_server.storage.errors import Damaged, LimitExceeded, ReadOnly, Stor
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
-    Feature,
     Page,
     Row,
     Snapshot,
     Stats,
-    StoreInfo,
     Txn,
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log import health
+from rundlet_server.storage.log.about import store_info
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.manifest import FILE_IS_MISSING
 from rundlet_server.storage.log.format.record import DELETE, EXPIRE
@@ -38,6 +37,7 @@ from rundlet_server.storage.log.read.answers import (
     read_many,
     revision_of,
 )
+from rundlet_server.storage.log.read.past import read_version
 from rundlet_server.storage.log.read.scan import Cost, Range, list_page
 from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
 from rundlet_server.storage.log.read.times import moment_at
@@ -54,9 +54,6 @@ _BACKLOG_MAX: Final = 2
 If a maintenance process should make them, it is ``health.BACKLOG_MAX_MAINTAINED``; so memory is
 bounded even without that process.
 """
-_FEATURES: Final = frozenset[Feature](
-    {"history", "retention", "changes", "bulk_load", "compaction"}
-)
 COMPACTION_NAME: Final = "rundlet-compaction"
 """The name of the thread that does a compaction that was asked for."""
 
@@ -86,7 +83,7 @@ class LogStore:
         self.waiting = parts.waiting
         self.wait = parts.waiting.wait
         self._maintainer = parts.maintainer
-        self.info = _info(settings, parts.follower.view)
+        self.info = store_info(settings, parts.follower.view)
         self._compaction = Background(COMPACTION_NAME)
         self._housekeeper = Housekeeper(
             settings, follower=parts.follower, writer=parts.writer, health=parts.health
@@ -115,6 +112,11 @@ class LogStore:
             except FileNotFoundError:
                 pass
         return self._read(at, lambda view: self._entry(view, key, encoded, at, is_whole=False))
+
+    def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
+        """See ``Store.get_version``."""
+        encoded = self._encode(key)
+        return self._read(None, lambda view: read_version(view, key, encoded, version))
 
     def get_many(
         self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
@@ -377,21 +379,3 @@ class LogStore:
             self._maintainer.compact(thorough=True)
         except (StoreError, OSError) as ex:
             self._writer.failure = f"compaction failed: {ex}"
-
-
-def _info(settings: StoreSettings, view: View) -> StoreInfo:
-    """Return what does not change while the store is open."""
-    return StoreInfo(
-        "log",
-        view.manifest.store_id.hex(),
-        settings.is_read_only,
-        settings.limits,
-        {
-            "sync": settings.sync,
-            "sync_interval_s": settings.sync_interval_s,
-            "segment_bytes_max": settings.segment_bytes_max,
-            "segment_records_max": settings.segment_records_max,
-            "cache_bytes_max": settings.cache_bytes_max,
-        },
-        _FEATURES,
-    )
