@@ -23,7 +23,7 @@ from rundlet_server.storage.log import health
 from rundlet_server.storage.log.about import store_info
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.manifest import FILE_IS_MISSING
-from rundlet_server.storage.log.format.record import DELETE, EXPIRE
+from rundlet_server.storage.log.format.record import VALUES
 from rundlet_server.storage.log.housekeeping import Housekeeper
 from rundlet_server.storage.log.maintain.background import Background
 from rundlet_server.storage.log.maintain.bulk_load import load_rows
@@ -46,7 +46,7 @@ from rundlet_server.storage.log.wiring import open_parts
 from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.requests import check_answer, check_retention, check_txn, encode_key
 from rundlet_server.storage.settings import StoreSettings
-from rundlet_server.storage.timeline import At, History, Moment, Retention
+from rundlet_server.storage.timeline import At, Erased, History, Moment, Retention
 
 _BACKLOG_MAX: Final = 2
 """Sealed segments without an index file at which this process makes an index file itself.
@@ -88,6 +88,7 @@ class LogStore:
         self._housekeeper = Housekeeper(
             settings, follower=parts.follower, writer=parts.writer, health=parts.health
         )
+        parts.eraser.resume()
 
     def get(self, key: str, *, at: At | None = None) -> Entry | None:
         """See ``Store.get``."""
@@ -264,6 +265,13 @@ class LogStore:
         self._guard.require_own()
         self._writer.retain(retention)
 
+    def erase(self, key: str, *, wait_s: float = 0) -> Erased:
+        """See ``Store.erase``."""
+        if self._settings.is_read_only:
+            raise ReadOnly("this store is served read-only")
+        self._guard.require_own()
+        return self._parts.eraser.erase(self._encode(key), wait_s)
+
     def stats(self) -> Stats:
         """See ``Store.stats``."""
         return stats_of(*self._parts.expired.count())
@@ -304,6 +312,7 @@ class LogStore:
         if self._guard.is_inherited or not self._housekeeper.stop():
             return
         self._compaction.join()
+        self._parts.eraser.join()
         if self._settings.sync == "interval":
             self.sync()
         self._parts.close()
@@ -362,7 +371,7 @@ class LogStore:
         self, view: View, key: str, encoded: bytes, at: At | None, *, is_whole: bool = True
     ) -> Entry | LargeValue | None:
         locator = view.find(encoded, None if at is None else revision_of(at))
-        if locator is None or locator.kind in (DELETE, EXPIRE):
+        if locator is None or locator.kind not in VALUES:
             return None
         if locator.expires_us and locator.expires_us <= self._judging_us(view, at):
             return None

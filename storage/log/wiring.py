@@ -11,6 +11,7 @@ from rundlet_server.storage.log.feed.feed import Feed
 from rundlet_server.storage.log.format.commit_page import FILE_NAME as COMMIT_NAME
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.health import HealthCheck
+from rundlet_server.storage.log.maintain.eraser import Eraser
 from rundlet_server.storage.log.maintain.maintainer import Maintainer
 from rundlet_server.storage.log.open.folder_lock import FolderLock
 from rundlet_server.storage.log.open.read_only import ReadOnlyFiles, open_for_reading
@@ -42,6 +43,7 @@ class Parts:
     expired: ExpiredCounter
     writer: Writer
     group_commit: GroupCommit
+    eraser: Eraser
     health: HealthCheck
     maintainer: Maintainer
 
@@ -165,6 +167,7 @@ def _joined(
         expired=ExpiredCounter(commit_page, follower, clock),
         writer=writer,
         group_commit=GroupCommit(writer, settings.measures),
+        eraser=Eraser(settings, follower=follower, writer=writer, maintainer=maintainer),
         health=HealthCheck(
             folder,
             settings,

@@ -44,7 +44,7 @@ FLOORS = {
         "index waiting",
         "read open",
         "write check feed",
-        "health maintain repair",
+        "health maintain repair about",
         "wiring housekeeping",
         "store",
         "maintenance",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from rundlet_server.storage.checksum import CHECKSUM_SIZE
@@ -34,8 +35,12 @@ class Page:
         limit: int,
         include_values: bool,
         bytes_max: int,
+        erased: Mapping[bytes, int],
     ) -> None:
-        """Begin a page of the events with revisions above ``since``, up to ``last``."""
+        """Begin a page of the events with revisions above ``since``, up to ``last``.
+
+        What was erased since is not on it, see ``View.erased``.
+        """
         self.events: list[Event] = []
         self.reached = since
         self.is_full = False
@@ -44,6 +49,7 @@ class Page:
         self._limit = limit
         self._include_values = include_values
         self._bytes_left = bytes_max
+        self._erased = erased
         self._revision = since
         self._first = 0
 
@@ -86,7 +92,7 @@ class Page:
         value_size, key_size, meta_size, version, kind, code, _, revision, time_us = header
         key_end = _HEADER_SIZE + key_size
         key = bytes(record[_HEADER_SIZE:key_end])
-        if not key.startswith(self._prefix):
+        if not key.startswith(self._prefix) or revision < self._erased.get(key, 0):
             return
         try:
             content_type, expires_us = records.decode_meta(code, record[key_end:][:meta_size])

@@ -19,7 +19,7 @@ import xxhash
 
 from rundlet_server.storage.errors import Unavailable
 from rundlet_server.storage.log.format.locator import Locator
-from rundlet_server.storage.log.format.record import DELETE, EXPIRE, OVERHEAD
+from rundlet_server.storage.log.format.record import DELETE, ERASE, EXPIRE, OVERHEAD
 from rundlet_server.storage.log.index.delta import Delta
 
 ROW_DTYPE: Final = np.dtype(
@@ -365,5 +365,19 @@ def value_sizes(columns: Columns, rows: Places) -> Places:
 def is_tombstone(columns: Columns) -> Flags:
     """Return one flag per row: whether it is a tombstone."""
     kinds = columns.rows["flags"][:-1] & KIND_MASK
-    tombstones: Flags = (kinds == DELETE) | (kinds == EXPIRE)
+    tombstones: Flags = (kinds == DELETE) | (kinds == EXPIRE) | (kinds == ERASE)
     return tombstones
+
+
+def without_erased(columns: Columns) -> Columns:
+    """Return only the rows of versions that were not erased: none behind an erasure of their key.
+
+    The erasures themselves are among them.
+    """
+    rows = columns.rows[:-1]
+    is_erasure = (rows["flags"] & KIND_MASK) == ERASE
+    if not is_erasure.any():
+        return columns
+    first = np.maximum.accumulate(np.where(_is_older(rows), 0, np.arange(len(rows))))
+    newer_erasures = np.cumsum(is_erasure) - is_erasure
+    return select(columns, newer_erasures == newer_erasures[first])

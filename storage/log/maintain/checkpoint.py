@@ -42,16 +42,14 @@ class Checkpointer:
         deltas = view.deltas[:0:-1]
         for delta in deltas:
             state = self.write(view, index_columns.from_delta(delta))
-            self._writer.change_manifest(
-                functools.partial(_indexed, index=state, segment=delta.segment)
-            )
+            self._writer.change_manifest(functools.partial(_indexed, index=state, delta=delta))
             view = self._follower.refresh()
         return len(deltas)
 
     def index_delta(self, view: View, delta: Delta) -> View:
         """Write the index file of a view's oldest delta, inside ``Writer.exclusive``."""
         state = self.write(view, index_columns.from_delta(delta))
-        return self._writer.install_manifest(_indexed(view.manifest, state, delta.segment))
+        return self._writer.install_manifest(_indexed(view.manifest, state, delta))
 
     def merge(self, horizon: Horizon, *, all_files: bool = False) -> int:
         """Merge the newest index files if they have grown; return how many became one.
@@ -76,8 +74,9 @@ class Checkpointer:
         return count
 
     def merged(self, indexes: Sequence[IndexFile]) -> Columns:
-        """Return one index of several, newest first."""
-        return index_columns.merge_all([index.columns() for index in indexes])
+        """Return one index of several, newest first, without what was erased."""
+        merged = index_columns.merge_all([index.columns() for index in indexes])
+        return index_columns.without_erased(merged)
 
     def write(self, view: View, columns: Columns) -> IndexState:
         """Write a new index file, durably, that no manifest names yet."""
@@ -133,14 +132,15 @@ def replace_indexes(
     )
 
 
-def _indexed(manifest: Manifest, index: IndexState, segment: int) -> Manifest:
+def _indexed(manifest: Manifest, index: IndexState, delta: Delta) -> Manifest:
     return manifest.changed(
         indexes=(index, *manifest.indexes),
         next_index=index.number + 1,
         segments=tuple(
-            dataclasses.replace(state, is_indexed=True) if state.number == segment else state
+            dataclasses.replace(state, is_indexed=True) if state.number == delta.segment else state
             for state in manifest.segments
         ),
+        erased={**manifest.erased, **delta.erased},
     )
 
 

@@ -25,7 +25,14 @@ def test_folder_is_opened_with_its_options_and_measured(tmp_path):
 
         assert (store.info.backend, store.info.settings["sync"]) == ("log", "never")
         assert store.info.limits.value_bytes_max == 10
-        assert store.info.features == {"history", "changes", "bulk_load", "compaction"}
+        assert store.info.features == {
+            "history",
+            "retention",
+            "changes",
+            "erase",
+            "bulk_load",
+            "compaction",
+        }
     assert GROUP_COMMITS in shared.rows()
 
 

@@ -50,6 +50,7 @@ from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.timeline import (
     At,
     Changes,
+    Erased,
     Event,
     EventKind,
     History,
@@ -61,7 +62,7 @@ from rundlet_server.storage.timeline import (
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
 TTL_S_MAX = 100 * 366 * 86_400
-FEATURES = frozenset[Feature]({"history", "retention", "changes", "compaction"})
+FEATURES = frozenset[Feature]({"history", "retention", "changes", "erase", "compaction"})
 START_US = 1_700_000_000_000_000
 
 
@@ -279,6 +280,25 @@ class ModelStore:
                 if len(page) >= limit:
                     return Changes(page, since, self._oldest_revision)
             return Changes(page, last, self._oldest_revision)
+
+    def erase(self, key: str, *, wait_s: float = 0) -> Erased:  # noqa: ARG002 - done at once
+        with self._lock:
+            if self.info.read_only:
+                raise ReadOnly("this store takes no writes")
+            self._check_key(key)
+            records = self._records.get(key)
+            if not records:
+                return Erased(self._revision, 0, is_pending=False, is_found=False)
+            if records[-1].kind == "erase":
+                return Erased(records[-1].revision, 0, is_pending=False)
+            self._now_us()
+            self._log_expiries([key])
+            count = sum(record.has_value for record in records)
+            self._events = [event for event in self._events if event[0] != key]
+            records.clear()
+            self._next_revision()
+            self._append(key, Record(self._revision, 0, "erase", self._time_us))
+            return Erased(self._revision, count, is_pending=False)
 
     def wait(self, since: int, timeout_s: float) -> int:
         with self._lock:
