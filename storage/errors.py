@@ -104,11 +104,13 @@ class Compacted(StoreError):
 
     Attributes:
         oldest_revision: the oldest revision that can still be read.
+        oldest_time_us: the time of its commit; everything can be read since then. 0 if not known.
     """
 
-    def __init__(self, oldest_revision: int) -> None:
+    def __init__(self, oldest_revision: int, oldest_time_us: int = 0) -> None:
         super().__init__(f"compacted away; the oldest revision kept is {oldest_revision}")
         self.oldest_revision = oldest_revision
+        self.oldest_time_us = oldest_time_us
 
 
 class NotSupported(StoreError):

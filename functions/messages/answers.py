@@ -14,7 +14,7 @@ from msgspec import Meta
 from rundlet_server.functions.messages import cbor
 from rundlet_server.functions.messages.bodies import CBOR_TYPE, encode
 from rundlet_server.functions.messages.content_types import readable_text
-from rundlet_server.functions.messages.validators import rfc3339
+from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage import interface as storage
 
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]

@@ -191,12 +191,6 @@ def http_date(seconds: int) -> str:
     return falcon.dt_to_http(_EPOCH + timedelta(seconds=seconds))
 
 
-def rfc3339(time_us: int) -> str:
-    """Return a time in UTC, to the microsecond."""
-    time = _EPOCH + timedelta(microseconds=time_us)
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 def _is_modified_since(header: str | None, entry: Found) -> bool:
     since = _date(header)
     return since is not None and modified_s(entry) > since

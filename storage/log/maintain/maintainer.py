@@ -103,6 +103,7 @@ class Maintainer:
                 return 0
             started_ns = time.perf_counter_ns()
             count = self._checkpointer.checkpoint()
+            self._checkpointer.add_times()
             merged = self._merge()
             if count or merged:
                 self._settings.measures.checkpointed(started_ns)

@@ -214,7 +214,7 @@ class ModelStore:
                 raise InvalidRequest("this time lies in the future")
             revision = max((r for r, made_us in self._commits if made_us <= time_us), default=0)
             if revision < self._oldest_revision:
-                raise Compacted(self._oldest_revision)
+                raise self._compacted()
             return Moment(revision, time_us)
 
     def retention(self) -> Retention:
@@ -523,12 +523,16 @@ class ModelStore:
         if isinstance(at, int):
             at = Moment(at, max((t for r, t in self._commits if r <= at), default=0))
         if at.revision < self._oldest_revision:
-            raise Compacted(self._oldest_revision)
+            raise self._compacted()
         if at.revision > self._revision:
             raise InvalidRequest(
                 f"revision {at.revision} does not exist yet; the head is {self._revision}"
             )
         return at
+
+    def _compacted(self) -> Compacted:
+        oldest = self._oldest_revision
+        return Compacted(oldest, max((t for r, t in self._commits if r <= oldest), default=0))
 
     def _check_key(self, key: str) -> None:
         try:
