@@ -238,14 +238,26 @@ def select(columns: Columns, is_kept: Flags) -> Columns:
     is_left = table_rows >= 0
     tags = columns.table[is_left] & ~ROW_MASK
     expiry_rows = new_row[columns.expiry_rows]
+    types, rows["type"][:-1] = _used_types(columns.types, rows["type"][:-1])
     return Columns(
         rows,
         columns.keys[np.repeat(is_kept, lengths)],
         np.sort(tags | table_rows[is_left].astype(np.uint64)),
-        columns.types,
+        types,
         expiry_rows[expiry_rows >= 0].astype(np.uint32),
         columns.expiry_times_us[expiry_rows >= 0],
     )
+
+
+def _used_types(
+    types: tuple[str, ...], numbers: TypeNumbers
+) -> tuple[tuple[str, ...], TypeNumbers]:
+    """Return the types that some rows have, and the new number of each row's type."""
+    is_used = np.bincount(numbers, minlength=TYPE_IN_RECORD + 1) > 0
+    renumbered = np.cumsum(is_used) - 1
+    renumbered[TYPE_IN_RECORD] = TYPE_IN_RECORD
+    used = tuple(name for number, name in enumerate(types) if is_used[number])
+    return used, renumbered.astype(np.uint16)[numbers]
 
 
 def _is_older(rows: Rows) -> Flags:
@@ -367,17 +379,3 @@ def is_tombstone(columns: Columns) -> Flags:
     kinds = columns.rows["flags"][:-1] & KIND_MASK
     tombstones: Flags = (kinds == DELETE) | (kinds == EXPIRE) | (kinds == ERASE)
     return tombstones
-
-
-def without_erased(columns: Columns) -> Columns:
-    """Return only the rows of versions that were not erased: none behind an erasure of their key.
-
-    The erasures themselves are among them.
-    """
-    rows = columns.rows[:-1]
-    is_erasure = (rows["flags"] & KIND_MASK) == ERASE
-    if not is_erasure.any():
-        return columns
-    first = np.maximum.accumulate(np.where(_is_older(rows), 0, np.arange(len(rows))))
-    newer_erasures = np.cumsum(is_erasure) - is_erasure
-    return select(columns, newer_erasures == newer_erasures[first])

@@ -22,7 +22,7 @@ from rundlet_server.storage.log.index import columns as index_columns
 from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, MERGE_FACTOR, Columns
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.file import IndexFile
-from rundlet_server.storage.log.index.retention import needed_versions
+from rundlet_server.storage.log.index.retention import needed_versions, without_erased
 from rundlet_server.storage.log.index.writer import write_index
 from rundlet_server.storage.log.maintain.horizon import Horizon, OutdatedError
 from rundlet_server.storage.log.read.follower import Follower
@@ -110,7 +110,7 @@ class Checkpointer:
     def merged(self, indexes: Sequence[IndexFile]) -> Columns:
         """Return one index of several, newest first, without what was erased."""
         merged = index_columns.merge_all([index.columns() for index in indexes])
-        return index_columns.without_erased(merged)
+        return without_erased(merged)
 
     def write(self, view: View, columns: Columns) -> IndexState:
         """Write a new index file, durably, that no manifest names yet."""
