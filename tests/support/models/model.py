@@ -102,6 +102,7 @@ class ModelStore:
     Attributes:
         trouble: the reason in what ``health`` answers; tests set it.
         compactions: how often ``compact`` was asked for.
+        all_commits: revision and time of each, ever.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class ModelStore:
         self._lock = threading.RLock()
         self._has_committed = threading.Condition(self._lock)
         self._commits: list[tuple[int, int]] = []
+        self.all_commits: list[tuple[int, int]] = []
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -361,6 +363,11 @@ class ModelStore:
         """Pretend that a compaction took all history before ``revision``."""
         self._oldest_revision = revision
 
+    def forget_commits_without_events(self, above: int) -> None:
+        """Pretend that the log has lost the times of commits of which everything was erased."""
+        kept = {record.revision for _, record in self._events}
+        self._commits = [each for each in self._commits if each[0] <= above or each[0] in kept]
+
     def close(self) -> None:
         pass
 
@@ -442,6 +449,7 @@ class ModelStore:
     def _next_revision(self) -> None:
         self._revision += 1
         self._commits.append((self._revision, self._time_us))
+        self.all_commits.append((self._revision, self._time_us))
 
     def _source(self, index: int, op: Restore) -> Record | Entry:
         found: Record | Entry | None = None
