@@ -140,6 +140,23 @@ def is_among(listed: str, tag: str) -> bool:
     return listed.strip() == "*" or any(f'"{opaque}"' == tag for _, opaque in tags)
 
 
+def tag_condition_fails(req: falcon.Request, opaque: str) -> int | None:
+    """Decide ``If-Match`` and ``If-None-Match`` on something whose strong tag is ``opaque``.
+
+    Returns:
+        412 or 304; ``None`` if it is the answer.
+    """
+    if (listed := req.env.get("HTTP_IF_MATCH")) is not None:
+        tags = _entity_tags(listed) or []
+        if listed.strip() != "*" and (False, opaque) not in tags:
+            return 412
+    if (listed := req.env.get("HTTP_IF_NONE_MATCH")) is not None:
+        tags = _entity_tags(listed) or []
+        if listed.strip() == "*" or any(tag == opaque for _, tag in tags):
+            return 304
+    return None
+
+
 def unmodified_condition(req: falcon.Request, entry: Found | None) -> Condition | None:
     """Decide ``If-Unmodified-Since`` of a write on the entry that is there now.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rundlet_server.storage.files import CANNOT_WRITE
+from rundlet_server.storage.log.backup.leases import Leases
 from rundlet_server.storage.log.feed.feed import Feed
 from rundlet_server.storage.log.format.commit_page import FILE_NAME as COMMIT_NAME
 from rundlet_server.storage.log.format.commit_page import CommitPage
@@ -46,6 +47,7 @@ class Parts:
     eraser: Eraser
     health: HealthCheck
     maintainer: Maintainer
+    leases: Leases
 
     def close(self) -> None:
         """Close the lock files, and release the commit page last: then a repair may begin."""
@@ -142,10 +144,19 @@ def _joined(
         open_segments_max=settings.open_segments_max,
     )
     clock = SharedClock(settings.clock, commit_page)
+    feed = Feed(follower, answer_bytes_max=settings.limits.answer_bytes_max)
     waiters = WaitersFolder(settings.files, folder, commit_page)
     waker = Waker(waiters, commit_page)
     writer = Writer(
         folder, settings, commit_page=commit_page, follower=follower, lock=lock, waker=waker
+    )
+    leases = Leases(
+        settings.files,
+        folder,
+        commit_page=commit_page,
+        clock=clock,
+        sync=writer.sync,
+        is_erasing=lambda: bool(follower.refresh().erased),
     )
     maintainer = Maintainer(
         folder,
@@ -155,12 +166,13 @@ def _joined(
         writer=writer,
         clock=clock,
         guard=lock.guard,
+        end_leases=leases.end_all_with,
     )
     return Parts(
         lock=lock,
         commit_page=commit_page,
         follower=follower,
-        feed=Feed(follower, answer_bytes_max=settings.limits.answer_bytes_max),
+        feed=feed,
         waiting=Waiting(waiters, commit_page, lambda: follower.current().head.revision),
         waker=waker,
         clock=clock,
@@ -177,4 +189,5 @@ def _joined(
             clock=clock,
         ),
         maintainer=maintainer,
+        leases=leases,
     )

@@ -98,6 +98,8 @@ class Manifest:
         retention: which history compaction must keep.
         erased: when each key was erased last whose older versions may still be in files that have
             an index file; those of other segments their deltas know.
+        gaps: pairs of revisions that a restore has left: those above the first and up to the
+            second may have been other commits of a store that was backed up, and never come back.
     """
 
     generation: int
@@ -112,6 +114,7 @@ class Manifest:
     oldest_time_us: int = 0
     retention: Retention = _NEW_RETENTION
     erased: Mapping[bytes, int] = field(default_factory=dict)
+    gaps: tuple[tuple[int, int], ...] = ()
 
     @property
     def oldest(self) -> Oldest:
@@ -139,6 +142,10 @@ class Manifest:
         segments = {segment_name(segment.number) for segment in self.segments}
         times = {times_name(segment.number) for segment in self.segments if segment.is_indexed}
         return segments | times | {index_name(index.number) for index in self.indexes}
+
+    def is_in_gap(self, revision: int) -> bool:
+        """Return whether a restore has left out a revision."""
+        return any(after < revision <= through for after, through in self.gaps)
 
     def changed(
         self,
@@ -184,6 +191,7 @@ def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
             "erased": dict(manifest.erased),
             "segments": [dataclasses.astuple(segment) for segment in manifest.segments],
             "indexes": [dataclasses.astuple(index) for index in manifest.indexes],
+            "gaps": manifest.gaps,
         }
     )
     header = _HEADER.pack(MAGIC, FORMAT_VERSION, len(payload))
@@ -199,7 +207,15 @@ def read_manifest(files: Files, folder: Path) -> Manifest:
         Damaged: the manifest is not what was written.
     """
     path = folder / FILE_NAME
-    data = read_whole(files, path)
+    return decode_manifest(read_whole(files, path), path)
+
+
+def decode_manifest(data: bytes, path: Path) -> Manifest:
+    """Return the state that the content of a manifest file says; ``path`` is for errors.
+
+    Raises:
+        UnknownFormat, Damaged: see ``read_manifest``.
+    """
     if len(data) < _HEADER.size + CHECKSUM_SIZE or not is_whole(data):
         raise Damaged(path, 0, "the checksum of the manifest does not match")
     magic, version, size = _HEADER.unpack_from(data)
@@ -237,4 +253,5 @@ def _decode(payload: bytes, version: int) -> Manifest:
         if is_old
         else Retention(int(state["keep_versions"]), float(state["keep_for_s"])),
         {bytes(key): int(revision) for key, revision in state.get("erased", {}).items()},
+        tuple((after, through) for after, through in state.get("gaps", ())),
     )

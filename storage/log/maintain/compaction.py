@@ -38,7 +38,12 @@ from rundlet_server.storage.log.index import columns as index_columns
 from rundlet_server.storage.log.index.columns import Columns, is_tombstone
 from rundlet_server.storage.log.index.retention import needed_versions
 from rundlet_server.storage.log.maintain.checkpoint import Checkpointer, replace_indexes
-from rundlet_server.storage.log.maintain.erasure import segments_to_clean, still_erased
+from rundlet_server.storage.log.maintain.erasure import (
+    EndLeases,
+    holds_any,
+    segments_to_clean,
+    still_erased,
+)
 from rundlet_server.storage.log.maintain.horizon import Horizon
 from rundlet_server.storage.log.maintain.rewrite import Rewrite
 from rundlet_server.storage.log.read.follower import Follower
@@ -105,12 +110,14 @@ class Compactor:
         follower: Follower,
         writer: Writer,
         checkpointer: Checkpointer,
+        end_leases: EndLeases,
     ) -> None:
         self._files = files
         self._folder = folder
         self._follower = follower
         self._writer = writer
         self._checkpointer = checkpointer
+        self._end_leases = end_leases
 
     def compact(
         self, horizon: Horizon, *, dead_share_min: float | None, segment_bytes_max: int
@@ -181,6 +188,8 @@ class Compactor:
         """Note that nothing is left of what was erased; the files that held it are gone by now."""
         cleaned = view.manifest.erased
         if cleaned and is_clean:
+            clean = self._follower.refresh().manifest.file_names
+            self._end_leases(lambda file: holds_any(file, cleaned), clean)
             self._files.sync_folder(self._folder)
             self._writer.change_manifest(
                 lambda manifest: manifest.changed(erased=still_erased(manifest.erased, cleaned))

@@ -8,12 +8,15 @@ whether this is the head of a record. To walk from record to record would take t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from rundlet_server.storage.files import File
 from rundlet_server.storage.log.format.record import HEADER
 from rundlet_server.storage.log.read.view import View
+
+EndLeases = Callable[[Callable[[File], bool], Collection[str]], None]
+"""Ends the backup leases with a file that is not as it should be; see ``Leases.end_all_with``."""
 
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
 
@@ -30,7 +33,7 @@ def segments_to_clean(view: View) -> set[int]:
     return {
         state.number
         for state in view.manifest.segments
-        if state.is_indexed and _holds_any(view.segment(state.number).file, erased)
+        if state.is_indexed and holds_any(view.segment(state.number).file, erased)
     }
 
 
@@ -39,7 +42,8 @@ def still_erased(erased: Mapping[bytes, int], cleaned: Mapping[bytes, int]) -> d
     return {key: revision for key, revision in erased.items() if cleaned.get(key) != revision}
 
 
-def _holds_any(file: File, erased: Mapping[bytes, int]) -> bool:
+def holds_any(file: File, erased: Mapping[bytes, int]) -> bool:
+    """Return whether a segment holds a version of a key that was erased since."""
     overlap = HEADER.size + max(map(len, erased))
     for end in range(_CHUNK_BYTES, file.size() + _CHUNK_BYTES, _CHUNK_BYTES):
         start = max(0, end - _CHUNK_BYTES - overlap)

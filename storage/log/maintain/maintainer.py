@@ -18,11 +18,13 @@ from rundlet_server.storage.errors import DiskFull, StoreError
 from rundlet_server.storage.forks import ProcessGuard
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.format.locator import pack_position
+from rundlet_server.storage.log.holds import Holds
 from rundlet_server.storage.log.index.estimates import record_bytes
 from rundlet_server.storage.log.maintain.bulk_load import BulkLoader
 from rundlet_server.storage.log.maintain.checkpoint import Checkpointer
 from rundlet_server.storage.log.maintain.chunk import Chunk
 from rundlet_server.storage.log.maintain.compaction import CompactionResult, Compactor
+from rundlet_server.storage.log.maintain.erasure import EndLeases
 from rundlet_server.storage.log.maintain.horizon import Horizon, OutdatedError, horizon_of
 from rundlet_server.storage.log.open.folder_lock import MAINTENANCE_LOCK_NAME
 from rundlet_server.storage.log.open.orphans import remove_orphans
@@ -58,6 +60,7 @@ class Maintainer:
         writer: Writer,
         clock: SharedClock,
         guard: ProcessGuard,
+        end_leases: EndLeases,
     ) -> None:
         self._folder = folder
         self._settings = settings
@@ -66,6 +69,7 @@ class Maintainer:
         self._writer = writer
         self._clock = clock
         self._guard = guard
+        self._holds = Holds(settings.files, folder)
         self._last_pass = (0, -1)
         self._threads = threading.Lock()
         self._lock_file = settings.files.open(folder / MAINTENANCE_LOCK_NAME, create=True)
@@ -76,6 +80,7 @@ class Maintainer:
             follower=follower,
             writer=writer,
             checkpointer=self._checkpointer,
+            end_leases=end_leases,
         )
         self._loader = BulkLoader(follower=follower, writer=writer, checkpointer=self._checkpointer)
 
@@ -175,7 +180,8 @@ class Maintainer:
             while True:
                 manifest = self._follower.refresh().manifest
                 retention = manifest.retention
-                horizon = Horizon(manifest.oldest, retention.keep_versions, retention.keep_for_s)
+                keeping = (retention.keep_versions, retention.keep_for_s, self._holds)
+                horizon = Horizon(manifest.oldest, *keeping)
                 try:
                     result = self._compact_in_passes(horizon, None)
                 except OutdatedError:
@@ -238,6 +244,10 @@ class Maintainer:
         with self._exclusive(wait=False) as is_ours:
             return self._expire_all() if is_ours else 0
 
+    def expire_for_waiters(self) -> int:
+        """Do as ``expire`` does if a process waits for changes: an expiry is one."""
+        return self.expire() if self._commit_page.waiters & 1 else 0
+
     def remove_orphans(self) -> list[str]:
         """Remove files that a crash has orphaned; return their names."""
         with self._exclusive(wait=True):
@@ -284,8 +294,9 @@ class Maintainer:
 
     def _horizon(self) -> Horizon:
         view = self._follower.refresh()
-        # In this order: a later time than that of the view would only drop what has become too old.
-        return horizon_of(view, now_us=self._clock.now_us(), durable=self._durable_revision(view))
+        durable = self._durable_revision(view)
+        with self._writer.lock:
+            return horizon_of(view, self._holds, now_us=self._clock.now_us(), durable=durable)
 
     def _durable_revision(self, view: View) -> int:
         # In this order: the active segment goes at least as far as this head.

@@ -82,6 +82,7 @@ from rundlet_server.storage.log.repair.revisions import (
     ORIGINALS_PREFIX,
     known_floor,
     known_revision,
+    unreached,
 )
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import Retention
@@ -125,7 +126,8 @@ class _Repair:
         log = LogRepair(self._folder, self._settings, self._old, self._store_id)
         states = log.run()
         unfinished = list(self._unfinished_lists())
-        report = RepairReport(self._problems, log.losses + list(map(_untold, unfinished)))
+        losses = [*log.losses, *self._unreached(log), *map(_untold, unfinished)]
+        report = RepairReport(self._problems, losses)
         report.lost_versions = [
             LostVersion(version.key.decode(errors="backslashreplace"), version.revision, kind)
             for version in log.lost
@@ -151,6 +153,13 @@ class _Repair:
         report.key_count = totals.key_count
         report.revision = manifest.active.last_revision
         return report
+
+    def _unreached(self, log: LogRepair) -> Iterator[Loss]:
+        """Yield losses that only the manifests of earlier repairs tell; a manifest tells more."""
+        if self._old is None:
+            last = [index.last_revision for index in log.indexes]
+            last += [source.last_revision for source in log.sources]
+            yield from unreached(self._files, self._folder, max(last, default=0))
 
     def _old_manifest(self) -> Manifest | None:
         try:
@@ -228,6 +237,7 @@ class _Repair:
             ),
             indexes=indexes,
             erased=self._erased,
+            gaps=old.gaps if old else (),
         )
 
     def _next_index(self) -> int:

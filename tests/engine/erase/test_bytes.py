@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rundlet_server.storage.errors import BackupGone, Unavailable
 from rundlet_server.storage.interface import Put
 from rundlet_server.storage.log.check.inspection import inspect
 from rundlet_server.storage.log.check.verify import verify
@@ -104,6 +105,26 @@ def test_orphaned_and_temporary_files_go_too(spread, store):
     assert spread.files_with(MARKER) == []
 
 
+def test_a_lease_that_holds_it_ends_and_others_stay(spread, store):
+    put(store, "other")
+    before = store.backups.take(10_000)
+    store._writer.seal()  # else the segment of the lease grows, and holds the key
+    spread.fill(store)
+    holding = store.backups.take(10_000)
+    store.erase(KEY)
+    with pytest.raises(Unavailable):
+        store.backups.take(60)
+    store.maintainer.remove_erased()
+
+    assert spread.files_with(MARKER) == []
+    with pytest.raises(BackupGone):
+        store.backups.find(holding.id)
+    assert store.backups.find(before.id).revision == 1
+    later = store.backups.take(60)
+    assert spread.files_with(MARKER) == []
+    assert store.backups.find(later.id).revision == store.stats().revision
+
+
 def test_bytes_behind_the_frames_of_a_segment_go_too(spread, store):
     """A sync that failed may leave them there, if the file cannot be truncated either."""
     spread.fill(store)
@@ -130,7 +151,7 @@ def test_a_record_is_found_wherever_pieces_of_a_file_meet(spread, monkeypatch, c
     with_key = put_between(spread)
 
     for place, path in enumerate(with_key):
-        found = erasure._holds_any(UnsyncedFiles().open(path, writable=False), {b"k" * 40: 1_000})
+        found = erasure.holds_any(UnsyncedFiles().open(path, writable=False), {b"k" * 40: 1_000})
         assert found, f"behind {place} bytes more"
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from rundlet_server.storage.errors import (
@@ -58,6 +59,7 @@ from rundlet_server.storage.timeline import (
     Retention,
     Version,
 )
+from tests.support.models.model_backups import ModelBackups
 
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
@@ -127,6 +129,7 @@ class ModelStore:
         self._lock = threading.RLock()
         self._has_committed = threading.Condition(self._lock)
         self._commits: list[tuple[int, int]] = []
+        self._backups = ModelBackups()
         self.all_commits: list[tuple[int, int]] = []
 
     # --- reading ---------------------------------------------------------------------------
@@ -218,6 +221,11 @@ class ModelStore:
             if revision < self._oldest_revision:
                 raise self._compacted()
             return Moment(revision, time_us)
+
+    @contextmanager
+    def hold(self, revision: int) -> Iterator[None]:
+        self._at(revision)
+        yield
 
     def retention(self) -> Retention:
         return self._retention
@@ -316,6 +324,12 @@ class ModelStore:
                 len(entries),
                 sum(len(entry.value) for entry in entries),
             )
+
+    @property
+    def backups(self) -> ModelBackups:
+        if "backup" not in self.info.features:
+            raise NotSupported(self.info.backend, "backup")
+        return self._backups
 
     def gauges(self) -> Mapping[str, Gauge]:
         with self._lock:
@@ -615,6 +629,8 @@ def _key_info(entry: Entry, include_value: bool) -> KeyInfo:
         len(entry.value),
         entry.content_type,
         entry if include_value else None,
+        entry.time_us,
+        entry.expires_us,
     )
 
 
