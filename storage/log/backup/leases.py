@@ -38,12 +38,12 @@ from typing import Final
 
 from rundlet_server.storage.backups import Backup, BackupFile
 from rundlet_server.storage.errors import BackupGone, DiskFull, ReadOnly, Unavailable
-from rundlet_server.storage.files import CANNOT_WRITE, File, Files, read_whole, replace_file
+from rundlet_server.storage.files import CANNOT_WRITE, File, Files, read_whole, write_unsynced
 from rundlet_server.storage.log.backup.hashing import SegmentHashes
 from rundlet_server.storage.log.format import manifest as manifests
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.format.locator import offset_of, segment_of
-from rundlet_server.storage.log.format.manifest import Manifest, read_manifest, write_manifest
+from rundlet_server.storage.log.format.manifest import Manifest, encode_manifest, read_manifest
 from rundlet_server.storage.log.format.names import segment_name, segment_number
 from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
 from rundlet_server.storage.log.read.clock import SharedClock
@@ -171,7 +171,7 @@ class Leases:
             files.append(BackupFile(segment_name(active.number), end, running.hexdigest()))
             revision = running.revision or active.last_revision
         self._hashes.store([state.number for state in manifest.segments[:-1]])
-        write_manifest(self._files, folder, manifest)
+        self._write(folder / manifests.FILE_NAME, encode_manifest(manifest))
         if TOKENS_NAME in self._files.names(self._store):
             with contextlib.suppress(FileNotFoundError):
                 self._files.link(self._store / TOKENS_NAME, folder / TOKENS_NAME)
@@ -188,7 +188,7 @@ class Leases:
             files=tuple(files),
             expires_us=now_us + lease_us,
         )
-        replace_file(self._files, folder / _LEASE, _encode(backup, lease_us))
+        self._write(folder / _LEASE, _encode(backup, lease_us))
         return backup
 
     def _hold(self, folder: Path) -> tuple[Manifest, int]:
@@ -222,12 +222,14 @@ class Leases:
         finally:
             segment.file.close()
 
+    def _write(self, path: Path, data: bytes) -> None:
+        """Make a file that other processes find whole or not at all."""
+        temporary = path.with_name(path.name + ".tmp")
+        write_unsynced(self._files, temporary, data)
+        self._files.rename(temporary, path)
+
     def _set_expiry(self, folder: Path, time_us: int) -> None:
-        file = self._files.open(folder / _EXPIRES, create=True)
-        try:
-            file.pwrite([b"%020d" % time_us], 0)
-        finally:
-            file.close()
+        write_unsynced(self._files, folder / _EXPIRES, b"%020d" % time_us)
 
     def _expires_us(self, folder: Path) -> int:
         return int(read_whole(self._files, folder / _EXPIRES))
