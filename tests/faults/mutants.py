@@ -6,7 +6,8 @@ find it, fastest first; ``test_mutants`` runs them on a copy of the source that 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from tests.faults.backup_mutants import BACKUP_MUTANTS
+from tests.faults.mutant import Mutant
 
 POWER = "tests/faults/test_power_cut.py"
 ORDER = "tests/faults/test_sync_order.py"
@@ -24,24 +25,6 @@ MODEL = "tests/engine/test_model.py"
 MAINTENANCE = "tests/engine/maintain/test_maintenance.py"
 
 
-class Mutant(NamedTuple):
-    """A planted bug.
-
-    Attributes:
-        name: what it does, as a file name.
-        path: the file it is in.
-        old: what stands there once.
-        new: what stands there instead.
-        tests: that are likely to find it.
-    """
-
-    name: str
-    path: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
-
-
 WRITER = "storage/log/write/writer.py"
 ROLLING = "storage/log/write/rolling.py"
 SEGMENT_WRITER = "storage/log/format/segment_writer.py"
@@ -49,6 +32,7 @@ OPENING = "storage/log/open/recovery.py"
 COMMIT_PAGE = "storage/log/format/commit_page.py"
 
 MUTANTS = (
+    *BACKUP_MUTANTS,
     # --- syncs that are left out ---
     Mutant(
         "real-files-never-sync",
