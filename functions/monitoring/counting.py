@@ -48,6 +48,8 @@ class CountedStore:
         self.count = store.count
         self.moment = store.moment
         self.history = store.history
+        self.changes = store.changes
+        self.wait = store.wait
         self.retention = store.retention
         self.hold = store.hold
         self.stats = store.stats

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, NoReturn, TypeVar
+from typing import Final, NoReturn, TypeVar, get_args
 
 from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.errors import LimitExceeded, ReadOnly, StoreError
@@ -51,7 +51,7 @@ _BACKLOG_MAX: Final = 2
 If a maintenance process should make them, it is ``health.BACKLOG_MAX_MAINTAINED``; so memory is
 bounded even without that process.
 """
-_FEATURES: Final = frozenset[Feature]({"history", "retention", "bulk_load", "compaction", "backup"})
+_FEATURES: Final[frozenset[Feature]] = frozenset(get_args(Feature))
 COMPACTION_NAME: Final = "rundlet-compaction"
 """The name of the thread that does a compaction that was asked for."""
 
@@ -77,6 +77,9 @@ class LogStore:
         self._clock = parts.clock
         self._writer = parts.writer
         self._group_commit = parts.group_commit
+        self.changes = parts.feed.changes
+        self.waiting = parts.waiting
+        self.wait = parts.waiting.wait
         self._maintainer = parts.maintainer
         self.info = _info(settings, parts.follower.view)
         self.backups = parts.leases
@@ -92,7 +95,11 @@ class LogStore:
         self.hold = timeline.hold
         self._compaction = Background(COMPACTION_NAME)
         self._housekeeper = Housekeeper(
-            settings, follower=parts.follower, writer=parts.writer, health=parts.health
+            settings,
+            follower=parts.follower,
+            writer=parts.writer,
+            health=parts.health,
+            expire_for_waiters=parts.maintainer.expire_for_waiters,
         )
 
     def get(self, key: str, *, at: At | None = None) -> Entry | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rundlet_server.storage.files import CANNOT_WRITE
 from rundlet_server.storage.log.backup.leases import Leases
+from rundlet_server.storage.log.feed.feed import Feed
 from rundlet_server.storage.log.format.commit_page import FILE_NAME as COMMIT_NAME
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.health import HealthCheck
@@ -18,6 +19,9 @@ from rundlet_server.storage.log.open.recovery import open_folder
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.expired import ExpiredCounter
 from rundlet_server.storage.log.read.follower import Follower
+from rundlet_server.storage.log.waiting.fifo import WaitersFolder
+from rundlet_server.storage.log.waiting.waiting import Waiting
+from rundlet_server.storage.log.waiting.waker import Waker
 from rundlet_server.storage.log.write.group_commit import GroupCommit
 from rundlet_server.storage.log.write.writer import Writer
 from rundlet_server.storage.requests import check_retention
@@ -32,6 +36,9 @@ class Parts:
     lock: FolderLock
     commit_page: CommitPage
     follower: Follower
+    feed: Feed
+    waiting: Waiting
+    waker: Waker
     clock: SharedClock
     expired: ExpiredCounter
     writer: Writer
@@ -42,6 +49,8 @@ class Parts:
 
     def close(self) -> None:
         """Close the lock files, and release the commit page last: then a repair may begin."""
+        self.waiting.close()
+        self.waker.close()
         self.maintainer.close()
         self.lock.close()
         self.commit_page.leave()
@@ -133,7 +142,12 @@ def _joined(
         open_segments_max=settings.open_segments_max,
     )
     clock = SharedClock(settings.clock, commit_page)
-    writer = Writer(folder, settings, commit_page=commit_page, follower=follower, lock=lock)
+    feed = Feed(follower, answer_bytes_max=settings.limits.answer_bytes_max)
+    waiters = WaitersFolder(settings.files, folder, commit_page)
+    waker = Waker(waiters, commit_page)
+    writer = Writer(
+        folder, settings, commit_page=commit_page, follower=follower, lock=lock, waker=waker
+    )
     maintainer = Maintainer(
         folder,
         settings,
@@ -147,6 +161,9 @@ def _joined(
         lock=lock,
         commit_page=commit_page,
         follower=follower,
+        feed=feed,
+        waiting=Waiting(waiters, commit_page, lambda: follower.current().head.revision),
+        waker=waker,
         clock=clock,
         expired=ExpiredCounter(commit_page, follower, clock),
         writer=writer,

@@ -8,6 +8,7 @@ Opened again, it is another store, with another id.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -39,7 +40,7 @@ from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.requests import check_answer, encode_key, require_past, require_reached
 from rundlet_server.storage.textfile.index import REVISION, place_of
 from rundlet_server.storage.textfile.index_place import IndexedFile, index_places
-from rundlet_server.storage.timeline import At, History, Moment, Retention, Version
+from rundlet_server.storage.timeline import At, Changes, History, Moment, Retention, Version
 
 _VERSION = 1
 
@@ -182,6 +183,24 @@ class TextFileStore:
             size, content_type = locator.value_size, locator.content_type
             versions.append(Version(REVISION, _VERSION, "put", self._time_us, size, content_type))
         return History(REVISION, 0, versions, None)
+
+    def changes(
+        self,
+        since: int,  # noqa: ARG002 # as the interface has it
+        *,
+        prefix: str = "",  # noqa: ARG002
+        limit: int = 1_000,  # noqa: ARG002
+        include_values: bool = False,  # noqa: ARG002
+        until: int | None = None,  # noqa: ARG002
+    ) -> Changes:
+        """See ``Store.changes``: all of the file would be one commit, too large for a page."""
+        raise NotSupported(self.info.backend, "changes")
+
+    def wait(self, since: int, timeout_s: float) -> int:
+        """See ``Store.wait``: nothing is ever written."""
+        if since >= REVISION:
+            time.sleep(timeout_s)
+        return REVISION
 
     def stats(self) -> Stats:
         """See ``Store.stats``."""

@@ -134,6 +134,8 @@ def test_revisions_in_the_gap_are_compacted(
         for revision in (head + 1, restored.next_revision - 1):
             with pytest.raises(Compacted):
                 again.get("a", at=revision)
+            with pytest.raises(Compacted):
+                again.changes(revision)
         with pytest.raises(InvalidRequest):
             again.get("a", at=again.stats().revision + REVISION_STEP)
         put(again, "b", b"")

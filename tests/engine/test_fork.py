@@ -48,6 +48,8 @@ USES: dict[str, Callable[[LogStore], object]] = {
     "count": lambda store: store.count(prefix="a"),
     "count all": lambda store: store.count(),
     "history": lambda store: store.history("a"),
+    "changes": lambda store: store.changes(0),
+    "wait": lambda store: store.wait(1, 10),
     "stats": lambda store: store.stats(),
     "gauges": lambda store: store.gauges(),
     "compact": lambda store: store.compact(),

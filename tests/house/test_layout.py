@@ -41,9 +41,9 @@ FLOORS = {
     ],
     "storage/log": [
         "format place holds",
-        "index",
+        "index waiting",
         "read open",
-        "write check",
+        "write check feed",
         "health maintain repair backup",
         "wiring housekeeping",
         "timeline",

@@ -7,9 +7,9 @@ Property tests compare the engine with it, and the HTTP tests run over it.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from threading import RLock
 from typing import NamedTuple
 
 from rundlet_server.storage.errors import (
@@ -48,13 +48,22 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.reports import Gauge, Health
-from rundlet_server.storage.timeline import At, EventKind, History, Moment, Retention, Version
+from rundlet_server.storage.timeline import (
+    At,
+    Changes,
+    Event,
+    EventKind,
+    History,
+    Moment,
+    Retention,
+    Version,
+)
 from tests.support.models.model_backups import ModelBackups
 
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
 TTL_S_MAX = 100 * 366 * 86_400
-FEATURES = frozenset[Feature]({"history", "retention", "compaction"})
+FEATURES = frozenset[Feature]({"history", "retention", "changes", "compaction"})
 START_US = 1_700_000_000_000_000
 
 
@@ -114,8 +123,10 @@ class ModelStore:
         self._oldest_revision = 0
         self._records: dict[str, list[Record]] = {}
         self._retention = Retention()
+        self._events: list[tuple[str, Record]] = []  # of all keys, in order
+        self._lock = threading.RLock()
+        self._has_committed = threading.Condition(self._lock)
         self._commits: list[tuple[int, int]] = []
-        self._lock = RLock()
         self._backups = ModelBackups()
 
     # --- reading ---------------------------------------------------------------------------
@@ -243,6 +254,45 @@ class ModelStore:
             resume = versions[limit - 1].revision if len(versions) > limit else None
             return History(self._revision, self._oldest_revision, versions[:limit], resume)
 
+    def changes(
+        self,
+        since: int,
+        *,
+        prefix: str = "",
+        limit: int = 1_000,
+        include_values: bool = False,
+        until: int | None = None,
+    ) -> Changes:
+        with self._lock:
+            self._at(since)
+            last = self._revision if until is None else max(since, min(until, self._revision))
+            commits: dict[int, list[tuple[str, Record]]] = {}
+            for key, record in self._events:
+                if since < record.revision <= last:
+                    commits.setdefault(record.revision, []).append((key, record))
+            page: list[Event] = []
+            bytes_left = self.info.limits.answer_bytes_max
+            for revision, writes in commits.items():
+                wanted = [write for write in writes if write[0].startswith(prefix)]
+                size = sum(_event_size(*write, include_values) for write in wanted)
+                if page and wanted and (len(page) + len(wanted) > limit or size > bytes_left):
+                    return Changes(page, since, self._oldest_revision)
+                for number, (key, record) in enumerate(wanted, 1):
+                    event = _event(key, record, number == len(wanted), include_values)
+                    if include_values and _event_size(key, record, True) > bytes_left:
+                        event = event._replace(value=None, is_value_omitted=record.has_value)
+                    bytes_left -= _event_size(key, record, event.value is not None)
+                    page.append(event)
+                since = revision
+                if len(page) >= limit:
+                    return Changes(page, since, self._oldest_revision)
+            return Changes(page, last, self._oldest_revision)
+
+    def wait(self, since: int, timeout_s: float) -> int:
+        with self._lock:
+            self._has_committed.wait_for(lambda: self._revision > since, timeout_s)
+            return self._revision
+
     def stats(self) -> Stats:
         with self._lock:
             entries = self._in_range("", None, None, self._at(None), False)
@@ -329,8 +379,7 @@ class ModelStore:
         if written:
             self._next_revision()
         for key, change in written:
-            record = change._replace(revision=self._revision)
-            self._records.setdefault(key, []).append(record)
+            self._append(key, change._replace(revision=self._revision))
         return tuple(self._result(op, change) for op, change in zip(ops, changes, strict=True))
 
     def _change(self, index: int, op: Op) -> Record | None:
@@ -377,7 +426,12 @@ class ModelStore:
         if due:
             self._next_revision()
         for key in due:
-            self._records[key].append(Record(self._revision, 0, "expire", self._time_us))
+            self._append(key, Record(self._revision, 0, "expire", self._time_us))
+
+    def _append(self, key: str, record: Record) -> None:
+        self._records.setdefault(key, []).append(record)
+        self._events.append((key, record))
+        self._has_committed.notify_all()
 
     def _next_revision(self) -> None:
         self._revision += 1
@@ -550,6 +604,25 @@ def _key_info(entry: Entry, include_value: bool) -> KeyInfo:
         entry.time_us,
         entry.expires_us,
     )
+
+
+def _event(key: str, record: Record, is_last: bool, include_value: bool) -> Event:
+    return Event(
+        record.revision,
+        record.time_us,
+        record.kind,
+        key,
+        record.version,
+        len(record.value),
+        record.content_type,
+        record.expires_us,
+        is_last,
+        record.value if include_value and record.has_value else None,
+    )
+
+
+def _event_size(key: str, record: Record, include_value: bool) -> int:
+    return len(key.encode()) + (len(record.value) if include_value else 0)
 
 
 def _sum(index: int, value: bytes, by: int) -> bytes:
