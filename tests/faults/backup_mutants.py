@@ -176,4 +176,18 @@ BACKUP_MUTANTS: Final = (
         "            write_manifest(",
         (_FAULTS,),
     ),
+    Mutant(
+        "gap-is-read",
+        "storage/log/read/answers.py",
+        " or view.manifest.is_in_gap(revision)",
+        "",
+        (_RESTORE,),
+    ),
+    Mutant(
+        "gap-is-followed",
+        "storage/log/feed/feed.py",
+        " or view.manifest.is_in_gap(since)",
+        "",
+        (_RESTORE,),
+    ),
 )

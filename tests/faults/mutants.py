@@ -543,8 +543,8 @@ MUTANTS = (
     Mutant(
         "feed-from-before-the-oldest-revision",
         FEED,
-        "    if since < view.manifest.oldest_revision:\n",
-        "    if False:\n",
+        "    if since < view.manifest.oldest_revision or ",
+        "    if ",
         (FEED_TESTS, MODEL),
     ),
     Mutant(
