@@ -119,7 +119,11 @@ def test_revisions_go_on_far_above_all_that_was_backed_up(
     assert restored.next_revision == last + REVISION_STEP
     again = open_log_store(tmp_path / "new", settings)
     assert put(again, "a", b"4") == restored.next_revision
+    back_up(again, tmp_path / "backups")
     again.close()
+    of_first = back_up(store, tmp_path / "backups").index
+    twice = restore(tmp_path / "backups", tmp_path / "newer", backup=of_first.name)
+    assert twice.next_revision == restored.next_revision + REVISION_STEP
 
 
 def test_revisions_in_the_gap_are_compacted(

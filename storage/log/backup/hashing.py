@@ -95,20 +95,23 @@ class SegmentHashes:
             self._files.rename(temporary, self._path)
             self._is_changed = False
 
+    def knows(self, segment: Segment, size: int) -> bool:
+        """Return whether the hash of a sealed segment is remembered."""
+        known = self._known.get(segment.number)
+        return known is not None and known[:2] == (segment.header.salt, size)
+
     def sealed(self, segment: Segment, size: int) -> str:
         """Return the hash of a sealed segment.
 
         Raises:
             Damaged: see ``RunningHash.advance``.
         """
-        salt = segment.header.salt
-        known = self._known.get(segment.number)
-        if known is not None and known[:2] == (salt, size):
-            return known[2]
+        if self.knows(segment, size):
+            return self._known[segment.number][2]
         running = self._running(segment, size)
         running.advance(segment, size)
         found = running.hexdigest()
-        self._known[segment.number] = (salt, size, found)
+        self._known[segment.number] = (segment.header.salt, size, found)
         self._is_changed = True
         return found
 

@@ -28,16 +28,23 @@ import dataclasses
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from rundlet_server.storage.backups import Backup, BackupFile
-from rundlet_server.storage.errors import BackupGone, DiskFull, ReadOnly, Unavailable
+from rundlet_server.storage.errors import (
+    BackupGone,
+    BackupNotReady,
+    DiskFull,
+    ReadOnly,
+    Unavailable,
+)
 from rundlet_server.storage.files import CANNOT_WRITE, File, Files, read_whole, write_unsynced
 from rundlet_server.storage.log.backup.hashing import SegmentHashes
 from rundlet_server.storage.log.format import manifest as manifests
@@ -85,7 +92,7 @@ class Leases:
         self._hashes = SegmentHashes(files, self._folder)
         self._threads = threading.Lock()
 
-    def take(self, lease_s: float) -> Backup:
+    def take(self, lease_s: float, *, work_s: float = math.inf) -> Backup:
         """See ``Backups.take``.
 
         A process may die between any two of these steps; ``remove_ended`` removes what is left:
@@ -105,7 +112,8 @@ class Leases:
             folder = self._folder / lease
             self._files.make_folder(folder)
             try:
-                backup = self._filled(folder, now_us, round(lease_s * 1_000_000))
+                lease_us = round(lease_s * 1_000_000)
+                backup = self._filled(folder, now_us, lease_us, time.monotonic() + work_s)
             except BaseException:
                 with contextlib.suppress(OSError):
                     self._remove(folder)
@@ -145,6 +153,12 @@ class Leases:
         self.find(backup_id)
         self._remove(self._folder / backup_id)
 
+    def end_all(self) -> None:
+        """End every lease: what they hold is to be gone."""
+        for name in filter(_is_id, self._names(self._folder)):
+            with contextlib.suppress(OSError):  # another process does the same
+                self._remove(self._folder / name)
+
     def remove_ended(self) -> int:
         """Remove the leases that have ended; return how many."""
         count = 0
@@ -155,22 +169,16 @@ class Leases:
                 count += 1
         return count
 
-    def _filled(self, folder: Path, now_us: int, lease_us: int) -> Backup:
+    def _filled(self, folder: Path, now_us: int, lease_us: int, until_s: float) -> Backup:
         self._set_expiry(folder, now_us + lease_us)
         self._sync()
         manifest, end = self._hold(folder)
-        self._hashes.load()
-        files = []
-        for state in manifest.segments[:-1]:
-            with self._opened(folder, state.number) as segment:
-                sha256 = self._hashes.sealed(segment, state.size)
-            files.append(BackupFile(segment_name(state.number), state.size, sha256))
+        files = self._sealed(folder, manifest, until_s)
         active = manifest.active
         with self._opened(folder, active.number) as segment:
             running = self._hashes.active(segment, end)
             files.append(BackupFile(segment_name(active.number), end, running.hexdigest()))
             revision = running.revision or active.last_revision
-        self._hashes.store([state.number for state in manifest.segments[:-1]])
         self._write(folder / manifests.FILE_NAME, encode_manifest(manifest))
         if TOKENS_NAME in self._files.names(self._store):
             with contextlib.suppress(FileNotFoundError):
@@ -190,6 +198,25 @@ class Leases:
         )
         self._write(folder / _LEASE, _encode(backup, lease_us))
         return backup
+
+    def _sealed(self, folder: Path, manifest: Manifest, until_s: float) -> list[BackupFile]:
+        """Return the sealed segments with their hashes; remember these, however it ends."""
+        self._hashes.load()
+        files: list[BackupFile] = []
+        sealed = manifest.segments[:-1]
+        is_new = False
+        try:
+            for state in sealed:
+                with self._opened(folder, state.number) as segment:
+                    is_late = is_new and time.monotonic() >= until_s
+                    if is_late and not self._hashes.knows(segment, state.size):
+                        raise _not_ready(files, manifest)
+                    is_new = is_new or not self._hashes.knows(segment, state.size)
+                    sha256 = self._hashes.sealed(segment, state.size)
+                files.append(BackupFile(segment_name(state.number), state.size, sha256))
+        finally:
+            self._hashes.store([state.number for state in sealed])
+        return files
 
     def _hold(self, folder: Path) -> tuple[Manifest, int]:
         """Link all segments of one manifest; return it and the durable end of the active one."""
@@ -265,6 +292,13 @@ class OpenFile:
     def read(self, start: int, size: int) -> bytes:
         """See ``OpenBackupFile.read``."""
         return self._opened.pread(min(size, self.file.size - start), start)
+
+
+def _not_ready(files: Sequence[BackupFile], manifest: Manifest) -> BackupNotReady:
+    done = sum(file.size for file in files)
+    return BackupNotReady(
+        f"{done} of {manifest.sealed_bytes} bytes are hashed for the first backup; ask again"
+    )
 
 
 def _is_id(name: str) -> bool:
