@@ -206,7 +206,9 @@ class _Life:
             raise GranianMissingError(message) from ex
         with self._open_store():
             pass  # check that it opens, and load the file; each worker opens it for itself
-        os.environ.update(self.options.settings.to_environ())
+        # The retention is set: a worker that starts later must not undo a change since.
+        settings = replace(self.options.settings, keep_versions=None, keep_for_s=None)
+        os.environ.update(settings.to_environ())
         granian_server.run(
             get_app,
             self.port,

@@ -17,6 +17,12 @@ CLOCK_AHEAD_S_MAX: Final = 60.0
 """The store's time may be ahead of the system's clock by this much, as small corrections of a clock
 make it, before a person is told."""
 
+KEEP_VERSIONS_MAX: Final = (1 << 53) - 1
+"""The most versions of a key that a store can be told to keep: as many as there are revisions."""
+
+KEEP_FOR_S_MAX: Final = TTL_S_MAX
+"""The longest time that a store can be told to keep history."""
+
 LARGE_VALUE_BYTES: Final = 256 * 1024
 """A value above this is read and sent in pieces, and never kept in a cache."""
 

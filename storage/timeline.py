@@ -134,6 +134,19 @@ class Timeline(Protocol):
             InvalidRequest: the time has not come yet.
         """
 
+    def retention(self) -> Retention:
+        """Return which history the store keeps."""
+
+    def retain(self, retention: Retention) -> None:
+        """Change which history the store keeps, from now on, for all processes; durably.
+
+        It needs the feature ``retention``. What is gone does not come back if more is kept.
+
+        Raises:
+            InvalidRequest: no store keeps so little or so much.
+            ReadOnly, Unavailable: as ``Store.commit``.
+        """
+
     def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
         """Return the kept versions of a key, newest first, with revisions below ``before``."""
 

@@ -20,7 +20,7 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.requests import require_feature, restores
-from rundlet_server.storage.timeline import At
+from rundlet_server.storage.timeline import At, Retention
 
 
 class CountedStore:
@@ -49,6 +49,7 @@ class CountedStore:
         self.history = store.history
         self.changes = store.changes
         self.wait = store.wait
+        self.retention = store.retention
         self.stats = store.stats
         self.gauges = store.gauges
         self.health = store.health
@@ -122,6 +123,12 @@ class CountedStore:
         self.require_writable()
         self.require("compaction")
         self.store.compact(wait=wait)
+
+    def retain(self, retention: Retention) -> None:
+        """See ``Store.retain``."""
+        self.require_writable()
+        self.require("retention")
+        self.store.retain(retention)
 
     def require_writable(self) -> None:
         """Refuse a write before its body is read.

@@ -44,9 +44,9 @@ from rundlet_server.storage.log.read.times import moment_at
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.wiring import open_parts
 from rundlet_server.storage.reports import Gauge, Health
-from rundlet_server.storage.requests import check_answer, check_txn, encode_key
+from rundlet_server.storage.requests import check_answer, check_retention, check_txn, encode_key
 from rundlet_server.storage.settings import StoreSettings
-from rundlet_server.storage.timeline import At, History, Moment
+from rundlet_server.storage.timeline import At, History, Moment, Retention
 
 _BACKLOG_MAX: Final = 2
 """Sealed segments without an index file at which this process makes an index file itself.
@@ -54,7 +54,9 @@ _BACKLOG_MAX: Final = 2
 If a maintenance process should make them, it is ``health.BACKLOG_MAX_MAINTAINED``; so memory is
 bounded even without that process.
 """
-_FEATURES: Final = frozenset[Feature]({"history", "changes", "bulk_load", "compaction"})
+_FEATURES: Final = frozenset[Feature](
+    {"history", "retention", "changes", "bulk_load", "compaction"}
+)
 COMPACTION_NAME: Final = "rundlet-compaction"
 """The name of the thread that does a compaction that was asked for."""
 
@@ -245,9 +247,20 @@ class LogStore:
                 encoded,
                 limit=limit,
                 before=before,
-                keep_versions=self._settings.keep_versions,
             ),
         )
+
+    def retention(self) -> Retention:
+        """See ``Store.retention``."""
+        return self._follower.refresh().manifest.retention
+
+    def retain(self, retention: Retention) -> None:
+        """See ``Store.retain``."""
+        if self._settings.is_read_only:
+            raise ReadOnly("this store is served read-only")
+        check_retention(retention)
+        self._guard.require_own()
+        self._writer.retain(retention)
 
     def stats(self) -> Stats:
         """See ``Store.stats``."""
@@ -376,8 +389,6 @@ def _info(settings: StoreSettings, view: View) -> StoreInfo:
         {
             "sync": settings.sync,
             "sync_interval_s": settings.sync_interval_s,
-            "keep_versions": settings.keep_versions,
-            "keep_for_s": settings.keep_for_s,
             "segment_bytes_max": settings.segment_bytes_max,
             "segment_records_max": settings.segment_records_max,
             "cache_bytes_max": settings.cache_bytes_max,

@@ -23,7 +23,9 @@ from rundlet_server.storage.log.waiting.waiting import Waiting
 from rundlet_server.storage.log.waiting.waker import Waker
 from rundlet_server.storage.log.write.group_commit import GroupCommit
 from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.requests import check_retention
 from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.timeline import Retention
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +84,36 @@ def _opened(folder: Path, settings: StoreSettings) -> Parts:
         files.make_folder(folder)
     lock = FolderLock(files, folder)
     with lock:
-        commit_page = open_folder(files, folder, settings.boot_id)
+        retention = settings.retention(Retention())
+        commit_page = open_folder(files, folder, settings.boot_id, retention)
     lock.place.add(COMMIT_NAME, commit_page.identity())
     try:
-        return _joined(folder, settings, lock, commit_page)
+        parts = _joined(folder, settings, lock, commit_page)
+        if not settings.is_read_only:
+            _set_retention(settings, parts)
+        return parts
     except BaseException:
         commit_page.leave()  # else a repair in this process would wait for the garbage collector
         raise
+
+
+def _set_retention(settings: StoreSettings, parts: Parts) -> None:
+    """Give the store the retention of the settings; a disk that is full keeps it from opening not.
+
+    Raises:
+        InvalidRequest: no store can have that retention.
+    """
+    present = parts.follower.view.manifest.retention
+    wanted = settings.retention(present)
+    if wanted == present:
+        return
+    check_retention(wanted)
+    try:
+        parts.writer.change_manifest(
+            lambda manifest: manifest.changed(retention=settings.retention(manifest.retention))
+        )
+    except OSError as ex:
+        parts.writer.failure = f"the retention could not be set: {ex.strerror or ex}"
 
 
 def _opened_for_reading(folder: Path, settings: StoreSettings, cause: OSError) -> Parts:

@@ -37,7 +37,7 @@ from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.requests import check_answer, encode_key, require_past, require_reached
 from rundlet_server.storage.textfile.index import REVISION, place_of
 from rundlet_server.storage.textfile.index_place import IndexedFile, index_places
-from rundlet_server.storage.timeline import At, Changes, History, Moment, Version
+from rundlet_server.storage.timeline import At, Changes, History, Moment, Retention, Version
 
 _VERSION = 1
 
@@ -153,6 +153,14 @@ class TextFileStore:
         """See ``Store.moment``; before the file was changed last, there was nothing."""
         require_past(time_us, system_clock_us())
         return Moment(REVISION if time_us >= self._time_us else 0, time_us)
+
+    def retention(self) -> Retention:
+        """See ``Store.retention``: all of the one version that there is."""
+        return Retention()
+
+    def retain(self, retention: Retention) -> None:  # noqa: ARG002 # as the interface has it
+        """See ``Store.retain``."""
+        raise ReadOnly(f"{self._path} is served as it is; it has no history to keep")
 
     def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
         """See ``Store.history``."""

@@ -118,7 +118,9 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def large(folder: Path) -> Sample:
     """Segments that are compacted, sealed with and without an index file, and active."""
-    settings = StoreSettings(segment_records_max=30, keep_for_s=0, cache_bytes_max=0)
+    settings = StoreSettings(
+        segment_records_max=30, keep_for_s=0, keep_versions=1, cache_bytes_max=0
+    )
     sample = Sample(folder / "data", settings)
     with sample.opened() as store:
         for number in range(60):
@@ -264,7 +266,9 @@ def test_a_backup_unpacked_over_a_newer_folder_is_told_key_by_key(
     folder, is_compacted, is_manifest_missing
 ):
     """Files of both times lie side by side, and the older ones have won."""
-    settings = StoreSettings(segment_records_max=100, keep_for_s=0, cache_bytes_max=0)
+    settings = StoreSettings(
+        segment_records_max=100, keep_for_s=0, keep_versions=1, cache_bytes_max=0
+    )
     sample = Sample(folder / "data", settings)
     with sample.opened() as store:
         for number in range(150):
@@ -384,6 +388,8 @@ def test_repairs_without_a_manifest_never_give_out_a_revision_twice(sample):
 @pytest.fixture
 def sample(folder: Path) -> Sample:
     """A short log in two segments."""
-    sample = Sample(folder / "data", StoreSettings(segment_records_max=4, keep_for_s=0))
+    sample = Sample(
+        folder / "data", StoreSettings(segment_records_max=4, keep_for_s=0, keep_versions=1)
+    )
     fill(sample)
     return sample

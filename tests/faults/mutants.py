@@ -199,9 +199,9 @@ MUTANTS = (
     Mutant(
         "index-files-unlinked-before-the-manifest",
         "storage/log/maintain/checkpoint.py",
-        "        self._writer.change_manifest(\n            lambda manifest: replace_indexes(\n",
-        "        for index in inputs:\n            self._files.unlink(index.path)\n"
-        "        self._writer.change_manifest(\n            lambda manifest: replace_indexes(\n",
+        "            self._writer.change_manifest(\n                lambda manifest: repl",
+        "            for index in inputs:\n                self._files.unlink(index.path)\n"
+        "            self._writer.change_manifest(\n                lambda manifest: repl",
         (ORDER, POWER),
     ),
     Mutant(

@@ -139,7 +139,7 @@ def test_ranges_are_those_of_the_whole(kept: Kept, api, asked: str):
 
 
 def test_a_large_value_that_compaction_moves_is_still_read(tmp_path: Path):
-    settings = StoreSettings(sync="never", keep_for_s=0, segment_records_max=2)
+    settings = StoreSettings(sync="never", keep_for_s=0, keep_versions=1, segment_records_max=2)
     store = open_log_store(tmp_path / "data", settings)
     store.commit(Txn([Put("large", VALUE)]))
     for number in range(10):

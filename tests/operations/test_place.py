@@ -159,7 +159,7 @@ def test_one_file_in_another_ones_place_is_enough(store, folder, pattern):
 
 def test_a_segment_that_compaction_removed_is_no_other_store(folder):
     """The view of a process that was idle may be older than the log."""
-    settings = StoreSettings(segment_records_max=4, keep_for_s=0)
+    settings = StoreSettings(segment_records_max=4, keep_for_s=0, keep_versions=1)
     with closing(open_log_store(folder, settings)) as idle:
         put(idle, "a")
         stale = idle._follower.current()

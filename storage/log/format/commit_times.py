@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rundlet_server.storage.log.format import record as records
@@ -41,7 +41,7 @@ class CommitTimes:
     def __len__(self) -> int:
         return len(self.revisions)
 
-    def add(self, commits: Sequence[CommitPlace]) -> None:
+    def add(self, commits: Iterable[CommitPlace]) -> None:
         """Add newer commits; a commit whose records are in several frames counts by the first."""
         revisions, times_us, units = self.revisions, self.times_us, self.units
         assert isinstance(revisions, array)

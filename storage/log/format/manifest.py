@@ -13,7 +13,7 @@ import dataclasses
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import cbor2
 
@@ -22,10 +22,15 @@ from rundlet_server.storage.errors import Damaged, UnknownFormat
 from rundlet_server.storage.files import Files, read_whole, replace_file
 from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.names import index_name, segment_name
+from rundlet_server.storage.timeline import Retention
 
 FILE_NAME: Final = "MANIFEST"
 MAGIC: Final = b"RNDLTMAN"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+_OLD_FORMAT: Final = 1
+"""Read, and never written. It says nothing of the retention, which was a setting of the server."""
+_OLD_RETENTION: Final = Retention(keep_versions=1, keep_for_s=3_600.0)
+"""What a server with the old format kept if it was not told otherwise."""
 FILE_IS_MISSING: Final = "the manifest names this file and it is missing"
 """Why a file is damaged that a manifest names and that is not there."""
 SEGMENT_IS_UNKNOWN: Final = "the manifest does not name the segment that was published last"
@@ -65,6 +70,16 @@ class IndexState:
     row_count: int
 
 
+class Oldest(NamedTuple):
+    """The oldest state that can be read: its revision, and the time of its newest commit."""
+
+    revision: int
+    time_us: int
+
+
+_NEW_RETENTION: Final = Retention()
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """The whole state.
@@ -78,6 +93,8 @@ class Manifest:
         is_lax: a writer has run with a policy under which a power cut may lose commits.
         segments: in log order; the last one is active.
         indexes: newest first.
+        oldest_time_us: of the newest commit at or below the oldest revision; 0 if it is not known.
+        retention: which history compaction must keep.
     """
 
     generation: int
@@ -89,6 +106,13 @@ class Manifest:
     is_lax: bool
     segments: tuple[SegmentState, ...]
     indexes: tuple[IndexState, ...]
+    oldest_time_us: int = 0
+    retention: Retention = _NEW_RETENTION
+
+    @property
+    def oldest(self) -> Oldest:
+        """The oldest state that can still be read."""
+        return Oldest(self.oldest_revision, self.oldest_time_us)
 
     @property
     def active(self) -> SegmentState:
@@ -116,17 +140,21 @@ class Manifest:
         *,
         next_segment: int | None = None,
         next_index: int | None = None,
-        oldest_revision: int | None = None,
+        oldest: Oldest | None = None,
+        retention: Retention | None = None,
         segments: tuple[SegmentState, ...] | None = None,
         indexes: tuple[IndexState, ...] | None = None,
     ) -> Manifest:
         """Return the next generation, with the given members in place of the present ones."""
+        oldest = oldest or self.oldest
         return dataclasses.replace(
             self,
             generation=self.generation + 1,
             next_segment=self.next_segment if next_segment is None else next_segment,
             next_index=self.next_index if next_index is None else next_index,
-            oldest_revision=self.oldest_revision if oldest_revision is None else oldest_revision,
+            oldest_revision=oldest.revision,
+            oldest_time_us=oldest.time_us,
+            retention=retention or self.retention,
             segments=self.segments if segments is None else segments,
             indexes=self.indexes if indexes is None else indexes,
         )
@@ -141,6 +169,9 @@ def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
             "next_segment": manifest.next_segment,
             "next_index": manifest.next_index,
             "oldest_revision": manifest.oldest_revision,
+            "oldest_time_us": manifest.oldest_time_us,
+            "keep_versions": manifest.retention.keep_versions,
+            "keep_for_s": manifest.retention.keep_for_s,
             "revision_floor": manifest.revision_floor,
             "is_lax": manifest.is_lax,
             "segments": [dataclasses.astuple(segment) for segment in manifest.segments],
@@ -164,18 +195,19 @@ def read_manifest(files: Files, folder: Path) -> Manifest:
     if len(data) < _HEADER.size + CHECKSUM_SIZE or not is_whole(data):
         raise Damaged(path, 0, "the checksum of the manifest does not match")
     magic, version, size = _HEADER.unpack_from(data)
-    if magic != MAGIC or version != FORMAT_VERSION:
+    if magic != MAGIC or version not in (FORMAT_VERSION, _OLD_FORMAT):
         raise UnknownFormat(
             f"{path}: this release does not know manifest format {magic!r} {version}"
         )
     try:
-        return _decode(data[_HEADER.size : _HEADER.size + size])
+        return _decode(data[_HEADER.size : _HEADER.size + size], version)
     except (cbor2.CBORDecodeError, LookupError, TypeError, ValueError) as ex:
         raise Damaged(path, _HEADER.size, f"the manifest cannot be decoded: {ex}") from ex
 
 
-def _decode(payload: bytes) -> Manifest:
+def _decode(payload: bytes, version: int) -> Manifest:
     state = cbor2.loads(payload)
+    is_old = version == _OLD_FORMAT
     segments = tuple(
         SegmentState(number, size, records, revision, time_us, Totals(*totals), bool(is_indexed))
         for number, size, records, revision, time_us, totals, is_indexed in state["segments"]
@@ -192,4 +224,8 @@ def _decode(payload: bytes) -> Manifest:
         bool(state["is_lax"]),
         segments,
         tuple(IndexState(*values) for values in state["indexes"]),
+        0 if is_old else int(state["oldest_time_us"]),
+        _OLD_RETENTION
+        if is_old
+        else Retention(int(state["keep_versions"]), float(state["keep_for_s"])),
     )

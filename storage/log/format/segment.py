@@ -27,6 +27,7 @@ from rundlet_server.storage.interface import Entry
 from rundlet_server.storage.large_values import LargeValue
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.commit_times import CommitTimes, commits_of
 from rundlet_server.storage.log.format.frame import BadFrame, Frame
 from rundlet_server.storage.log.format.locator import OFFSET_MAX, Locator, offset_of
 from rundlet_server.storage.log.format.names import segment_name
@@ -242,3 +243,19 @@ class Segment:
     def append(self, buffers: list[Buffer], offset: int) -> None:
         """Write at the end that the caller tracks (never ``O_APPEND``: bytes may be behind it)."""
         self.file.pwrite(buffers, offset)
+
+
+def read_commits(segment: Segment, end: int) -> CommitTimes:
+    """Return the commits in a segment up to offset ``end``, read from its frames.
+
+    Raises:
+        Damaged: they are not what was written.
+    """
+    times = CommitTimes()
+    is_appended = segment.header.origin == APPENDED
+    for frame in segment.frames(HEADER_SIZE, end):
+        try:
+            times.add(commits_of(frame, is_appended=is_appended))
+        except BadFrame as ex:
+            raise Damaged(segment.path, frame.offset, str(ex)) from ex
+    return times

@@ -21,6 +21,7 @@ from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.index.retention import needed_versions
 from rundlet_server.storage.log.index.writer import write_index
+from rundlet_server.storage.log.maintain.horizon import Horizon, OutdatedError
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.write.writer import Writer
@@ -52,24 +53,26 @@ class Checkpointer:
         state = self.write(view, index_columns.from_delta(delta))
         return self._writer.install_manifest(_indexed(view.manifest, state, delta.segment))
 
-    def merge(self, *, horizon: int, keep_versions: int, all_files: bool = False) -> int:
+    def merge(self, horizon: Horizon, *, all_files: bool = False) -> int:
         """Merge the newest index files if they have grown; return how many became one.
 
         Args:
-            horizon: see ``retention``; versions that no read needs any more are left out.
-            keep_versions: versions of a key that are kept whatever their age.
+            horizon: versions that no read needs any more are left out.
             all_files: merge them all.
+
+        Raises:
+            OutdatedError: more is to be kept by now; nothing was changed.
         """
         view = self._follower.refresh()
         count = len(view.indexes) if all_files else _merge_count(view.indexes)
         if count < 2:
             return 0
         merged = self.merged(view.indexes[:count])
-        is_needed = needed_versions(merged, horizon, keep_versions)
+        is_needed = needed_versions(merged, horizon.revision, horizon.keep_versions)
         selected = index_columns.select(merged, is_needed)
         state = self.write(view, selected)
-        oldest = horizon if selected is not merged else 0
-        self.replace(view.indexes[:count], state, oldest_revision=oldest)
+        dropping = horizon if selected is not merged else None
+        self.replace(view.indexes[:count], state, dropping)
         return count
 
     def merged(self, indexes: Sequence[IndexFile]) -> Columns:
@@ -85,14 +88,16 @@ class Checkpointer:
         return IndexState(number, size, columns.row_count)
 
     def replace(
-        self, inputs: Sequence[IndexFile], output: IndexState, *, oldest_revision: int
+        self, inputs: Sequence[IndexFile], output: IndexState, dropping: Horizon | None
     ) -> None:
         """Install a merged index file in the place of its inputs, then unlink the inputs."""
-        self._writer.change_manifest(
-            lambda manifest: replace_indexes(
-                manifest, inputs, output, oldest_revision=oldest_revision
+        try:
+            self._writer.change_manifest(
+                lambda manifest: replace_indexes(manifest, inputs, output, dropping)
             )
-        )
+        except OutdatedError:
+            self._files.unlink(self._folder / index_name(output.number))
+            raise
         self._follower.refresh()
         for index in inputs:
             self._files.unlink(index.path)
@@ -102,16 +107,29 @@ def replace_indexes(
     manifest: Manifest,
     inputs: Sequence[IndexFile],
     output: IndexState,
-    *,
-    oldest_revision: int,
+    dropping: Horizon | None,
 ) -> Manifest:
-    """Return the next manifest, with one new index file in the place of the newest ones."""
+    """Return the next manifest, with one new index file in the place of the newest ones.
+
+    Args:
+        manifest: the installed one.
+        inputs: the newest index files.
+        output: the new one.
+        dropping: the horizon of the versions that it leaves out; ``None`` if it has all.
+
+    Raises:
+        OutdatedError: some of them are to be kept by now.
+    """
+    oldest = manifest.oldest
+    if dropping is not None:
+        dropping.require_kept(manifest)
+        oldest = max(oldest, dropping.oldest)
     numbers = {index.number for index in inputs}
     kept = [state for state in manifest.indexes if state.number not in numbers]
     return manifest.changed(
         indexes=(output, *kept),
         next_index=output.number + 1,
-        oldest_revision=max(manifest.oldest_revision, oldest_revision),
+        oldest=oldest,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from rundlet_server.storage.interface import Entry, KeyInfo
 from rundlet_server.storage.log.format.locator import Locator
@@ -60,15 +60,11 @@ def read_many(
     return entries
 
 
-def key_history(
-    view: View, key: bytes, *, limit: int, before: int | None, keep_versions: int
-) -> History:
+def key_history(view: View, key: bytes, *, limit: int, before: int | None) -> History:
     """Return the kept versions of a key; a record is read only for a rare content type."""
-    oldest = view.manifest.oldest_revision
     found: list[Locator] = []
     resume = None
-    kept = kept_versions(view.versions(key), oldest_revision=oldest, keep_versions=keep_versions)
-    for locator in kept:
+    for locator in kept_of(view, key):
         if before is not None and locator.revision >= before:
             continue
         if len(found) >= limit:
@@ -87,7 +83,17 @@ def key_history(
         )
         for locator, time_us in zip(found, times_of(view, found), strict=True)
     ]
-    return History(view.head.revision, oldest, versions, resume)
+    return History(view.head.revision, view.manifest.oldest_revision, versions, resume)
+
+
+def kept_of(view: View, key: bytes) -> Iterator[Locator]:
+    """Yield the kept versions of a key, newest first."""
+    manifest = view.manifest
+    return kept_versions(
+        view.versions(key),
+        oldest_revision=manifest.oldest_revision,
+        keep_versions=manifest.retention.keep_versions,
+    )
 
 
 def revision_of(at: At | None) -> int | None:

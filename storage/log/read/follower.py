@@ -17,6 +17,7 @@ from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.forks import ProcessGuard, listen_for_forks
 from rundlet_server.storage.log.format.commit_page import PAGE_SIZE, WORD_PUBLISHED, CommitPage
+from rundlet_server.storage.log.format.commit_times import CommitPlace, commits_of
 from rundlet_server.storage.log.format.frame import BadFrame
 from rundlet_server.storage.log.format.locator import Locator, offset_of, pack_position, segment_of
 from rundlet_server.storage.log.format.manifest import (
@@ -28,7 +29,7 @@ from rundlet_server.storage.log.format.manifest import (
     read_manifest,
 )
 from rundlet_server.storage.log.format.names import index_name
-from rundlet_server.storage.log.format.segment import HEADER_SIZE
+from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.place import StorePlace
@@ -131,12 +132,19 @@ class Follower:
         return self.current()
 
     def advance(
-        self, entries: Sequence[tuple[bytes, Locator]], *, start: int, position: int, head: Head
+        self,
+        entries: Sequence[tuple[bytes, Locator]],
+        commits: Sequence[CommitPlace],
+        *,
+        start: int,
+        position: int,
+        head: Head,
     ) -> None:
         """Add commits that this process has just published, without reading them back.
 
         Args:
             entries: keys and locators in log order.
+            commits: their commits.
             start: the position before them.
             position: the position after them.
             head: the state after them.
@@ -146,7 +154,7 @@ class Follower:
             if view.position != start:
                 return  # another thread has noticed that they are published, and has read them
             active = view.active
-            active.add(entries)
+            active.add(entries, commits)
             active.offset = offset_of(position)
             view.head = head
             view.position = position
@@ -189,6 +197,7 @@ class Follower:
         old_deltas = {delta.segment: delta for delta in old.deltas} if old else {}
         numbers = {state.number for state in manifest.segments}
         segments = dict(old.segments) if old else {}
+        sealed_times = old.sealed_times if old else {}
         waiting = [state for state in manifest.segments if not state.is_indexed]
         indexes = tuple(
             old_indexes.get(state.number) or self._open_index(state.number, state.size)
@@ -208,6 +217,7 @@ class Follower:
             # emptied for another delta: a reader of the old view may still put a value into it
             # that the other delta has replaced.
             cache=old.cache if old and is_same_active else self._new_cache(),
+            sealed_times={n: sealed_times[n] for n in numbers & sealed_times.keys()},
         )
         for delta, state in zip(deltas[:-1], waiting[:-1], strict=True):
             self._add_frames(view, delta, state.size)
@@ -247,9 +257,11 @@ class Follower:
             return
         segment = view.segment(delta.segment)
         is_active = delta is view.active
+        is_appended = segment.header.origin == APPENDED
         for frame in segment.frames(delta.offset, end):
             try:
-                delta.add(frame.locators(segment.number))
+                commits = commits_of(frame, is_appended=is_appended)
+                delta.add(frame.locators(segment.number), commits)
             except BadFrame as ex:
                 raise Damaged(segment.path, frame.offset, str(ex)) from ex
             delta.offset = frame.offset + frame.size

@@ -30,6 +30,7 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.commit_times import CommitPlace
 from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.locator import Locator, pack_position
 from rundlet_server.storage.log.format.record import (
@@ -65,6 +66,7 @@ class Batch:
     Attributes:
         buffers: the bytes of all frames.
         entries: key and locator of every record in them, in order.
+        commits: the commit of every frame, in order.
         head: the state of the store after them.
         size: bytes of all frames.
         commit_count: transactions among them.
@@ -77,7 +79,6 @@ class Batch:
         salt: int,
         now_us: int,
         synced: int,
-        keep_versions: int,
         limits: Limits,
         free_space: FreeSpace,
     ) -> None:
@@ -88,14 +89,12 @@ class Batch:
             salt: of the active segment.
             now_us: the time of all commits of the batch.
             synced: offset in the active segment up to which it is on stable storage.
-            keep_versions: how many versions of a key can be restored, whatever their age.
             limits: of a transaction.
             free_space: that values need on the disk; deletions need none.
         """
         self._view = view
         self._salt = salt
         self._synced = synced
-        self._keep_versions = keep_versions
         self._limits = limits
         self._free_space = free_space
         self._copied_bytes = 0
@@ -107,6 +106,7 @@ class Batch:
         self._newest: dict[bytes, Locator | None] = {}
         self.buffers: list[Buffer] = []
         self.entries: list[tuple[bytes, Locator]] = []
+        self.commits: list[CommitPlace] = []
         self.size = 0
         self.commit_count = 0
         self.head = Head(view.head.revision, now_us, view.head.totals)
@@ -247,7 +247,7 @@ class Batch:
         kept = kept_versions(
             self._versions(key),
             oldest_revision=self._view.manifest.oldest_revision,
-            keep_versions=self._keep_versions,
+            keep_versions=self._view.manifest.retention.keep_versions,
         )
         for locator in kept:
             if locator.version == op.version and not locator.is_tombstone:
@@ -330,6 +330,7 @@ class Batch:
             salt=self._salt,
             offset=offset,
         )
+        self.commits.append(CommitPlace(self._revision, time_us, offset))
         self.buffers += buffers
         self.size += size
 

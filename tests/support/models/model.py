@@ -54,13 +54,14 @@ from rundlet_server.storage.timeline import (
     EventKind,
     History,
     Moment,
+    Retention,
     Version,
 )
 
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
 TTL_S_MAX = 100 * 366 * 86_400
-FEATURES = frozenset[Feature]({"history", "changes", "compaction"})
+FEATURES = frozenset[Feature]({"history", "retention", "changes", "compaction"})
 START_US = 1_700_000_000_000_000
 
 
@@ -119,6 +120,7 @@ class ModelStore:
         self._revision = 0
         self._oldest_revision = 0
         self._records: dict[str, list[Record]] = {}
+        self._retention = Retention()
         self._events: list[tuple[str, Record]] = []  # of all keys, in order
         self._lock = threading.RLock()
         self._has_committed = threading.Condition(self._lock)
@@ -207,6 +209,17 @@ class ModelStore:
             if revision < self._oldest_revision:
                 raise Compacted(self._oldest_revision)
             return Moment(revision, time_us)
+
+    def retention(self) -> Retention:
+        return self._retention
+
+    def retain(self, retention: Retention) -> None:
+        """Remember it; nothing is dropped before ``forget_before`` says so."""
+        if self.info.read_only:
+            raise ReadOnly("this store takes no writes")
+        if not 1 <= retention.keep_versions < 2**53 or not 0 <= retention.keep_for_s <= TTL_S_MAX:
+            raise InvalidRequest("no store keeps so little or so much")
+        self._retention = retention
 
     def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
         with self._lock:
