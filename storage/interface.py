@@ -141,10 +141,18 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Write again the value that a key had at an earlier version."""
+    """Write again a value that a key had, whether it has one now or not.
+
+    Attributes:
+        version: of the key's newest life ...
+        revision: ... or the value that the key had then; one of the two is given.
+        ttl_s: as in ``Put``; the restored value does not keep its old expiry.
+    """
 
     key: str
-    version: int
+    version: int | None = None
+    revision: int | None = None
+    ttl_s: float | None = None
 
 
 Op = Put | Delete | Add | Touch | Restore
@@ -278,6 +286,16 @@ class Store(Timeline, Protocol):
         Raises:
             LimitExceeded: keys and values, counted as often as they are named, exceed
                 ``answer_bytes_max``; decided before a value is read. One key never does.
+        """
+
+    def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
+        """Return a version of a key since it was last created, as ``peek`` does.
+
+        Returns:
+            ``None`` if the key never had that version.
+
+        Raises:
+            Compacted: the version is no longer kept.
         """
 
     def commit(self, txn: Txn) -> Commit:

@@ -33,7 +33,7 @@ from rundlet_server.storage.interface import (
 from rundlet_server.storage.large_values import Admit
 from rundlet_server.storage.timeline import Retention
 
-_WITH_TTL: Final = (Put, Touch)
+_WITH_TTL: Final = (Put, Touch, Restore)
 
 
 def encode_key(key: str, limits: Limits) -> bytes:
@@ -148,6 +148,8 @@ def _check_ops(ops: Sequence[Op], limits: Limits, encode: Callable[[str], bytes]
         if isinstance(op, Put):
             size += len(op.value)
             _check_put(op, limits)
+        if isinstance(op, Restore) and (op.version is None) == (op.revision is None):
+            raise InvalidOperation(index, "a restore names a version or a revision, one of the two")
         ttl_s = op.ttl_s if isinstance(op, _WITH_TTL) else None
         if ttl_s is not None and not 0 < ttl_s <= TTL_S_MAX:
             raise InvalidOperation(

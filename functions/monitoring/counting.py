@@ -78,6 +78,13 @@ class CountedStore:
         self.counters.add("get")
         return found
 
+    def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
+        """See ``Store.get_version``."""
+        self.require("history")
+        found = self.store.get_version(key, version)
+        self.counters.add("get")
+        return found
+
     def accepts_key(self, key: str) -> bool:
         """Return whether a key, of any length, may be read and deleted; this does not count."""
         try:

@@ -38,6 +38,7 @@ from rundlet_server.storage.log.read.answers import (
     read_many,
     revision_of,
 )
+from rundlet_server.storage.log.read.past import read_version
 from rundlet_server.storage.log.read.scan import Cost, Range, list_page
 from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
 from rundlet_server.storage.log.read.times import moment_at
@@ -115,6 +116,11 @@ class LogStore:
             except FileNotFoundError:
                 pass
         return self._read(at, lambda view: self._entry(view, key, encoded, at, is_whole=False))
+
+    def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
+        """See ``Store.get_version``."""
+        encoded = self._encode(key)
+        return self._read(None, lambda view: read_version(view, key, encoded, version))
 
     def get_many(
         self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None

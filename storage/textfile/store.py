@@ -81,6 +81,11 @@ class TextFileStore:
             return self._entry(key, encoded, locator)
         return self._large_value(key, encoded, locator)
 
+    def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
+        """See ``Store.get_version``."""
+        found = self.peek(key)
+        return found if version == _VERSION else None
+
     def get_many(
         self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
     ) -> Snapshot:

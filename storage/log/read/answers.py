@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from rundlet_server.storage.interface import Entry, KeyInfo
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import KIND_NAMES, TOMBSTONES
-from rundlet_server.storage.log.index.retention import kept_versions
 from rundlet_server.storage.log.read.clock import SharedClock
+from rundlet_server.storage.log.read.past import kept_of
 from rundlet_server.storage.log.read.times import compacted, time_at, times_of
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.requests import require_reached
@@ -84,16 +84,6 @@ def key_history(view: View, key: bytes, *, limit: int, before: int | None) -> Hi
         for locator, time_us in zip(found, times_of(view, found), strict=True)
     ]
     return History(view.head.revision, view.manifest.oldest_revision, versions, resume)
-
-
-def kept_of(view: View, key: bytes) -> Iterator[Locator]:
-    """Yield the kept versions of a key, newest first."""
-    manifest = view.manifest
-    return kept_versions(
-        view.versions(key),
-        oldest_revision=manifest.oldest_revision,
-        keep_versions=manifest.retention.keep_versions,
-    )
 
 
 def revision_of(at: At | None) -> int | None:

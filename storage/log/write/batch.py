@@ -42,7 +42,7 @@ from rundlet_server.storage.log.format.record import (
     VERSION_MAX,
     Record,
 )
-from rundlet_server.storage.log.index.retention import kept_versions
+from rundlet_server.storage.log.read.past import NotThereError, find_at, find_version, kept_of
 from rundlet_server.storage.log.read.view import Head, View
 from rundlet_server.storage.log.write.free_space import FreeSpace
 
@@ -243,20 +243,20 @@ class Batch:
         return self._put(key, old.value, current, old.content_type, op.ttl_s)
 
     def _restored(self, index: int, op: Restore, key: bytes, current: Locator | None) -> Record:
-        """Return the newest record of that version (a key that was deleted counts from 1 again)."""
-        kept = kept_versions(
-            self._versions(key),
-            oldest_revision=self._view.manifest.oldest_revision,
-            keep_versions=self._view.manifest.retention.keep_versions,
-        )
-        for locator in kept:
-            if locator.version == op.version and not locator.is_tombstone:
-                if self._is_due(locator):
-                    break
-                old = self._copy(key, locator)
-                record = self._put(key, old.value, current, old.content_type)
-                return record._replace(kind=RESTORE)
-        raise InvalidOperation(index, f"version {op.version} of {op.key!r} is not kept")
+        """Return a record with the value that the key had at a version or a revision."""
+        kept = kept_of(self._view, key, self._versions(key))
+        try:
+            if op.version is not None:
+                source = find_version(kept, op.version)
+            elif op.revision is not None and op.revision <= self._revision:
+                source = find_at(self._view, kept, op.revision)
+            else:
+                raise NotThereError(f"revision {op.revision} does not exist yet")
+        except NotThereError as ex:
+            raise InvalidOperation(index, f"{op.key!r} cannot be restored: {ex}") from ex
+        old = self._copy(key, source)
+        record = self._put(key, old.value, current, old.content_type, op.ttl_s)
+        return record._replace(kind=RESTORE)
 
     def _versions(self, key: bytes) -> Iterator[Locator]:
         pending = self._newest.get(key)

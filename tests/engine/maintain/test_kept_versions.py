@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rundlet_server.storage.errors import Compacted
-from rundlet_server.storage.interface import Delete
+from rundlet_server.storage.errors import Compacted, InvalidOperation
+from rundlet_server.storage.interface import Delete, Restore
 from rundlet_server.storage.log.check.verify import verify
 from rundlet_server.storage.log.format.manifest import read_manifest
 from rundlet_server.storage.log.store import LogStore
@@ -183,3 +183,39 @@ def test_the_oldest_revision_is_the_head_of_an_hour_ago_exactly(opened, clock, t
         store.get("a", at=oldest - 1)
     with pytest.raises(Compacted):
         store.moment(then_us - 60_000_000)
+
+
+def test_a_version_that_is_no_longer_kept_is_compacted_and_not_missing(opened, clock):
+    store = opened(keep_versions=2)
+    for number in range(5):
+        put(store, "a", b"%d" % number)
+        put(store, "deleted")
+    do(store, Delete("deleted"))
+    clock.advance(1)
+    put(store, "kept by an hour")
+    compacted(store, clock)
+
+    for key, version in (("a", 3), ("a", 1)):
+        with pytest.raises(Compacted) as refusal:
+            store.get_version(key, version)
+        assert refusal.value.oldest_revision == store.stats().oldest_revision
+        with pytest.raises(InvalidOperation, match="not kept"):
+            do(store, Restore(key, version))
+    assert store.get_version("a", 4).value == b"3"
+    assert store.get_version("a", 6) is None
+    assert store.get_version("deleted", 1) is None
+
+
+def test_versions_beyond_the_oldest_revision_are_restored_by_version_and_by_revision(opened, clock):
+    store = opened(keep_versions=3)
+    revisions = [put(store, "a", b"%d" % number).revision for number in range(6)]
+    compacted(store, clock)
+    oldest = store.stats().oldest_revision
+    assert revisions[3] < oldest
+
+    for op, expected in ((Restore("a", 4), b"3"), (Restore("a", revision=revisions[4]), b"4")):
+        store.retain(Retention(9, HOUR_S))
+        do(store, op)
+        assert value(store, "a") == expected
+    with pytest.raises(InvalidOperation, match="no longer kept"):
+        do(store, Restore("a", revision=revisions[2]))

@@ -136,6 +136,12 @@ class ModelStore:
     def peek(self, key: str, *, at: At | None = None) -> Entry | LargeValue | None:
         return self.get(key, at=at)  # no value is large
 
+    def get_version(self, key: str, version: int) -> Entry | None:
+        with self._lock:
+            self._check_key(key)
+            found = [r for r in self._newest_life(key) if r.version == version]
+            return _entry(key, found[0]) if found else None
+
     def get_many(
         self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
     ) -> Snapshot:
@@ -384,10 +390,12 @@ class ModelStore:
                 return Record(
                     0, version, "put", self._time_us, old.value, old.content_type, expires_us
                 )
-            case Restore(_, wanted):
-                source = self._kept_version(index, op.key, wanted)
+            case Restore():
+                source = self._source(index, op)
+                expires_us = self._expiry(op.ttl_s)
+                content_type = source.content_type
                 return Record(
-                    0, version, "restore", self._time_us, source.value, source.content_type
+                    0, version, "restore", self._time_us, source.value, content_type, expires_us
                 )
 
     def _result(self, op: Op, change: Record | None) -> OpResult:
@@ -415,13 +423,26 @@ class ModelStore:
         self._revision += 1
         self._commits.append((self._revision, self._time_us))
 
-    def _kept_version(self, index: int, key: str, version: int) -> Record:
-        for record in reversed(self._records.get(key, [])):
-            if record.has_value and record.version == version:
-                if self._has_expired(record):
-                    break
-                return record
-        raise InvalidOperation(index, f"there is no version {version} of this key")
+    def _source(self, index: int, op: Restore) -> Record | Entry:
+        found: Record | Entry | None = None
+        if op.version is not None:
+            lives = [r for r in self._newest_life(op.key) if r.version == op.version]
+            found = lives[0] if lives else None
+        elif op.revision is not None and self._oldest_revision <= op.revision <= self._revision:
+            found = self._visible(op.key, self._at(op.revision))
+        if found is None:
+            raise InvalidOperation(index, "this key had no such value")
+        return found
+
+    def _newest_life(self, key: str) -> list[Record]:
+        """The values of a key since it was last created, deleted now or not."""
+        life: list[Record] = []
+        for record in self._records.get(key, []):
+            if record.version == 1:
+                life = []
+            if record.has_value:
+                life.append(record)
+        return life
 
     def _holds(self, condition: Condition) -> bool:
         self._check_key(condition.key)
@@ -444,15 +465,7 @@ class ModelStore:
         last = records[-1]
         if last.expires_us is not None and last.expires_us <= moment.time_us:
             return None
-        return Entry(
-            key,
-            last.value,
-            last.revision,
-            last.version,
-            last.time_us,
-            last.content_type,
-            last.expires_us,
-        )
+        return _entry(key, last)
 
     def _revision_of(self, key: str) -> int:
         entry = self._visible(key, self._at(None))
@@ -520,13 +533,27 @@ class ModelStore:
             value = op.value if isinstance(op, Put) else b""
             _check_limit("value_bytes_max", limits.value_bytes_max, len(value))
             size += len(op.key.encode()) + len(value)
-            ttl_s = op.ttl_s if isinstance(op, Put | Touch) else None
+            if isinstance(op, Restore) and (op.version is None) == (op.revision is None):
+                raise InvalidOperation(index, "a restore takes a version or a revision")
+            ttl_s = op.ttl_s if isinstance(op, Put | Touch | Restore) else None
             if ttl_s is not None and not 0 < ttl_s <= TTL_S_MAX:
                 raise InvalidOperation(
                     index, f"a time to live is above 0 and at most {TTL_S_MAX} seconds (100 years)"
                 )
         if len(ops) > 1:  # a single value has a limit of its own
             _check_limit("txn_bytes_max", limits.txn_bytes_max, size)
+
+
+def _entry(key: str, record: Record) -> Entry:
+    return Entry(
+        key,
+        record.value,
+        record.revision,
+        record.version,
+        record.time_us,
+        record.content_type,
+        record.expires_us,
+    )
 
 
 def _order(key: str) -> bytes:
