@@ -20,7 +20,7 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.requests import require_feature, restores
-from rundlet_server.storage.timeline import At, Retention
+from rundlet_server.storage.timeline import At, Moment, Retention
 
 
 class CountedStore:
@@ -45,7 +45,6 @@ class CountedStore:
         self.counters = counters
         self.scan = store.scan
         self.count = store.count
-        self.moment = store.moment
         self.history = store.history
         self.changes = store.changes
         self.wait = store.wait
@@ -84,6 +83,11 @@ class CountedStore:
         found = self.store.get_version(key, version)
         self.counters.add("get")
         return found
+
+    def moment(self, time_us: int) -> Moment:
+        """See ``Store.moment``."""
+        self.require("history")
+        return self.store.moment(time_us)
 
     def accepts_key(self, key: str) -> bool:
         """Return whether a key, of any length, may be read and deleted; this does not count."""

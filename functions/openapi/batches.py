@@ -96,7 +96,11 @@ def batch_schemas(limits: Limits) -> dict[str, Json]:
     keys = {"type": "array", "items": schema("Key"), "maxItems": limits.list_keys_max}
     conditions = _at_most(limits.txn_ops_max, "Condition")
     operations = _at_most(limits.txn_ops_max, "Operation")
-    _narrow(schemas["MgetRequest"], keys=keys)
+    _narrow(schemas["MgetRequest"], keys=keys, at=_or_null(schema("Time")))
+    schemas["MgetRequest"]["not"] = {
+        "required": ["rev", "at"],
+        "properties": {"rev": {"type": "integer"}, "at": {"type": "string"}},
+    }
     _narrow(
         schemas["Transaction"],
         **{"if": _or_null(conditions), "then": operations, "else": _or_null(operations)},

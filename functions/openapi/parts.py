@@ -20,6 +20,7 @@ _PROBLEM: Json = {
         "request_id": {"type": "string", "description": "Also in the header Request-Id."},
         "revision": {"type": "integer", "description": "412: the key's revision now, 0: none."},
         "oldest_revision": {"type": "integer", "description": "410: what can still be read."},
+        "oldest_time": {"$ref": "#/components/schemas/Time"},
         "backend": {"type": "string", "description": "501: what the store runs on."},
         "feature": {"type": "string", "description": "501: what that cannot do."},
         "limit": {"type": "integer", "description": "413, 414: the most that is allowed."},
@@ -123,4 +124,9 @@ REVISION_OPTION = query(
     "rev",
     "As of this revision, which must not be beyond the head; by default the head.",
     schema("Revision"),
+)
+TIME_OPTION = query(
+    "at",
+    "As of this time: of the newest commit at or before it; not in the future. It excludes 'rev'.",
+    schema("Time"),
 )

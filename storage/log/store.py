@@ -247,13 +247,7 @@ class LogStore:
         """See ``Store.history``."""
         encoded = self._encode(key)
         return self._read(
-            None,
-            lambda view: key_history(
-                view,
-                encoded,
-                limit=limit,
-                before=before,
-            ),
+            None, lambda view: key_history(view, encoded, limit=limit, before=before)
         )
 
     def retention(self) -> Retention:

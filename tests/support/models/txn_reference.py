@@ -44,7 +44,7 @@ History = dict[tuple[str, int], Held]
 
 
 def mget(body: object, limits: Limits) -> tuple[list[str], int | None]:
-    """Return the requested keys and the revision."""
+    """Return the requested keys and the revision; bodies with ``at`` are tested elsewhere."""
     members = _object(body, {"keys", "rev"})
     keys = [_key(item, limits) for item in _list(members.get("keys"))]
     _require(len(keys) <= limits.list_keys_max)
