@@ -246,9 +246,7 @@ class LogStore:
     def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
         """See ``Store.history``."""
         encoded = self._encode(key)
-        return self._read(
-            None, lambda view: key_history(view, encoded, limit=limit, before=before)
-        )
+        return self._read(None, lambda view: key_history(view, encoded, limit=limit, before=before))
 
     def retention(self) -> Retention:
         """See ``Store.retention``."""
