@@ -36,6 +36,7 @@ from rundlet_server.server.listen.tls import TlsFiles, load_tls_files
 from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
 from rundlet_server.server.waitress.server import GracefulServer
 from rundlet_server.storage.address import MEMORY, StoreAddress
+from rundlet_server.storage.allocator import keep_little_free
 from rundlet_server.storage.collector import relax_collector
 from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
 from rundlet_server.storage.counting.heartbeat import start_heartbeat
@@ -86,6 +87,7 @@ def serve(options: ServeOptions, telling: Telling) -> None:
     if options.settings.audit_path is not None:
         os.close(open_log(options.settings.audit_path))  # each worker opens it for itself
     _allow_many_files()
+    keep_little_free()
     relax_collector()
     for number in STOP_SIGNALS:
         if number != signal.SIGINT and not is_ignored(number):  # SIGINT raises KeyboardInterrupt

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
 
+from rundlet_server.storage.allocator import keep_little_free
 from rundlet_server.storage.collector import relax_collector
 from rundlet_server.storage.counting.counters import SharedCounters
 from rundlet_server.storage.counting.heartbeat import start_heartbeat
@@ -137,6 +138,7 @@ def main(arguments: list[str] | None = None) -> None:
         start_heartbeat(shared)
         settings = dataclasses.replace(settings, measures=Measures(shared))
     os.nice(_NICENESS)
+    keep_little_free()
     relax_collector()
     store = LogStore(options.folder, settings)
     try:

@@ -90,7 +90,11 @@ class LogStore:
         self.info = _info(settings, parts.follower.view)
         self._compaction = Background(COMPACTION_NAME)
         self._housekeeper = Housekeeper(
-            settings, follower=parts.follower, writer=parts.writer, health=parts.health
+            settings,
+            follower=parts.follower,
+            writer=parts.writer,
+            health=parts.health,
+            expire_for_waiters=parts.maintainer.expire_for_waiters,
         )
 
     def get(self, key: str, *, at: At | None = None) -> Entry | None:

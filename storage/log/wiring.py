@@ -140,6 +140,7 @@ def _joined(
         open_segments_max=settings.open_segments_max,
     )
     clock = SharedClock(settings.clock, commit_page)
+    feed = Feed(follower, answer_bytes_max=settings.limits.answer_bytes_max)
     waiters = WaitersFolder(settings.files, folder, commit_page)
     waker = Waker(waiters, commit_page)
     writer = Writer(
@@ -158,8 +159,8 @@ def _joined(
         lock=lock,
         commit_page=commit_page,
         follower=follower,
-        feed=Feed(follower, answer_bytes_max=settings.limits.answer_bytes_max),
-        waiting=Waiting(waiters, commit_page, lambda: follower.current().head.revision),
+        feed=feed,
+        waiting=Waiting(waiters, commit_page, feed.head),
         waker=waker,
         clock=clock,
         expired=ExpiredCounter(commit_page, follower, clock),

@@ -29,7 +29,7 @@ FOR_TYPE_CHECKERS = {"_typeshed"}  # there is no such module when a program runs
 # its own floor or above. A room is a folder or a module.
 FLOORS = {
     "storage": [
-        "bounds errors large_values reports clock collector timeline",
+        "bounds errors large_values reports clock collector timeline allocator",
         "interface forks",
         "files",
         "address checksum counting requests",

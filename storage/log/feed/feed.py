@@ -1,9 +1,10 @@
 """Reading the log forward from a revision.
 
-Compaction keeps every record above ``oldest_revision``, in the order of the log, so whoever follows
-from there on misses nothing. The place of a revision is the offset of a frame behind which all
-records above it are. The feed remembers the places where its last pages ended: a reader that goes
-on finds its place at once, any other reader costs a walk over the frame headers of one segment.
+Compaction keeps every record above ``oldest_revision``, in the order of the log, and the records of
+a commit in one frame. So a reader that follows from there on misses nothing. The place of a
+revision is a frame at or behind which all records above it are. The feed remembers the places where
+its last pages ended: a reader that goes on finds its place at once. For another reader the feed
+reads one segment from its start.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Final, NamedTuple
 from rundlet_server.storage.errors import Compacted, Damaged
 from rundlet_server.storage.log.feed.page import Page
 from rundlet_server.storage.log.format.frame import BadFrame
+from rundlet_server.storage.log.format.locator import offset_of, segment_of
 from rundlet_server.storage.log.format.manifest import FILE_IS_MISSING
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.read.follower import Follower
@@ -24,6 +26,8 @@ from rundlet_server.storage.requests import require_reached
 from rundlet_server.storage.timeline import Changes
 
 _PLACES_MAX: Final = 1_024
+_READ_SIZE: Final = 256 * 1024
+"""A page of a thousand small values is about that large."""
 _SCANNED_BYTES_MAX: Final = 64 * 1024 * 1024
 """A page ends after so much of the log, even if few of its records are wanted."""
 
@@ -75,6 +79,16 @@ class Feed:
             else:
                 return Changes(page.events, page.reached, view.manifest.oldest_revision)
 
+    def head(self) -> int:
+        """Return the revision of the last commit, whose place is remembered: who waits goes on."""
+        view = self._follower.current()
+        # In this order: the head is at least as far as the position. What comes after the head is
+        # behind both.
+        position = view.position
+        head = view.head.revision
+        self._remember(head, _Place(segment_of(position), offset_of(position)))
+        return head
+
     def _fill(self, page: Page, view: View, since: int, last: int) -> None:
         """Read the log until the page is full or the last revision is on it."""
         if since >= last:
@@ -96,7 +110,7 @@ class Feed:
         """Add frame after frame; yield where the first frame is that may hold more, and sizes."""
         for number, start, end in self._ranges(view, since):
             segment = view.segment(number)
-            for frame in segment.frames(start, end):
+            for frame in segment.frames(start, end, read_size=_READ_SIZE):
                 try:
                     if frame.revision > since:
                         page.add(frame)

@@ -55,6 +55,11 @@ class CommitTimes:
             times_us.append(time_us)
             revisions.append(revision)
 
+    def extend(self, revisions: bytes, times_us: bytes, offset: int) -> None:
+        """Add the commits of one more frame, as the bytes of two arrays of u64."""
+        of_frame = array("Q", revisions), array("Q", times_us)
+        self.add(CommitPlace(*commit, offset) for commit in zip(*of_frame, strict=True))
+
     def newest_at(self, revision: int) -> CommitPlace | None:
         """Return the newest commit at or below a revision."""
         place = bisect_right(self.revisions, revision)

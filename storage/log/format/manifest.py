@@ -21,7 +21,7 @@ from rundlet_server.storage.checksum import CHECKSUM_SIZE, is_whole, seal
 from rundlet_server.storage.errors import Damaged, UnknownFormat
 from rundlet_server.storage.files import Files, read_whole, replace_file
 from rundlet_server.storage.log.format.frame import Totals
-from rundlet_server.storage.log.format.names import index_name, segment_name
+from rundlet_server.storage.log.format.names import index_name, segment_name, times_name
 from rundlet_server.storage.timeline import Retention
 
 FILE_NAME: Final = "MANIFEST"
@@ -131,9 +131,10 @@ class Manifest:
 
     @property
     def file_names(self) -> set[str]:
-        """The names of all segments and index files."""
+        """The names of all segments and index files, and of the times files that may be there."""
         segments = {segment_name(segment.number) for segment in self.segments}
-        return segments | {index_name(index.number) for index in self.indexes}
+        times = {times_name(segment.number) for segment in self.segments if segment.is_indexed}
+        return segments | times | {index_name(index.number) for index in self.indexes}
 
     def changed(
         self,

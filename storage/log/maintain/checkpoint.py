@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format.commit_times import CommitTimes
 from rundlet_server.storage.log.format.manifest import IndexState, Manifest
 from rundlet_server.storage.log.format.names import index_name
+from rundlet_server.storage.log.format.times_file import write_times
 from rundlet_server.storage.log.index import columns as index_columns
 from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, MERGE_FACTOR, Columns
 from rundlet_server.storage.log.index.delta import Delta
@@ -41,7 +43,7 @@ class Checkpointer:
         view = self._follower.refresh()
         deltas = view.deltas[:0:-1]
         for delta in deltas:
-            state = self.write(view, index_columns.from_delta(delta))
+            state = self._index_delta(view, delta)
             self._writer.change_manifest(
                 functools.partial(_indexed, index=state, segment=delta.segment)
             )
@@ -50,8 +52,16 @@ class Checkpointer:
 
     def index_delta(self, view: View, delta: Delta) -> View:
         """Write the index file of a view's oldest delta, inside ``Writer.exclusive``."""
-        state = self.write(view, index_columns.from_delta(delta))
+        state = self._index_delta(view, delta)
         return self._writer.install_manifest(_indexed(view.manifest, state, delta.segment))
+
+    def index(self, view: View, columns: Columns, times: CommitTimes, segment: int) -> IndexState:
+        """Write the index file and the times file of one segment, durably."""
+        write_times(self._files, self._folder, view.segment(segment).header, times)
+        return self.write(view, columns)
+
+    def _index_delta(self, view: View, delta: Delta) -> IndexState:
+        return self.index(view, index_columns.from_delta(delta), delta.times, delta.segment)
 
     def merge(self, horizon: Horizon, *, all_files: bool = False) -> int:
         """Merge the newest index files if they have grown; return how many became one.

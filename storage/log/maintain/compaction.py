@@ -30,7 +30,7 @@ import numpy as np
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.log.format.locator import OFFSET_BITS
 from rundlet_server.storage.log.format.manifest import Manifest, SegmentState
-from rundlet_server.storage.log.format.names import segment_name
+from rundlet_server.storage.log.format.names import segment_name, times_name
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.index import columns as index_columns
 from rundlet_server.storage.log.index.columns import Columns, is_tombstone
@@ -154,6 +154,7 @@ class Compactor:
         before = [state for run in chosen for state in run]
         for state in before:
             self._files.unlink(self._folder / segment_name(state.number))
+            self._files.unlink(self._folder / times_name(state.number))
             self._files.sync_folder(self._folder)
         after = [state for outputs in replaced.values() for state in outputs]
         return CompactionResult(

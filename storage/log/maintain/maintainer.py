@@ -205,6 +205,10 @@ class Maintainer:
         with self._exclusive(wait=False) as is_ours:
             return self._expire_all() if is_ours else 0
 
+    def expire_for_waiters(self) -> int:
+        """Do as ``expire`` does if a process waits for changes: an expiry is one."""
+        return self.expire() if self._commit_page.waiters & 1 else 0
+
     def remove_orphans(self) -> list[str]:
         """Remove files that a crash has orphaned; return their names."""
         with self._exclusive(wait=True):

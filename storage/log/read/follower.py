@@ -35,6 +35,7 @@ from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.place import StorePlace
 from rundlet_server.storage.log.read.disposal import Disposal
 from rundlet_server.storage.log.read.entry_cache import EntryCache
+from rundlet_server.storage.log.read.sealed_times import SealedTimes
 from rundlet_server.storage.log.read.view import Head, View
 
 _ATTEMPTS = 100
@@ -71,6 +72,7 @@ class Follower:
         self._words = commit_page.words
         self._guard = guard
         self._lock = threading.Lock()
+        self._sealed_times = SealedTimes(files, folder)
         self.disposal = Disposal()
         self.view = self._make_view(None)
         self.current()
@@ -197,7 +199,6 @@ class Follower:
         old_deltas = {delta.segment: delta for delta in old.deltas} if old else {}
         numbers = {state.number for state in manifest.segments}
         segments = dict(old.segments) if old else {}
-        sealed_times = old.sealed_times if old else {}
         waiting = [state for state in manifest.segments if not state.is_indexed]
         indexes = tuple(
             old_indexes.get(state.number) or self._open_index(state.number, state.size)
@@ -217,7 +218,7 @@ class Follower:
             # emptied for another delta: a reader of the old view may still put a value into it
             # that the other delta has replaced.
             cache=old.cache if old and is_same_active else self._new_cache(),
-            sealed_times={n: sealed_times[n] for n in numbers & sealed_times.keys()},
+            sealed_times=self._sealed_times,
         )
         for delta, state in zip(deltas[:-1], waiting[:-1], strict=True):
             self._add_frames(view, delta, state.size)

@@ -20,10 +20,11 @@ from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.locator import Locator, pack_position, segment_of
 from rundlet_server.storage.log.format.manifest import Manifest
 from rundlet_server.storage.log.format.record import Record
-from rundlet_server.storage.log.format.segment import Segment, read_commits
+from rundlet_server.storage.log.format.segment import Segment
 from rundlet_server.storage.log.index.delta import Delta, newest_at
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.read.entry_cache import EntryCache
+from rundlet_server.storage.log.read.sealed_times import SealedTimes
 
 
 class Head(NamedTuple):
@@ -41,7 +42,7 @@ class View:
         manifest: the state of the files this view was made of.
         deltas: newest first; the first one belongs to the active segment and grows.
         indexes: newest first.
-        sealed_times: commits of indexed segments by number, as far as they are known.
+        sealed_times: commits of indexed segments.
         cache: of values read from this view and others with the same newest delta.
         position: of the log up to which everything has been added; written last.
         head: revision, time and totals of the last commit added; replaced as one.
@@ -58,7 +59,7 @@ class View:
         deltas: tuple[Delta, ...],
         indexes: tuple[IndexFile, ...],
         cache: EntryCache,
-        sealed_times: dict[int, CommitTimes],
+        sealed_times: SealedTimes,
     ) -> None:
         self._files = files
         self._folder = folder
@@ -166,10 +167,10 @@ class View:
         for delta in self.deltas:
             if delta.segment == number:
                 return delta.times
-        times = self.sealed_times.get(number)
+        times = self.sealed_times.known(number)
         if times is None:
             [size] = [state.size for state in self.manifest.segments if state.number == number]
-            times = self.sealed_times[number] = read_commits(self.segment(number), size)
+            times = self.sealed_times.read(self.segment(number), size)
         return times
 
     def segment(self, number: int) -> Segment:
