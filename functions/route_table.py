@@ -85,6 +85,8 @@ _LONG_READ: Final = Rule("read", is_audited=False, is_short=False)
 _WRITE: Final = Rule("write", is_audited=True, is_short=False)
 _ADMINISTER: Final = Rule("admin", is_audited=True, is_short=False)
 
+_LOOK_UP: Final = Rule("admin", is_audited=False, is_short=True)
+
 _SHORT_READS: Final = {"GET": _SHORT_READ, "HEAD": _SHORT_READ}
 _LONG_READS: Final = {"GET": _LONG_READ, "HEAD": _LONG_READ}
 _VALUE: Final = {**_SHORT_READS, "PUT": _WRITE, "DELETE": _WRITE}
@@ -96,8 +98,11 @@ KV64: Final = Route("/v1/kv64/{key:path}", _VALUE, keys="path")
 KEYS: Final = Route("/v1/keys", _LONG_READS, keys="list")
 MGET: Final = Route("/v1/mget", {"POST": _LONG_READ}, keys="body")
 TXN: Final = Route("/v1/txn", {"POST": _WRITE}, keys="body")
+HISTORY: Final = Route("/v1/history/{key:path}", {"GET": _LONG_READ}, keys="path")
+HISTORY64: Final = Route("/v1/history64/{key:path}", {"GET": _LONG_READ}, keys="path")
 STATS: Final = Route("/v1/stats", _SHORT_READS, keys="all")
 COMPACT: Final = Route("/v1/admin/compact", {"POST": _ADMINISTER}, keys="all")
+RETENTION: Final = Route("/v1/admin/retention", {"GET": _LOOK_UP, "PUT": _ADMINISTER}, keys="all")
 METRICS: Final = Route("/metrics", _LONG_READS, keys="all")
 LIVEZ: Final = Route("/livez", _SHORT_READS, keys="none", is_open=True)
 READYZ: Final = Route("/readyz", _SHORT_READS, keys="none", is_open=True)
@@ -107,6 +112,7 @@ ROUTES: Final = {
     route.template: route
     for route in (
         *(ROOT, SERVICE, KV, KV64, KEYS, MGET, TXN, STATS, COMPACT),
+        *(HISTORY, HISTORY64, RETENTION),
         *(METRICS, LIVEZ, READYZ, OPENAPI),
     )
 }

@@ -158,14 +158,22 @@ class Touch(_Operation, tag="touch"):
         return storage.Touch(self.key, self.ttl)
 
 
-class Restore(_Operation, tag="restore", kw_only=True):
-    """Write again what a key held at an earlier version."""
+class Restore(_Operation, tag="restore"):
+    """Write again a value that a key had, named by exactly one of version and revision."""
 
-    version: Version
+    version: Annotated[
+        Version | None, Meta(description="Of those since the key was last created.")
+    ] = None
+    revision: Annotated[
+        Revision | None, Meta(description="The value that the key had then, in any life.")
+    ] = None
+    ttl: Seconds | None = None
 
     def to_storage(self) -> storage.Op:
         """Convert it to what the store takes."""
-        return storage.Restore(self.key, self.version)
+        if (self.version is None) == (self.revision is None):
+            raise Wrong("a restore needs exactly one of 'version' and 'revision'")
+        return storage.Restore(self.key, self.version, self.revision, self.ttl)
 
 
 class Condition(Struct, forbid_unknown_fields=True, omit_defaults=True):

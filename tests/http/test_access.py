@@ -37,7 +37,10 @@ REQUESTS = [
     ("DELETE", "/v1/kv/app/1", None, "write"),
     ("DELETE", "/v1/kv64/YXBwLzE", None, "write"),
     ("POST", "/v1/txn", {"then": [{"op": "put", "key": "app/1", "text": "x"}]}, "write"),
+    *(("GET", f"/v1/{t}", None, "read") for t in ("history/app/1", "history64/YXBwLzE")),
     ("POST", "/v1/admin/compact", None, "admin"),
+    ("GET", "/v1/admin/retention", None, "admin"),
+    ("PUT", "/v1/admin/retention", {"keep_versions": 3, "keep_for_s": 60}, "admin"),
 ]
 OUTSIDE = [
     ("GET", "/v1/kv/other", None),
@@ -59,7 +62,11 @@ OUTSIDE = [
     ("POST", "/v1/txn", {"if": [{"key": "other", "exists": False}], "then": []}),
     ("POST", "/v1/txn", {"then": [], "else": [{"op": "delete", "key": "other"}]}),
     *((method, target, None) for target in ("/v1/stats", "/metrics") for method in READS),
+    *(("GET", f"/v1/history/{key}", None) for key in ("other", "missing")),
+    ("GET", "/v1/history64/b3RoZXI", None),
     ("POST", "/v1/admin/compact", None),
+    ("GET", "/v1/admin/retention", None),
+    ("PUT", "/v1/admin/retention", {"keep_versions": 3, "keep_for_s": 60}),
 ]
 
 
