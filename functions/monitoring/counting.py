@@ -46,6 +46,7 @@ class CountedStore:
         self.scan = store.scan
         self.count = store.count
         self.history = store.history
+        self.expired = store.expired
         self.changes = store.changes
         self.wait = store.wait
         self.retention = store.retention

@@ -84,6 +84,7 @@ class LogStore:
         self._writer = parts.writer
         self._group_commit = parts.group_commit
         self.changes = parts.feed.changes
+        self.expired = parts.feed.expired
         self.waiting = parts.waiting
         self.wait = parts.waiting.wait
         self._maintainer = parts.maintainer

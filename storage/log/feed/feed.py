@@ -20,10 +20,12 @@ from rundlet_server.storage.log.format.frame import BadFrame
 from rundlet_server.storage.log.format.locator import offset_of, segment_of
 from rundlet_server.storage.log.format.manifest import FILE_IS_MISSING
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
+from rundlet_server.storage.log.read.answers import check_moment
+from rundlet_server.storage.log.read.expired import expired_keys
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.requests import require_reached
-from rundlet_server.storage.timeline import Changes
+from rundlet_server.storage.timeline import Changes, Moment
 
 _PLACES_MAX: Final = 1_024
 _READ_SIZE: Final = 256 * 1024
@@ -88,6 +90,12 @@ class Feed:
         head = view.head.revision
         self._remember(head, _Place(segment_of(position), offset_of(position)))
         return head
+
+    def expired(self, after_us: int, at: Moment) -> list[str]:
+        """See ``Store.expired``."""
+        view = self._follower.current()
+        check_moment(view, at)
+        return expired_keys(view, at, after_us)
 
     def _fill(self, page: Page, view: View, since: int, last: int) -> None:
         """Read the log until the page is full or the last revision is on it."""
