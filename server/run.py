@@ -36,11 +36,11 @@ from rundlet_server.server.listen.tls import TlsFiles, load_tls_files
 from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
 from rundlet_server.server.waitress.server import GracefulServer
 from rundlet_server.storage.address import MEMORY, StoreAddress
-from rundlet_server.storage.allocator import keep_little_free
-from rundlet_server.storage.collector import relax_collector
 from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
 from rundlet_server.storage.counting.heartbeat import start_heartbeat
 from rundlet_server.storage.interface import Store
+from rundlet_server.storage.memory.allocator import keep_little_free
+from rundlet_server.storage.memory.collector import relax_collector
 from rundlet_server.storage.textfile.loading import Progress, load_text_file
 from rundlet_server.storage.tokens.opening import open_tokens
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
+from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.timeline import At, Moment, Timeline
@@ -22,7 +23,7 @@ from rundlet_server.storage.timeline import At, Moment, Timeline
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
 
-Feature = Literal["history", "retention", "changes", "bulk_load", "compaction"]
+Feature = Literal["history", "retention", "changes", "bulk_load", "compaction", "backup"]
 """What some backends can do and others cannot. Every backend can do everything else.
 
 * ``history``: read at an old revision, list versions, ``Restore``.
@@ -30,6 +31,7 @@ Feature = Literal["history", "retention", "changes", "bulk_load", "compaction"]
 * ``changes``: ``Store.changes`` pages through all commits.
 * ``bulk_load``: ``Store.load`` stores many rows faster than transactions do.
 * ``compaction``: ``Store.compact`` reclaims space.
+* ``backup``: ``Store.backups`` holds the store as it is while it is copied.
 """
 
 
@@ -66,6 +68,8 @@ class KeyInfo(NamedTuple):
     size: int
     content_type: str
     entry: Entry | None = None
+    time_us: int = 0
+    expires_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +275,10 @@ class Store(Timeline, Protocol):
     """
 
     info: StoreInfo
+
+    @property
+    def backups(self) -> Backups:
+        """The backups that are held; it needs the feature ``backup``."""
 
     def get(self, key: str, *, at: At | None = None) -> Entry | None:
         """Return the value of a key, now or as it was at ``at``; ``None`` if it has none."""

@@ -31,6 +31,7 @@ _SEGMENT_RECORDS = 65_536  # the server seals a segment that has this many
 _NEW_KEYS = 1 << 40
 _WORK_S_MAX = 30.0
 _POLL_S = 0.02
+_PART_BYTES = 16 * 1024 * 1024
 
 
 def _idle(server: Server, client: Client) -> None:
@@ -74,6 +75,19 @@ def _compact(_server: Server, client: Client) -> None:
     _wait(lambda: _gauge(client, "log_bytes") < before)
 
 
+def _back_up(server: Server, client: Client) -> None:
+    """Fetch whole backups, one after the other, as ``rundlet backup`` does."""
+    ended_s = time.monotonic() + server.scale.load_s
+    while time.monotonic() < ended_s:
+        backup = client.take_backup()
+        for file in backup.files:
+            for start in range(0, file.size, _PART_BYTES):
+                size = min(_PART_BYTES, file.size - start)
+                if len(client.backup_bytes(backup.id, file.name, start, size)) != size:
+                    raise LoadFailed("the server sent another part than the one asked for")
+        client.release_backup(backup.id)
+
+
 class _Case(NamedTuple):
     """The preparation, and the job that runs while latencies are measured."""
 
@@ -86,6 +100,7 @@ _CASES = {
     "transactions": _Case(_nothing_before, _transactions),
     "checkpoint": _Case(_fill_most_of_a_segment, _checkpoint),
     "compaction": _Case(_fill_a_segment_with_dead_values, _compact),
+    "backup": _Case(_nothing_before, _back_up),
 }
 
 

@@ -19,10 +19,10 @@ from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.terminal import escaped
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, VALUE_BYTES_LIMIT
-from rundlet_server.storage.collector import relax_collector
 from rundlet_server.storage.errors import Conflict, StoreError
 from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.memory.collector import relax_collector
 from rundlet_server.storage.opening import StoreOptions, open_store
 from rundlet_server.storage.requests import require_feature, restores
 from rundlet_server.storage.settings import StoreSettings

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from rundlet_server.functions.messages.answers import Time
 from rundlet_server.functions.messages.bodies import encode
-from rundlet_server.functions.messages.validators import rfc3339
+from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage import timeline as storage
 from rundlet_server.storage.bounds import KEEP_FOR_S_MAX, KEEP_VERSIONS_MAX
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.counting.counters import OperationCounters
 from rundlet_server.storage.errors import LimitExceeded, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
@@ -50,6 +51,7 @@ class CountedStore:
         self.changes = store.changes
         self.wait = store.wait
         self.retention = store.retention
+        self.hold = store.hold
         self.stats = store.stats
         self.gauges = store.gauges
         self.health = store.health
@@ -61,6 +63,12 @@ class CountedStore:
     def read_only(self) -> bool:
         """Whether writes are refused."""
         return self.info.read_only
+
+    @property
+    def backups(self) -> Backups:
+        """See ``Store.backups``."""
+        self.require("backup")
+        return self.store.backups
 
     def get(self, key: str, *, at: At | None = None) -> Entry | None:
         """See ``Store.get``."""

@@ -6,6 +6,7 @@ the routes of the application together, in both directions.
 
 from __future__ import annotations
 
+from rundlet_server.functions.openapi.backups import BACKUP_PATHS, BACKUP_SCHEMAS
 from rundlet_server.functions.openapi.batches import BATCH_PATHS, batch_schemas
 from rundlet_server.functions.openapi.history import HISTORY_PATHS, HISTORY_SCHEMAS
 from rundlet_server.functions.openapi.lists import LIST_PATHS, LIST_SCHEMAS
@@ -25,6 +26,7 @@ def openapi_document(version: str, limits: Limits) -> Json:
         **LIST_SCHEMAS,
         **batch_schemas(limits),
         **HISTORY_SCHEMAS,
+        **BACKUP_SCHEMAS,
         **SERVICE_SCHEMAS,
     }
     return {
@@ -62,6 +64,7 @@ _FAMILIES: dict[str, tuple[str, dict[str, Json]]] = {
     "lists": ("Keys in order.", LIST_PATHS),
     "batches": ("Many keys at once.", BATCH_PATHS),
     "history": ("What was there before.", HISTORY_PATHS),
+    "backup": ("Copies of the whole store.", BACKUP_PATHS),
     "service": ("The server itself.", SERVICE_PATHS),
 }
 

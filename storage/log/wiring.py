@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rundlet_server.storage.files import CANNOT_WRITE
+from rundlet_server.storage.log.backup.leases import Leases
 from rundlet_server.storage.log.feed.feed import Feed
 from rundlet_server.storage.log.format.commit_page import FILE_NAME as COMMIT_NAME
 from rundlet_server.storage.log.format.commit_page import CommitPage
@@ -44,6 +45,7 @@ class Parts:
     group_commit: GroupCommit
     health: HealthCheck
     maintainer: Maintainer
+    leases: Leases
 
     def close(self) -> None:
         """Close the lock files, and release the commit page last: then a repair may begin."""
@@ -160,7 +162,7 @@ def _joined(
         commit_page=commit_page,
         follower=follower,
         feed=feed,
-        waiting=Waiting(waiters, commit_page, feed.head),
+        waiting=Waiting(waiters, commit_page, lambda: follower.current().head.revision),
         waker=waker,
         clock=clock,
         expired=ExpiredCounter(commit_page, follower, clock),
@@ -175,4 +177,7 @@ def _joined(
             clock=clock,
         ),
         maintainer=maintainer,
+        leases=Leases(
+            settings.files, folder, commit_page=commit_page, clock=clock, sync=writer.sync
+        ),
     )

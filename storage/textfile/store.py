@@ -7,10 +7,13 @@ Opened again, it is another store, with another id.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.checksum import checksum
 from rundlet_server.storage.clock import system_clock_us
@@ -167,6 +170,11 @@ class TextFileStore:
         """See ``Store.retain``."""
         raise ReadOnly(f"{self._path} is served as it is; it has no history to keep")
 
+    def hold(self, revision: int) -> AbstractContextManager[None]:
+        """See ``Store.hold``: nothing is ever dropped."""
+        self._moment(revision)
+        return contextlib.nullcontext()
+
     def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
         """See ``Store.history``."""
         locator = self._index.find(encode_key(key, self._limits), None)
@@ -201,6 +209,11 @@ class TextFileStore:
     def stats(self) -> Stats:
         """See ``Store.stats``."""
         return Stats(REVISION, 0, self._index.key_count, self._index.about["value_bytes"])
+
+    @property
+    def backups(self) -> Backups:
+        """See ``Store.backups``: a copy of the file is its backup."""
+        raise NotSupported(self.info.backend, "backup")
 
     def gauges(self) -> Mapping[str, Gauge]:
         """See ``Store.gauges``."""
@@ -276,7 +289,8 @@ class TextFileStore:
     def _key_info(self, encoded: bytes, locator: Locator, include_values: bool) -> KeyInfo:
         key = encoded.decode()
         entry = self._entry(key, encoded, locator) if include_values else None
-        return KeyInfo(key, REVISION, _VERSION, locator.value_size, locator.content_type, entry)
+        about = (REVISION, _VERSION, locator.value_size, locator.content_type)
+        return KeyInfo(key, *about, entry, self._time_us)
 
 
 def open_text_file(

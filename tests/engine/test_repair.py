@@ -490,6 +490,23 @@ def test_one_witness_is_enough_to_keep_the_revision(large, witness):
     assert report.is_anything_lost
 
 
+def test_a_head_that_only_a_kept_manifest_knows_is_kept(sample):
+    """The first repair leaves a gap below its head; nothing is committed after it."""
+    (sample.folder / "COMMIT").unlink()
+    sample.active.unlink()
+    head = repair(sample.folder, sample.settings).revision
+    assert head > REVISION_GAP
+    for names in (["*.idx"], ["*.idx", "MANIFEST", "COMMIT"]):
+        for name in names:
+            for path in sample.folder.glob(name):
+                path.unlink()
+
+        report = repair(sample.folder, sample.settings)
+
+        assert not report.is_anything_lost
+        assert report.revision >= head
+
+
 def test_a_repair_without_loss_keeps_the_revision_and_the_history(large):
     with large.opened() as store:
         head = store.stats().revision

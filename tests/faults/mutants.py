@@ -586,13 +586,6 @@ MUTANTS = (
         (FEED_TESTS, MODEL),
     ),
     Mutant(
-        "feed-place-behind-a-frame-that-was-not-read-to-its-end",
-        FEED,
-        "frame.offset + (0 if is_done else frame.size)",
-        "frame.offset + frame.size",
-        (FEED_TESTS, CHANGES),
-    ),
-    Mutant(
         "feed-goes-beyond-the-last-revision-wanted",
         FEED_PAGE,
         "        if revision > self._last:\n",
@@ -600,11 +593,18 @@ MUTANTS = (
         (CHANGES,),
     ),
     Mutant(
-        "feed-skips-the-active-segment",
+        "feed-skips-segments-behind-the-first",
         FEED,
-        "            if state is not active and state.last_revision <= since:\n",
-        "            if state.last_revision <= since:\n",
+        "    for state in states[numbers.index(first) :]:\n",
+        "    for state in states[numbers.index(first) :][:1]:\n",
         (CHANGES,),
+    ),
+    Mutant(
+        "feed-begins-each-segment-at-the-place-in-the-first",
+        FEED,
+        "        start = HEADER_SIZE\n",
+        "",
+        (FEED_TESTS, CHANGES),
     ),
     Mutant(
         "feed-does-not-look-for-moved-files",
@@ -667,6 +667,9 @@ MUTANTS = (
 )
 
 EQUIVALENT = {
+    "a repair does not ask the segments for their last revision": (
+        "the index file that it has just written knows every record that it has kept"
+    ),
     "folder not synced between compacted segments and their index file": (
         "writing the index file syncs the same folder before the manifest names either"
     ),

@@ -32,7 +32,8 @@ REPAIR_LOG = "storage/log/repair/log.py"
 SOURCES = "storage/log/repair/sources.py"
 EXPIRY_ORDER = "storage/log/index/expiry.py"
 EXPIRED_COUNT = "storage/log/read/expired.py"
-STORE = "storage/log/store.py"
+READS = "storage/log/reads.py"
+ANSWERS = "storage/log/read/answers.py"
 PIECES = "storage/pieces.py"
 READ_ONLY = "storage/log/open/read_only.py"
 
@@ -172,18 +173,11 @@ MUTANTS_AROUND_THE_LOG = (
         (ONE_WITNESS,),
     ),
     Mutant(
-        "revision-of-segments-forgotten",
-        REVISIONS,
-        "    found += [source.last_revision for source in sources]\n",
-        "",
-        (ONE_WITNESS,),
-    ),
-    Mutant(
         "revision-of-kept-manifests-forgotten",
         REVISIONS,
         "    found += [kept.active.last_revision for _, kept in kept_manifests(files, folder)]\n",
         "",
-        (ONE_WITNESS,),
+        (f"{REPAIRS}::test_a_head_that_only_a_kept_manifest_knows_is_kept",),
     ),
     Mutant(
         "loss-that-a-kept-manifest-knows-not-told",
@@ -209,8 +203,8 @@ MUTANTS_AROUND_THE_LOG = (
     Mutant(
         "history-of-what-is-lost-can-be-read",
         REPAIR_RUN,
-        "old.oldest_revision if old and is_complete else head,",
-        "old.oldest_revision if old else head,",
+        "old.oldest if old and is_complete else Oldest(head, time_us)",
+        "old.oldest if old else Oldest(head, time_us)",
         (f"{REPAIRS}::test_no_repair_takes_revisions_back_although_only_older_records_are_left",),
     ),
     # --- repair: where the log ends ---
@@ -380,23 +374,23 @@ MUTANTS_AROUND_THE_LOG = (
     ),
     Mutant(
         "expired-value-shown",
-        STORE,
-        "        if locator.expires_us and locator.expires_us <= self._clock.now_us():\n",
+        READS,
+        "        if locator.expires_us and locator.expires_us <= self._judging_us(view, at):\n",
         "        if False:\n",
-        (EXPIRED,),
+        ("tests/engine/contract/test_expiry.py::test_expiry_uncovers_no_older_version",),
     ),
     Mutant(
         "expired-value-shown-from-the-cache",
-        STORE,
+        READS,
         "                is_due = entry.expires_us and entry.expires_us <= self._clock.now_us()\n",
         "                is_due = False\n",
         (EXPIRED,),
     ),
     Mutant(
         "expired-value-shown-in-lists",
-        STORE,
-        "            is_due = 0 < locator.expires_us <= now_us\n",
-        "            is_due = False\n",
+        ANSWERS,
+        "        is_due = 0 < locator.expires_us <= time_us\n",
+        "        is_due = False\n",
         (EXPIRED,),
     ),
     # --- large values ---
@@ -446,8 +440,8 @@ MUTANTS_AROUND_THE_LOG = (
     Mutant(
         "durable-word-not-asked-for-reading",
         READ_ONLY,
-        "    durable = page.durable or 0\n",
-        "    durable = 0\n",
+        "        return _end_in_log(files, folder, manifest, page.durable or 0)\n",
+        "        return _end_in_log(files, folder, manifest, 0)\n",
         (f"{MEDIA}::test_commits_that_were_durable_and_are_gone_are_missed",),
     ),
     Mutant(
@@ -460,15 +454,16 @@ MUTANTS_AROUND_THE_LOG = (
     Mutant(
         "clock-goes-back-for-reading",
         READ_ONLY,
-        "        clock_us=max(time_us, manifest.active.last_time_us),\n",
-        "        clock_us=0,\n",
+        "    clock_us = max(time_us, manifest.active.last_time_us)\n",
+        "    clock_us = 0\n",
         (f"{MEDIA}::test_expired_value_is_not_shown_again_by_an_earlier_clock",),
     ),
     Mutant(
         "torn-tail-published-for-reading",
         READ_ONLY,
-        "        published=pack_position(segment.number, end),\n",
-        "        published=pack_position(segment.number, segment.file.size()),\n",
+        "    end, time_us = find_end(segment, segment.file.size(), durable=place)\n",
+        "    end, time_us = find_end(segment, segment.file.size(), durable=place)\n"
+        "    end = segment.file.size()\n",
         (f"{MEDIA}::test_torn_tail_where_nothing_can_be_written_is_left_out",),
     ),
 )

@@ -41,6 +41,15 @@ class CommitTimes:
     def __len__(self) -> int:
         return len(self.revisions)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CommitTimes):
+            return NotImplemented
+        mine = (self.revisions, self.times_us, self.units)
+        others = (other.revisions, other.times_us, other.units)
+        return all(list(one) == list(two) for one, two in zip(mine, others, strict=True))
+
+    __hash__ = None  # type: ignore[assignment] # it grows
+
     def add(self, commits: Iterable[CommitPlace]) -> None:
         """Add newer commits; a commit whose records are in several frames counts by the first."""
         revisions, times_us, units = self.revisions, self.times_us, self.units

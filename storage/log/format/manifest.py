@@ -95,6 +95,8 @@ class Manifest:
         indexes: newest first.
         oldest_time_us: of the newest commit at or below the oldest revision; 0 if it is not known.
         retention: which history compaction must keep.
+        gaps: pairs of revisions that a restore has left: those above the first and up to the
+            second may have been other commits of a store that was backed up, and never come back.
     """
 
     generation: int
@@ -113,6 +115,8 @@ class Manifest:
     def oldest(self) -> Oldest:
         """The oldest state that can still be read."""
         return Oldest(self.oldest_revision, self.oldest_time_us)
+
+    gaps: tuple[tuple[int, int], ...] = ()
 
     @property
     def active(self) -> SegmentState:
@@ -135,6 +139,10 @@ class Manifest:
         segments = {segment_name(segment.number) for segment in self.segments}
         times = {times_name(segment.number) for segment in self.segments if segment.is_indexed}
         return segments | times | {index_name(index.number) for index in self.indexes}
+
+    def is_in_gap(self, revision: int) -> bool:
+        """Return whether a restore has left out a revision."""
+        return any(after < revision <= through for after, through in self.gaps)
 
     def changed(
         self,
@@ -177,6 +185,7 @@ def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
             "is_lax": manifest.is_lax,
             "segments": [dataclasses.astuple(segment) for segment in manifest.segments],
             "indexes": [dataclasses.astuple(index) for index in manifest.indexes],
+            "gaps": manifest.gaps,
         }
     )
     header = _HEADER.pack(MAGIC, FORMAT_VERSION, len(payload))
@@ -192,7 +201,15 @@ def read_manifest(files: Files, folder: Path) -> Manifest:
         Damaged: the manifest is not what was written.
     """
     path = folder / FILE_NAME
-    data = read_whole(files, path)
+    return decode_manifest(read_whole(files, path), path)
+
+
+def decode_manifest(data: bytes, path: Path) -> Manifest:
+    """Return the state that the content of a manifest file says; ``path`` is for errors.
+
+    Raises:
+        UnknownFormat, Damaged: see ``read_manifest``.
+    """
     if len(data) < _HEADER.size + CHECKSUM_SIZE or not is_whole(data):
         raise Damaged(path, 0, "the checksum of the manifest does not match")
     magic, version, size = _HEADER.unpack_from(data)
@@ -229,4 +246,5 @@ def _decode(payload: bytes, version: int) -> Manifest:
         _OLD_RETENTION
         if is_old
         else Retention(int(state["keep_versions"]), float(state["keep_for_s"])),
+        tuple((after, through) for after, through in state.get("gaps", ())),
     )

@@ -15,7 +15,8 @@ from pathlib import Path
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.log.format.commit_times import CommitTimes
 from rundlet_server.storage.log.format.manifest import IndexState, Manifest
-from rundlet_server.storage.log.format.names import index_name
+from rundlet_server.storage.log.format.names import index_name, times_name
+from rundlet_server.storage.log.format.segment import read_commits
 from rundlet_server.storage.log.format.times_file import write_times
 from rundlet_server.storage.log.index import columns as index_columns
 from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, MERGE_FACTOR, Columns
@@ -49,6 +50,29 @@ class Checkpointer:
             )
             view = self._follower.refresh()
         return len(deltas)
+
+    def add_times(self) -> int:
+        """Write the times file of one segment that has none; return the number of such segments.
+
+        A store of an earlier release has none, nor has a segment whose damaged file was removed.
+        Only segments that can be read at an old revision need one.
+        """
+        view = self._follower.refresh()
+        names = set(self._files.names(self._folder))
+        missing = [
+            state
+            for state in view.manifest.segments
+            if state.is_indexed
+            and state.last_revision > view.manifest.oldest_revision
+            and times_name(state.number) not in names
+        ]
+        for state in missing[:1]:
+            segment = view.segment(state.number)
+            write_times(
+                self._files, self._folder, segment.header, read_commits(segment, state.size)
+            )
+            self._files.sync_folder(self._folder)
+        return len(missing)
 
     def index_delta(self, view: View, delta: Delta) -> View:
         """Write the index file of a view's oldest delta, inside ``Writer.exclusive``."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rundlet_server.storage.log.format.manifest import Manifest, Oldest
+from rundlet_server.storage.log.holds import Holds
 from rundlet_server.storage.log.read.times import newest_by, time_at
 from rundlet_server.storage.log.read.view import View
 
@@ -24,11 +25,13 @@ class Horizon(NamedTuple):
         oldest: the oldest state that can be read after the pass, if it drops anything.
         keep_versions: newest versions of a key that are kept whatever their age.
         keep_for_s: the retention that led to the oldest state.
+        holds: of long reads.
     """
 
     oldest: Oldest
     keep_versions: int
     keep_for_s: float
+    holds: Holds
 
     @property
     def revision(self) -> int:
@@ -36,7 +39,7 @@ class Horizon(NamedTuple):
         return self.oldest.revision
 
     def require_kept(self, manifest: Manifest) -> None:
-        """Refuse to install the work of a pass that keeps too little by now.
+        """Refuse to install the work of a pass that keeps too little by now; with the lock held.
 
         Raises:
             OutdatedError: do it again.
@@ -44,13 +47,17 @@ class Horizon(NamedTuple):
         retention = manifest.retention
         if retention.keep_versions > self.keep_versions or retention.keep_for_s > self.keep_for_s:
             raise OutdatedError
+        held = self.holds.lowest()
+        if held is not None and held < self.revision:
+            raise OutdatedError
 
 
-def horizon_of(view: View, *, now_us: int, durable: int) -> Horizon:
+def horizon_of(view: View, holds: Holds, *, now_us: int, durable: int) -> Horizon:
     """Return the horizon: at most the revision that was the head ``keep_for_s`` ago.
 
     Args:
         view: up to date.
+        holds: of long reads; the store's lock is held.
         now_us: the time that decides what has expired.
         durable: the last revision that a power cut keeps. A manifest is durable: if it named a
             later revision, a power cut could leave a head that cannot be read any more.
@@ -60,7 +67,8 @@ def horizon_of(view: View, *, now_us: int, durable: int) -> Horizon:
     if retention.keep_for_s:
         revision = newest_by(view, now_us - round(retention.keep_for_s * 1_000_000))
     oldest = view.manifest.oldest
-    revision = min(revision, durable)
+    held = holds.lowest()
+    revision = min(revision, durable, revision if held is None else held)
     if revision > oldest.revision:
         oldest = Oldest(revision, time_at(view, revision))
-    return Horizon(oldest, retention.keep_versions, retention.keep_for_s)
+    return Horizon(oldest, retention.keep_versions, retention.keep_for_s, holds)

@@ -18,6 +18,7 @@ from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.forks import ProcessGuard
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.format.locator import pack_position
+from rundlet_server.storage.log.holds import Holds
 from rundlet_server.storage.log.index.estimates import record_bytes
 from rundlet_server.storage.log.maintain.bulk_load import BulkLoader
 from rundlet_server.storage.log.maintain.checkpoint import Checkpointer
@@ -66,6 +67,7 @@ class Maintainer:
         self._writer = writer
         self._clock = clock
         self._guard = guard
+        self._holds = Holds(settings.files, folder)
         self._last_pass = (0, -1)
         self._threads = threading.Lock()
         self._lock_file = settings.files.open(folder / MAINTENANCE_LOCK_NAME, create=True)
@@ -103,6 +105,7 @@ class Maintainer:
                 return 0
             started_ns = time.perf_counter_ns()
             count = self._checkpointer.checkpoint()
+            self._checkpointer.add_times()
             merged = self._merge()
             if count or merged:
                 self._settings.measures.checkpointed(started_ns)
@@ -255,8 +258,9 @@ class Maintainer:
 
     def _horizon(self) -> Horizon:
         view = self._follower.refresh()
-        # In this order: a later time than that of the view would only drop what has become too old.
-        return horizon_of(view, now_us=self._clock.now_us(), durable=self._durable_revision(view))
+        durable = self._durable_revision(view)
+        with self._writer.lock:
+            return horizon_of(view, self._holds, now_us=self._clock.now_us(), durable=durable)
 
     def _durable_revision(self, view: View) -> int:
         # In this order: the active segment goes at least as far as this head.

@@ -33,6 +33,7 @@ from rundlet_server.storage.log.format.manifest import (
 from rundlet_server.storage.log.format.names import INDEX_SUFFIX, SEGMENT_SUFFIX
 from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
 from rundlet_server.storage.log.open.orphans import unnamed_commits
+from rundlet_server.storage.log.open.unfinished import refuse_unfinished
 from rundlet_server.storage.timeline import Retention
 
 REVISION_GAP: Final = 1 << 24
@@ -57,7 +58,9 @@ def open_folder(
         Damaged: data before the last known durable point is not what was written, or the
             manifest is missing beside segments, or older than they are.
         UnknownFormat: another release wrote the store.
+        Unavailable: a restore into the folder has not finished.
     """
+    refuse_unfinished(files, folder)
     names = files.names(folder)
     if FILE_NAME not in names:
         if any(may_hold_commits(files, folder / name) for name in names):

@@ -21,6 +21,7 @@ def key_info(view: View, encoded: bytes, locator: Locator, include_values: bool)
     entry = None
     if include_values or not locator.content_type:
         entry = view.read_entry(key, encoded, locator)
+    [time_us] = (entry.time_us,) if entry else times_of(view, (locator,))
     return KeyInfo(
         key,
         locator.revision,
@@ -28,6 +29,8 @@ def key_info(view: View, encoded: bytes, locator: Locator, include_values: bool)
         locator.value_size,
         entry.content_type if entry else locator.content_type,
         entry if include_values else None,
+        time_us,
+        locator.expires_us or None,
     )
 
 
@@ -117,12 +120,12 @@ def check_moment(view: View, at: At | None) -> None:
     """Refuse a moment that cannot be read.
 
     Raises:
-        Compacted: its history is no longer kept.
+        Compacted: its history is no longer kept, or a restore has left it out.
         InvalidRequest: no commit has reached it yet.
     """
     revision = revision_of(at)
     if revision is None:
         return
-    if revision < view.manifest.oldest_revision:
+    if revision < view.manifest.oldest_revision or view.manifest.is_in_gap(revision):
         raise compacted(view)
     require_reached(revision, view.head.revision)

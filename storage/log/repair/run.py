@@ -231,6 +231,7 @@ class _Repair:
                 SegmentState(number, 0, 0, head, time_us, totals, is_indexed=False),
             ),
             indexes=indexes,
+            gaps=old.gaps if old else (),
         )
 
     def _next_index(self) -> int:

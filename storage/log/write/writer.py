@@ -239,6 +239,11 @@ class Writer:
             raise self._refusal(ex) from ex
         self._commit_page.durable = position
 
+    @property
+    def lock(self) -> FolderLock:
+        """The lock under which the manifest is changed."""
+        return self._lock
+
     def change_manifest(self, change: Callable[[Manifest], Manifest]) -> Manifest:
         """Install a changed manifest while no writer appends.
 

@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from rundlet_server.storage import differences as module
-from rundlet_server.storage.differences import Difference, differences, moment_of, state_of
 from rundlet_server.storage.errors import Compacted, Conflict, InvalidRequest, LimitExceeded
 from rundlet_server.storage.interface import Add, Commit, Delete, Store, Touch, Txn
-from rundlet_server.storage.rollback import Scope, roll_back
+from rundlet_server.storage.past import differences as module
+from rundlet_server.storage.past.differences import Difference, differences, moment_of, state_of
+from rundlet_server.storage.past.rollback import Scope, roll_back
 from rundlet_server.storage.timeline import At, Moment
 from tests.support.backends import do, names, put, value
 from tests.support.models.model import START_US, Clock, ModelStore

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 import time
 from collections.abc import Callable
@@ -125,17 +126,17 @@ def test_expiries_in_a_span_are_all_of_them_and_no_other(seed):
         1, 100, 20_000, np.uint64
     )
     rows = chance.permutation(np.arange(20_000, dtype=np.uint32))
-    order = ExpiryOrder()
-    after_us = 0
+    distinct_us = [0, *np.unique(times_us).tolist()]
+    spans = list(itertools.pairwise(distinct_us))  # one of them ends where the known ones end
     for _ in range(200):
-        after_us = int(chance.choice([after_us, *times_us[:4], times_us[0] - 1]))
-        through_us = after_us + int(chance.choice([0, 1, times_us.max() // 90, times_us.max()]))
+        after_us = chance.choice(distinct_us) - chance.integers(2)
+        spans.append((after_us, after_us + chance.choice([0, 1, 9_000, distinct_us[-1]])))
+    order = ExpiryOrder()
+    for after_us, through_us in spans:
+        found = order.rows_between(max(0, after_us), through_us, lambda: (rows, times_us))
 
-        found = order.rows_between(after_us, through_us, lambda: (rows, times_us))
-
-        expected = rows[(times_us > after_us) & (times_us <= through_us)]
+        expected = rows[(times_us > max(0, after_us)) & (times_us <= max(0, through_us))]
         assert sorted(found) == sorted(expected.tolist()), (seed, after_us, through_us)
-        after_us = through_us
 
 
 def test_next_expiries_are_found_without_reading_all_times_again():

@@ -325,6 +325,36 @@ def test_a_waiter_that_does_not_read_never_blocks_a_writer(store):
     fifo.close()
 
 
+def test_writers_find_every_newcomer(store):
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            fifo = stack.enter_context(contextlib.closing(store.waiting.open_fifo()))
+            put(store)
+            assert is_readable(fifo.fileno(), 0)
+
+
+@pytest.mark.usefixtures("only_wakeups")
+def test_a_commit_between_the_look_and_the_sleep_is_not_missed(store):
+    waiting, looks = store.waiting, []
+
+    def look() -> int:
+        """Commit right behind the second look, before the waiter sleeps."""
+        head = store._follower.current().head.revision
+        looks.append(head)
+        if len(looks) == 2:
+            wait_for(lambda: fifos(store))
+            put(store)
+            wait_for(lambda: waiting._ticks)
+        return head
+
+    waiting._head = look
+    threads = in_threads(1, lambda: waiting.wait(0, NEVER_S))
+    threads[0].join(PATIENCE_S)
+
+    assert not threads[0].is_alive()
+    assert looks == [0, 0, 1]
+
+
 def test_an_event_loop_waits_on_a_descriptor(store):
     fifo = store.waiting.open_fifo()
     assert not is_readable(fifo.fileno(), 0)

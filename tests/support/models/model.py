@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from rundlet_server.storage.errors import (
@@ -57,6 +58,7 @@ from rundlet_server.storage.timeline import (
     Retention,
     Version,
 )
+from tests.support.models.model_backups import ModelBackups
 
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
@@ -125,6 +127,7 @@ class ModelStore:
         self._lock = threading.RLock()
         self._has_committed = threading.Condition(self._lock)
         self._commits: list[tuple[int, int]] = []
+        self._backups = ModelBackups()
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -213,8 +216,13 @@ class ModelStore:
                 raise InvalidRequest("this time lies in the future")
             revision = max((r for r, made_us in self._commits if made_us <= time_us), default=0)
             if revision < self._oldest_revision:
-                raise Compacted(self._oldest_revision)
+                raise self._compacted()
             return Moment(revision, time_us)
+
+    @contextmanager
+    def hold(self, revision: int) -> Iterator[None]:
+        self._at(revision)
+        yield
 
     def retention(self) -> Retention:
         return self._retention
@@ -301,6 +309,12 @@ class ModelStore:
                 len(entries),
                 sum(len(entry.value) for entry in entries),
             )
+
+    @property
+    def backups(self) -> ModelBackups:
+        if "backup" not in self.info.features:
+            raise NotSupported(self.info.backend, "backup")
+        return self._backups
 
     def gauges(self) -> Mapping[str, Gauge]:
         with self._lock:
@@ -510,12 +524,16 @@ class ModelStore:
         if isinstance(at, int):
             at = Moment(at, max((t for r, t in self._commits if r <= at), default=0))
         if at.revision < self._oldest_revision:
-            raise Compacted(self._oldest_revision)
+            raise self._compacted()
         if at.revision > self._revision:
             raise InvalidRequest(
                 f"revision {at.revision} does not exist yet; the head is {self._revision}"
             )
         return at
+
+    def _compacted(self) -> Compacted:
+        oldest = self._oldest_revision
+        return Compacted(oldest, max((t for r, t in self._commits if r <= oldest), default=0))
 
     def _check_key(self, key: str) -> None:
         try:
@@ -590,6 +608,8 @@ def _key_info(entry: Entry, include_value: bool) -> KeyInfo:
         len(entry.value),
         entry.content_type,
         entry if include_value else None,
+        entry.time_us,
+        entry.expires_us,
     )
 
 

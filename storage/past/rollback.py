@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rundlet_server.storage.differences import (
+from rundlet_server.storage.errors import Conflict, InvalidOperation, LimitExceeded
+from rundlet_server.storage.interface import Condition, Delete, Op, Restore, Store, Txn
+from rundlet_server.storage.past.differences import (
     Difference,
     differences,
     moment_of,
     state_of,
 )
-from rundlet_server.storage.errors import Conflict, InvalidOperation, LimitExceeded
-from rundlet_server.storage.interface import Condition, Delete, Op, Restore, Store, Txn
 from rundlet_server.storage.timeline import Moment
 
 _ATTEMPTS: Final = 5
