@@ -36,11 +36,13 @@ from rundlet_server.functions.routes.backups import (
     BackupsResource,
 )
 from rundlet_server.functions.routes.batches import MgetResource, TxnResource
+from rundlet_server.functions.routes.diff import DiffResource
 from rundlet_server.functions.routes.history import HistoryResource
 from rundlet_server.functions.routes.lists import KeysResource
 from rundlet_server.functions.routes.metrics import MetricsResource
 from rundlet_server.functions.routes.ready import ReadyResource
 from rundlet_server.functions.routes.retention import RetentionResource
+from rundlet_server.functions.routes.rollback import RollbackResource
 from rundlet_server.functions.routes.service import (
     CompactResource,
     FixedResource,
@@ -156,6 +158,8 @@ def _add_routes(
     ):
         resource = HistoryResource(store, gates.sending, route, decode_key)
         app.add_route(route.template, resource)
+    app.add_route(routes.DIFF.template, DiffResource(store, gates.sending))
+    app.add_route(routes.ROLLBACK.template, RollbackResource(store, gates))
     app.add_route(routes.RETENTION.template, RetentionResource(store, gates.uploads))
     app.add_route(routes.STATS.template, StatsResource(store))
     app.add_route(routes.COMPACT.template, CompactResource(store))

@@ -108,6 +108,8 @@ MGET: Final = Route("/v1/mget", {"POST": _LONG_READ}, keys="body")
 TXN: Final = Route("/v1/txn", {"POST": _WRITE}, keys="body")
 HISTORY: Final = Route("/v1/history/{key:path}", {"GET": _LONG_READ}, keys="path")
 HISTORY64: Final = Route("/v1/history64/{key:path}", {"GET": _LONG_READ}, keys="path")
+DIFF: Final = Route("/v1/diff", {"GET": _LONG_READ}, keys="list")
+ROLLBACK: Final = Route("/v1/rollback", {"POST": _WRITE}, keys="body")
 STATS: Final = Route("/v1/stats", _SHORT_READS, keys="all")
 COMPACT: Final = Route("/v1/admin/compact", {"POST": _ADMINISTER}, keys="all")
 RETENTION: Final = Route(
@@ -125,7 +127,7 @@ ROUTES: Final = {
     route.template: route
     for route in (
         *(ROOT, SERVICE, KV, KV64, KEYS, MGET, TXN, STATS, COMPACT),
-        *(HISTORY, HISTORY64, RETENTION),
+        *(HISTORY, HISTORY64, DIFF, ROLLBACK, RETENTION),
         *(BACKUPS, BACKUP, BACKUP_FILE),
         *(METRICS, LIVEZ, READYZ, OPENAPI),
     )

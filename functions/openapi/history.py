@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from rundlet_server.functions.messages.rollbacks import (
+    DiffPage,
+    RollbackAnswer,
+    RollbackRequest,
+)
 from rundlet_server.functions.messages.timelines import HistoryPage, Retention
 from rundlet_server.functions.openapi.parts import (
     Json,
@@ -13,7 +18,7 @@ from rundlet_server.functions.openapi.parts import (
     schema,
     schemas_of,
 )
-from rundlet_server.functions.route_table import HISTORY, HISTORY64, RETENTION
+from rundlet_server.functions.route_table import DIFF, HISTORY, HISTORY64, RETENTION, ROLLBACK
 
 _NEXT = header('<...>; rel="next" where there are further pages.')
 
@@ -65,9 +70,62 @@ _RETENTION_ANSWER: Json = {
     "content": either_type("Retention"),
 }
 
+_END: Json = {"anyOf": [schema("Revision"), schema("Time")]}
+_DIFF: Json = {
+    "operationId": "get_diff",
+    "summary": "List the keys that differ between two revisions or times.",
+    "parameters": [
+        query("from", "A revision or a time; needed without 'cursor'.", _END),
+        query("to", "Another one, also an earlier one; by default the head.", _END),
+        query("prefix", "Only keys that start with this; empty: all.", {"type": "string"}),
+        query("limit", "The most keys on a page.", schema("PageLimit")),
+        query(
+            "cursor",
+            "From 'next', as it is. It holds both ends: 'from' and 'to' may not stand beside it.",
+            {"type": "string"},
+        ),
+    ],
+    "responses": {
+        "200": {
+            "description": "One page, in the order of the keys.",
+            "headers": {"Link": _NEXT},
+            "content": either_type("DiffPage"),
+            "links": {
+                "Back": link(
+                    "get_diff",
+                    "The same, the other way round.",
+                    **{"from": "$response.body#/to", "to": "$response.body#/from"},
+                ),
+            },
+        },
+        **problems(400, 406, 410, 503),
+    },
+}
+_ROLLBACK: Json = {
+    "operationId": "roll_back",
+    "summary": "Make keys hold what they held at a revision or a time.",
+    "requestBody": {"required": True, "content": either_type("RollbackRequest")},
+    "responses": {
+        "200": {
+            "description": "Done in one transaction, or, of a dry run, what would be.",
+            "content": either_type("RollbackAnswer"),
+            "links": {
+                "List": link(
+                    "list_keys",
+                    "The keys as this commit left them.",
+                    rev="$response.body#/revision",
+                )
+            },
+        },
+        **problems(400, 403, 406, 409, 410, 411, 413, 415, 422, 503, 504, 507),
+    },
+}
+
 HISTORY_PATHS: dict[str, Json] = {
     HISTORY.path: _history("history", "kv", "PathKey"),
     HISTORY64.path: _history("history64", "kv64", "Base64UrlKey"),
+    DIFF.path: {"get": _DIFF},
+    ROLLBACK.path: {"post": _ROLLBACK},
     RETENTION.path: {
         "get": {
             "operationId": "get_retention",
@@ -86,4 +144,8 @@ HISTORY_PATHS: dict[str, Json] = {
     },
 }
 
-HISTORY_SCHEMAS: dict[str, Json] = schemas_of(HistoryPage, Retention)
+HISTORY_SCHEMAS: dict[str, Json] = schemas_of(
+    HistoryPage, Retention, DiffPage, RollbackRequest, RollbackAnswer
+)
+_EITHER = [{"required": ["prefix"]}, {"required": ["keys"]}]
+HISTORY_SCHEMAS["RollbackRequest"]["oneOf"] = _EITHER

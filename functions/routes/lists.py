@@ -45,7 +45,7 @@ class KeysResource:
             page = self._scan(selection, hold)
             next_url = None
             if page.resume is not None:
-                cursor = self._cursors.encode(page.moment, page.resume)
+                cursor = self._cursors.encode(page.moment, resume=page.resume)
                 next_url = selection.next_page(cursor)
                 resp.set_header("Link", f'<{next_url}>; rel="next"')
             hold.send(req, resp, encode_page(page, next_url, media_type))
@@ -123,7 +123,7 @@ class Selection:
         if cursor is not None:
             if at is not None:
                 raise bad_query("a cursor already holds a revision; leave 'rev' and 'at' out")
-            at, after = cursors.decode(cursor)
+            (at,), after = cursors.decode(cursor, 1)
         return cls(
             prefix=query.text("prefix") or "",
             start=query.text("start") or None,

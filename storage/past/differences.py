@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Literal, NamedTuple
 
-from rundlet_server.storage.interface import Entry, Store
+from rundlet_server.storage.interface import Store
 from rundlet_server.storage.timeline import At, Event, Moment
 
 Change = Literal["added", "changed", "removed"]
@@ -111,7 +111,7 @@ def differences(
             resume = key
             old = None if candidate.is_new else state_of(store, key, first)
             new = _state_after(candidate.last, last)
-            if old != new:
+            if differ(old, new):
                 sides = (old, new) if first is before else (new, old)
                 found.append(Difference(key, *sides))
         resume = candidates.bound
@@ -120,14 +120,22 @@ def differences(
 
 
 def state_of(store: Store, key: str, at: Moment) -> KeyState | None:
-    """Return what a key holds at a moment; its value is read if it is not large."""
-    entry = store.peek(key, at=at)
-    if entry is None:
-        return None
-    size = len(entry.value) if isinstance(entry, Entry) else entry.size
-    return KeyState(
-        entry.revision, entry.version, entry.time_us, size, entry.content_type, entry.expires_us
-    )
+    """Return what a key holds at a moment; as a list of this key alone, it reads no value."""
+    for found in store.scan(start=key, end=key + "\0", limit=1, at=at).keys:
+        return KeyState(
+            found.revision,
+            found.version,
+            found.time_us,
+            found.size,
+            found.content_type,
+            found.expires_us,
+        )
+    return None
+
+
+def differ(old: KeyState | None, new: KeyState | None) -> bool:
+    """Return whether a key was written, or came or went, between two of its states."""
+    return (old and old.revision) != (new and new.revision)
 
 
 def _state_after(event: Event | None, moment: Moment) -> KeyState | None:

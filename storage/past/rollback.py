@@ -10,6 +10,7 @@ from rundlet_server.storage.errors import Conflict, InvalidOperation, LimitExcee
 from rundlet_server.storage.interface import Condition, Delete, Op, Restore, Store, Txn
 from rundlet_server.storage.past.differences import (
     Difference,
+    differ,
     differences,
     moment_of,
     state_of,
@@ -91,7 +92,7 @@ def _changes(store: Store, head: Moment, to: Moment, scope: Scope) -> list[Diffe
     changes = []
     for key in dict.fromkeys(scope.keys):
         now, then = state_of(store, key, head), state_of(store, key, to)
-        if now != then:
+        if differ(now, then):
             changes.append(Difference(key, now, then))
     return changes
 
