@@ -438,7 +438,8 @@ class ModelStore:
     def _append(self, key: str, record: Record) -> None:
         self._records.setdefault(key, []).append(record)
         self._events.append((key, record))
-        self._has_committed.notify_all()
+        with self._has_committed:
+            self._has_committed.notify_all()
 
     def _next_revision(self) -> None:
         self._revision += 1
