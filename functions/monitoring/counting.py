@@ -21,7 +21,7 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.requests import require_feature, restores
-from rundlet_server.storage.timeline import At, Moment, Retention
+from rundlet_server.storage.timeline import At, Erased, Moment, Retention
 
 
 class CountedStore:
@@ -149,6 +149,12 @@ class CountedStore:
         self.require_writable()
         self.require("retention")
         self.store.retain(retention)
+
+    def erase(self, key: str, *, wait_s: float = 0) -> Erased:
+        """See ``Store.erase``."""
+        self.require_writable()
+        self.require("erase")
+        return self.store.erase(key, wait_s=wait_s)
 
     def require_writable(self) -> None:
         """Refuse a write before its body is read.

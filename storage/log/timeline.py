@@ -20,7 +20,7 @@ from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.wiring import Parts
 from rundlet_server.storage.requests import check_retention
 from rundlet_server.storage.settings import StoreSettings
-from rundlet_server.storage.timeline import At, History, Moment, Retention
+from rundlet_server.storage.timeline import At, Erased, History, Moment, Retention
 
 _Answer = TypeVar("_Answer")
 
@@ -88,6 +88,13 @@ class LogTimeline:
         check_retention(retention)
         self._parts.lock.guard.require_own()
         self._parts.writer.retain(retention)
+
+    def erase(self, key: str, *, wait_s: float = 0) -> Erased:
+        """See ``Store.erase``."""
+        if self._is_read_only:
+            raise ReadOnly("this store is served read-only")
+        self._parts.lock.guard.require_own()
+        return self._parts.eraser.erase(self._encode(key), wait_s)
 
     @contextlib.contextmanager
     def hold(self, revision: int) -> Iterator[None]:

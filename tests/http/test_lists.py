@@ -58,6 +58,7 @@ def test_all_keys_come_in_order_of_their_bytes(api, filled: Store):
     assert "next" not in answer.json
     assert answer.json["keys"][0] == {
         "key": "a", "revision": 10, "version": 1, "size": 1, "content_type": "text/plain",
+        "time": "2023-11-14T22:13:20.000000Z",
     }  # fmt: skip
 
 

@@ -110,7 +110,7 @@ def _due_of(
 ) -> Iterator[tuple[bytes, Locator]]:
     for source in sources:
         for key, revision in source.expiring(after_us, through_us):
-            locator = view.find(key, head.revision)
+            locator = view.find_logged(key, head.revision)
             if locator is not None and locator.revision == revision:
                 yield key, locator
 
@@ -160,7 +160,7 @@ def _amount_of_many(view: View, head: Head, age: int, rows: RowNumbers) -> Expir
     is_due[firsts[~is_doubtful]] = True
     sizes = value_sizes(columns, np.flatnonzero(is_due))  # in the order in which they are in memory
     doubtful = ((index.key(row), row) for row in firsts[is_doubtful].tolist())
-    found = ((view.find(key, head.revision), row) for key, row in doubtful)
+    found = ((view.find_logged(key, head.revision), row) for key, row in doubtful)
     return Expired(len(sizes), int(sizes.sum())) + Expired.of(
         locator
         for locator, row in found
@@ -179,7 +179,7 @@ def _logged(before: _Count, view: View, head: Head) -> Expired:
     keys = {
         key for delta in view.deltas for key in delta.expired(before.head.revision, head.revision)
     }
-    found = (view.find(key, before.head.revision) for key in keys)
+    found = (view.find_logged(key, before.head.revision) for key in keys)
     return Expired.of(
         locator
         for locator in found
