@@ -36,9 +36,13 @@ from rundlet_server.functions.routes.backups import (
     BackupsResource,
 )
 from rundlet_server.functions.routes.batches import MgetResource, TxnResource
+from rundlet_server.functions.routes.diff import DiffResource
+from rundlet_server.functions.routes.history import HistoryResource
 from rundlet_server.functions.routes.lists import KeysResource
 from rundlet_server.functions.routes.metrics import MetricsResource
 from rundlet_server.functions.routes.ready import ReadyResource
+from rundlet_server.functions.routes.retention import RetentionResource
+from rundlet_server.functions.routes.rollback import RollbackResource
 from rundlet_server.functions.routes.service import (
     CompactResource,
     FixedResource,
@@ -148,6 +152,15 @@ def _add_routes(
     app.add_route(routes.KEYS.template, KeysResource(store, gates.sending))
     app.add_route(routes.MGET.template, MgetResource(store, gates))
     app.add_route(routes.TXN.template, TxnResource(store, gates.uploads))
+    for route, decode_key in (
+        (routes.HISTORY, key_from_path),
+        (routes.HISTORY64, key_from_base64url),
+    ):
+        resource = HistoryResource(store, gates.sending, route, decode_key)
+        app.add_route(route.template, resource)
+    app.add_route(routes.DIFF.template, DiffResource(store, gates.sending))
+    app.add_route(routes.ROLLBACK.template, RollbackResource(store, gates))
+    app.add_route(routes.RETENTION.template, RetentionResource(store, gates.uploads))
     app.add_route(routes.STATS.template, StatsResource(store))
     app.add_route(routes.COMPACT.template, CompactResource(store))
     app.add_route(routes.BACKUPS.template, BackupsResource(store))

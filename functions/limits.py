@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from rundlet_server.functions.route_table import KV, KV64, MGET, TXN
+from rundlet_server.functions.route_table import KV, KV64, MGET, RETENTION, ROLLBACK, TXN
 from rundlet_server.functions.settings import SETTINGS, ServerSettings
 from rundlet_server.storage.interface import Limits
 
@@ -36,6 +36,7 @@ LIST_KEYS_DEFAULT: Final = 1_000
 # Everything is doubled or tripled by JSON's escapes; beside that, each item has its names.
 _JSON_GROWTH: Final = 3
 _ITEM_OVERHEAD_BYTES: Final = 512
+_LIKE_MGET: Final = (MGET.base, ROLLBACK.base, RETENTION.base)
 _OTHER_BODY_BYTES_MAX: Final = 64 * 1024
 
 # An operation is an object whose members have a name and a value each; a put has up to seven.
@@ -93,7 +94,7 @@ def body_bytes_max_at(limits: Limits, path: str) -> int:
         return limits.value_bytes_max
     if path == TXN.base:
         return txn_body_bytes_max(limits)
-    return mget_body_bytes_max(limits) if path == MGET.base else _OTHER_BODY_BYTES_MAX
+    return mget_body_bytes_max(limits) if path in _LIKE_MGET else _OTHER_BODY_BYTES_MAX
 
 
 def body_bytes_max(limits: Limits) -> int:

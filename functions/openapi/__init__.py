@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rundlet_server.functions.openapi.backups import BACKUP_PATHS, BACKUP_SCHEMAS
 from rundlet_server.functions.openapi.batches import BATCH_PATHS, batch_schemas
+from rundlet_server.functions.openapi.history import HISTORY_PATHS, HISTORY_SCHEMAS
 from rundlet_server.functions.openapi.lists import LIST_PATHS, LIST_SCHEMAS
 from rundlet_server.functions.openapi.parts import PROBLEM_SCHEMAS, Json, problems
 from rundlet_server.functions.openapi.scalars import scalar_schemas
@@ -24,6 +25,7 @@ def openapi_document(version: str, limits: Limits) -> Json:
         **scalar_schemas(limits),
         **LIST_SCHEMAS,
         **batch_schemas(limits),
+        **HISTORY_SCHEMAS,
         **BACKUP_SCHEMAS,
         **SERVICE_SCHEMAS,
     }
@@ -61,6 +63,7 @@ _FAMILIES: dict[str, tuple[str, dict[str, Json]]] = {
     "values": ("One value.", VALUE_PATHS),
     "lists": ("Keys in order.", LIST_PATHS),
     "batches": ("Many keys at once.", BATCH_PATHS),
+    "history": ("What was there before.", HISTORY_PATHS),
     "backup": ("Copies of the whole store.", BACKUP_PATHS),
     "service": ("The server itself.", SERVICE_PATHS),
 }

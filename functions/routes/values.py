@@ -10,7 +10,8 @@ from rundlet_server.functions.access.admission import require_keys
 from rundlet_server.functions.messages.bodies import read_body
 from rundlet_server.functions.messages.content_types import content_type_given
 from rundlet_server.functions.messages.gates import Gates
-from rundlet_server.functions.messages.query import Query
+from rundlet_server.functions.messages.moments import asked_at
+from rundlet_server.functions.messages.query import Query, bad_query
 from rundlet_server.functions.messages.ranges import range_of
 from rundlet_server.functions.messages.validators import (
     EntityTags,
@@ -124,8 +125,7 @@ class ValueResource:
     def _found(self, req: falcon.Request, resp: falcon.Response, key: str) -> Found | None:
         """Return the value, its headers set; ``None`` if a precondition decided the answer."""
         name = self._key(req, key, KEY_BYTES_LIMIT)
-        revision = Query(req, "rev").revision("rev") if req.query_string else None
-        entry = self._store.peek(name, at=revision)
+        entry = self._read(req, name) if req.query_string else self._store.peek(name)
         if entry is None:
             raise _not_found(name)
         status = self._tags.read_condition_fails(req, entry)
@@ -146,6 +146,17 @@ class ValueResource:
             headers.append(("content-type", entry.content_type))
         resp.set_headers(headers)
         return None if status == 304 else entry
+
+    def _read(self, req: falcon.Request, key: str) -> Found | None:
+        """Return the value of a key as the query asks for it."""
+        query = Query(req, "rev", "at", "version")
+        version = query.version("version")
+        at = asked_at(query, self._store.moment)
+        if version is None:
+            return self._store.peek(key, at=at)
+        if at is not None:
+            raise bad_query("'version' excludes 'rev' and 'at'; send one of them")
+        return self._store.get_version(key, version)
 
     def _wanted(self, req: falcon.Request, resp: falcon.Response, found: Found) -> tuple[int, int]:
         """Return the first and last byte to send; a range sets its status and header."""

@@ -32,7 +32,7 @@ FLOORS = {
         "bounds errors large_values reports clock memory timeline backups",
         "interface forks",
         "files",
-        "address checksum counting requests",
+        "address checksum counting requests past",
         "settings tokens pieces",
         "log",
         "textfile care backing",

@@ -257,6 +257,13 @@ class ModelStore:
             resume = versions[limit - 1].revision if len(versions) > limit else None
             return History(self._revision, self._oldest_revision, versions[:limit], resume)
 
+    def expired(self, after_us: int, at: Moment) -> list[str]:
+        with self._lock:
+            shown = {entry.key for entry in self._in_range("", None, None, at, False)}
+            before = Moment(at.revision, after_us)
+            found = self._in_range("", None, None, before, False)
+            return [entry.key for entry in found if entry.key not in shown]
+
     def changes(
         self,
         since: int,
