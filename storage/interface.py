@@ -107,12 +107,17 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Store a value; without ``ttl_s`` it does not expire."""
+    """Store a value; without ``ttl_s`` and ``expires_us`` it does not expire.
+
+    At most one of them is given. If the time of ``expires_us`` is over, the value is absent at
+    once, and what the key had before is replaced all the same.
+    """
 
     key: str
     value: bytes
     content_type: str = DEFAULT_CONTENT_TYPE
     ttl_s: float | None = None
+    expires_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

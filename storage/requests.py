@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX, TTL_S_MAX
+from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX, EXPIRES_US_MAX, TTL_S_MAX
 from rundlet_server.storage.errors import (
     InvalidKey,
     InvalidOperation,
@@ -127,7 +127,7 @@ def _check_ops(ops: Sequence[Op], limits: Limits, encode: Callable[[str], bytes]
         size += len(key)
         if isinstance(op, Put):
             size += len(op.value)
-            _check_put(op, limits)
+            _check_put(index, op, limits)
         ttl_s = op.ttl_s if isinstance(op, _WITH_TTL) else None
         if ttl_s is not None and not 0 < ttl_s <= TTL_S_MAX:
             raise InvalidOperation(
@@ -137,7 +137,14 @@ def _check_ops(ops: Sequence[Op], limits: Limits, encode: Callable[[str], bytes]
         raise LimitExceeded("txn_bytes_max", limits.txn_bytes_max, size)
 
 
-def _check_put(op: Put, limits: Limits) -> None:
+def _check_put(index: int, op: Put, limits: Limits) -> None:
+    if op.expires_us is not None:
+        if op.ttl_s is not None:
+            raise InvalidOperation(index, "a put has a time to live or a time of expiry, not both")
+        if not 0 < op.expires_us <= EXPIRES_US_MAX:
+            raise InvalidOperation(
+                index, "a time of expiry is after 1970 and before the year 10000"
+            )
     if len(op.value) > limits.value_bytes_max:
         raise LimitExceeded("value_bytes_max", limits.value_bytes_max, len(op.value))
     content_type_bytes = len(op.content_type.encode())
