@@ -13,6 +13,8 @@ from bench.results import Results, Spread
 from bench.scale import CORES
 
 _BATCH_KEYS_PER_S: Final = 300_000
+_EVENTS_PER_S: Final = 200_000
+_WAKE_UP_MS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,20 @@ _ENGINE: Final = (
         Cell("engine/maintenance", "rundlet, compaction", "MB/s"),
         Cell("engine/maintenance", "cp", "MB/s"),
         least=0.3,
+    ),
+    Target(
+        "events of the feed, a commit each",
+        Cell("engine/changes", "rundlet", "events/s", "a put each"),
+        None,
+        least=_EVENTS_PER_S,
+        unit="events/s",
+    ),
+    Target(
+        "p99 from a commit to a wake-up in another process",
+        Cell("engine/wait", "rundlet", "p99 ms", is_less_better=True),
+        None,
+        most=_WAKE_UP_MS,
+        unit="ms",
     ),
 )
 

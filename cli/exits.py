@@ -136,6 +136,7 @@ def _server_kinds() -> tuple[tuple[type[Exception], ExitCode], ...]:
         (errors.InvalidRequest, ExitCode.USAGE),
         (errors.Conflict, ExitCode.CONFLICT),
         (errors.Compacted, ExitCode.NOT_FOUND),
+        (errors.NotInBackup, ExitCode.NOT_FOUND),
         (errors.Damaged, ExitCode.DAMAGED),
         (errors.UnknownFormat, ExitCode.DAMAGED),
         (errors.NotSupported, ExitCode.USAGE),

@@ -30,6 +30,11 @@ from rundlet_server.functions.monitoring.readiness import Readiness
 from rundlet_server.functions.openapi import openapi_document
 from rundlet_server.functions.problems import ErrorAnswers
 from rundlet_server.functions.request_ids import RequestIds
+from rundlet_server.functions.routes.backups import (
+    BackupFileResource,
+    BackupResource,
+    BackupsResource,
+)
 from rundlet_server.functions.routes.batches import MgetResource, TxnResource
 from rundlet_server.functions.routes.lists import KeysResource
 from rundlet_server.functions.routes.metrics import MetricsResource
@@ -145,6 +150,9 @@ def _add_routes(
     app.add_route(routes.TXN.template, TxnResource(store, gates.uploads))
     app.add_route(routes.STATS.template, StatsResource(store))
     app.add_route(routes.COMPACT.template, CompactResource(store))
+    app.add_route(routes.BACKUPS.template, BackupsResource(store))
+    app.add_route(routes.BACKUP.template, BackupResource(store))
+    app.add_route(routes.BACKUP_FILE.template, BackupFileResource(store, gates.sending))
     app.add_route(routes.METRICS.template, MetricsResource(store, readiness, version))
     app.add_route(routes.LIVEZ.template, LiveResource())
     app.add_route(routes.READYZ.template, ReadyResource(readiness))

@@ -16,7 +16,9 @@ import falcon
 from rundlet_server.functions.limits import over_limit
 from rundlet_server.functions.request_ids import RequestIds
 from rundlet_server.functions.route_table import OPENAPI
+from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage.errors import (
+    BackupGone,
     Compacted,
     Conflict,
     Damaged,
@@ -197,7 +199,12 @@ def _of_store(ex: StoreError) -> Problem:
             )
             return Problem(409, "txn-conflict", detail, {"failed": failed})
         case Compacted():
-            return Problem(410, "compacted", str(ex), {"oldest_revision": ex.oldest_revision})
+            oldest: dict[str, Member] = {"oldest_revision": ex.oldest_revision}
+            if ex.oldest_time_us:
+                oldest["oldest_time"] = rfc3339(ex.oldest_time_us)
+            return Problem(410, "compacted", str(ex), oldest)
+        case BackupGone():
+            return Problem(410, "backup-gone", f"{ex}; take another one")
         case Damaged():
             detail = f"{ex}; run 'rundlet verify' on the server"
             return Problem(500, "damaged", detail, {"file": ex.path.name, "offset": ex.offset})

@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: ``90s``, ``1h``, ``10MB``, ``64MiB``.
+"""Durations, sizes and times as people write them: ``90s``, ``1h``, ``10MB``, ``64MiB``.
 
 This is the one parser of each, for options, environment variables and arguments of commands.
 """
@@ -6,6 +6,7 @@ This is the one parser of each, for options, environment variables and arguments
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
@@ -23,6 +24,7 @@ _BYTES: Final = {
 _BINARY: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _SIZE_DIGITS_MAX: Final = 18  # fits into 64 bits
 _TEXT_MAX: Final = 40
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def seconds_of(text: str, plain_unit: str = "s") -> float:
@@ -84,3 +86,9 @@ def shown_bytes(size: int) -> str:
         size //= 1024
         power += 1
     return f"{size}{_BINARY[power]}" if power else str(size)
+
+
+def rfc3339(time_us: int) -> str:
+    """Return a time, in microseconds since the epoch, in UTC and to the microsecond."""
+    time = _EPOCH + timedelta(microseconds=time_us)
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -7,6 +7,7 @@ import json
 import httpx
 
 from rundlet.errors import (
+    BackupGone,
     BadRequest,
     Compacted,
     Conflict,
@@ -64,6 +65,8 @@ def _typed_error(
         return PreconditionFailed(message, revision=_number(members, "revision") or 0)
     if status == 409:
         return Conflict(message, failed=_failed_conditions(members))
+    if status == 410 and problem_name(response) == "backup-gone":
+        return BackupGone(message)
     if status == 410:
         return Compacted(message, oldest_revision=_number(members, "oldest_revision") or 0)
     if status in _UNAVAILABLE_STATUSES:

@@ -36,11 +36,11 @@ from rundlet_server.server.listen.tls import TlsFiles, load_tls_files
 from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
 from rundlet_server.server.waitress.server import GracefulServer
 from rundlet_server.storage.address import MEMORY, StoreAddress
-from rundlet_server.storage.allocator import keep_little_free
-from rundlet_server.storage.collector import relax_collector
 from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
 from rundlet_server.storage.counting.heartbeat import start_heartbeat
 from rundlet_server.storage.interface import Store
+from rundlet_server.storage.memory.allocator import keep_little_free
+from rundlet_server.storage.memory.collector import relax_collector
 from rundlet_server.storage.textfile.loading import Progress, load_text_file
 from rundlet_server.storage.tokens.opening import open_tokens
 
@@ -208,7 +208,9 @@ class _Life:
             raise GranianMissingError(message) from ex
         with self._open_store():
             pass  # check that it opens, and load the file; each worker opens it for itself
-        os.environ.update(self.options.settings.to_environ())
+        # The retention is set: a worker that starts later must not undo a change since.
+        settings = replace(self.options.settings, keep_versions=None, keep_for_s=None)
+        os.environ.update(settings.to_environ())
         granian_server.run(
             get_app,
             self.port,

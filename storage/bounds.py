@@ -19,6 +19,18 @@ EXPIRES_US_MAX: Final = 253_402_300_799_999_999
 CLOCK_AHEAD_S_MAX: Final = 60.0
 """The store's time may be ahead of the system's clock by this much, as small corrections of a clock
 make it, before a person is told."""
+BACKUP_LEASE_S: Final = 3_600
+"""How long a backup is held after the last request for it, unless the first one says otherwise."""
+
+BACKUP_LEASE_S_MAX: Final = 7 * 86_400
+"""The longest time that a backup can be held without a request: it keeps compaction from freeing
+space."""
+
+KEEP_VERSIONS_MAX: Final = (1 << 53) - 1
+"""The most versions of a key that a store can be told to keep: as many as there are revisions."""
+
+KEEP_FOR_S_MAX: Final = TTL_S_MAX
+"""The longest time that a store can be told to keep history."""
 
 LARGE_VALUE_BYTES: Final = 256 * 1024
 """A value above this is read and sent in pieces, and never kept in a cache."""

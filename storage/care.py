@@ -1,9 +1,11 @@
-"""Care for the log store in a folder: look into it, verify it, repair it, remove it.
+"""Care for the log store in a folder: look into it, verify it, repair it, restore it, remove it.
 
-The work is done in ``log.check``, ``log.repair`` and ``log.open``; here is what the layers above
-may use of it.
+The work is done in ``log.check``, ``log.repair``, ``log.open`` and ``log.backup``; here is what the
+layers above may use of it. To take backups is in ``backing``.
 """
 
+from rundlet_server.storage.log.backup.choosing import choose
+from rundlet_server.storage.log.backup.restoring import Restore, Restored
 from rundlet_server.storage.log.check.inspection import Inspection, inspect
 from rundlet_server.storage.log.check.opened import Problem
 from rundlet_server.storage.log.check.verify import VerifyReport, verify
@@ -18,7 +20,10 @@ __all__ = [
     "LostVersion",
     "Problem",
     "RepairReport",
+    "Restore",
+    "Restored",
     "VerifyReport",
+    "choose",
     "inspect",
     "remove_unused",
     "repair",

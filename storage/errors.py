@@ -9,6 +9,8 @@
     │   └── LimitExceeded         larger or longer than a setting allows; names limit and got
     ├── Conflict                  a condition did not hold; names which
     ├── Compacted                 the requested revision is no longer kept
+    ├── BackupGone                the lease of a backup has ended
+    ├── NotInBackup               no backup holds the requested revision or time
     ├── NotSupported              this backend lacks the feature; names both
     ├── ReadOnly                  this store takes no writes
     ├── Unavailable               certainly not applied; try again later
@@ -104,11 +106,24 @@ class Compacted(StoreError):
 
     Attributes:
         oldest_revision: the oldest revision that can still be read.
+        oldest_time_us: the time of its commit; everything can be read since then. 0 if not known.
     """
 
-    def __init__(self, oldest_revision: int) -> None:
+    def __init__(self, oldest_revision: int, oldest_time_us: int = 0) -> None:
         super().__init__(f"compacted away; the oldest revision kept is {oldest_revision}")
         self.oldest_revision = oldest_revision
+        self.oldest_time_us = oldest_time_us
+
+
+class BackupGone(StoreError):
+    """There is no backup with this id: its lease has ended, or there never was one."""
+
+    def __init__(self) -> None:
+        super().__init__("the backup is gone: its lease has ended, or there never was one")
+
+
+class NotInBackup(StoreError):
+    """No backup holds the requested revision or time; the message says what they hold."""
 
 
 class NotSupported(StoreError):

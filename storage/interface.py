@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
+from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.timeline import At, Moment, Timeline
@@ -22,13 +23,15 @@ from rundlet_server.storage.timeline import At, Moment, Timeline
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
 
-Feature = Literal["history", "changes", "bulk_load", "compaction"]
+Feature = Literal["history", "retention", "changes", "bulk_load", "compaction", "backup"]
 """What some backends can do and others cannot. Every backend can do everything else.
 
 * ``history``: read at an old revision, list versions, ``Restore``.
+* ``retention``: ``Store.retain`` changes which history is kept.
 * ``changes``: ``Store.changes`` pages through all commits.
 * ``bulk_load``: ``Store.load`` stores many rows faster than transactions do.
 * ``compaction``: ``Store.compact`` reclaims space.
+* ``backup``: ``Store.backups`` holds the store as it is while it is copied.
 """
 
 
@@ -65,6 +68,8 @@ class KeyInfo(NamedTuple):
     size: int
     content_type: str
     entry: Entry | None = None
+    time_us: int = 0
+    expires_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +112,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Store a value; without ``ttl_s`` and ``expires_us`` it does not expire.
-
-    At most one of them is given. If the time of ``expires_us`` is over, the value is absent at
-    once, and what the key had before is replaced all the same.
-    """
+    """Store a value; it may expire: by ``ttl_s``, or at ``expires_us``, even if that is over."""
 
     key: str
     value: bytes
@@ -145,10 +146,18 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Write again the value that a key had at an earlier version."""
+    """Write again a value that a key had, whether it has one now or not.
+
+    Attributes:
+        version: of the key's newest life ...
+        revision: ... or the value that the key had then; one of the two is given.
+        ttl_s: as in ``Put``; the restored value does not keep its old expiry.
+    """
 
     key: str
-    version: int
+    version: int | None = None
+    revision: int | None = None
+    ttl_s: float | None = None
 
 
 Op = Put | Delete | Add | Touch | Restore
@@ -268,6 +277,10 @@ class Store(Timeline, Protocol):
 
     info: StoreInfo
 
+    @property
+    def backups(self) -> Backups:
+        """The backups that are held; it needs the feature ``backup``."""
+
     def get(self, key: str, *, at: At | None = None) -> Entry | None:
         """Return the value of a key, now or as it was at ``at``; ``None`` if it has none."""
 
@@ -282,6 +295,16 @@ class Store(Timeline, Protocol):
         Raises:
             LimitExceeded: keys and values, counted as often as they are named, exceed
                 ``answer_bytes_max``; decided before a value is read. One key never does.
+        """
+
+    def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
+        """Return a version of a key since it was last created, as ``peek`` does.
+
+        Returns:
+            ``None`` if the key never had that version.
+
+        Raises:
+            Compacted: the version is no longer kept.
         """
 
     def commit(self, txn: Txn) -> Commit:

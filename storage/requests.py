@@ -6,7 +6,13 @@ import functools
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX, EXPIRES_US_MAX, TTL_S_MAX
+from rundlet_server.storage.bounds import (
+    CONTENT_TYPE_BYTES_MAX,
+    EXPIRES_US_MAX,
+    KEEP_FOR_S_MAX,
+    KEEP_VERSIONS_MAX,
+    TTL_S_MAX,
+)
 from rundlet_server.storage.errors import (
     InvalidKey,
     InvalidOperation,
@@ -26,8 +32,9 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.large_values import Admit
+from rundlet_server.storage.timeline import Retention
 
-_WITH_TTL: Final = (Put, Touch)
+_WITH_TTL: Final = (Put, Touch, Restore)
 
 
 def encode_key(key: str, limits: Limits) -> bytes:
@@ -114,6 +121,20 @@ def require_past(time_us: int, now_us: int) -> None:
         raise InvalidRequest(f"that time is {(time_us - now_us) / 1e6:.6f} seconds in the future")
 
 
+def check_retention(retention: Retention) -> None:
+    """Refuse a retention that no store can have.
+
+    Raises:
+        InvalidRequest: a number is out of bounds.
+    """
+    if not 1 <= retention.keep_versions <= KEEP_VERSIONS_MAX:
+        raise InvalidRequest(f"keep_versions is {retention.keep_versions}; keep at least 1")
+    if not 0 <= retention.keep_for_s <= KEEP_FOR_S_MAX:
+        raise InvalidRequest(
+            f"keep_for_s is {retention.keep_for_s}; write 0 to {KEEP_FOR_S_MAX} seconds (100 years)"
+        )
+
+
 def _check_ops(ops: Sequence[Op], limits: Limits, encode: Callable[[str], bytes]) -> None:
     if len(ops) > limits.txn_ops_max:
         raise LimitExceeded("txn_ops_max", limits.txn_ops_max, len(ops))
@@ -128,6 +149,8 @@ def _check_ops(ops: Sequence[Op], limits: Limits, encode: Callable[[str], bytes]
         if isinstance(op, Put):
             size += len(op.value)
             _check_put(index, op, limits)
+        if isinstance(op, Restore) and (op.version is None) == (op.revision is None):
+            raise InvalidOperation(index, "a restore names a version or a revision, one of the two")
         ttl_s = op.ttl_s if isinstance(op, _WITH_TTL) else None
         if ttl_s is not None and not 0 < ttl_s <= TTL_S_MAX:
             raise InvalidOperation(

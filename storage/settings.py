@@ -17,6 +17,7 @@ from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.files import Files, RealFiles
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.timeline import Retention
 
 SyncPolicy = Literal["always", "interval", "never"]
 
@@ -53,8 +54,8 @@ class StoreSettings:
         sync: when a commit is on stable storage: before it is acknowledged (``always``), at most
             ``sync_interval_s`` later (``interval``), when the system likes (``never``).
         sync_interval_s: for ``interval``, in seconds.
-        keep_versions: compaction keeps this many newest versions of a key that has a value.
-        keep_for_s: compaction keeps everything that was visible in the last so many seconds.
+        keep_versions, keep_for_s: set the retention of the store when it is opened, see
+            ``Retention``; ``None`` leaves what the store has.
         limits: the most a request may ask for.
         is_read_only: refuse commits.
         maintain_inline: checkpoint and compact in this process; false if a maintenance process
@@ -74,8 +75,8 @@ class StoreSettings:
 
     sync: SyncPolicy = "always"
     sync_interval_s: float = 1.0
-    keep_versions: int = 1
-    keep_for_s: float = 3_600.0
+    keep_versions: int | None = None
+    keep_for_s: float | None = None
     limits: Limits = field(default_factory=Limits)
     is_read_only: bool = False
     maintain_inline: bool = True
@@ -95,6 +96,13 @@ class StoreSettings:
             raise ValueError(f"key_bytes_max is at most {KEY_BYTES_LIMIT}")
         if max(limits.value_bytes_max, limits.txn_bytes_max) > VALUE_BYTES_LIMIT:
             raise ValueError(f"value_bytes_max and txn_bytes_max are at most {VALUE_BYTES_LIMIT}")
+
+    def retention(self, present: Retention) -> Retention:
+        """Return the retention that a store is to have, given its present one."""
+        return Retention(
+            present.keep_versions if self.keep_versions is None else self.keep_versions,
+            present.keep_for_s if self.keep_for_s is None else self.keep_for_s,
+        )
 
     def to_json(self) -> str:
         """Return the settings that a process needs to maintain the folder in the same way."""

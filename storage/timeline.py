@@ -7,6 +7,7 @@ the moment at which the newest commit at or below that revision was made.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
@@ -132,6 +133,29 @@ class Timeline(Protocol):
         Raises:
             Compacted: the history no longer reaches back to it.
             InvalidRequest: the time has not come yet.
+        """
+
+    def retention(self) -> Retention:
+        """Return which history the store keeps."""
+
+    def retain(self, retention: Retention) -> None:
+        """Change which history the store keeps, from now on, for all processes; durably.
+
+        It needs the feature ``retention``. What is gone does not come back if more is kept.
+
+        Raises:
+            InvalidRequest: no store keeps so little or so much.
+            ReadOnly, Unavailable: as ``Store.commit``.
+        """
+
+    def hold(self, revision: int) -> AbstractContextManager[None]:
+        """Keep a revision readable while a long read goes on, whatever the retention.
+
+        A store that is read-only, or on a disk without room, keeps nothing: the read may end with
+        ``Compacted``.
+
+        Raises:
+            Compacted: when it is entered, the revision is no longer kept.
         """
 
     def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:

@@ -32,6 +32,7 @@ def _half_replaced(folder: Path, count: int) -> Iterator[LogStore]:
         sync="never",
         maintain_inline=False,
         keep_for_s=0,
+        keep_versions=1,
         segment_records_max=min(_SEGMENT_KEYS, count // 4),
     )
     with contextlib.closing(open_log_store(folder, settings)) as store:

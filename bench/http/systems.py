@@ -85,7 +85,7 @@ ETCD: Final = System("etcd, json gateway", EtcdDialect(), start_etcd, ("etcd",))
 NGINX: Final = System("nginx, constant", ConstantDialect(), start_nginx, ("nginx",))
 
 WITHOUT_HISTORY: Final = tuple(
-    _rundlet(f"{layout}, keep-for 0", *options, "--keep-for", "0")
+    _rundlet(f"{layout}, keep-for 0", *options, "--keep-for", "0", "--keep-versions", "1")
     for layout, options in (
         ("waitress", ["--server", "waitress"]),
         *((_layout(workers, 4), granian_options(workers, 4)) for workers in _COUNTS),

@@ -19,10 +19,10 @@ from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.terminal import escaped
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, VALUE_BYTES_LIMIT
-from rundlet_server.storage.collector import relax_collector
 from rundlet_server.storage.errors import Conflict, StoreError
 from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.memory.collector import relax_collector
 from rundlet_server.storage.opening import StoreOptions, open_store
 from rundlet_server.storage.requests import require_feature, restores
 from rundlet_server.storage.settings import StoreSettings
@@ -30,19 +30,13 @@ from rundlet_server.storage.timeline import Moment
 
 _PAGE_KEYS = 1_000
 _BATCH_BYTES_MAX = 8 * 1024 * 1024
-_KEEP_ALL_VERSIONS = 1_000_000_000
-_KEEP_ALL_S = 50 * 365 * 86_400.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 # A text file is read as it is: the server decides which keys it allows in it.
 _OPTIONS = {
     Purpose.READ: StoreOptions(StoreSettings(is_read_only=True), any_key=True),
-    # The server decides what history to keep, and its settings are not known here: a command
-    # that compacts while it writes drops nothing.
-    Purpose.WRITE: StoreOptions(
-        StoreSettings(keep_versions=_KEEP_ALL_VERSIONS, keep_for_s=_KEEP_ALL_S), any_key=True
-    ),
+    Purpose.WRITE: StoreOptions(StoreSettings(), any_key=True),
     Purpose.COMPACT: StoreOptions(StoreSettings(), any_key=True),
 }
 _OPTIONS[Purpose.CHANGE] = _OPTIONS[Purpose.WRITE]

@@ -12,9 +12,9 @@ from typing import Annotated, Final, NotRequired, TypedDict
 from msgspec import Meta
 
 from rundlet_server.functions.messages.bodies import CBOR_TYPE, encode
-from rundlet_server.functions.messages.validators import rfc3339
 from rundlet_server.functions.transfer import cbor
 from rundlet_server.functions.transfer.writing import readable_text
+from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage import interface as storage
 
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
@@ -170,7 +170,7 @@ def _cbor_page(page: storage.Page, next_url: str | None) -> bytes:
             number(size),
             cbor.repeated_text(content_type),
         )
-        for key, revision, version, size, content_type, _ in page.keys
+        for key, revision, version, size, content_type, *_ in page.keys
     ]
     prefixes = [cbor.text(prefix) for prefix in page.prefixes]
     members = (
@@ -198,7 +198,7 @@ def _mget_item(key: str, entry: storage.Entry | None, media_type: str) -> MgetIt
 
 
 def _key_info(info: storage.KeyInfo, media_type: str) -> KeyInfo:
-    key, revision, version, size, content_type, entry = info
+    key, revision, version, size, content_type, entry, *_ = info
     shown: KeyInfo = {
         "key": key,
         "revision": revision,

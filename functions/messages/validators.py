@@ -140,6 +140,23 @@ def is_among(listed: str, tag: str) -> bool:
     return listed.strip() == "*" or any(f'"{opaque}"' == tag for _, opaque in tags)
 
 
+def tag_condition_fails(req: falcon.Request, opaque: str) -> int | None:
+    """Decide ``If-Match`` and ``If-None-Match`` on something whose strong tag is ``opaque``.
+
+    Returns:
+        412 or 304; ``None`` if it is the answer.
+    """
+    if (listed := req.env.get("HTTP_IF_MATCH")) is not None:
+        tags = _entity_tags(listed) or []
+        if listed.strip() != "*" and (False, opaque) not in tags:
+            return 412
+    if (listed := req.env.get("HTTP_IF_NONE_MATCH")) is not None:
+        tags = _entity_tags(listed) or []
+        if listed.strip() == "*" or any(tag == opaque for _, tag in tags):
+            return 304
+    return None
+
+
 def unmodified_condition(req: falcon.Request, entry: Found | None) -> Condition | None:
     """Decide ``If-Unmodified-Since`` of a write on the entry that is there now.
 
@@ -189,12 +206,6 @@ def modified_s(entry: Found) -> int:
 def http_date(seconds: int) -> str:
     """Return a time as ``Last-Modified`` has it."""
     return falcon.dt_to_http(_EPOCH + timedelta(seconds=seconds))
-
-
-def rfc3339(time_us: int) -> str:
-    """Return a time in UTC, to the microsecond."""
-    time = _EPOCH + timedelta(microseconds=time_us)
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _is_modified_since(header: str | None, entry: Found) -> bool:

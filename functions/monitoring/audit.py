@@ -17,9 +17,9 @@ import falcon
 
 from rundlet_server.functions.access.admission import caller_of, noted_keys
 from rundlet_server.functions.messages.target import raw_path
-from rundlet_server.functions.messages.validators import rfc3339
 from rundlet_server.functions.monitoring.logs import LineWriter
 from rundlet_server.functions.request_ids import RequestIds
+from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage.clock import system_clock_us
 
 AUDIT_FAILURES: Final = "audit_failures"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.counting.counters import OperationCounters
 from rundlet_server.storage.errors import LimitExceeded, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
@@ -20,7 +21,7 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.requests import require_feature, restores
-from rundlet_server.storage.timeline import At
+from rundlet_server.storage.timeline import At, Retention
 
 
 class CountedStore:
@@ -49,6 +50,8 @@ class CountedStore:
         self.history = store.history
         self.changes = store.changes
         self.wait = store.wait
+        self.retention = store.retention
+        self.hold = store.hold
         self.stats = store.stats
         self.gauges = store.gauges
         self.health = store.health
@@ -60,6 +63,12 @@ class CountedStore:
     def read_only(self) -> bool:
         """Whether writes are refused."""
         return self.info.read_only
+
+    @property
+    def backups(self) -> Backups:
+        """See ``Store.backups``."""
+        self.require("backup")
+        return self.store.backups
 
     def get(self, key: str, *, at: At | None = None) -> Entry | None:
         """See ``Store.get``."""
@@ -86,6 +95,13 @@ class CountedStore:
         except StoreError:
             return True  # the value cannot be read, but it is there
         return True
+
+    def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
+        """See ``Store.get_version``."""
+        self.require("history")
+        found = self.store.get_version(key, version)
+        self.counters.add("get")
+        return found
 
     def get_many(
         self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
@@ -122,6 +138,12 @@ class CountedStore:
         self.require_writable()
         self.require("compaction")
         self.store.compact(wait=wait)
+
+    def retain(self, retention: Retention) -> None:
+        """See ``Store.retain``."""
+        self.require_writable()
+        self.require("retention")
+        self.store.retain(retention)
 
     def require_writable(self) -> None:
         """Refuse a write before its body is read.

@@ -17,10 +17,10 @@ import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rundlet_server.functions.messages.validators import rfc3339
 from rundlet_server.functions.problems import Failure, failure_of
 from rundlet_server.functions.request_ids import RequestIds
 from rundlet_server.functions.settings import LogFormat
+from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage.clock import system_clock_us
 
 LineWriter = Callable[[str], None]

@@ -6,6 +6,7 @@ the routes of the application together, in both directions.
 
 from __future__ import annotations
 
+from rundlet_server.functions.openapi.backups import BACKUP_PATHS, BACKUP_SCHEMAS
 from rundlet_server.functions.openapi.batches import BATCH_PATHS, batch_schemas
 from rundlet_server.functions.openapi.lists import LIST_PATHS, LIST_SCHEMAS
 from rundlet_server.functions.openapi.parts import PROBLEM_SCHEMAS, Json, problems
@@ -23,6 +24,7 @@ def openapi_document(version: str, limits: Limits) -> Json:
         **scalar_schemas(limits),
         **LIST_SCHEMAS,
         **batch_schemas(limits),
+        **BACKUP_SCHEMAS,
         **SERVICE_SCHEMAS,
     }
     return {
@@ -59,6 +61,7 @@ _FAMILIES: dict[str, tuple[str, dict[str, Json]]] = {
     "values": ("One value.", VALUE_PATHS),
     "lists": ("Keys in order.", LIST_PATHS),
     "batches": ("Many keys at once.", BATCH_PATHS),
+    "backup": ("Copies of the whole store.", BACKUP_PATHS),
     "service": ("The server itself.", SERVICE_PATHS),
 }
 

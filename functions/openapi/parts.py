@@ -20,6 +20,11 @@ _PROBLEM: Json = {
         "request_id": {"type": "string", "description": "Also in the header Request-Id."},
         "revision": {"type": "integer", "description": "412: the key's revision now, 0: none."},
         "oldest_revision": {"type": "integer", "description": "410: what can still be read."},
+        "oldest_time": {
+            "type": "string",
+            "format": "date-time",
+            "description": "410: since when everything can be read.",
+        },
         "backend": {"type": "string", "description": "501: what the store runs on."},
         "feature": {"type": "string", "description": "501: what that cannot do."},
         "limit": {"type": "integer", "description": "413, 414: the most that is allowed."},

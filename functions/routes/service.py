@@ -8,10 +8,10 @@ from hashlib import blake2b
 import falcon
 
 from rundlet_server.functions.messages.bodies import JSON_TYPE, encode
+from rundlet_server.functions.messages.pages import refuse_foreign_page
 from rundlet_server.functions.messages.query import Query
 from rundlet_server.functions.messages.validators import is_among
 from rundlet_server.functions.monitoring.counting import CountedStore
-from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.route_table import STATS
 from rundlet_server.storage.counting.counters import OPERATION_KINDS
 
@@ -106,18 +106,8 @@ class CompactResource:
         self._store = store
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Ask for a compaction, which runs in the background.
-
-        Raises:
-            Problem: 403 ``foreign-page``: every other change has a body or a method that browsers
-                ask about first; this request could be sent by any page.
-        """
-        if "HTTP_ORIGIN" in req.env and "HTTP_AUTHORIZATION" not in req.env:
-            detail = (
-                "a web page may not start a compaction without a token; send one as"
-                " 'Authorization: Bearer TOKEN'"
-            )
-            raise Problem(403, "foreign-page", detail)
+        """Ask for a compaction, which runs in the background."""
+        refuse_foreign_page(req, "start a compaction")
         self._store.require_writable()
         self._store.require("compaction")
         Query(req)

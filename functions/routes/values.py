@@ -18,12 +18,12 @@ from rundlet_server.functions.messages.validators import (
     has_unmodified_since,
     http_date,
     precondition_failed,
-    rfc3339,
     unmodified_condition,
 )
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.route_table import KEYS
+from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT
 from rundlet_server.storage.errors import Conflict
 from rundlet_server.storage.interface import (

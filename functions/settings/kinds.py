@@ -242,6 +242,8 @@ class Duration:
 
     def write(self, value: object) -> str:
         """The number in the plain unit if that is exact, else the seconds with their unit."""
+        if value is None:
+            return ""
         if self.plain_unit == "s" or not isinstance(value, float):
             return str(value)
         number = str(value / seconds_of(f"1{self.plain_unit}"))

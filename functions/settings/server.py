@@ -25,10 +25,12 @@ from rundlet_server.functions.settings.kinds import (
 )
 from rundlet_server.functions.settings.reading import read, written
 from rundlet_server.functions.settings.rows import Setting, group, setting
+from rundlet_server.functions.units import shown_seconds
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, VALUE_BYTES_LIMIT
 from rundlet_server.storage.interface import Limits
 from rundlet_server.storage.settings import StoreSettings, SyncPolicy
+from rundlet_server.storage.timeline import Retention
 
 LogFormat = Literal["text", "json"]
 
@@ -37,6 +39,7 @@ _HISTORY: Final = "History"
 _LIMITS: Final = "Limits"
 _LOG: Final = "Log"
 
+_RETENTION: Final = Retention()
 _STORE: Final = StoreSettings(boot_id=0)  # for its defaults; asks the system nothing
 
 _LIMIT_ROWS: Final = {
@@ -257,22 +260,24 @@ class ServerSettings:
             used_by="functions",
         ),
     )
-    keep_versions: int = setting(
-        _STORE.keep_versions,
+    keep_versions: int | None = setting(
+        None,
         Setting(
             Count(),
-            "How many of the newest versions of each key are kept.",
+            "How many of the newest versions of each key are kept. The store remembers it.",
+            default_text=f"what the store has; {_RETENTION.keep_versions} if it is new",
             variable="RUNDLET_KEEP_VERSIONS",
             option="--keep-versions",
             panel=_HISTORY,
             used_by="store",
         ),
     )
-    keep_for_s: float = setting(
-        _STORE.keep_for_s,
+    keep_for_s: float | None = setting(
+        None,
         Setting(
             Duration(),
-            "How long replaced and deleted values are kept.",
+            "How long replaced and deleted values are kept. The store remembers it.",
+            default_text=f"what the store has; {shown_seconds(_RETENTION.keep_for_s)} if it is new",
             variable="RUNDLET_KEEP_FOR",
             option="--keep-for",
             panel=_HISTORY,

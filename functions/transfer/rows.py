@@ -178,9 +178,3 @@ def time_us_of(text: str) -> int:
     if time_us > EXPIRES_US_MAX:
         raise BadRow("'expires' is after the year 9999")
     return max(1, time_us)
-
-
-def time_text(time_us: int) -> str:
-    """Return a time as RFC 3339 in UTC, to the microsecond."""
-    time = EPOCH + timedelta(microseconds=time_us)
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")

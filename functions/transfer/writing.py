@@ -18,7 +18,7 @@ import msgspec
 
 from rundlet_server.functions.transfer import cbor
 from rundlet_server.functions.transfer.formats import Format
-from rundlet_server.functions.transfer.rows import time_text
+from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage.interface import Entry
 from rundlet_server.storage.large_values import LargeValue
 
@@ -93,7 +93,7 @@ class _JsonLines:
     def large(self, value: LargeValue) -> Iterator[bytes]:
         members: dict[str, object] = {"key": value.key, "content_type": value.content_type}
         if value.expires_us is not None:
-            members["expires"] = time_text(value.expires_us - self._ahead_us)
+            members["expires"] = rfc3339(value.expires_us - self._ahead_us)
         members |= {"revision": value.revision, "version": value.version, "base64": ""}
         head = _JSON.encode(members)
         yield head.removesuffix(b'"}')
@@ -109,7 +109,7 @@ class _JsonLines:
         else:
             members["text"] = text
         if expires_us is not None:
-            members["expires"] = time_text(expires_us - self._ahead_us)
+            members["expires"] = rfc3339(expires_us - self._ahead_us)
         members["revision"] = revision
         members["version"] = version
         return members
@@ -149,7 +149,7 @@ class _Csv:
         yield b"\n"
 
     def _expires(self, expires_us: int | None) -> str:
-        return "" if expires_us is None else time_text(expires_us - self._ahead_us)
+        return "" if expires_us is None else rfc3339(expires_us - self._ahead_us)
 
 
 _MEMBERS: Final = ("key", "revision", "version", "content_type")
@@ -187,7 +187,7 @@ class _CborSequence:
         value_head = cbor.byte_string_head_of(size)
         if entry.expires_us is None:
             return _PLAIN.encode(*members, value_head)
-        expires = cbor.text(time_text(entry.expires_us - self._ahead_us))
+        expires = cbor.text(rfc3339(entry.expires_us - self._ahead_us))
         return _EXPIRING.encode(*members, expires, value_head)
 
 

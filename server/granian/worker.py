@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Final
 from rundlet_server.server.granian.respawns import Shared
 from rundlet_server.server.granian.stalled import StalledConnections
 from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
-from rundlet_server.storage.allocator import keep_little_free
-from rundlet_server.storage.collector import relax_collector
+from rundlet_server.storage.memory.allocator import keep_little_free
+from rundlet_server.storage.memory.collector import relax_collector
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rundlet_server.storage.files import CANNOT_WRITE
+from rundlet_server.storage.log.backup.leases import Leases
 from rundlet_server.storage.log.feed.feed import Feed
 from rundlet_server.storage.log.format.commit_page import FILE_NAME as COMMIT_NAME
 from rundlet_server.storage.log.format.commit_page import CommitPage
@@ -23,7 +24,9 @@ from rundlet_server.storage.log.waiting.waiting import Waiting
 from rundlet_server.storage.log.waiting.waker import Waker
 from rundlet_server.storage.log.write.group_commit import GroupCommit
 from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.requests import check_retention
 from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.timeline import Retention
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Parts:
     group_commit: GroupCommit
     health: HealthCheck
     maintainer: Maintainer
+    leases: Leases
 
     def close(self) -> None:
         """Close the lock files, and release the commit page last: then a repair may begin."""
@@ -82,13 +86,36 @@ def _opened(folder: Path, settings: StoreSettings) -> Parts:
         files.make_folder(folder)
     lock = FolderLock(files, folder)
     with lock:
-        commit_page = open_folder(files, folder, settings.boot_id)
+        retention = settings.retention(Retention())
+        commit_page = open_folder(files, folder, settings.boot_id, retention)
     lock.place.add(COMMIT_NAME, commit_page.identity())
     try:
-        return _joined(folder, settings, lock, commit_page)
+        parts = _joined(folder, settings, lock, commit_page)
+        if not settings.is_read_only:
+            _set_retention(settings, parts)
+        return parts
     except BaseException:
         commit_page.leave()  # else a repair in this process would wait for the garbage collector
         raise
+
+
+def _set_retention(settings: StoreSettings, parts: Parts) -> None:
+    """Give the store the retention of the settings; a disk that is full keeps it from opening not.
+
+    Raises:
+        InvalidRequest: no store can have that retention.
+    """
+    present = parts.follower.view.manifest.retention
+    wanted = settings.retention(present)
+    if wanted == present:
+        return
+    check_retention(wanted)
+    try:
+        parts.writer.change_manifest(
+            lambda manifest: manifest.changed(retention=settings.retention(manifest.retention))
+        )
+    except OSError as ex:
+        parts.writer.failure = f"the retention could not be set: {ex.strerror or ex}"
 
 
 def _opened_for_reading(folder: Path, settings: StoreSettings, cause: OSError) -> Parts:
@@ -115,6 +142,7 @@ def _joined(
         open_segments_max=settings.open_segments_max,
     )
     clock = SharedClock(settings.clock, commit_page)
+    feed = Feed(follower, answer_bytes_max=settings.limits.answer_bytes_max)
     waiters = WaitersFolder(settings.files, folder, commit_page)
     waker = Waker(waiters, commit_page)
     writer = Writer(
@@ -133,7 +161,7 @@ def _joined(
         lock=lock,
         commit_page=commit_page,
         follower=follower,
-        feed=Feed(follower, answer_bytes_max=settings.limits.answer_bytes_max),
+        feed=feed,
         waiting=Waiting(waiters, commit_page, lambda: follower.current().head.revision),
         waker=waker,
         clock=clock,
@@ -149,4 +177,7 @@ def _joined(
             clock=clock,
         ),
         maintainer=maintainer,
+        leases=Leases(
+            settings.files, folder, commit_page=commit_page, clock=clock, sync=writer.sync
+        ),
     )

@@ -7,10 +7,13 @@ Opened again, it is another store, with another id.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.checksum import checksum
 from rundlet_server.storage.clock import system_clock_us
@@ -37,7 +40,7 @@ from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.requests import check_answer, encode_key, require_past, require_reached
 from rundlet_server.storage.textfile.index import REVISION, place_of
 from rundlet_server.storage.textfile.index_place import IndexedFile, index_places
-from rundlet_server.storage.timeline import At, Changes, History, Moment, Version
+from rundlet_server.storage.timeline import At, Changes, History, Moment, Retention, Version
 
 _VERSION = 1
 
@@ -80,6 +83,11 @@ class TextFileStore:
         if locator.value_size <= LARGE_VALUE_BYTES:
             return self._entry(key, encoded, locator)
         return self._large_value(key, encoded, locator)
+
+    def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
+        """See ``Store.get_version``."""
+        found = self.peek(key)
+        return found if version == _VERSION else None
 
     def get_many(
         self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
@@ -154,6 +162,19 @@ class TextFileStore:
         require_past(time_us, system_clock_us())
         return Moment(REVISION if time_us >= self._time_us else 0, time_us)
 
+    def retention(self) -> Retention:
+        """See ``Store.retention``: all of the one version that there is."""
+        return Retention()
+
+    def retain(self, retention: Retention) -> None:  # noqa: ARG002 # as the interface has it
+        """See ``Store.retain``."""
+        raise ReadOnly(f"{self._path} is served as it is; it has no history to keep")
+
+    def hold(self, revision: int) -> AbstractContextManager[None]:
+        """See ``Store.hold``: nothing is ever dropped."""
+        self._moment(revision)
+        return contextlib.nullcontext()
+
     def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
         """See ``Store.history``."""
         locator = self._index.find(encode_key(key, self._limits), None)
@@ -184,6 +205,11 @@ class TextFileStore:
     def stats(self) -> Stats:
         """See ``Store.stats``."""
         return Stats(REVISION, 0, self._index.key_count, self._index.about["value_bytes"])
+
+    @property
+    def backups(self) -> Backups:
+        """See ``Store.backups``: a copy of the file is its backup."""
+        raise NotSupported(self.info.backend, "backup")
 
     def gauges(self) -> Mapping[str, Gauge]:
         """See ``Store.gauges``."""
@@ -259,7 +285,8 @@ class TextFileStore:
     def _key_info(self, encoded: bytes, locator: Locator, include_values: bool) -> KeyInfo:
         key = encoded.decode()
         entry = self._entry(key, encoded, locator) if include_values else None
-        return KeyInfo(key, REVISION, _VERSION, locator.value_size, locator.content_type, entry)
+        about = (REVISION, _VERSION, locator.value_size, locator.content_type)
+        return KeyInfo(key, *about, entry, self._time_us)
 
 
 def open_text_file(

@@ -38,7 +38,7 @@ def small_disk(tmp_path):
 @both_servers
 def test_full_disk_refuses_writes_until_there_is_space(small_disk, tmp_path, options):
     filler = small_disk / "filler"
-    settings = ("--keep-for", "0s")
+    settings = ("--keep-for", "0s", "--keep-versions", "1")
     with start(tmp_path, *options, *settings, "--data", small_disk / "store") as server:
         with connect(server) as connection:
             filler.write_bytes(bytes(8 * MIB))
@@ -153,7 +153,9 @@ def fill_and_free(campaign, rounds, disk, folder, options) -> None:
     over = threading.Event()
     store = disk / "store"
     with (
-        start(folder, *options, "--keep-for", "0s", "--data", store) as server,
+        start(
+            folder, *options, "--keep-for", "0s", "--keep-versions", "1", "--data", store
+        ) as server,
         connect(server) as connection,
         ThreadPoolExecutor(1) as pool,
     ):

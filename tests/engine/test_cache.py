@@ -132,7 +132,7 @@ def test_an_old_value_that_is_read_does_not_become_the_newest(tmp_path):
 
 
 def test_a_checkpoint_or_a_compaction_forgets_no_value(tmp_path):
-    settings = StoreSettings(maintain_inline=False, keep_for_s=0)
+    settings = StoreSettings(maintain_inline=False, keep_for_s=0, keep_versions=1)
     with closing(open_log_store(tmp_path, settings)) as store:
         store.commit(Txn([Put("a", b"1"), Put("b", b"1")]))
         store.commit(Txn([Put("a", b"2")]))
@@ -180,7 +180,7 @@ def test_random_reads_and_writes_agree_with_a_dict(tmp_path):
     print(f"seed {seed}")  # noqa: T201 - pytest shows it where the test fails
     rng = random.Random(seed)
     settings = StoreSettings(
-        segment_records_max=50, cache_bytes_max=200_000, keep_for_s=0, sync="never"
+        segment_records_max=50, cache_bytes_max=200_000, keep_for_s=0, keep_versions=1, sync="never"
     )
     stores = [open_log_store(tmp_path, settings) for _ in range(2)]
     model: dict[str, bytes] = {}

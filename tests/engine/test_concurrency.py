@@ -72,7 +72,7 @@ def open_log(tmp_path: Path) -> Iterator[Callable[..., LogStore]]:
     opened = []
 
     def open_one(**settings: object) -> LogStore:
-        options = {"keep_for_s": 0, "segment_records_max": 4, **settings}
+        options = {"keep_for_s": 0, "keep_versions": 1, "segment_records_max": 4, **settings}
         store = open_log_store(tmp_path / "data", StoreSettings(**options))
         opened.append(store)
         return store
@@ -580,7 +580,14 @@ def maybe_open(folder: Path, kill: int) -> LogStore | None:
 
 def start_maintenance(folder: Path) -> subprocess.Popen[bytes]:
     module = "rundlet_server.storage.log.maintenance"
-    command = [sys.executable, "-m", module, str(folder), "--settings", '{"keep_for_s": 0}']
+    command = [
+        sys.executable,
+        "-m",
+        module,
+        str(folder),
+        "--settings",
+        "{}",
+    ]
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -588,7 +595,7 @@ def start_maintenance(folder: Path) -> subprocess.Popen[bytes]:
 
 def test_a_snapshot_stays_the_same_while_all_of_it_is_rewritten(tmp_path):
     """For as long as it is kept; and then it is refused, not wrong."""
-    store = open_tiny(tmp_path, keep_for_s=1.5)
+    store = open_tiny(tmp_path, keep_for_s=1.5, keep_versions=1)
     for number in range(40):
         put(store, f"k{number:02}", b"first")
     revision = store.stats().revision

@@ -55,7 +55,8 @@ def sample(folder: Path) -> Sample:
 def large(folder: Path) -> Sample:
     """Sealed and compacted segments with an index file, deletes among them, and an active one."""
     sample = Sample(
-        folder / "data", StoreSettings(segment_records_max=30, keep_for_s=0, cache_bytes_max=0)
+        folder / "data",
+        StoreSettings(segment_records_max=30, keep_for_s=0, keep_versions=1, cache_bytes_max=0),
     )
     with sample.opened() as store:
         for number in range(60):

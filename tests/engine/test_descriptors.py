@@ -180,7 +180,9 @@ def test_a_refused_write_holds_on_to_no_removed_file(
 ):
     files = SmallDisk()
     with folder_in_memory() as above:
-        store = open_log_store(above / "data", StoreSettings(files=files, keep_for_s=0))
+        store = open_log_store(
+            above / "data", StoreSettings(files=files, keep_for_s=0, keep_versions=1)
+        )
         with contextlib.closing(store), without_collector():
             store.commit(Txn([Put("a", b"1"), Put("b", b"2")]))
             refuse(store, files)
@@ -216,7 +218,7 @@ def open_and_compact(campaign: Campaign, rounds: Iterator[random.Random]) -> Non
         held = {}
         counts = []
         for number, choice in enumerate(rounds):
-            with opened(folder, keep_for_s=0) as store:
+            with opened(folder, keep_for_s=0, keep_versions=1) as store:
                 kept, gone = choice.sample(range(7), 2)
                 store.commit(Txn([Put(f"k{kept}", b"%d" % number), Delete(f"k{gone}")]))
                 held[f"k{kept}"] = b"%d" % number

@@ -115,7 +115,7 @@ def test_threads_that_hand_over_and_one_that_empties_do_not_disturb_each_other()
 
 
 def test_delta_and_cache_are_freed_once_a_segment_has_its_index_file(tmp_path):
-    settings = StoreSettings(segment_records_max=100, keep_for_s=0)
+    settings = StoreSettings(segment_records_max=100, keep_for_s=0, keep_versions=1)
     with closing(open_log_store(tmp_path, settings)) as store:
         assert isinstance(store, LogStore)
         store.commit(Txn([Put(f"{number}", b"") for number in range(100)]))

@@ -65,6 +65,8 @@ def test_a_log_cut_at_any_byte_holds_the_commits_before_the_cut(sample):
         sample.active.write_bytes(log[:size])
         revision = sum(end <= size for end in ends) - 1
         assert sample.reopened() == sample.at(revision), f"cut at {size}"
+        # The next opening would truncate it, too.
+        assert sample.active.stat().st_size == ends[revision], f"torn tail left, cut at {size}"
         assert sample.reopened() == sample.at(revision), f"opened again, cut at {size}"
         assert sample.active.stat().st_size == ends[revision]
 
@@ -146,7 +148,10 @@ def test_what_a_dead_writer_left_unfinished_is_cut_by_the_next_opening(sample):
 @pytest.mark.parametrize("sync", ["always", "never"])
 def test_an_older_commit_page_put_back_loses_no_commit(folder, commits, sync):
     """Within one boot, where a page is trusted; with 40 commits the log has rolled since."""
-    sample = Sample(folder / "data", StoreSettings(sync=sync, segment_records_max=30, keep_for_s=0))
+    sample = Sample(
+        folder / "data",
+        StoreSettings(sync=sync, segment_records_max=30, keep_for_s=0, keep_versions=1),
+    )
     with sample.opened() as store:
         for number in range(3):
             sample.commit(store, Put(f"before{number}", b"1"))
@@ -227,7 +232,12 @@ def test_commits_that_were_seen_and_lost_leave_a_gap_in_the_revisions(folder):
 
 def small(files: FaultyFiles, clock: Clock) -> StoreSettings:
     return StoreSettings(
-        files=files, clock=clock, segment_records_max=3, keep_for_s=0, sync_interval_s=60
+        files=files,
+        clock=clock,
+        segment_records_max=3,
+        keep_for_s=0,
+        keep_versions=1,
+        sync_interval_s=60,
     )
 
 

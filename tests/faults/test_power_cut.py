@@ -12,6 +12,7 @@ import pytest
 from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.files import File
 from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.log.format.manifest import Oldest
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import SyncPolicy
 from rundlet_server.storage.tokens.file import TokenFile
@@ -135,7 +136,7 @@ def test_a_horizon_that_an_earlier_release_put_too_high_is_put_right(campaign: C
             store.commit(Txn([Put("a", b"kept")]))
             store.sync()
             store.commit(Txn([Put("a", b"lost")]))
-            store.maintainer._writer.change_manifest(lambda old: old.changed(oldest_revision=2))
+            store.maintainer._writer.change_manifest(lambda old: old.changed(oldest=Oldest(2, 0)))
             cut = laid_out(disk.crashed("nothing", chance), folder / "cut")
 
         settings = tiny_settings(UnsyncedFiles(), clock, 2, "never")

@@ -86,7 +86,7 @@ def test_a_disturbed_server_does_not_grow_for_long(campaign, disk, tmp_path, opt
 def soak(campaign, rounds, disk, folder, options) -> None:
     """Disturb one server round after round; look at everything in between, and after its death."""
     clients = [SoakClient(number, campaign.seed) for number in range(CLIENTS)]
-    settings = (*options, "--keep-for", "0s", "--data", disk / "store")
+    settings = (*options, "--keep-for", "0s", "--keep-versions", "1", "--data", disk / "store")
     with start(folder, *settings) as server:
         gauge = Gauge(server, disk)
         for chance in rounds:

@@ -1,6 +1,6 @@
 """Make the golden folder of the format that this release writes.
 
-    python -m tests.golden.make tests/golden/format-1
+    python -m tests.golden.make tests/golden/format-2
 
 Run it once for a format version, at its release, and never again after that: every later release
 must read that folder. ``expected.json`` comes from the model, not from the store.

@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum, is_whole
-from rundlet_server.storage.log.format import commit_page, segment
+from rundlet_server.storage.log.format import commit_page, segment, times_file
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.locator import OFFSET_MAX, SEGMENT_NUMBER_MAX
@@ -171,6 +171,14 @@ def test_manifest_has_the_members_that_are_told():
         assert f"`{field.name}`" in told
     assert len(dataclasses.fields(SegmentState)) == 7
     assert len(dataclasses.fields(IndexState)) == 3
+
+
+def test_times_file_is_as_told():
+    told = section("Times file")
+
+    assert f"`{times_file.MAGIC.decode()}`" in told
+    assert f"format version, u32: {times_file.FORMAT_VERSION} |" in told
+    assert f"| {times_file.HEADER.size} | 8 *n* | revision" in told
 
 
 def test_rows_of_an_index_file_are_as_told():

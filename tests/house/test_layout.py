@@ -29,23 +29,25 @@ FOR_TYPE_CHECKERS = {"_typeshed"}  # there is no such module when a program runs
 # its own floor or above. A room is a folder or a module.
 FLOORS = {
     "storage": [
-        "bounds errors large_values reports clock collector timeline allocator",
+        "bounds errors large_values reports clock memory timeline backups",
         "interface forks",
         "files",
         "address checksum counting requests",
         "settings tokens pieces",
         "log",
-        "textfile care",
+        "textfile care backing",
         "opening",
         "__init__",
     ],
     "storage/log": [
-        "format place",
+        "format place holds",
         "index waiting",
         "read open",
         "write check feed",
-        "health maintain repair",
+        "health maintain repair backup",
         "wiring housekeeping",
+        "timeline",
+        "reads",
         "store",
         "maintenance",
         "__init__",
@@ -82,7 +84,7 @@ FLOORS = {
     "cli": [
         "arguments exits helptexts parameters show table",
         "process place serve",
-        "overview transfer bench doctor",
+        "overview transfer bench doctor backup",
         "commands group",
         "main",
         "start",

@@ -21,10 +21,11 @@ from rundlet_server.storage.tokens.file import TokenFile
 from rundlet_server.storage.tokens.format import FILE_NAME
 from rundlet_server.storage.tokens.interface import Scope
 from rundlet_server.storage.tokens.watch import TokenWatch
-from tests.support.models.model import Clock, ModelStore
+from tests.support.models.model import FEATURES, Clock, ModelStore
 
 READS = ("GET", "HEAD")
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+ID = "0" * 32
 REQUESTS = [
     *((m, t, None, None) for t in ("/", "/livez", "/readyz", "/openapi.json") for m in READS),
     *((m, t, None, "read") for t in ("/v1", "/v1/stats", "/metrics") for m in READS),
@@ -38,6 +39,9 @@ REQUESTS = [
     ("DELETE", "/v1/kv64/YXBwLzE", None, "write"),
     ("POST", "/v1/txn", {"then": [{"op": "put", "key": "app/1", "text": "x"}]}, "write"),
     ("POST", "/v1/admin/compact", None, "admin"),
+    ("POST", "/v1/backup", None, "admin"),
+    *((method, f"/v1/backup/{ID}", None, "admin") for method in (*READS, "DELETE")),
+    *((method, f"/v1/backup/{ID}/MANIFEST", None, "admin") for method in READS),
 ]
 OUTSIDE = [
     ("GET", "/v1/kv/other", None),
@@ -60,6 +64,9 @@ OUTSIDE = [
     ("POST", "/v1/txn", {"then": [], "else": [{"op": "delete", "key": "other"}]}),
     *((method, target, None) for target in ("/v1/stats", "/metrics") for method in READS),
     ("POST", "/v1/admin/compact", None),
+    ("POST", "/v1/backup", None),
+    *((method, f"/v1/backup/{ID}", None) for method in (*READS, "DELETE")),
+    *((method, f"/v1/backup/{ID}/MANIFEST", None) for method in READS),
 ]
 
 
@@ -68,7 +75,8 @@ class Guarded:
 
     def __init__(self, folder: Path, *, is_open: bool = True) -> None:
         self.clock = Clock()
-        self.store = ModelStore(self.clock)
+        self.store = ModelStore(self.clock, features=FEATURES | {"backup"})
+        self.store.backups.hold(ID)
         self.store.commit(Txn([Put("app/1", b"1"), Put("app/2", b"2"), Put("other", b"x")]))
         self.store.commit(Txn([Delete("app/2")]))
         self.file = TokenFile(folder, clock=self.clock)
@@ -282,6 +290,10 @@ def route_of(target: str) -> Route:
     """The route that a target of the lists above is on."""
     path = target.partition("?")[0]
     exact = ROUTES.get(path)
+    shape = [r for r in ROUTES.values() if r.fields and path.startswith(r.base)]
+    if shape and not exact:
+        count = path.removeprefix(shape[0].base).count("/") + 1
+        return next(r for r in shape if len(r.fields) == count)
     return exact or next(r for r in ROUTES.values() if r.has_key and path.startswith(r.base))
 
 
@@ -313,7 +325,7 @@ def test_method_that_a_route_does_not_answer_is_405_for_every_token(
 ):
     route = ROUTES[template]
     _, secret = guarded.file.add("app", scope or "read")
-    path = route.base + ("YQ" if route.has_key else "")
+    path = route.base + ("YQ" if route.has_key else "/".join("a" for _ in route.fields))
     for method in {*METHODS, "PATCH"} - route.rules.keys():
         answer = guarded.ask(method, path, None, secret if scope else None)
 

@@ -44,6 +44,8 @@ class FailingStore(ModelStore):
         (errors.Conflict((errors.FailedCondition(0, "k", 7),)), 409, "txn-conflict",
          {"failed": [{"index": 0, "key": "k", "revision": 7}]}),
         (errors.Compacted(5), 410, "compacted", {"oldest_revision": 5}),
+        (errors.Compacted(5, 1_500_000), 410, "compacted",
+         {"oldest_revision": 5, "oldest_time": "1970-01-01T00:00:01.500000Z"}),
         (errors.ReadOnly("no"), 403, "read-only", {}),
         (errors.Unavailable("busy"), 503, "unavailable", {}),
         (errors.DiskFull("full"), 507, "disk-full", {}),

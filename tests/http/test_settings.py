@@ -329,8 +329,9 @@ def test_settings_of_the_store_reach_it_and_its_maintenance_process():
 
     for name in ("sync", "sync_interval_s", "keep_versions", "keep_for_s", "limits"):
         assert getattr(unusual, name) == getattr(UNUSUAL, name) != getattr(plain, name)
-    for name in ("sync", "sync_interval_s", "keep_versions", "keep_for_s"):
+    for name in ("sync", "sync_interval_s"):
         assert getattr(handed, name) == getattr(UNUSUAL, name)
+    assert (handed.keep_versions, handed.keep_for_s) == (None, None)  # the store has it
     assert not handed.is_read_only
     assert handed.maintain_inline
 

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from rundlet_server.storage.allocator import keep_little_free
+from rundlet_server.storage.memory.allocator import keep_little_free
 
 _ALLOCATE_AND_FREE = """
 import ctypes, random, sys, threading
-from rundlet_server.storage.allocator import keep_little_free
+from rundlet_server.storage.memory.allocator import keep_little_free
 
 if sys.argv[1] == "keep little":
     assert keep_little_free()

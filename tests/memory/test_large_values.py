@@ -105,6 +105,13 @@ def test_damage_is_an_error_before_anything_is_sent(kept: Kept, api, place: int)
         assert (answer.status_code, answer.json["type"]) == (500, "/problems/damaged")
 
 
+def test_damage_is_an_error_where_the_whole_value_is_read(kept: Kept):
+    kept.damage(PIECE_BYTES + 7)
+
+    with pytest.raises(Damaged):
+        kept.store.get("large")
+
+
 def test_damage_that_comes_while_a_value_is_sent_is_never_sent(kept: Kept):
     pieces = peeked(kept.store).pieces
     pieces.verify()
@@ -139,7 +146,7 @@ def test_ranges_are_those_of_the_whole(kept: Kept, api, asked: str):
 
 
 def test_a_large_value_that_compaction_moves_is_still_read(tmp_path: Path):
-    settings = StoreSettings(sync="never", keep_for_s=0, segment_records_max=2)
+    settings = StoreSettings(sync="never", keep_for_s=0, keep_versions=1, segment_records_max=2)
     store = open_log_store(tmp_path / "data", settings)
     store.commit(Txn([Put("large", VALUE)]))
     for number in range(10):

@@ -55,7 +55,18 @@ def test_growth_is_measured_after_the_warm_up(readings: list[int], growth: int):
 
 def load(campaign: Campaign, rounds: Iterator[Random], folder: Path, name: str) -> None:
     """Work on one server round after round, and compare its memory at their ends."""
-    options = ["--data", folder / "data", "--server", name, "--sync", "never", "--keep-for", "0s"]
+    options = [
+        "--data",
+        folder / "data",
+        "--server",
+        name,
+        "--sync",
+        "never",
+        "--keep-for",
+        "0s",
+        "--keep-versions",
+        "1",
+    ]
     with RundletServer(*options, stderr_path=folder / "log") as server:
         fill(server)
         readings: list[int] = []

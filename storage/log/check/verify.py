@@ -12,11 +12,14 @@ long as it is open.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.errors import Damaged, UnknownFormat
+from rundlet_server.storage.files import Files
 from rundlet_server.storage.log.check import index_against_log as index_check
 from rundlet_server.storage.log.check import salvage
 from rundlet_server.storage.log.check.opened import OpenedStore, Problem, reporting
@@ -24,15 +27,20 @@ from rundlet_server.storage.log.check.rebuild import IndexBuilder, count_totals
 from rundlet_server.storage.log.check.salvage import Gap
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.commit_times import CommitTimes, commits_of
 from rundlet_server.storage.log.format.frame import BadFrame, Frame, Totals
 from rundlet_server.storage.log.format.locator import pack_position
 from rundlet_server.storage.log.format.manifest import FILE_NAME, SegmentState
+from rundlet_server.storage.log.format.names import times_name
 from rundlet_server.storage.log.format.record import BadRecord
 from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment
+from rundlet_server.storage.log.format.times_file import read_times
 from rundlet_server.storage.log.index.columns import Columns
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.open.recovery import may_hold_commits
 from rundlet_server.storage.settings import StoreSettings
+
+_REMOVE_IT: Final = "remove the file: all of it follows from the segment"
 
 Progress = Callable[[int, int], None]
 """Called with the bytes read so far and all bytes to read."""
@@ -84,7 +92,7 @@ def verify(
             raise
         reason = "the manifest is missing although there are segments"
         return VerifyReport([Problem(path / FILE_NAME, 0, reason)])
-    return _Verifier(opened, progress or _ignore).run()
+    return _Verifier(opened, settings.files, progress or _ignore).run()
 
 
 def _ignore(done: int, total: int) -> None:
@@ -94,7 +102,8 @@ def _ignore(done: int, total: int) -> None:
 class _Verifier:
     """One verification, in log order."""
 
-    def __init__(self, opened: OpenedStore, progress: Progress) -> None:
+    def __init__(self, opened: OpenedStore, files: Files, progress: Progress) -> None:
+        self._files = files
         self._opened = opened
         self._progress = progress
         self._report = VerifyReport(list(opened.problems))
@@ -137,10 +146,15 @@ class _Verifier:
         self._report.record_count += delta.record_count
         self._builder.add(delta)
         self._check_state(state, segment, delta)
+        if state.is_indexed:
+            self._check_times(segment, delta.times)
 
     def _check_frame(self, segment: Segment, frame: Frame, delta: Delta) -> None:
         self._report.frame_count += 1
         self._last_frame = frame
+        is_appended = segment.header.origin == APPENDED
+        with contextlib.suppress(BadFrame):  # it is reported below
+            delta.times.add(commits_of(frame, is_appended=is_appended))
         before = self._revision
         try:
             for offset, data in frame.records():
@@ -172,6 +186,19 @@ class _Verifier:
         if told != found:
             reason = f"size, records, revision and time are {told} by the manifest, but are {found}"
             self._add(segment.path, 0, reason)
+
+    def _check_times(self, segment: Segment, times: CommitTimes) -> None:
+        """Check that the times file of a segment, if it has one, says what the segment does."""
+        path = self._opened.folder / times_name(segment.number)
+        try:
+            found = read_times(self._files, self._opened.folder, segment.header)
+        except FileNotFoundError:
+            return  # it is made anew, or a compaction has replaced it meanwhile
+        except (Damaged, UnknownFormat) as ex:
+            self._add(path, 0, f"{ex}; {_REMOVE_IT}")
+            return
+        if found != times:
+            self._add(path, 0, f"the commits are not those of the segment; {_REMOVE_IT}")
 
     def _check_indexes(self, log: Columns) -> None:
         """Check each index file by itself, then all together against the log."""

@@ -1,36 +1,30 @@
 """Reading the log forward from a revision.
 
-Compaction keeps every record above ``oldest_revision``, in the order of the log, so whoever follows
-from there on misses nothing. The place of a revision is the offset of a frame behind which all
-records above it are. The feed remembers the places where its last pages ended: a reader that goes
-on finds its place at once, any other reader costs a walk over the frame headers of one segment.
+Compaction keeps every record above ``oldest_revision``, in the order of the log, and the records of
+a commit in one frame. So a reader that follows from there on misses nothing. The commit times of a
+segment say in which frame the first commit above a revision is (``read.times``).
 """
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
-from rundlet_server.storage.errors import Compacted, Damaged
+from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.log.feed.page import Page
 from rundlet_server.storage.log.format.frame import BadFrame
 from rundlet_server.storage.log.format.manifest import FILE_IS_MISSING
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.read.follower import Follower
+from rundlet_server.storage.log.read.times import compacted, place_of
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.requests import require_reached
 from rundlet_server.storage.timeline import Changes
 
-_PLACES_MAX: Final = 1_024
+_READ_SIZE: Final = 256 * 1024
+"""A page of a thousand small values is about that large."""
 _SCANNED_BYTES_MAX: Final = 64 * 1024 * 1024
 """A page ends after so much of the log, even if few of its records are wanted."""
-
-
-class _Place(NamedTuple):
-    segment: int
-    offset: int
 
 
 class Feed:
@@ -39,8 +33,6 @@ class Feed:
     def __init__(self, follower: Follower, *, answer_bytes_max: int) -> None:
         self._follower = follower
         self._answer_bytes_max = answer_bytes_max
-        self._lock = threading.Lock()
-        self._places: OrderedDict[int, _Place] = OrderedDict()
 
     def changes(
         self,
@@ -80,55 +72,44 @@ class Feed:
         if since >= last:
             return
         scanned = 0
-        place = _Place(0, 0)
-        for found, size in self._add_frames(page, view, since):
-            place = found
+        for size in _add_frames(page, view, since):
             scanned += size
-            if page.is_full or scanned >= _SCANNED_BYTES_MAX:
-                break
-        if not page.is_full:
-            page.end_commit()
-            if scanned < _SCANNED_BYTES_MAX:
-                page.reached = last
-        self._remember(page.reached, place)
+            if page.is_full:
+                return
+            if scanned >= _SCANNED_BYTES_MAX:
+                page.end_commit()
+                return
+        page.end_commit()
+        page.reached = last
 
-    def _add_frames(self, page: Page, view: View, since: int) -> Iterator[tuple[_Place, int]]:
-        """Add frame after frame; yield where the first frame is that may hold more, and sizes."""
-        for number, start, end in self._ranges(view, since):
-            segment = view.segment(number)
-            for frame in segment.frames(start, end):
-                try:
-                    if frame.revision > since:
-                        page.add(frame)
-                except BadFrame as ex:
-                    raise Damaged(segment.path, frame.offset, str(ex)) from ex
-                is_done = page.reached < frame.revision and page.is_full
-                yield _Place(number, frame.offset + (0 if is_done else frame.size)), frame.size
 
-    def _ranges(self, view: View, since: int) -> Iterator[tuple[int, int, int]]:
-        """Yield segment, start and end of what has to be read, in log order."""
-        place = self._places.get(since)
-        active = view.manifest.active
-        for state in view.manifest.segments:
-            if state is not active and state.last_revision <= since:
-                continue
-            end = view.active.offset if state is active else state.size
-            start = HEADER_SIZE
-            if place is not None and place.segment == state.number and place.offset <= end:
-                start = place.offset
-            yield state.number, start, end
+def _add_frames(page: Page, view: View, since: int) -> Iterator[int]:
+    """Add frame after frame to a page; yield their sizes."""
+    for number, start, end in _ranges(view, since):
+        segment = view.segment(number)
+        for frame in segment.frames(start, end, read_size=_READ_SIZE):
+            try:
+                page.add(frame)
+            except BadFrame as ex:
+                raise Damaged(segment.path, frame.offset, str(ex)) from ex
+            yield frame.size
 
-    def _remember(self, revision: int, place: _Place) -> None:
-        if not place.segment:
-            return
-        with self._lock:
-            self._places[revision] = place
-            self._places.move_to_end(revision)
-            if len(self._places) > _PLACES_MAX:
-                self._places.popitem(last=False)
+
+def _ranges(view: View, since: int) -> Iterator[tuple[int, int, int]]:
+    """Yield segment, start and end of what comes after a revision, in log order."""
+    place = place_of(view, since)
+    if place is None:
+        return
+    first, start = place
+    states = view.manifest.segments
+    numbers = [state.number for state in states]
+    for state in states[numbers.index(first) :]:
+        end = view.active.offset if state is view.manifest.active else state.size
+        yield state.number, start, end
+        start = HEADER_SIZE
 
 
 def _check_since(view: View, since: int, head: int) -> None:
     if since < view.manifest.oldest_revision:
-        raise Compacted(view.manifest.oldest_revision)
+        raise compacted(view)
     require_reached(since, head)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rundlet_server.storage.log.format import record as records
@@ -41,7 +41,16 @@ class CommitTimes:
     def __len__(self) -> int:
         return len(self.revisions)
 
-    def add(self, commits: Sequence[CommitPlace]) -> None:
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CommitTimes):
+            return NotImplemented
+        mine = (self.revisions, self.times_us, self.units)
+        others = (other.revisions, other.times_us, other.units)
+        return all(list(one) == list(two) for one, two in zip(mine, others, strict=True))
+
+    __hash__ = None  # type: ignore[assignment] # it grows
+
+    def add(self, commits: Iterable[CommitPlace]) -> None:
         """Add newer commits; a commit whose records are in several frames counts by the first."""
         revisions, times_us, units = self.revisions, self.times_us, self.units
         assert isinstance(revisions, array)
@@ -54,6 +63,11 @@ class CommitTimes:
             units.append(offset // ALIGNMENT)
             times_us.append(time_us)
             revisions.append(revision)
+
+    def extend(self, revisions: bytes, times_us: bytes, offset: int) -> None:
+        """Add the commits of one more frame, as the bytes of two arrays of u64."""
+        of_frame = array("Q", revisions), array("Q", times_us)
+        self.add(CommitPlace(*commit, offset) for commit in zip(*of_frame, strict=True))
 
     def newest_at(self, revision: int) -> CommitPlace | None:
         """Return the newest commit at or below a revision."""

@@ -13,7 +13,7 @@ import dataclasses
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import cbor2
 
@@ -21,11 +21,16 @@ from rundlet_server.storage.checksum import CHECKSUM_SIZE, is_whole, seal
 from rundlet_server.storage.errors import Damaged, UnknownFormat
 from rundlet_server.storage.files import Files, read_whole, replace_file
 from rundlet_server.storage.log.format.frame import Totals
-from rundlet_server.storage.log.format.names import index_name, segment_name
+from rundlet_server.storage.log.format.names import index_name, segment_name, times_name
+from rundlet_server.storage.timeline import Retention
 
 FILE_NAME: Final = "MANIFEST"
 MAGIC: Final = b"RNDLTMAN"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+_OLD_FORMAT: Final = 1
+"""Read, and never written. It says nothing of the retention, which was a setting of the server."""
+_OLD_RETENTION: Final = Retention(keep_versions=1, keep_for_s=3_600.0)
+"""What a server with the old format kept if it was not told otherwise."""
 FILE_IS_MISSING: Final = "the manifest names this file and it is missing"
 """Why a file is damaged that a manifest names and that is not there."""
 SEGMENT_IS_UNKNOWN: Final = "the manifest does not name the segment that was published last"
@@ -65,6 +70,16 @@ class IndexState:
     row_count: int
 
 
+class Oldest(NamedTuple):
+    """The oldest state that can be read: its revision, and the time of its newest commit."""
+
+    revision: int
+    time_us: int
+
+
+_NEW_RETENTION: Final = Retention()
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """The whole state.
@@ -78,6 +93,10 @@ class Manifest:
         is_lax: a writer has run with a policy under which a power cut may lose commits.
         segments: in log order; the last one is active.
         indexes: newest first.
+        oldest_time_us: of the newest commit at or below the oldest revision; 0 if it is not known.
+        retention: which history compaction must keep.
+        gaps: pairs of revisions that a restore has left: those above the first and up to the
+            second may have been other commits of a store that was backed up, and never come back.
     """
 
     generation: int
@@ -89,6 +108,15 @@ class Manifest:
     is_lax: bool
     segments: tuple[SegmentState, ...]
     indexes: tuple[IndexState, ...]
+    oldest_time_us: int = 0
+    retention: Retention = _NEW_RETENTION
+
+    @property
+    def oldest(self) -> Oldest:
+        """The oldest state that can still be read."""
+        return Oldest(self.oldest_revision, self.oldest_time_us)
+
+    gaps: tuple[tuple[int, int], ...] = ()
 
     @property
     def active(self) -> SegmentState:
@@ -107,26 +135,35 @@ class Manifest:
 
     @property
     def file_names(self) -> set[str]:
-        """The names of all segments and index files."""
+        """The names of all segments and index files, and of the times files that may be there."""
         segments = {segment_name(segment.number) for segment in self.segments}
-        return segments | {index_name(index.number) for index in self.indexes}
+        times = {times_name(segment.number) for segment in self.segments if segment.is_indexed}
+        return segments | times | {index_name(index.number) for index in self.indexes}
+
+    def is_in_gap(self, revision: int) -> bool:
+        """Return whether a restore has left out a revision."""
+        return any(after < revision <= through for after, through in self.gaps)
 
     def changed(
         self,
         *,
         next_segment: int | None = None,
         next_index: int | None = None,
-        oldest_revision: int | None = None,
+        oldest: Oldest | None = None,
+        retention: Retention | None = None,
         segments: tuple[SegmentState, ...] | None = None,
         indexes: tuple[IndexState, ...] | None = None,
     ) -> Manifest:
         """Return the next generation, with the given members in place of the present ones."""
+        oldest = oldest or self.oldest
         return dataclasses.replace(
             self,
             generation=self.generation + 1,
             next_segment=self.next_segment if next_segment is None else next_segment,
             next_index=self.next_index if next_index is None else next_index,
-            oldest_revision=self.oldest_revision if oldest_revision is None else oldest_revision,
+            oldest_revision=oldest.revision,
+            oldest_time_us=oldest.time_us,
+            retention=retention or self.retention,
             segments=self.segments if segments is None else segments,
             indexes=self.indexes if indexes is None else indexes,
         )
@@ -141,10 +178,14 @@ def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
             "next_segment": manifest.next_segment,
             "next_index": manifest.next_index,
             "oldest_revision": manifest.oldest_revision,
+            "oldest_time_us": manifest.oldest_time_us,
+            "keep_versions": manifest.retention.keep_versions,
+            "keep_for_s": manifest.retention.keep_for_s,
             "revision_floor": manifest.revision_floor,
             "is_lax": manifest.is_lax,
             "segments": [dataclasses.astuple(segment) for segment in manifest.segments],
             "indexes": [dataclasses.astuple(index) for index in manifest.indexes],
+            "gaps": manifest.gaps,
         }
     )
     header = _HEADER.pack(MAGIC, FORMAT_VERSION, len(payload))
@@ -160,22 +201,31 @@ def read_manifest(files: Files, folder: Path) -> Manifest:
         Damaged: the manifest is not what was written.
     """
     path = folder / FILE_NAME
-    data = read_whole(files, path)
+    return decode_manifest(read_whole(files, path), path)
+
+
+def decode_manifest(data: bytes, path: Path) -> Manifest:
+    """Return the state that the content of a manifest file says; ``path`` is for errors.
+
+    Raises:
+        UnknownFormat, Damaged: see ``read_manifest``.
+    """
     if len(data) < _HEADER.size + CHECKSUM_SIZE or not is_whole(data):
         raise Damaged(path, 0, "the checksum of the manifest does not match")
     magic, version, size = _HEADER.unpack_from(data)
-    if magic != MAGIC or version != FORMAT_VERSION:
+    if magic != MAGIC or version not in (FORMAT_VERSION, _OLD_FORMAT):
         raise UnknownFormat(
             f"{path}: this release does not know manifest format {magic!r} {version}"
         )
     try:
-        return _decode(data[_HEADER.size : _HEADER.size + size])
+        return _decode(data[_HEADER.size : _HEADER.size + size], version)
     except (cbor2.CBORDecodeError, LookupError, TypeError, ValueError) as ex:
         raise Damaged(path, _HEADER.size, f"the manifest cannot be decoded: {ex}") from ex
 
 
-def _decode(payload: bytes) -> Manifest:
+def _decode(payload: bytes, version: int) -> Manifest:
     state = cbor2.loads(payload)
+    is_old = version == _OLD_FORMAT
     segments = tuple(
         SegmentState(number, size, records, revision, time_us, Totals(*totals), bool(is_indexed))
         for number, size, records, revision, time_us, totals, is_indexed in state["segments"]
@@ -192,4 +242,9 @@ def _decode(payload: bytes) -> Manifest:
         bool(state["is_lax"]),
         segments,
         tuple(IndexState(*values) for values in state["indexes"]),
+        0 if is_old else int(state["oldest_time_us"]),
+        _OLD_RETENTION
+        if is_old
+        else Retention(int(state["keep_versions"]), float(state["keep_for_s"])),
+        tuple((after, through) for after, through in state.get("gaps", ())),
     )

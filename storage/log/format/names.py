@@ -9,6 +9,7 @@ from rundlet_server.storage.files import Files
 
 SEGMENT_SUFFIX: Final = ".log"
 INDEX_SUFFIX: Final = ".idx"
+TIMES_SUFFIX: Final = ".tim"
 TEMPORARY_SUFFIX: Final = ".tmp"
 _DIGITS: Final = 10  # fixed width, so that names sort like numbers
 
@@ -23,6 +24,11 @@ def index_name(number: int) -> str:
     return f"{number:0{_DIGITS}d}{INDEX_SUFFIX}"
 
 
+def times_name(segment: int) -> str:
+    """Return the name of the times file of a segment."""
+    return f"{segment:0{_DIGITS}d}{TIMES_SUFFIX}"
+
+
 def segment_number(name: str) -> int | None:
     """Return the number in the file name of a segment; ``None`` for any other name."""
     return _number(name, SEGMENT_SUFFIX)
@@ -31,6 +37,11 @@ def segment_number(name: str) -> int | None:
 def index_number(name: str) -> int | None:
     """Return the number in the file name of an index file; ``None`` for any other name."""
     return _number(name, INDEX_SUFFIX)
+
+
+def times_number(name: str) -> int | None:
+    """Return the number of the segment in the name of a times file; ``None`` for any other name."""
+    return _number(name, TIMES_SUFFIX)
 
 
 def segment_numbers(files: Files, folder: Path) -> list[int]:

@@ -22,6 +22,7 @@ class SegmentWriter:
         number: of the segment.
         size: of the file, in bytes.
         record_count: of the records in it.
+        header: of the segment.
     """
 
     def __init__(self, files: Files, folder: Path, number: int, store_id: bytes) -> None:
@@ -33,6 +34,7 @@ class SegmentWriter:
         self.number = number
         self.size = HEADER_SIZE
         self.record_count = 0
+        self.header = header
 
     def append(
         self,

@@ -7,8 +7,9 @@ follower's); any thread reads without a lock. The number of records in a segment
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from rundlet_server.storage.log.format.commit_times import CommitPlace, CommitTimes
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import EXPIRE
 
@@ -22,6 +23,7 @@ class Delta:
         record_count: records added.
         replaced_bytes: size of those among them that later ones have replaced.
         rows: the newest locator of each key.
+        times: the commits added.
     """
 
     def __init__(self, segment: int, offset: int) -> None:
@@ -30,13 +32,17 @@ class Delta:
         self.record_count = 0
         self.replaced_bytes = 0
         self.rows: dict[bytes, Locator] = {}
+        self.times = CommitTimes()
         self._expired: list[tuple[int, bytes]] = []
         self._expiring: list[tuple[int, int, bytes]] = []
         self._by_time: list[tuple[int, int, bytes]] = []
         self._sorted: list[bytes] = []
 
-    def add(self, entries: Sequence[tuple[bytes, Locator]]) -> None:
+    def add(
+        self, entries: Sequence[tuple[bytes, Locator]], commits: Iterable[CommitPlace] = ()
+    ) -> None:
         """Put newer locators, oldest first, in front of those that are known of their keys."""
+        self.times.add(commits)  # first: who finds a locator looks for its time
         rows = self.rows
         for key, locator in entries:
             previous = rows.get(key)

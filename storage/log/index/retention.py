@@ -1,7 +1,15 @@
-"""Retention: which versions compaction may drop.
+"""Retention: which versions compaction may drop, and which ones reads still show.
 
 A version is no longer needed if a newer version of its key has a revision at or below the
-*horizon*: the revision that was the head ``keep_for_s`` seconds ago (``maintain.horizon``).
+*horizon*: the revision that was the head ``keep_for_s`` seconds ago (``maintain.horizon``); unless
+it is one of the newest ``keep_versions`` of the newest life of a key that has a value. Earlier
+lives, before a tombstone, are kept by the horizon alone.
+
+Reads apply the same rule with the oldest revision of the manifest as the horizon. Compaction drops
+nothing before the manifest says so, and hence a version that the rule keeps is there. One that the
+rule does not keep may be there, and is not shown: others between it and the newest may be gone.
+That can also be so for a version that the rule has begun to keep, because the retention was raised:
+versions of one life count up without a gap, so a gap tells.
 """
 
 from __future__ import annotations
@@ -17,28 +25,41 @@ from rundlet_server.storage.log.index.columns import OLDER, Columns, Flags, is_t
 def kept_versions(
     versions: Iterable[Locator], *, oldest_revision: int, keep_versions: int
 ) -> Iterator[Locator]:
-    """Yield, of all versions found of a key, newest first, those that are still kept.
-
-    Index files are merged a few at a time, so an older one may hold versions from before some that
-    are gone already: the rule of ``needed_versions`` leaves them out.
-    """
-    newest, successor = None, None
+    """Yield, of all versions found of a key, newest first, those that are still kept."""
+    successor: Locator | None = None
+    is_counted = True
     for number, locator in enumerate(versions):
-        newest = newest or locator
-        if successor is not None and successor.revision <= oldest_revision:
-            is_counted = not newest.is_tombstone and number < keep_versions
-            if not is_counted:
-                return
+        is_counted = (
+            is_counted
+            and number < keep_versions
+            and not locator.is_tombstone
+            and (successor is None or successor.version == locator.version + 1)
+        )
+        if successor and successor.revision <= oldest_revision and not is_counted:
+            return
         yield locator
         successor = locator
+
+
+def newest_life(kept: Iterable[Locator]) -> Iterator[Locator]:
+    """Yield the values of a key since it was last created, newest first, if it was deleted or not.
+
+    Args:
+        kept: versions of the key, newest first.
+    """
+    has_begun = False
+    for locator in kept:
+        if not locator.is_tombstone:
+            has_begun = True
+            yield locator
+        elif has_begun:
+            return
 
 
 def needed_versions(columns: Columns, horizon: int, keep_versions: int) -> Flags:
     """Return one flag per row: false for versions that no read can ask for any more.
 
-    The newest version of every key is needed, even if it is a tombstone. An older version is needed
-    while no version at or below the horizon has replaced it, and as long as it is one of the newest
-    ``keep_versions`` of a key that has a value.
+    The newest version of every key is needed, even if it is a tombstone.
     """
     rows = columns.rows[:-1]
     is_older = (rows["flags"] & OLDER) != 0
@@ -46,7 +67,9 @@ def needed_versions(columns: Columns, horizon: int, keep_versions: int) -> Flags
     successor[1:] = rows["revision"][:-1]
     numbers = np.arange(len(rows))
     first = np.maximum.accumulate(np.where(is_older, 0, numbers))
-    is_gone = is_tombstone(columns)[first]
-    is_counted = ~is_gone & (numbers - first < keep_versions)
+    is_gone = is_tombstone(columns)
+    lives = np.cumsum(is_gone)
+    is_in_newest_life = (lives == lives[first]) & ~is_gone[first]
+    is_counted = is_in_newest_life & (numbers - first < keep_versions)
     needed: Flags = ~is_older | (successor > np.uint64(horizon)) | is_counted
     return needed

@@ -136,7 +136,9 @@ class BulkLoader:
             filled.buffers,
             record_count=len(chunk.rows),
             head=filled.head,
-            make_index=lambda: self._checkpointer.write(view, filled.columns),
+            make_index=lambda: self._checkpointer.index(
+                view, filled.columns, filled.times, view.active.segment
+            ),
         )
 
     def _index_waiting(self, view: View) -> View:

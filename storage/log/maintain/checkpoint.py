@@ -13,14 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format.commit_times import CommitTimes
 from rundlet_server.storage.log.format.manifest import IndexState, Manifest
-from rundlet_server.storage.log.format.names import index_name
+from rundlet_server.storage.log.format.names import index_name, times_name
+from rundlet_server.storage.log.format.segment import read_commits
+from rundlet_server.storage.log.format.times_file import write_times
 from rundlet_server.storage.log.index import columns as index_columns
 from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, MERGE_FACTOR, Columns
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.index.retention import needed_versions
 from rundlet_server.storage.log.index.writer import write_index
+from rundlet_server.storage.log.maintain.horizon import Horizon, OutdatedError
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.write.writer import Writer
@@ -40,36 +44,69 @@ class Checkpointer:
         view = self._follower.refresh()
         deltas = view.deltas[:0:-1]
         for delta in deltas:
-            state = self.write(view, index_columns.from_delta(delta))
+            state = self._index_delta(view, delta)
             self._writer.change_manifest(
                 functools.partial(_indexed, index=state, segment=delta.segment)
             )
             view = self._follower.refresh()
         return len(deltas)
 
+    def add_times(self) -> int:
+        """Write the times file of one segment that has none; return the number of such segments.
+
+        A store of an earlier release has none, nor has a segment whose damaged file was removed.
+        Only segments that can be read at an old revision need one.
+        """
+        view = self._follower.refresh()
+        names = set(self._files.names(self._folder))
+        missing = [
+            state
+            for state in view.manifest.segments
+            if state.is_indexed
+            and state.last_revision > view.manifest.oldest_revision
+            and times_name(state.number) not in names
+        ]
+        for state in missing[:1]:
+            segment = view.segment(state.number)
+            write_times(
+                self._files, self._folder, segment.header, read_commits(segment, state.size)
+            )
+            self._files.sync_folder(self._folder)
+        return len(missing)
+
     def index_delta(self, view: View, delta: Delta) -> View:
         """Write the index file of a view's oldest delta, inside ``Writer.exclusive``."""
-        state = self.write(view, index_columns.from_delta(delta))
+        state = self._index_delta(view, delta)
         return self._writer.install_manifest(_indexed(view.manifest, state, delta.segment))
 
-    def merge(self, *, horizon: int, keep_versions: int, all_files: bool = False) -> int:
+    def index(self, view: View, columns: Columns, times: CommitTimes, segment: int) -> IndexState:
+        """Write the index file and the times file of one segment, durably."""
+        write_times(self._files, self._folder, view.segment(segment).header, times)
+        return self.write(view, columns)
+
+    def _index_delta(self, view: View, delta: Delta) -> IndexState:
+        return self.index(view, index_columns.from_delta(delta), delta.times, delta.segment)
+
+    def merge(self, horizon: Horizon, *, all_files: bool = False) -> int:
         """Merge the newest index files if they have grown; return how many became one.
 
         Args:
-            horizon: see ``retention``; versions that no read needs any more are left out.
-            keep_versions: versions of a key that are kept whatever their age.
+            horizon: versions that no read needs any more are left out.
             all_files: merge them all.
+
+        Raises:
+            OutdatedError: more is to be kept by now; nothing was changed.
         """
         view = self._follower.refresh()
         count = len(view.indexes) if all_files else _merge_count(view.indexes)
         if count < 2:
             return 0
         merged = self.merged(view.indexes[:count])
-        is_needed = needed_versions(merged, horizon, keep_versions)
+        is_needed = needed_versions(merged, horizon.revision, horizon.keep_versions)
         selected = index_columns.select(merged, is_needed)
         state = self.write(view, selected)
-        oldest = horizon if selected is not merged else 0
-        self.replace(view.indexes[:count], state, oldest_revision=oldest)
+        dropping = horizon if selected is not merged else None
+        self.replace(view.indexes[:count], state, dropping)
         return count
 
     def merged(self, indexes: Sequence[IndexFile]) -> Columns:
@@ -85,14 +122,16 @@ class Checkpointer:
         return IndexState(number, size, columns.row_count)
 
     def replace(
-        self, inputs: Sequence[IndexFile], output: IndexState, *, oldest_revision: int
+        self, inputs: Sequence[IndexFile], output: IndexState, dropping: Horizon | None
     ) -> None:
         """Install a merged index file in the place of its inputs, then unlink the inputs."""
-        self._writer.change_manifest(
-            lambda manifest: replace_indexes(
-                manifest, inputs, output, oldest_revision=oldest_revision
+        try:
+            self._writer.change_manifest(
+                lambda manifest: replace_indexes(manifest, inputs, output, dropping)
             )
-        )
+        except OutdatedError:
+            self._files.unlink(self._folder / index_name(output.number))
+            raise
         self._follower.refresh()
         for index in inputs:
             self._files.unlink(index.path)
@@ -102,16 +141,29 @@ def replace_indexes(
     manifest: Manifest,
     inputs: Sequence[IndexFile],
     output: IndexState,
-    *,
-    oldest_revision: int,
+    dropping: Horizon | None,
 ) -> Manifest:
-    """Return the next manifest, with one new index file in the place of the newest ones."""
+    """Return the next manifest, with one new index file in the place of the newest ones.
+
+    Args:
+        manifest: the installed one.
+        inputs: the newest index files.
+        output: the new one.
+        dropping: the horizon of the versions that it leaves out; ``None`` if it has all.
+
+    Raises:
+        OutdatedError: some of them are to be kept by now.
+    """
+    oldest = manifest.oldest
+    if dropping is not None:
+        dropping.require_kept(manifest)
+        oldest = max(oldest, dropping.oldest)
     numbers = {index.number for index in inputs}
     kept = [state for state in manifest.indexes if state.number not in numbers]
     return manifest.changed(
         indexes=(output, *kept),
         next_index=output.number + 1,
-        oldest_revision=max(manifest.oldest_revision, oldest_revision),
+        oldest=oldest,
     )
 
 

@@ -23,6 +23,7 @@ from rundlet_server.storage.files import Buffer
 from rundlet_server.storage.interface import Limits, Row
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.commit_times import CommitPlace, CommitTimes
 from rundlet_server.storage.log.format.frame import ALIGNMENT, Totals
 from rundlet_server.storage.log.format.locator import Locator, pack_position
 from rundlet_server.storage.log.format.record import OVERHEAD, PUT, TYPE_CODES, WELL_KNOWN_TYPES
@@ -43,12 +44,14 @@ class Filled:
         size: of the segment, its header included.
         columns: its index.
         head: the store after it.
+        times: its commits.
     """
 
     buffers: list[Buffer]
     size: int
     columns: Columns
     head: Head
+    times: CommitTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,8 @@ class Chunk:
         """
         first = max(head.revision, floor) + 1
         versions, totals = self._counted(head.totals, replaced)
-        buffers = list(self._frames(salt, first, head.time_us, versions, totals))
+        times = CommitTimes()
+        buffers = list(self._frames(salt, first, head.time_us, versions, totals, times=times))
         index_rows = self.columns.rows.copy()
         index_rows["revision"][:-1] += np.uint64(first)
         index_rows["position"][:-1] += np.uint64(pack_position(segment, 0))
@@ -152,7 +156,7 @@ class Chunk:
         )
         size = HEADER_SIZE + sum(map(len, buffers))
         last = first + len(self.frame_ends) - 1
-        return Filled(buffers, size, columns, Head(last, head.time_us, totals[-1]))
+        return Filled(buffers, size, columns, Head(last, head.time_us, totals[-1]), times)
 
     def _counted(
         self, before: Totals, replaced: Mapping[int, Locator]
@@ -172,9 +176,16 @@ class Chunk:
         return versions, list(map(Totals, counts.tolist(), sizes.tolist()))
 
     def _frames(
-        self, salt: int, revision: int, time_us: int, versions: Places, totals: list[Totals]
+        self,
+        salt: int,
+        revision: int,
+        time_us: int,
+        versions: Places,
+        totals: list[Totals],
+        *,
+        times: CommitTimes,
     ) -> Iterator[Buffer]:
-        """Yield the buffers of all frames, the first of them with this revision."""
+        """Yield the buffers of all frames, the first of them with this revision; note each."""
         start, offset = 0, HEADER_SIZE
         for number, end in enumerate(self.frame_ends):
             pieces = _encode(
@@ -190,6 +201,7 @@ class Chunk:
                 salt=salt,
                 offset=offset,
             )
+            times.add([CommitPlace(revision + number, time_us, offset)])
             yield from buffers
             start, offset = end, offset + size
 

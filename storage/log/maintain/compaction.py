@@ -30,12 +30,13 @@ import numpy as np
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.log.format.locator import OFFSET_BITS
 from rundlet_server.storage.log.format.manifest import Manifest, SegmentState
-from rundlet_server.storage.log.format.names import segment_name
+from rundlet_server.storage.log.format.names import segment_name, times_name
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.index import columns as index_columns
 from rundlet_server.storage.log.index.columns import Columns, is_tombstone
 from rundlet_server.storage.log.index.retention import needed_versions
 from rundlet_server.storage.log.maintain.checkpoint import Checkpointer, replace_indexes
+from rundlet_server.storage.log.maintain.horizon import Horizon
 from rundlet_server.storage.log.maintain.rewrite import Rewrite
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import View
@@ -109,29 +110,29 @@ class Compactor:
         self._checkpointer = checkpointer
 
     def compact(
-        self, *, horizon: int, keep_versions: int, dead_share_min: float, segment_bytes_max: int
+        self, horizon: Horizon, *, dead_share_min: float, segment_bytes_max: int
     ) -> CompactionResult:
         """Do one pass over the segments that have index files.
 
         Args:
-            horizon: see ``retention``.
-            keep_versions: versions of a key that are kept whatever their age.
+            horizon: versions that no read needs any more are dropped.
             dead_share_min: rewrite segments with at least this share of dead bytes.
             segment_bytes_max: size of the segments written.
 
         Raises:
             Damaged: a segment is not what was written; everything is left as it was.
+            OutdatedError: more is to be kept by now; only orphaned files are left.
         """
         view = self._follower.refresh()
         if not view.indexes:
             return CompactionResult()
         merged = self._checkpointer.merged(view.indexes)
-        is_needed = needed_versions(merged, horizon, keep_versions)
+        is_needed = needed_versions(merged, horizon.revision, horizon.keep_versions)
         columns = index_columns.select(merged, is_needed)
         usages = _usages(view, columns)
         wanted = _choose(usages, dead_share_min, segment_bytes_max)
         chosen = _fitting(wanted, usages, self._copied_bytes_max(view))
-        columns = _without_tombstones(columns, usages, chosen, horizon)
+        columns = _without_tombstones(columns, usages, chosen, horizon.revision)
         dropped = merged.row_count - columns.row_count
         if not chosen and not dropped and len(view.indexes) == 1:
             return CompactionResult(is_cut_short=chosen != wanted)
@@ -142,9 +143,8 @@ class Compactor:
         index = self._checkpointer.write(self._follower.refresh(), rewrite.moved_columns())
 
         def change(manifest: Manifest) -> Manifest:
-            changed = replace_indexes(
-                manifest, view.indexes, index, oldest_revision=horizon if dropped else 0
-            )
+            dropping = horizon if dropped else None
+            changed = replace_indexes(manifest, view.indexes, index, dropping)
             return dataclasses.replace(changed, segments=_replaced(manifest, replaced))
 
         self._writer.change_manifest(change)
@@ -154,6 +154,7 @@ class Compactor:
         before = [state for run in chosen for state in run]
         for state in before:
             self._files.unlink(self._folder / segment_name(state.number))
+            self._files.unlink(self._folder / times_name(state.number))
             self._files.sync_folder(self._folder)
         after = [state for outputs in replaced.values() for state in outputs]
         return CompactionResult(

@@ -6,35 +6,69 @@ the revision that was the head that long ago; ``index.retention`` says what it m
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from typing import NamedTuple
 
+from rundlet_server.storage.log.format.manifest import Manifest, Oldest
+from rundlet_server.storage.log.holds import Holds
+from rundlet_server.storage.log.read.times import newest_by, time_at
 from rundlet_server.storage.log.read.view import View
 
 
-class Horizon:
-    """Remembers which revision was the head when, to find the horizon."""
+class OutdatedError(Exception):
+    """While a pass ran, the store was told to keep what the pass would drop."""
 
-    def __init__(self, keep_for_s: float) -> None:
-        self._keep_for_us = round(keep_for_s * 1_000_000)
-        self._samples: list[tuple[int, int]] = []
 
-    def sample(self, view: View, now_us: int) -> None:
-        """Note the head at this time; about a hundred samples span the time to keep."""
-        step_us = self._keep_for_us // 100
-        if not self._samples or now_us - self._samples[-1][0] >= step_us:
-            self._samples.append((now_us, view.head.revision))
-        while len(self._samples) > 1 and self._samples[1][0] <= now_us - self._keep_for_us:
-            del self._samples[0]
+class Horizon(NamedTuple):
+    """What a pass of maintenance keeps.
 
-    def revision(self, view: View, now_us: int) -> int:
-        """Return the horizon: at most the revision that was the head ``keep_for_s`` ago."""
-        then_us = now_us - self._keep_for_us
-        if view.head.time_us <= then_us or self._keep_for_us == 0:
-            return view.head.revision
-        known = [(state.last_time_us, state.last_revision) for state in view.manifest.segments[:-1]]
-        horizon = view.manifest.oldest_revision
-        for samples in (known, self._samples):
-            place = bisect_right(samples, then_us, key=lambda sample: sample[0])
-            if place:
-                horizon = max(horizon, samples[place - 1][1])
-        return horizon
+    Attributes:
+        oldest: the oldest state that can be read after the pass, if it drops anything.
+        keep_versions: newest versions of a key that are kept whatever their age.
+        keep_for_s: the retention that led to the oldest state.
+        holds: of long reads.
+    """
+
+    oldest: Oldest
+    keep_versions: int
+    keep_for_s: float
+    holds: Holds
+
+    @property
+    def revision(self) -> int:
+        """The revision behind which old versions may be dropped."""
+        return self.oldest.revision
+
+    def require_kept(self, manifest: Manifest) -> None:
+        """Refuse to install the work of a pass that keeps too little by now; with the lock held.
+
+        Raises:
+            OutdatedError: do it again.
+        """
+        retention = manifest.retention
+        if retention.keep_versions > self.keep_versions or retention.keep_for_s > self.keep_for_s:
+            raise OutdatedError
+        held = self.holds.lowest()
+        if held is not None and held < self.revision:
+            raise OutdatedError
+
+
+def horizon_of(view: View, holds: Holds, *, now_us: int, durable: int) -> Horizon:
+    """Return the horizon: at most the revision that was the head ``keep_for_s`` ago.
+
+    Args:
+        view: up to date.
+        holds: of long reads; the store's lock is held.
+        now_us: the time that decides what has expired.
+        durable: the last revision that a power cut keeps. A manifest is durable: if it named a
+            later revision, a power cut could leave a head that cannot be read any more.
+    """
+    retention = view.manifest.retention
+    revision = view.head.revision
+    if retention.keep_for_s:
+        revision = newest_by(view, now_us - round(retention.keep_for_s * 1_000_000))
+    oldest = view.manifest.oldest
+    held = holds.lowest()
+    revision = min(revision, durable, revision if held is None else held)
+    if revision > oldest.revision:
+        oldest = Oldest(revision, time_at(view, revision))
+    return Horizon(oldest, retention.keep_versions, retention.keep_for_s, holds)

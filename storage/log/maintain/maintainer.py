@@ -18,12 +18,13 @@ from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.forks import ProcessGuard
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.format.locator import pack_position
+from rundlet_server.storage.log.holds import Holds
 from rundlet_server.storage.log.index.estimates import record_bytes
 from rundlet_server.storage.log.maintain.bulk_load import BulkLoader
 from rundlet_server.storage.log.maintain.checkpoint import Checkpointer
 from rundlet_server.storage.log.maintain.chunk import Chunk
 from rundlet_server.storage.log.maintain.compaction import CompactionResult, Compactor
-from rundlet_server.storage.log.maintain.horizon import Horizon
+from rundlet_server.storage.log.maintain.horizon import Horizon, OutdatedError, horizon_of
 from rundlet_server.storage.log.open.folder_lock import MAINTENANCE_LOCK_NAME
 from rundlet_server.storage.log.open.orphans import remove_orphans
 from rundlet_server.storage.log.read.clock import SharedClock
@@ -66,7 +67,7 @@ class Maintainer:
         self._writer = writer
         self._clock = clock
         self._guard = guard
-        self._horizon = Horizon(settings.keep_for_s)
+        self._holds = Holds(settings.files, folder)
         self._last_pass = (0, -1)
         self._threads = threading.Lock()
         self._lock_file = settings.files.open(folder / MAINTENANCE_LOCK_NAME, create=True)
@@ -103,12 +104,9 @@ class Maintainer:
             if not is_ours:
                 return 0
             started_ns = time.perf_counter_ns()
-            view = self._sampled_view()
             count = self._checkpointer.checkpoint()
-            merged = self._checkpointer.merge(
-                horizon=self._revision_to_keep(view),
-                keep_versions=self._settings.keep_versions,
-            )
+            self._checkpointer.add_times()
+            merged = self._merge()
             if count or merged:
                 self._settings.measures.checkpointed(started_ns)
             return count
@@ -124,12 +122,8 @@ class Maintainer:
                 return False
             # The chunk is stored even if this fails; the next one tries again.
             with contextlib.suppress(StoreError, OSError):
-                view = self._sampled_view()
-                if len(view.indexes) > _LOADED_INDEXES_MAX:
-                    self._checkpointer.merge(
-                        horizon=self._revision_to_keep(view),
-                        keep_versions=self._settings.keep_versions,
-                    )
+                if len(self._follower.refresh().indexes) > _LOADED_INDEXES_MAX:
+                    self._merge()
             return True
 
     def compact(self, *, thorough: bool) -> CompactionResult:
@@ -146,11 +140,16 @@ class Maintainer:
             if thorough:
                 self._writer.seal()
             self._checkpointer.checkpoint()
-            horizon = self._revision_to_keep(self._sampled_view())
-            result = self._compact_in_passes(
-                horizon, DEAD_SHARE_THOROUGH if thorough else DEAD_SHARE
-            )
-            self._last_pass = (self._follower.view.manifest.sealed_bytes, horizon)
+            dead_share_min = DEAD_SHARE_THOROUGH if thorough else DEAD_SHARE
+            while True:
+                horizon = self._horizon()
+                try:
+                    result = self._compact_in_passes(horizon, dead_share_min)
+                except OutdatedError:
+                    self._remove_orphans()
+                    continue
+                break
+            self._last_pass = (self._follower.view.manifest.sealed_bytes, horizon.revision)
             if thorough:
                 self._commit_page.compactions_done = wanted
             self._settings.measures.compacted(
@@ -158,7 +157,7 @@ class Maintainer:
             )
             return result
 
-    def _compact_in_passes(self, horizon: int, dead_share_min: float) -> CompactionResult:
+    def _compact_in_passes(self, horizon: Horizon, dead_share_min: float) -> CompactionResult:
         """Do as many passes as the free space allows, as long as it grows with each of them."""
         free_space = self._writer.free_space
         result = CompactionResult(is_cut_short=True)
@@ -166,8 +165,7 @@ class Maintainer:
         while result.is_cut_short and free_space.grows_above(free_bytes):
             free_bytes = free_space.free_bytes
             done = self._compactor.compact(
-                horizon=horizon,
-                keep_versions=self._settings.keep_versions,
+                horizon,
                 dead_share_min=dead_share_min,
                 segment_bytes_max=free_space.segment_bytes_max,
             )
@@ -187,10 +185,10 @@ class Maintainer:
         repeated before the horizon has moved and the log has grown. On a full disk even a little is
         worth a pass.
         """
-        view = self._sampled_view()
+        view = self._follower.refresh()
         log_bytes = view.manifest.sealed_bytes
         live_bytes = record_bytes(view.head.totals, view.indexes)
-        horizon = self._revision_to_keep(view)
+        horizon = self._horizon().revision
         before_bytes, before_horizon = self._last_pass
         if self.is_space_short and log_bytes - live_bytes > DEAD_SHARE_THOROUGH * log_bytes:
             return (log_bytes, horizon) != self._last_pass
@@ -203,16 +201,16 @@ class Maintainer:
         with self._exclusive(wait=False) as is_ours:
             if not is_ours or len(self._follower.refresh().indexes) < 2:
                 return 0
-            return self._checkpointer.merge(
-                horizon=self._revision_to_keep(self._sampled_view()),
-                keep_versions=self._settings.keep_versions,
-                all_files=True,
-            )
+            return self._merge(all_files=True)
 
     def expire(self) -> int:
         """Log the expiry of all keys whose time has come; return how many."""
         with self._exclusive(wait=False) as is_ours:
             return self._expire_all() if is_ours else 0
+
+    def expire_for_waiters(self) -> int:
+        """Do as ``expire`` does if a process waits for changes: an expiry is one."""
+        return self.expire() if self._commit_page.waiters & 1 else 0
 
     def remove_orphans(self) -> list[str]:
         """Remove files that a crash has orphaned; return their names."""
@@ -252,19 +250,17 @@ class Maintainer:
             self._writer.write(view, batch)
             return count
 
-    def _sampled_view(self) -> View:
+    def _merge(self, *, all_files: bool = False) -> int:
+        try:
+            return self._checkpointer.merge(self._horizon(), all_files=all_files)
+        except OutdatedError:
+            return 0  # the next checkpoint tries again
+
+    def _horizon(self) -> Horizon:
         view = self._follower.refresh()
-        self._horizon.sample(view, self._clock.now_us())
-        return view
-
-    def _revision_to_keep(self, view: View) -> int:
-        """Return the horizon, or the last revision that a power cut keeps if that is lower.
-
-        A manifest is durable. If it named a later revision, a power cut could leave a head that
-        cannot be read any more.
-        """
         durable = self._durable_revision(view)
-        return min(durable, self._horizon.revision(view, self._clock.now_us()))
+        with self._writer.lock:
+            return horizon_of(view, self._holds, now_us=self._clock.now_us(), durable=durable)
 
     def _durable_revision(self, view: View) -> int:
         # In this order: the active segment goes at least as far as this head.

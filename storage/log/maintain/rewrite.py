@@ -24,11 +24,13 @@ from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.commit_times import CommitTimes
 from rundlet_server.storage.log.format.frame import Frame
 from rundlet_server.storage.log.format.locator import OFFSET_MAX, pack_position
 from rundlet_server.storage.log.format.manifest import SegmentState
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.format.segment_writer import SegmentWriter
+from rundlet_server.storage.log.format.times_file import write_times
 from rundlet_server.storage.log.index.columns import Columns, Places, Words
 from rundlet_server.storage.log.read.view import View
 
@@ -72,18 +74,25 @@ class Rewrite:
         for states in runs:
             outputs = []
             output: SegmentWriter | None = None
+            times = CommitTimes()
             for stretch in self._stretches(states):
-                output = output or SegmentWriter(self._files, self._folder, number, store_id)
-                self._positions[stretch.live.rows] = _copy(stretch, output)
+                if output is None:
+                    output = SegmentWriter(self._files, self._folder, number, store_id)
+                    times = CommitTimes()
+                self._positions[stretch.live.rows] = _copy(stretch, output, times)
                 if output.size >= segment_bytes_max:
-                    outputs.append(output.finish(is_indexed=True))
+                    outputs.append(self._finish(output, times))
                     output = None
                     number += 1
             if output is not None:
-                outputs.append(output.finish(is_indexed=True))
+                outputs.append(self._finish(output, times))
                 number += 1
             replaced[tuple(state.number for state in states)] = outputs
         return replaced
+
+    def _finish(self, output: SegmentWriter, times: CommitTimes) -> SegmentState:
+        write_times(self._files, self._folder, output.header, times)
+        return output.finish(is_indexed=True)
 
     def moved_columns(self) -> Columns:
         """Return the index with the new positions of the records."""
@@ -152,8 +161,8 @@ class _Stretch:
         """The frame of the last live record."""
         return self._frames[int(self._frame_of[-1])]
 
-    def copied(self) -> tuple[bytes, Places]:
-        """Return the live records, one behind the other, and where each begins.
+    def copied(self) -> tuple[bytes, Places, Words]:
+        """Return the live records, one behind the other, where each begins, and its time.
 
         Raises:
             Damaged: they are not the records that the index says.
@@ -176,15 +185,17 @@ class _Stretch:
         )
         data = b"".join([self._frames[number].body[start:end] for number, start, end in places])
         offsets = np.cumsum(self.live.sizes) - self.live.sizes
-        self._check_headers(data, offsets)
-        return data, offsets
+        return data, offsets, self._checked_times(data, offsets)
 
-    def _check_headers(self, data: bytes, offsets: Places) -> None:
+    def _checked_times(self, data: bytes, offsets: Places) -> Words:
+        """Return the times in the headers of the records, after a look at their other fields."""
         every_place = sliding_window_view(np.frombuffer(data, np.uint8), _RECORD_HEADER.itemsize)
         headers = every_place[offsets].view(_RECORD_HEADER)[:, 0]
         sizes = headers["value_size"].astype(np.int64) + headers["key_size"] + headers["meta_size"]
         is_same = sizes + records.OVERHEAD == self.live.sizes
         self._refuse(~(is_same & (headers["revision"] == self.live.revisions)))
+        times_us: Words = headers["time_us"]
+        return times_us
 
     def _refuse(self, is_wrong: npt.NDArray[np.bool_]) -> None:
         if is_wrong.any():
@@ -192,9 +203,12 @@ class _Stretch:
             raise Damaged(self._path, offset, "this is not the record that the index has here")
 
 
-def _copy(stretch: _Stretch, output: SegmentWriter) -> Words:
-    """Write the live records of a stretch as one frame; return the new position of each."""
-    data, offsets = stretch.copied()
+def _copy(stretch: _Stretch, output: SegmentWriter, times: CommitTimes) -> Words:
+    """Write the live records of a stretch as one frame; return the new position of each.
+
+    The commits that they are of are added to ``times``.
+    """
+    data, offsets, times_us = stretch.copied()
     last = stretch.last_frame
     first = output.append(
         [[data]],
@@ -202,6 +216,11 @@ def _copy(stretch: _Stretch, output: SegmentWriter) -> Words:
         revision=last.revision,
         time_us=last.time_us,
         totals=last.totals,
+    )
+    revisions = stretch.live.revisions
+    is_new = np.append(True, revisions[1:] != revisions[:-1])
+    times.extend(
+        revisions[is_new].tobytes(), times_us[is_new].tobytes(), first - frames.HEADER.size
     )
     return offsets.astype(np.uint64) + np.uint64(pack_position(output.number, first))
 

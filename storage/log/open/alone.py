@@ -15,6 +15,7 @@ from rundlet_server.storage.log.format.names import segment_name
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.open.folder_lock import LOCK_NAME, MAINTENANCE_LOCK_NAME
 from rundlet_server.storage.log.open.recovery import may_hold_commits
+from rundlet_server.storage.log.open.unfinished import refuse_unfinished
 
 
 @contextlib.contextmanager
@@ -23,8 +24,9 @@ def alone(files: Files, folder: Path) -> Iterator[None]:
 
     Raises:
         FileNotFoundError: there is no store in it.
-        Unavailable: another process has the store open.
+        Unavailable: another process has the store open, or a restore has not filled the folder.
     """
+    refuse_unfinished(files, folder)
     names = files.names(folder)
     is_there = MANIFEST_NAME in names
     if not is_there and not any(may_hold_commits(files, folder / name) for name in names):

@@ -12,6 +12,7 @@ from rundlet_server.storage.log.format.names import (
     TEMPORARY_SUFFIX,
     index_number,
     segment_number,
+    times_number,
 )
 from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
 
@@ -59,7 +60,7 @@ def _is_ours(name: str) -> bool:
     """Return whether the log store writes files with such a name and a manifest names them."""
     if name.endswith(TEMPORARY_SUFFIX):
         return name != TEMPORARY_SUFFIX and not name.startswith(_TOKENS)
-    return segment_number(name) is not None or index_number(name) is not None
+    return any(number(name) is not None for number in (segment_number, index_number, times_number))
 
 
 def _first_revision(files: Files, folder: Path, name: str) -> int:

@@ -36,6 +36,7 @@ from rundlet_server.storage.log.format.manifest import (
 from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
 from rundlet_server.storage.log.open.folder_lock import LOCK_NAME
 from rundlet_server.storage.log.open.recovery import end_of_tail, find_end, refuse_unnamed
+from rundlet_server.storage.log.open.unfinished import refuse_unfinished
 
 
 class ReadOnlyFiles:
@@ -63,11 +64,20 @@ class ReadOnlyFiles:
         """Refuse."""
         raise _refusal(path)
 
+    def link(self, source: Path, target: Path) -> NoReturn:
+        """Refuse."""
+        del source
+        raise _refusal(target)
+
     def sync_folder(self, path: Path) -> NoReturn:
         """Refuse."""
         raise _refusal(path)
 
     def make_folder(self, path: Path) -> NoReturn:
+        """Refuse."""
+        raise _refusal(path)
+
+    def remove_folder(self, path: Path) -> NoReturn:
         """Refuse."""
         raise _refusal(path)
 
@@ -92,6 +102,7 @@ def open_for_reading(files: ReadOnlyFiles, folder: Path, boot_id: int) -> Commit
         FileNotFoundError: there is no store.
         Damaged, UnknownFormat: see ``recovery.open_folder``.
     """
+    refuse_unfinished(files, folder)
     with _writers_kept_away(files, folder) as is_still:
         manifest = read_manifest(files, folder)
         refuse_unnamed(files, folder, manifest)

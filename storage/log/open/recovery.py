@@ -25,6 +25,7 @@ from rundlet_server.storage.log.format.manifest import (
     FILE_NAME,
     SEGMENT_IS_UNKNOWN,
     Manifest,
+    Oldest,
     SegmentState,
     read_manifest,
     write_manifest,
@@ -32,27 +33,39 @@ from rundlet_server.storage.log.format.manifest import (
 from rundlet_server.storage.log.format.names import INDEX_SUFFIX, SEGMENT_SUFFIX
 from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
 from rundlet_server.storage.log.open.orphans import unnamed_commits
+from rundlet_server.storage.log.open.unfinished import refuse_unfinished
+from rundlet_server.storage.timeline import Retention
 
 REVISION_GAP: Final = 1 << 24
 """Revisions skipped if a power cut may have lost commits that were seen, so that none of these
 revisions comes back with another value. A machine commits fewer in the time that can be lost."""
 
 
-def open_folder(files: Files, folder: Path, boot_id: int) -> CommitPage:
+def open_folder(
+    files: Files, folder: Path, boot_id: int, retention: Retention | None = None
+) -> CommitPage:
     """Make the folder a store that can be followed and appended to; idempotent.
 
     The caller holds the store's lock.
+
+    Args:
+        files: the file system.
+        folder: of the store.
+        boot_id: of this boot of the machine.
+        retention: of the store if it is new.
 
     Raises:
         Damaged: data before the last known durable point is not what was written, or the
             manifest is missing beside segments, or older than they are.
         UnknownFormat: another release wrote the store.
+        Unavailable: a restore into the folder has not finished.
     """
+    refuse_unfinished(files, folder)
     names = files.names(folder)
     if FILE_NAME not in names:
         if any(may_hold_commits(files, folder / name) for name in names):
             raise Damaged(folder / FILE_NAME, 0, "the manifest is missing; run `rundlet repair`")
-        create_store(files, folder)
+        create_store(files, folder, retention or Retention())
     manifest = read_manifest(files, folder)
     refuse_unnamed(files, folder, manifest)
     commit_page = CommitPage.open(files, folder, boot_id)
@@ -84,7 +97,7 @@ def may_hold_commits(files: Files, path: Path) -> bool:
     return path.suffix == INDEX_SUFFIX
 
 
-def create_store(files: Files, folder: Path) -> None:
+def create_store(files: Files, folder: Path, retention: Retention) -> None:
     """Make an empty store: one empty segment, then the manifest that names it."""
     store_id = os.urandom(16)
     header = SegmentHeader.with_new_salt(APPENDED, 1, store_id)
@@ -92,7 +105,8 @@ def create_store(files: Files, folder: Path) -> None:
     segment.file.close()
     files.sync_folder(folder)
     first = SegmentState(1, 0, 0, 0, 0, Totals(), is_indexed=False)
-    write_manifest(files, folder, Manifest(1, store_id, 2, 1, 0, 0, False, (first,), ()))
+    manifest = Manifest(1, store_id, 2, 1, 0, 0, False, (first,), (), retention=retention)
+    write_manifest(files, folder, manifest)
     files.sync_folder(folder.absolute().parent)  # the folder may be new, too
 
 
@@ -241,8 +255,8 @@ def recover_end(files: Files, folder: Path, manifest: Manifest, commit_page: Com
     revision, last_time_us = _last_commit(segment, manifest, end)
     if manifest.is_lax:
         floor = revision + REVISION_GAP
-        oldest = min(manifest.oldest_revision, revision)
-        changed = manifest.changed(oldest_revision=oldest)
+        oldest = min(manifest.oldest, Oldest(revision, last_time_us))
+        changed = manifest.changed(oldest=oldest)
         manifest = dataclasses.replace(changed, revision_floor=floor)
         write_manifest(files, folder, manifest)
     segment.file.close()

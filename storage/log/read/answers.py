@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from rundlet_server.storage.interface import Entry, KeyInfo
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import KIND_NAMES, TOMBSTONES
-from rundlet_server.storage.log.index.retention import kept_versions
 from rundlet_server.storage.log.read.clock import SharedClock
+from rundlet_server.storage.log.read.past import kept_of
 from rundlet_server.storage.log.read.times import compacted, time_at, times_of
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.requests import require_reached
@@ -21,6 +21,7 @@ def key_info(view: View, encoded: bytes, locator: Locator, include_values: bool)
     entry = None
     if include_values or not locator.content_type:
         entry = view.read_entry(key, encoded, locator)
+    [time_us] = (entry.time_us,) if entry else times_of(view, (locator,))
     return KeyInfo(
         key,
         locator.revision,
@@ -28,6 +29,8 @@ def key_info(view: View, encoded: bytes, locator: Locator, include_values: bool)
         locator.value_size,
         entry.content_type if entry else locator.content_type,
         entry if include_values else None,
+        time_us,
+        locator.expires_us or None,
     )
 
 
@@ -60,15 +63,11 @@ def read_many(
     return entries
 
 
-def key_history(
-    view: View, key: bytes, *, limit: int, before: int | None, keep_versions: int
-) -> History:
+def key_history(view: View, key: bytes, *, limit: int, before: int | None) -> History:
     """Return the kept versions of a key; a record is read only for a rare content type."""
-    oldest = view.manifest.oldest_revision
     found: list[Locator] = []
     resume = None
-    kept = kept_versions(view.versions(key), oldest_revision=oldest, keep_versions=keep_versions)
-    for locator in kept:
+    for locator in kept_of(view, key):
         if before is not None and locator.revision >= before:
             continue
         if len(found) >= limit:
@@ -87,7 +86,7 @@ def key_history(
         )
         for locator, time_us in zip(found, times_of(view, found), strict=True)
     ]
-    return History(view.head.revision, oldest, versions, resume)
+    return History(view.head.revision, view.manifest.oldest_revision, versions, resume)
 
 
 def revision_of(at: At | None) -> int | None:
@@ -121,12 +120,12 @@ def check_moment(view: View, at: At | None) -> None:
     """Refuse a moment that cannot be read.
 
     Raises:
-        Compacted: its history is no longer kept.
+        Compacted: its history is no longer kept, or a restore has left it out.
         InvalidRequest: no commit has reached it yet.
     """
     revision = revision_of(at)
     if revision is None:
         return
-    if revision < view.manifest.oldest_revision:
+    if revision < view.manifest.oldest_revision or view.manifest.is_in_gap(revision):
         raise compacted(view)
     require_reached(revision, view.head.revision)

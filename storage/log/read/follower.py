@@ -17,6 +17,7 @@ from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.forks import ProcessGuard, listen_for_forks
 from rundlet_server.storage.log.format.commit_page import PAGE_SIZE, WORD_PUBLISHED, CommitPage
+from rundlet_server.storage.log.format.commit_times import CommitPlace, commits_of
 from rundlet_server.storage.log.format.frame import BadFrame
 from rundlet_server.storage.log.format.locator import Locator, offset_of, pack_position, segment_of
 from rundlet_server.storage.log.format.manifest import (
@@ -28,12 +29,13 @@ from rundlet_server.storage.log.format.manifest import (
     read_manifest,
 )
 from rundlet_server.storage.log.format.names import index_name
-from rundlet_server.storage.log.format.segment import HEADER_SIZE
+from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.place import StorePlace
 from rundlet_server.storage.log.read.disposal import Disposal
 from rundlet_server.storage.log.read.entry_cache import EntryCache
+from rundlet_server.storage.log.read.sealed_times import SealedTimes
 from rundlet_server.storage.log.read.view import Head, View
 
 _ATTEMPTS = 100
@@ -70,6 +72,7 @@ class Follower:
         self._words = commit_page.words
         self._guard = guard
         self._lock = threading.Lock()
+        self._sealed_times = SealedTimes(files, folder)
         self.disposal = Disposal()
         self.view = self._make_view(None)
         self.current()
@@ -131,12 +134,19 @@ class Follower:
         return self.current()
 
     def advance(
-        self, entries: Sequence[tuple[bytes, Locator]], *, start: int, position: int, head: Head
+        self,
+        entries: Sequence[tuple[bytes, Locator]],
+        commits: Sequence[CommitPlace],
+        *,
+        start: int,
+        position: int,
+        head: Head,
     ) -> None:
         """Add commits that this process has just published, without reading them back.
 
         Args:
             entries: keys and locators in log order.
+            commits: their commits.
             start: the position before them.
             position: the position after them.
             head: the state after them.
@@ -146,7 +156,7 @@ class Follower:
             if view.position != start:
                 return  # another thread has noticed that they are published, and has read them
             active = view.active
-            active.add(entries)
+            active.add(entries, commits)
             active.offset = offset_of(position)
             view.head = head
             view.position = position
@@ -208,6 +218,7 @@ class Follower:
             # emptied for another delta: a reader of the old view may still put a value into it
             # that the other delta has replaced.
             cache=old.cache if old and is_same_active else self._new_cache(),
+            sealed_times=self._sealed_times,
         )
         for delta, state in zip(deltas[:-1], waiting[:-1], strict=True):
             self._add_frames(view, delta, state.size)
@@ -247,9 +258,11 @@ class Follower:
             return
         segment = view.segment(delta.segment)
         is_active = delta is view.active
+        is_appended = segment.header.origin == APPENDED
         for frame in segment.frames(delta.offset, end):
             try:
-                delta.add(frame.locators(segment.number))
+                commits = commits_of(frame, is_appended=is_appended)
+                delta.add(frame.locators(segment.number), commits)
             except BadFrame as ex:
                 raise Damaged(segment.path, frame.offset, str(ex)) from ex
             delta.offset = frame.offset + frame.size

@@ -30,9 +30,12 @@ def time_at(view: View, revision: int) -> int:
     sealed = view.manifest.segments[:-1]
     place = bisect_left(sealed, revision, key=_last_revision)
     commit = view.commit_times(view.manifest.segments[place].number).newest_at(revision)
+    time_us = sealed[place - 1].last_time_us if place else 0
     if commit is not None:
-        return commit.time_us
-    return sealed[place - 1].last_time_us if place else 0
+        time_us = commit.time_us
+    oldest = view.manifest.oldest
+    # Of the commits up to the oldest revision, some are gone from the log: perhaps the newest.
+    return max(time_us, oldest.time_us) if revision >= oldest.revision else time_us
 
 
 def moment_at(view: View, time_us: int, now_us: int) -> Moment:
@@ -56,9 +59,11 @@ def newest_by(view: View, time_us: int) -> int:
     sealed = view.manifest.segments[:-1]
     place = bisect_right(sealed, time_us, key=_last_time_us)
     commit = view.commit_times(view.manifest.segments[place].number).newest_by(time_us)
+    revision = sealed[place - 1].last_revision if place else 0
     if commit is not None:
-        return commit.revision
-    return sealed[place - 1].last_revision if place else 0
+        revision = commit.revision
+    oldest = view.manifest.oldest
+    return max(revision, oldest.revision) if time_us >= oldest.time_us > 0 else revision
 
 
 def times_of(view: View, locators: Iterable[Locator]) -> Iterator[int]:
@@ -71,7 +76,24 @@ def times_of(view: View, locators: Iterable[Locator]) -> Iterator[int]:
 def compacted(view: View) -> Compacted:
     """Return the error for what is older than the history that is kept."""
     oldest = view.manifest.oldest_revision
-    return Compacted(oldest)
+    return Compacted(oldest, time_at(view, oldest))
+
+
+def place_of(view: View, since: int) -> tuple[int, int] | None:
+    """Return segment and offset of the frame with the first commit above a revision.
+
+    ``None`` if there is no such commit in the view. In a segment of copies, the frame may begin
+    with records of earlier commits.
+    """
+    if since >= view.head.revision:
+        return None
+    states = view.manifest.segments
+    place = bisect_right(states[:-1], since, key=_last_revision)
+    for state in states[place:]:
+        commit = view.commit_times(state.number).first_above(since)
+        if commit is not None:
+            return state.number, commit.offset
+    return None
 
 
 def _last_revision(state: SegmentState) -> int:

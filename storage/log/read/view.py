@@ -15,15 +15,16 @@ from typing import NamedTuple
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.interface import Entry
 from rundlet_server.storage.large_values import LargeValue
-from rundlet_server.storage.log.format.commit_times import CommitTimes, commits_of
+from rundlet_server.storage.log.format.commit_times import CommitTimes
 from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.locator import Locator, pack_position, segment_of
 from rundlet_server.storage.log.format.manifest import Manifest
 from rundlet_server.storage.log.format.record import Record
-from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment
+from rundlet_server.storage.log.format.segment import Segment
 from rundlet_server.storage.log.index.delta import Delta, newest_at
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.read.entry_cache import EntryCache
+from rundlet_server.storage.log.read.sealed_times import SealedTimes
 
 
 class Head(NamedTuple):
@@ -41,6 +42,7 @@ class View:
         manifest: the state of the files this view was made of.
         deltas: newest first; the first one belongs to the active segment and grows.
         indexes: newest first.
+        sealed_times: commits of indexed segments.
         cache: of values read from this view and others with the same newest delta.
         position: of the log up to which everything has been added; written last.
         head: revision, time and totals of the last commit added; replaced as one.
@@ -57,6 +59,7 @@ class View:
         deltas: tuple[Delta, ...],
         indexes: tuple[IndexFile, ...],
         cache: EntryCache,
+        sealed_times: SealedTimes,
     ) -> None:
         self._files = files
         self._folder = folder
@@ -66,7 +69,7 @@ class View:
         self.deltas = deltas
         self.indexes = indexes
         self.cache = cache
-        self._commit_times: dict[int, CommitTimes] = {}
+        self.sealed_times = sealed_times
         active = manifest.active
         self.head = Head(active.last_revision, active.last_time_us, active.totals)
         self.position = pack_position(deltas[0].segment, deltas[0].offset)
@@ -161,18 +164,13 @@ class View:
             FileNotFoundError: compaction has moved its records.
             Damaged: the segment is not what was written.
         """
-        times = self._commit_times.get(number)
+        for delta in self.deltas:
+            if delta.segment == number:
+                return delta.times
+        times = self.sealed_times.known(number)
         if times is None:
-            segment = self.segment(number)
-            delta = next((delta for delta in self.deltas if delta.segment == number), None)
-            states = {state.number: state for state in self.manifest.segments}
-            end = delta.offset if delta else states[number].size
-            times = CommitTimes()
-            is_appended = segment.header.origin == APPENDED
-            for frame in segment.frames(HEADER_SIZE, end):
-                times.add(list(commits_of(frame, is_appended=is_appended)))
-            if delta is not self.active:
-                self._commit_times[number] = times
+            [size] = [state.size for state in self.manifest.segments if state.number == number]
+            times = self.sealed_times.read(self.segment(number), size)
         return times
 
     def segment(self, number: int) -> Segment:

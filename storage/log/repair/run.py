@@ -29,6 +29,7 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.files import read_whole, replace_file
@@ -38,11 +39,13 @@ from rundlet_server.storage.log.check.verify import verify
 from rundlet_server.storage.log.format import commit_page
 from rundlet_server.storage.log.format import manifest as manifests
 from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.format.commit_times import commits_of
 from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.locator import pack_position
 from rundlet_server.storage.log.format.manifest import (
     IndexState,
     Manifest,
+    Oldest,
     SegmentState,
     read_manifest,
     write_manifest,
@@ -50,11 +53,13 @@ from rundlet_server.storage.log.format.manifest import (
 from rundlet_server.storage.log.format.names import (
     INDEX_SUFFIX,
     SEGMENT_SUFFIX,
+    TIMES_SUFFIX,
     index_name,
     index_numbers,
 )
 from rundlet_server.storage.log.format.record import KIND_NAMES
 from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
+from rundlet_server.storage.log.format.times_file import write_times
 from rundlet_server.storage.log.index.columns import Columns
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.writer import write_index
@@ -75,8 +80,10 @@ from rundlet_server.storage.log.repair.revisions import (
     ORIGINALS_PREFIX,
     known_floor,
     known_revision,
+    unreached,
 )
 from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.timeline import Retention
 
 
 def repair(path: Path, settings: StoreSettings | None = None) -> RepairReport:
@@ -96,6 +103,9 @@ def repair(path: Path, settings: StoreSettings | None = None) -> RepairReport:
         return _Repair(path, settings, verified.problems).run()
 
 
+_REPLACED: Final = (SEGMENT_SUFFIX, INDEX_SUFFIX, TIMES_SUFFIX)
+
+
 class _Repair:
     """One repair of a folder that has problems; all locks are held."""
 
@@ -113,7 +123,8 @@ class _Repair:
         log = LogRepair(self._folder, self._settings, self._old, self._store_id)
         states = log.run()
         unfinished = list(self._unfinished_lists())
-        report = RepairReport(self._problems, log.losses + list(map(_untold, unfinished)))
+        losses = [*log.losses, *self._unreached(log), *map(_untold, unfinished)]
+        report = RepairReport(self._problems, losses)
         report.lost_versions = [
             LostVersion(version.key.decode(errors="backslashreplace"), version.revision, kind)
             for version in log.lost
@@ -137,6 +148,13 @@ class _Repair:
         report.key_count = totals.key_count
         report.revision = manifest.active.last_revision
         return report
+
+    def _unreached(self, log: LogRepair) -> Iterator[Loss]:
+        """Yield losses that only the manifests of earlier repairs tell; a manifest tells more."""
+        if self._old is None:
+            last = [index.last_revision for index in log.indexes]
+            last += [source.last_revision for source in log.sources]
+            yield from unreached(self._files, self._folder, max(last, default=0))
 
     def _old_manifest(self) -> Manifest | None:
         try:
@@ -163,9 +181,11 @@ class _Repair:
     def _delta(self, state: SegmentState) -> Delta:
         segment = Segment.open(self._files, self._folder, state.number, writable=False)
         delta = Delta(state.number, HEADER_SIZE)
+        is_appended = segment.header.origin == APPENDED
         for frame in segment.frames(HEADER_SIZE, state.size):
-            delta.add(frame.locators(state.number))
+            delta.add(frame.locators(state.number), commits_of(frame, is_appended=is_appended))
         segment.file.close()
+        write_times(self._files, self._folder, segment.header, delta.times)
         return delta
 
     def _manifest(
@@ -193,6 +213,7 @@ class _Repair:
         is_complete = not report.is_anything_lost
         head = known if is_complete else floor
         time_us = max((state.last_time_us for state in states), default=0)
+        oldest = old.oldest if old and is_complete else Oldest(head, time_us)
         number = next_segment(self._files, self._folder, old)
         return Manifest(
             generation=(old.generation if old else 0) + 1,
@@ -200,7 +221,9 @@ class _Repair:
             next_segment=number + 1,
             next_index=self._next_index(),
             # Older revisions can no longer be read: what is lost was part of them.
-            oldest_revision=old.oldest_revision if old and is_complete else head,
+            oldest_revision=oldest.revision,
+            oldest_time_us=oldest.time_us,
+            retention=old.retention if old else Retention(),
             revision_floor=floor,
             is_lax=bool(old and old.is_lax),
             segments=(
@@ -208,6 +231,7 @@ class _Repair:
                 SegmentState(number, 0, 0, head, time_us, totals, is_indexed=False),
             ),
             indexes=indexes,
+            gaps=old.gaps if old else (),
         )
 
     def _next_index(self) -> int:
@@ -250,7 +274,7 @@ class _Repair:
             replace_file(self._files, kept / manifests.FILE_NAME, data)
         named = manifest.file_names
         for name in sorted(names):
-            is_replaced = name.endswith((SEGMENT_SUFFIX, INDEX_SUFFIX)) and name not in named
+            is_replaced = name.endswith(_REPLACED) and name not in named
             if is_replaced or name == commit_page.FILE_NAME:
                 self._files.rename(self._folder / name, kept / name)
         self._files.sync_folder(kept)

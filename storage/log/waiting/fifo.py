@@ -128,7 +128,10 @@ class WaitersFolder:
                 self._commit_page.waiters &= ~1
 
     def _remove_dead(self) -> None:
-        for name in self.names():
+        """Remove every FIFO without a reader, also what a death has left half made."""
+        for name in os.listdir(self._path):
+            if name == LOCK_NAME:
+                continue
             with contextlib.suppress(OSError):
                 descriptor = self.open_for_writing(name)
                 if descriptor is not None:

@@ -52,7 +52,7 @@ class Waiting:
             return head
         with self._sleeping_thread():
             while True:
-                ticks = self._ticks  # before the look: a commit after the look changes it
+                ticks = self._ticks  # before the look: a later commit changes it
                 head = self._head()
                 left_s = ends_s - time.monotonic()
                 if head > since or left_s <= 0 or self._is_closed:

@@ -30,6 +30,7 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.commit_times import CommitPlace
 from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.locator import Locator, pack_position
 from rundlet_server.storage.log.format.record import (
@@ -41,7 +42,7 @@ from rundlet_server.storage.log.format.record import (
     VERSION_MAX,
     Record,
 )
-from rundlet_server.storage.log.index.retention import kept_versions
+from rundlet_server.storage.log.read.past import NotThereError, find_at, find_version, kept_of
 from rundlet_server.storage.log.read.view import Head, View
 from rundlet_server.storage.log.write.free_space import FreeSpace
 
@@ -65,6 +66,7 @@ class Batch:
     Attributes:
         buffers: the bytes of all frames.
         entries: key and locator of every record in them, in order.
+        commits: the commit of every frame, in order.
         head: the state of the store after them.
         size: bytes of all frames.
         commit_count: transactions among them.
@@ -77,7 +79,6 @@ class Batch:
         salt: int,
         now_us: int,
         synced: int,
-        keep_versions: int,
         limits: Limits,
         free_space: FreeSpace,
     ) -> None:
@@ -88,14 +89,12 @@ class Batch:
             salt: of the active segment.
             now_us: the time of all commits of the batch.
             synced: offset in the active segment up to which it is on stable storage.
-            keep_versions: how many versions of a key can be restored, whatever their age.
             limits: of a transaction.
             free_space: that values need on the disk; deletions need none.
         """
         self._view = view
         self._salt = salt
         self._synced = synced
-        self._keep_versions = keep_versions
         self._limits = limits
         self._free_space = free_space
         self._copied_bytes = 0
@@ -107,6 +106,7 @@ class Batch:
         self._newest: dict[bytes, Locator | None] = {}
         self.buffers: list[Buffer] = []
         self.entries: list[tuple[bytes, Locator]] = []
+        self.commits: list[CommitPlace] = []
         self.size = 0
         self.commit_count = 0
         self.head = Head(view.head.revision, now_us, view.head.totals)
@@ -247,20 +247,20 @@ class Batch:
         return self._put(key, old.value, current, old.content_type, op.ttl_s)
 
     def _restored(self, index: int, op: Restore, key: bytes, current: Locator | None) -> Record:
-        """Return the newest record of that version (a key that was deleted counts from 1 again)."""
-        kept = kept_versions(
-            self._versions(key),
-            oldest_revision=self._view.manifest.oldest_revision,
-            keep_versions=self._keep_versions,
-        )
-        for locator in kept:
-            if locator.version == op.version and not locator.is_tombstone:
-                if self._is_due(locator):
-                    break
-                old = self._copy(key, locator)
-                record = self._put(key, old.value, current, old.content_type)
-                return record._replace(kind=RESTORE)
-        raise InvalidOperation(index, f"version {op.version} of {op.key!r} is not kept")
+        """Return a record with the value that the key had at a version or a revision."""
+        kept = kept_of(self._view, key, self._versions(key))
+        try:
+            if op.version is not None:
+                source = find_version(kept, op.version)
+            elif op.revision is not None and op.revision <= self._revision:
+                source = find_at(self._view, kept, op.revision)
+            else:
+                raise NotThereError(f"revision {op.revision} does not exist yet")
+        except NotThereError as ex:
+            raise InvalidOperation(index, f"{op.key!r} cannot be restored: {ex}") from ex
+        old = self._copy(key, source)
+        record = self._put(key, old.value, current, old.content_type, op.ttl_s)
+        return record._replace(kind=RESTORE)
 
     def _versions(self, key: bytes) -> Iterator[Locator]:
         pending = self._newest.get(key)
@@ -334,6 +334,7 @@ class Batch:
             salt=self._salt,
             offset=offset,
         )
+        self.commits.append(CommitPlace(self._revision, time_us, offset))
         self.buffers += buffers
         self.size += size
 

@@ -53,6 +53,7 @@ from rundlet_server.storage.log.write.batch import Batch
 from rundlet_server.storage.log.write.free_space import FreeSpace
 from rundlet_server.storage.log.write.rolling import Roller, sync_segment
 from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.timeline import Retention
 
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -116,7 +117,6 @@ class Writer:
             salt=view.segment(active).header.salt,
             now_us=self.time_us(view),
             synced=offset_of(durable) if segment_of(durable) == active else 0,
-            keep_versions=self._settings.keep_versions,
             limits=self._settings.limits,
             free_space=self.free_space,
         )
@@ -153,6 +153,7 @@ class Writer:
         self._settings.measures.appended(batch.size)
         self._follower.advance(
             batch.entries,
+            batch.commits,
             start=pack_position(segment.number, start),
             position=position,
             head=batch.head,
@@ -238,6 +239,11 @@ class Writer:
             raise self._refusal(ex) from ex
         self._commit_page.durable = position
 
+    @property
+    def lock(self) -> FolderLock:
+        """The lock under which the manifest is changed."""
+        return self._lock
+
     def change_manifest(self, change: Callable[[Manifest], Manifest]) -> Manifest:
         """Install a changed manifest while no writer appends.
 
@@ -248,6 +254,18 @@ class Writer:
             manifest = change(read_manifest(self._files, self._folder))
             self._install(manifest)
             return manifest
+
+    def retain(self, retention: Retention) -> None:
+        """Change the retention of the store.
+
+        Raises:
+            Unavailable, DiskFull: the disk failed; nothing was changed that lasts.
+        """
+        try:
+            self.settle()
+            self.change_manifest(lambda manifest: manifest.changed(retention=retention))
+        except OSError as ex:
+            raise self._refusal(ex) from ex
 
     def install_manifest(self, manifest: Manifest) -> View:
         """Install a manifest and return the view of it; inside ``exclusive``."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from rundlet_server.storage.errors import InvalidRequest
+from rundlet_server.storage.errors import InvalidRequest, ReadOnly
 from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE, Delete
-from rundlet_server.storage.timeline import Moment
+from rundlet_server.storage.timeline import Moment, Retention
 from tests.support.backends import do, names, put, value
 from tests.support.models.model import START_US
 
 SECOND_US = 1_000_000
+NAN = float("nan")
 
 
 def test_old_revisions_stay_readable(store):
@@ -131,3 +132,33 @@ def test_a_read_names_its_moment(store, clock):
     assert store.scan(at=0).moment == Moment(0, 0)
     past = Moment(1, START_US + SECOND_US)
     assert store.scan(at=past).moment == store.get_many(["a"], at=past).moment == past
+
+
+def test_retention_is_kept_and_changed_by_any_that_has_the_store_open(store, open_backend, backend):
+    assert store.retention() == Retention(keep_versions=10, keep_for_s=3_600)
+    other = open_backend() if backend.is_kept else store
+
+    store.retain(Retention(3, 0.5))
+
+    assert store.retention() == other.retention() == Retention(3, 0.5)
+    other.close()
+
+
+@pytest.mark.parametrize(
+    "retention",
+    [Retention(0, 1), Retention(-1, 1), Retention(1, -1), Retention(1, 1e12), Retention(1, NAN)],
+)
+def test_a_retention_that_no_store_can_have_is_refused(store, retention):
+    with pytest.raises(InvalidRequest):
+        store.retain(retention)
+
+    assert store.retention() == Retention()
+
+
+def test_a_store_that_is_read_only_keeps_its_retention(store, open_backend):
+    store.retain(Retention(3, 0.5))
+    reader = open_backend(read_only=True)
+
+    with pytest.raises(ReadOnly):
+        reader.retain(Retention())
+    reader.close()

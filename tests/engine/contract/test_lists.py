@@ -7,6 +7,7 @@ import pytest
 from rundlet_server.storage.errors import InvalidKey
 from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE, Delete
 from tests.support.backends import LIMITS, do, names, put
+from tests.support.models.model import START_US
 
 
 @pytest.fixture
@@ -155,3 +156,17 @@ def test_keys_and_prefixes_count_on_a_page_without_values(store):
     assert len(page.prefixes) == LIMITS.answer_bytes_max // 31
     assert page.resume == page.prefixes[-1]
     assert len(store.scan(delimiter="/", after=page.resume).prefixes) == 40 - len(page.prefixes)
+
+
+def test_a_line_says_when_the_value_was_written_and_when_it_expires(store, clock):
+    put(store, "a", ttl_s=60)
+    clock.advance(1)
+    put(store, "b", content_type="text/x-rare")
+    written_us = START_US + 1_000_000
+
+    for include_values in (False, True):
+        lines = store.scan(include_values=include_values).keys
+        assert [(line.time_us, line.expires_us) for line in lines] == [
+            (START_US, START_US + 60_000_000),
+            (written_us, None),
+        ]

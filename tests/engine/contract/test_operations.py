@@ -209,12 +209,95 @@ def test_restoring_a_version_that_is_not_there_is_refused(store, version):
         do(store, Restore("b", 1))
 
 
-def test_restoring_does_not_bring_back_what_has_expired(store, clock):
-    put(store, "a", b"eternal")
-    do(store, Delete("a"))
+def test_restoring_brings_back_what_has_expired_or_expires(store, clock):
     put(store, "a", b"one", ttl_s=1)
-    put(store, "a", b"two")
+    put(store, "b", b"two", ttl_s=100)
     clock.advance(1)
 
+    commit = do(store, Restore("a", 1), Restore("b", 1))
+
+    assert commit.results == (OpResult(False, 1), OpResult(True, 2))
+    assert (value(store, "a"), value(store, "b")) == (b"one", b"two")
+    assert store.get("a").expires_us is store.get("b").expires_us is None
+    assert kinds(store, "a") == ["restore", "expire", "put"]
+
+
+def test_a_restored_value_expires_if_it_is_given_a_time_to_live(store, clock):
+    put(store, "a", b"one")
+    do(store, Restore("a", 1, ttl_s=1))
+    assert store.get("a").expires_us == clock.now_us + 1_000_000
+    clock.advance(1)
+
+    assert store.get("a") is None
+
+
+def test_a_version_counts_within_the_newest_life(store):
+    put(store, "a", b"old 1")
+    put(store, "a", b"old 2")
+    do(store, Delete("a"))
+    assert do(store, Restore("a", 2)).results == (OpResult(False, 1),)
+
+    assert store.get_version("a", 1).value == b"old 2"
+    assert store.get_version("a", 2) is None
     with pytest.raises(InvalidOperation):
-        do(store, Restore("a", 1))
+        do(store, Restore("a", 2))
+
+
+def test_a_version_of_a_deleted_key_is_of_the_life_that_ended(store):
+    put(store, "a", b"old")
+    do(store, Delete("a"))
+    put(store, "a", b"new 1", content_type="text/css")
+    put(store, "a", b"new 2")
+    do(store, Delete("a"))
+
+    assert store.get_version("a", 1) == ("a", b"new 1", 3, 1, START_US, "text/css", None)
+    assert store.get_version("a", 2).value == b"new 2"
+    assert [store.get_version("a", version) for version in (-1, 0, 3)] == [None] * 3
+    assert store.get_version("missing", 1) is None
+
+
+def test_restoring_a_revision_reaches_every_life(store, clock):
+    put(store, "a", b"1")
+    put(store, "a", b"2", ttl_s=5)
+    do(store, Delete("a"))
+    clock.advance(1)
+    put(store, "a", b"4", ttl_s=1)
+    clock.advance(1)
+    put(store, "b")  # by now the value of "a" had expired
+    revision = store.stats().revision
+    expected = {1: b"1", 2: b"2", 3: None, 4: b"4", revision: None}
+
+    for at, expected_value in expected.items():
+        if expected_value is None:
+            with pytest.raises(InvalidOperation):
+                do(store, Restore("a", revision=at))
+        else:
+            do(store, Restore("a", revision=at))
+            assert value(store, "a") == expected_value == value(store, "a", at=at)
+
+
+def test_restoring_a_revision_before_the_key_or_after_the_head_is_refused(store):
+    put(store, "b")
+    put(store, "a")
+
+    for op in (Restore("a", revision=1), Restore("a", revision=3), Restore("c", revision=2)):
+        with pytest.raises(InvalidOperation):
+            do(store, op)
+
+
+@pytest.mark.parametrize("op", [Restore("a"), Restore("a", 1, 1)])
+def test_restoring_takes_a_version_or_a_revision(store, op):
+    put(store, "a")
+
+    with pytest.raises(InvalidOperation):
+        do(store, op)
+
+
+def test_restores_of_one_transaction_see_what_was_there_before_it(store):
+    put(store, "a", b"1")
+    put(store, "b", b"1")
+    do(store, Put("a", b"2"), Put("b", b"2"))
+
+    do(store, Restore("a", revision=2), Restore("b", revision=2))
+
+    assert (value(store, "a"), value(store, "b")) == (b"1", b"1")

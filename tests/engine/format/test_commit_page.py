@@ -43,7 +43,7 @@ class DyingWords:
 
 def open_one(folder: Path, boot_id: int = 1) -> LogStore:
     settings = StoreSettings(
-        keep_for_s=0, segment_records_max=3, files=UnsyncedFiles(), boot_id=boot_id
+        keep_for_s=0, keep_versions=1, segment_records_max=3, files=UnsyncedFiles(), boot_id=boot_id
     )
     return open_log_store(folder, settings)
 

@@ -25,7 +25,7 @@ from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.unsynced_files import UnsyncedFiles
 
 SETTINGS = StoreSettings(
-    keep_for_s=0, maintain_inline=False, cache_bytes_max=0, files=UnsyncedFiles()
+    keep_for_s=0, keep_versions=1, maintain_inline=False, cache_bytes_max=0, files=UnsyncedFiles()
 )
 COMMITS = 120
 

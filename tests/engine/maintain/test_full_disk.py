@@ -69,7 +69,9 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def store(folder: Path) -> Iterator[LogStore]:
     """On a disk of 8 MiB."""
-    store = open_log_store(folder, StoreSettings(files=SmallDisk(8 * MIB), keep_for_s=0))
+    store = open_log_store(
+        folder, StoreSettings(files=SmallDisk(8 * MIB), keep_for_s=0, keep_versions=1)
+    )
     yield store
     store.close()
 
@@ -171,7 +173,9 @@ def test_a_store_tells_that_its_disk_is_full_until_it_is_not(store: LogStore):
 
 def test_who_only_reads_from_a_full_disk_has_no_problem(store: LogStore, folder: Path):
     fill(store, {}, random.Random(1), 100_000)
-    reader = open_log_store(folder, StoreSettings(files=SmallDisk(8 * MIB), keep_for_s=0))
+    reader = open_log_store(
+        folder, StoreSettings(files=SmallDisk(8 * MIB), keep_for_s=0, keep_versions=1)
+    )
 
     assert reader.health().reasons == []
     reader.close()

@@ -33,6 +33,7 @@ from tests.support.models.model import Clock
 
 TEXT = "text/plain; charset=utf-8"
 BYTES = "application/octet-stream"
+KEEP_ALL = {"keep_versions": 1_000, "keep_for_s": 3e9}
 
 
 def rows_of(count: int, *, first: int = 0, value: bytes = b"v") -> list[Row]:
@@ -43,7 +44,7 @@ def rows_of(count: int, *, first: int = 0, value: bytes = b"v") -> list[Row]:
 
 
 def settings_of(records_max: int = 50, **others: object) -> StoreSettings:
-    options = {"files": UnsyncedFiles(), "keep_versions": 1_000, "segment_records_max": records_max}
+    options = {"files": UnsyncedFiles(), "segment_records_max": records_max} | KEEP_ALL
     return StoreSettings(**(options | others))
 
 
@@ -176,7 +177,7 @@ def test_a_load_equals_commits_on_a_store_that_holds_something(tmp_path, seed):
 
 
 def test_older_revisions_can_be_read_after_a_load(tmp_path):
-    with opened(tmp_path, settings_of(5, keep_for_s=3_600)) as store:
+    with opened(tmp_path, settings_of(5, keep_for_s=3_600, keep_versions=1)) as store:
         store.load([(b"k%d" % n, b"1", TEXT) for n in range(5)])
         before = store.stats().revision
         store.load([(b"k%d" % n, b"2", TEXT) for n in range(5)])

@@ -11,7 +11,7 @@ from rundlet_server.storage.log.maintenance import MaintenanceLoop
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 
-MAINTAINED = StoreSettings(maintain_inline=False, keep_for_s=0, sync="never")
+MAINTAINED = StoreSettings(maintain_inline=False, keep_for_s=0, keep_versions=1, sync="never")
 
 
 def log_bytes(folder) -> int:

@@ -14,7 +14,7 @@ from tests.support.disks.unsynced_files import UnsyncedFiles
 
 def test_compaction_keeps_what_was_visible_in_the_time_to_keep(tmp_path, clock):
     store = open_log_store(
-        tmp_path, StoreSettings(files=UnsyncedFiles(), keep_for_s=60, clock=clock)
+        tmp_path, StoreSettings(files=UnsyncedFiles(), keep_for_s=60, keep_versions=1, clock=clock)
     )
     put(store, "a", b"1")
     put(store, "a", b"2")
@@ -34,7 +34,7 @@ def test_compaction_keeps_what_was_visible_in_the_time_to_keep(tmp_path, clock):
 
 def test_the_horizon_itself_is_readable(tmp_path, clock):
     store = open_log_store(
-        tmp_path, StoreSettings(files=UnsyncedFiles(), keep_for_s=60, clock=clock)
+        tmp_path, StoreSettings(files=UnsyncedFiles(), keep_for_s=60, keep_versions=1, clock=clock)
     )
     for number in (1, 2, 3):
         put(store, "a", b"%d" % number)
@@ -80,7 +80,7 @@ def test_a_version_let_go_is_not_restored_from_an_earlier_life_of_the_key(
 
 
 def test_behind_the_horizon_only_the_newest_version_is_left(tmp_path, clock):
-    settings = StoreSettings(files=UnsyncedFiles(), keep_for_s=0, clock=clock)
+    settings = StoreSettings(files=UnsyncedFiles(), keep_for_s=0, keep_versions=1, clock=clock)
     store = open_log_store(tmp_path, settings)
     put(store, "a", b"1")
     put(store, "a", b"2")

@@ -64,7 +64,7 @@ class DyingFiles(UnsyncedFiles):
 def open_folder(folder: Path, *, keep_for_s: float = 0) -> LogStore:
     # Nothing is sealed, indexed or compacted unless the test says so.
     settings = StoreSettings(
-        keep_for_s=keep_for_s, files=FILES, clock=Clock(), maintain_inline=False
+        keep_for_s=keep_for_s, keep_versions=1, files=FILES, clock=Clock(), maintain_inline=False
     )
     return open_log_store(folder, settings)
 

@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import select
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +21,7 @@ import pytest
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.log.waiting import waiting as waiting_module
-from rundlet_server.storage.log.waiting.fifo import FOLDER_NAME, LOCK_NAME
+from rundlet_server.storage.log.waiting.fifo import FOLDER_NAME, LOCK_NAME, SUFFIX
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from tests.support import PATIENCE_S
@@ -60,6 +62,17 @@ def running(work: Callable[..., None], folder: Path) -> Iterator[tuple[BaseProce
         receiver.close()
 
 
+@contextlib.contextmanager
+def maintained(folder: Path) -> Iterator[None]:
+    """Run a maintenance process."""
+    arguments = [sys.executable, "-m", "rundlet_server.storage.log.maintenance", str(folder)]
+    process = subprocess.Popen(arguments, stdin=subprocess.PIPE)
+    try:
+        yield
+    finally:
+        process.communicate()
+
+
 def received(connection: Connection) -> int:
     assert connection.poll(PATIENCE_S)
     number: int = waiting.SEEN.unpack(connection.recv_bytes())[0]
@@ -72,7 +85,7 @@ def put(store: LogStore) -> int:
 
 def fifos(store: LogStore) -> list[str]:
     folder = store._parts.lock.place._folder / FOLDER_NAME
-    return sorted(path.name for path in folder.glob("*") if path.name != LOCK_NAME)
+    return sorted(path.name for path in folder.glob(f"*{SUFFIX}"))
 
 
 def waiting_threads() -> list[str]:
@@ -151,6 +164,22 @@ def test_a_logged_expiry_wakes(store):
     assert not threads[0].is_alive()
 
 
+@pytest.mark.parametrize("is_inline", [True, False])
+def test_an_idle_store_logs_an_expiry_for_those_who_wait(tmp_path, is_inline):
+    folder = tmp_path / "data"
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(contextlib.closing(open_tiny(folder, is_inline=is_inline)))
+        if not is_inline:
+            stack.enter_context(maintained(folder))
+        expires_us = time.time_ns() // 1_000 + 300_000
+        store.commit(Txn([Put("a", b"", ttl_s=0.3)]))
+        assert store.wait(1, PATIENCE_S) == 2
+
+        event = store.changes(1).events[0]
+        assert (event.kind, event.key) == ("expire", "a")
+        assert event.time_us >= expires_us
+
+
 def test_a_killed_waiter_leaves_nothing(store, tmp_path):
     with running(waiting.follow, tmp_path / "data") as (process, seen):
         received(seen)
@@ -173,9 +202,10 @@ def test_a_newcomer_removes_what_killed_waiters_have_left(store, tmp_path):
         wait_for(lambda: fifos(store))
         process.kill()
         process.join()
+    os.mkfifo(tmp_path / "data/waiters/half-made.new")
     with contextlib.closing(store.waiting.open_fifo()):
         assert len(fifos(store)) == 1
-    assert fifos(store) == []
+    assert os.listdir(tmp_path / "data/waiters") == [LOCK_NAME]
 
 
 def test_a_child_does_not_keep_the_fifo_of_its_dead_parent(store, tmp_path):
@@ -293,6 +323,36 @@ def test_a_waiter_that_does_not_read_never_blocks_a_writer(store):
 
     assert is_readable(fifo.fileno(), PATIENCE_S)
     fifo.close()
+
+
+def test_writers_find_every_newcomer(store):
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            fifo = stack.enter_context(contextlib.closing(store.waiting.open_fifo()))
+            put(store)
+            assert is_readable(fifo.fileno(), 0)
+
+
+@pytest.mark.usefixtures("only_wakeups")
+def test_a_commit_between_the_look_and_the_sleep_is_not_missed(store):
+    waiting, looks = store.waiting, []
+
+    def look() -> int:
+        """Commit right behind the second look, before the waiter sleeps."""
+        head = store._follower.current().head.revision
+        looks.append(head)
+        if len(looks) == 2:
+            wait_for(lambda: fifos(store))
+            put(store)
+            wait_for(lambda: waiting._ticks)
+        return head
+
+    waiting._head = look
+    threads = in_threads(1, lambda: waiting.wait(0, NEVER_S))
+    threads[0].join(PATIENCE_S)
+
+    assert not threads[0].is_alive()
+    assert looks == [0, 0, 1]
 
 
 def test_an_event_loop_waits_on_a_descriptor(store):

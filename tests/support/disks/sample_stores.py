@@ -31,7 +31,7 @@ class Sample:
         self.folder = folder
         self.clock = Clock()
         # No cache: these tests look at what reading the disk gives.
-        settings = settings or StoreSettings(keep_for_s=0, cache_bytes_max=0)
+        settings = settings or StoreSettings(keep_for_s=0, keep_versions=1, cache_bytes_max=0)
         self.settings = dataclasses.replace(settings, clock=self.clock, files=FaultyFiles())
         self.states: dict[int, State] = {0: {}}
         self.expired: set[str] = set()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from rundlet_server.storage.errors import (
@@ -54,14 +55,16 @@ from rundlet_server.storage.timeline import (
     EventKind,
     History,
     Moment,
+    Retention,
     Version,
 )
+from tests.support.models.model_backups import ModelBackups
 
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
 TTL_S_MAX = 100 * 366 * 86_400
 EXPIRES_US_MAX = 253_402_300_799_999_999
-FEATURES = frozenset[Feature]({"history", "changes", "compaction"})
+FEATURES = frozenset[Feature]({"history", "retention", "changes", "compaction"})
 START_US = 1_700_000_000_000_000
 
 
@@ -120,10 +123,12 @@ class ModelStore:
         self._revision = 0
         self._oldest_revision = 0
         self._records: dict[str, list[Record]] = {}
+        self._retention = Retention()
         self._events: list[tuple[str, Record]] = []  # of all keys, in order
         self._lock = threading.RLock()
         self._has_committed = threading.Condition(self._lock)
         self._commits: list[tuple[int, int]] = []
+        self._backups = ModelBackups()
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -134,6 +139,12 @@ class ModelStore:
 
     def peek(self, key: str, *, at: At | None = None) -> Entry | LargeValue | None:
         return self.get(key, at=at)  # no value is large
+
+    def get_version(self, key: str, version: int) -> Entry | None:
+        with self._lock:
+            self._check_key(key)
+            found = [r for r in self._newest_life(key) if r.version == version]
+            return _entry(key, found[0]) if found else None
 
     def get_many(
         self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
@@ -206,8 +217,24 @@ class ModelStore:
                 raise InvalidRequest("this time lies in the future")
             revision = max((r for r, made_us in self._commits if made_us <= time_us), default=0)
             if revision < self._oldest_revision:
-                raise Compacted(self._oldest_revision)
+                raise self._compacted()
             return Moment(revision, time_us)
+
+    @contextmanager
+    def hold(self, revision: int) -> Iterator[None]:
+        self._at(revision)
+        yield
+
+    def retention(self) -> Retention:
+        return self._retention
+
+    def retain(self, retention: Retention) -> None:
+        """Remember it; nothing is dropped before ``forget_before`` says so."""
+        if self.info.read_only:
+            raise ReadOnly("this store takes no writes")
+        if not 1 <= retention.keep_versions < 2**53 or not 0 <= retention.keep_for_s <= TTL_S_MAX:
+            raise InvalidRequest("no store keeps so little or so much")
+        self._retention = retention
 
     def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
         with self._lock:
@@ -276,6 +303,12 @@ class ModelStore:
                 len(entries),
                 sum(len(entry.value) for entry in entries),
             )
+
+    @property
+    def backups(self) -> ModelBackups:
+        if "backup" not in self.info.features:
+            raise NotSupported(self.info.backend, "backup")
+        return self._backups
 
     def gauges(self) -> Mapping[str, Gauge]:
         with self._lock:
@@ -373,10 +406,12 @@ class ModelStore:
                 return Record(
                     0, version, "put", self._time_us, old.value, old.content_type, expires_us
                 )
-            case Restore(_, wanted):
-                source = self._kept_version(index, op.key, wanted)
+            case Restore():
+                source = self._source(index, op)
+                expires_us = self._expiry(op.ttl_s)
+                content_type = source.content_type
                 return Record(
-                    0, version, "restore", self._time_us, source.value, source.content_type
+                    0, version, "restore", self._time_us, source.value, content_type, expires_us
                 )
 
     def _result(self, op: Op, change: Record | None) -> OpResult:
@@ -404,13 +439,26 @@ class ModelStore:
         self._revision += 1
         self._commits.append((self._revision, self._time_us))
 
-    def _kept_version(self, index: int, key: str, version: int) -> Record:
-        for record in reversed(self._records.get(key, [])):
-            if record.has_value and record.version == version:
-                if self._has_expired(record):
-                    break
-                return record
-        raise InvalidOperation(index, f"there is no version {version} of this key")
+    def _source(self, index: int, op: Restore) -> Record | Entry:
+        found: Record | Entry | None = None
+        if op.version is not None:
+            lives = [r for r in self._newest_life(op.key) if r.version == op.version]
+            found = lives[0] if lives else None
+        elif op.revision is not None and self._oldest_revision <= op.revision <= self._revision:
+            found = self._visible(op.key, self._at(op.revision))
+        if found is None:
+            raise InvalidOperation(index, "this key had no such value")
+        return found
+
+    def _newest_life(self, key: str) -> list[Record]:
+        """The values of a key since it was last created, deleted now or not."""
+        life: list[Record] = []
+        for record in self._records.get(key, []):
+            if record.version == 1:
+                life = []
+            if record.has_value:
+                life.append(record)
+        return life
 
     def _holds(self, condition: Condition) -> bool:
         self._check_key(condition.key)
@@ -433,15 +481,7 @@ class ModelStore:
         last = records[-1]
         if last.expires_us is not None and last.expires_us <= moment.time_us:
             return None
-        return Entry(
-            key,
-            last.value,
-            last.revision,
-            last.version,
-            last.time_us,
-            last.content_type,
-            last.expires_us,
-        )
+        return _entry(key, last)
 
     def _revision_of(self, key: str) -> int:
         entry = self._visible(key, self._at(None))
@@ -479,12 +519,16 @@ class ModelStore:
         if isinstance(at, int):
             at = Moment(at, max((t for r, t in self._commits if r <= at), default=0))
         if at.revision < self._oldest_revision:
-            raise Compacted(self._oldest_revision)
+            raise self._compacted()
         if at.revision > self._revision:
             raise InvalidRequest(
                 f"revision {at.revision} does not exist yet; the head is {self._revision}"
             )
         return at
+
+    def _compacted(self) -> Compacted:
+        oldest = self._oldest_revision
+        return Compacted(oldest, max((t for r, t in self._commits if r <= oldest), default=0))
 
     def _check_key(self, key: str) -> None:
         try:
@@ -509,7 +553,9 @@ class ModelStore:
             value = op.value if isinstance(op, Put) else b""
             _check_limit("value_bytes_max", limits.value_bytes_max, len(value))
             size += len(op.key.encode()) + len(value)
-            ttl_s = op.ttl_s if isinstance(op, Put | Touch) else None
+            if isinstance(op, Restore) and (op.version is None) == (op.revision is None):
+                raise InvalidOperation(index, "a restore takes a version or a revision")
+            ttl_s = op.ttl_s if isinstance(op, Put | Touch | Restore) else None
             if ttl_s is not None and not 0 < ttl_s <= TTL_S_MAX:
                 raise InvalidOperation(
                     index, f"a time to live is above 0 and at most {TTL_S_MAX} seconds (100 years)"
@@ -521,6 +567,18 @@ class ModelStore:
                 raise InvalidOperation(index, "this is no time of expiry")
         if len(ops) > 1:  # a single value has a limit of its own
             _check_limit("txn_bytes_max", limits.txn_bytes_max, size)
+
+
+def _entry(key: str, record: Record) -> Entry:
+    return Entry(
+        key,
+        record.value,
+        record.revision,
+        record.version,
+        record.time_us,
+        record.content_type,
+        record.expires_us,
+    )
 
 
 def _order(key: str) -> bytes:
@@ -550,6 +608,8 @@ def _key_info(entry: Entry, include_value: bool) -> KeyInfo:
         len(entry.value),
         entry.content_type,
         entry if include_value else None,
+        entry.time_us,
+        entry.expires_us,
     )
 
 

@@ -33,6 +33,7 @@ def open_tiny(
     """Open a store that seals, indexes and merges segments every few commits."""
     settings = StoreSettings(
         keep_for_s=keep_for_s,
+        keep_versions=1,
         maintain_inline=is_inline,
         segment_records_max=16,
         segment_bytes_max=8_192,
