@@ -106,6 +106,8 @@ KV64: Final = Route("/v1/kv64/{key:path}", _VALUE, keys="path")
 KEYS: Final = Route("/v1/keys", _LONG_READS, keys="list")
 MGET: Final = Route("/v1/mget", {"POST": _LONG_READ}, keys="body")
 TXN: Final = Route("/v1/txn", {"POST": _WRITE}, keys="body")
+EXPORT: Final = Route("/v1/export", {"GET": _LONG_READ}, keys="list")
+IMPORT: Final = Route("/v1/import", {"POST": _WRITE}, keys="body")
 STATS: Final = Route("/v1/stats", _SHORT_READS, keys="all")
 COMPACT: Final = Route("/v1/admin/compact", {"POST": _ADMINISTER}, keys="all")
 BACKUPS: Final = Route("/v1/backup", {"POST": _ADMINISTER}, keys="all")
@@ -120,6 +122,7 @@ ROUTES: Final = {
     route.template: route
     for route in (
         *(ROOT, SERVICE, KV, KV64, KEYS, MGET, TXN, STATS, COMPACT),
+        *(EXPORT, IMPORT),
         *(BACKUPS, BACKUP, BACKUP_FILE),
         *(METRICS, LIVEZ, READYZ, OPENAPI),
     )

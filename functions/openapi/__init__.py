@@ -12,6 +12,7 @@ from rundlet_server.functions.openapi.lists import LIST_PATHS, LIST_SCHEMAS
 from rundlet_server.functions.openapi.parts import PROBLEM_SCHEMAS, Json, problems
 from rundlet_server.functions.openapi.scalars import scalar_schemas
 from rundlet_server.functions.openapi.service import SERVICE_PATHS, SERVICE_SCHEMAS
+from rundlet_server.functions.openapi.transfers import TRANSFER_PATHS, TRANSFER_SCHEMAS
 from rundlet_server.functions.openapi.values import VALUE_PATHS
 from rundlet_server.functions.route_table import ROUTES, Route
 from rundlet_server.storage.interface import Limits
@@ -25,6 +26,7 @@ def openapi_document(version: str, limits: Limits) -> Json:
         **LIST_SCHEMAS,
         **batch_schemas(limits),
         **BACKUP_SCHEMAS,
+        **TRANSFER_SCHEMAS,
         **SERVICE_SCHEMAS,
     }
     return {
@@ -61,6 +63,7 @@ _FAMILIES: dict[str, tuple[str, dict[str, Json]]] = {
     "values": ("One value.", VALUE_PATHS),
     "lists": ("Keys in order.", LIST_PATHS),
     "batches": ("Many keys at once.", BATCH_PATHS),
+    "transfer": ("Exports and imports.", TRANSFER_PATHS),
     "backup": ("Copies of the whole store.", BACKUP_PATHS),
     "service": ("The server itself.", SERVICE_PATHS),
 }
