@@ -13,6 +13,8 @@ from bench.results import Results, Spread
 from bench.scale import CORES
 
 _BATCH_KEYS_PER_S: Final = 300_000
+_EVENTS_PER_S: Final = 200_000
+_WAKE_UP_MS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,26 @@ _ENGINE: Final = (
         Cell("engine/maintenance", "cp", "MB/s"),
         least=0.3,
     ),
+    Target(
+        "events of the feed, a commit each",
+        Cell("engine/changes", "rundlet", "events/s", "a put each"),
+        None,
+        least=_EVENTS_PER_S,
+        unit="events/s",
+    ),
+    Target(
+        "p99 from a commit to a wake-up in another process",
+        Cell("engine/wait", "rundlet", "p99 ms", is_less_better=True),
+        None,
+        most=_WAKE_UP_MS,
+        unit="ms",
+    ),
+    Target(
+        "full backup to a copy of the same bytes",
+        Cell("engine/backup", "rundlet, backup", "MB/s"),
+        Cell("engine/backup", "cp", "MB/s"),
+        least=0.5,
+    ),
 )
 
 
@@ -203,6 +225,10 @@ def _latency_targets(results: Results) -> Iterator[Target]:
                 Cell("http/maintenance", system, "p99 ms", case) for case in (work, "idle")
             )
             yield Target(f"p99 of GET during {work}, {system}", disturbed, alone, most=2.0)
+        disturbed, alone = (
+            Cell("http/maintenance", system, "p99 ms", case) for case in ("backup", "idle")
+        )
+        yield Target(f"p99 of GET during a backup, {system}", disturbed, alone, most=1.5)
 
 
 def _size_targets(results: Results) -> Iterator[Target]:

@@ -40,7 +40,6 @@ def _lines(columns: int) -> Iterator[str]:
     yield "Usage: rundlet COMMAND [OPTIONS] [ARGS]..."
     for panel, rows in panels():
         yield from _labelled(panel, _cells(rows, columns))
-    yield ""
     for option, text in (*PLACE_OPTIONS, *_OPTIONS):
         yield from _wrapped("", f"{option:<{_OPTION_WIDTH}}", text, columns)
     yield from _wrapped("", "", _FLAGS, columns)

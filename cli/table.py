@@ -52,6 +52,8 @@ COMMANDS: Final = (
     Row("serve", Panel.SERVER, "serve.command", "Run the server."),
     Row("stats", Panel.CARE, "commands.care", "Print counts and sizes."),
     Row("compact", Panel.CARE, "commands.care", "Reclaim space."),
+    Row("backup", Panel.CARE, "backup.command", "Copy a store."),
+    Row("restore", Panel.CARE, "backup.restoring", "Make a store of a backup."),
     Row("verify", Panel.CARE, "commands.care", "Find damage."),
     Row("repair", Panel.CARE, "commands.care", "Keep what is whole."),
     Row("token", Panel.CARE, "commands.tokens", "Add, list, revoke tokens."),

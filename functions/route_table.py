@@ -8,6 +8,7 @@ a line in ``app`` that joins the two, and an entry in ``openapi``; tests hold th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
@@ -24,6 +25,7 @@ refused before the resource is called. Resources check ``path``, ``body`` and ``
 (``admission.require_keys`` and ``visible_prefix``), for they alone know the keys.
 """
 _KEY_FIELD: Final = "{key:path}"
+_FIELD: Final = re.compile(r"\{([a-z]+)\}")
 
 
 class Rule(NamedTuple):
@@ -47,7 +49,8 @@ class Route:
 
     Attributes:
         template: its name in metrics, the log and the audit trail; with ``{key:path}`` at its end,
-            the rest of the path is a key, slashes included.
+            the rest of the path is a key, slashes included. Other fields (``{id}``) are one part of
+            the path each, and nothing but fields follows the first.
         rules: for each method that it answers, besides ``OPTIONS``.
         keys: how the prefix of a token applies.
         is_open: it answers without a token, as it tells nothing of the data, and probes, browsers
@@ -67,12 +70,17 @@ class Route:
     @property
     def base(self) -> str:
         """The path as far as it is the same in every request."""
-        return self.template.removesuffix(_KEY_FIELD)
+        return self.template.partition("{")[0]
+
+    @property
+    def fields(self) -> list[str]:
+        """The names of the fields that are one part of the path each."""
+        return [] if self.has_key else _FIELD.findall(self.template)
 
     @property
     def path(self) -> str:
         """The template as OpenAPI spells it."""
-        return self.base + "{key}" if self.has_key else self.base
+        return self.base + "{key}" if self.has_key else self.template
 
     @property
     def methods(self) -> list[str]:
@@ -84,9 +92,11 @@ _SHORT_READ: Final = Rule("read", is_audited=False, is_short=True)
 _LONG_READ: Final = Rule("read", is_audited=False, is_short=False)
 _WRITE: Final = Rule("write", is_audited=True, is_short=False)
 _ADMINISTER: Final = Rule("admin", is_audited=True, is_short=False)
+_ADMIN_READ: Final = Rule("admin", is_audited=False, is_short=False)
 
 _SHORT_READS: Final = {"GET": _SHORT_READ, "HEAD": _SHORT_READ}
 _LONG_READS: Final = {"GET": _LONG_READ, "HEAD": _LONG_READ}
+_ADMIN_READS: Final = {"GET": _ADMIN_READ, "HEAD": _ADMIN_READ}
 _VALUE: Final = {**_SHORT_READS, "PUT": _WRITE, "DELETE": _WRITE}
 
 ROOT: Final = Route("/", _SHORT_READS, keys="none", is_open=True)
@@ -96,8 +106,20 @@ KV64: Final = Route("/v1/kv64/{key:path}", _VALUE, keys="path")
 KEYS: Final = Route("/v1/keys", _LONG_READS, keys="list")
 MGET: Final = Route("/v1/mget", {"POST": _LONG_READ}, keys="body")
 TXN: Final = Route("/v1/txn", {"POST": _WRITE}, keys="body")
+HISTORY: Final = Route("/v1/history/{key:path}", {"GET": _LONG_READ}, keys="path")
+HISTORY64: Final = Route("/v1/history64/{key:path}", {"GET": _LONG_READ}, keys="path")
+DIFF: Final = Route("/v1/diff", {"GET": _LONG_READ}, keys="list")
+ROLLBACK: Final = Route("/v1/rollback", {"POST": _WRITE}, keys="body")
+EXPORT: Final = Route("/v1/export", {"GET": _LONG_READ}, keys="list")
+IMPORT: Final = Route("/v1/import", {"POST": _WRITE}, keys="body")
 STATS: Final = Route("/v1/stats", _SHORT_READS, keys="all")
 COMPACT: Final = Route("/v1/admin/compact", {"POST": _ADMINISTER}, keys="all")
+RETENTION: Final = Route(
+    "/v1/admin/retention", {"GET": _ADMIN_READ, "PUT": _ADMINISTER}, keys="all"
+)
+BACKUPS: Final = Route("/v1/backup", {"POST": _ADMINISTER}, keys="all")
+BACKUP: Final = Route("/v1/backup/{id}", {**_ADMIN_READS, "DELETE": _ADMINISTER}, keys="all")
+BACKUP_FILE: Final = Route("/v1/backup/{id}/{file}", _ADMIN_READS, keys="all")
 METRICS: Final = Route("/metrics", _LONG_READS, keys="all")
 LIVEZ: Final = Route("/livez", _SHORT_READS, keys="none", is_open=True)
 READYZ: Final = Route("/readyz", _SHORT_READS, keys="none", is_open=True)
@@ -107,6 +129,9 @@ ROUTES: Final = {
     route.template: route
     for route in (
         *(ROOT, SERVICE, KV, KV64, KEYS, MGET, TXN, STATS, COMPACT),
+        *(HISTORY, HISTORY64, DIFF, ROLLBACK, RETENTION),
+        *(EXPORT, IMPORT),
+        *(BACKUPS, BACKUP, BACKUP_FILE),
         *(METRICS, LIVEZ, READYZ, OPENAPI),
     )
 }

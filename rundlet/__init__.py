@@ -11,8 +11,10 @@
 Start reading at ``client.Client``; the errors are one tree in ``errors``.
 """
 
+from rundlet.backups import Backup, BackupFile
 from rundlet.client import DEFAULT_URL, Client
 from rundlet.errors import (
+    BackupGone,
     BadRequest,
     Compacted,
     Conflict,
@@ -52,6 +54,9 @@ __all__ = [
     "DEFAULT_URL",
     "TEXT_CONTENT_TYPE",
     "Add",
+    "Backup",
+    "BackupFile",
+    "BackupGone",
     "BadRequest",
     "Client",
     "Commit",

@@ -11,6 +11,7 @@ import cbor2
 import httpx
 
 from rundlet.answers import fields_of, header_number, next_page_query, page_of, value_of
+from rundlet.backups import BackupCalls
 from rundlet.errors import BadRequest, Conflict, PreconditionFailed, ServerError
 from rundlet.keys import key_bytes, key_path
 from rundlet.model import (
@@ -40,7 +41,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 _PAGE_KEYS = 1_000
 
 
-class Client:
+class Client(BackupCalls):
     """A connection to a Rundlet server; may be used by many threads, and as a context manager.
 
     A process that is forked may use its parent's client: it opens connections of its own.

@@ -9,6 +9,7 @@
     ├── PreconditionFailed    the key did not meet the condition; has the current revision
     ├── Conflict              conditions of a transaction failed; says which
     ├── Compacted             the revision asked for is no longer kept
+    ├── BackupGone            the lease of a backup has ended
     ├── Unavailable           not applied; try again later
     ├── OutcomeUnknown        the write may or may not have been applied
     ├── ConnectionFailed      no server reached, or it broke off a read; nothing was changed
@@ -118,6 +119,10 @@ class Compacted(RundletError):
     def __init__(self, message: str, *, oldest_revision: int = 0) -> None:
         super().__init__(message)
         self.oldest_revision = oldest_revision
+
+
+class BackupGone(RundletError):
+    """There is no such backup: its lease has ended, or there never was one."""
 
 
 class Unavailable(RundletError):

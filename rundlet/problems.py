@@ -7,6 +7,7 @@ import json
 import httpx
 
 from rundlet.errors import (
+    BackupGone,
     BadRequest,
     Compacted,
     Conflict,
@@ -22,6 +23,7 @@ from rundlet.errors import (
     Unauthorized,
     Unavailable,
 )
+from rundlet.schemes import scheme_advice_of_answer
 
 # A proxy answers with these after it lost the server: how far a write got is then unknown.
 _GATEWAY_STATUSES = frozenset({502, 504})
@@ -63,6 +65,8 @@ def _typed_error(
         return PreconditionFailed(message, revision=_number(members, "revision") or 0)
     if status == 409:
         return Conflict(message, failed=_failed_conditions(members))
+    if status == 410 and problem_name(response) == "backup-gone":
+        return BackupGone(message)
     if status == 410:
         return Compacted(message, oldest_revision=_number(members, "oldest_revision") or 0)
     if status in _UNAVAILABLE_STATUSES:
@@ -93,7 +97,9 @@ def _message(response: httpx.Response, members: dict[str, object]) -> str:
     detail = members.get("detail") or members.get("title")
     if isinstance(detail, str):
         return detail
-    return (
+    url = str(response.request.url.copy_with(raw_path=b"/")).rstrip("/")
+    advice = scheme_advice_of_answer(url, response.status_code, response.text)
+    return advice or (
         f"{response.request.url.copy_with(query=None)} answered {response.status_code} "
         f"{response.reason_phrase}; is this the address of a Rundlet server?"
     )

@@ -9,10 +9,13 @@
     │   └── LimitExceeded         larger or longer than a setting allows; names limit and got
     ├── Conflict                  a condition did not hold; names which
     ├── Compacted                 the requested revision is no longer kept
+    ├── BackupGone                the lease of a backup has ended
+    ├── NotInBackup               no backup holds the requested revision or time
     ├── NotSupported              this backend lacks the feature; names both
     ├── ReadOnly                  this store takes no writes
     ├── Unavailable               certainly not applied; try again later
-    │   └── DiskFull              ... because no space is left
+    │   ├── DiskFull              ... because no space is left
+    │   └── BackupNotReady        ... because the store is read for its first backup; ask again
     ├── OutcomeUnknown            may or may not have been applied
     ├── Damaged                   bytes on disk are not what was written; names file and offset
     │   └── DamagedTokens         ... in the tokens: the store is whole, a repair does not help
@@ -113,6 +116,17 @@ class Compacted(StoreError):
         self.oldest_time_us = oldest_time_us
 
 
+class BackupGone(StoreError):
+    """There is no backup with this id: its lease has ended, or there never was one."""
+
+    def __init__(self) -> None:
+        super().__init__("the backup is gone: its lease has ended, or there never was one")
+
+
+class NotInBackup(StoreError):
+    """No backup holds the requested revision or time; the message says what they hold."""
+
+
 class NotSupported(StoreError):
     """This backend cannot do what was requested, in any form.
 
@@ -138,6 +152,10 @@ class Unavailable(StoreError):
 
 class DiskFull(Unavailable):
     """Certainly not applied, because no space is left on the device."""
+
+
+class BackupNotReady(Unavailable):
+    """The files of the store are still being hashed; each request continues where one ended."""
 
 
 class OutcomeUnknown(StoreError):

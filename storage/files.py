@@ -96,11 +96,17 @@ class Files(Protocol):
     def unlink(self, path: Path) -> None:
         """Remove a name; a missing one is no error."""
 
+    def link(self, source: Path, target: Path) -> None:
+        """Give the file ``source`` another name; no file may have it yet."""
+
     def sync_folder(self, path: Path) -> None:
         """Make creations, renames and removals in a folder durable."""
 
     def make_folder(self, path: Path) -> None:
         """Create a folder, for its owner only, and its parents if they are missing."""
+
+    def remove_folder(self, path: Path) -> None:
+        """Remove an empty folder; a missing one is no error."""
 
     def names(self, path: Path) -> list[str]:
         """Return the names of the entries of a folder, in no particular order."""
@@ -239,6 +245,10 @@ class RealFiles:
         """See ``Files.unlink``."""
         path.unlink(missing_ok=True)
 
+    def link(self, source: Path, target: Path) -> None:
+        """See ``Files.link``."""
+        os.link(source, target)
+
     def sync_folder(self, path: Path) -> None:
         """See ``Files.sync_folder``."""
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -250,6 +260,11 @@ class RealFiles:
     def make_folder(self, path: Path) -> None:
         """See ``Files.make_folder``."""
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def remove_folder(self, path: Path) -> None:
+        """See ``Files.remove_folder``."""
+        with contextlib.suppress(FileNotFoundError):
+            path.rmdir()
 
     def names(self, path: Path) -> list[str]:
         """See ``Files.names``."""
@@ -332,6 +347,15 @@ def file_size(files: Files, path: Path) -> int:
     file = files.open(path, writable=False)
     try:
         return file.size()
+    finally:
+        file.close()
+
+
+def write_unsynced(files: Files, path: Path, data: Buffer) -> None:
+    """Write bytes to the start of a file, which is made if there is none, and do not sync it."""
+    file = files.open(path, create=True)
+    try:
+        file.pwrite([data], 0)
     finally:
         file.close()
 

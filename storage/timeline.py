@@ -63,7 +63,7 @@ class Event(NamedTuple):
     """One change of one key, as the feed shows it; fields as in ``Version``.
 
     Attributes:
-        is_last: it is the last event of its commit.
+        is_last: it is the last event of its commit on the page.
         value: of a put or a restore, if values were asked for; else ``None``.
         is_value_omitted: the value was asked for, but the page had no room for it.
     """
@@ -114,14 +114,16 @@ class Erased:
     """What an erasure did.
 
     Attributes:
-        revision: of its commit.
-        versions: how many can no longer be read.
+        revision: of its commit; of the head if the key is not known.
+        versions: how many values can no longer be read.
         is_pending: their bytes are still in files that a compaction will rewrite.
+        is_found: the key had a history; else nothing was written.
     """
 
     revision: int
     versions: int
     is_pending: bool
+    is_found: bool = True
 
 
 class Timeline(Protocol):
@@ -160,3 +162,58 @@ class Timeline(Protocol):
 
     def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
         """Return the kept versions of a key, newest first, with revisions below ``before``."""
+
+    def expired(self, after_us: int, at: Moment) -> list[str]:
+        """Return the keys whose value at a moment had expired by then, but not by ``after_us``.
+
+        A moment does not show such a value, although its expiry may be logged only later.
+        """
+
+    def changes(
+        self,
+        since: int,
+        *,
+        prefix: str = "",
+        limit: int = 1_000,
+        include_values: bool = False,
+        until: int | None = None,
+    ) -> Changes:
+        """Return what was committed after a revision, oldest first. It needs ``changes``.
+
+        Nothing is missing and nothing comes twice: a list at revision R and the changes since R
+        together are the store. A page holds whole commits, those of one commit in the order of its
+        operations. It ends before the commit that would exceed ``limit`` events or
+        ``answer_bytes_max``; a first commit that alone exceeds them is on the page, without the
+        values that are too much. A page may also end, even empty, because enough of the log was
+        read for it. So the reader is at the end only if ``next_since`` is the head.
+
+        Args:
+            since: a revision; events have higher ones.
+            prefix: only keys that start with this.
+            limit: the most events on the page.
+            include_values: fill in ``Event.value``.
+            until: the last revision wanted; default the head.
+
+        Raises:
+            Compacted: ``since`` is below ``oldest_revision``.
+            InvalidRequest: ``since`` is above the head.
+        """
+
+    def erase(self, key: str, *, wait_s: float = 0) -> Erased:
+        """Remove every version of a key for good; the key can be written again.
+
+        From the return on, no read at any revision shows any of it; its history and the changes
+        have one event, ``erase``. What else the store keeps, and ``oldest_revision``, stay as they
+        are. The bytes go with a compaction in the background. If nothing was written to the key
+        since it was erased last, this returns what became of that erasure. It needs ``erase``.
+
+        Args:
+            key: it.
+            wait_s: wait so long for the bytes to be gone.
+
+        Raises:
+            ReadOnly, Unavailable, OutcomeUnknown: as ``Store.commit``.
+        """
+
+    def wait(self, since: int, timeout_s: float) -> int:
+        """Return the head revision as soon as it is above ``since``, or after the timeout."""

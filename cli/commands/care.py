@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from rundlet import Client
+from rundlet_server.cli.backup.verifying import verify_directory
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.options import (
     DataOption,
@@ -81,13 +82,26 @@ def compact(
 
 
 @commands.command("verify")
-def verify_(data: FolderOption = None, as_json: JsonOption = False) -> None:
+def verify_(
+    data: FolderOption = None,
+    backup: Annotated[
+        str | None,
+        typer.Option("--backup", metavar="DIR", help="Instead: the backups in a directory."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Find damage.
 
     Reads everything in a folder and changes nothing; a server may run on the folder meanwhile.
 
     Example: rundlet verify --data ./data
     """
+    if backup is not None:
+        if data is not None:
+            message = "give --data or --backup, not both"
+            raise CommandError(message, ExitCode.USAGE)
+        verify_directory(backup, as_json=as_json)
+        return
     from rundlet_server.storage.care import verify  # noqa: PLC0415 - loads the engine, which takes its time
 
     folder = chosen_folder(data)

@@ -55,9 +55,26 @@ def moment_us(option: str, text: str, now_us: int) -> int:
     return int(moment.timestamp() * 1_000_000)
 
 
+def moment_ago_us(option: str, text: str, now_us: int) -> int:
+    """Return a moment in the past, as ``moment_us`` does; a length of time counts back from now."""
+    return (
+        moment_us(option, text, now_us)
+        if _is_moment(text)
+        else now_us - (moment_us(option, text, 0))
+    )
+
+
 def shown_moment(time_us: int) -> str:
     """Return a moment in UTC, to the second."""
     return datetime.fromtimestamp(time_us // 1_000_000, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _require_unit(option: str, text: str) -> None:

@@ -56,6 +56,7 @@ class TargetRouter(CompiledRouter):
         self.endpoints: list[Endpoint] = []
         self._paths: dict[str, Endpoint] = {}
         self._prefixes: dict[str, Endpoint] = {}
+        self._shapes: dict[tuple[str, int], Endpoint] = {}
 
     def add_route(self, uri_template: str, resource: object, **_options: object) -> None:
         """Let a resource answer a route of the table.
@@ -72,7 +73,10 @@ class TargetRouter(CompiledRouter):
         labels = {method: f"{uri_template} {method}" for method in route.methods}
         endpoint = Endpoint(route, resource, responders, labels)
         self.endpoints.append(endpoint)
-        (self._prefixes if route.has_key else self._paths)[route.base] = endpoint
+        if route.fields:
+            self._shapes[route.base, len(route.fields)] = endpoint
+        else:
+            (self._prefixes if route.has_key else self._paths)[route.base] = endpoint
 
     def find(
         self, uri: str, req: falcon.Request | None = None
@@ -95,7 +99,11 @@ class TargetRouter(CompiledRouter):
         else:
             endpoint = self._paths.get(path)
             if endpoint is None:
-                return None
+                parts = path[prefix_size:].split("/")
+                endpoint = self._shapes.get((path[:prefix_size], len(parts)))
+                if endpoint is None or not all(parts):
+                    return None
+                params.update(zip(endpoint.route.fields, parts, strict=True))
         template = endpoint.route.template
         if req is not None:
             req.env[ROUTE] = endpoint.labels.get(req.method) or f"{template} OTHER"

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from rundlet_server.storage.errors import StoreError
@@ -24,13 +25,24 @@ _log = logging.getLogger("rundlet.store")
 class Housekeeper:
     """Follows the log, verifies index files, syncs by intervals, and frees memory in between.
 
+    Without a maintenance process it logs expiries as long as a process waits for changes: for
+    those who wait, an expiry is a change.
+
     It also looks at what no request would notice, and logs it once when it begins.
     """
 
     def __init__(
-        self, settings: StoreSettings, *, follower: Follower, writer: Writer, health: HealthCheck
+        self,
+        settings: StoreSettings,
+        *,
+        follower: Follower,
+        writer: Writer,
+        health: HealthCheck,
+        expire_for_waiters: Callable[[], object],
     ) -> None:
         """Start the thread."""
+        self._expire_for_waiters = expire_for_waiters
+        self._is_expiring = settings.maintain_inline and not settings.is_read_only
         self._follower = follower
         self._writer = writer
         self._health = health
@@ -77,6 +89,8 @@ class Housekeeper:
         """Take over new index files, sync, and verify what no read has touched yet."""
         view = self._follower.refresh()
         self._sync_if_due()
+        if self._is_expiring:
+            self._expire_for_waiters()
         for index in view.indexes:
             index.verify(self._is_stopped_between_blocks)
 

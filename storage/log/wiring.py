@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rundlet_server.storage.files import CANNOT_WRITE
+from rundlet_server.storage.log.backup.leases import Leases
+from rundlet_server.storage.log.feed.feed import Feed
 from rundlet_server.storage.log.format.commit_page import FILE_NAME as COMMIT_NAME
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.health import HealthCheck
+from rundlet_server.storage.log.maintain.eraser import Eraser
 from rundlet_server.storage.log.maintain.maintainer import Maintainer
 from rundlet_server.storage.log.open.folder_lock import FolderLock
 from rundlet_server.storage.log.open.read_only import ReadOnlyFiles, open_for_reading
@@ -17,6 +20,9 @@ from rundlet_server.storage.log.open.recovery import open_folder
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.expired import ExpiredCounter
 from rundlet_server.storage.log.read.follower import Follower
+from rundlet_server.storage.log.waiting.fifo import WaitersFolder
+from rundlet_server.storage.log.waiting.waiting import Waiting
+from rundlet_server.storage.log.waiting.waker import Waker
 from rundlet_server.storage.log.write.group_commit import GroupCommit
 from rundlet_server.storage.log.write.writer import Writer
 from rundlet_server.storage.requests import check_retention
@@ -31,15 +37,22 @@ class Parts:
     lock: FolderLock
     commit_page: CommitPage
     follower: Follower
+    feed: Feed
+    waiting: Waiting
+    waker: Waker
     clock: SharedClock
     expired: ExpiredCounter
     writer: Writer
     group_commit: GroupCommit
+    eraser: Eraser
     health: HealthCheck
     maintainer: Maintainer
+    leases: Leases
 
     def close(self) -> None:
         """Close the lock files, and release the commit page last: then a repair may begin."""
+        self.waiting.close()
+        self.waker.close()
         self.maintainer.close()
         self.lock.close()
         self.commit_page.leave()
@@ -109,11 +122,11 @@ def _set_retention(settings: StoreSettings, parts: Parts) -> None:
 
 def _opened_for_reading(folder: Path, settings: StoreSettings, cause: OSError) -> Parts:
     files = ReadOnlyFiles(settings.files)
-    lock = FolderLock(files, folder)
     try:
-        commit_page = open_for_reading(files, folder, settings.boot_id)
+        commit_page = open_for_reading(files, folder, settings.boot_id)  # looks at the lock's file
     except FileNotFoundError:
         raise cause from None  # there is no store: that none can be made says more
+    lock = FolderLock(files, folder)  # and this has a private one
     lock.place.add(COMMIT_NAME, commit_page.identity())
     return _joined(folder, dataclasses.replace(settings, files=files), lock, commit_page)
 
@@ -131,7 +144,20 @@ def _joined(
         open_segments_max=settings.open_segments_max,
     )
     clock = SharedClock(settings.clock, commit_page)
-    writer = Writer(folder, settings, commit_page=commit_page, follower=follower, lock=lock)
+    feed = Feed(follower, answer_bytes_max=settings.limits.answer_bytes_max)
+    waiters = WaitersFolder(settings.files, folder, commit_page)
+    waker = Waker(waiters, commit_page)
+    writer = Writer(
+        folder, settings, commit_page=commit_page, follower=follower, lock=lock, waker=waker
+    )
+    leases = Leases(
+        settings.files,
+        folder,
+        commit_page=commit_page,
+        clock=clock,
+        sync=writer.sync,
+        is_erasing=lambda: bool(follower.refresh().erased),
+    )
     maintainer = Maintainer(
         folder,
         settings,
@@ -140,15 +166,20 @@ def _joined(
         writer=writer,
         clock=clock,
         guard=lock.guard,
+        end_leases=leases.end_all_with,
     )
     return Parts(
         lock=lock,
         commit_page=commit_page,
         follower=follower,
+        feed=feed,
+        waiting=Waiting(waiters, commit_page, lambda: follower.current().head.revision),
+        waker=waker,
         clock=clock,
         expired=ExpiredCounter(commit_page, follower, clock),
         writer=writer,
         group_commit=GroupCommit(writer, settings.measures),
+        eraser=Eraser(settings, follower=follower, writer=writer, maintainer=maintainer),
         health=HealthCheck(
             folder,
             settings,
@@ -158,4 +189,5 @@ def _joined(
             clock=clock,
         ),
         maintainer=maintainer,
+        leases=leases,
     )

@@ -8,14 +8,16 @@ Opened again, it is another store, with another id.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.checksum import checksum
 from rundlet_server.storage.clock import system_clock_us
-from rundlet_server.storage.errors import Damaged, ReadOnly
+from rundlet_server.storage.errors import Damaged, NotSupported, ReadOnly
 from rundlet_server.storage.files import Files, RealFiles
 from rundlet_server.storage.interface import (
     Commit,
@@ -38,7 +40,7 @@ from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.requests import check_answer, encode_key, require_past, require_reached
 from rundlet_server.storage.textfile.index import REVISION, place_of
 from rundlet_server.storage.textfile.index_place import IndexedFile, index_places
-from rundlet_server.storage.timeline import At, History, Moment, Retention, Version
+from rundlet_server.storage.timeline import At, Changes, Erased, History, Moment, Retention, Version
 
 _VERSION = 1
 
@@ -182,9 +184,40 @@ class TextFileStore:
             versions.append(Version(REVISION, _VERSION, "put", self._time_us, size, content_type))
         return History(REVISION, 0, versions, None)
 
+    def expired(self, after_us: int, at: Moment) -> list[str]:  # noqa: ARG002 # as the interface has it
+        """See ``Store.expired``: nothing does."""
+        return []
+
+    def changes(
+        self,
+        since: int,  # noqa: ARG002 # as the interface has it
+        *,
+        prefix: str = "",  # noqa: ARG002
+        limit: int = 1_000,  # noqa: ARG002
+        include_values: bool = False,  # noqa: ARG002
+        until: int | None = None,  # noqa: ARG002
+    ) -> Changes:
+        """See ``Store.changes``: all of the file would be one commit, too large for a page."""
+        raise NotSupported(self.info.backend, "changes")
+
+    def erase(self, key: str, *, wait_s: float = 0) -> Erased:  # noqa: ARG002 # as the interface has it
+        """See ``Store.erase``."""
+        raise ReadOnly(f"{self._path} is served as it is; nothing can be erased from it")
+
+    def wait(self, since: int, timeout_s: float) -> int:
+        """See ``Store.wait``: nothing is ever written."""
+        if since >= REVISION:
+            time.sleep(timeout_s)
+        return REVISION
+
     def stats(self) -> Stats:
         """See ``Store.stats``."""
         return Stats(REVISION, 0, self._index.key_count, self._index.about["value_bytes"])
+
+    @property
+    def backups(self) -> Backups:
+        """See ``Store.backups``: a copy of the file is its backup."""
+        raise NotSupported(self.info.backend, "backup")
 
     def gauges(self) -> Mapping[str, Gauge]:
         """See ``Store.gauges``."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -39,7 +40,8 @@ from rundlet_server.storage.log.maintain.bulk_load import transactions
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
-from rundlet_server.storage.timeline import Version
+from rundlet_server.storage.timeline import Event, Version
+from tests.support import PATIENCE_S
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock, ModelStore
 
@@ -171,6 +173,22 @@ class StoreMachine(RuleBasedStateMachine):
             return
         assert outcome == self.model.commit(Txn([op]))
 
+    @rule(place=places, key=keys)
+    def erase(self, place: int, key: str) -> None:
+        """The bytes are gone before the next step, and so are the times of some commits."""
+        store = self.stores[place]
+        needed = self.needed(key)
+        lines = self.model.history(key).versions
+        least = sum(line.version > 0 and line.revision in needed for line in lines)
+        erased = store.erase(key, wait_s=PATIENCE_S)
+        if not erased.is_found:
+            assert not needed
+            return
+        expected = self.model.erase(key)
+        assert (erased.revision, erased.is_pending) == (expected.revision, False)
+        assert least <= erased.versions <= expected.versions
+        self.model.forget_commits_without_events(store.stats().oldest_revision)
+
     # --- what must not be seen -------------------------------------------------------------
 
     @rule(seconds=st.sampled_from([-100, -5, 1, 5, 20, 60]))
@@ -250,6 +268,29 @@ class StoreMachine(RuleBasedStateMachine):
         ranges = {name: options[name] for name in ("prefix", "start", "end")}
         assert self.stores[place].count(**ranges, at=at) == self.model.count(**ranges, at=at)
 
+    @rule(
+        place=places,
+        back=st.integers(0, 30),
+        prefix=st.sampled_from(["", "", "a", "b"]),
+        limit=st.integers(1, 9),
+        include_values=st.booleans(),
+    )
+    def follow_changes(self, place: int, back: int, **options: object) -> None:
+        """All pages from a revision on to the head: complete, in order, commits whole."""
+        head = self.model.stats().revision
+        since = max(0, head - back)
+        try:
+            self.stores[place].changes(since)
+        except Compacted:
+            assert since < self.bound()
+            return
+        while since < head:
+            page = self.stores[place].changes(since, **options)
+            expected = self.model.changes(since, **options)
+            assert in_order(page.events) == in_order(expected.events)
+            assert page.next_since == expected.next_since
+            since = page.next_since
+
     @rule(place=places, wanted=st.lists(keys, max_size=4), at=revisions)
     def get_many(self, place: int, wanted: list[str], at: int) -> None:
         at = min(at, self.model.stats().revision)
@@ -299,11 +340,7 @@ class StoreMachine(RuleBasedStateMachine):
     def bound(self) -> int:
         """The newest revision behind which nothing need be readable any more."""
         then_us = self.model._time_us - self.keep_for_s * 1_000_000
-        times = sorted(
-            (record.revision, record.time_us)
-            for records in self.model._records.values()
-            for record in records
-        )
+        times = self.model.all_commits
         return max((revision for revision, time_us in times if time_us <= then_us), default=0)
 
     def needed(self, key: str) -> set[int]:
@@ -327,6 +364,18 @@ class StoreMachine(RuleBasedStateMachine):
 def abandon(store: LogStore) -> None:
     """As a killed process does: nothing is finished or told; only its thread is ended."""
     store._housekeeper.stop()
+
+
+def in_order(events: Sequence[Event]) -> list[tuple[object, ...]]:
+    """Events without the order in which expiries of one commit are logged."""
+    found: list[tuple[object, ...]] = []
+    for _, commit in groupby(events, lambda event: event.revision):
+        lines = list(commit)
+        assert [line.is_last for line in lines] == [False] * (len(lines) - 1) + [True]
+        lines = [line._replace(is_last=False) for line in lines]
+        is_expiry = lines[0].kind == "expire"
+        found += sorted(lines, key=lambda line: line.key) if is_expiry else lines
+    return found
 
 
 def page_or_nothing(store: LogStore, at: int) -> Page | None:

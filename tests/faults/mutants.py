@@ -2,11 +2,13 @@
 
 A mutant replaces a piece of source text that occurs once. It names the tests that are likely to
 find it, fastest first; ``test_mutants`` runs them on a copy of the source that contains the mutant.
+Those of ``mutants_around_the_log`` are in what surrounds the log.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from tests.faults.backup_mutants import BACKUP_MUTANTS
+from tests.faults.mutant import Mutant
 
 POWER = "tests/faults/test_power_cut.py"
 ORDER = "tests/faults/test_sync_order.py"
@@ -22,6 +24,9 @@ MANIFEST = "tests/engine/format/test_manifest.py"
 WORK = "tests/faults/test_maintenance_faults.py"
 MODEL = "tests/engine/test_model.py"
 MAINTENANCE = "tests/engine/maintain/test_maintenance.py"
+CHANGES = "tests/engine/contract/test_changes.py"
+FEED_TESTS = "tests/engine/feed/test_feed.py"
+WAITING_TESTS = "tests/engine/running/test_waiting.py"
 KEPT = "tests/engine/past/test_kept_versions.py"
 TIMES = "tests/engine/past/test_times.py"
 HOLDS = "tests/engine/past/test_holds.py"
@@ -30,31 +35,19 @@ OPERATIONS = "tests/engine/contract/test_operations.py"
 HISTORIES = "tests/engine/past/test_random_histories.py"
 
 
-class Mutant(NamedTuple):
-    """A planted bug.
-
-    Attributes:
-        name: what it does, as a file name.
-        path: the file it is in.
-        old: what stands there once.
-        new: what stands there instead.
-        tests: that are likely to find it.
-    """
-
-    name: str
-    path: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
-
-
 WRITER = "storage/log/write/writer.py"
 ROLLING = "storage/log/write/rolling.py"
 SEGMENT_WRITER = "storage/log/format/segment_writer.py"
 OPENING = "storage/log/open/recovery.py"
 COMMIT_PAGE = "storage/log/format/commit_page.py"
+FEED = "storage/log/feed/feed.py"
+FEED_PAGE = "storage/log/feed/page.py"
+FIFO = "storage/log/waiting/fifo.py"
+WAKER = "storage/log/waiting/waker.py"
+WAITING = "storage/log/waiting/waiting.py"
 
 MUTANTS = (
+    *BACKUP_MUTANTS,
     # --- syncs that are left out ---
     Mutant(
         "real-files-never-sync",
@@ -553,6 +546,114 @@ MUTANTS = (
         "0",
         (RECOVERY,),
     ),
+    # --- the feed: complete, in order, commits whole, nothing twice ---
+    Mutant(
+        "feed-from-before-the-oldest-revision",
+        FEED,
+        "    if since < view.manifest.oldest_revision or ",
+        "    if ",
+        (FEED_TESTS, MODEL),
+    ),
+    Mutant(
+        "feed-page-goes-on-behind-a-commit-that-did-not-fit",
+        FEED_PAGE,
+        "        if self.is_full:  # the commit before this one did not fit\n            return\n",
+        "",
+        (FEED_TESTS,),
+    ),
+    Mutant(
+        "feed-page-splits-a-commit",
+        FEED_PAGE,
+        "        if is_too_much and self._first:\n            del self.events[self._first :]\n",
+        "        if is_too_much and self._first:\n",
+        (CHANGES,),
+    ),
+    Mutant(
+        "feed-repeats-the-commits-of-a-frame",
+        FEED_PAGE,
+        "            if header[7] > self.reached:\n",
+        "            if True:\n",
+        (FEED_TESTS, MODEL),
+    ),
+    Mutant(
+        "feed-goes-beyond-the-last-revision-wanted",
+        FEED_PAGE,
+        "        if revision > self._last:\n",
+        "        if False:\n",
+        (CHANGES,),
+    ),
+    Mutant(
+        "feed-skips-segments-behind-the-first",
+        FEED,
+        "    for state in states[numbers.index(first) :]:\n",
+        "    for state in states[numbers.index(first) :][:1]:\n",
+        (CHANGES,),
+    ),
+    Mutant(
+        "feed-begins-each-segment-at-the-place-in-the-first",
+        FEED,
+        "        start = HEADER_SIZE\n",
+        "",
+        (FEED_TESTS, CHANGES),
+    ),
+    Mutant(
+        "feed-does-not-look-for-moved-files",
+        FEED,
+        "view = self._follower.reload()",
+        "view = self._follower.current()",
+        (FEED_TESTS,),
+    ),
+    Mutant(
+        "feed-marks-no-last-event",
+        FEED_PAGE,
+        "Event(*event[:8], True, *event[9:])",
+        "event",
+        (CHANGES,),
+    ),
+    # --- waiting: no commit is missed, no death is in the way ---
+    Mutant(
+        "writer-wakes-no-process",
+        WRITER,
+        "            head=batch.head,\n        )\n        self._waker.wake()\n",
+        "            head=batch.head,\n        )\n",
+        (WAITING_TESTS,),
+    ),
+    Mutant(
+        "newcomer-does-not-change-the-word",
+        FIFO,
+        "(self._commit_page.waiters | 1) + 2",
+        "self._commit_page.waiters | 1",
+        (WAITING_TESTS,),
+    ),
+    Mutant(
+        "waiter-looks-before-it-notes-what-it-knows",
+        WAITING,
+        "                ticks = self._ticks  # before the look: a later commit changes it\n"
+        "                head = self._head()\n",
+        "                head = self._head()\n                ticks = self._ticks\n",
+        (WAITING_TESTS,),
+    ),
+    Mutant(
+        "thread-never-looks-by-itself",
+        WAITING,
+        "                    fifo.wait(_LOOK_EVERY_S)\n",
+        "                    fifo.wait(3_600)\n",
+        (WAITING_TESTS,),
+    ),
+    Mutant(
+        "writer-keeps-the-fifo-of-a-dead-waiter",
+        WAKER,
+        "                self._folder.remove(name)\n                self._forget(name)\n",
+        "                pass\n",
+        (WAITING_TESTS,),
+    ),
+    Mutant(
+        "fifo-lives-on-in-a-child",
+        FIFO,
+        "        listen_for_forks(self)\n",
+        "",
+        (WAITING_TESTS,),
+    ),
     # --- the past ---
     Mutant(
         "expiry-is-judged-by-the-present",
@@ -649,6 +750,9 @@ MUTANTS = (
 )
 
 EQUIVALENT = {
+    "a repair does not ask the segments for their last revision": (
+        "the index file that it has just written knows every record that it has kept"
+    ),
     "folder not synced between compacted segments and their index file": (
         "writing the index file syncs the same folder before the manifest names either"
     ),

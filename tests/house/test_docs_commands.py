@@ -38,6 +38,7 @@ PAGES = [
         f"docs/{name}.md"
         for name in (
             "answers",
+            "backup",
             "deployment",
             "guide",
             "operations",

@@ -37,6 +37,8 @@ def api() -> falcon.testing.TestClient:
             "history",
         ),
         ("POST", "/v1/admin/compact", None, "compaction"),
+        ("POST", "/v1/backup", None, "backup"),
+        ("GET", f"/v1/backup/{'0' * 32}", None, "backup"),
     ],
 )
 def test_what_the_backend_cannot_do_is_501(api, method, path, body, feature):

@@ -27,6 +27,7 @@ from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.open.orphans import unnamed_commits
 from rundlet_server.storage.log.open.recovery import durable_by_witness
+from rundlet_server.storage.log.open.unfinished import refuse_unfinished
 from rundlet_server.storage.settings import StoreSettings
 
 _ATTEMPTS: Final = 100
@@ -70,9 +71,11 @@ class OpenedStore:
         Raises:
             FileNotFoundError: there is no manifest.
             Damaged, UnknownFormat: of the manifest or the commit page.
-            Unavailable: the manifest changes faster than files can be opened.
+            Unavailable: the manifest changes faster than files can be opened, or a restore into
+                the folder has not finished.
         """
         files = settings.files
+        refuse_unfinished(files, folder)
         for _ in range(_ATTEMPTS):
             manifest = read_manifest(files, folder)
             opened = cls(folder, manifest, {}, {}, {}, [])

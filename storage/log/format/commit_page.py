@@ -38,6 +38,7 @@ WORD_PUBLISHED: Final = 8  # and its complement in 9
 _WORD_DURABLE: Final = 10  # and its complement in 11
 _WORD_CHANGING: Final = 12
 _WORD_COMPACTIONS_DONE: Final = 13
+WORD_WAITERS: Final = 14
 _ALL_ONES: Final = (1 << 64) - 1
 _CHECK_BITS: Final = 12
 _CHECK_MASK: Final = (1 << _CHECK_BITS) - 1
@@ -223,6 +224,20 @@ class CommitPage:
     @compactions_done.setter
     def compactions_done(self, count: int) -> None:
         self.words[_WORD_COMPACTIONS_DONE] = count
+
+    @property
+    def waiters(self) -> int:
+        """Odd if processes may wait for commits; another number after every newcomer."""
+        return self.words[WORD_WAITERS]
+
+    @waiters.setter
+    def waiters(self, number: int) -> None:
+        self.words[WORD_WAITERS] = number
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the page is mapped for reading only."""
+        return self._is_read_only
 
     def start(self, *, published: int, generation: int, clock_us: int) -> None:
         """Begin anew after recovery; the caller holds the store's lock."""

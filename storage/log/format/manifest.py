@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -95,6 +96,10 @@ class Manifest:
         indexes: newest first.
         oldest_time_us: of the newest commit at or below the oldest revision; 0 if it is not known.
         retention: which history compaction must keep.
+        erased: when each key was erased last whose older versions may still be in files that have
+            an index file; those of other segments their deltas know.
+        gaps: pairs of revisions that a restore has left: those above the first and up to the
+            second may have been other commits of a store that was backed up, and never come back.
     """
 
     generation: int
@@ -108,6 +113,8 @@ class Manifest:
     indexes: tuple[IndexState, ...]
     oldest_time_us: int = 0
     retention: Retention = _NEW_RETENTION
+    erased: Mapping[bytes, int] = field(default_factory=dict)
+    gaps: tuple[tuple[int, int], ...] = ()
 
     @property
     def oldest(self) -> Oldest:
@@ -136,6 +143,10 @@ class Manifest:
         times = {times_name(segment.number) for segment in self.segments if segment.is_indexed}
         return segments | times | {index_name(index.number) for index in self.indexes}
 
+    def is_in_gap(self, revision: int) -> bool:
+        """Return whether a restore has left out a revision."""
+        return any(after < revision <= through for after, through in self.gaps)
+
     def changed(
         self,
         *,
@@ -145,6 +156,7 @@ class Manifest:
         retention: Retention | None = None,
         segments: tuple[SegmentState, ...] | None = None,
         indexes: tuple[IndexState, ...] | None = None,
+        erased: Mapping[bytes, int] | None = None,
     ) -> Manifest:
         """Return the next generation, with the given members in place of the present ones."""
         oldest = oldest or self.oldest
@@ -158,11 +170,17 @@ class Manifest:
             retention=retention or self.retention,
             segments=self.segments if segments is None else segments,
             indexes=self.indexes if indexes is None else indexes,
+            erased=self.erased if erased is None else erased,
         )
 
 
 def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
     """Make a state the state on disk, durably."""
+    replace_file(files, folder / FILE_NAME, encode_manifest(manifest))
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the content of the file that says a state."""
     payload = cbor2.dumps(
         {
             "generation": manifest.generation,
@@ -175,12 +193,14 @@ def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
             "keep_for_s": manifest.retention.keep_for_s,
             "revision_floor": manifest.revision_floor,
             "is_lax": manifest.is_lax,
+            "erased": dict(manifest.erased),
             "segments": [dataclasses.astuple(segment) for segment in manifest.segments],
             "indexes": [dataclasses.astuple(index) for index in manifest.indexes],
+            "gaps": manifest.gaps,
         }
     )
     header = _HEADER.pack(MAGIC, FORMAT_VERSION, len(payload))
-    replace_file(files, folder / FILE_NAME, seal(header + payload))
+    return seal(header + payload)
 
 
 def read_manifest(files: Files, folder: Path) -> Manifest:
@@ -192,7 +212,15 @@ def read_manifest(files: Files, folder: Path) -> Manifest:
         Damaged: the manifest is not what was written.
     """
     path = folder / FILE_NAME
-    data = read_whole(files, path)
+    return decode_manifest(read_whole(files, path), path)
+
+
+def decode_manifest(data: bytes, path: Path) -> Manifest:
+    """Return the state that the content of a manifest file says; ``path`` is for errors.
+
+    Raises:
+        UnknownFormat, Damaged: see ``read_manifest``.
+    """
     if len(data) < _HEADER.size + CHECKSUM_SIZE or not is_whole(data):
         raise Damaged(path, 0, "the checksum of the manifest does not match")
     magic, version, size = _HEADER.unpack_from(data)
@@ -229,4 +257,6 @@ def _decode(payload: bytes, version: int) -> Manifest:
         _OLD_RETENTION
         if is_old
         else Retention(int(state["keep_versions"]), float(state["keep_for_s"])),
+        {bytes(key): int(revision) for key, revision in state.get("erased", {}).items()},
+        tuple((after, through) for after, through in state.get("gaps", ())),
     )

@@ -206,8 +206,13 @@ class Segment:
             raise Damaged(self.path, offset, str(ex)) from ex
         return Record(key, b"", kind, revision, version, time_us, content_type, expires_us)
 
-    def frames(self, start: int, end: int) -> Iterator[Frame]:
+    def frames(self, start: int, end: int, *, read_size: int = _READ_SIZE) -> Iterator[Frame]:
         """Yield the frames from offset ``start`` to ``end``, each verified.
+
+        Args:
+            start: of a frame.
+            end: of another one, or of the same.
+            read_size: bytes to read at a time.
 
         Raises:
             Damaged: they do not fill that range; ``offset`` is where the first bad one starts.
@@ -218,7 +223,7 @@ class Segment:
             try:
                 frame = frames.decode(window, offset, self.header.salt)
             except BadFrame:  # most often because the window ends within it
-                window = self._window(offset, end)
+                window = self._window(offset, end, read_size)
                 frame = self._decode(window, offset)
             yield frame
             offset += frame.size
@@ -230,9 +235,9 @@ class Segment:
         except BadFrame as ex:
             raise Damaged(self.path, offset, str(ex)) from ex
 
-    def _window(self, offset: int, end: int) -> memoryview:
+    def _window(self, offset: int, end: int, read_size: int) -> memoryview:
         """Return many bytes from ``offset`` on, at least the frame there if ``end`` allows it."""
-        window = memoryview(self.file.pread(min(_READ_SIZE, end - offset), offset))
+        window = memoryview(self.file.pread(min(read_size, end - offset), offset))
         if len(window) < frames.HEADER.size:
             return window
         wanted = frames.HEADER.unpack_from(window)[0]

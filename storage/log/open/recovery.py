@@ -33,6 +33,7 @@ from rundlet_server.storage.log.format.manifest import (
 from rundlet_server.storage.log.format.names import INDEX_SUFFIX, SEGMENT_SUFFIX
 from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
 from rundlet_server.storage.log.open.orphans import unnamed_commits
+from rundlet_server.storage.log.open.unfinished import refuse_unfinished
 from rundlet_server.storage.timeline import Retention
 
 REVISION_GAP: Final = 1 << 24
@@ -57,7 +58,9 @@ def open_folder(
         Damaged: data before the last known durable point is not what was written, or the
             manifest is missing beside segments, or older than they are.
         UnknownFormat: another release wrote the store.
+        Unavailable: a restore into the folder has not finished.
     """
+    refuse_unfinished(files, folder)
     names = files.names(folder)
     if FILE_NAME not in names:
         if any(may_hold_commits(files, folder / name) for name in names):
@@ -194,11 +197,9 @@ def adopt_tail(segment: Segment, commit_page: CommitPage) -> bool:
     size = segment.file.size()
     if size <= start:
         return True
-    end, time_us = start, 0
-    if commit_page.abandoned != segment.number:
-        end, time_us = _whole_frames(segment, start, size)
-        if durable_by_witness(segment, end, size) > end:
-            return False
+    end, time_us = end_of_tail(segment, start, abandoned=commit_page.abandoned)
+    if end is None:
+        return False
     segment.file.truncate(end)
     if end > start:
         _make_durable(segment, end, commit_page)
@@ -206,6 +207,23 @@ def adopt_tail(segment: Segment, commit_page: CommitPage) -> bool:
         commit_page.published = pack_position(segment.number, end)
         commit_page.durable = pack_position(segment.number, end)
     return True
+
+
+def end_of_tail(segment: Segment, start: int, *, abandoned: int) -> tuple[int | None, int]:
+    """Return where the frames to keep behind a published end end, and the time of the last one.
+
+    The caller keeps writers away. The end is ``None`` if ``adopt_tail`` returns false then.
+
+    Args:
+        segment: the active one.
+        start: the published end in it.
+        abandoned: see ``CommitPage.abandoned``.
+    """
+    size = segment.file.size()
+    if size <= start or abandoned == segment.number:
+        return start, 0
+    end, time_us = _whole_frames(segment, start, size)
+    return (None if durable_by_witness(segment, end, size) > end else end), time_us
 
 
 def recover_end(files: Files, folder: Path, manifest: Manifest, commit_page: CommitPage) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from rundlet_server.storage.interface import Entry, KeyInfo
 from rundlet_server.storage.log.format.locator import Locator
-from rundlet_server.storage.log.format.record import KIND_NAMES
+from rundlet_server.storage.log.format.record import KIND_NAMES, TOMBSTONES
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.past import kept_of
 from rundlet_server.storage.log.read.times import compacted, time_at, time_of
@@ -111,7 +111,7 @@ def live_at(moment: Moment) -> Callable[[Locator], bool]:
 
     def is_live(locator: Locator) -> bool:
         is_due = 0 < locator.expires_us <= time_us
-        return not locator.is_tombstone and not is_due
+        return not is_due and locator.kind not in TOMBSTONES  # a property would take longer
 
     return is_live
 
@@ -120,12 +120,12 @@ def check_moment(view: View, at: At | None) -> None:
     """Refuse a moment that cannot be read.
 
     Raises:
-        Compacted: its history is no longer kept.
+        Compacted: its history is no longer kept, or a restore has left it out.
         InvalidRequest: no commit has reached it yet.
     """
     revision = revision_of(at)
     if revision is None:
         return
-    if revision < view.manifest.oldest_revision:
+    if revision < view.manifest.oldest_revision or view.manifest.is_in_gap(revision):
         raise compacted(view)
     require_reached(revision, view.head.revision)

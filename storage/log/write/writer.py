@@ -8,7 +8,8 @@ The writer appends a batch in these steps; a process may die between any two of 
 3. fill the batch (``batch``): decide each transaction against the head, and encode its frame;
 4. write all frames with one ``pwrite``: until step 6 a crash leaves bytes that step 2 truncates;
 5. with ``sync=always``: ``fdatasync``;
-6. publish: one store to the commit page. From here on every process sees the batch;
+6. publish: one store to the commit page. From here on every process sees the batch. Wake the
+   processes that wait for it (``waiting``);
 7. release the lock.
 
 If step 4 fails, the writer truncates its bytes, durably. If step 5 fails, the state of the disk is
@@ -47,6 +48,7 @@ from rundlet_server.storage.log.open.recovery import (
 )
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import Head, View
+from rundlet_server.storage.log.waiting.waker import Waker
 from rundlet_server.storage.log.write.batch import Batch
 from rundlet_server.storage.log.write.free_space import FreeSpace
 from rundlet_server.storage.log.write.rolling import Roller, sync_segment
@@ -72,6 +74,7 @@ class Writer:
         commit_page: CommitPage,
         follower: Follower,
         lock: FolderLock,
+        waker: Waker,
     ) -> None:
         self._folder = folder
         self._settings = settings
@@ -79,6 +82,7 @@ class Writer:
         self._commit_page = commit_page
         self._follower = follower
         self._lock = lock
+        self._waker = waker
         self._place = lock.place
         self._roller = Roller(folder, settings, commit_page=commit_page, follower=follower)
         self._outgrown = 0
@@ -154,6 +158,7 @@ class Writer:
             position=position,
             head=batch.head,
         )
+        self._waker.wake()
 
     def write_sealed(
         self,
@@ -200,6 +205,7 @@ class Writer:
             raise OutcomeUnknown(
                 f"the disk failed during a bulk load ({ex}); read before you load again"
             ) from ex
+        self._waker.wake()
         self.failure = None
         self._settings.measures.appended(size - HEADER_SIZE)
 

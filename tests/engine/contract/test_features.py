@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from rundlet_server.storage.errors import NotSupported, ReadOnly
+from rundlet_server.storage.errors import BackupGone, NotSupported, ReadOnly
 from rundlet_server.storage.interface import TEXT_CONTENT_TYPE, Feature
 from tests.support.backends import put, value
 
@@ -37,6 +37,19 @@ def test_compaction_is_done_or_refused(filled):
             filled.compact(wait=True)
 
     assert value(filled, "a") == b"ant"
+
+
+def test_a_backup_is_held_or_refused(filled):
+    if "backup" in filled.info.features:
+        backup = filled.backups.take(60)
+
+        assert filled.backups.find(backup.id).files == backup.files
+        filled.backups.release(backup.id)
+        with pytest.raises(BackupGone):
+            filled.backups.find(backup.id)
+    else:
+        with pytest.raises(NotSupported):
+            filled.backups.take(60)
 
 
 def test_syncing_is_never_refused(store):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import get_args
 
 import pytest
 
@@ -10,7 +11,7 @@ from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.counting.counters import SharedCounters
 from rundlet_server.storage.counting.measures import GROUP_COMMITS, Measures
 from rundlet_server.storage.errors import InvalidAddress, MissingBackend, ReadOnly
-from rundlet_server.storage.interface import Limits, Put, Txn
+from rundlet_server.storage.interface import Feature, Limits, Put, Txn
 from rundlet_server.storage.opening import StoreOptions, open_store
 from rundlet_server.storage.settings import StoreSettings
 
@@ -25,7 +26,7 @@ def test_folder_is_opened_with_its_options_and_measured(tmp_path):
 
         assert (store.info.backend, store.info.settings["sync"]) == ("log", "never")
         assert store.info.limits.value_bytes_max == 10
-        assert store.info.features == {"history", "bulk_load", "compaction"}
+        assert store.info.features == set(get_args(Feature))
     assert GROUP_COMMITS in shared.rows()
 
 

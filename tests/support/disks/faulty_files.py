@@ -79,6 +79,18 @@ class FaultyFiles(RealFiles):
         self._raise_if_failing("unlink", path)
         self._inner.unlink(path)
 
+    def link(self, source: Path, target: Path) -> None:
+        self._raise_if_failing("link", target)
+        self._inner.link(source, target)
+
+    def make_folder(self, path: Path) -> None:
+        self._raise_if_failing("make_folder", path)
+        self._inner.make_folder(path)
+
+    def remove_folder(self, path: Path) -> None:
+        self._raise_if_failing("remove_folder", path)
+        self._inner.remove_folder(path)
+
     def sync_folder(self, path: Path) -> None:
         self._raise_if_failing("sync_folder", path)
         self._inner.sync_folder(path)

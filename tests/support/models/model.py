@@ -7,9 +7,9 @@ Property tests compare the engine with it, and the HTTP tests run over it.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from threading import RLock
 from typing import NamedTuple
 
 from rundlet_server.storage.errors import (
@@ -48,12 +48,24 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.reports import Gauge, Health
-from rundlet_server.storage.timeline import At, EventKind, History, Moment, Retention, Version
+from rundlet_server.storage.timeline import (
+    At,
+    Changes,
+    Erased,
+    Event,
+    EventKind,
+    History,
+    Moment,
+    Retention,
+    Version,
+)
+from tests.support.models.model_backups import ModelBackups
 
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
 TTL_S_MAX = 100 * 366 * 86_400
-FEATURES = frozenset[Feature]({"history", "retention", "compaction"})
+EXPIRES_US_MAX = 253_402_300_799_999_999
+FEATURES = frozenset[Feature]({"history", "retention", "changes", "erase", "compaction"})
 START_US = 1_700_000_000_000_000
 
 
@@ -93,6 +105,7 @@ class ModelStore:
     Attributes:
         trouble: the reason in what ``health`` answers; tests set it.
         compactions: how often ``compact`` was asked for.
+        all_commits: revision and time of each, ever.
     """
 
     def __init__(
@@ -113,8 +126,12 @@ class ModelStore:
         self._oldest_revision = 0
         self._records: dict[str, list[Record]] = {}
         self._retention = Retention()
+        self._events: list[tuple[str, Record]] = []  # of all keys, in order
+        self._lock = threading.RLock()
+        self._has_committed = threading.Condition(self._lock)
         self._commits: list[tuple[int, int]] = []
-        self._lock = RLock()
+        self._backups = ModelBackups()
+        self.all_commits: list[tuple[int, int]] = []
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -241,6 +258,71 @@ class ModelStore:
             resume = versions[limit - 1].revision if len(versions) > limit else None
             return History(self._revision, self._oldest_revision, versions[:limit], resume)
 
+    def expired(self, after_us: int, at: Moment) -> list[str]:
+        with self._lock:
+            shown = {entry.key for entry in self._in_range("", None, None, at, False)}
+            before = Moment(at.revision, after_us)
+            found = self._in_range("", None, None, before, False)
+            return [entry.key for entry in found if entry.key not in shown]
+
+    def changes(
+        self,
+        since: int,
+        *,
+        prefix: str = "",
+        limit: int = 1_000,
+        include_values: bool = False,
+        until: int | None = None,
+    ) -> Changes:
+        with self._lock:
+            self._at(since)
+            last = self._revision if until is None else max(since, min(until, self._revision))
+            commits: dict[int, list[tuple[str, Record]]] = {}
+            for key, record in self._events:
+                if since < record.revision <= last:
+                    commits.setdefault(record.revision, []).append((key, record))
+            page: list[Event] = []
+            bytes_left = self.info.limits.answer_bytes_max
+            for revision, writes in commits.items():
+                wanted = [write for write in writes if write[0].startswith(prefix)]
+                size = sum(_event_size(*write, include_values) for write in wanted)
+                if page and wanted and (len(page) + len(wanted) > limit or size > bytes_left):
+                    return Changes(page, since, self._oldest_revision)
+                for number, (key, record) in enumerate(wanted, 1):
+                    event = _event(key, record, number == len(wanted), include_values)
+                    if include_values and _event_size(key, record, True) > bytes_left:
+                        event = event._replace(value=None, is_value_omitted=record.has_value)
+                    bytes_left -= _event_size(key, record, event.value is not None)
+                    page.append(event)
+                since = revision
+                if len(page) >= limit:
+                    return Changes(page, since, self._oldest_revision)
+            return Changes(page, last, self._oldest_revision)
+
+    def erase(self, key: str, *, wait_s: float = 0) -> Erased:  # noqa: ARG002 - done at once
+        with self._lock:
+            if self.info.read_only:
+                raise ReadOnly("this store takes no writes")
+            self._check_key(key)
+            records = self._records.get(key)
+            if not records:
+                return Erased(self._revision, 0, is_pending=False, is_found=False)
+            if records[-1].kind == "erase":
+                return Erased(records[-1].revision, 0, is_pending=False)
+            self._now_us()
+            self._log_expiries([key])
+            count = sum(record.has_value for record in records)
+            self._events = [event for event in self._events if event[0] != key]
+            records.clear()
+            self._next_revision()
+            self._append(key, Record(self._revision, 0, "erase", self._time_us))
+            return Erased(self._revision, count, is_pending=False)
+
+    def wait(self, since: int, timeout_s: float) -> int:
+        with self._lock:
+            self._has_committed.wait_for(lambda: self._revision > since, timeout_s)
+            return self._revision
+
     def stats(self) -> Stats:
         with self._lock:
             entries = self._in_range("", None, None, self._at(None), False)
@@ -250,6 +332,12 @@ class ModelStore:
                 len(entries),
                 sum(len(entry.value) for entry in entries),
             )
+
+    @property
+    def backups(self) -> ModelBackups:
+        if "backup" not in self.info.features:
+            raise NotSupported(self.info.backend, "backup")
+        return self._backups
 
     def gauges(self) -> Mapping[str, Gauge]:
         with self._lock:
@@ -297,6 +385,11 @@ class ModelStore:
         """Pretend that a compaction took all history before ``revision``."""
         self._oldest_revision = revision
 
+    def forget_commits_without_events(self, above: int) -> None:
+        """Pretend that the log has lost the times of commits of which everything was erased."""
+        kept = {record.revision for _, record in self._events}
+        self._commits = [each for each in self._commits if each[0] <= above or each[0] in kept]
+
     def close(self) -> None:
         pass
 
@@ -321,8 +414,7 @@ class ModelStore:
         if written:
             self._next_revision()
         for key, change in written:
-            record = change._replace(revision=self._revision)
-            self._records.setdefault(key, []).append(record)
+            self._append(key, change._replace(revision=self._revision))
         return tuple(self._result(op, change) for op, change in zip(ops, changes, strict=True))
 
     def _change(self, index: int, op: Op) -> Record | None:
@@ -332,8 +424,9 @@ class ModelStore:
         match op:
             case Delete():
                 return Record(0, 0, "delete", self._time_us) if old else None
-            case Put(_, value, content_type, ttl_s):
-                expires_us = self._expiry(ttl_s)
+            case Put(_, value, content_type, ttl_s, expires_us):
+                if ttl_s is not None:
+                    expires_us = self._expiry(ttl_s)
                 return Record(0, version, "put", self._time_us, value, content_type, expires_us)
             case Add(_, by):
                 content_type = old.content_type if old else TEXT_CONTENT_TYPE
@@ -369,11 +462,18 @@ class ModelStore:
         if due:
             self._next_revision()
         for key in due:
-            self._records[key].append(Record(self._revision, 0, "expire", self._time_us))
+            self._append(key, Record(self._revision, 0, "expire", self._time_us))
+
+    def _append(self, key: str, record: Record) -> None:
+        self._records.setdefault(key, []).append(record)
+        self._events.append((key, record))
+        with self._has_committed:
+            self._has_committed.notify_all()
 
     def _next_revision(self) -> None:
         self._revision += 1
         self._commits.append((self._revision, self._time_us))
+        self.all_commits.append((self._revision, self._time_us))
 
     def _source(self, index: int, op: Restore) -> Record | Entry:
         found: Record | Entry | None = None
@@ -496,6 +596,11 @@ class ModelStore:
                 raise InvalidOperation(
                     index, f"a time to live is above 0 and at most {TTL_S_MAX} seconds (100 years)"
                 )
+            expires_us = op.expires_us if isinstance(op, Put) else None
+            if expires_us is not None and (
+                ttl_s is not None or not 0 < expires_us <= EXPIRES_US_MAX
+            ):
+                raise InvalidOperation(index, "this is no time of expiry")
         if len(ops) > 1:  # a single value has a limit of its own
             _check_limit("txn_bytes_max", limits.txn_bytes_max, size)
 
@@ -542,6 +647,25 @@ def _key_info(entry: Entry, include_value: bool) -> KeyInfo:
         entry.time_us,
         entry.expires_us,
     )
+
+
+def _event(key: str, record: Record, is_last: bool, include_value: bool) -> Event:
+    return Event(
+        record.revision,
+        record.time_us,
+        record.kind,
+        key,
+        record.version,
+        len(record.value),
+        record.content_type,
+        record.expires_us,
+        is_last,
+        record.value if include_value and record.has_value else None,
+    )
+
+
+def _event_size(key: str, record: Record, include_value: bool) -> int:
+    return len(key.encode()) + (len(record.value) if include_value else 0)
 
 
 def _sum(index: int, value: bytes, by: int) -> bytes:

@@ -1,0 +1,380 @@
+"""Restore: make a store in a new folder of what a backup directory holds.
+
+A process may die between any two of these steps; what it leaves does not open as a store, and the
+same restore may be run again:
+
+1. mark the folder: as long as the mark is there, nothing opens a store in it (``open.unfinished``);
+2. copy the segments, verified by their hashes, up to the last commit that is wanted. A segment is
+   truncated behind it. A frame of compaction may hold commits on both sides: its first records are
+   written as a frame of their own;
+3. verify every frame and record, and build the index and the totals of that revision anew;
+4. make a new, empty active segment, and sync all of it;
+5. write the manifest, durably: with a new store id, and with a gap in the revisions that no
+   restore and no store that was ever backed up into this directory has used;
+6. remove the mark.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rundlet_server.storage.backups import BackupFile
+from rundlet_server.storage.checksum import RESIDUE, checksum
+from rundlet_server.storage.errors import Damaged, InvalidRequest, NotInBackup, Unavailable
+from rundlet_server.storage.files import Files, RealFiles, replace_file
+from rundlet_server.storage.log.backup.choosing import Wanted
+from rundlet_server.storage.log.backup.index import shown_time
+from rundlet_server.storage.log.backup.pieces import chain_of, pieces_in, read_range
+from rundlet_server.storage.log.backup.places import BackupPlace
+from rundlet_server.storage.log.check.rebuild import IndexBuilder, count_totals
+from rundlet_server.storage.log.format import commit_page
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format import manifest as manifests
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import BadFrame, Frame, Totals
+from rundlet_server.storage.log.format.manifest import (
+    IndexState,
+    Manifest,
+    SegmentState,
+    decode_manifest,
+    write_manifest,
+)
+from rundlet_server.storage.log.format.names import (
+    TEMPORARY_SUFFIX,
+    index_name,
+    index_number,
+    segment_name,
+    segment_number,
+)
+from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
+from rundlet_server.storage.log.index.columns import Columns
+from rundlet_server.storage.log.index.delta import Delta
+from rundlet_server.storage.log.index.writer import write_index
+from rundlet_server.storage.log.open.folder_lock import LOCK_NAME
+from rundlet_server.storage.log.open.unfinished import MARK_NAME
+from rundlet_server.storage.tokens.format import FILE_NAME as TOKENS_NAME
+
+REVISION_STEP: Final = 1 << 32
+"""How far the first revision of a restored store is above the last one that was backed up: more
+than any store commits after its last backup."""
+_OURS: Final = frozenset({manifests.FILE_NAME, commit_page.FILE_NAME, LOCK_NAME, TOKENS_NAME})
+_HARMLESS: Final = frozenset({"lost+found"})
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes copied so far and all bytes to copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The result.
+
+    Attributes:
+        backup: the name of the backup.
+        store_id: of the new store.
+        revision: its head.
+        time_us: of its last commit.
+        next_revision: of its first new commit.
+        key_count: keys that have a value, of which some may have expired since.
+    """
+
+    backup: str
+    store_id: str
+    revision: int
+    time_us: int
+    next_revision: int
+    key_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """The last commit that was copied, and the records of it that are to become a frame."""
+
+    revision: int = 0
+    time_us: int = 0
+
+
+class Restore:
+    """One restore into a folder."""
+
+    def __init__(
+        self,
+        place: BackupPlace,
+        wanted: Wanted,
+        folder: Path,
+        *,
+        files: Files | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._place = place
+        self._wanted = wanted
+        self._index = wanted.index
+        self._folder = folder
+        self._files: Files = files or RealFiles()
+        self._progress = progress
+        self._store_id = os.urandom(16)
+        self._pieces = pieces_in(place.sizes())
+        self._sizes = {file.name: file for file in self._index.files}
+        self._builder = IndexBuilder()
+        self._last = _Last()
+        self._is_cut = False
+        self._split: _SplitFrame | None = None
+        self._copied = 0
+
+    def run(self) -> Restored:
+        """Do the steps listed above.
+
+        Raises:
+            Damaged: the backup is not what was written.
+            InvalidRequest: there is something in the folder.
+            NotInBackup: the backup does not reach back to that time.
+        """
+        old = self._manifest()
+        self._require_reached(old)
+        with self._marked():
+            states = list(self._segments(old))
+            columns = self._builder.columns()
+            totals = count_totals(columns)
+            if self._split is not None:
+                self._split.write(totals)
+            head = self._head(old)
+            manifest = self._new_manifest(old, states, self._indexed(columns), totals, head)
+            self._make_active(manifest)
+            self._write_tokens()
+            write_manifest(self._files, self._folder, manifest)
+        return Restored(
+            self._index.name,
+            self._store_id.hex(),
+            head,
+            self._last.time_us,
+            manifest.revision_floor + 1,
+            totals.key_count,
+        )
+
+    def _require_reached(self, old: Manifest) -> None:
+        """Refuse a time to which what was kept of the past does not reach back."""
+        time_us = self._wanted.time_us
+        if time_us is not None and time_us < old.oldest_time_us:
+            span = f"{old.oldest_revision} to {self._index.revision}"
+            since = shown_time(old.oldest_time_us)
+            raise NotInBackup(
+                f"{self._index.name} does not reach back to that time; it holds the revisions"
+                f" {span}, from {since} on"
+            )
+
+    @contextlib.contextmanager
+    def _marked(self) -> Iterator[None]:
+        self._files.make_folder(self._folder)
+        names = set(self._files.names(self._folder)) - _HARMLESS
+        if names and MARK_NAME not in names:
+            raise InvalidRequest(f"{self._folder} is not empty; restore into a new folder")
+        self._files.open(self._folder / MARK_NAME, create=True).close()
+        self._files.sync_folder(self._folder)
+        lock = self._files.open(self._folder / LOCK_NAME, create=True)
+        try:
+            if not lock.lock(wait=False):
+                raise Unavailable(f"another restore into {self._folder} is at work")
+            for name in names:
+                if name != LOCK_NAME and _is_ours(name):
+                    self._files.unlink(self._folder / name)
+            yield
+            self._files.unlink(self._folder / MARK_NAME)
+            self._files.sync_folder(self._folder)
+            self._files.sync_folder(self._folder.absolute().parent)
+        finally:
+            lock.close()
+
+    def _manifest(self) -> Manifest:
+        path = Path(str(self._place)) / self._index.name
+        data = self._index.contents.get(manifests.FILE_NAME)
+        if data is None:
+            raise Damaged(path, 0, "the backup has no manifest")
+        return decode_manifest(data, path)
+
+    def _segments(self, old: Manifest) -> Iterator[SegmentState]:
+        """Copy the segments that are wanted; yield what the new manifest says of them."""
+        for state in old.segments:
+            if self._is_cut:
+                return
+            file = self._sizes.get(segment_name(state.number))
+            if file is None:
+                path = Path(str(self._place)) / self._index.name
+                raise Damaged(path, 0, f"the backup lacks segment {state.number} of its manifest")
+            self._copy(file)
+            copied = self._scanned(state.number, file.size)
+            if copied is not None:
+                yield copied
+            else:
+                self._files.unlink(self._folder / file.name)
+
+    def _copy(self, file: BackupFile) -> None:
+        """Copy a segment, verified by its hash.
+
+        Raises:
+            Damaged: the pieces are not what was backed up.
+        """
+        chain = chain_of(self._pieces.get((self._index.store_id, file.name), ()))
+        hasher = hashlib.sha256()
+        copy = self._files.open(self._folder / file.name, create=True)
+        try:
+            offset = 0
+            for data in read_range(self._place, chain, 0, file.size):
+                hasher.update(data)
+                copy.pwrite([data], offset)
+                offset += len(data)
+                self._copied += len(data)
+                if self._progress is not None:
+                    self._progress(self._copied, sum(f.size for f in self._index.files))
+        finally:
+            copy.close()
+        if hasher.hexdigest() != file.sha256:
+            path = Path(str(self._place)) / (chain[0].name if chain else file.name)
+            raise Damaged(path, 0, f"the pieces of {file.name} are not as the hash of it says")
+
+    def _scanned(self, number: int, size: int) -> SegmentState | None:
+        """Verify a copied segment, cut it behind what is wanted, sync it, and add it to the index.
+
+        Returns:
+            What the manifest says of it; ``None`` if nothing in it is wanted.
+        """
+        segment = Segment.open(self._files, self._folder, number)
+        try:
+            delta = Delta(number, HEADER_SIZE)
+            end, totals = HEADER_SIZE, Totals()
+            for frame in segment.frames(HEADER_SIZE, size):
+                wanted = self._verified(segment, frame)
+                if wanted < frame.record_count:
+                    self._is_cut = True
+                    segment.file.truncate(frame.offset)
+                    if wanted:
+                        self._split = _SplitFrame(segment, frame, wanted)
+                        frame = self._split.frame  # noqa: PLW2901 - in its place
+                        segment.file.pwrite(self._split.encoded(Totals()), frame.offset)
+                    else:
+                        break
+                delta.add(frame.locators(number))
+                end, totals = frame.offset + frame.size, frame.totals
+                self._last = _Last(frame.revision, frame.time_us)
+                if self._is_cut:
+                    break
+            segment.file.sync()
+        except BadFrame as ex:
+            raise Damaged(segment.path, end, str(ex)) from ex
+        finally:
+            if self._split is None:
+                segment.file.close()
+        if not delta.record_count:
+            return None
+        self._builder.add(delta)
+        last = self._last
+        counts = (end, delta.record_count, last.revision, last.time_us)
+        return SegmentState(number, *counts, totals, is_indexed=True)
+
+    def _verified(self, segment: Segment, frame: Frame) -> int:
+        """Verify the records of a frame; return how many of them, from the first on, are wanted."""
+        wanted = 0
+        for offset, data in frame.records():
+            if checksum(data) != RESIDUE:
+                raise Damaged(segment.path, offset, "the checksum of the record does not match")
+            *_, revision, time_us = records.HEADER.unpack_from(data)
+            wanted += self._wanted.includes(revision, time_us)
+        return wanted
+
+    def _head(self, old: Manifest) -> int:
+        """Return the revision of the restored store."""
+        if self._wanted.time_us is None or not self._is_cut:
+            return self._wanted.revision
+        # The record of the oldest revision may be gone, because a later one replaced it.
+        return max(self._last.revision, old.oldest_revision)
+
+    def _indexed(self, columns: Columns) -> tuple[IndexState, ...]:
+        if not columns.row_count:
+            return ()
+        path = self._folder / index_name(1)
+        size = write_index(self._files, path, self._store_id, columns)
+        return (IndexState(1, size, columns.row_count),)
+
+    def _new_manifest(
+        self,
+        old: Manifest,
+        states: list[SegmentState],
+        indexes: tuple[IndexState, ...],
+        totals: Totals,
+        head: int,
+    ) -> Manifest:
+        """Return the manifest of the new store; its active segment does not exist yet."""
+        number = old.next_segment
+        known = max(self._wanted.newest_known, self._index.revision, old.revision_floor)
+        floor = known + REVISION_STEP - 1
+        active = SegmentState(number, 0, 0, head, self._last.time_us, totals, is_indexed=False)
+        return Manifest(
+            generation=1,
+            store_id=self._store_id,
+            next_segment=number + 1,
+            next_index=2,
+            oldest_revision=min(old.oldest_revision, head),
+            revision_floor=floor,
+            is_lax=False,
+            segments=(*states, active),
+            indexes=indexes,
+            oldest_time_us=old.oldest_time_us,
+            retention=old.retention,
+            gaps=(*(gap for gap in old.gaps if gap[0] < head), (head, floor)),
+        )
+
+    def _make_active(self, manifest: Manifest) -> None:
+        header = SegmentHeader.with_new_salt(APPENDED, manifest.active.number, self._store_id)
+        Segment.create(self._files, self._folder, header).file.close()
+        self._files.sync_folder(self._folder)
+
+    def _write_tokens(self) -> None:
+        data = self._index.contents.get(TOKENS_NAME)
+        if data is not None:
+            replace_file(self._files, self._folder / TOKENS_NAME, data)
+
+
+class _SplitFrame:
+    """The first records of a frame of which not all are wanted, as a frame in its place.
+
+    Attributes:
+        frame: as it is read back.
+    """
+
+    def __init__(self, segment: Segment, frame: Frame, record_count: int) -> None:
+        self._segment = segment
+        self._offset = frame.offset
+        self._records = [bytes(data) for _, data in frame.records()][:record_count]
+        *_, self._revision, self._time_us = records.HEADER.unpack_from(self._records[-1])
+        encoded = b"".join(self.encoded(Totals()))
+        self.frame = frames.decode(memoryview(encoded), frame.offset, segment.header.salt)
+
+    def encoded(self, totals: Totals) -> list[bytes | bytearray | memoryview]:
+        """Return the buffers of the frame."""
+        buffers, _ = frames.encode(
+            [self._records],
+            record_count=len(self._records),
+            revision=self._revision,
+            time_us=self._time_us,
+            totals=totals,
+            synced=0,
+            salt=self._segment.header.salt,
+            offset=self._offset,
+        )
+        return buffers
+
+    def write(self, totals: Totals) -> None:
+        """Write the frame with the totals of the store after it, and sync the segment."""
+        self._segment.file.pwrite(self.encoded(totals), self._offset)
+        self._segment.file.sync()
+        self._segment.file.close()
+
+
+def _is_ours(name: str) -> bool:
+    """Return whether a restore that died may have left such a file."""
+    is_numbered = segment_number(name) is not None or index_number(name) is not None
+    return is_numbered or name in _OURS or name.endswith(TEMPORARY_SUFFIX)

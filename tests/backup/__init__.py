@@ -1,0 +1,1 @@
+"""Backups: leases, backup directories, restores."""
