@@ -109,7 +109,7 @@ BACKUP_MUTANTS: Final = (
         _RESTORING,
         "if hasher.hexdigest() != file.sha256:",
         "if not file.sha256:",
-        (_FAULTS,),
+        (_DIRECTORY,),
     ),
     Mutant(
         "restore-of-too-much",
