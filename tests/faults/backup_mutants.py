@@ -69,13 +69,6 @@ BACKUP_MUTANTS: Final = (
         (_FAULTS,),
     ),
     Mutant(
-        "index-hash-is-not-compared",
-        "storage/log/backup/index.py",
-        "if _text(backup, sha256) != data or ",
-        "if ",
-        (_FAULTS,),
-    ),
-    Mutant(
         "segment-hash-is-not-verified",
         "storage/log/backup/verifying.py",
         "if wanted != {hasher.hexdigest()}:",
