@@ -169,10 +169,16 @@ def _message_of_client(error: Exception) -> str | None:
         case rundlet.PreconditionFailed():
             return f"the condition does not hold: {_state_of(error.revision)}; nothing was changed"
         case rundlet.Forbidden(problem="forbidden"):
-            return f"{message}; take another token: --token or RUNDLET_TOKEN"
+            return f"{_problem_of(message)}; give another token with --token or RUNDLET_TOKEN"
         case rundlet.RundletError():
             return message
     return None
+
+
+def _problem_of(detail: str) -> str:
+    """Return what a server says is wrong, without its advice, which is in the words of HTTP."""
+    problem, _, advice = detail.rpartition("; ")
+    return problem if advice.startswith("send ") else detail
 
 
 def _message_of_unauthorized(*, is_token_refused: bool) -> str:

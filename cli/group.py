@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from rundlet_server.cli.arguments import asks_for_json, moved_behind_command, without_ca_file
 from rundlet_server.cli.exits import ExitCode, Interrupted, exit_code_of, message_of, print_error
+from rundlet_server.cli.helptexts import unify
 from rundlet_server.cli.overview import overview
 from rundlet_server.cli.parameters import quicken
 from rundlet_server.cli.process import INTERRUPTED, READER_GONE, abandon_stdout
@@ -130,7 +131,9 @@ def loaded(name: str) -> Command:
     alone.registered_commands = [c for c in commands.registered_commands if c.name == name]
     alone.registered_groups = [g for g in commands.registered_groups if g.name == name]
     made = get_command(alone)
-    return made.commands[name] if isinstance(made, TyperGroup) else made
+    command = made.commands[name] if isinstance(made, TyperGroup) else made
+    unify(command)
+    return command
 
 
 def _usage_error(ctx: Context, error: typer.TyperException) -> typer.Exit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from textwrap import fill
 from typing import Final, Literal, get_args, get_origin
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
@@ -15,6 +16,7 @@ from rundlet_server.cli.table import panels
 
 PAGE_PATH: Final = Path(__file__).parent / "cli.md"
 _PLACE: Final = "Where the data is"
+_WIDTH: Final = 100
 _EXAMPLE: Final = "Example: "
 
 _INTRODUCTION: Final = """\
@@ -41,7 +43,7 @@ Every command on data works on a server or on a store that it opens itself:
 | `--store ADDRESS` | `RUNDLET_STORE` | a folder (`./data`) or a text file (`file:words.txt`) |
 | `--token TOKEN` | `RUNDLET_TOKEN` | the token to send to the server |
 
-These options may stand before or behind the command.
+These options may stand before or after the command.
 
 ## Exit codes
 
@@ -147,8 +149,9 @@ def _place(options: Iterable[TyperOption]) -> list[str]:
 
 
 def _help(command: TyperCommand | TyperGroup) -> list[str]:
-    lines = [_plain(line) for line in (command.help or "").splitlines()]
-    return "\n".join(line for line in lines if not line.startswith(_EXAMPLE)).strip().splitlines()
+    paragraphs = [_plain(each) for each in (command.help or "").split("\n\n")]
+    kept = [each for each in paragraphs if not each.startswith(_EXAMPLE)]
+    return "\n\n".join(fill(each, _WIDTH, break_on_hyphens=False) for each in kept).splitlines()
 
 
 def _example(command: TyperCommand) -> str:

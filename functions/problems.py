@@ -40,6 +40,12 @@ PROBLEM_TYPE = "application/problem+json"
 RETRY_LATER = {"Retry-After": "1"}
 
 _FAILURE: Final = "rundlet.failure"
+_TITLES: Final = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
 
 Member = str | int | Sequence[Mapping[str, object]] | Sequence[str]
 
@@ -105,18 +111,15 @@ class ErrorAnswers:
         if problem.status >= 500:
             req.env[_FAILURE] = Failure(problem, ex)
         self._discard_body(req)
-        resp.status = problem.status
+        resp.status = f"{problem.status} {title_of(problem.status)}"
         resp.text = None
         resp.data = encode_problem(problem, request_id)
-        resp.set_headers(
-            {
-                "Content-Type": PROBLEM_TYPE,
-                "Request-Id": request_id,
-                "Cache-Control": "no-store",
-                "X-Content-Type-Options": "nosniff",
-                **problem.headers,
-            }
-        )
+        resp.set_headers(headers_of(problem, request_id))
+
+
+def title_of(status: int) -> str:
+    """Return the reason phrase of a status after RFC 9110; Python's depend on its version."""
+    return _TITLES.get(status) or HTTPStatus(status).phrase
 
 
 def failure_of(environ: Mapping[str, object]) -> Failure | None:
@@ -231,22 +234,33 @@ def key_too_long(limit: int, got: int) -> Problem:
 
 def _of_falcon(ex: falcon.HTTPError) -> Problem:
     headers = dict(ex.headers or {})
-    status = HTTPStatus(ex.status_code)
+    status, title = ex.status_code, title_of(ex.status_code)
     if status == HTTPStatus.NOT_FOUND:
         detail = f"there is no such route; see {OPENAPI.path} for all routes"
         return Problem(404, "no-such-route", detail, headers=headers)
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"this route does not answer this method; send one of {headers.get('Allow', '')}"
         return Problem(405, "method-not-allowed", detail, headers=headers)
-    name = status.phrase.lower().replace(" ", "-")
-    return Problem(status, name, ex.description or ex.title or status.phrase, headers=headers)
+    name = title.lower().replace(" ", "-")
+    return Problem(status, name, ex.description or ex.title or title, headers=headers)
+
+
+def headers_of(problem: Problem, request_id: str) -> dict[str, str]:
+    """The headers of the answer."""
+    return {
+        "Content-Type": PROBLEM_TYPE,
+        "Request-Id": request_id,
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        **problem.headers,
+    }
 
 
 def encode_problem(problem: Problem, request_id: str) -> bytes:
     """The body of the answer."""
     body = {
         "type": f"/problems/{problem.name}",
-        "title": HTTPStatus(problem.status).phrase,
+        "title": title_of(problem.status),
         "status": int(problem.status),
         "detail": problem.detail,
         "request_id": request_id,

@@ -6,6 +6,8 @@ from itertools import count
 from secrets import token_hex
 from typing import Final
 
+from rundlet_server.storage.forks import listen_for_forks
+
 _KEY: Final = "rundlet.request_id"
 
 
@@ -17,6 +19,11 @@ class RequestIds:
         # half differs in every process.
         self._process_id = token_hex(4)
         self._numbers = count(1)
+        listen_for_forks(self)
+
+    def after_fork(self) -> None:
+        """Take another first half in a forked child."""
+        self._process_id = token_hex(4)
 
     def of(self, environ: dict[str, object]) -> str:
         """Return the id of the request with this WSGI environment."""

@@ -23,6 +23,7 @@ from rundlet.errors import (
     Unauthorized,
     Unavailable,
 )
+from rundlet.schemes import scheme_advice_of_answer
 
 # A proxy answers with these after it lost the server: how far a write got is then unknown.
 _GATEWAY_STATUSES = frozenset({502, 504})
@@ -96,7 +97,9 @@ def _message(response: httpx.Response, members: dict[str, object]) -> str:
     detail = members.get("detail") or members.get("title")
     if isinstance(detail, str):
         return detail
-    return (
+    url = str(response.request.url.copy_with(raw_path=b"/")).rstrip("/")
+    advice = scheme_advice_of_answer(url, response.status_code, response.text)
+    return advice or (
         f"{response.request.url.copy_with(query=None)} answered {response.status_code} "
         f"{response.reason_phrase}; is this the address of a Rundlet server?"
     )

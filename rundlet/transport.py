@@ -29,6 +29,7 @@ import httpx
 from rundlet.connections import Connections
 from rundlet.errors import BadRequest, ConnectionFailed, OutcomeUnknown
 from rundlet.problems import error_of, problem_name, retry_after_s
+from rundlet.schemes import scheme_advice
 
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _BACKOFF_FIRST_S = 0.05
@@ -71,6 +72,7 @@ class Transport:
             message = f"retries is at least 0, got {retries}"
             raise BadRequest(message)
         self._retries = retries
+        self._has_answered = False
         headers = {"Accept-Encoding": "identity"}  # the bytes as stored, and strong ETags
         if token is not None:
             headers["Authorization"] = f"Bearer {_checked_token(token)}"
@@ -127,16 +129,21 @@ class Transport:
     def _send_once(self, request: Request) -> httpx.Response:
         """Make one attempt; raise ``ConnectionFailed`` if another one is safe."""
         try:
-            return self._connections.request(
+            response = self._connections.request(
                 request.method, self._url(request.path), request.headers, request.body
             )
         except _NOTHING_SENT as ex:
+            is_handshake = self._base_url.scheme == "https" and isinstance(ex, httpx.ConnectError)
+            advice = self._scheme_advice(ex) if is_handshake else None
             message = f"no answer from {self.base_url} ({_reason(ex)}); {_advice(ex)}"
-            raise ConnectionFailed(message) from ex
+            raise ConnectionFailed(advice or message) from ex
         except (httpx.LocalProtocolError, UnicodeEncodeError) as ex:
             message = f"the request is not legal HTTP: {ex}"
             raise BadRequest(message) from ex
         except httpx.RequestError as ex:
+            if (advice := self._scheme_advice(ex)) is not None:
+                # A port that speaks TLS has not understood the request.
+                raise ConnectionFailed(advice) from ex
             if request.is_write:
                 message = (
                     f"{self.base_url} broke off ({_reason(ex)}); the write may or may not have "
@@ -145,6 +152,14 @@ class Transport:
                 raise OutcomeUnknown(message) from ex
             message = f"{self.base_url} broke off the answer ({_reason(ex)})"
             raise ConnectionFailed(message) from ex
+        self._has_answered = True
+        return response
+
+    def _scheme_advice(self, ex: httpx.RequestError) -> str | None:
+        """Return what is wrong with the scheme of the address, if the server never answered."""
+        if self._has_answered or isinstance(ex, httpx.TimeoutException):
+            return None
+        return scheme_advice(self.base_url, ex)
 
     def _url(self, path: str) -> httpx.URL:
         # As raw bytes the path is sent as it is. Otherwise httpx resolves dots, and quotes again

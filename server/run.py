@@ -29,16 +29,18 @@ from rundlet_server.server.errors import ExposedError, GranianMissingError
 from rundlet_server.server.helpers.hung import HungProcesses
 from rundlet_server.server.helpers.needed import helpers
 from rundlet_server.server.helpers.scratch import ScratchFolder
+from rundlet_server.server.helpers.watchdog import Watchdog
 from rundlet_server.server.helpers.watched import WatchedProcess
 from rundlet_server.server.listen.address import HeldPort, is_loopback, require_address
 from rundlet_server.server.listen.tls import TlsFiles, load_tls_files
 from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
 from rundlet_server.server.waitress.server import GracefulServer
 from rundlet_server.storage.address import MEMORY, StoreAddress
-from rundlet_server.storage.collector import relax_collector
 from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
 from rundlet_server.storage.counting.heartbeat import start_heartbeat
 from rundlet_server.storage.interface import Store
+from rundlet_server.storage.memory.allocator import keep_little_free
+from rundlet_server.storage.memory.collector import relax_collector
 from rundlet_server.storage.textfile.loading import Progress, load_text_file
 from rundlet_server.storage.tokens.opening import open_tokens
 
@@ -85,11 +87,13 @@ def serve(options: ServeOptions, telling: Telling) -> None:
     if options.settings.audit_path is not None:
         os.close(open_log(options.settings.audit_path))  # each worker opens it for itself
     _allow_many_files()
+    keep_little_free()
     relax_collector()
     for number in STOP_SIGNALS:
         if number != signal.SIGINT and not is_ignored(number):  # SIGINT raises KeyboardInterrupt
             signal.signal(number, _unwind)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(Watchdog(os.environ))  # first of all: to load a file may take minutes
         port = stack.enter_context(_held_port(options))
         scratch = stack.enter_context(ScratchFolder())
         life = _Life(_with_scratch(options, scratch), tls, port, stack, telling)

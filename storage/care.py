@@ -1,7 +1,7 @@
-"""Care for the log store in a folder: look into it, verify it, repair it, restore it.
+"""Care for the log store in a folder: look into it, verify it, repair it, restore it, remove it.
 
-The work is done in ``log.check``, ``log.repair`` and ``log.backup``; here is what the layers above
-may use of it. To take backups is in ``backing``.
+The work is done in ``log.check``, ``log.repair``, ``log.open`` and ``log.backup``; here is what the
+layers above may use of it. To take backups is in ``backing``.
 """
 
 from rundlet_server.storage.log.backup.choosing import choose
@@ -9,6 +9,7 @@ from rundlet_server.storage.log.backup.restoring import Restore, Restored
 from rundlet_server.storage.log.check.inspection import Inspection, inspect
 from rundlet_server.storage.log.check.opened import Problem
 from rundlet_server.storage.log.check.verify import VerifyReport, verify
+from rundlet_server.storage.log.open.alone import remove_unused
 from rundlet_server.storage.log.repair.report import CameBack, Loss, LostVersion, RepairReport
 from rundlet_server.storage.log.repair.run import repair
 
@@ -24,6 +25,7 @@ __all__ = [
     "VerifyReport",
     "choose",
     "inspect",
+    "remove_unused",
     "repair",
     "verify",
 ]

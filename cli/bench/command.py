@@ -70,7 +70,10 @@ def bench(
     *,
     mix: Annotated[
         MixName | None,
-        typer.Option(help="read, write, mixed (20 % writes, the default), or one of YCSB's."),
+        typer.Option(
+            metavar="MIX",
+            help="read, write, mixed (20 % writes, the default), or a, b, c, d or f as in YCSB.",
+        ),
     ] = None,
     reads: Annotated[
         float | None,
@@ -213,9 +216,9 @@ def _own_version() -> str:
 
 
 def _measured(targets: Sequence[Target], workload: Workload, extent: Extent) -> Outcome:
-    with RowProgress("warming up") as progress:
+    with RowProgress("warming up", "operations") as progress:
         measure(targets, workload, extent.warm_up, seed="warm-up", progress=progress.advance)
-    with RowProgress("measuring") as progress:
+    with RowProgress("measuring", "operations") as progress:
         if extent.operations is not None:
             progress.begin(extent.operations)
         return measure(targets, workload, extent, seed="measured", progress=progress.advance)

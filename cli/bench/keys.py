@@ -18,6 +18,16 @@ from rundlet_server.cli.show.progress import RowProgress
 _BATCH_KEYS_MAX = 500
 _BATCH_BYTES_MAX = 4 * 1024 * 1024
 _LOAD_SEED = 2
+_REFUSALS = frozenset({ExitCode.NOT_ALLOWED, ExitCode.USAGE})
+"""The exit codes of a write that certainly stored nothing."""
+
+
+class _FirstWriteRefused(Exception):
+    """The store refused the first write, so no key of the benchmark is there."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 def new_prefix() -> str:
@@ -39,8 +49,12 @@ def stored_keys(target: Target, keys: KeySpace, value_size: int) -> Iterator[Non
         try:
             _load(target, keys, random.Random(_LOAD_SEED).randbytes(value_size), batch_keys)
             yield
-        finally:
+        except _FirstWriteRefused as ex:
+            raise ex.reason from None  # there is nothing to remove
+        except BaseException:
             _remove_or_tell(target, keys.prefix, batch_keys)
+            raise
+        _remove_or_tell(target, keys.prefix, batch_keys)
 
 
 def _batch_keys(info: Mapping[str, object], value_size: int) -> int:
@@ -54,14 +68,23 @@ def _batch_keys(info: Mapping[str, object], value_size: int) -> int:
 
 
 def _load(target: Target, keys: KeySpace, value: bytes, batch_keys: int) -> None:
-    with RowProgress("loading") as progress:
+    with RowProgress("loading", "keys") as progress:
         progress.begin(len(list(keys)))
-        for batch in _batches(list(keys), batch_keys):
-            if len(batch) == 1:  # a value may be larger than a transaction may be
-                target.set(batch[0], value)
-            else:
-                target.txn([Put(key, value) for key in batch])
+        for number, batch in enumerate(_batches(list(keys), batch_keys)):
+            try:
+                _write(target, batch, value)
+            except Exception as ex:
+                if number == 0 and exit_code_of(ex) in _REFUSALS:
+                    raise _FirstWriteRefused(ex) from ex
+                raise
             progress.advance(len(batch))
+
+
+def _write(target: Target, batch: Sequence[str], value: bytes) -> None:
+    if len(batch) == 1:  # a value may be larger than a transaction may be
+        target.set(batch[0], value)
+    else:
+        target.txn([Put(key, value) for key in batch])
 
 
 def _remove_or_tell(target: Target, prefix: str, batch_keys: int) -> None:

@@ -10,11 +10,14 @@ from typing import NamedTuple
 import typer
 
 from rundlet_server.cli.place.options import JsonOption, TokenOption, UrlOption, open_client
+from rundlet_server.cli.serve.environ import warn_of_unknown
 from rundlet_server.cli.serve.options import takes_settings
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import escaped, write_line, write_lines
 from rundlet_server.functions.settings import SETTINGS
+from rundlet_server.functions.settings.kinds import Duration
 from rundlet_server.functions.settings.reading import GivenOptions
+from rundlet_server.functions.settings.rows import Setting
 from rundlet_server.functions.settings.rules import serve_options
 
 commands = typer.Typer()
@@ -37,11 +40,12 @@ def config(
 ) -> None:
     """Print the settings.
 
-    With --url or RUNDLET_URL those of the running server. Else those of a `rundlet serve` with the
-    same environment and the same options, which this command takes, too.
+    With --url or RUNDLET_URL those that the running server reports. Else those of a `rundlet serve`
+    with the same environment and the same options, which this command takes, too.
 
     Example: rundlet config --url http://127.0.0.1:8000
     """
+    warn_of_unknown(os.environ)
     url = url or (None if given else os.environ.get("RUNDLET_URL")) or None
     if url is not None and given:
         message = (
@@ -66,12 +70,19 @@ def _line(setting: _Setting, width: int) -> str:
 
 
 def _of_server(about: Mapping[str, object]) -> Iterator[_Setting]:
-    """What ``/v1`` tells, members of members by their own names."""
-    for name, member in about.items():
-        if isinstance(member, Mapping):
-            yield from (_Setting(inner, value, "") for inner, value in member.items())
-        elif name != "sync":  # stands among the settings, too
-            yield _Setting(name, member, "")
+    """The settings that ``/v1`` reports, under their own names and in their own units."""
+    reported = dict(about)
+    for group in (about.get("settings"), about.get("limits")):
+        reported |= group if isinstance(group, Mapping) else {}
+    for row in SETTINGS:
+        value = reported.get(row.name)
+        if row.option is not None and value is not None:
+            value = float(value) if isinstance(value, int) and _is_duration(row) else value
+            yield _Setting(row.label, row.kind.write(value), "server")
+
+
+def _is_duration(row: Setting) -> bool:
+    return isinstance(row.kind, Duration)
 
 
 def _of_next_server(given: GivenOptions, environ: Mapping[str, str]) -> Iterator[_Setting]:
@@ -80,4 +91,7 @@ def _of_next_server(given: GivenOptions, environ: Mapping[str, str]) -> Iterator
     for row in SETTINGS:
         if row.option is not None:
             value = row.kind.write(row.value_in(found.instance))
-            yield _Setting(row.label, value, found.sources[row.path])
+            source: str = found.sources[row.path]
+            if not value and row.default_text:
+                source += f": {row.default_text}"
+            yield _Setting(row.label, value, source)

@@ -22,16 +22,21 @@ from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import read_stdin, write_line, write_value
 from rundlet_server.cli.show.times import seconds_above_0
-from rundlet_server.cli.show.values import existing_file, is_content_type, typed_argument
+from rundlet_server.cli.show.values import existing_file, is_media_type, typed_argument
 from rundlet_server.cli.transfer.jsonlines import value_members
-from rundlet_server.storage.bounds import NUMBER_MAX
+from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX, NUMBER_MAX
 
 commands = typer.Typer()
 
+_SHOWN_CHARACTERS_MAX = 80
+
 
 def _checked_content_type(content_type: str | None) -> str | None:
-    if content_type is not None and not is_content_type(content_type):
-        message = "a content type is printable ASCII of a sensible length"
+    if content_type is not None and not is_media_type(content_type):
+        message = (
+            f"{content_type[:_SHOWN_CHARACTERS_MAX]!r} is not a content type; write one such as"
+            f" text/plain, of at most {CONTENT_TYPE_BYTES_MAX} characters"
+        )
         raise typer.BadParameter(message)
     return content_type
 
@@ -40,7 +45,9 @@ def _checked_content_type(content_type: str | None) -> str | None:
 def get(
     key: Annotated[str, typer.Argument(metavar="KEY")],
     *,
-    rev: Annotated[int | None, typer.Option(min=0, help="As of this revision.")] = None,
+    rev: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="As of this revision.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write to a file.")
     ] = None,

@@ -30,7 +30,7 @@ from rundlet_server.cli.show.terminal import (
     write_line,
     write_lines,
 )
-from rundlet_server.cli.show.values import existing_file, typed_argument
+from rundlet_server.cli.show.values import existing_file, is_media_type, typed_argument
 from rundlet_server.cli.transfer.jsonlines import BadLine, Row, read_rows, value_members
 
 commands = typer.Typer()
@@ -115,7 +115,7 @@ def ls(
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N.")] = None,
     delimiter: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Show keys up to it as one row, as / does."),
+        typer.Option(metavar="TEXT", help="Show keys that are equal up to it as one prefix."),
     ] = None,
     urls: Annotated[bool, typer.Option("--urls", help="The address of each value.")] = False,
     null: Annotated[
@@ -206,6 +206,9 @@ def _puts_in(file: Path) -> list[Put]:
 def _put(row: Row | BadLine, now: datetime) -> Put | None:
     if isinstance(row, BadLine):
         raise row
+    if not is_media_type(row.content_type):
+        message = "'content_type' is not a content type such as text/plain"
+        raise BadLine(message)
     return row.put(now)
 
 

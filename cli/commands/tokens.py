@@ -54,7 +54,9 @@ def add(
     scope: Annotated[
         Scope, typer.Option(help="write includes read, admin includes both.")
     ] = "read",
-    prefix: Annotated[str, typer.Option(help="Only for keys that begin so.")] = "",
+    prefix: Annotated[
+        str, typer.Option(metavar="PREFIX", help="Only for keys with this prefix.")
+    ] = "",
     expires: Annotated[
         str | None, typer.Option(metavar="TIME", help="30d, 12h, or 2027-01-31T12:00:00Z.")
     ] = None,

@@ -55,10 +55,11 @@ def top(
     url: UrlOption = None,
     token: TokenOption = None,
     every: Annotated[
-        str, typer.Option(metavar="TIME", help="Between two looks: 500ms, 5s, 1m.")
+        str, typer.Option(metavar="TIME", help="The time between two looks: 500ms, 5s, 1m.")
     ] = "2s",
     count: Annotated[
-        int | None, typer.Option(min=1, show_default="until Ctrl-C", help="So many looks.")
+        int | None,
+        typer.Option(metavar="N", min=1, show_default="until Ctrl-C", help="The number of looks."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import typer
@@ -19,6 +20,7 @@ from rundlet_server.cli.place.options import (
     UrlOption,
     chosen_place,
 )
+from rundlet_server.cli.serve.environ import warn_of_unknown
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import escaped, write_line, write_lines
 from rundlet_server.storage.address import StoreAddress
@@ -41,6 +43,7 @@ def doctor(
 
     Example: rundlet doctor --data ./data
     """
+    warn_of_unknown(os.environ)
     found = _check(*chosen_place(url, data, store), token)
     code = findings.exit_code(found)
     if as_json:

@@ -91,15 +91,25 @@ class Asking:
             body = response.read()
         except (OSError, http.client.HTTPException) as ex:
             self._connection.close()
-            is_untrusted = isinstance(ex, ssl.SSLCertVerificationError)
-            advice = (
-                "name the authority of its certificate with --ca-file"
-                if is_untrusted
-                else "is the server running?"
-            )
-            message = f"no answer from {self._url}: {ex}; {advice}"
-            raise CommandError(message) from ex
+            raise CommandError(self._reason(ex)) from ex
         return Reply(response.status, response.headers, body, time.perf_counter() - started_s)
+
+    def _reason(self, ex: Exception) -> str:
+        """Return why there is no answer, and what to do."""
+        # It loads the HTTP client, which takes longer than most requests, so only now.
+        from rundlet.schemes import scheme_advice  # noqa: PLC0415 - see above
+
+        if not isinstance(ex, TimeoutError | ConnectionRefusedError):
+            advice = scheme_advice(self._url, ex)
+            if advice is not None:
+                return advice
+        is_untrusted = isinstance(ex, ssl.SSLCertVerificationError)
+        advice = (
+            "name the authority of its certificate with --ca-file"
+            if is_untrusted
+            else "is the server running?"
+        )
+        return f"no answer from {self._url}: {ex}; {advice}"
 
     def metrics(self) -> Metrics:
         """Return the server's metrics.

@@ -122,13 +122,19 @@ def open_target(
     if address is not None:
         from rundlet_server.cli.place.store import open_store_target  # noqa: PLC0415 - loads the engine, which takes its time
 
-        target: Target = open_store_target(address, purpose)
-    else:
-        target = open_client(url or DEFAULT_URL, token)
+        opened = open_store_target(address, purpose)
+        try:
+            yield opened
+        except BaseException:
+            opened.abandon()
+            raise
+        opened.close()
+        return
+    client = open_client(url or DEFAULT_URL, token)
     try:
-        yield target
+        yield client
     finally:
-        target.close()
+        client.close()
 
 
 def open_client(url: str, token: str | None) -> Client:

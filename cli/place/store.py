@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
 
 import rundlet
 import rundlet_server.storage.interface as engine
@@ -16,9 +19,10 @@ from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.terminal import escaped
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, VALUE_BYTES_LIMIT
-from rundlet_server.storage.collector import relax_collector
-from rundlet_server.storage.errors import Conflict
+from rundlet_server.storage.errors import Conflict, StoreError
+from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.memory.collector import relax_collector
 from rundlet_server.storage.opening import StoreOptions, open_store
 from rundlet_server.storage.requests import require_feature, restores
 from rundlet_server.storage.settings import StoreSettings
@@ -39,17 +43,40 @@ _OPTIONS[Purpose.CHANGE] = _OPTIONS[Purpose.WRITE]
 _ANY_SIZE = Limits(key_bytes_max=KEY_BYTES_LIMIT, value_bytes_max=VALUE_BYTES_LIMIT)
 
 
+class Created(NamedTuple):
+    """A store that a command has created, and whether its folder is new, too."""
+
+    folder: Path
+    is_folder_new: bool
+
+    def remove_unused(self) -> None:
+        """Remove the store, and say so, if nothing is stored in it.
+
+        Raises:
+            StoreError, OSError: another process uses it, or it cannot be removed.
+        """
+        from rundlet_server.storage.care import remove_unused  # noqa: PLC0415 - rarely needed
+
+        if not remove_unused(RealFiles(), self.folder):
+            return
+        if self.is_folder_new:
+            self.folder.rmdir()
+        sys.stderr.write("Nothing is stored; removed it again.\n")
+
+
 class StoreTarget:
     """Speaks the client's records, does the work on a ``Store``, which it owns.
 
     Attributes:
         store: the same in the engine's own words.
         address: where the store is.
+        created: what this command has created; ``None`` if the store was there.
     """
 
     def __init__(self, store: engine.Store, address: StoreAddress) -> None:
         self.store = store
         self.address = address
+        self.created: Created | None = None
 
     def get(self, key: str, *, revision: int | None = None) -> Value | None:
         """Return the value of a key, now or as of a revision."""
@@ -140,7 +167,7 @@ class StoreTarget:
 
     def info(self) -> dict[str, object]:
         """Return what the store is, with its limits."""
-        return asdict(self.store.info)
+        return asdict(self.store.info) | {"clock_ahead_s": self.store.health().clock_ahead_s}
 
     def stats(self) -> dict[str, object]:
         """Return counts by name, as a server does without the operations, which only it counts."""
@@ -161,6 +188,13 @@ class StoreTarget:
     def close(self) -> None:
         """Close the store."""
         self.store.close()
+
+    def abandon(self) -> None:
+        """Close the store after a failure; remove it if it is new and nothing is stored in it."""
+        self.close()
+        if self.created is not None:
+            with suppress(StoreError, OSError):  # others use it, or it cannot be removed: it stays
+                self.created.remove_unused()
 
     def _with_values(self, infos: list[KeyInfo], moment: Moment) -> Iterator[KeyInfo]:
         for batch in _batches(infos):
@@ -245,6 +279,7 @@ def open_store_target(address: StoreAddress, purpose: Purpose) -> StoreTarget:
         MissingBackend, InvalidAddress: see ``open_store``.
     """
     is_new = address.folder is not None and not has_store(address.folder)
+    is_folder_new = address.folder is not None and not address.folder.exists()
     if is_new and purpose is not Purpose.WRITE:
         message = f"no such store: there is none in {address.shown}; check --data"
         raise CommandError(message)
@@ -252,6 +287,7 @@ def open_store_target(address: StoreAddress, purpose: Purpose) -> StoreTarget:
     target = StoreTarget(open_store(address, _options(address, purpose)), address)
     if is_new and address.folder is not None:
         sys.stderr.write(f"Created a new store in {escaped(str(address.folder.absolute()))}.\n")
+        target.created = Created(address.folder, is_folder_new)
     return target
 
 

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
+from rundlet_server.cli.serve.environ import warn_of_unknown
 from rundlet_server.cli.serve.options import takes_settings
 from rundlet_server.functions.settings.reading import GivenOptions
 from rundlet_server.functions.settings.rules import serve_options, with_file
@@ -33,6 +34,7 @@ def serve(
     given: GivenOptions,
 ) -> None:
     """Run the server."""
+    warn_of_unknown(os.environ)
     found = serve_options(given, os.environ, is_terminal=sys.stderr.isatty())
     # Falcon, waitress and the engine: slow to load, and no other command needs them all.
     from rundlet_server.server import run  # noqa: PLC0415 # see above

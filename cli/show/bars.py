@@ -15,9 +15,9 @@ from rich.progress import (
 from rich.text import Text
 
 
-def row_bar() -> Progress:
-    """Return a bar that counts rows."""
-    return _bar(_RowsColumn())
+def row_bar(unit: str = "rows") -> Progress:
+    """Return a bar that counts rows, or other things if ``unit`` says so."""
+    return _bar(_RowsColumn(unit))
 
 
 def byte_bar() -> Progress:
@@ -39,11 +39,16 @@ def _bar(count: ProgressColumn) -> Progress:
 class _RowsColumn(ProgressColumn):
     """Rows done, of how many if that is known, and rows per second."""
 
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
     def render(self, task: Task) -> Text:
         done = f"{task.completed:,.0f}"
         rows = done if task.total is None else f"{done} of {task.total:,.0f}"
+        rows = f"{rows} {self._unit}"
         speed = task.finished_speed or task.speed
-        return Text(f"{rows} rows" if speed is None else f"{rows} rows, {speed:,.0f}/s")
+        return Text(rows if speed is None else f"{rows}, {speed:,.0f}/s")
 
 
 class _RemainingColumn(TimeRemainingColumn):

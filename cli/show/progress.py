@@ -15,17 +15,17 @@ _LOT_ROWS = 250
 
 
 class RowProgress:
-    """Counts rows; draws a bar only on a terminal. Use it as a context manager."""
+    """Counts rows or other things; draws a bar only on a terminal. Use it as a context manager."""
 
-    def __init__(self, what: str) -> None:
-        """``what`` is the work in one word, such as ``importing``."""
+    def __init__(self, what: str, unit: str = "rows") -> None:
+        """``what`` is the work in one word, such as ``importing``; ``unit`` is what is counted."""
         self._what = what
         self._drawn: tuple[Progress, TaskID] | None = None
         self._pending = 0
         if stderr_is_terminal():
             from rundlet_server.cli.show.bars import row_bar  # noqa: PLC0415 - rich takes its time
 
-            bar = row_bar()
+            bar = row_bar(unit)
             self._drawn = bar, bar.add_task(what, total=None)
 
     def begin(self, total: int) -> None:

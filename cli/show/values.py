@@ -11,6 +11,9 @@ import typer
 from rundlet import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE
 from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX
 
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PARAMETER = rf'{_WORD}=(?:{_WORD}|"(?:[^"\\]|\\.)*")'
+_MEDIA_TYPE = re.compile(rf"{_WORD}/{_WORD}(?:[ \t]*;(?:[ \t]*{_PARAMETER})?)*")
 _HEADER_SAFE = re.compile(r"[\t\x20-\x7e]+")
 
 
@@ -27,6 +30,14 @@ def typed_argument(argument: str) -> tuple[bytes, str]:
 def is_content_type(text: str) -> bool:
     """Return whether a server can send this in a header, as it does with every value."""
     return len(text) <= CONTENT_TYPE_BYTES_MAX and _HEADER_SAFE.fullmatch(text) is not None
+
+
+def is_media_type(text: str) -> bool:
+    """Return whether this is a type, a slash, a subtype and parameters (RFC 9110, section 8.3.1).
+
+    Servers store any content type that they can send, and an import restores it.
+    """
+    return is_content_type(text) and _MEDIA_TYPE.fullmatch(text) is not None
 
 
 def existing_file(file: Path | None) -> Path | None:

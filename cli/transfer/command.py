@@ -32,9 +32,10 @@ from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.progress import RowProgress
 from rundlet_server.cli.show.terminal import escaped, open_stdout, stdin_bytes, write_line
 from rundlet_server.cli.show.values import existing_file
-from rundlet_server.cli.transfer.formats import Format, format_of
+from rundlet_server.cli.transfer.formats import Format, format_of, format_read
 from rundlet_server.cli.transfer.jsonlines import BadLine, Row, read_rows, value_members
 from rundlet_server.cli.transfer.loading import Loaded, Source, load
+from rundlet_server.storage.bounds import CLOCK_AHEAD_S_MAX
 
 if TYPE_CHECKING:
     from rundlet_server.cli.transfer.textlines import TextLines
@@ -78,18 +79,19 @@ def import_(
     """Load keys from a file.
 
     Text files (.data, .txt) hold a UUID, a space and the value on each line; .jsonl files hold
-    JSON lines. A bad line is reported as file:line: reason, and nothing is loaded at all.
+    JSON lines. With another ending, and on stdin, the first bytes tell which of the two it is.
+    A bad line is reported as file:line: reason, and nothing is loaded at all.
 
     Example: rundlet import example.data
     """
-    is_text = format_of(file, file_format) is Format.TEXT
-    with (
-        open_target(url, data, token, Purpose.WRITE, store=store) as target,
-        RowProgress("importing") as progress,
-        _opened(file) as opened,
-    ):
+    with ExitStack() as stack:
+        opened = stack.enter_context(_opened(file))
+        is_text = format_read(file, opened, file_format, any_key=any_key) is Format.TEXT
         if is_text:
             _refuse_byte_order_mark(file, opened)
+        # Only now, because it may create a store.
+        target = stack.enter_context(open_target(url, data, token, Purpose.WRITE, store=store))
+        progress = stack.enter_context(RowProgress("importing", "lines"))
         if is_text and not strip_cr and not isinstance(target, Client) and _is_plain(file):
             loaded = _loaded_in_blocks(file, target, progress, any_key=any_key, skip_bad=skip_bad)
         else:
@@ -121,8 +123,8 @@ def export(
     """Write all keys to a file.
 
     Keys and values of one snapshot, as JSON lines; into .data and .txt as lines of key, space and
-    value. If the time of the store in a folder is far ahead of this machine's clock, the times of
-    expiry are written by this machine's clock.
+    value. If the store's time is far ahead of its machine's clock, the times of expiry are written
+    by that clock.
 
     Example: rundlet export all.jsonl
     """
@@ -133,10 +135,10 @@ def export(
     count = 0
     with (
         open_target(url, data, token, store=store) as target,
-        RowProgress("exporting") as progress,
+        RowProgress("exporting", "keys") as progress,
         _output(to_file) as output,
     ):
-        ahead = timedelta() if isinstance(target, Client) else _clock_ahead(target)
+        ahead = _clock_ahead(target)
         for info in target.scan(prefix=prefix, values=True):
             if info.value is not None:
                 output.write(line_of(_earlier(info.value, ahead)))
@@ -153,22 +155,19 @@ def export(
 
 
 def _clock_ahead(target: Target) -> timedelta:
-    """Return how much earlier keys expire by this machine's clock than by the store's time.
+    """Return how much earlier keys expire by the clock of the store's machine than by its time.
 
-    A store whose time is far ahead keeps its keys until this machine's clock has caught up. The
-    store that its export is imported into shall not.
+    A store whose time is far ahead keeps its keys until that clock has caught up. The store that
+    its export is imported into shall not.
     """
-    from rundlet_server.cli.place.store import StoreTarget  # noqa: PLC0415 - loads the engine, which takes its time
-
-    assert isinstance(target, StoreTarget)  # what is not a client
-    health = target.store.health()
-    if not health.clock_ahead_s or not health.warnings:
+    ahead_s = target.info().get("clock_ahead_s")  # a server of an earlier release does not say
+    if not isinstance(ahead_s, int | float) or ahead_s <= CLOCK_AHEAD_S_MAX:
         return timedelta()
     sys.stderr.write(
-        f"The store's time is {health.clock_ahead_s:.0f} s ahead of this machine's clock; times of"
-        " expiry are written that much earlier.\n"
+        f"The store's time is {ahead_s:.0f} s ahead of its machine's clock; times of expiry are"
+        " written that much earlier.\n"
     )
-    return timedelta(seconds=health.clock_ahead_s)
+    return timedelta(seconds=ahead_s)
 
 
 def _earlier(value: Value, ahead: timedelta) -> Value:
@@ -211,7 +210,7 @@ def _refuse_byte_order_mark(file: Path, opened: BinaryIO) -> None:
 
 
 def _count_returns(opened: BinaryIO) -> int:
-    """Return how many lines end in a carriage return, with or without a line feed behind it."""
+    """Return how many lines end in a carriage return, with or without a line feed after it."""
     opened.seek(0)
     count = 0
     last = b""
@@ -281,7 +280,7 @@ def _summary(loaded: Loaded) -> str:
     }
     notes = [f"{count} {name}" for name, count in extras.items() if count]
     noted = f" ({', '.join(notes)})" if notes else ""
-    return f"imported {_counted(stored, 'row')}{noted}"
+    return f"imported {_counted(stored, 'line')}{noted}"
 
 
 def _counted(count: int, what: str) -> str:

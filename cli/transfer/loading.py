@@ -138,8 +138,8 @@ def saying_how_far() -> Iterator[Extent]:
 
 def _stored(extent: Extent) -> str:
     return (
-        f"the first {extent.stored} of {extent.total} rows are stored; run the same import again to"
-        " store all: storing a row twice only adds a version"
+        f"the first {extent.stored} of {extent.total} lines are stored; run the same import again"
+        " to store all: storing a line twice only adds a version"
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from rundlet import Value
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.transfer.jsonlines import BadLine, Row
-from rundlet_server.storage.textfile.lines import LineError, content_type_of, split_line
+from rundlet_server.storage.textfile.lines import LineError, content_type_of, is_json, split_line
 
 
 def read_text_rows(
@@ -54,7 +54,7 @@ class TextLines:
         """
         line = value.key.encode() + b" " + value.data + b"\n"
         is_taken_for_mark = self._is_first and line.startswith(codecs.BOM_UTF8)
-        if is_taken_for_mark or b"\n" in line[:-1] or " " in value.key:
+        if is_taken_for_mark or b"\n" in line[:-1] or " " in value.key or is_json(line[:-1]):
             message = (
                 f"key {value.key!r} or its value does not fit on a line of text; export .jsonl"
             )

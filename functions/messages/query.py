@@ -56,12 +56,11 @@ class Query:
 
     def revision(self, name: str) -> int | None:
         """Return a revision, 0 included."""
-        text = self._options.get(name)
-        if text is None:
-            return None
-        if _WHOLE.fullmatch(text) and int(text) <= REVISION_MAX:
-            return int(text)
-        raise bad_query(f"the option '{name}' must be a revision: a whole number from 0 to 2^63-1")
+        return self._whole(name, "a revision", least=0)
+
+    def version(self, name: str) -> int | None:
+        """Return a version of a key, from 1."""
+        return self._whole(name, "a version", least=1)
 
     def ttl_s(self, name: str) -> float | None:
         """Return a time to live in seconds."""
@@ -73,6 +72,16 @@ class Query:
             return seconds
         raise bad_query(
             f"the option '{name}' must be a number of seconds from {TTL_S_MIN:f} to {TTL_S_MAX}"
+        )
+
+    def _whole(self, name: str, what: str, *, least: int) -> int | None:
+        text = self._options.get(name)
+        if text is None:
+            return None
+        if _WHOLE.fullmatch(text) and least <= int(text) <= REVISION_MAX:
+            return int(text)
+        raise bad_query(
+            f"the option '{name}' must be {what}: a whole number from {least} to 2^63-1"
         )
 
     def _add(self, pair: str, allowed: tuple[str, ...]) -> None:

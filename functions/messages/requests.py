@@ -9,17 +9,19 @@ exclude each other.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Final, Protocol, TypeVar
 
 from msgspec import Meta, Struct, field
 
 from rundlet_server.functions.limits import over_limit
 from rundlet_server.functions.messages.content_types import require_header_safe
+from rundlet_server.functions.messages.moments import MomentAt, time_us_of
 from rundlet_server.functions.messages.query import REVISION_MAX, TTL_S_MIN
 from rundlet_server.functions.problems import Member, Problem, too_large
 from rundlet_server.storage import interface as storage
-from rundlet_server.storage.bounds import NUMBER_MAX, TTL_S_MAX
+from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, NUMBER_MAX, TTL_S_MAX
+from rundlet_server.storage.timeline import At
 
 Key = Annotated[str, Meta(min_length=1, description="At most key_bytes_max bytes as UTF-8.")]
 Revision = Annotated[int, Meta(ge=0, le=REVISION_MAX)]
@@ -29,6 +31,9 @@ Seconds = Annotated[float, Meta(ge=TTL_S_MIN, le=TTL_S_MAX, description="Time to
 _BASE64: Final = Meta(
     description="The value in base64.", extra_json_schema={"contentEncoding": "base64"}
 )
+
+
+Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 
 class Wrong(Exception):
@@ -49,9 +54,10 @@ class MgetRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
         Meta(description="At most list_keys_max."),
     ]
     rev: Annotated[Revision | None, Meta(description="The last one by default.")] = None
+    at: Annotated[Time | None, Meta(description="A time instead of 'rev'.")] = None
 
     def require_within(self, limits: storage.Limits) -> None:
-        """Refuse too many keys, or a key that is too long.
+        """Refuse too many keys, or a key that is longer than any can be.
 
         Raises:
             Problem: 413 or 422.
@@ -60,9 +66,26 @@ class MgetRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
             raise too_large("list_keys_max", limits.list_keys_max, len(self.keys))
         for index, key in enumerate(self.keys):
             try:
-                _require_key(key, limits)
+                _require_key(key, limits, KEY_BYTES_LIMIT)
             except Wrong as ex:
                 raise _problem("bad-members", "keys", index, ex) from ex
+
+    def where(self, moment_at: MomentAt) -> At | None:
+        """Return where to read.
+
+        Raises:
+            Problem: 422 ``bad-members``.
+        """
+        if self.at is None:
+            return self.rev
+        if self.rev is not None:
+            detail = "'rev' and 'at' exclude each other; send one of them"
+            raise Problem(422, "bad-members", detail)
+        return moment_at(_time_us("at", self.at))
+
+    def lists(self) -> dict[str, Sequence[str]]:
+        """Return the keys by the name of their list."""
+        return {"keys": self.keys}
 
 
 class _Operation(Struct, tag_field="op", forbid_unknown_fields=True, omit_defaults=True):
@@ -135,14 +158,22 @@ class Touch(_Operation, tag="touch"):
         return storage.Touch(self.key, self.ttl)
 
 
-class Restore(_Operation, tag="restore", kw_only=True):
-    """Write again what a key held at an earlier version."""
+class Restore(_Operation, tag="restore"):
+    """Write again a value that a key had, named by exactly one of version and revision."""
 
-    version: Version
+    version: Annotated[
+        Version | None, Meta(description="Of those since the key was last created.")
+    ] = None
+    revision: Annotated[
+        Revision | None, Meta(description="The value that the key had then, in any life.")
+    ] = None
+    ttl: Seconds | None = None
 
     def to_storage(self) -> storage.Op:
         """Convert it to what the store takes."""
-        return storage.Restore(self.key, self.version)
+        if (self.version is None) == (self.revision is None):
+            raise Wrong("a restore needs exactly one of 'version' and 'revision'")
+        return storage.Restore(self.key, self.version, self.revision, self.ttl)
 
 
 class Condition(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -188,6 +219,31 @@ class Transaction(Struct, forbid_unknown_fields=True, omit_defaults=True):
         )
 
 
+def lists_of(txn: storage.Txn) -> dict[str, list[str]]:
+    """Return the keys of a transaction by the names of its lists in a request."""
+    lists = {"if": txn.conditions, "then": txn.then, "else": txn.otherwise or ()}
+    return {name: [item.key for item in items] for name, items in lists.items()}
+
+
+def require_accepted(
+    lists: Mapping[str, Sequence[str]], limits: storage.Limits, accepts: Callable[[str], bool]
+) -> None:
+    """Refuse a key that is longer than is allowed now, unless the store has it from before.
+
+    Ask this after the token's prefix is checked, as the answer tells what the store has.
+
+    Raises:
+        Problem: 422 ``key-too-long``, which names list and index.
+    """
+    for name, keys in lists.items():
+        for index, key in enumerate(keys):
+            try:
+                _require_key(key, limits)
+            except Wrong as ex:
+                if not accepts(key):
+                    raise _problem("key-too-long", name, index, ex) from ex
+
+
 def keys_of(txn: storage.Txn) -> Iterator[str]:
     """Yield every key that a transaction writes, may write, or has a condition on."""
     for part in (txn.conditions, txn.then, txn.otherwise or ()):
@@ -214,7 +270,8 @@ def _to_storage(
     first_index: dict[str, int] = {}
     for index, item in enumerate(items):
         try:
-            _require_key(item.key, limits)
+            is_written = not isinstance(item, Condition | Delete)
+            _require_key(item.key, limits, None if is_written else KEY_BYTES_LIMIT)
             stored.append(item.to_storage())
             if (first := first_index.setdefault(item.key, index)) != index and name != "if":
                 raise Wrong(f"it writes the same key as {name}[{first}]; write each key only once")
@@ -229,12 +286,20 @@ def _problem(usual: str, name: str, index: int, ex: Wrong) -> Problem:
     return Problem(422, ex.name or usual, detail, {**place, **ex.members})
 
 
-def _require_key(key: str, limits: storage.Limits) -> None:
-    """Refuse a key that is too long, or has no UTF-8 form."""
+def _require_key(key: str, limits: storage.Limits, size_max: int | None = None) -> None:
+    """Refuse a key that has no UTF-8 form, or is too long; ``size_max`` if not by ``limits``."""
     size = len(key) if key.isascii() else len(_encoded("key", key))
-    if size > limits.key_bytes_max:
+    if size > (size_max or limits.key_bytes_max):
         what = f"the key is too long: {over_limit('key_bytes_max', limits.key_bytes_max, size)}"
         raise Wrong(what, "key-too-long", limit=limits.key_bytes_max, got=size)
+
+
+def _time_us(name: str, text: str) -> int:
+    time_us = time_us_of(text)
+    if time_us is None:
+        detail = f"'{name}' must be a time of RFC 3339, such as 2027-01-31T12:00:00Z"
+        raise Problem(422, "bad-members", detail)
+    return time_us
 
 
 def _require_content_type(content_type: str) -> None:

@@ -5,8 +5,8 @@ piece as the client takes it, so it takes memory for a piece. Every other large 
 until it is read, so their bytes are bounded.
 
 waitress sends a file without a thread. Granian asks for each piece in a thread that could answer
-other requests, so only some of its threads may send large answers. Both close the answer when the
-client has read it or has disconnected.
+other requests, so only some of its threads may send large answers (see ``places``). Both close the
+answer when the client has read it or has disconnected.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Final, Self
 import falcon
 
 from rundlet_server.functions.limits import over_limit_now
+from rundlet_server.functions.messages.places import MOMENT_S, PATIENCE_S, Places
 from rundlet_server.functions.problems import RETRY_LATER, Problem
+from rundlet_server.storage.forks import listen_for_forks
 from rundlet_server.storage.large_values import ValuePieces
 
-_PATIENCE_S: Final = 0.05
-"""How long a large answer waits for others to end; a burst of quick clients is not refused."""
 _STEP_BYTES: Final = 128 * 1024
 LARGE_ANSWER_BYTES: Final = 1024 * 1024
 """An answer made of many values is large above this. With a lower bound, a few slow readers would
@@ -46,19 +46,35 @@ class SendingGate:
     ``LARGE_ANSWER_BYTES``. One answer alone is never refused.
     """
 
-    def __init__(self, bytes_max: int, downloads_max: int | None = None) -> None:
+    def __init__(
+        self,
+        bytes_max: int,
+        downloads_max: int | None = None,
+        *,
+        patience_s: float = PATIENCE_S,
+        spare: Callable[[], int] = lambda: 0,
+    ) -> None:
         """Make a gate.
 
         Args:
             bytes_max: of large answers in memory.
             downloads_max: large answers that are being sent, each by a thread; ``None`` if the
                 server needs no thread for that.
+            patience_s: how long an answer waits for others to be sent by their threads.
+            spare: see ``Places``.
         """
         self._bytes_max = bytes_max
-        self._downloads_max = downloads_max
+        self._places = None if downloads_max is None else Places(downloads_max, patience_s, spare)
+        self._begin()
+        listen_for_forks(self)
+
+    def _begin(self) -> None:
         self._change = threading.Condition()
         self._held_bytes = 0
-        self._downloads = 0
+
+    def after_fork(self) -> None:
+        """Forget in a forked child what its parent sends."""
+        self._begin()
 
     @property
     def held_bytes(self) -> int:
@@ -89,32 +105,26 @@ class SendingGate:
             return after <= before or others == 0 or others + after <= self._bytes_max
 
         with self._change:
-            if not self._change.wait_for(fits, _PATIENCE_S):
+            if not self._change.wait_for(fits, MOMENT_S):
                 got = self._held_bytes - before + after
                 raise _too_many("sending_bytes_max", self._bytes_max, got)
             self._held_bytes += after - before
             self._change.notify_all()
 
     def begin(self) -> None:
-        """Take a place for an answer that is sent by a thread.
+        """Take a place for an answer that is sent by a thread, after a wait if all are taken.
 
         Raises:
             Problem: 503 ``too-many-answers``.
         """
-        most = self._downloads_max
-        if most is None:
-            return
-        with self._change:
-            if not self._change.wait_for(lambda: self._downloads < most, _PATIENCE_S):
-                raise _too_many("downloads_max", most, self._downloads + 1)
-            self._downloads += 1
+        places = self._places
+        if places is not None and not places.take():
+            raise _too_many("downloads_max", places.most, places.most + 1)
 
     def end(self) -> None:
         """Give the place back."""
-        if self._downloads_max is not None:
-            with self._change:
-                self._downloads -= 1
-                self._change.notify_all()
+        if self._places is not None:
+            self._places.give_back()
 
 
 class Hold:

@@ -18,6 +18,7 @@ from falcon.typing import ReadableIO
 
 from rundlet_server.functions.limits import SET_BY
 from rundlet_server.functions.problems import RETRY_LATER, Member, Problem
+from rundlet_server.storage.forks import listen_for_forks
 
 _PATIENCE_S: Final = 0.02
 """A body that has arrived is read in far less, so a burst of them is not refused."""
@@ -38,12 +39,24 @@ class UploadGate:
     def __init__(self, most: int | None = None) -> None:
         """``most`` threads; ``None`` if the server reads whole bodies before it calls."""
         self._most = most
+        self._begin()
+        listen_for_forks(self)
+
+    def _begin(self) -> None:
         self._decoding = threading.Lock()
         # Free places. Python's semaphore is a condition around a lock, at which the threads of a
         # busy server contend and switch once more for every body.
         self._free: SimpleQueue[None] = SimpleQueue()
-        for _ in range(most or 0):
+        for _ in range(self._most or 0):
             self._free.put(None)
+
+    def after_fork(self) -> None:
+        """Free all places in a forked child, which has no thread that waits for a body."""
+        self._begin()
+
+    def spare(self) -> int:
+        """Return how many more threads could wait for bodies at the moment."""
+        return self._free.qsize()
 
     @contextlib.contextmanager
     def held(self, patience_s: float = _PATIENCE_S) -> Iterator[None]:

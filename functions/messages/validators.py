@@ -41,8 +41,7 @@ class EntityTags:
     """
 
     def __init__(self, store_id: str) -> None:
-        # A digest, since a store id is any text, and a tag may not hold just any.
-        self._suffix = "-" + blake2b(store_id.encode(), digest_size=6).hexdigest()
+        self._suffix = "-" + store_digest(store_id)
 
     def tag(self, revision: int) -> str:
         """Return the tag of what a commit wrote."""
@@ -127,6 +126,20 @@ class EntityTags:
         return tuple(revision for revision in revisions if revision is not None)
 
 
+def store_digest(store_id: str) -> str:
+    """Return what tags and cursors contain of a store's id.
+
+    A digest, since a store id is any text, and a tag may not hold just any.
+    """
+    return blake2b(store_id.encode(), digest_size=6).hexdigest()
+
+
+def is_among(listed: str, tag: str) -> bool:
+    """Return whether ``If-None-Match`` names a tag, which is in its quotes, or any tag."""
+    tags = _entity_tags(listed) or []
+    return listed.strip() == "*" or any(f'"{opaque}"' == tag for _, opaque in tags)
+
+
 def tag_condition_fails(req: falcon.Request, opaque: str) -> int | None:
     """Decide ``If-Match`` and ``If-None-Match`` on something whose strong tag is ``opaque``.
 
@@ -156,7 +169,7 @@ def unmodified_condition(req: falcon.Request, entry: Found | None) -> Condition 
     if entry is None:
         return None
     if _is_modified_since(req.env.get("HTTP_IF_UNMODIFIED_SINCE"), entry):
-        raise precondition_failed(entry.revision)
+        raise precondition_failed(req, entry.revision)
     return Condition(entry.key, revisions=(entry.revision,))
 
 
@@ -169,15 +182,19 @@ def has_unmodified_since(req: falcon.Request) -> bool:
     )
 
 
-def precondition_failed(revision: int) -> Problem:
+def precondition_failed(req: falcon.Request, revision: int) -> Problem:
     """Return 412 with the revision that the key has instead; 0 if it has no value."""
     now = f"is at revision {revision}" if revision else "has no value"
-    return Problem(
-        412,
-        "precondition-failed",
-        f"the key {now} now, so a precondition of the request is false; read it and decide again",
-        {"revision": revision},
-    )
+    what = f"the key {now} now, so a precondition of the request is false"
+    tags = _entity_tags(req.env.get("HTTP_IF_MATCH", ""))
+    if tags and all(is_weak for is_weak, _ in tags):
+        advice = (
+            "If-Match never matches a weak tag (W/), which a proxy that compresses makes of a"
+            " strong one; turn compression off there, or read with Accept-Encoding: identity"
+        )
+    else:
+        advice = "read it and decide again"
+    return Problem(412, "precondition-failed", f"{what}; {advice}", {"revision": revision})
 
 
 def modified_s(entry: Found) -> int:

@@ -15,6 +15,7 @@ from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.monitoring.logs import LineFile
 from rundlet_server.storage.counting.heartbeat import hung_processes
 from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.forks import listen_for_forks
 from rundlet_server.storage.reports import Health
 from rundlet_server.storage.tokens.interface import TokenSource
 
@@ -48,6 +49,11 @@ class Readiness:
         self._audit: LineFile | None = None
         self._lock = threading.Lock()
         self._maintained_s = monotonic_s()
+        listen_for_forks(self)
+
+    def after_fork(self) -> None:
+        """Renew the lock in a forked child: another thread may have held it."""
+        self._lock = threading.Lock()
 
     def watch_audit(self, file: LineFile) -> None:
         """Warn if the audit trail cannot be written to its file."""

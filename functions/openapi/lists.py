@@ -5,6 +5,7 @@ from __future__ import annotations
 from rundlet_server.functions.messages.answers import KeyPage
 from rundlet_server.functions.openapi.parts import (
     REVISION_OPTION,
+    TIME_OPTION,
     Json,
     either_type,
     header,
@@ -19,9 +20,9 @@ from rundlet_server.functions.route_table import KEYS
 _TEXT: Json = {"type": "string"}
 
 _OPTIONS = [
-    query("prefix", "Only keys that start with this.", _TEXT),
-    query("start", "Only keys that are not before this.", _TEXT),
-    query("end", "Only keys before this.", _TEXT),
+    query("prefix", "Only keys that start with this; empty: all.", _TEXT),
+    query("start", "Only keys that are not before this; empty: no bound.", _TEXT),
+    query("end", "Only keys before this; empty: no bound.", _TEXT),
     query("limit", "The most keys and prefixes on a page.", schema("PageLimit")),
     query("reverse", "Descending order; without a value: true.", schema("Flag")),
     query(
@@ -31,10 +32,11 @@ _OPTIONS = [
     ),
     query("include", "'value': give the values too.", schema("Include")),
     REVISION_OPTION,
+    TIME_OPTION,
     query(
         "cursor",
-        "From 'next', as it is: goes on in the same snapshot. It holds a revision, so 'rev' may not"
-        " stand beside it.",
+        "From 'next', as it is: goes on in the same snapshot of the same store. It holds a"
+        " revision, so 'rev' and 'at' may not stand beside it.",
         _TEXT,
     ),
 ]
@@ -61,9 +63,8 @@ _GET_ANSWERS: Json = {
 
 _HEAD_ANSWERS: Json = {
     "200": {
-        "description": "The headers of a page, and the count of all keys.",
+        "description": "The count of all keys, without the length and the Link of a page.",
         "headers": {
-            "Link": _LINK,
             "KV-Count": header("Keys on all pages together.", schema("Count")),
         },
     },

@@ -76,7 +76,7 @@ SERVICE_SCHEMAS: dict[str, Json] = {
         "type": "object",
         "required": [
             *("name", "version", "backend", "store_id", "revision", "read_only"),
-            *("sync", "settings", "limits"),
+            *("sync", "clock_ahead_s", "settings", "limits"),
         ],
         "properties": {
             "name": {"const": "rundlet"},
@@ -86,6 +86,12 @@ SERVICE_SCHEMAS: dict[str, Json] = {
             "revision": schema("Revision"),
             "read_only": {"type": "boolean"},
             "sync": {"anyOf": [schema("SyncPolicy"), {"type": "null"}]},
+            "clock_ahead_s": {
+                "type": ["number", "null"],
+                "minimum": 0,
+                "description": "How far the store's time is ahead of the machine's clock, in"
+                " seconds; null if it keeps none.",
+            },
             "settings": schema("BackendSettings"),
             "limits": schema("ServerLimits"),
         },

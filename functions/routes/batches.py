@@ -20,7 +20,13 @@ from rundlet_server.functions.messages.bodies import answer_type, body_type, enc
 from rundlet_server.functions.messages.decoding import BodyDecoder
 from rundlet_server.functions.messages.gates import Gates
 from rundlet_server.functions.messages.query import Query
-from rundlet_server.functions.messages.requests import MgetRequest, Transaction, keys_of
+from rundlet_server.functions.messages.requests import (
+    MgetRequest,
+    Transaction,
+    keys_of,
+    lists_of,
+    require_accepted,
+)
 from rundlet_server.functions.messages.uploads import UploadGate
 from rundlet_server.functions.monitoring.counting import CountedStore
 
@@ -30,7 +36,7 @@ class MgetResource:
 
     def __init__(self, store: CountedStore, gates: Gates) -> None:
         self._store = store
-        self._gate, self._sending = gates
+        self._gate, self._sending = gates.uploads, gates.sending
         self._limits = store.info.limits
         self._body_bytes_max = mget_body_bytes_max(self._limits)
         items_max = mget_body_items_max(self._limits)
@@ -46,8 +52,10 @@ class MgetResource:
             asked = self._decoder.decode(body, asked_type)
         asked.require_within(self._limits)
         require_keys(req.env, asked.keys)
+        require_accepted(asked.lists(), self._limits, self._store.accepts_key)
         with self._sending.hold() as hold:
-            snapshot = self._store.get_many(asked.keys, at=asked.rev, admit=hold.admit)
+            at = asked.where(self._store.moment)
+            snapshot = self._store.get_many(asked.keys, at=at, admit=hold.admit)
             resp.content_type = media_type
             data = encode_mget(asked.keys, snapshot.entries, snapshot.revision, media_type)
             hold.send(req, resp, data)
@@ -76,6 +84,7 @@ class TxnResource:
         del body  # the values have been taken out of it; it need not wait for the disk
         note_keys(req.env, keys_of(txn))
         require_keys(req.env, keys_of(txn))
+        require_accepted(lists_of(txn), self._limits, self._store.accepts_key)
         commit = self._store.commit(txn)
         ops = txn.then if commit.succeeded else txn.otherwise or ()
         answer: TransactionAnswer = {

@@ -68,6 +68,7 @@ class MetricsResource:
         Query(req)
         lines = [*self._server_lines(), *self._counted_lines(), *self._store_lines()]
         resp.content_type = CONTENT_TYPE
+        resp.set_header("Cache-Control", "no-store")
         resp.text = "\n".join(lines) + "\n"
 
     on_head = on_get  # Falcon keeps the headers and leaves the body out

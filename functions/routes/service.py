@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import blake2b
 
 import falcon
 
 from rundlet_server.functions.messages.bodies import JSON_TYPE, encode
 from rundlet_server.functions.messages.pages import refuse_foreign_page
 from rundlet_server.functions.messages.query import Query
+from rundlet_server.functions.messages.validators import is_among
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.route_table import STATS
 from rundlet_server.storage.counting.counters import OPERATION_KINDS
@@ -19,10 +21,15 @@ class FixedResource:
 
     def __init__(self, answer: Mapping[str, object]) -> None:
         self._body = encode(answer, JSON_TYPE)
+        self._tag = f'"{blake2b(self._body, digest_size=12).hexdigest()}"'
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """The answer."""
+        """The answer, or 304."""
         Query(req)
+        resp.set_headers((("ETag", self._tag), ("Cache-Control", "no-cache")))
+        if is_among(req.env.get("HTTP_IF_NONE_MATCH", ""), self._tag):
+            resp.status = 304
+            return
         resp.content_type = JSON_TYPE
         resp.data = self._body
 
@@ -49,11 +56,11 @@ class ServiceResource:
             "revision": self._store.head_revision(),
             "read_only": self._store.read_only,
             "sync": info.settings.get("sync"),
+            "clock_ahead_s": self._store.health().clock_ahead_s,
             "settings": info.settings,
             "limits": self._limits,
         }
-        resp.content_type = JSON_TYPE
-        resp.data = encode(answer, JSON_TYPE)
+        _send(resp, answer)
 
     on_head = on_get  # Falcon keeps the headers and leaves the body out
 
@@ -76,9 +83,7 @@ class StatsResource:
             "operations": _counts(self._store),
             "store": {name: gauge.value for name, gauge in self._store.gauges().items()},
         }
-        resp.content_type = JSON_TYPE
-        resp.set_header("Cache-Control", "no-store")
-        resp.data = encode(answer, JSON_TYPE)
+        _send(resp, answer)
 
     on_head = on_get  # Falcon keeps the headers and leaves the body out
 
@@ -89,7 +94,7 @@ class LiveResource:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Say so."""
         Query(req)
-        _say(resp, "live")
+        _send(resp, {"status": "live"})
 
     on_head = on_get  # Falcon keeps the headers and leaves the body out
 
@@ -108,13 +113,14 @@ class CompactResource:
         Query(req)
         self._store.compact()
         resp.status = 202
-        _say(resp, f"compaction asked for; follow it in {STATS.path}")
+        _send(resp, {"status": f"compaction asked for; follow it in {STATS.path}"})
 
 
-def _say(resp: falcon.Response, status: str) -> None:
+def _send(resp: falcon.Response, answer: Mapping[str, object]) -> None:
+    """Answer with what may be different a moment later."""
     resp.content_type = JSON_TYPE
     resp.set_header("Cache-Control", "no-store")
-    resp.data = encode({"status": status}, JSON_TYPE)
+    resp.data = encode(answer, JSON_TYPE)
 
 
 def _counts(store: CountedStore) -> dict[str, int]:

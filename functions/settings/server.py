@@ -115,7 +115,8 @@ class ServerSettings:
         Setting(
             Address(),
             "The store: ./data is a folder, as with --data; file:words.txt is a text file, served"
-            " read-only; memory is the same as --in-memory.",
+            " read-only, with its index in words.txt.rundlet-index; memory is the same as"
+            " --in-memory.",
             variable="RUNDLET_STORE",
             option="--store",
             default_text="the folder of --data",
@@ -147,7 +148,8 @@ class ServerSettings:
         False,
         Setting(
             Flag(),
-            "Refuse writes. A FILE is served as it is, without a store.",
+            "Refuse writes. A FILE is served as it is, without a store, with its index in"
+            " FILE.rundlet-index.",
             variable="RUNDLET_READ_ONLY",
             option="--read-only",
             used_by="functions",
@@ -309,6 +311,18 @@ class ServerSettings:
             used_by="functions",
         ),
     )
+    exports_max: int | None = setting(
+        None,
+        Setting(
+            Count(),
+            "The exports that each process sends at a time, each by a thread.",
+            variable="RUNDLET_MAX_EXPORTS",
+            option="--max-exports",
+            panel=_LIMITS,
+            default_text="a quarter of the threads",
+            used_by="functions",
+        ),
+    )
     sending_bytes_max: int = setting(
         256 * 1024 * 1024,
         Setting(
@@ -326,7 +340,7 @@ class ServerSettings:
         (),
         Setting(
             Origins(),
-            "Let web pages of this origin in, or of every origin with '*'. May be repeated.",
+            "Allow web pages of this origin, or of every origin with '*'. May be repeated.",
             variable="RUNDLET_CORS_ORIGIN",
             option="--cors-origin",
             panel=CONNECTIONS_PANEL,

@@ -112,7 +112,7 @@ class ServeOptions:
         None,
         Setting(
             File(),
-            "The key of the certificate, PEM, without a password.",
+            "The private key of the certificate, PEM, without a password.",
             variable="RUNDLET_TLS_KEY",
             option="--tls-key",
             panel=CONNECTIONS_PANEL,

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Final
 from rundlet_server.server.granian.respawns import Shared
 from rundlet_server.server.granian.stalled import StalledConnections
 from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
-from rundlet_server.storage.collector import relax_collector
+from rundlet_server.storage.memory.allocator import keep_little_free
+from rundlet_server.storage.memory.collector import relax_collector
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -58,6 +59,7 @@ def load_app(
         body_timeout_s: see ``ConnectionLimits``.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # later threads inherit this
+    keep_little_free()
     is_ending = threading.Event()
     threading.Thread(target=_stop_once, args=(is_ending,), name="rundlet-stop", daemon=True).start()
     threading.Thread(

@@ -25,6 +25,10 @@ from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.server.waitress.errors import ProblemTask
 from rundlet_server.server.waitress.parser import BodyLimit, StrictParser
 
+_TURN_BYTES: Final = 128 * 1024
+"""What one connection may send before the others have their turn. waitress itself sends as long as
+the client takes it, and one thread sends for all connections: beside eight fast clients that read
+values of 8 to 32 MiB, half of all small reads took 0.17 s."""
 _STALLED_S: Final = 5.0
 _LINGER_S: Final = 10.0
 _LINGER_IDLE_S: Final = 2.0
@@ -38,8 +42,15 @@ class Task(WSGITask):  # type: ignore[misc] # waitress has no types
 
     waitress 3.0 closes the connection after each 204 and 304, so every PUT and DELETE would need
     a new one. Such an answer ends with its headers (RFC 9112, section 6.3), so the client knows
-    where it ends.
+    where it ends. The same goes for an answer to HEAD without a length: waitress would announce and
+    send chunks, and the client would take them for the beginning of the next answer.
     """
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the answer has a body, or a length that stands for one."""
+        is_bare = self.request.command == "HEAD" and self.content_length is None
+        return bool(super().has_body) and not is_bare
 
     def set_close_on_finish(self) -> None:
         """Close the connection after the answer if the client needs that to find its end."""
@@ -96,6 +107,7 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
         self._has_last_request = False
         self._linger_until_s: float | None = None
         self._discarded_bytes = 0
+        self._turn_bytes = 0
 
     def received(self, data: bytes) -> bool:
         """Divide what has arrived into requests, and start the first of them.
@@ -131,6 +143,20 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
         self.requests.append(request)
         if len(self.requests) == 1:  # otherwise the thread that is at work goes on with it
             self.server.add_task(self)
+
+    def _flush_some(self, *, do_close: bool = True) -> bool:
+        """Send some of what there is, a turn at most; waitress calls it in one thread at a time."""
+        self._turn_bytes = 0
+        is_sent: bool = super()._flush_some(do_close=do_close)
+        return is_sent
+
+    def send(self, data: bytes, *, do_close: bool = True) -> int:
+        """Send what the socket takes; 0 bytes, as if it were full, at the end of a turn."""
+        if self._turn_bytes >= _TURN_BYTES:
+            return 0
+        sent: int = super().send(data[: _TURN_BYTES - self._turn_bytes], do_close=do_close)
+        self._turn_bytes += sent
+        return sent
 
     def handle_write(self) -> None:
         """Send what there is; after the last answer close the connection, or linger."""

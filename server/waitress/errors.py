@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from secrets import token_hex
 from typing import Final
 
@@ -10,7 +9,7 @@ from waitress.task import ErrorTask
 from waitress.utilities import Error
 
 from rundlet_server.functions.limits import over_limit
-from rundlet_server.functions.problems import PROBLEM_TYPE, Problem, encode_problem
+from rundlet_server.functions.problems import Problem, encode_problem, headers_of, title_of
 
 _NAMES: Final = {
     400: "malformed",
@@ -25,7 +24,7 @@ class Refusal(Error):  # type: ignore[misc] # waitress has no types
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
         self.code = status
-        self.reason = HTTPStatus(status).phrase
+        self.reason = title_of(status)
 
 
 class ProblemTask(ErrorTask):  # type: ignore[misc] # waitress has no types
@@ -37,8 +36,8 @@ class ProblemTask(ErrorTask):  # type: ignore[misc] # waitress has no types
         problem = self._headers_too_large() if error.code == 431 else _problem(error)
         request_id = token_hex(6)
         body = encode_problem(problem, request_id)
-        self.status = f"{error.code} {error.reason}"
-        self.response_headers.extend([("Content-Type", PROBLEM_TYPE), ("Request-Id", request_id)])
+        self.status = f"{error.code} {title_of(error.code)}"
+        self.response_headers.extend(headers_of(problem, request_id).items())
         self.set_close_on_finish()
         self.content_length = len(body)
         # waitress itself would answer HEAD with a body, and a client would take that body for the

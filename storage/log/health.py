@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from rundlet_server.storage.bounds import CLOCK_AHEAD_S_MAX
 from rundlet_server.storage.errors import Unavailable
 from rundlet_server.storage.files import DISK_FREE_BYTES_MIN, reported_free_bytes
 from rundlet_server.storage.log.format.commit_page import CommitPage
@@ -24,11 +25,6 @@ from rundlet_server.storage.settings import StoreSettings
 
 BACKLOG_MAX_MAINTAINED: Final = 8
 """Sealed segments that may wait for the index files that a maintenance process makes."""
-
-
-CLOCK_AHEAD_S_MAX: Final = 60.0
-"""The store's time may be ahead of the system's clock by this much, as small corrections of a clock
-make it, before a person is told."""
 
 
 class HealthCheck:

@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
 
-from rundlet_server.storage.collector import relax_collector
 from rundlet_server.storage.counting.counters import SharedCounters
 from rundlet_server.storage.counting.heartbeat import start_heartbeat
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.log.maintain.compaction import CompactionResult
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.memory.allocator import keep_little_free
+from rundlet_server.storage.memory.collector import relax_collector
 from rundlet_server.storage.settings import StoreSettings
 
 _log = logging.getLogger("rundlet.maintenance")
@@ -77,6 +78,8 @@ class MaintenanceLoop:
             _report(self._maintainer.compact(thorough=True))
         for timer in self._timers:
             timer.tick(now_s)
+        if self._maintainer.has_erased:
+            self._maintainer.remove_erased()
 
     def _compact_if_worth_it(self) -> None:
         if self._maintainer.is_compaction_worth_it():
@@ -139,6 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
         start_heartbeat(shared)
         settings = dataclasses.replace(settings, measures=Measures(shared))
     os.nice(_NICENESS)
+    keep_little_free()
     relax_collector()
     store = LogStore(options.folder, settings)
     try:

@@ -3,47 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NoReturn, TypeVar, get_args
+from typing import Final, NoReturn, get_args
 
-from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
-from rundlet_server.storage.errors import LimitExceeded, ReadOnly, StoreError
+from rundlet_server.storage.errors import ReadOnly, StoreError
 from rundlet_server.storage.interface import (
     Commit,
-    Entry,
     Feature,
-    Page,
     Row,
-    Snapshot,
-    Stats,
     StoreInfo,
     Txn,
 )
-from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log import health
-from rundlet_server.storage.log.format.record import DELETE, EXPIRE
 from rundlet_server.storage.log.housekeeping import Housekeeper
 from rundlet_server.storage.log.maintain.background import Background
 from rundlet_server.storage.log.maintain.bulk_load import load_rows
 from rundlet_server.storage.log.maintain.maintainer import Maintainer
-from rundlet_server.storage.log.read.answers import (
-    key_info,
-    live_at,
-    moment_of,
-    read_many,
-    revision_of,
-)
 from rundlet_server.storage.log.read.keys import KnownKeys
-from rundlet_server.storage.log.read.scan import Cost, Range, list_page
-from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
 from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.log.reads import LogReads
 from rundlet_server.storage.log.timeline import LogTimeline
 from rundlet_server.storage.log.wiring import open_parts
-from rundlet_server.storage.reports import Gauge, Health
-from rundlet_server.storage.requests import check_answer, check_txn, encode_key
+from rundlet_server.storage.reports import Health
+from rundlet_server.storage.requests import check_txn
 from rundlet_server.storage.settings import StoreSettings
-from rundlet_server.storage.timeline import At
 
 _BACKLOG_MAX: Final = 2
 """Sealed segments without an index file at which this process makes an index file itself.
@@ -55,10 +39,8 @@ _FEATURES: Final[frozenset[Feature]] = frozenset(get_args(Feature))
 COMPACTION_NAME: Final = "rundlet-compaction"
 """The name of the thread that does a compaction that was asked for."""
 
-_Answer = TypeVar("_Answer")
 
-
-class LogStore:
+class LogStore(LogReads):
     """A store in a folder. Any number of processes may have the same folder open."""
 
     def __init__(self, folder: Path, settings: StoreSettings) -> None:
@@ -69,12 +51,11 @@ class LogStore:
             OSError: the folder cannot be used.
         """
         self._settings = settings
-        self._limits = settings.limits
         parts = self._parts = open_parts(folder, settings)
+        keys = KnownKeys(settings.limits, parts.follower)
+        timeline = LogTimeline(folder, settings, parts, keys.encode)
+        super().__init__(parts, timeline, keys, settings.limits)
         self._guard = parts.lock.guard
-        # Once more by themselves: a read looks up as little as it can.
-        self._follower = parts.follower
-        self._clock = parts.clock
         self._writer = parts.writer
         self._group_commit = parts.group_commit
         self.changes = parts.feed.changes
@@ -82,17 +63,15 @@ class LogStore:
         self.wait = parts.waiting.wait
         self._maintainer = parts.maintainer
         self.info = _info(settings, parts.follower.view)
-        self.backups = parts.leases
-        self._known_keys = KnownKeys(settings.limits, parts.follower)
-        self._encode = self._known_keys.encode
-        timeline = LogTimeline(folder, settings, parts, self._encode)
-        self._read = timeline.read
         self.moment = timeline.moment
         self.get_version = timeline.get_version
         self.history = timeline.history
+        self.expired = timeline.expired
         self.retention = timeline.retention
         self.retain = timeline.retain
         self.hold = timeline.hold
+        self.erase = timeline.erase
+        self.backups = parts.leases
         self._compaction = Background(COMPACTION_NAME)
         self._housekeeper = Housekeeper(
             settings,
@@ -101,57 +80,7 @@ class LogStore:
             health=parts.health,
             expire_for_waiters=parts.maintainer.expire_for_waiters,
         )
-
-    def get(self, key: str, *, at: At | None = None) -> Entry | None:
-        """See ``Store.get``."""
-        try:
-            encoded = encode_key(key, self._limits)
-        except LimitExceeded as ex:
-            encoded = self._known_keys.old(key, ex)
-        if at is None:
-            # The way of nearly all requests: no revision to stay at, hardly ever a moved file.
-            try:
-                return self._newest(self._follower.current(), key, encoded)  # type: ignore[return-value] # whole
-            except FileNotFoundError:
-                pass
-        return self._read(at, lambda view: self._entry(view, key, encoded, at))  # type: ignore[return-value] # whole
-
-    def peek(self, key: str, *, at: At | None = None) -> Entry | LargeValue | None:
-        """See ``Store.peek``."""
-        encoded = self._encode(key)
-        if at is None:
-            try:
-                return self._newest(self._follower.current(), key, encoded, is_whole=False)
-            except FileNotFoundError:
-                pass
-        return self._read(at, lambda view: self._entry(view, key, encoded, at, is_whole=False))
-
-    def get_many(
-        self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
-    ) -> Snapshot:
-        """See ``Store.get_many``."""
-        encoded = [self._encode(key) for key in keys]
-        named = dict(zip(encoded, keys, strict=True))
-
-        def read(view: View) -> Snapshot:
-            moment = moment_of(view, at, self._clock)
-            is_live = live_at(moment)
-            found = ((key, view.find(key, moment.revision)) for key in named)
-            locators = {key: each if each and is_live(each) else None for key, each in found}
-            sizes = [
-                len(key) + (locator.value_size if locator else 0)
-                for key, locator in locators.items()
-            ]
-            if len(named) < len(encoded):
-                sizes_by_key = dict(zip(locators, sizes, strict=True))
-                sizes = [sizes_by_key[key] for key in encoded]
-            check_answer(sizes, self._limits, admit)
-            entries = read_many(view, named, locators, is_newest=at is None)
-            if len(named) < len(encoded):
-                return Snapshot(moment, [entries[key] for key in encoded])
-            return Snapshot(moment, list(entries.values()))
-
-        return self._read(at, read)
+        parts.eraser.resume()
 
     def commit(self, txn: Txn) -> Commit:
         """See ``Store.commit``."""
@@ -183,69 +112,6 @@ class LogStore:
         # What was loaded stands even if this fails; maintenance tries again.
         with contextlib.suppress(StoreError, OSError):
             self._maintainer.checkpoint(wait=False)
-
-    def scan(
-        self,
-        *,
-        prefix: str = "",
-        start: str | None = None,
-        end: str | None = None,
-        after: str | None = None,
-        limit: int = 1_000,
-        reverse: bool = False,
-        delimiter: str | None = None,
-        include_values: bool = False,
-        at: At | None = None,
-        admit: Admit | None = None,
-    ) -> Page:
-        """See ``Store.scan``."""
-        wanted = Range.of(prefix, start, end, reverse=reverse).resumed(after, delimiter)
-
-        def read(view: View) -> Page:
-            moment = moment_of(view, at, self._clock)
-            found = list_page(
-                view,
-                wanted,
-                limit=limit,
-                delimiter=delimiter,
-                at=moment.revision,
-                is_live=live_at(moment),
-                cost=Cost(include_values, self._limits.answer_bytes_max),
-            )
-            if admit is not None and include_values:
-                admit(found.size)
-            keys = [key_info(view, key, locator, include_values) for key, locator in found.keys]
-            return Page(moment, keys, found.prefixes, found.resume)
-
-        return self._read(at, read)
-
-    def count(
-        self,
-        *,
-        prefix: str = "",
-        start: str | None = None,
-        end: str | None = None,
-        at: At | None = None,
-    ) -> int:
-        """See ``Store.count``; without arguments it costs nothing."""
-        if at is None and not prefix and start is None and end is None:
-            return self.stats().key_count
-        wanted = Range.of(prefix, start, end, reverse=False)
-
-        def read(view: View) -> int:
-            moment = moment_of(view, at, self._clock)
-            found = wanted.scan(view, moment.revision)
-            return sum(map(live_at(moment), (locator for _, locator in found)))
-
-        return self._read(at, read)
-
-    def stats(self) -> Stats:
-        """See ``Store.stats``."""
-        return stats_of(*self._parts.expired.count())
-
-    def gauges(self) -> Mapping[str, Gauge]:
-        """See ``Store.gauges``."""
-        return gauges_of(self._follower.current())
 
     def compact(self, *, wait: bool = False) -> None:
         """See ``Store.compact``."""
@@ -279,6 +145,7 @@ class LogStore:
         if self._guard.is_inherited or not self._housekeeper.stop():
             return
         self._compaction.join()
+        self._parts.eraser.join()
         if self._settings.sync == "interval":
             self.sync()
         self._parts.close()
@@ -287,37 +154,6 @@ class LogStore:
         """Refuse to be pickled."""
         message = "an open store cannot be sent to a process; send its folder, and open it there"
         raise TypeError(message)
-
-    def _newest(
-        self, view: View, key: str, encoded: bytes, *, is_whole: bool = True
-    ) -> Entry | LargeValue | None:
-        """Return the value of a key at the head, from the cache if that still holds it."""
-        entry = view.cache.get(encoded)
-        if entry is not None:
-            newer = view.deltas[0].rows.get(encoded)
-            if newer is None or newer.revision == entry.revision:
-                is_due = entry.expires_us and entry.expires_us <= self._clock.now_us()
-                return None if is_due else entry
-        found = self._entry(view, key, encoded, None, is_whole=is_whole)
-        if found is not None and type(found) is Entry:
-            view.cache.put(encoded, found)
-        return found
-
-    def _entry(
-        self, view: View, key: str, encoded: bytes, at: At | None, *, is_whole: bool = True
-    ) -> Entry | LargeValue | None:
-        locator = view.find(encoded, None if at is None else revision_of(at))
-        if locator is None or locator.kind in (DELETE, EXPIRE):
-            return None
-        if locator.expires_us and locator.expires_us <= self._judging_us(view, at):
-            return None
-        if is_whole or locator.value_size <= LARGE_VALUE_BYTES:
-            return view.read_entry(key, encoded, locator)
-        return view.peek(key, encoded, locator)
-
-    def _judging_us(self, view: View, at: At | None) -> int:
-        """Return the time that decides what has expired; only then is it looked up."""
-        return moment_of(view, at, self._clock).time_us
 
     def _compact_quietly(self) -> None:
         try:

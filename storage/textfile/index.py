@@ -45,7 +45,7 @@ from rundlet_server.storage.textfile.parsing import (
 )
 from rundlet_server.storage.textfile.sorting import gather_keys, sort_keys
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Of what the rows mean; an index of another format is made again."""
 REVISION: Final = 1
 """The revision of everything in a text file."""

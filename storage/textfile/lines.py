@@ -4,8 +4,10 @@ r"""One line of a key-value text file: what is right and what is wrong with it.
 
 KEY is a UUID of version 4 in its canonical form: lower-case hexadecimal digits in groups of
 8, 4, 4, 4 and 12, the third starting with ``4``, the fourth with ``8``, ``9``, ``a`` or ``b``.
-With *any key* it is any legal key without a space. VALUE is every byte up to the newline,
-spaces and ``\r`` among them, possibly none. The last newline of a file may be missing.
+With *any key* it is any legal key without a space; but a JSON object is a bad line, because it
+comes from a file of JSON lines, and its key would be a fragment such as ``{"key":``. VALUE is every
+byte up to the newline, spaces and ``\r`` among them, possibly none. The last newline of a file may
+be missing.
 """
 
 from __future__ import annotations
@@ -23,7 +25,14 @@ UUID_SIZE: Final = 36
 
 _UUID: Final = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _UUID_OF_ANY_KIND: Final = re.compile(rb"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-_TAB_REASON: Final = "a tab stands behind the key; one space belongs there"
+_TAB_REASON: Final = "a tab follows the key; one space belongs there"
+_JSON_HEAD: Final = re.compile(rb'\[?\s*\{\s*"(?:[^"\\]|\\.)*+"\s*:')
+_JSON_REASON: Final = (
+    "the line is JSON, not a key, a space and a value; rundlet import --format jsonl loads JSON"
+    " lines"
+)
+JSON_STARTS: Final = b"{["
+"""The first bytes of the lines that ``is_json`` may find."""
 _SHOWN_BYTES_MAX: Final = 48
 _DEFAULT_LIMITS: Final = Limits()
 
@@ -73,16 +82,28 @@ def split_line(
     """
     if not line:
         raise LineError("the line is empty")
+    if is_json(line):
+        raise LineError(_JSON_REASON)
     key, space, value = line.partition(b" ")
     if any_key:
         _check_any_key(key, limits)
     elif not _UUID.fullmatch(key):
         raise LineError(_why_no_uuid(key))
     if not space:
-        raise LineError(_TAB_REASON if b"\t" in key else "there is no space behind the key")
+        raise LineError(_TAB_REASON if b"\t" in key else "there is no space after the key")
     if len(value) > limits.value_bytes_max:
         raise LineError(f"the value is longer than {limits.value_bytes_max} bytes")
     return key, value
+
+
+def is_json(line: bytes) -> bool:
+    """Return whether a line looks like a JSON object, or like one in an array.
+
+    Its ends decide: parsing all of a long line would take many times its size in memory.
+    """
+    if not line or line[0] not in JSON_STARTS:
+        return False
+    return line.rstrip(b" \t\r,").endswith((b"}", b"]")) and _JSON_HEAD.match(line) is not None
 
 
 def content_type_of(value: bytes) -> str:

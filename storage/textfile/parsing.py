@@ -16,7 +16,15 @@ import numpy.typing as npt
 
 from rundlet_server.storage.files import File
 from rundlet_server.storage.interface import Limits
-from rundlet_server.storage.textfile.lines import UUID_SIZE, BadLine, LineError, is_utf8, split_line
+from rundlet_server.storage.textfile.lines import (
+    JSON_STARTS,
+    UUID_SIZE,
+    BadLine,
+    LineError,
+    is_json,
+    is_utf8,
+    split_line,
+)
 
 BLOCK_BYTES: Final = 4 * 1024 * 1024
 """Bytes read at a time; more only for a line that is longer."""
@@ -25,6 +33,7 @@ FIRST_ERRORS_MAX: Final = 5
 
 _NEWLINE: Final = 0x0A
 _SPACE: Final = 0x20
+_JSON_STARTS: Final = np.frombuffer(JSON_STARTS, np.uint8)
 _HEX, _DASH, _FOUR, _VARIANT, _BLANK = 1, 2, 4, 8, 16
 
 Places = npt.NDArray[np.int64]
@@ -106,6 +115,20 @@ def parse_lines(
         lines = rules.checked(offset, data, number)
         number += len(lines) + lines.bad
         yield lines
+
+
+def check_block(
+    data: bytes, number: int, *, any_key: bool = False, limits: Limits | None = None
+) -> Lines:
+    """Return the lines of a block of whole lines, the first of which has this number."""
+    return _Rules(Path(), any_key, limits or Limits()).checked(0, data, number)
+
+
+def numbers_of(lines: Lines, number: int) -> list[int]:
+    """Return the numbers of the good lines of a block whose first line has this number."""
+    newlines = np.flatnonzero(np.frombuffer(lines.data, np.uint8) == _NEWLINE)
+    numbers: list[int] = (np.searchsorted(newlines, lines.starts) + number).tolist()
+    return numbers
 
 
 def read_pieces(file: File, size: int) -> Iterator[bytes]:
@@ -191,6 +214,8 @@ class _Rules:
         key_ends = spaces[np.searchsorted(spaces, starts)]
         is_good = (key_ends < ends) & (key_ends > starts)
         is_good &= key_ends - starts <= self.limits.key_bytes_max
+        for row in np.flatnonzero(is_good & np.isin(array[starts], _JSON_STARTS)).tolist():
+            is_good[row] = not is_json(data[starts[row] : ends[row]])
         if not data.isascii():
             not_ascii = np.flatnonzero(array >= 0x80)
             count = np.searchsorted(not_ascii, key_ends) - np.searchsorted(not_ascii, starts)

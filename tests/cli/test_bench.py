@@ -19,9 +19,12 @@ import pytest
 
 from rundlet_server.cli.bench.clients import Extent, Workload, measure
 from rundlet_server.cli.bench.histogram import LatencyHistogram
+from rundlet_server.cli.bench.keys import stored_keys
 from rundlet_server.cli.bench.mix import MIXES, Distribution, KeySpace, Mix, MixName, Operation
+from rundlet_server.cli.exits import CommandError
 from rundlet_server.cli.place.store import Purpose, open_store_target
 from rundlet_server.storage.address import StoreAddress
+from rundlet_server.storage.tokens.file import TokenFile
 from tests.support import PATIENCE_S
 from tests.support.processes.command_line import Ended, Place, run, run_on_terminal, run_process
 from tests.support.processes.servers import RundletServer, wait_for
@@ -259,6 +262,29 @@ def test_server_that_goes_away_is_told_with_what_was_measured_and_what_is_left(t
     assert json.loads(out)["errors"] > 0
     assert err.count(b"\n") == 1
     assert b"are left; remove them: rundlet ls rundlet-bench/" in err
+
+
+def test_first_write_that_is_refused_leaves_nothing_and_is_told_in_one_piece_of_advice(tmp_path):
+    data = tmp_path / "data"
+    _, reader = TokenFile(data).add("reader", "read")
+    with RundletServer("--data", data, stderr_path=tmp_path / "stderr") as server:
+        ended = run("bench", *SMALL, "--url", server.url, "--token", reader)
+
+    assert ended.code == 6
+    assert ended.err == (
+        "rundlet: this request needs a token of scope 'write', and this token has scope 'read';"
+        " give another token with --token or RUNDLET_TOKEN\n"
+    )
+
+
+def test_keys_that_cannot_be_removed_are_told(tmp_path, monkeypatch):
+    target = open_store_target(StoreAddress.of_folder(tmp_path), Purpose.WRITE)
+    monkeypatch.setattr(target, "scan", lambda **_: 1 / 0)
+    keys = KeySpace(f"{PREFIX}test/", 5, Distribution.UNIFORM)
+
+    with pytest.raises(CommandError, match=r"keys under .* are left"), stored_keys(target, keys, 1):
+        pass
+    target.close()
 
 
 def test_failed_operations_are_counted(tmp_path):

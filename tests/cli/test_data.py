@@ -167,6 +167,29 @@ def test_mset_of_nothing_sensible_stores_nothing(place, arguments):
     assert place.run("ls").text == "other\n"
 
 
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "application/vnd.a+json", 'text/plain; charset="utf-8";v=1', "a/b ;c=d;"],
+)
+def test_a_content_type_is_stored_as_given(place, content_type):
+    assert place.run("set", "k", "v", "--type", content_type).code == 0
+
+    assert json.loads(place.run("get", "k", "--json").out)["content_type"] == content_type
+
+
+def test_a_malformed_content_type_is_refused_before_any_request(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"key": "a", "text": "1"}\n{"key": "b", "text": "", "content_type": "bad"}\n')
+
+    nowhere = Place(("--url", "http://127.0.0.1:1"))
+    typed = nowhere.run("set", "k", "v", "--type", "bad")
+    in_file = nowhere.run("mset", "--file", str(rows))
+
+    assert (typed.code, in_file.code) == (2, 2)
+    assert "'bad' is not a content type; write one such as text/plain" in typed.err
+    assert in_file.err.startswith(f"rundlet: {rows}:2: 'content_type' is not")
+
+
 def test_mset_names_the_bad_line_of_a_file(place, tmp_path):
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"key": "a", "text": "1"}\n{"key": "b"}\n')
@@ -266,6 +289,13 @@ def test_incr_of_a_text_is_refused(place):
         ["set", "k", "v", "--type", "a\nb"],
         ["set", "k", "v", "--type", ""],
         ["set", "k", "v", "--type", "é"],
+        ["set", "k", "v", "--type", "bad"],
+        ["set", "k", "v", "--type", "text/"],
+        ["set", "k", "v", "--type", "text/plain/x"],
+        ["set", "k", "v", "--type", "text/plain charset=utf-8"],
+        ["set", "k", "v", "--type", "text/plain; charset"],
+        ["set", "k", "v", "--type", "text/plain; "],
+        ["set", "k", "v", "--type", "text/" + "x" * 1_000],
         ["set", "k", "v", "--no-such-option"],
         ["set", "x" * 2_049, "v"],
         ["del"],

@@ -54,7 +54,9 @@ def test_token_that_is_for_less_is_not_allowed(guarded, command):
     ended = run(*command.split(), "--url", url, "--token", tokens["reader"])
 
     assert ended.code == 6
-    assert "--token" in ended.err
+    assert ended.err.count("--token") == 1
+    assert "; send " not in ended.err
+    assert ended.err.count(";") == 1
 
 
 def test_unknown_token_is_not_allowed(guarded):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
 
 import pytest
 import typer
+from typer.core import TyperOption
 from typer.main import get_command
 
 from rundlet import DEFAULT_URL
@@ -75,6 +77,29 @@ def test_every_command_has_the_summary_of_the_table_and_an_example(row):
     assert len(row.summary) <= SUMMARY_CHARACTERS_MAX
     assert shown.code == 0
     assert f"Example: rundlet {row.name}" in shown.text
+
+
+def with_subcommands(path, command):
+    yield path, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield [*path, name], below
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_help_of_every_command_has_one_style(row):
+    for path, command in with_subcommands([row.name], loaded(row.name)):
+        shown = run_process(*path, "--help", COLUMNS="80").text
+
+        usage = next(line.strip() for line in shown.splitlines() if "Usage: " in line)
+        words = usage.removeprefix(f"Usage: rundlet {' '.join(path)} [OPTIONS]").split()
+        assert all(re.fullmatch(r"[A-Z=]+(\.\.\.)?", re.sub(r"[][]", "", word)) for word in words)
+        assert not re.search(r"<\w|\{|range|x[<>]=|\bstr\b|\bbool\b", shown)
+        for option in command.params:
+            if isinstance(option, TyperOption) and not option.is_flag:
+                word = option.display_type_rich(ctx=typer.Context(command))
+                assert re.fullmatch(r"[A-Z]+|[a-z]+(\|[a-z]+)+", word), option.opts
+        for paragraph in command.help.split("\n\n"):
+            assert "\n" not in paragraph  # the terminal breaks the lines
 
 
 def test_every_command_of_a_module_is_in_the_table():

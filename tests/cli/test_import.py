@@ -15,14 +15,63 @@ from rundlet_server.cli.exits import Interrupted
 from rundlet_server.cli.show.progress import RowProgress
 from rundlet_server.cli.transfer import command as transfer
 from rundlet_server.cli.transfer import loading
-from rundlet_server.cli.transfer.jsonlines import Row
+from rundlet_server.cli.transfer.jsonlines import BadLine, Row
 from rundlet_server.cli.transfer.loading import Source, load
+from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.opening import open_log_store
 from tests.support.models.model import ModelStore
 from tests.support.processes.command_line import run
 from tests.support.wire.served_model import served
 
 UUID = "3479d894-3271-4935-88cf-a06f3cbb80a5"
+
+
+@pytest.mark.parametrize("line", ["{", '{"key": "k", "text": "v", "ttl": 1e99}'])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_import_that_fails_leaves_no_store_that_it_has_created(tmp_path, line, is_there):
+    data, rows = tmp_path / "data", tmp_path / "rows.jsonl"
+    rows.write_text(line)
+    if is_there:
+        data.mkdir()
+        (data / "TOKENS").write_bytes(b"")
+
+    ended = run("import", str(rows), "--data", str(data))
+
+    assert ended.code == 2
+    assert "Nothing is stored; removed it again." in ended.err
+    assert sorted(tmp_path.glob("data/*")) == ([data / "TOKENS"] if is_there else [])
+    assert data.exists() == is_there
+
+
+def test_import_that_fails_leaves_a_store_that_was_there(tmp_path):
+    data, rows = tmp_path / "data", tmp_path / "rows.jsonl"
+    open_log_store(data).close()
+    rows.write_text("{")
+
+    ended = run("import", str(rows), "--data", str(data))
+
+    assert ended.code == 2
+    assert "removed" not in ended.err
+    assert (data / "MANIFEST").exists()
+
+
+def test_import_that_fails_leaves_a_store_that_others_use_since(tmp_path, monkeypatch):
+    data, rows = tmp_path / "data", tmp_path / "rows.jsonl"
+    rows.write_text("{")
+    others = []
+
+    def opened_by_others(*_: object) -> None:
+        others.append(open_log_store(data))
+        raise BadLine("others came")
+
+    monkeypatch.setattr(transfer, "read_rows", opened_by_others)
+    ended = run("import", str(rows), "--data", str(data))
+    others[0].commit(Txn([Put("a", b"1")]))
+    others[0].close()
+
+    assert "removed" not in ended.err
+    assert (data / "MANIFEST").exists()
 
 
 class Interrupting(ModelStore):
@@ -45,7 +94,7 @@ def test_an_import_that_is_interrupted_says_how_far_it_came(tmp_path, ending):
 
     assert ended.code == 130
     assert ended.err.startswith(
-        "rundlet: interrupted: the first 1000 of 1500 rows are stored; run the same import again"
+        "rundlet: interrupted: the first 1000 of 1500 lines are stored; run the same import again"
     )
     assert ended.err.count("\n") == 1
 
@@ -64,7 +113,7 @@ def test_an_import_into_a_folder_that_is_interrupted_says_how_far_it_came(tmp_pa
     ended = run("import", str(rows), "--any-key", "--data", str(tmp_path / "store"))
 
     assert ended.code == 130
-    assert "interrupted: the first 1000 of 2500 rows are stored" in ended.err
+    assert "interrupted: the first 1000 of 2500 lines are stored" in ended.err
 
 
 def test_an_import_that_is_interrupted_while_it_checks_has_stored_nothing():
@@ -121,7 +170,7 @@ def test_tab_in_the_place_of_the_space_is_named(place, tmp_path, options):
     ended = place.run("import", str(rows), *options)
 
     assert ended.code == 2
-    assert "a tab stands behind the key; one space belongs there" in ended.err
+    assert "a tab follows the key; one space belongs there" in ended.err
 
 
 def test_many_repeated_keys_are_counted_with_little_memory(tmp_path, monkeypatch):
@@ -130,4 +179,4 @@ def test_many_repeated_keys_are_counted_with_little_memory(tmp_path, monkeypatch
     lines = [{"key": f"k{number % 15}", "text": str(number)} for number in range(20)]
     rows.write_text("\n".join(json.dumps(line) for line in lines))
     with served(ModelStore()) as url:
-        assert run("import", str(rows), "--url", url).text == "imported 20 rows (5 repeated)\n"
+        assert run("import", str(rows), "--url", url).text == "imported 20 lines (5 repeated)\n"

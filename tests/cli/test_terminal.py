@@ -101,7 +101,7 @@ def test_an_import_shows_its_progress_on_a_terminal_only(tmp_path, url):
     in_pipe = run_process("import", str(rows), "--url", url)
 
     assert b"importing" in on_terminal.out
-    assert in_pipe.out == b"imported 3000 rows\n"
+    assert in_pipe.out == b"imported 3000 lines\n"
     assert in_pipe.err == ""
 
 
@@ -201,3 +201,12 @@ def test_bar_shows_the_total_and_the_time_left_where_they_are_known(
     assert shown in text
     assert "?" not in text
     assert ("-:--:--" in text or "0:00:0" in text) == is_time_left_shown
+
+
+def test_bar_names_what_it_counts():
+    bar = row_bar("operations")
+    bar.update(bar.add_task("measuring", total=9), completed=1)
+    console = Console(width=100, file=io.StringIO(), record=True)
+    console.print(bar.get_renderable())
+
+    assert "1 of 9 operations" in console.export_text()

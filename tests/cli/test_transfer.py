@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import json
 import os
 import random
@@ -18,6 +20,7 @@ from tests.support.models.model import Clock, ModelStore
 from tests.support.processes.command_line import Place, run
 from tests.support.wire.served_model import served
 
+UUID = "3479d894-3271-4935-88cf-a06f3cbb80a5"
 AWKWARD = {
     "..": b"",
     "//x": b"\xff\x00",
@@ -43,7 +46,7 @@ def test_what_is_exported_can_be_imported_elsewhere(place, tmp_path):
     with served(ModelStore()) as url:
         elsewhere = Place(("--url", url))
         ended = elsewhere.run("import", str(exported))
-        assert ended.text == f"imported {len(AWKWARD) + 1} rows\n"
+        assert ended.text == f"imported {len(AWKWARD) + 1} lines\n"
         copied = lines_of(elsewhere)
 
     parts = ("key", "content_type", "text", "base64")
@@ -67,7 +70,7 @@ def test_the_time_left_is_kept(tmp_path):
         clock.advance(10)
         keys = run("ls", "--url", url).text
 
-    assert ended.text == "imported 2 rows (1 expired)\n"
+    assert ended.text == "imported 2 lines (1 expired)\n"
     assert keys == "stays\n"
 
 
@@ -94,7 +97,7 @@ def test_the_longest_time_to_live_is_imported_when_the_clock_of_the_server_is_ah
 
         ended = run("import", str(rows), "--url", url)
 
-    assert ended.text == "imported 1 row\n"
+    assert ended.text == "imported 1 line\n"
 
 
 def test_an_export_is_one_snapshot_of_many_pages(place, tmp_path):
@@ -149,7 +152,7 @@ def test_lines_that_repeat_a_key_are_counted_and_the_later_wins(place, tmp_path)
 
     ended = place.run("import", str(rows))
 
-    assert ended.text == "imported 2000 rows (500 repeated)\n"
+    assert ended.text == "imported 2000 lines (500 repeated)\n"
     assert place.run("get", "k1").out == b"1501"
     assert place.run("get", "k1499").out == b"1499"
 
@@ -218,13 +221,10 @@ def test_an_import_can_come_from_stdin(place):
     )
 
 
-UUID = "3479d894-3271-4935-88cf-a06f3cbb80a5"
-
-
 def test_the_example_file_is_imported_as_it_is(place):
     example = ROOT / "example.data"
 
-    assert place.run("import", str(example)).text == "imported 3 rows\n"
+    assert place.run("import", str(example)).text == "imported 3 lines\n"
 
     assert place.run("get", UUID).out == b"this is a value"
     assert b"text/plain" in place.run("ls", "--long", UUID).out
@@ -255,7 +255,7 @@ def test_a_bad_text_line_is_named_and_nothing_is_loaded(place, tmp_path, line):
     assert place.run("ls").text == "other\n"
 
     ended = place.run("import", str(rows), "--skip-bad")
-    assert ended.text == "imported 2 rows (1 repeated, 1 bad)\n"
+    assert ended.text == "imported 2 lines (1 repeated, 1 bad)\n"
     assert place.run("get", UUID).out == b"second"
 
 
@@ -265,7 +265,7 @@ def test_a_long_text_file_is_imported(place, tmp_path):
     text = [f"{number:08x}-3271-4935-88cf-a06f3cbb80a5 v{number}\n" for number in range(12_000)]
     rows.write_text("".join([*text, f"{text[5].split()[0]} again\n"]))
 
-    assert place.run("import", str(rows)).text == "imported 12001 rows (1 repeated)\n"
+    assert place.run("import", str(rows)).text == "imported 12001 lines (1 repeated)\n"
 
     assert place.run("get", text[5].split()[0]).out == b"again"
     assert place.run("get", text[-1].split()[0]).out == b"v11999"
@@ -287,7 +287,7 @@ def test_an_import_into_a_folder_that_breaks_off_says_how_far_it_came(tmp_path, 
     ended = run("import", str(rows), "--data", str(tmp_path / "store"))
 
     assert ended.code == 4
-    assert "the first 1000 of 2500 rows are stored; run the same import" in ended.err
+    assert "the first 1000 of 2500 lines are stored; run the same import" in ended.err
 
 
 def test_any_key_without_a_space_can_be_allowed(place, tmp_path):
@@ -305,18 +305,108 @@ def test_a_text_export_can_be_imported(place, tmp_path):
     place.run("export", str(exported))
     place.run("del", UUID)
 
-    assert place.run("import", str(exported)).text == "imported 1 row\n"
+    assert place.run("import", str(exported)).text == "imported 1 line\n"
 
     assert place.run("get", UUID).out == b"a value with spaces"
 
 
-def test_the_ending_or_the_format_must_tell(place, tmp_path):
-    rows = tmp_path / "rows.unknown"
-    rows.write_text('{"key": "a", "text": "1"}\n')
+JSON_LINES = b'{"key": "a", "text": "1"}\n{"key": "b", "text": "2"}\n'
 
-    assert place.run("import", str(rows)).code == 2
-    assert place.run("import", str(rows), "--format", "jsonl").code == 0
-    assert place.run("import", str(tmp_path / "none.jsonl")).code == 2
+
+@pytest.mark.parametrize("options", [(), ("--any-key",)])
+def test_json_lines_are_not_taken_for_lines_of_text(place, tmp_path, options):
+    rows = tmp_path / "rows.txt"
+    rows.write_bytes(b"\n" + JSON_LINES if not options else JSON_LINES)
+
+    ended = place.run("import", *options, "--skip-bad", "--json", str(rows))
+    assert json.loads(ended.out)["rows"] == 0
+    ended = place.run("import", "--format", "text", "--any-key", "-", stdin=JSON_LINES)
+
+    assert ended.code == 2
+    assert ended.err.startswith("rundlet: stdin:1: the line is JSON")
+    assert "--format jsonl" in ended.err
+    assert place.run("ls").text == ""
+
+
+def test_a_line_of_text_that_an_import_would_take_for_json_is_not_exported(place, tmp_path):
+    place.run("set", '{"a":', "1}")
+
+    ended = place.run("export", str(tmp_path / "all.txt"))
+
+    assert ended.code == 2
+    assert "export .jsonl" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "keys"),
+    [
+        (JSON_LINES, (), "a\nb\n"),
+        (b"\r\n \n" + JSON_LINES, (), "a\nb\n"),
+        (b"", (), ""),
+        (f"{UUID} v\n".encode(), (), f"{UUID}\n"),
+        (f"bad\n{UUID} v\n".encode(), ("--skip-bad",), f"{UUID}\n"),
+        (b"name v\n", ("--any-key",), "name\n"),
+    ],
+)
+def test_the_format_is_recognized_from_the_first_bytes(tmp_path, content, options, keys):
+    rows = tmp_path / "rows.unknown"
+    rows.write_bytes(content)
+
+    for source in (str(rows), "-"):
+        place = Place(("--data", str(tmp_path / f"from {len(source)}")))
+        ended = place.run("import", *options, source, stdin=content)
+
+        assert ended.code == 0, ended.err
+        assert place.run("ls").text == keys
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (gzip.compress(JSON_LINES), "gunzip"),
+        (b"key,value\na,1\n", "not recognized"),
+        (b"\xa2ckeya1", "not recognized"),
+        (b"\x00\x01", "not recognized"),
+        (b"name v\n", "--any-key"),
+        (b'[{"key": "a", "text": "1"}]', "JSON array"),
+        (codecs.BOM_UTF8 + f"{UUID} v\n".encode(), "byte-order mark"),
+    ],
+)
+def test_a_format_that_is_not_recognized_is_refused(tmp_path, content, what):
+    store = tmp_path / "store"
+    ended = run("import", "-", "--data", str(store), stdin=content)
+
+    assert ended.code == 2
+    assert ended.err.startswith("rundlet: stdin")
+    assert what in ended.err
+    assert ended.err.count("\n") == 1
+    assert not store.exists()
+
+
+def test_compressed_file_is_named_as_such_whatever_its_ending(place, tmp_path):
+    for name in ("rows.jsonl.gz", "rows.jsonl", "rows.data"):
+        rows = tmp_path / name
+        rows.write_bytes(gzip.compress(JSON_LINES))
+
+        ended = place.run("import", str(rows))
+
+        assert ended.code == 2
+        assert f"gunzip -c {rows} | rundlet import -" in ended.err
+
+
+def test_an_import_of_a_file_that_does_not_exist_is_refused(tmp_path):
+    assert run("import", str(tmp_path / "none.jsonl"), "--data", str(tmp_path)).code == 2
+
+
+def test_an_export_is_piped_into_an_import(place, tmp_path):
+    for key, value in AWKWARD.items():
+        place.run("set", "--", key, "-", stdin=value)
+    copy = Place(("--data", str(tmp_path / "copy")))
+
+    ended = copy.run("import", "-", stdin=place.run("export").out)
+
+    assert ended.text == f"imported {len(AWKWARD)} lines\n"
+    assert copy.run("ls").out == place.run("ls").out
 
 
 def test_values_over_the_servers_limit_are_found_before_anything_is_stored(tmp_path):
@@ -356,7 +446,7 @@ def test_an_import_that_breaks_off_says_how_far_it_came(tmp_path):
         ended = run("import", str(rows), "--url", url)
 
     assert ended.code == 6
-    assert "the first 1000 of 1500 rows are stored; run the same import" in ended.err
+    assert "the first 1000 of 1500 lines are stored; run the same import" in ended.err
 
 
 def test_a_text_export_is_the_format_of_the_example(tmp_path):

@@ -9,7 +9,7 @@ _WRITE_AND_READ = """
 import gc, pathlib, sys
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
-from rundlet_server.storage.collector import relax_collector
+from rundlet_server.storage.memory.collector import relax_collector
 from rundlet_server.storage.interface import Put, Txn
 
 relax_collector()

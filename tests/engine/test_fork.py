@@ -276,20 +276,29 @@ def test_counters_go_on_in_a_child_although_their_folder_is_gone(store, tmp_path
 
 
 class Troublesome:
-    """A listener that fails."""
+    """A listener that fails, and counts itself before."""
+
+    def __init__(self, heard: list[Troublesome]) -> None:
+        self._heard = heard
 
     def after_fork(self) -> None:
+        self._heard.append(self)
         raise ValueError("no")
 
 
 # Python reports the failure as an exception that it ignored.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_listener_that_fails_keeps_no_other_one_from_hearing_of_a_fork(store):
-    troublesome = [Troublesome() for _ in range(9)]
+    heard: list[Troublesome] = []
+    troublesome = [Troublesome(heard) for _ in range(9)]
     for listener in troublesome:
         listen_for_forks(listener)
 
-    in_child(lambda: refuse_everything(store))
+    def look() -> None:
+        assert len(heard) == len(troublesome)
+        refuse_everything(store)
+
+    in_child(look)
 
 
 def test_counters_begin_again_in_a_child(tmp_path):

@@ -65,6 +65,8 @@ def test_a_log_cut_at_any_byte_holds_the_commits_before_the_cut(sample):
         sample.active.write_bytes(log[:size])
         revision = sum(end <= size for end in ends) - 1
         assert sample.reopened() == sample.at(revision), f"cut at {size}"
+        # The next opening would truncate it, too.
+        assert sample.active.stat().st_size == ends[revision], f"torn tail left, cut at {size}"
         assert sample.reopened() == sample.at(revision), f"opened again, cut at {size}"
         assert sample.active.stat().st_size == ends[revision]
 

@@ -22,6 +22,7 @@ from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Delete, Put, Txn
 from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
+from rundlet_server.storage.log.open.recovery import REVISION_GAP
 from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.faulty_files import FaultyFiles, dying_at
 from tests.support.disks.sample_stores import Sample, State, fill, flipped, folder_in_memory
@@ -260,10 +261,11 @@ def test_an_empty_active_segment_without_its_header_is_no_loss(folder):
     assert truth.check(report) == truth.last
 
 
+@pytest.mark.parametrize("is_backup_indexed", [False, True])
 @pytest.mark.parametrize("is_manifest_missing", [False, True])
 @pytest.mark.parametrize("is_compacted", [False, True])
 def test_a_backup_unpacked_over_a_newer_folder_is_told_key_by_key(
-    folder, is_compacted, is_manifest_missing
+    folder, is_compacted, is_manifest_missing, is_backup_indexed
 ):
     """Files of both times lie side by side, and the older ones have won."""
     settings = StoreSettings(
@@ -273,6 +275,8 @@ def test_a_backup_unpacked_over_a_newer_folder_is_told_key_by_key(
     with sample.opened() as store:
         for number in range(150):
             sample.commit(store, Put(f"k{number}", b"old"))
+        if is_backup_indexed:
+            store.maintainer.checkpoint()
     backup = folder / "backup"
     shutil.copytree(sample.folder, backup)
     with sample.opened() as store:
@@ -298,6 +302,104 @@ def test_a_backup_unpacked_over_a_newer_folder_is_told_key_by_key(
     assert back == differing, "each key with an older value is named, and no other"
     if not is_compacted:
         assert found.keys() <= truth.last.keys(), "the index files know of all deletes"
+
+
+def test_a_segment_that_only_the_commit_page_knows_is_a_loss(large):
+    (large.folder / "MANIFEST").unlink()
+    path = large.active
+    path.unlink()
+
+    report = repair(large.folder, large.settings)
+
+    assert path in [loss.path for loss in report.losses]
+
+
+def test_an_end_that_was_durable_and_is_gone_is_a_loss(sample):
+    """After a restart of the machine, and without a manifest, the page still knows so much."""
+    with sample.opened() as store:
+        sample.commit(store, Put("last", b"1"))
+        last = store._follower.view.segment(store._follower.view.active.segment)
+        ends = [frame.offset for frame in last.frames(HEADER_SIZE, last.file.size())]
+    (sample.folder / "MANIFEST").unlink()
+    with sample.active.open("r+b") as file:
+        file.truncate(ends[-1])
+
+    report = repair(sample.folder, sample.after_restart())
+
+    assert (sample.active.parent / "repair-1" / "LOST").exists()
+    assert [loss.offset for loss in report.losses] == [ends[-1]]
+
+
+def test_a_commit_behind_what_an_older_page_knows_is_kept(sample):
+    """No later frame shows that it was acknowledged, and it may have been."""
+    page = (sample.folder / "COMMIT").read_bytes()
+    with sample.opened() as store:
+        sample.commit(store, Put("last", b"1"))
+    (sample.folder / "COMMIT").write_bytes(page)
+    sorted(sample.folder.glob("*.log"))[0].unlink()
+
+    assert repair(sample.folder, sample.settings).losses
+
+    assert sample.reopened()["last"] == sample.last["last"]
+
+
+def test_a_repair_keeps_the_time_that_processes_have_acted_on(sample):
+    """What has expired stays expired, although the clock is set back."""
+    with sample.opened() as store:
+        sample.commit(store, Put("short", b"1", ttl_s=10))
+        sample.clock.advance(11)
+        assert store.get("short") is None
+    sorted(sample.folder.glob("*.log"))[0].unlink()
+    sample.clock.advance(-5)
+
+    assert repair(sample.folder, sample.settings).losses
+
+    assert "short" not in sample.reopened()
+
+
+def test_a_hole_between_a_backup_and_what_is_newer_is_a_loss(folder):
+    """The backup has the shorter form of a segment, and no index file is left to know the keys."""
+    settings = StoreSettings(segment_records_max=10, cache_bytes_max=0)
+    sample = Sample(folder / "data", settings)
+    with sample.opened() as store:
+        for number in range(15):
+            sample.commit(store, Put(f"k{number}", b"1"))
+    backup = folder / "backup"
+    shutil.copytree(sample.folder, backup)
+    with sample.opened() as store:
+        for number in range(15, 45):
+            sample.commit(store, Put(f"k{number}", b"1"))
+    shutil.copytree(backup, sample.folder, dirs_exist_ok=True)
+    for path in sample.folder.glob("*.idx"):
+        path.unlink()
+
+    report = repair(sample.folder, sample.settings)
+
+    found = sample.reopened()
+    assert sample.last.keys() - found.keys() == {f"k{number}" for number in range(15, 20)}
+    assert any("revisions 16 to 20 are in no segment" in loss.reason for loss in report.losses)
+
+
+def test_a_key_that_came_back_is_told_with_the_newest_value_that_is_lost(folder):
+    """Of three versions the middle one is left, and the index file knows all."""
+    settings = StoreSettings(keep_versions=3, cache_bytes_max=0)
+    sample = Sample(folder / "data", settings)
+    revisions = []
+    with sample.opened() as store:
+        for value in (b"first", b"second", b"third"):
+            revisions.append(sample.commit(store, Put("k", value)))
+            store._writer.seal()
+        store.maintainer.checkpoint()
+        store.maintainer.merge_all()
+    first, _, third, _ = sorted(sample.folder.glob("*.log"))
+    first.unlink()
+    third.unlink()
+
+    report = repair(sample.folder, sample.settings)
+
+    assert report.came_back == [("k", revisions[1], revisions[2])]
+    assert {version.revision for version in report.lost_versions} == {revisions[0], revisions[2]}
+    assert sample.reopened()["k"][0] == b"second"
 
 
 def test_a_repair_after_one_that_was_cut_off_tells_what_that_one_lost(large):
@@ -354,6 +456,55 @@ def test_no_repair_takes_revisions_back_although_only_older_records_are_left(lar
                 store.get("k1", at=head - 1)
         shutil.rmtree(large.folder)
         shutil.copytree(copy, large.folder)
+
+
+@pytest.mark.parametrize("witness", ["*.idx", "newest *.log", "repair-*"])
+def test_one_witness_is_enough_to_keep_the_revision(large, witness):
+    """The head is far above the older records that are left, and one kind of file knows that."""
+    for number in range(3):
+        (large.folder / "COMMIT").unlink()
+        large.active.unlink()
+        repair(large.folder, large.settings)
+        with large.opened() as store:
+            head = store.commit(Txn([Put(f"after {number}", b"1")])).revision
+            store._writer.seal()
+    with large.opened() as store:
+        store.maintainer.checkpoint()
+        store.maintainer.merge_all()
+    oldest, *newer = sorted(large.folder.glob("*.log"))
+    assert head > 3 * REVISION_GAP
+    for name in ("MANIFEST", "COMMIT"):
+        (large.folder / name).unlink()
+    for pattern, paths in {
+        "*.idx": list(large.folder.glob("*.idx")),
+        "newest *.log": newer,
+        "repair-*": list(large.folder.glob("repair-*")),
+    }.items():
+        for path in paths if pattern != witness else []:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert oldest.exists()
+
+    report = repair(large.folder, large.settings)
+
+    assert report.revision >= head
+    assert report.is_anything_lost
+
+
+def test_a_head_that_only_a_kept_manifest_knows_is_kept(sample):
+    """The first repair leaves a gap below its head; nothing is committed after it."""
+    (sample.folder / "COMMIT").unlink()
+    sample.active.unlink()
+    head = repair(sample.folder, sample.settings).revision
+    assert head > REVISION_GAP
+    for names in (["*.idx"], ["*.idx", "MANIFEST", "COMMIT"]):
+        for name in names:
+            for path in sample.folder.glob(name):
+                path.unlink()
+
+        report = repair(sample.folder, sample.settings)
+
+        assert not report.is_anything_lost
+        assert report.revision >= head
 
 
 def test_a_repair_without_loss_keeps_the_revision_and_the_history(large):

@@ -1,4 +1,4 @@
-"""Test that the tests find the bugs planted in the durability code (see ``mutants``).
+"""Test that the tests find planted bugs (see ``mutants`` and ``mutants_around_the_log``).
 
 A bug is found if a test fails on a copy of the source that contains it, and passes on one that does
 not. A run that hangs, does not start or is killed is no finding: it fails the harness.
@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.mutants import EQUIVALENT, MUTANTS, Mutant
+from tests.faults.mutants_around_the_log import MUTANTS_AROUND_THE_LOG
+from tests.faults.mutants_of_erasures import MUTANTS_OF_ERASURES
 from tests.support import ROOT
 from tests.support.campaign import SEED_DEFAULT, SEED_VARIABLE, Campaign
 from tests.support.disks.sample_stores import folder_in_memory
@@ -23,14 +25,15 @@ from tests.support.processes.inner_pytest import Run, copy_sources, run_tests
 
 SECONDS_MAX = 600.0
 """Of one file of tests. The slowest takes a minute on a busy machine."""
-BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
+ALL = MUTANTS + MUTANTS_AROUND_THE_LOG + MUTANTS_OF_ERASURES
+BY_NAME = {mutant.name: mutant for mutant in ALL}
 SHORT = (
     "commit-not-synced",
     "durable-before-published",
     "abandoned-segment-is-synced-again-in-the-background",
 )
 SEED = int(os.environ.get(SEED_VARIABLE, SEED_DEFAULT))
-SHUFFLED = random.Random(SEED).sample(MUTANTS, len(MUTANTS))
+SHUFFLED = random.Random(SEED).sample(ALL, len(ALL))
 """So that a campaign without time for all of them tries other ones with another seed."""
 
 
@@ -73,14 +76,14 @@ def planter() -> Iterator[Planter]:
         yield Planter(folder)
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
 def test_what_a_mutant_replaces_stands_there_once(mutant: Mutant):
     assert (ROOT / mutant.path).read_text().count(mutant.old) == 1
     assert mutant.old != mutant.new
 
 
 def test_names_of_mutants_are_their_own():
-    assert len(BY_NAME) == len(MUTANTS)
+    assert len(BY_NAME) == len(ALL)
     assert not EQUIVALENT.keys() & BY_NAME.keys()
 
 
@@ -98,6 +101,6 @@ def test_every_planted_bug_is_found(planter: Planter, campaign: Campaign, mutant
     campaign.round_count += 1
     run = planter.found_by(mutant, seed=campaign.seed)
     found = f"found by {run.failed} in {run.seconds:.1f} s" if run else "NOT FOUND"
-    campaign.tell(f"{campaign.round_count} of {len(MUTANTS)}, {mutant.name}: {found}")
+    campaign.tell(f"{campaign.round_count} of {len(ALL)}, {mutant.name}: {found}")
     campaign.count("planted bugs found" if run else "planted bugs not found")
     assert run

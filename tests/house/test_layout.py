@@ -29,10 +29,10 @@ FOR_TYPE_CHECKERS = {"_typeshed"}  # there is no such module when a program runs
 # its own floor or above. A room is a folder or a module.
 FLOORS = {
     "storage": [
-        "bounds errors large_values reports clock collector timeline backups",
+        "bounds errors large_values reports clock memory timeline backups",
         "interface forks",
         "files",
-        "address checksum counting requests",
+        "address checksum counting requests past",
         "settings tokens pieces",
         "log",
         "textfile care backing",
@@ -47,6 +47,7 @@ FLOORS = {
         "health maintain repair backup",
         "wiring housekeeping",
         "timeline",
+        "reads",
         "store",
         "maintenance",
         "__init__",
@@ -55,7 +56,7 @@ FLOORS = {
         "units request_ids version",
         "settings route_table",
         "limits",
-        "problems",
+        "problems transfer",
         "messages",
         "access",
         "monitoring openapi",
@@ -72,9 +73,16 @@ FLOORS = {
         "rules",
         "__init__",
     ],
+    "functions/transfer": [
+        "formats rows cbor gzipped",
+        "writing reading importing",
+        "exporting json_rows csv_rows cbor_rows text_rows",
+        "readers",
+        "__init__",
+    ],
     "server": ["errors signals", "listen helpers", "waitress granian", "run", "__init__"],
     "cli": [
-        "arguments exits parameters show table",
+        "arguments exits helptexts parameters show table",
         "process place serve",
         "overview transfer bench doctor backup",
         "commands group",

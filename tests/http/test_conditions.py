@@ -133,6 +133,22 @@ def test_delete_of_a_missing_value_is_404_whatever_the_condition(api):
     assert answer.status_code == 404
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize(
+    ("listed", "is_weak"),
+    [("W/TAG", True), (f"W/TAG, W/{OTHER}", True), (f"W/TAG, {OTHER}", False), (OTHER, False)],
+)
+def test_weak_tag_that_never_matches_is_explained(
+    api, tag: str, method: str, listed: str, *, is_weak: bool
+):
+    headers = {"If-Match": listed.replace("TAG", tag)}
+
+    answer = api.simulate_request(method, "/v1/kv/a", body=b"2", headers=headers)
+
+    assert answer.status_code == 412
+    assert ("a proxy that compresses" in answer.json["detail"]) == is_weak
+
+
 @pytest.mark.parametrize("listed", ["41", "", '"a', 'a"', '"a" "b"', '"a";', "W/*", "*, *"])
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
 def test_write_with_a_malformed_condition_is_400(api, tag: str, header: str, listed: str):

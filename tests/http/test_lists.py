@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +18,7 @@ from rundlet_server.storage.interface import Delete, Limits, Page, Put, Store, T
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.unsynced_files import UnsyncedFiles
-from tests.support.models.model import ModelStore
+from tests.support.models.model import Clock, ModelStore
 
 NAMES = ["a", "a/1", "a/2", "b", "b/x/1", "b/x/2", "b/y", "c", "é", "😀"]
 
@@ -56,6 +58,7 @@ def test_all_keys_come_in_order_of_their_bytes(api, filled: Store):
     assert "next" not in answer.json
     assert answer.json["keys"][0] == {
         "key": "a", "revision": 10, "version": 1, "size": 1, "content_type": "text/plain",
+        "time": "2023-11-14T22:13:20.000000Z",
     }  # fmt: skip
 
 
@@ -76,6 +79,9 @@ def test_all_keys_come_in_order_of_their_bytes(api, filled: Store):
         ("reverse=false&prefix=a", ["a", "a/1", "a/2"]),
         ("limit=2&reverse", ["😀", "é"]),
         ("prefix=", NAMES),
+        ("start=", NAMES),
+        ("end=", NAMES),
+        ("prefix=&start=&end=&reverse=", NAMES[::-1]),
         ("rev=2", ["é", "😀"]),
         ("rev=0", []),
     ],
@@ -146,13 +152,18 @@ def overtaken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store
         yield store
 
 
-def test_a_count_begins_again_if_compaction_overtakes_it(overtaken: Store):
-    api = falcon.testing.TestClient(create_app(overtaken))
+@pytest.mark.parametrize("query", ["", "include=value", "prefix=a&include=value&limit=1"])
+def test_a_count_reads_no_page(api, filled: Store, monkeypatch: pytest.MonkeyPatch, query: str):
+    def refuse(**_: object) -> Page:
+        raise AssertionError
 
-    answer = api.simulate_head("/v1/keys")
+    with monkeypatch.context() as patched:
+        patched.setattr(filled, "scan", refuse)
+        counting = falcon.testing.TestClient(create_app(filled))
+        answer = counting.simulate_head("/v1/keys", query_string=query)
 
     assert answer.status_code == 200
-    assert answer.headers["KV-Count"] == "1"
+    assert answer.headers["KV-Count"] == str(3 if "prefix" in query else len(NAMES))
 
 
 def test_a_page_with_values_is_read_at_once(overtaken: Store):
@@ -164,12 +175,15 @@ def test_a_page_with_values_is_read_at_once(overtaken: Store):
     assert answer.json["revision"] == 1
 
 
-def test_a_count_of_a_given_revision_does_not_begin_again(overtaken: Store):
+def test_a_count_is_of_the_revision_that_is_given(overtaken: Store):
     api = falcon.testing.TestClient(create_app(overtaken))
+    before = api.simulate_head("/v1/keys?rev=1")
+    api.simulate_get("/v1/keys")  # after which a compaction drops it
 
-    answer = api.simulate_head("/v1/keys?rev=1")
+    after = api.simulate_head("/v1/keys?rev=1")
 
-    assert answer.status_code == 410
+    assert (before.status_code, after.status_code) == (200, 410)
+    assert before.headers["KV-Count"] == "1"
 
 
 def test_cursor_of_a_compacted_revision_is_410():
@@ -184,6 +198,19 @@ def test_cursor_of_a_compacted_revision_is_410():
 
     assert answer.status_code == 410
     assert answer.json["oldest_revision"] == 2
+
+
+def test_no_key_expires_between_two_pages():
+    clock = Clock()
+    store = ModelStore(clock)
+    store.commit(Txn([Put("a", b""), Put("b", b"", ttl_s=60)]))
+    api = falcon.testing.TestClient(create_app(store))
+    first = api.simulate_get("/v1/keys?limit=1").json
+    clock.advance(120)
+
+    assert [line["key"] for line in first["keys"]] == ["a"]
+    assert [line["key"] for line in api.simulate_get(first["next"]).json["keys"]] == ["b"]
+    assert [line["key"] for line in api.simulate_get("/v1/keys").json["keys"]] == ["a"]
 
 
 def test_values_are_included_on_demand(api, filled: Store):
@@ -213,28 +240,73 @@ def test_page_with_values_is_cut_where_they_grow_too_large(api, api_store: Store
     assert [len(page["keys"]) for page in pages] == [2, 2, 2, 2, 1]
 
 
-@pytest.mark.parametrize("query", ["", "limit=3", "prefix=a", "delimiter=%2F", "start=b&end=c"])
+@pytest.mark.parametrize(
+    "query", ["", "limit=3", "prefix=a", "delimiter=%2F", "start=b&end=c", "include=value&reverse"]
+)
 def test_head_counts_all_keys(api, filled: Store, query: str):
-    options = "&".join(x for x in query.split("&") if not x.startswith(("limit", "delimiter")))
+    options = "&".join(
+        x for x in query.split("&") if not x.startswith(("limit", "delimiter", "include"))
+    )
     count = len(keys_of(api.simulate_get("/v1/keys", query_string=options)))
 
     head = api.simulate_head("/v1/keys", query_string=query)
 
     assert head.headers["KV-Count"] == str(count)
+    assert head.headers["Content-Type"] == "application/json"
     assert head.content == b""
-    length = len(api.simulate_get("/v1/keys", query_string=query).content)
-    assert head.headers["Content-Length"] == str(length)
+    assert not {"Content-Length", "Link"} & set(head.headers)
 
 
 @pytest.mark.parametrize(
     "query",
     ["limit=0", "limit=21", "limit=-1", "limit=x", "limit=", "reverse=maybe", "include=all",
      "delimiter=", "rev=-1", "rev=11", "prefxi=a", "cursor=", "cursor=x", "cursor=WzEsMl0",
-     "cursor=WzEsImEiXQ&rev=1", "cursor=Wzk5OSwiYSJd", "cursor=WzEsIlx1ZDgwMCJd", "cursor=é",
-     "prefix=%FF", "prefix=a&prefix=b", "at=2020-01-01T00:00:00Z"],
+     "cursor=WzEsMCwiYSJd&rev=1", "cursor=Wzk5OSwwLCJhIl0",
+     "cursor=WzEsMCwiXHVkODAwIl0", "cursor=WzEsLTEsImEiXQ", "cursor=WzEsImEiXQ", "cursor=é",
+     "prefix=%FF", "prefix=a&prefix=b", "at=2020-01-01"],
 )  # fmt: skip
 def test_bad_option_is_400(api, filled: Store, query: str):
     answer = api.simulate_get("/v1/keys", query_string=query)
+
+    assert answer.status_code == 400
+    assert answer.json["type"] in ("/problems/bad-query", "/problems/bad-request")
+
+
+def test_cursor_of_another_store_is_400(api, filled: Store, tmp_path: Path):
+    api.simulate_put("/v1/kv/z", body=b"")
+    with closing(open_log_store(tmp_path / "other")) as other:
+        other.commit(Txn([Put("a", b""), Put("b", b"")]))
+        path = falcon.testing.TestClient(create_app(other)).simulate_get("/v1/keys?limit=1")
+
+        answer = api.simulate_get(path.json["next"])
+
+    assert answer.status_code == 400
+    assert answer.json["type"] == "/problems/bad-query"
+    assert "another store" in answer.json["detail"]
+    assert "without 'cursor'" in answer.json["detail"]
+
+
+def test_cursor_goes_on_after_the_store_is_opened_again(tmp_path: Path):
+    with closing(open_log_store(tmp_path / "data")) as store:
+        store.commit(Txn([Put("a", b""), Put("b", b"")]))
+        first = falcon.testing.TestClient(create_app(store)).simulate_get("/v1/keys?limit=1")
+    with closing(open_log_store(tmp_path / "data")) as store:
+        second = falcon.testing.TestClient(create_app(store)).simulate_get(first.json["next"])
+
+    assert keys_of(second) == ["b"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [[999, 0, "a"], [-1, 0, "a"], [1.0, 0, "a"], [1, -1, "a"], [1, 0, "\ud800"], [1, 0, None], [1]],
+)
+def test_cursor_that_was_changed_is_400(api, filled: Store, changed: list[object]):
+    next_url = api.simulate_get("/v1/keys?limit=1").json["next"]
+    cursor = next_url.rpartition("cursor=")[2]
+    *_, store = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    forged = base64.urlsafe_b64encode(json.dumps([*changed, store]).encode()).decode().rstrip("=")
+
+    answer = api.simulate_get("/v1/keys", query_string=f"cursor={forged}")
 
     assert answer.status_code == 400
     assert answer.json["type"] in ("/problems/bad-query", "/problems/bad-request")

@@ -10,6 +10,7 @@ import falcon.testing
 import pytest
 
 from rundlet_server.functions.app import create_app
+from rundlet_server.functions.problems import Problem
 from rundlet_server.storage import errors
 from rundlet_server.storage.interface import Entry
 from rundlet_server.storage.tokens.file import TokenFile
@@ -73,6 +74,26 @@ def test_error_is_answered(error: Exception, status: int, name: str, members: di
     assert body["request_id"] == answer.headers["Request-Id"]
     assert {member: body[member] for member in members} == members
     assert ("Retry-After" in answer.headers) == (status in (503, 507))
+
+
+@pytest.mark.parametrize(
+    ("status", "title"),
+    [
+        (400, "Bad Request"),
+        (413, "Content Too Large"),
+        (414, "URI Too Long"),
+        (416, "Range Not Satisfiable"),
+        (422, "Unprocessable Content"),
+        (431, "Request Header Fields Too Large"),
+    ],
+)
+def test_titles_are_those_of_the_current_standard(status: int, title: str):
+    api = falcon.testing.TestClient(create_app(FailingStore(Problem(status, "x", "why"))))
+
+    answer = api.simulate_get("/v1/kv/a")
+
+    assert answer.json["title"] == title
+    assert answer.status == f"{status} {title}"
 
 
 def test_unexpected_error_is_logged_and_not_shown(capsys: pytest.CaptureFixture[str]):

@@ -9,6 +9,7 @@ import falcon.testing
 import pytest
 
 from rundlet_server.functions.app import create_app
+from rundlet_server.functions.route_table import ROUTES
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.storage.counting.counters import OperationCounters
 from rundlet_server.storage.interface import Put, Store, Txn
@@ -49,6 +50,48 @@ def test_head_is_answered_wherever_get_is(api, path: str):
     assert head.status_code == 200
     assert head.content == b""
     assert int(head.headers["Content-Length"]) > 0
+
+
+CACHE_CONTROL = {
+    "/": "no-cache",
+    "/openapi.json": "no-cache",
+    "/v1": "no-store",
+    "/v1/kv/{key:path}": "no-cache",
+    "/v1/kv64/{key:path}": "no-cache",
+    "/v1/keys": "no-cache",
+    "/v1/stats": "no-store",
+    "/metrics": "no-store",
+    "/livez": "no-store",
+    "/readyz": "no-store",
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("template", [name for name, r in ROUTES.items() if "GET" in r.rules])
+def test_every_answer_says_how_it_may_be_cached(api, template: str, method: str):
+    api.simulate_put("/v1/kv/YQ", body=b"1")
+    api.simulate_put("/v1/kv64/YQ", body=b"1")
+    path = template.replace("{key:path}", "YQ")
+
+    answer = api.simulate_request(method, path)
+    refused = api.simulate_request(method, path, query_string="no-such-option=1")
+
+    assert (answer.status_code, refused.status_code) == (200, 400)
+    assert answer.headers["Cache-Control"] == CACHE_CONTROL[template]
+    assert refused.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/", "/openapi.json"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_answer_that_never_changes_is_sent_once(api, path: str, method: str):
+    tag = api.simulate_request(method, path).headers["ETag"]
+
+    same = api.simulate_request(method, path, headers={"If-None-Match": f'"x", W/{tag}'})
+    other = api.simulate_request(method, path, headers={"If-None-Match": '"x"'})
+
+    assert (same.status_code, same.content) == (304, b"")
+    assert (same.headers["ETag"], same.headers["Cache-Control"]) == (tag, "no-cache")
+    assert other.status_code == 200
 
 
 def test_stats_count_what_there_is(api):

@@ -105,6 +105,13 @@ def test_damage_is_an_error_before_anything_is_sent(kept: Kept, api, place: int)
         assert (answer.status_code, answer.json["type"]) == (500, "/problems/damaged")
 
 
+def test_damage_is_an_error_where_the_whole_value_is_read(kept: Kept):
+    kept.damage(PIECE_BYTES + 7)
+
+    with pytest.raises(Damaged):
+        kept.store.get("large")
+
+
 def test_damage_that_comes_while_a_value_is_sent_is_never_sent(kept: Kept):
     pieces = peeked(kept.store).pieces
     pieces.verify()

@@ -3,28 +3,48 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import errno
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 
-from rundlet_server.storage.errors import ReadOnly
+from rundlet_server.storage.errors import Damaged, ReadOnly
+from rundlet_server.storage.files import RealFile, RealFiles
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.tokens.file import TokenFile
+from tests.support import PATIENCE_S
 from tests.support.disks.small_disk import mounted
 from tests.support.processes.command_line import run
 from tests.support.processes.servers import RundletServer, wait_for
 
 MIB = 1024 * 1024
+
+
+class FrozenFiles(RealFiles):
+    """The files of a read-only mount, also for a user who cannot mount."""
+
+    def open(self, path: Path, *, create: bool = False, writable: bool = True) -> RealFile:
+        if create or writable:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return super().open(path, writable=False)
+
+
 READ_ONLY = StoreSettings(is_read_only=True)
+FROZEN = StoreSettings(is_read_only=True, files=FrozenFiles())
+AFTER_RESTART = dataclasses.replace(FROZEN, boot_id=FROZEN.boot_id ^ 1)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -100,6 +120,142 @@ def test_torn_tail_of_a_snapshot_is_left_out_and_left_there(tmp_path):
 
     assert len(found) == 10
     assert contents(tmp_path / "data") == before
+
+
+def put_back_older_page(folder: Path, commits: int) -> None:
+    """Write with a store of its own, and put back the commit page from before."""
+    page = (folder / "COMMIT").read_bytes()
+    writer = open_log_store(folder, StoreSettings(segment_records_max=4))
+    for number in range(commits):
+        writer.commit(Txn([Put(f"after{number}", b"1")]))
+    writer.close()
+    (folder / "COMMIT").write_bytes(page)
+
+
+@pytest.mark.parametrize("commits", [1, 3, 9])
+def test_snapshot_with_an_older_commit_page_is_read_whole(tmp_path, commits):
+    """With 3 and 9 commits the log has gone on in a new segment since."""
+    filled(tmp_path / "data")
+    put_back_older_page(tmp_path / "data", commits)
+    before = contents(tmp_path / "data")
+
+    with frozen(tmp_path / "data") as snapshot:
+        store = open_log_store(snapshot, READ_ONLY)
+        found = keys(store)
+        store.close()
+
+    assert len(found) == 10 + commits
+    assert contents(tmp_path / "data") == before
+
+
+def test_damage_behind_an_older_commit_page_of_a_snapshot_is_told(tmp_path):
+    filled(tmp_path / "data")
+    active = max((tmp_path / "data").glob("*.log"))
+    end = active.stat().st_size
+    page = (tmp_path / "data/COMMIT").read_bytes()
+    writer = open_log_store(tmp_path / "data")
+    for number in range(4):
+        writer.commit(Txn([Put(f"after{number}", b"1")]))
+    writer.close()
+    (tmp_path / "data/COMMIT").write_bytes(page)
+    with active.open("r+b") as file:
+        file.seek(end + 60)
+        file.write(b"XX")
+
+    with frozen(tmp_path / "data") as snapshot, pytest.raises(Damaged) as caught:
+        open_log_store(snapshot, READ_ONLY)
+
+    assert (caught.value.path.name, caught.value.offset) == (active.name, end)
+
+
+def test_commit_page_newer_than_the_manifest_of_a_snapshot_is_told(tmp_path):
+    filled(tmp_path / "data")
+    shutil.copytree(tmp_path / "data", tmp_path / "older")
+    writer = open_log_store(tmp_path / "data", StoreSettings(segment_records_max=4))
+    for number in range(9):
+        writer.commit(Txn([Put(f"after{number}", b"1")]))
+    writer.close()
+    shutil.copy(tmp_path / "data/COMMIT", tmp_path / "older/COMMIT")
+
+    with frozen(tmp_path / "older") as snapshot, pytest.raises(Damaged, match="manifest"):
+        open_log_store(snapshot, READ_ONLY)
+
+
+def test_commit_in_flight_is_no_reason_to_leave_the_page_of_a_writer(tmp_path):
+    filled(tmp_path / "data")
+    older = (tmp_path / "data/COMMIT").read_bytes()
+    writer = open_log_store(tmp_path / "data")
+    writer.commit(Txn([Put("in flight", b"1")]))
+    newer = (tmp_path / "data/COMMIT").read_bytes()
+
+    with frozen(tmp_path / "data") as snapshot, ThreadPoolExecutor() as threads:
+        with (tmp_path / "data/LOCK").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # as a writer does between append and publication
+            (tmp_path / "data/COMMIT").write_bytes(older)
+            opening = threads.submit(open_log_store, snapshot, READ_ONLY)
+            with pytest.raises(TimeoutError):
+                opening.result(timeout=0.2)
+            (tmp_path / "data/COMMIT").write_bytes(newer)
+        reader = opening.result(timeout=PATIENCE_S)
+        writer.commit(Txn([Put("next", b"2")]))
+        found = keys(reader)
+        reader.close()
+    writer.close()
+
+    assert (found["in flight"], found["next"]) == (b"1", b"2")
+
+
+@pytest.mark.parametrize("settings", [FROZEN, AFTER_RESTART])
+def test_nothing_is_opened_for_writing(tmp_path, settings):
+    filled(tmp_path / "data")
+
+    with closing(open_log_store(tmp_path / "data", settings)) as store:
+        assert len(keys(store)) == 10
+
+
+def test_commits_that_were_durable_and_are_gone_are_missed(tmp_path):
+    """The page of the time before the restart of the machine still knows how far that was."""
+    filled(tmp_path / "data")
+    active = max((tmp_path / "data").glob("*.log"))
+    active.write_bytes(active.read_bytes()[:-8])
+
+    with pytest.raises(Damaged, match="was on stable storage up to"):
+        open_log_store(tmp_path / "data", AFTER_RESTART)
+
+
+def test_torn_tail_where_nothing_can_be_written_is_left_out(tmp_path):
+    filled(tmp_path / "data")
+    (tmp_path / "data/COMMIT").unlink()
+    active = max((tmp_path / "data").glob("*.log"))
+    active.write_bytes(active.read_bytes() + b"torn" * 100)
+
+    with closing(open_log_store(tmp_path / "data", FROZEN)) as store:
+        assert len(keys(store)) == 10
+
+
+def test_older_manifest_is_refused_for_reading_too(tmp_path):
+    filled(tmp_path / "data")
+    manifest = (tmp_path / "data/MANIFEST").read_bytes()
+    filled(tmp_path / "data")
+    (tmp_path / "data/MANIFEST").write_bytes(manifest)
+
+    with pytest.raises(Damaged, match="older than this segment"):
+        open_log_store(tmp_path / "data", FROZEN)
+
+
+def test_expired_value_is_not_shown_again_by_an_earlier_clock(tmp_path, clock):
+    """What the log knows of the time counts, although there is no page."""
+    with closing(open_log_store(tmp_path / "data", StoreSettings(clock=clock))) as store:
+        store.commit(Txn([Put("short", b"1", ttl_s=10)]))
+        clock.advance(11)
+        store.commit(Txn([Put("last", b"1")]))
+    (tmp_path / "data/COMMIT").unlink()
+    clock.advance(-5)
+
+    with closing(
+        open_log_store(tmp_path / "data", dataclasses.replace(FROZEN, clock=clock))
+    ) as store:
+        assert keys(store) == {"last": b"1"}
 
 
 def test_process_that_writes_through_another_mount_is_followed(tmp_path):

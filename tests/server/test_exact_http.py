@@ -162,6 +162,37 @@ def test_what_can_never_become_a_request_is_400_at_once(waitress_port: int, data
     assert at_once(waitress_port, data).status == 400
 
 
+@pytest.mark.parametrize("version", ["2.0", "1.x"])
+def test_what_waitress_refuses_is_kept_by_no_cache(waitress_port: int, version: str):
+    answer = answer_to(waitress_port, get(version=version))
+
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("query", ["", "?include=value"])
+def test_count_of_keys_is_answered_without_a_body_and_a_length(port: int, query: str):
+    with RawConnection(port) as connection:
+        put = get("Content-Length: 1", target="/v1/kv/counted").replace(b"GET", b"PUT", 1)
+        connection.ask(put + b"x")
+        counted = talk(port, head(f"/v1/keys{query}", "Connection: close"), is_whole=True)
+        counts = [connection.ask(head(f"/v1/keys{query}")) for _ in range(2)]
+        page = connection.ask(get(target="/v1/keys"))  # on the same connection
+
+    lines = counted.lower()
+    assert counted.endswith(b"\r\n\r\n")
+    assert counted.count(b"\r\n\r\n") == 1
+    assert b"content-length" not in lines
+    assert b"transfer-encoding" not in lines
+    assert all(int(count.headers["kv-count"]) >= 1 for count in counts)
+    assert (page.status, json.loads(page.body)["prefixes"]) == (200, [])
+
+
+def head(target: str, *lines: str) -> bytes:
+    return get(*lines, target=target).replace(b"GET", b"HEAD", 1)
+
+
 def test_empty_line_before_a_request_is_ignored(port: int):
     assert answer_to(port, b"\r\n" + get("Connection: close")).status == 200
 

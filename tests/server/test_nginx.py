@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
+from rundlet import BadRequest, Client
 from rundlet_server.functions.limits import body_bytes_max
 from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.storage.interface import Limits
@@ -30,7 +32,7 @@ AROUND = """
 {user} daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
 events {{}}
 http {{
-    access_log off;
+    access_log off; gzip on; gzip_proxied any; gzip_types *;
     client_body_temp_path {folder}/bodies; proxy_temp_path {folder}/answers;
     fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
     {configuration}
@@ -90,7 +92,20 @@ def server(
 
 @pytest.fixture(scope="module")
 def front(server: RundletServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    folder = tmp_path_factory.mktemp("nginx")
+    with running(server, tmp_path_factory.mktemp("nginx"), {}) as front:
+        yield front
+
+
+@pytest.fixture
+def compressing(server: RundletServer, tmp_path: Path) -> Iterator[Front]:
+    """A front without the line that keeps nginx from compressing."""
+    with running(server, tmp_path, {"gzip off;": ""}) as front:
+        yield front
+
+
+@contextlib.contextmanager
+def running(server: RundletServer, folder: Path, changes: dict[str, str]) -> Iterator[Front]:
+    """Run nginx before a server, with the sample configuration and changes to it."""
     authority = PrivateAuthority(folder)
     cert, key = authority.certificate("kv")
     port = free_port()
@@ -101,6 +116,7 @@ def front(server: RundletServer, tmp_path_factory: pytest.TempPathFactory) -> It
             "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
             "/etc/ssl/certs/kv.example.org.pem": str(cert),
             "/etc/ssl/private/kv.example.org.key": str(key),
+            **changes,
         },
     )
     user = "" if os.getuid() else "user root;"  # else it would take another, who may not write here
@@ -185,12 +201,49 @@ def test_answers_keep_their_headers(front: Front):
     assert "content-encoding" not in answer.headers
 
 
+def test_compression_around_it_leaves_entity_tags_alone(front: Front):
+    front.ask("PUT", "/v1/kv/long", b"long " * 1000, Content_Type="text/html")
+
+    read = front.ask("GET", "/v1/kv/long", Accept_Encoding="gzip")
+    written = front.ask("PUT", "/v1/kv/long", b"x", If_Match=read.headers["etag"])
+
+    assert read.body == b"long " * 1000
+    assert written.status == 204
+
+
+def test_compression_weakens_entity_tags_as_the_documents_say(compressing: Front):
+    tag = compressing.ask("PUT", "/v1/kv/long", b"a" * 100, Content_Type="text/html").headers[
+        "etag"
+    ]
+
+    weak = compressing.ask("GET", "/v1/kv/long", Accept_Encoding="gzip").headers["etag"]
+    same = compressing.ask("GET", "/v1/kv/long", Accept_Encoding="gzip", If_None_Match=weak)
+    refused = compressing.ask("PUT", "/v1/kv/long", b"x", If_Match=weak)
+    plain = compressing.ask("GET", "/v1/kv/long", Accept_Encoding="identity").headers["etag"]
+
+    assert weak == f"W/{tag}"
+    assert same.status == 304
+    assert refused.status == 412
+    assert "a proxy that compresses" in json.loads(refused.body)["detail"]
+    assert plain == tag
+
+
 def test_problem_and_its_request_id_come_from_the_server(front: Front):
     answer = front.ask("GET", "/v1/kv/nothing")
 
     assert answer.status == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert json.loads(answer.body)["request_id"] == answer.headers["request-id"]
+
+
+@pytest.mark.parametrize("method", ["get", "delete"])
+def test_plain_http_to_its_port_is_explained(front: Front, method: str):
+    url = f"http://localhost:{front.port}"
+
+    with Client(url, retries=0) as client, pytest.raises(BadRequest) as caught:
+        getattr(client, method)("a")
+
+    assert str(caught.value) == f"{url} answers HTTPS only: use https://localhost:{front.port}"
 
 
 def test_large_values_go_through(front: Front):

@@ -9,10 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
+import httpx
 import pytest
 
-from rundlet import BadRequest, Client, ConnectionFailed
+from rundlet import BadRequest, Client, ConnectionFailed, OutcomeUnknown, transport
 from tests.support import PATIENCE_S
 from tests.support.processes.certificates import PrivateAuthority
 from tests.support.processes.servers import RundletServer
@@ -92,6 +94,62 @@ def test_python_client_reads_the_environment(
 
     with Client(server.url) as client:
         assert client.get("nothing") is None
+
+
+@pytest.fixture(scope="module", params=["waitress", "granian"])
+def plain(request, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RundletServer]:
+    folder = tmp_path_factory.mktemp(request.param)
+    options = ["--data", folder / "data", "--server", request.param]
+    with RundletServer(*options, stderr_path=folder / "log") as server:
+        yield server
+
+
+COMMANDS = ["get a", "set a 1", "ls", "doctor", "top --every 0.1 --count 1", "bench --operations 1"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_https_to_a_server_without_tls_is_explained(plain: RundletServer, command: str):
+    url = plain.url.replace("http://", "https://")
+
+    ended = run(*command.split(), "--url", url)
+
+    said = ended.stdout + ended.stderr
+    assert ended.returncode != 0
+    assert f"{url} answers plain HTTP: use {plain.url}" in said
+    assert "SSL" not in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_http_to_a_server_with_tls_is_explained(server: TlsServer, command: str):
+    url = server.url.replace("https://", "http://")
+
+    ended = run(*command.split(), "--url", url)
+
+    said = ended.stdout + ended.stderr
+    assert ended.returncode != 0
+    assert f"{url} answers HTTPS only: use {server.url}" in said
+    assert "illegal" not in said
+    assert "may or may not" not in said
+
+
+def test_client_that_had_answers_does_not_ask_for_the_scheme(
+    plain: RundletServer, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[str] = []
+    monkeypatch.setattr(transport, "scheme_advice", lambda url, _: asked.append(url))
+    with Client(plain.url, retries=0) as client:
+        client.set("a", "1")
+        monkeypatch.setattr(client._transport._connections, "request", broken)
+
+        with pytest.raises(OutcomeUnknown):
+            client.set("a", "2")
+
+    assert asked == []
+
+
+def broken(*_: object) -> NoReturn:
+    raise httpx.ReadError("reset")
 
 
 def test_unknown_authority_is_refused_with_advice(server: TlsServer):

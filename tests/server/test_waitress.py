@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import signal
 import socket
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
+from waitress.adjustments import Adjustments
+from waitress.buffers import ReadOnlyFileBasedBuffer
 
+from rundlet_server.server.waitress.channel import Channel
 from tests.support import PATIENCE_S
 from tests.support.processes.servers import ServerProcess, wait_for
 from tests.support.wire.raw_http import Answer, read_answers, talk
@@ -181,3 +186,32 @@ def test_headers_up_to_the_limit_are_taken_and_longer_ones_named(port):
 
     assert asked(65_536).status == 200
     assert "header_bytes_max is 65536, got 65537;" in json.loads(asked(65_537).body)["detail"]
+
+
+class EagerSocket(socket.socket):
+    """A connection whose client takes everything at once."""
+
+    sent_bytes = 0
+
+    def send(self, data: bytes) -> int:
+        self.sent_bytes += len(data)
+        return len(data)
+
+
+def test_a_client_that_reads_fast_leaves_turns_to_others():
+    ours, theirs = socket.socketpair()
+    with theirs, EagerSocket(fileno=ours.detach()) as connection:
+        idle_server = SimpleNamespace(active_channels={})
+        channel = Channel(idle_server, connection, ("127.0.0.1", 1), Adjustments(), {})
+        file = ReadOnlyFileBasedBuffer(io.BytesIO(bytes(10_000_000)))
+        file.prepare()
+        channel.outbufs.insert(0, file)
+        channel.total_outbufs_len = 10_000_000
+        turns = []
+        while channel.total_outbufs_len:
+            before = connection.sent_bytes
+            channel.handle_write()
+            turns.append(connection.sent_bytes - before)
+
+        assert sum(turns) == 10_000_000
+        assert max(turns) == 128 * 1024

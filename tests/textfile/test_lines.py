@@ -44,8 +44,8 @@ BAD_UUID_LINES = [
     pytest.param(b"\r", "'\\r' is not a UUID", id="carriage return"),
     pytest.param(b" ", "there is no key in front of the space", id="space"),
     pytest.param(b" " + UUID + b" v", "there is no key in front of the space", id="indented"),
-    pytest.param(UUID, "there is no space behind the key", id="no space"),
-    pytest.param(UUID + b"\tv", "a tab stands behind the key", id="tab"),
+    pytest.param(UUID, "there is no space after the key", id="no space"),
+    pytest.param(UUID + b"\tv", "a tab follows the key", id="tab"),
     pytest.param(UUID[:-1] + b" v", "is not a UUID", id="too short"),
     pytest.param(UUID + b"0 v", "is not a UUID", id="too long"),
     pytest.param(UUID.upper() + b" v", "capital letters", id="capitals"),
@@ -61,6 +61,7 @@ BAD_UUID_LINES = [
     pytest.param(b"\xff\x1b[0m v", "'\\xff\\x1b[0m' is not a UUID", id="unprintable"),
     pytest.param(b"n" * 60 + b" v", "n' ... is not a UUID", id="long word"),
     pytest.param(UUID + b" " + b"v" * 101, "longer than 100 bytes", id="long value"),
+    pytest.param(b'{"key": "a", "text": "1"}', "the line is JSON", id="JSON"),
 ]
 
 GOOD_KEYS = [
@@ -71,18 +72,36 @@ GOOD_KEYS = [
     pytest.param(b"\0", id="NUL"),
     pytest.param(b"a\tb", id="tab"),
     pytest.param(b"a\r", id="carriage return"),
+    pytest.param(b"{name}", id="braces"),
+    pytest.param(b'{"name"}', id="braces and quotes"),
+    pytest.param(b"[name]", id="brackets"),
     pytest.param(b"../..", id="dots"),
     pytest.param(b"k" * 50, id="as long as allowed"),
 ]
 
+JSON_REASON = (
+    "the line is JSON, not a key, a space and a value; rundlet import --format jsonl loads JSON"
+    " lines"
+)
+
 BAD_ANY_KEY_LINES = [
     pytest.param(b"", "the line is empty", id="empty"),
     pytest.param(b" v", "there is no key in front of the space", id="no key"),
-    pytest.param(b"word", "there is no space behind the key", id="no space"),
+    pytest.param(b"word", "there is no space after the key", id="no space"),
     pytest.param(b"\xff v", "the key is not valid UTF-8", id="invalid UTF-8"),
     pytest.param(b"\xed\xa0\x80 v", "the key is not valid UTF-8", id="surrogate"),
     pytest.param(b"k" * 51 + b" v", "the key is longer than 50 bytes", id="long key"),
     pytest.param(b"k " + b"v" * 101, "the value is longer than 100 bytes", id="long value"),
+    *(
+        pytest.param(line, JSON_REASON, id=line.decode())
+        for line in (
+            b'{"key": "a", "text": "1"}',
+            b'{"key":"a b","text":"1"}',
+            b'{ "\\"": 1 }\r',
+            b'[{"key": "a"}, {"key": "b"}]',
+            b'{"key": "a"},',
+        )
+    ),
 ]
 
 

@@ -33,7 +33,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -81,14 +81,25 @@ class Leases:
         commit_page: CommitPage,
         clock: SharedClock,
         sync: Callable[[], None],
+        is_erasing: Callable[[], bool],
     ) -> None:
-        """Look after the leases of a folder; ``sync`` makes what is published durable."""
+        """Look after the leases of a folder.
+
+        Args:
+            files: the file system.
+            folder: of the store.
+            commit_page: of the store.
+            clock: of the store.
+            sync: makes what is published durable.
+            is_erasing: says whether bytes of erased keys may be left.
+        """
         self._files = files
         self._store = folder
         self._folder = folder / FOLDER_NAME
         self._commit_page = commit_page
         self._clock = clock
         self._sync = sync
+        self._is_erasing = is_erasing
         self._hashes = SegmentHashes(files, self._folder)
         self._threads = threading.Lock()
 
@@ -169,10 +180,34 @@ class Leases:
                 count += 1
         return count
 
+    def end_all_with(self, is_held: Callable[[File], bool], clean: Collection[str]) -> None:
+        """End every lease with a segment of which ``is_held`` is true; not with those in ``clean``.
+
+        A lease that is being taken ends, too: its segments are linked before their manifest is
+        looked at once more, so that those of an older manifest are found here.
+        """
+        for lease in filter(_is_id, self._names(self._folder)):
+            folder = self._folder / lease
+            for name in self._names(folder):
+                if segment_number(name) is None or name in clean:
+                    continue
+                with contextlib.suppress(FileNotFoundError):  # it has ended meanwhile
+                    file = self._files.open(folder / name, writable=False)
+                    try:
+                        has_to_end = is_held(file)
+                    finally:
+                        file.close()
+                    if has_to_end:
+                        self._remove(folder)
+                        break
+
     def _filled(self, folder: Path, now_us: int, lease_us: int, until_s: float) -> Backup:
         self._set_expiry(folder, now_us + lease_us)
         self._sync()
         manifest, end = self._hold(folder)
+        # Only now: a backup with the record of an erasure must not have what that erased.
+        if self._is_erasing():
+            raise Unavailable("the bytes of erased keys are being removed; try again in a moment")
         files = self._sealed(folder, manifest, until_s)
         active = manifest.active
         with self._opened(folder, active.number) as segment:

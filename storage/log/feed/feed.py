@@ -56,6 +56,7 @@ class Feed:
                 limit=limit,
                 include_values=include_values,
                 bytes_max=self._answer_bytes_max,
+                erased=view.erased,
             )
             try:
                 self._fill(page, view, since, last)

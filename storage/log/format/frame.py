@@ -100,7 +100,7 @@ class Frame(NamedTuple):
 
     def _require_end(self, place: int) -> None:
         if len(self.body) - place >= ALIGNMENT:
-            raise BadFrame("the frame has bytes behind its last record")
+            raise BadFrame("the frame has bytes after its last record")
 
 
 def encode(

@@ -24,12 +24,12 @@ def live_bytes(
 ) -> int:
     """Estimate how much of the log the newest versions need.
 
-    All of the active segment counts as live.
+    What the active segment replaces in earlier ones counts as live until it is full.
 
     Args:
         active_totals: of the store where the active segment begins.
         indexes: of the segments before that.
         log_bytes: of all segments.
-        active_bytes: of the active segment.
+        active_bytes: of the active segment, without what it replaces itself.
     """
     return min(log_bytes, record_bytes(active_totals, indexes) + active_bytes)

@@ -17,8 +17,10 @@ _COUNT: Final = 4_096
 """Expiries kept in the order of time; 12 bytes each."""
 _FOREVER_US: Final = (1 << 64) - 1
 
-_RowNumbers = npt.NDArray[np.uint32]
+RowNumbers = npt.NDArray[np.uint32]
 _Times = npt.NDArray[np.uint64]
+
+_NONE: Final = np.zeros(0, np.uint32)
 
 
 class _Upcoming(NamedTuple):
@@ -26,7 +28,7 @@ class _Upcoming(NamedTuple):
 
     after_us: int
     through_us: int
-    rows: _RowNumbers
+    rows: RowNumbers
     times_us: _Times
 
 
@@ -40,8 +42,8 @@ class ExpiryOrder:
         self,
         after_us: int,
         through_us: int,
-        columns: Callable[[], tuple[_RowNumbers, _Times]],
-    ) -> list[int]:
+        columns: Callable[[], tuple[RowNumbers, _Times]],
+    ) -> RowNumbers:
         """Return the rows whose expiry lies in (``after_us``, ``through_us``].
 
         Args:
@@ -50,21 +52,20 @@ class ExpiryOrder:
             columns: returns all rows that expire, and when; called only if they must be read.
         """
         if through_us <= after_us:
-            return []
+            return _NONE
         upcoming = self._upcoming
         if upcoming and upcoming.after_us <= after_us and through_us <= upcoming.through_us:
             bounds = np.array([after_us, through_us], np.uint64)
             start, end = np.searchsorted(upcoming.times_us, bounds, side="right").tolist()
-            found: list[int] = upcoming.rows[start:end].tolist()
-            return found
+            return upcoming.rows[start:end]
         rows, times_us = columns()
-        found = rows[(times_us > after_us) & (times_us <= through_us)].tolist()
+        found = rows[(times_us > after_us) & (times_us <= through_us)]
         # The next question most often begins where this one began or ended.
         self._upcoming = _first(rows, times_us, through_us if len(found) > _COUNT else after_us)
         return found
 
 
-def _first(rows: _RowNumbers, times_us: _Times, after_us: int) -> _Upcoming:
+def _first(rows: RowNumbers, times_us: _Times, after_us: int) -> _Upcoming:
     """Return the rows that expire first after a time; as many as expire at one time, or none."""
     places = np.flatnonzero(times_us > after_us)
     through_us = _FOREVER_US

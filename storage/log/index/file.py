@@ -266,9 +266,13 @@ class IndexFile:
 
     def expiring(self, after_us: int, through_us: int) -> Iterator[tuple[bytes, int]]:
         """Yield key and revision of rows whose expiry lies in (``after_us``, ``through_us``]."""
-        for row in self._expiry_order.rows_between(after_us, through_us, self._expiry):
+        for row in self.expiring_rows(after_us, through_us).tolist():
             fields = self._row(row)
             yield self._key_bytes(fields[_KEY_START], fields[_KEY_END]), fields[_REVISION]
+
+    def expiring_rows(self, after_us: int, through_us: int) -> npt.NDArray[np.uint32]:
+        """Return the rows whose expiry lies in (``after_us``, ``through_us``]."""
+        return self._expiry_order.rows_between(after_us, through_us, self._expiry)
 
     def columns(self) -> Columns:
         """Return the whole index as numpy columns over the mapped file, verified.

@@ -2,5 +2,6 @@
 
 ``recovery`` finds the end of the log and truncates a torn tail, ``folder_lock`` lets one process
 write at a time, ``orphans`` removes files that no manifest names. ``read_only`` opens a store where
-nothing can be written, and ``unfinished`` refuses a folder that a restore has not filled yet.
+nothing can be written, ``alone`` keeps all other processes from a folder, and ``unfinished``
+refuses a folder that a restore has not filled yet.
 """

@@ -4,11 +4,12 @@ A snapshot that is mounted read-only, a disk that is full, files of another user
 to take then and no page to share, and nothing that a crash left can be ordered. So:
 
 1. lock files are private and in memory: this process changes nothing, so it keeps others from
-   nothing;
+   nothing. Only while it looks at the end of the log does it keep writers away, if there is a lock
+   that they take, too: then what is behind the published end is not a commit in flight;
 2. if the commit page knows the end of the log, it is mapped for reading: a process that writes
    through another mount may go on, and is followed;
-3. else the end is found in the log as recovery does, and kept in a private page: a process that
-   begins to write later is not noticed.
+3. else, or if the page is older than the log, the end is found in the log as recovery does, and
+   kept in a private page: a process that begins to write later is not noticed.
 """
 
 from __future__ import annotations
@@ -16,16 +17,25 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.files import File, FileIdentity, Files, RealFile
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.format.locator import offset_of, pack_position, segment_of
-from rundlet_server.storage.log.format.manifest import Manifest, read_manifest
+from rundlet_server.storage.log.format.manifest import (
+    FILE_IS_MISSING,
+    FILE_NAME,
+    SEGMENT_IS_UNKNOWN,
+    Manifest,
+    read_manifest,
+)
 from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
-from rundlet_server.storage.log.open.recovery import find_end, refuse_unnamed
+from rundlet_server.storage.log.open.folder_lock import LOCK_NAME
+from rundlet_server.storage.log.open.recovery import end_of_tail, find_end, refuse_unnamed
 from rundlet_server.storage.log.open.unfinished import refuse_unfinished
 
 
@@ -93,32 +103,90 @@ def open_for_reading(files: ReadOnlyFiles, folder: Path, boot_id: int) -> Commit
         Damaged, UnknownFormat: see ``recovery.open_folder``.
     """
     refuse_unfinished(files, folder)
-    manifest = read_manifest(files, folder)
-    refuse_unnamed(files, folder, manifest)
+    with _writers_kept_away(files, folder) as is_still:
+        manifest = read_manifest(files, folder)
+        refuse_unnamed(files, folder, manifest)
+        try:
+            page = CommitPage.follow(files, folder, boot_id)
+        except (FileNotFoundError, Damaged):  # an open that could write would make it anew
+            return _private_page(files, folder, boot_id, _end_in_log(files, folder, manifest, 0))
+        if page.published is not None and not is_still:
+            return page
+        try:
+            end = _end(files, folder, manifest, page)
+        except BaseException:
+            page.close()
+            raise
+        if (end.published, end.generation) == (page.published, page.generation):
+            return page
+        page.close()
+        return _private_page(files, folder, boot_id, end)
+
+
+@contextmanager
+def _writers_kept_away(files: ReadOnlyFiles, folder: Path) -> Iterator[bool]:
+    """Keep writers away; yield whether none can be at work, which only a lock can tell."""
     try:
-        page = CommitPage.follow(files, folder, boot_id)
-    except (FileNotFoundError, Damaged):  # an open that could write would make it anew
-        return _private_page(files, folder, manifest, boot_id, durable=0)
-    if page.published is not None:
-        return page
-    durable = page.durable or 0
-    page.close()
-    return _private_page(files, folder, manifest, boot_id, durable=durable)
+        lock = files.open(folder / LOCK_NAME)
+    except FileNotFoundError:
+        yield True  # a copy without it: a writer makes it first of all
+        return
+    except PermissionError:
+        yield False
+        return
+    try:
+        lock.lock(is_shared=True)
+        yield True
+    finally:
+        lock.close()  # this releases it
 
 
-def _private_page(
-    files: ReadOnlyFiles, folder: Path, manifest: Manifest, boot_id: int, *, durable: int
-) -> CommitPage:
-    segment = Segment.open(files, folder, manifest.active.number)
+class _End(NamedTuple):
+    """What a commit page says of the end of a log."""
+
+    published: int
+    generation: int
+    clock_us: int
+
+
+def _end(files: ReadOnlyFiles, folder: Path, manifest: Manifest, page: CommitPage) -> _End:
+    """Return what ``recovery.ensure_end`` would make a page say, with nothing changed."""
+    published, active = page.published, manifest.active.number
+    if published is None:
+        return _end_in_log(files, folder, manifest, page.durable or 0)
+    if segment_of(published) > active:
+        raise Damaged(folder / FILE_NAME, 0, SEGMENT_IS_UNKNOWN)
+    start = max(published, pack_position(active, HEADER_SIZE))
+    segment = _active_segment(files, folder, manifest)
+    end, time_us = end_of_tail(segment, offset_of(start), abandoned=page.abandoned)
+    segment.file.close()
+    if end is None:
+        found = _end_in_log(files, folder, manifest, page.durable or 0)
+        return found._replace(clock_us=max(found.clock_us, page.clock_us))
+    generation = max(page.generation, manifest.generation)
+    return _End(pack_position(active, end), generation, max(time_us, page.clock_us))
+
+
+def _end_in_log(files: ReadOnlyFiles, folder: Path, manifest: Manifest, durable: int) -> _End:
+    """Return what ``recovery.recover_end`` would find in the log."""
+    segment = _active_segment(files, folder, manifest)
     place = offset_of(durable) if segment_of(durable) == segment.number else HEADER_SIZE
     end, time_us = find_end(segment, segment.file.size(), durable=place)
-    page = CommitPage.open(files, folder, boot_id)
-    page.start(
-        published=pack_position(segment.number, end),
-        generation=manifest.generation,
-        clock_us=max(time_us, manifest.active.last_time_us),
-    )
     segment.file.close()
+    clock_us = max(time_us, manifest.active.last_time_us)
+    return _End(pack_position(segment.number, end), manifest.generation, clock_us)
+
+
+def _active_segment(files: ReadOnlyFiles, folder: Path, manifest: Manifest) -> Segment:
+    try:
+        return Segment.open(files, folder, manifest.active.number, writable=False)
+    except FileNotFoundError as ex:
+        raise Damaged(str(ex.filename), 0, FILE_IS_MISSING) from ex
+
+
+def _private_page(files: ReadOnlyFiles, folder: Path, boot_id: int, end: _End) -> CommitPage:
+    page = CommitPage.open(files, folder, boot_id)
+    page.start(published=end.published, generation=end.generation, clock_us=end.clock_us)
     return page
 
 

@@ -197,11 +197,9 @@ def adopt_tail(segment: Segment, commit_page: CommitPage) -> bool:
     size = segment.file.size()
     if size <= start:
         return True
-    end, time_us = start, 0
-    if commit_page.abandoned != segment.number:
-        end, time_us = _whole_frames(segment, start, size)
-        if durable_by_witness(segment, end, size) > end:
-            return False
+    end, time_us = end_of_tail(segment, start, abandoned=commit_page.abandoned)
+    if end is None:
+        return False
     segment.file.truncate(end)
     if end > start:
         _make_durable(segment, end, commit_page)
@@ -209,6 +207,23 @@ def adopt_tail(segment: Segment, commit_page: CommitPage) -> bool:
         commit_page.published = pack_position(segment.number, end)
         commit_page.durable = pack_position(segment.number, end)
     return True
+
+
+def end_of_tail(segment: Segment, start: int, *, abandoned: int) -> tuple[int | None, int]:
+    """Return where the frames to keep behind a published end end, and the time of the last one.
+
+    The caller keeps writers away. The end is ``None`` if ``adopt_tail`` returns false then.
+
+    Args:
+        segment: the active one.
+        start: the published end in it.
+        abandoned: see ``CommitPage.abandoned``.
+    """
+    size = segment.file.size()
+    if size <= start or abandoned == segment.number:
+        return start, 0
+    end, time_us = _whole_frames(segment, start, size)
+    return (None if durable_by_witness(segment, end, size) > end else end), time_us
 
 
 def recover_end(files: Files, folder: Path, manifest: Manifest, commit_page: CommitPage) -> None:

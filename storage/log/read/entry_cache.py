@@ -18,13 +18,18 @@ _SHARE_MAX: Final = 256
 """A value larger than this part of the cache is not kept."""
 
 
+_STEPS: Final = _SHARE_MAX // 2
+"""A generation is tended at least half as often while it fills: a step is its largest entry."""
+
+
 class EntryCache:
     """Entries by key, in two generations: when the young one is full, the old one is dropped.
 
-    A dropped generation is freed by the puts after it: each frees as many bytes as it adds. So it
-    is gone before the next one is dropped, and the cache never takes more than one and a half times
-    ``bytes_max``, however fast it is filled. The alternative, a thread that frees little by little,
-    has no such bound: busy readers fill the cache faster.
+    A dropped generation is freed by the puts that fill the next one, a part of it at every step. So
+    it is gone before the next one is dropped, and the cache never takes more than one and a half
+    times ``bytes_max``, however fast it is filled. The alternative, a thread that frees little by
+    little, has no such bound: busy readers fill the cache faster. To free as much with each put
+    costs more: most puts only compare two numbers here.
 
     Any thread may use it. If two threads put at the same moment, the cache may count an entry twice
     or not at all, which moves the bound by a little.
@@ -37,6 +42,8 @@ class EntryCache:
         self._old: dict[bytes, Entry] = {}
         self._dropped: dict[bytes, Entry] = {}
         self._young_bytes = 0
+        self._next_step_bytes = self._entry_bytes_max
+        self._freed_at_once = 0
         self._disposal = disposal
 
     def __del__(self) -> None:
@@ -56,21 +63,22 @@ class EntryCache:
         size = 2 * len(key) + len(entry.value) + ENTRY_OVERHEAD
         if size > self._entry_bytes_max:
             return
-        if self._young_bytes + size > self._generation_bytes_max:
-            self._disposal.add(self._dropped)  # empty, but for what threads have counted wrong
-            self._dropped, self._old = self._old, self._young
-            self._young, self._young_bytes = {}, 0
         self._young[key] = entry
         self._young_bytes += size
-        if self._dropped:
-            self._free(size)
+        if self._young_bytes >= self._next_step_bytes:
+            self._step()
 
-    def _free(self, size: int) -> None:
-        """Free at least ``size`` bytes of what was dropped, if so much is left."""
+    def _step(self) -> None:
+        """Free a part of what was dropped, and begin a generation if the next entry may not fit."""
         dropped = self._dropped
         try:
-            while size > 0 and dropped:
-                key, entry = dropped.popitem()
-                size -= 2 * len(key) + len(entry.value) + ENTRY_OVERHEAD
+            for _ in range(min(self._freed_at_once, len(dropped))):
+                dropped.popitem()
         except KeyError:
             pass  # another thread has taken the last entry
+        if self._young_bytes + self._entry_bytes_max > self._generation_bytes_max:
+            self._disposal.add(dropped)  # empty, but for what threads have counted wrong
+            self._dropped, self._old = self._old, self._young
+            self._young, self._young_bytes = {}, 0
+            self._freed_at_once = len(self._dropped) // (_STEPS // 2 - 2) + 1
+        self._next_step_bytes = self._young_bytes + self._entry_bytes_max

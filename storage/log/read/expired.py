@@ -16,17 +16,25 @@ The count has two parts, as no process knows the time of the next commit: it may
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+import numpy as np
 
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.index.columns import ROW_MASK, TAG_SHIFT, key_tag, value_sizes
 from rundlet_server.storage.log.index.delta import Delta
+from rundlet_server.storage.log.index.expiry import RowNumbers
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import Head, View
+from rundlet_server.storage.timeline import Moment
+
+_FEW: Final = 1_000
+"""Rows of an index file that are looked at one by one; to look at the whole file takes longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +94,23 @@ class ExpiredCounter:
             return view, head, settled.expired + waiting.expired
 
 
+def expired_keys(view: View, at: Moment, after_us: int) -> list[str]:
+    """Return the keys whose value at a moment expires after a time, and by that of the moment."""
+    found = due(view, Head(*at, view.head.totals), after_us, at.time_us)
+    return [key.decode() for key, _ in found]
+
+
 def due(view: View, head: Head, after_us: int, through_us: int) -> Iterator[tuple[bytes, Locator]]:
     """Yield keys whose value at a head expires in (``after_us``, ``through_us``], once each."""
-    sources: list[Delta | IndexFile] = [*view.deltas, *view.indexes]
+    return _due_of([*view.deltas, *view.indexes], view, head, after_us, through_us)
+
+
+def _due_of(
+    sources: Sequence[Delta | IndexFile], view: View, head: Head, after_us: int, through_us: int
+) -> Iterator[tuple[bytes, Locator]]:
     for source in sources:
         for key, revision in source.expiring(after_us, through_us):
-            locator = view.find(key, head.revision)
+            locator = view.find_logged(key, head.revision)
             if locator is not None and locator.revision == revision:
                 yield key, locator
 
@@ -106,7 +125,47 @@ def _settle(before: _Count | None, view: View, head: Head, logged_us: int) -> _C
 
 
 def _amount(view: View, head: Head, after_us: int, through_us: int) -> Expired:
-    return Expired.of(locator for _, locator in due(view, head, after_us, through_us))
+    """Count what ``due`` yields; many rows of an index file all at once."""
+    total = Expired()
+    few: list[Delta | IndexFile] = [*view.deltas]
+    for age, index in enumerate(view.indexes):
+        rows = index.expiring_rows(after_us, through_us)
+        if len(rows) > _FEW:
+            total += _amount_of_many(view, head, age, rows)
+        else:
+            few.append(index)
+    found = _due_of(few, view, head, after_us, through_us)
+    return total + Expired.of(locator for _, locator in found)
+
+
+def _amount_of_many(view: View, head: Head, age: int, rows: RowNumbers) -> Expired:
+    """Count the rows of an index file whose value is that of their key at a head.
+
+    That is so for the first row of each key, unless something newer has the key. The hashes tell
+    of most keys that nothing has; only the others are looked for, one by one.
+    """
+    index = view.indexes[age]
+    columns = index.columns()
+    is_due = np.zeros(columns.row_count, np.bool_)
+    is_due[rows] = True
+    words = columns.table[is_due[columns.table & ROW_MASK]]  # a word has the first row of a key
+    tags = (words >> TAG_SHIFT).astype(np.int64)
+    is_doubtful = np.zeros(len(tags), np.bool_)
+    for newer in view.indexes[:age]:
+        is_doubtful |= newer.has_tags(tags)
+    for delta in view.deltas:
+        is_doubtful |= np.isin(tags, np.array(list(map(key_tag, list(delta.rows))), np.int64))
+    firsts = (words & ROW_MASK).astype(np.int64)
+    is_due[:] = False
+    is_due[firsts[~is_doubtful]] = True
+    sizes = value_sizes(columns, np.flatnonzero(is_due))  # in the order in which they are in memory
+    doubtful = ((index.key(row), row) for row in firsts[is_doubtful].tolist())
+    found = ((view.find_logged(key, head.revision), row) for key, row in doubtful)
+    return Expired(len(sizes), int(sizes.sum())) + Expired.of(
+        locator
+        for locator, row in found
+        if locator is not None and locator.revision == columns.rows["revision"][row]
+    )
 
 
 def _holds_since(view: View, head: Head) -> bool:
@@ -120,7 +179,7 @@ def _logged(before: _Count, view: View, head: Head) -> Expired:
     keys = {
         key for delta in view.deltas for key in delta.expired(before.head.revision, head.revision)
     }
-    found = (view.find(key, before.head.revision) for key in keys)
+    found = (view.find_logged(key, before.head.revision) for key in keys)
     return Expired.of(
         locator
         for locator in found

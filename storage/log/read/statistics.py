@@ -31,7 +31,9 @@ def gauges_of(view: View) -> Mapping[str, Gauge]:
     """Return the gauges of the files behind a view."""
     log_bytes = view.log_bytes
     active_totals = view.manifest.active.totals
-    live = live_bytes(active_totals, view.indexes, log_bytes, view.active.offset)
+    active = view.active
+    active_bytes = active.offset - active.replaced_bytes
+    live = live_bytes(active_totals, view.indexes, log_bytes, active_bytes)
     return {
         "segments": Gauge(len(view.manifest.segments), "Files of the log."),
         "log_bytes": Gauge(log_bytes, "Size of the log."),

@@ -5,6 +5,7 @@ A repair must not take a revision back, even if only older records are left.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -13,10 +14,11 @@ from rundlet_server.storage.errors import Damaged, UnknownFormat
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.log.check import salvage
 from rundlet_server.storage.log.check.salvage import Gap
-from rundlet_server.storage.log.format.manifest import Manifest, read_manifest
+from rundlet_server.storage.log.format.manifest import FILE_NAME, Manifest, read_manifest
 from rundlet_server.storage.log.format.names import segment_numbers
 from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
 from rundlet_server.storage.log.repair.known_versions import KnownIndex
+from rundlet_server.storage.log.repair.report import Loss
 from rundlet_server.storage.log.repair.sources import Source
 
 ORIGINALS_PREFIX: Final = "repair-"
@@ -31,7 +33,7 @@ def known_revision(
     indexes: Sequence[KnownIndex],
     sources: Sequence[Source],
 ) -> int:
-    """Return the highest revision in the manifest, the index files and all segments.
+    """Return the highest revision in the manifests, the index files and all segments.
 
     Also those count that were never acknowledged: a reader may still have seen them.
 
@@ -47,6 +49,7 @@ def known_revision(
     if manifest is not None:
         found += [state.last_revision for state in manifest.segments]
         found.append(manifest.oldest_revision)
+    found += [kept.active.last_revision for _, kept in kept_manifests(files, folder)]
     ends = {source.number: source.end for source in sources}
     for number in segment_numbers(files, folder):
         found.append(_last_revision(files, folder, number, ends.get(number, HEADER_SIZE)))
@@ -56,14 +59,40 @@ def known_revision(
 def known_floor(files: Files, folder: Path, manifest: Manifest | None) -> int:
     """Return the highest revision floor of the manifest, and of those that repairs have kept."""
     floors = [manifest.revision_floor] if manifest else [0]
+    return max(floors + [kept.revision_floor for _, kept in kept_manifests(files, folder)])
+
+
+def kept_manifests(files: Files, folder: Path) -> Iterator[tuple[Path, Manifest]]:
+    """Yield the manifests that can be read among those that repairs have kept, and their paths."""
     for name in files.names(folder):
         if name.startswith(ORIGINALS_PREFIX):
-            try:
-                kept = read_manifest(files, folder / name)
-            except (Damaged, UnknownFormat, OSError):
-                continue
-            floors += [kept.revision_floor, kept.active.last_revision]
-    return max(floors)
+            with contextlib.suppress(Damaged, UnknownFormat, OSError):
+                yield folder / name / FILE_NAME, read_manifest(files, folder / name)
+
+
+def unreached(files: Files, folder: Path, last_revision: int) -> Iterator[Loss]:
+    """Yield a loss if a kept manifest knows of later commits than all segments and index files.
+
+    Every commit is above the floor of the manifest that it was made under. A head at the floor, or
+    below it, is what a repair left, without any commit since.
+
+    Args:
+        files: the file system.
+        folder: of the store.
+        last_revision: the highest of the segments and index files.
+    """
+    found = [
+        (kept.active.last_revision, path)
+        for path, kept in kept_manifests(files, folder)
+        if kept.active.last_revision > max(last_revision, kept.revision_floor)
+    ]
+    if found:
+        head, path = max(found)
+        reason = (
+            f"this manifest of an earlier repair knows revision {head}, and the store has"
+            f" nothing after {last_revision}; unless all were deletes, commits are lost"
+        )
+        yield Loss(path, 0, 0, reason)
 
 
 def _last_revision(files: Files, folder: Path, number: int, start: int) -> int:

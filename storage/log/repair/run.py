@@ -10,7 +10,8 @@ die between any two of them:
    together they hold all that is needed (see ``open.orphans``);
 3. ask every index file in the folder what the log should hold. Keep deleted what was deleted: write
    a delete again that is lost. Note the values that are lost, and what has an older value again;
-4. build the index anew from the log, and count the totals;
+4. build the index anew from the log, without what was erased, and count the totals. The records of
+   that are removed by maintenance: every erasure that is found counts as unfinished;
 5. make a new, empty active segment; sync all of it;
 6. move the originals of what is replaced into a folder of their own, ``repair-<n>``, and list there
    what is lost;
@@ -31,8 +32,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from rundlet_server.storage.errors import Damaged, Unavailable
-from rundlet_server.storage.files import File, Files, read_whole, replace_file
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.files import read_whole, replace_file
 from rundlet_server.storage.log.check.opened import Problem
 from rundlet_server.storage.log.check.rebuild import IndexBuilder, count_totals
 from rundlet_server.storage.log.check.verify import verify
@@ -62,10 +63,10 @@ from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Seg
 from rundlet_server.storage.log.format.times_file import write_times
 from rundlet_server.storage.log.index.columns import Columns
 from rundlet_server.storage.log.index.delta import Delta
+from rundlet_server.storage.log.index.retention import erasures, without_erased
 from rundlet_server.storage.log.index.writer import write_index
-from rundlet_server.storage.log.open.folder_lock import LOCK_NAME, MAINTENANCE_LOCK_NAME
-from rundlet_server.storage.log.open.recovery import REVISION_GAP, may_hold_commits
-from rundlet_server.storage.log.open.unfinished import refuse_unfinished
+from rundlet_server.storage.log.open.alone import alone
+from rundlet_server.storage.log.open.recovery import REVISION_GAP
 from rundlet_server.storage.log.repair.came_back import came_back
 from rundlet_server.storage.log.repair.known_versions import readable_indexes
 from rundlet_server.storage.log.repair.log import LogRepair, commit_page_clock_us, next_segment
@@ -81,6 +82,7 @@ from rundlet_server.storage.log.repair.revisions import (
     ORIGINALS_PREFIX,
     known_floor,
     known_revision,
+    unreached,
 )
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import Retention
@@ -95,34 +97,12 @@ def repair(path: Path, settings: StoreSettings | None = None) -> RepairReport:
         Unavailable: another process has the store open.
     """
     settings = settings or StoreSettings()
-    with _alone(settings.files, path):
+    with alone(settings.files, path):
         verified = verify(path, settings)
         if not verified.problems:
             counts = (verified.record_count, verified.key_count, verified.revision)
             return RepairReport([], [], [], [], 0, *counts)
         return _Repair(path, settings, verified.problems).run()
-
-
-@contextlib.contextmanager
-def _alone(files: Files, folder: Path) -> Iterator[None]:
-    """Hold every lock of a folder."""
-    refuse_unfinished(files, folder)
-    names = files.names(folder)
-    is_there = manifests.FILE_NAME in names
-    if not is_there and not any(may_hold_commits(files, folder / name) for name in names):
-        raise FileNotFoundError(f"there is no store in {folder}")
-    held: list[File] = []
-    try:
-        for name in (LOCK_NAME, MAINTENANCE_LOCK_NAME, commit_page.FILE_NAME):
-            if name == commit_page.FILE_NAME and name not in names:
-                continue
-            held.append(files.open(folder / name, create=True))
-            if not held[-1].lock(wait=False):
-                raise Unavailable(f"another process has {folder} open; stop that process first")
-        yield
-    finally:
-        for file in held:
-            file.close()
 
 
 _REPLACED: Final = (SEGMENT_SUFFIX, INDEX_SUFFIX, TIMES_SUFFIX)
@@ -138,6 +118,7 @@ class _Repair:
         self._problems = problems
         self._old = self._old_manifest()
         self._store_id = os.urandom(16)
+        self._erased: dict[bytes, int] = {}
         self._clock_us = commit_page_clock_us(folder, settings)  # the page is made anew
 
     def run(self) -> RepairReport:
@@ -145,13 +126,16 @@ class _Repair:
         log = LogRepair(self._folder, self._settings, self._old, self._store_id)
         states = log.run()
         unfinished = list(self._unfinished_lists())
-        report = RepairReport(self._problems, log.losses + list(map(_untold, unfinished)))
+        losses = [*log.losses, *self._unreached(log), *map(_untold, unfinished)]
+        report = RepairReport(self._problems, losses)
         report.lost_versions = [
             LostVersion(version.key.decode(errors="backslashreplace"), version.revision, kind)
             for version in log.lost
             for kind in [KIND_NAMES[version.kind]]
         ]
-        columns = self._columns(states)
+        found = self._columns(states)
+        self._erased = erasures(found)
+        columns = without_erased(found)
         report.came_back = list(came_back(log, columns))
         report.deletes_kept = log.deletes_kept
         totals = count_totals(columns)
@@ -169,6 +153,13 @@ class _Repair:
         report.key_count = totals.key_count
         report.revision = manifest.active.last_revision
         return report
+
+    def _unreached(self, log: LogRepair) -> Iterator[Loss]:
+        """Yield losses that only the manifests of earlier repairs tell; a manifest tells more."""
+        if self._old is None:
+            last = [index.last_revision for index in log.indexes]
+            last += [source.last_revision for source in log.sources]
+            yield from unreached(self._files, self._folder, max(last, default=0))
 
     def _old_manifest(self) -> Manifest | None:
         try:
@@ -245,6 +236,7 @@ class _Repair:
                 SegmentState(number, 0, 0, head, time_us, totals, is_indexed=False),
             ),
             indexes=indexes,
+            erased=self._erased,
             gaps=old.gaps if old else (),
         )
 

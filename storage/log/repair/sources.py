@@ -108,7 +108,7 @@ class Source:
     def losses(self) -> Iterator[Loss]:
         """Yield what could not be read, and was not found by an index file either."""
         if self.segment is None and self.end <= HEADER_SIZE and not self.is_end_known:
-            reason = "the segment header is damaged or cut off, with all commits behind it"
+            reason = "the segment header is damaged or cut off, with all commits after it"
             yield Loss(self.path, min(self.file.size(), HEADER_SIZE), 0, reason)
         for gap in self.gaps:
             kept = sorted(self._places_in(gap))

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from rundlet_server.storage.interface import Delete, Op, Put, Touch, Txn
+from rundlet_server.storage.log.index.expiry import ExpiryOrder
+from rundlet_server.storage.log.read import expired
+from rundlet_server.storage.log.read.expired import due
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
@@ -73,6 +79,84 @@ def test_statistics_look_at_an_expired_key_once(tmp_path, clock):
         first_s = time.thread_time() - started_s
 
         assert cpu_s(store.stats) < first_s / 20
+
+
+def test_statistics_look_at_many_expired_keys_at_once(tmp_path, clock):
+    with closing(filled(tmp_path, clock, 50_000)) as store:
+        clock.advance(2_000)
+        started_s = time.thread_time()
+        assert store.stats().key_count == 0
+        first_s = time.thread_time() - started_s
+
+        started_s = time.thread_time()
+        view = store._follower.current()
+        assert sum(1 for _ in due(view, view.head, 0, clock())) == 50_000
+        assert first_s < (time.thread_time() - started_s) / 4
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_many_expired_keys_are_counted_exactly(tmp_path, clock, monkeypatch, seed):
+    """In index files of all ages; some keys are written again, some deleted, some do not expire."""
+    monkeypatch.setattr(expired, "_FEW", 3)
+    chance = random.Random(seed)
+    keys = [f"key{number}" for number in range(400)]
+    settings = StoreSettings(files=UnsyncedFiles(), clock=clock, segment_records_max=60)
+    with closing(open_log_store(tmp_path, settings)) as store:
+        for step in range(12):
+            some = keys if step == 0 else chance.sample(keys, 8)
+            store.commit(Txn([drawn(chance, key) for key in some]))
+            clock.advance(chance.choice([0, 0, 0.5]))
+            if chance.random() < 0.7:
+                store.maintainer.checkpoint()
+            if chance.random() < 0.1:
+                store.maintainer.expire()
+        clock.advance(chance.choice([0.5, 1, 4, 100]))
+        with closing(open_log_store(tmp_path, settings)) as late:
+            for asked in (late, store):
+                entries = [entry for entry in asked.get_many(keys).entries if entry]
+                assert asked.stats().key_count == len(entries), seed
+                assert asked.stats().value_bytes == sum(len(e.value) for e in entries), seed
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_expiries_in_a_span_are_all_of_them_and_no_other(seed):
+    """Among more than are kept in the order of time, with many at one time."""
+    chance = np.random.default_rng(seed)
+    times_us = chance.choice(np.array([3, 500, 20_000], np.uint64)) * chance.integers(
+        1, 100, 20_000, np.uint64
+    )
+    rows = chance.permutation(np.arange(20_000, dtype=np.uint32))
+    distinct_us = [0, *np.unique(times_us).tolist()]
+    spans = list(itertools.pairwise(distinct_us))  # one of them ends where the known ones end
+    for _ in range(200):
+        after_us = chance.choice(distinct_us) - chance.integers(2)
+        spans.append((after_us, after_us + chance.choice([0, 1, 9_000, distinct_us[-1]])))
+    order = ExpiryOrder()
+    for after_us, through_us in spans:
+        found = order.rows_between(max(0, after_us), through_us, lambda: (rows, times_us))
+
+        expected = rows[(times_us > max(0, after_us)) & (times_us <= max(0, through_us))]
+        assert sorted(found) == sorted(expected.tolist()), (seed, after_us, through_us)
+
+
+def test_next_expiries_are_found_without_reading_all_times_again():
+    times_us = np.arange(1, 50_001, dtype=np.uint64)
+    rows = np.arange(50_000, dtype=np.uint32)
+    reads = []
+
+    def columns() -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint64]]:
+        reads.append(1)
+        return rows, times_us
+
+    order = ExpiryOrder()
+    for last_us in (20_000, *range(20_100, 24_000, 100)):  # many at first, and then a few
+        found = order.rows_between(last_us - 100, last_us, columns)
+        assert sorted(found) == list(range(last_us - 100, last_us))
+
+    assert len(reads) == 1
+    order.rows_between(0, 20_000, columns)
+    order.rows_between(20_000, 20_100, columns)
+    assert len(reads) == 2
 
 
 @pytest.mark.parametrize("seed", range(12))

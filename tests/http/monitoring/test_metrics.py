@@ -15,6 +15,7 @@ import pytest
 from rundlet_server.functions.app import create_app
 from rundlet_server.functions.monitoring.measures import request_totals
 from rundlet_server.storage import errors
+from rundlet_server.storage.care import inspect
 from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.interface import Commit, Delete, Limits, Put, Txn
@@ -254,6 +255,18 @@ def test_small_store_without_an_index_has_no_dead_bytes(tmp_path):
 
     assert gauges["dead_bytes"].value == 0
     assert gauges["live_bytes"].value == gauges["log_bytes"].value
+
+
+def test_bytes_that_were_overwritten_in_the_newest_segment_are_dead(tmp_path):
+    store = open_log_store(tmp_path / "data", StoreSettings(sync="never"))
+    for _ in range(20):
+        store.commit(Txn([Put("same", bytes(1_000))]))
+    gauges, inspected = store.gauges(), inspect(tmp_path / "data")
+    store.close()
+
+    assert 19_000 < gauges["dead_bytes"].value < 21_000
+    assert inspected.dead_bytes == gauges["dead_bytes"].value
+    assert inspected.live_bytes == gauges["live_bytes"].value
 
 
 def test_totals_are_of_all_workers_and_of_the_maintenance_process(tmp_path):

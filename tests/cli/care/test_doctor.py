@@ -318,11 +318,24 @@ def test_config_of_a_server_is_what_it_runs_with(tmp_path):
         settings = json.loads(run("config", "--json", "--url", server.url).out)
         shown = run("config", "--url", server.url).text
 
-    assert settings["sync"] == "interval"
-    assert settings["sync_interval_s"] == 3.0
-    assert settings["key_bytes_max"] == 2_048
-    assert settings["backend"] == "log"
-    assert ["sync_interval_s", "3.0"] in [line.split() for line in shown.splitlines()]
+    assert settings["RUNDLET_SYNC"] == "interval"
+    assert settings["RUNDLET_SYNC_INTERVAL"] == "3.0"
+    assert settings["RUNDLET_MAX_KEY_BYTES"] == "2048"
+    assert settings["RUNDLET_READ_ONLY"] == "0"
+    assert ["RUNDLET_SYNC_INTERVAL", "3.0", "(server)"] in [
+        line.split() for line in shown.splitlines()
+    ]
+
+
+def test_config_of_a_server_has_the_names_and_values_of_config_before_it_starts(tmp_path):
+    options = ("--sync", "interval", "--sync-interval", "3s", "--slow-ms", "7", "--keep-for", "2h")
+    before = json.loads(run("config", "--json", *options).out)
+    arguments = ("--data", tmp_path / "data", *options)
+    with RundletServer(*arguments, stderr_path=tmp_path / "stderr") as server:
+        running = json.loads(run("config", "--json", "--url", server.url).out)
+
+    assert len(running) > 12
+    assert running.items() <= before.items()
 
 
 def test_config_of_the_environment_says_where_each_setting_comes_from():
@@ -332,7 +345,7 @@ def test_config_of_the_environment_says_where_each_setting_comes_from():
     assert ended.code == 0
     assert lines["RUNDLET_KEEP_FOR"].endswith("7200.0  (environment)")
     assert lines["RUNDLET_SYNC"].endswith("never  (environment)")
-    assert lines["RUNDLET_KEEP_VERSIONS"].endswith("1  (default)")
+    assert lines["RUNDLET_KEEP_VERSIONS"].endswith("(default: what the store has; 10 if it is new)")
     assert "RUNDLET_COUNTERS" not in lines
 
 

@@ -1,0 +1,57 @@
+"""Environment variables that look like settings and are none, mostly because they are misspelt.
+
+A warning names them. The command goes on: another program may have a use for them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from rundlet_server.cli.arguments import CA_VARIABLE
+from rundlet_server.cli.show.terminal import escaped
+from rundlet_server.functions.settings import SETTINGS
+
+_BEGINNING: Final = "RUNDLET_"
+_VARIABLES: Final = frozenset(row.variable for row in SETTINGS if row.variable)
+_OF_COMMANDS: Final = frozenset({"RUNDLET_URL", "RUNDLET_TOKEN", CA_VARIABLE, "RUNDLET_TRACEBACK"})
+_OF_TESTS: Final = frozenset({"RUNDLET_SEED", "RUNDLET_SOAK_MINUTES"})
+_OF_KUBERNETES: Final = re.compile(r"RUNDLET_(SERVICE_(HOST|PORT\w*)|PORT_[0-9]+_\w+)")
+"""What Kubernetes sets in every container if there is a service called ``rundlet``; with these it
+sets ``RUNDLET_PORT`` to a URL."""
+
+
+def warn_of_unknown(environ: Mapping[str, str]) -> None:
+    """Print one line on stderr if there are such variables."""
+    unknown = [_with_similar(name) for name in _unknown(environ)]
+    if unknown:
+        what = (
+            "an unknown environment variable"
+            if len(unknown) == 1
+            else "unknown environment variables"
+        )
+        line = f"rundlet: warning: ignored {what}: {', '.join(unknown)}"
+        sys.stderr.write(f"{escaped(line)}\n")
+        sys.stderr.flush()
+
+
+def _unknown(environ: Mapping[str, str]) -> Iterator[str]:
+    known = _VARIABLES | _OF_COMMANDS | _OF_TESTS
+    for name, value in sorted(environ.items()):
+        is_of_kubernetes = _OF_KUBERNETES.fullmatch(name) or (
+            name == "RUNDLET_PORT" and "://" in value
+        )
+        if name.startswith(_BEGINNING) and name not in known and not is_of_kubernetes:
+            yield name
+
+
+def _with_similar(name: str) -> str:
+    """Return the name with the known one that is closest to it, if any is close."""
+    offered = {row.variable for row in SETTINGS if row.variable and row.option} | _OF_COMMANDS
+    # Without what all begin with, which would make any two look alike. PORT begins with nothing.
+    by_rest = {variable.removeprefix(_BEGINNING): variable for variable in sorted(offered)}
+    close = difflib.get_close_matches(name.removeprefix(_BEGINNING), by_rest, n=1)
+    return f"{name} (did you mean {by_rest[close[0]]}?)" if close else name

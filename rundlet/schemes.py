@@ -1,0 +1,67 @@
+"""Recognises a server that speaks HTTPS where its address says HTTP, or the other way round."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from typing import Final
+from urllib.parse import urlsplit
+
+_PROBE_TIMEOUT_S: Final = 2.0
+_NOT_TLS: Final = re.compile("WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|RECORD_LAYER_FAILURE")
+"""What OpenSSL makes of an answer in plain text, by its version."""
+_NOT_HTTP: Final = re.compile(r"\Aillegal request line\Z|\A\x15\x03")
+"""What httpx makes of an alert of TLS, and the alert itself, which ``http.client`` shows."""
+_HTTPS_PORT: Final = re.compile("HTTPS (?:port|server)|SSL-enabled server port")
+"""What nginx, Go and Apache say to plain HTTP on such a port, besides the status 400."""
+
+
+def scheme_advice(url: str, ex: Exception) -> str | None:
+    """Return what is wrong with the scheme of an address, and the right address.
+
+    Args:
+        url: where the request went.
+        ex: why there is no answer. If it says that the answer is not HTTP, this makes sure by a TLS
+            handshake, which takes 2 s at most and sends nothing else. A port that only closes the
+            connection is not asked: a server that ends does that, too.
+
+    Returns:
+        a clause; ``None`` if the scheme is right, or this cannot be known.
+    """
+    if urlsplit(url).scheme == "https":
+        return _use_http(url) if _NOT_TLS.search(str(ex)) else None
+    return _use_https(url) if _NOT_HTTP.search(str(ex)) and _speaks_tls(url) else None
+
+
+def scheme_advice_of_answer(url: str, status: int, text: str) -> str | None:
+    """Return the same for an answer: other servers answer plain HTTP on a port for HTTPS."""
+    is_refused = status == 400 and urlsplit(url).scheme == "http" and _HTTPS_PORT.search(text)
+    return _use_https(url) if is_refused else None
+
+
+def _use_http(url: str) -> str:
+    other = "http" + url.removeprefix("https")
+    return f"{url} answers plain HTTP: use {other}, which is not encrypted"
+
+
+def _use_https(url: str) -> str:
+    other = "https" + url.removeprefix("http")
+    return f"{url} answers HTTPS only: use {other}"
+
+
+def _speaks_tls(url: str) -> bool:
+    """Return whether a port answers a TLS handshake, be it to refuse it."""
+    parts = urlsplit(url)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # nothing secret is sent, and nothing received is used
+    address = (parts.hostname or "", parts.port or 80)
+    try:
+        with socket.create_connection(address, timeout=_PROBE_TIMEOUT_S) as plain:
+            context.wrap_socket(plain, server_hostname=parts.hostname).close()
+    except ssl.SSLError as ex:
+        return "ALERT" in str(ex)
+    except (OSError, ValueError):
+        return False
+    return True

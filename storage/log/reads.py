@@ -1,0 +1,199 @@
+"""What a log store reads: values, lists and the past, each from one view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
+from rundlet_server.storage.errors import LimitExceeded
+from rundlet_server.storage.interface import (
+    Entry,
+    Limits,
+    Page,
+    Snapshot,
+    Stats,
+)
+from rundlet_server.storage.large_values import Admit, LargeValue
+from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.record import VALUES
+from rundlet_server.storage.log.read.answers import (
+    key_info,
+    live_at,
+    moment_of,
+    read_many,
+    revision_of,
+)
+from rundlet_server.storage.log.read.keys import KnownKeys
+from rundlet_server.storage.log.read.scan import Cost, Range, list_page
+from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
+from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.log.timeline import LogTimeline
+from rundlet_server.storage.log.wiring import Parts
+from rundlet_server.storage.reports import Gauge
+from rundlet_server.storage.requests import check_answer, encode_key
+from rundlet_server.storage.timeline import At
+
+
+class LogReads:
+    """The reads of a log store, over the view that a follower keeps in step with the log."""
+
+    def __init__(
+        self, parts: Parts, timeline: LogTimeline, keys: KnownKeys, limits: Limits
+    ) -> None:
+        # Once more by themselves: a read looks up as little as it can.
+        self._follower = parts.follower
+        self._clock = parts.clock
+        self._expired = parts.expired
+        self._limits = limits
+        self._keys = keys
+        self._encode = keys.encode
+        self._read = timeline.read
+
+    def get(self, key: str, *, at: At | None = None) -> Entry | None:
+        """See ``Store.get``."""
+        try:
+            encoded = encode_key(key, self._limits)
+        except LimitExceeded as ex:
+            encoded = self._keys.old(key, ex)
+        if at is None:
+            # The way of nearly all requests: no revision to stay at, hardly ever a moved file.
+            try:
+                return self._newest(self._follower.current(), key, encoded)  # type: ignore[return-value] # whole
+            except FileNotFoundError:
+                pass
+        return self._read(at, lambda view: self._entry(view, key, encoded, at))  # type: ignore[return-value] # whole
+
+    def peek(self, key: str, *, at: At | None = None) -> Entry | LargeValue | None:
+        """See ``Store.peek``."""
+        encoded = self._encode(key)
+        if at is None:
+            try:
+                return self._newest(self._follower.current(), key, encoded, is_whole=False)
+            except FileNotFoundError:
+                pass
+        return self._read(at, lambda view: self._entry(view, key, encoded, at, is_whole=False))
+
+    def get_many(
+        self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
+    ) -> Snapshot:
+        """See ``Store.get_many``."""
+        encoded = [self._encode(key) for key in keys]
+        named = dict(zip(encoded, keys, strict=True))
+
+        def read(view: View) -> Snapshot:
+            moment = moment_of(view, at, self._clock)
+            is_live = live_at(moment)
+            locators: dict[bytes, Locator | None] = {}
+            sizes: list[int] = []
+            for key in named:
+                locator = view.find(key, moment.revision)
+                if locator is None or not is_live(locator):
+                    locators[key] = None
+                    sizes.append(len(key))
+                else:
+                    locators[key] = locator
+                    sizes.append(len(key) + locator.value_size)
+            if len(named) < len(encoded):
+                sizes_by_key = dict(zip(locators, sizes, strict=True))
+                sizes = [sizes_by_key[key] for key in encoded]
+            check_answer(sizes, self._limits, admit)
+            entries = read_many(view, named, locators, is_newest=at is None)
+            if len(named) < len(encoded):
+                return Snapshot(moment, [entries[key] for key in encoded])
+            return Snapshot(moment, list(entries.values()))
+
+        return self._read(at, read)
+
+    def scan(
+        self,
+        *,
+        prefix: str = "",
+        start: str | None = None,
+        end: str | None = None,
+        after: str | None = None,
+        limit: int = 1_000,
+        reverse: bool = False,
+        delimiter: str | None = None,
+        include_values: bool = False,
+        at: At | None = None,
+        admit: Admit | None = None,
+    ) -> Page:
+        """See ``Store.scan``."""
+        wanted = Range.of(prefix, start, end, reverse=reverse).resumed(after, delimiter)
+
+        def read(view: View) -> Page:
+            moment = moment_of(view, at, self._clock)
+            found = list_page(
+                view,
+                wanted,
+                limit=limit,
+                delimiter=delimiter,
+                at=moment.revision,
+                is_live=live_at(moment),
+                cost=Cost(include_values, self._limits.answer_bytes_max),
+            )
+            if admit is not None and include_values:
+                admit(found.size)
+            keys = [key_info(view, key, locator, include_values) for key, locator in found.keys]
+            return Page(moment, keys, found.prefixes, found.resume)
+
+        return self._read(at, read)
+
+    def count(
+        self,
+        *,
+        prefix: str = "",
+        start: str | None = None,
+        end: str | None = None,
+        at: At | None = None,
+    ) -> int:
+        """See ``Store.count``; without arguments it costs nothing."""
+        if at is None and not prefix and start is None and end is None:
+            return self.stats().key_count
+        wanted = Range.of(prefix, start, end, reverse=False)
+
+        def read(view: View) -> int:
+            moment = moment_of(view, at, self._clock)
+            found = wanted.scan(view, moment.revision)
+            return sum(map(live_at(moment), (locator for _, locator in found)))
+
+        return self._read(at, read)
+
+    def stats(self) -> Stats:
+        """See ``Store.stats``."""
+        return stats_of(*self._expired.count())
+
+    def gauges(self) -> Mapping[str, Gauge]:
+        """See ``Store.gauges``."""
+        return gauges_of(self._follower.current())
+
+    def _newest(
+        self, view: View, key: str, encoded: bytes, *, is_whole: bool = True
+    ) -> Entry | LargeValue | None:
+        """Return the value of a key at the head, from the cache if that still holds it."""
+        entry = view.cache.get(encoded)
+        if entry is not None:
+            newer = view.deltas[0].rows.get(encoded)
+            if newer is None or newer.revision == entry.revision:
+                is_due = entry.expires_us and entry.expires_us <= self._clock.now_us()
+                return None if is_due else entry
+        found = self._entry(view, key, encoded, None, is_whole=is_whole)
+        if found is not None and type(found) is Entry:
+            view.cache.put(encoded, found)
+        return found
+
+    def _entry(
+        self, view: View, key: str, encoded: bytes, at: At | None, *, is_whole: bool = True
+    ) -> Entry | LargeValue | None:
+        locator = view.find(encoded, None if at is None else revision_of(at))
+        if locator is None or locator.kind not in VALUES:
+            return None
+        if locator.expires_us and locator.expires_us <= self._judging_us(view, at):
+            return None
+        if is_whole or locator.value_size <= LARGE_VALUE_BYTES:
+            return view.read_entry(key, encoded, locator)
+        return view.peek(key, encoded, locator)
+
+    def _judging_us(self, view: View, at: At | None) -> int:
+        """Return the time that decides what has expired; only then is it looked up."""
+        return moment_of(view, at, self._clock).time_us

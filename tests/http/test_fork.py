@@ -1,0 +1,117 @@
+"""Test that an application works in a child that was forked after it was made."""
+
+from __future__ import annotations
+
+import gc
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import BuiltinFunctionType, FunctionType, ModuleType
+
+import falcon
+import falcon.testing
+import pytest
+
+from rundlet_server.functions.app import create_app
+from rundlet_server.functions.messages.sending import SendingGate
+from rundlet_server.functions.messages.uploads import UploadGate
+from rundlet_server.functions.request_ids import RequestIds
+from rundlet_server.functions.settings import ServerSettings
+from tests.support import PATIENCE_S
+from tests.support.models.model import ModelStore
+from tests.support.processes.forks import in_child
+
+# From Python 3.12 on; it is what these tests are about.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:This process .* is multi-threaded:DeprecationWarning"
+)
+
+MIB = 1024 * 1024
+LOCKS = (type(threading.Lock()), type(threading.RLock()))
+NOT_FOLLOWED = (ModuleType, type, FunctionType, BuiltinFunctionType, ModelStore)
+
+
+def locks_of(app: object) -> list[threading.Lock]:
+    """Return all locks that an application leads to, by whatever path, without its store's."""
+    found: dict[int, threading.Lock] = {}
+    seen: dict[int, object] = {}
+    waiting = [app]
+    while waiting:
+        item = waiting.pop()
+        if id(item) in seen or isinstance(item, NOT_FOLLOWED):
+            continue
+        seen[id(item)] = item
+        if isinstance(item, LOCKS):
+            found[id(item)] = item
+        waiting += gc.get_referents(item)
+    return list(found.values())
+
+
+@contextmanager
+def held_elsewhere(locks: list[threading.Lock]) -> Iterator[None]:
+    """Let another thread hold locks within the block."""
+    held, stopping = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        for lock in locks:
+            lock.acquire()
+        held.set()
+        stopping.wait(PATIENCE_S)
+        for lock in locks:
+            lock.release()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(PATIENCE_S)
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+
+
+def use_all(app: falcon.App) -> None:
+    """Ask for everything that takes a lock in some way."""
+    api = falcon.testing.TestClient(app)
+    put = {"op": "put", "key": "a", "text": "x" * 2 * MIB, "content_type": "text/plain"}
+    headers = {"Content-Type": "application/json"}
+    txn = api.simulate_post("/v1/txn", body=json.dumps({"then": [put]}), headers=headers)
+    mget = api.simulate_post("/v1/mget", body=json.dumps({"keys": ["a"]}), headers=headers)
+    answers = [api.simulate_get(path) for path in ("/readyz", "/metrics", "/v1/keys", "/v1/kv/a")]
+    assert [answer.status_code for answer in (txn, mget, *answers)] == [200] * 6
+    assert len(answers[-1].content) == 2 * MIB
+
+
+def test_no_lock_of_the_parent_stays_locked_in_a_child():
+    app = create_app(ModelStore(), ServerSettings(uploads_max=2, downloads_max=2))
+    locks = locks_of(app)
+    assert len(locks) >= 3
+
+    with held_elsewhere(locks):
+        in_child(lambda: use_all(app))
+    use_all(app)
+
+
+def test_what_the_parent_receives_and_sends_takes_no_place_in_a_child():
+    uploads, sending = UploadGate(1), SendingGate(8 * MIB, 1)
+
+    def use() -> None:
+        assert sending.held_bytes == 0
+        with uploads.held(), sending.hold() as hold:
+            hold.admit(3 * MIB)
+
+    with uploads.held(), sending.hold() as hold:
+        hold.admit(4 * MIB)
+        in_child(use)
+
+
+def test_parent_and_child_give_requests_different_ids():
+    ids = RequestIds()
+    theirs = ids.of({}).partition("-")[0]
+
+    def use() -> None:
+        assert ids.of({}).partition("-")[0] != theirs
+
+    in_child(use)
+    assert ids.of({}).partition("-")[0] == theirs
