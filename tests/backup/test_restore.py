@@ -119,7 +119,11 @@ def test_revisions_go_on_far_above_all_that_was_backed_up(
     assert restored.next_revision == last + REVISION_STEP
     again = open_log_store(tmp_path / "new", settings)
     assert put(again, "a", b"4") == restored.next_revision
+    back_up(again, tmp_path / "backups")
     again.close()
+    of_first = back_up(store, tmp_path / "backups").index
+    twice = restore(tmp_path / "backups", tmp_path / "newer", backup=of_first.name)
+    assert twice.next_revision == restored.next_revision + REVISION_STEP
 
 
 def test_revisions_in_the_gap_are_compacted(
@@ -134,6 +138,8 @@ def test_revisions_in_the_gap_are_compacted(
         for revision in (head + 1, restored.next_revision - 1):
             with pytest.raises(Compacted):
                 again.get("a", at=revision)
+            with pytest.raises(Compacted):
+                again.changes(revision)
         with pytest.raises(InvalidRequest):
             again.get("a", at=again.stats().revision + REVISION_STEP)
         put(again, "b", b"")

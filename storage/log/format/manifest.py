@@ -176,6 +176,11 @@ class Manifest:
 
 def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
     """Make a state the state on disk, durably."""
+    replace_file(files, folder / FILE_NAME, encode_manifest(manifest))
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the content of the file that says a state."""
     payload = cbor2.dumps(
         {
             "generation": manifest.generation,
@@ -195,7 +200,7 @@ def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
         }
     )
     header = _HEADER.pack(MAGIC, FORMAT_VERSION, len(payload))
-    replace_file(files, folder / FILE_NAME, seal(header + payload))
+    return seal(header + payload)
 
 
 def read_manifest(files: Files, folder: Path) -> Manifest:

@@ -296,7 +296,9 @@ class Maintainer:
         view = self._follower.refresh()
         durable = self._durable_revision(view)
         with self._writer.lock:
-            return horizon_of(view, self._holds, now_us=self._clock.now_us(), durable=durable)
+            held = self._holds.lowest()
+        now_us = self._clock.now_us()
+        return horizon_of(view, self._holds, held=held, now_us=now_us, durable=durable)
 
     def _durable_revision(self, view: View) -> int:
         # In this order: the active segment goes at least as far as this head.
