@@ -47,6 +47,15 @@ from rundlet.model import (
     Value,
     Written,
 )
+from rundlet.past import (
+    Difference,
+    Erased,
+    Place,
+    Retention,
+    RolledBack,
+    State,
+    Version,
+)
 from rundlet.version import __version__
 
 __all__ = [
@@ -66,23 +75,30 @@ __all__ = [
     "ConnectionFailed",
     "Damaged",
     "Delete",
+    "Difference",
+    "Erased",
     "FailedCondition",
     "Forbidden",
     "KeyInfo",
     "Op",
     "OpResult",
     "OutcomeUnknown",
+    "Place",
     "PreconditionFailed",
     "Put",
     "ReadOnly",
     "Restore",
+    "Retention",
+    "RolledBack",
     "RundletError",
     "ServerError",
+    "State",
     "TooLarge",
     "Touch",
     "Unauthorized",
     "Unavailable",
     "Value",
+    "Version",
     "Written",
     "__version__",
 ]
