@@ -47,6 +47,7 @@ from rundlet.model import (
     Value,
     Written,
 )
+from rundlet.transfers import Imported
 from rundlet.version import __version__
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "Delete",
     "FailedCondition",
     "Forbidden",
+    "Imported",
     "KeyInfo",
     "Op",
     "OpResult",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from os import PathLike
 from typing import NoReturn, Self
 from urllib.parse import urlencode
@@ -27,6 +28,7 @@ from rundlet.model import (
     Value,
     Written,
 )
+from rundlet.transfers import TransferCalls
 from rundlet.transport import Request, Transport
 from rundlet.wire import (
     ACCEPTED_TYPES,
@@ -41,7 +43,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 _PAGE_KEYS = 1_000
 
 
-class Client(BackupCalls):
+class Client(BackupCalls, TransferCalls):
     """A connection to a Rundlet server; may be used by many threads, and as a context manager.
 
     A process that is forked may use its parent's client: it opens connections of its own.
@@ -315,6 +317,9 @@ class Client(BackupCalls):
     def _post(self, path: str, body: bytes, *, is_write: bool) -> Fields:
         headers = {"Content-Type": CBOR_TYPE, "Accept": ACCEPTED_TYPES}
         return fields_of(self._send(Request("POST", path, is_write, headers, body)))
+
+    def _stream(self, request: Request) -> AbstractContextManager[httpx.Response]:
+        return self._transport.stream(request)
 
     def _send(self, request: Request) -> httpx.Response:
         response = self._transport.send(request)
