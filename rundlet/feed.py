@@ -89,11 +89,10 @@ def changes_path(
 
 def decode_event(fields: Fields, *, has_value: bool) -> Event:
     """One event; ``has_value`` if values were asked for."""
-    kind = fields.text("op")
     is_omitted = "value_omitted" in fields and fields.fact("value_omitted")
     return Event(
         key=fields.text("key"),
-        kind=kind,
+        op=fields.text("op"),
         revision=fields.number("revision"),
         version=fields.number("version"),
         size=fields.number("size"),

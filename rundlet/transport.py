@@ -15,12 +15,12 @@ any other answer                               final               final
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Self
@@ -122,6 +122,40 @@ class Transport:
             time.sleep(wait_s)
         return _outcome(request, self._send_once(request))
 
+    @contextmanager
+    def stream(self, request: Request) -> Iterator[httpx.Response]:
+        """Send a read, and send it again until its answer begins; its body is read by the caller.
+
+        Raises:
+            RundletError: see the tree in ``rundlet.errors``; ``ConnectionFailed`` also within the
+                block, if the answer breaks off.
+        """
+        for attempt in range(self._retries + 1):
+            with self._streamed(request) as response:
+                wait_s = _wait_before_retry_s(request, response, attempt)
+                if wait_s is None or attempt == self._retries:
+                    if not response.is_success:
+                        response.read()
+                        raise error_of(response, is_write=False)
+                    yield response
+                    return
+            time.sleep(wait_s)
+
+    @contextmanager
+    def _streamed(self, request: Request) -> Iterator[httpx.Response]:
+        url = self._url(request.path)
+        try:
+            with self._connections.stream(request.method, url, request.headers) as response:
+                self._has_answered = True
+                yield response
+        except httpx.RequestError as ex:
+            advice = self._scheme_advice(ex)
+            if isinstance(ex, _NOTHING_SENT):
+                message = f"no answer from {self.base_url} ({_reason(ex)}); {_advice(ex)}"
+            else:
+                message = f"{self.base_url} broke off the answer ({_reason(ex)})"
+            raise ConnectionFailed(advice or message) from ex
+
     def close(self) -> None:
         """Close all connections; closing twice is harmless."""
         self._connections.close()
@@ -132,7 +166,7 @@ class Transport:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def stream(self, path: str, headers: Mapping[str, str], *, read_s: float) -> httpx.Response:
+    def follow(self, path: str, headers: Mapping[str, str], *, read_s: float) -> httpx.Response:
         """Begin to read an answer that goes on, in one attempt; the caller closes it.
 
         Args:
@@ -146,7 +180,7 @@ class Transport:
         request = Request("GET", path, is_write=False, headers=headers)
         timeout = httpx.Timeout(self.timeout_s, read=read_s)
         with self._failing(request):
-            response = self._connections.stream(self._url(path), headers, timeout)
+            response = self._connections.open_stream(self._url(path), headers, timeout)
             if not response.is_success:
                 response.read()
         if not response.is_success:
@@ -160,7 +194,7 @@ class Transport:
                 request.method, self._url(request.path), request.headers, request.body
             )
 
-    @contextlib.contextmanager
+    @contextmanager
     def _failing(self, request: Request) -> Iterator[None]:
         """Give the errors of an attempt the form of the client's."""
         try:

@@ -1,4 +1,4 @@
-"""Waits for changes: ``Watch`` follows all of them, ``wait_for`` one key."""
+"""Waiting for changes: ``Watch`` follows them, ``WatchCalls`` is the client's part."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Watch:
 
     def _connect(self) -> None:
         self._reader.begin()
-        response = self._transport.stream(
+        response = self._transport.follow(
             self._reader.path, {"Accept": NDJSON_TYPE}, read_s=_SILENT_S
         )
         self._response = response
@@ -138,7 +138,46 @@ class Watch:
         self._disconnect()
 
 
-def open_watch(
+class WatchCalls:
+    """The part of the client that waits for changes."""
+
+    _transport: Transport
+
+    def watch(
+        self, prefix: str = "", *, since: int | None = None, include_values: bool = False
+    ) -> Watch:
+        """Return an iterator over all changes from now on, or from after a revision.
+
+        It goes on through failures of the server and the network, without a loss or a repeat. A
+        list at revision R and a watch since R together miss nothing.
+
+        Args:
+            prefix: only keys that start with this.
+            since: events have higher revisions.
+            include_values: with the values.
+
+        Raises:
+            Compacted: the history that is kept no longer reaches ``since``.
+        """
+        return _open_watch(self._transport, prefix, since=since, include_values=include_values)
+
+    def wait_for(
+        self, key: str, *, revision: int | None = None, timeout_s: float = 60.0
+    ) -> Value | None:
+        """Wait until a key changes, and return its value then; ``None`` if it has none.
+
+        Args:
+            key: which key.
+            revision: the last one that was seen, 0 for no value; by default that of now.
+            timeout_s: how long to wait.
+
+        Raises:
+            TimeoutError: the key has not changed within that time.
+        """
+        return _wait_for(self._transport, key, revision=revision, timeout_s=timeout_s)
+
+
+def _open_watch(
     transport: Transport, prefix: str, *, since: int | None, include_values: bool
 ) -> Watch:
     """Return a watch that begins after ``since``, by default now; see ``Client.watch``."""
@@ -147,7 +186,7 @@ def open_watch(
     return Watch(transport, FeedReader(prefix, position, include_values=include_values))
 
 
-def wait_for(
+def _wait_for(
     transport: Transport, key: str, *, revision: int | None, timeout_s: float
 ) -> Value | None:
     """Wait for one key; see ``Client.wait_for``."""

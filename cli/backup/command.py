@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from typing import Annotated, Final
 
 import typer
 
@@ -36,6 +37,9 @@ from rundlet_server.storage.backing import (
 from rundlet_server.storage.clock import system_clock_us
 
 commands = typer.Typer()
+
+_NICENESS: Final = 5
+"""Of the maintenance process, too: requests go first if there is more to do than processors."""
 
 
 @commands.command("backup")
@@ -77,6 +81,7 @@ def backup(
     if pruning == (keep is None and keep_for_s is None):
         message = "--prune needs --keep or --keep-for, and these need --prune"
         raise CommandError(message, ExitCode.USAGE)
+    _let_others_go_first()
     with open_target(url, data, token, store=store) as target, opened_place(directory) as place:
         if following:
             follow(target, place, as_json=as_json)
@@ -91,6 +96,12 @@ def backup(
     write_line(escaped(_summary(taken, place)))
     if removed:
         write_line(f"removed {len(removed)} older backups")
+
+
+def _let_others_go_first() -> None:
+    """Take a lower priority than a server on the same machine."""
+    if os.getpriority(os.PRIO_PROCESS, 0) < _NICENESS:
+        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
 
 
 def _summary(taken: Taken, place: BackupPlace) -> str:

@@ -105,7 +105,7 @@ def _print_json(event: Event) -> None:
 
 def _print_line(event: Event) -> None:
     moment = _rfc3339(event.time.replace(microsecond=0))
-    cells = (moment, event.kind, str(event.revision), str(event.version), str(event.size))
+    cells = (moment, event.op, str(event.revision), str(event.version), str(event.size))
     key = shown_key(event.key)
     write_line(_aligned(cells, key) if stdout_is_terminal() else "\t".join([*cells, key]))
 
@@ -120,7 +120,7 @@ def _members(event: Event) -> dict[str, object]:
     members: dict[str, object] = {
         "revision": event.revision,
         "time": _rfc3339(event.time),
-        "op": event.kind,
+        "op": event.op,
         "key": event.key,
         "version": event.version,
         "size": event.size,
@@ -163,7 +163,7 @@ class _Program:
         """
         environ = {
             "RUNDLET_KEY": event.key,
-            "RUNDLET_OP": event.kind,
+            "RUNDLET_OP": event.op,
             "RUNDLET_REVISION": str(event.revision),
             "RUNDLET_VERSION": str(event.version),
         }

@@ -75,7 +75,7 @@ def _shown(event: timeline.Event) -> rundlet.Event:
     expires_us = event.expires_us
     return rundlet.Event(
         key=event.key,
-        kind=event.kind,
+        op=event.kind,
         revision=event.revision,
         version=event.version,
         size=event.size,

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from rundlet_server.functions.messages.answers import Base64, ByteString, Text, Time
 from rundlet_server.functions.messages.bodies import CBOR_TYPE, JSON_TYPE, encode
-from rundlet_server.functions.messages.content_types import readable_text
+from rundlet_server.functions.transfer.writing import readable_text
 from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage.timeline import Changes, Event
 

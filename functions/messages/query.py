@@ -56,8 +56,7 @@ class Query:
 
     def revision(self, name: str) -> int | None:
         """Return a revision, 0 included."""
-        text = self._options.get(name)
-        return None if text is None else revision_of(f"the option '{name}'", text)
+        return self._whole(name, "a revision", least=0)
 
     def seconds(self, name: str, *, most: float, limit: str) -> float:
         """Return a time from 0 to ``most``, which is the limit named ``limit``; 0 for none."""
@@ -71,6 +70,10 @@ class Query:
             f"the option '{name}' must be a number of seconds from 0 to {most:g} ({limit})"
         )
 
+    def version(self, name: str) -> int | None:
+        """Return a version of a key, from 1."""
+        return self._whole(name, "a version", least=1)
+
     def ttl_s(self, name: str) -> float | None:
         """Return a time to live in seconds."""
         text = self._options.get(name)
@@ -81,6 +84,16 @@ class Query:
             return seconds
         raise bad_query(
             f"the option '{name}' must be a number of seconds from {TTL_S_MIN:f} to {TTL_S_MAX}"
+        )
+
+    def _whole(self, name: str, what: str, *, least: int) -> int | None:
+        text = self._options.get(name)
+        if text is None:
+            return None
+        if _WHOLE.fullmatch(text) and least <= int(text) <= REVISION_MAX:
+            return int(text)
+        raise bad_query(
+            f"the option '{name}' must be {what}: a whole number from {least} to 2^63-1"
         )
 
     def _add(self, pair: str, allowed: tuple[str, ...]) -> None:

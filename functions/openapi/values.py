@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rundlet_server.functions.openapi.parts import (
     REVISION_OPTION,
+    TIME_OPTION,
     Json,
     header,
     link,
@@ -40,6 +41,15 @@ _SENT_BYTES: Json = {"application/octet-stream": _BYTES}
 _STORED_BYTES: Json = {"application/octet-stream": _BYTES, "*/*": {}}
 """Whatever was stored, as what it was stored."""
 
+_PLACES = [
+    REVISION_OPTION,
+    TIME_OPTION,
+    query(
+        "version",
+        "The n-th write of the key since it was last created; excludes 'rev' and 'at'.",
+        schema("Version"),
+    ),
+]
 _READ_CONDITIONS = [
     request_header("If-Match", "* or entity tags; 412 unless one of them is the value's."),
     request_header("If-None-Match", "* or entity tags; 304 if one of them is the value's."),
@@ -94,7 +104,7 @@ def _read(method: str, route: str) -> Json:
     return {
         "operationId": f"{method}_{route}",
         "summary": "Read a value." if method == "get" else "Read the headers of a value.",
-        "parameters": [REVISION_OPTION, *_READ_CONDITIONS, *ranges],
+        "parameters": [*_PLACES, *_READ_CONDITIONS, *ranges],
         "responses": answers,
     }
 
@@ -145,6 +155,9 @@ def _links(route: str) -> Json:
     revision = "$response.header.KV-Revision"
     return {
         "Read": link(f"get_{route}", "The value at this revision.", key=key, rev=revision),
+        "Version": link(
+            f"get_{route}", "This version again.", key=key, version="$response.header.KV-Version"
+        ),
         "Replace": link(f"put_{route}", "Only if it is still this one.", key=key, **tag),
         "Remove": link(f"delete_{route}", "Only if it is still this one.", key=key, **tag),
     }

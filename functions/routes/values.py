@@ -12,7 +12,8 @@ from rundlet_server.functions.feeds.waiting import waited_for
 from rundlet_server.functions.messages.bodies import read_body
 from rundlet_server.functions.messages.content_types import content_type_given
 from rundlet_server.functions.messages.gates import Gates
-from rundlet_server.functions.messages.query import Query
+from rundlet_server.functions.messages.moments import asked_at
+from rundlet_server.functions.messages.query import Query, bad_query
 from rundlet_server.functions.messages.ranges import range_of
 from rundlet_server.functions.messages.validators import (
     EntityTags,
@@ -59,7 +60,7 @@ class ValueResource:
         decode_key: Callable[[str, int], str],
     ) -> None:
         self._store = store
-        self._gate, self._sending = gates
+        self._gate, self._sending = gates.uploads, gates.sending
         self._tags = tags
         self._source = source
         self._decode_key = decode_key
@@ -128,12 +129,11 @@ class ValueResource:
     def _found(self, req: falcon.Request, resp: falcon.Response, key: str) -> Found | None:
         """Return the value, its headers set; ``None`` if a precondition decided the answer."""
         name = self._key(req, key, KEY_BYTES_LIMIT)
-        revision = Query(req, "rev").revision("rev") if req.query_string else None
-        entry = self._store.peek(name, at=revision)
+        entry = self._read(req, name) if req.query_string else self._store.peek(name)
         if entry is None:
             raise _not_found(name)
         status = self._tags.read_condition_fails(req, entry)
-        if status == 304 and revision is None and "HTTP_PREFER" in req.env:
+        if status == 304 and not req.query_string and "HTTP_PREFER" in req.env:
             entry = self._wait(req, resp, entry)
             status = self._tags.read_condition_fails(req, entry)
         if status == 412:
@@ -180,6 +180,17 @@ class ValueResource:
                 self._source.waiting.until(req.env, since, wait_s, is_another)
         resp.set_headers(applied)
         return found
+
+    def _read(self, req: falcon.Request, key: str) -> Found | None:
+        """Return the value of a key as the query asks for it."""
+        query = Query(req, "rev", "at", "version")
+        version = query.version("version")
+        at = asked_at(query, self._store.moment)
+        if version is None:
+            return self._store.peek(key, at=at)
+        if at is not None:
+            raise bad_query("'version' excludes 'rev' and 'at'; send one of them")
+        return self._store.get_version(key, version)
 
     def _wanted(self, req: falcon.Request, resp: falcon.Response, found: Found) -> tuple[int, int]:
         """Return the first and last byte to send; a range sets its status and header."""

@@ -139,7 +139,7 @@ def check_feed(events: list[Event], writers: list[Writer], state: dict[str, byte
     commits: dict[int, list[Event]] = {}
     for event in events:
         commits.setdefault(event.revision, []).append(event)
-        if event.kind == "put":
+        if event.op == "put":
             assert event.data is not None
             found[event.key] = event.data
         else:
@@ -149,7 +149,7 @@ def check_feed(events: list[Event], writers: list[Writer], state: dict[str, byte
     names = {}
     for revision, commit in commits.items():
         assert [event.is_last for event in commit] == [False] * (len(commit) - 1) + [True]
-        if commit[0].kind != "put":
+        if commit[0].op != "put":
             assert len(commit) == 1
             continue
         if commit[0].key == END:

@@ -44,7 +44,7 @@ def test_watch_begins_when_it_is_made(client: Client):
 
         event = next(watch)
 
-        assert (event.key, event.kind, event.revision) == ("w/k", "put", written.revision)
+        assert (event.key, event.op, event.revision) == ("w/k", "put", written.revision)
         assert (event.size, event.version, event.is_last, event.data) == (1, 1, True, None)
         assert watch.position == written.revision
 
@@ -57,7 +57,7 @@ def test_watch_goes_on_from_a_revision_with_values(client: Client):
     with client.watch("v/", since=since, include_values=True) as watch:
         events = [next(watch) for _ in range(3)]
 
-    assert [(e.key, e.kind, e.data) for e in events] == [
+    assert [(e.key, e.op, e.data) for e in events] == [
         ("v/b", "put", b"\x00\xfe"),
         ("v/c", "put", b"text"),
         ("v/a", "delete", None),
@@ -265,7 +265,7 @@ def test_what_is_no_feed_is_refused(bad: bytes):
 def test_other_program_at_the_address_is_refused(client: Client, monkeypatch):
     watch = client.watch()
     monkeypatch.setattr(
-        watch, "_transport", type("Other", (), {"stream": lambda *_, **__: httpx.Response(200)})()
+        watch, "_transport", type("Other", (), {"follow": lambda *_, **__: httpx.Response(200)})()
     )
 
     with pytest.raises(ServerError, match="is this a Rundlet server"):
