@@ -16,8 +16,9 @@ from rundlet_server.functions.access.admission import NO_TOKENS, Access
 from rundlet_server.functions.access.cors import CorsHeaders
 from rundlet_server.functions.access.hosts import HostNames
 from rundlet_server.functions.access.routing import TargetRouter
-from rundlet_server.functions.limits import shown_limits
+from rundlet_server.functions.limits import EXPORTS_DEFAULT, shown_limits
 from rundlet_server.functions.messages.gates import Gates
+from rundlet_server.functions.messages.places import Places
 from rundlet_server.functions.messages.sending import SendingGate
 from rundlet_server.functions.messages.target import key_from_base64url, key_from_path
 from rundlet_server.functions.messages.uploads import UploadGate
@@ -50,6 +51,7 @@ from rundlet_server.functions.routes.service import (
     ServiceResource,
     StatsResource,
 )
+from rundlet_server.functions.routes.transfers import ExportResource, ImportResource
 from rundlet_server.functions.routes.values import ValueResource
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.functions.version import software_version
@@ -74,8 +76,9 @@ def create_app(
         store: the store that the functions read and write.
         settings: the functions use what they decide themselves: ``read_only``,
             ``open_without_tokens``, ``audit_path``, ``uploads_max``, ``downloads_max``,
-            ``sending_bytes_max``, ``log_format``, ``slow_s``, ``cors_origins``, ``host_names``,
-            and ``maintain_inline`` for ``/readyz``. They only show the limits on connections.
+            ``exports_max``, ``sending_bytes_max``, ``log_format``, ``slow_s``, ``cors_origins``,
+            ``host_names``, and ``maintain_inline`` for ``/readyz``. They only show the limits on
+            connections.
         counters: count operations; by default this process counts for itself.
         tokens: the current tokens; without them there is no authentication.
 
@@ -103,7 +106,8 @@ def create_app(
     sending = SendingGate(settings.sending_bytes_max, settings.downloads_max, spare=gate.spare)
     ErrorAnswers(ids, gate.discard).install(app)
     limits = shown_limits(settings, store.info.limits)
-    _add_routes(app, counted, Gates(gate, sending), limits, readiness)
+    exports = Places(settings.exports_max or EXPORTS_DEFAULT)
+    _add_routes(app, counted, Gates(gate, sending, exports), limits, readiness)
     return app
 
 
@@ -161,6 +165,8 @@ def _add_routes(
     app.add_route(routes.DIFF.template, DiffResource(store, gates.sending))
     app.add_route(routes.ROLLBACK.template, RollbackResource(store, gates))
     app.add_route(routes.RETENTION.template, RetentionResource(store, gates.uploads))
+    app.add_route(routes.EXPORT.template, ExportResource(store, gates.exports))
+    app.add_route(routes.IMPORT.template, ImportResource(store, gates.uploads))
     app.add_route(routes.STATS.template, StatsResource(store))
     app.add_route(routes.COMPACT.template, CompactResource(store))
     app.add_route(routes.BACKUPS.template, BackupsResource(store))

@@ -111,6 +111,8 @@ HISTORY: Final = Route("/v1/history/{key:path}", _HISTORY, keys="path")
 HISTORY64: Final = Route("/v1/history64/{key:path}", _HISTORY, keys="path")
 DIFF: Final = Route("/v1/diff", {"GET": _LONG_READ}, keys="list")
 ROLLBACK: Final = Route("/v1/rollback", {"POST": _WRITE}, keys="body")
+EXPORT: Final = Route("/v1/export", {"GET": _LONG_READ}, keys="list")
+IMPORT: Final = Route("/v1/import", {"POST": _WRITE}, keys="body")
 STATS: Final = Route("/v1/stats", _SHORT_READS, keys="all")
 COMPACT: Final = Route("/v1/admin/compact", {"POST": _ADMINISTER}, keys="all")
 RETENTION: Final = Route(
@@ -129,6 +131,7 @@ ROUTES: Final = {
     for route in (
         *(ROOT, SERVICE, KV, KV64, KEYS, MGET, TXN, STATS, COMPACT),
         *(HISTORY, HISTORY64, DIFF, ROLLBACK, RETENTION),
+        *(EXPORT, IMPORT),
         *(BACKUPS, BACKUP, BACKUP_FILE),
         *(METRICS, LIVEZ, READYZ, OPENAPI),
     )

@@ -56,6 +56,7 @@ from rundlet.past import (
     State,
     Version,
 )
+from rundlet.transfers import Imported
 from rundlet.version import __version__
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "Erased",
     "FailedCondition",
     "Forbidden",
+    "Imported",
     "KeyInfo",
     "Op",
     "OpResult",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from os import PathLike
 from typing import NoReturn, Self
@@ -29,6 +30,7 @@ from rundlet.model import (
     Written,
 )
 from rundlet.past import PastCalls, place_query, time_text
+from rundlet.transfers import TransferCalls
 from rundlet.transport import Request, Transport
 from rundlet.wire import (
     ACCEPTED_TYPES,
@@ -43,7 +45,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 _PAGE_KEYS = 1_000
 
 
-class Client(BackupCalls, PastCalls):
+class Client(BackupCalls, PastCalls, TransferCalls):
     """A connection to a Rundlet server; may be used by many threads, and as a context manager.
 
     A process that is forked may use its parent's client: it opens connections of its own.
@@ -345,6 +347,9 @@ class Client(BackupCalls, PastCalls):
 
     def _send_or_none(self, request: Request) -> httpx.Response | None:
         return self._transport.send(request)
+
+    def _stream(self, request: Request) -> AbstractContextManager[httpx.Response]:
+        return self._transport.stream(request)
 
     def _send(self, request: Request) -> httpx.Response:
         response = self._transport.send(request)

@@ -11,9 +11,9 @@ from typing import Annotated, Final, NotRequired, TypedDict
 
 from msgspec import Meta
 
-from rundlet_server.functions.messages import cbor
 from rundlet_server.functions.messages.bodies import CBOR_TYPE, encode
-from rundlet_server.functions.messages.content_types import readable_text
+from rundlet_server.functions.transfer import cbor
+from rundlet_server.functions.transfer.writing import readable_text
 from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage import interface as storage
 

@@ -13,6 +13,7 @@ from rundlet_server.functions.openapi.lists import LIST_PATHS, LIST_SCHEMAS
 from rundlet_server.functions.openapi.parts import PROBLEM_SCHEMAS, Json, problems
 from rundlet_server.functions.openapi.scalars import scalar_schemas
 from rundlet_server.functions.openapi.service import SERVICE_PATHS, SERVICE_SCHEMAS
+from rundlet_server.functions.openapi.transfers import TRANSFER_PATHS, TRANSFER_SCHEMAS
 from rundlet_server.functions.openapi.values import VALUE_PATHS
 from rundlet_server.functions.route_table import ROUTES, Route
 from rundlet_server.storage.interface import Limits
@@ -27,6 +28,7 @@ def openapi_document(version: str, limits: Limits) -> Json:
         **batch_schemas(limits),
         **HISTORY_SCHEMAS,
         **BACKUP_SCHEMAS,
+        **TRANSFER_SCHEMAS,
         **SERVICE_SCHEMAS,
     }
     return {
@@ -64,6 +66,7 @@ _FAMILIES: dict[str, tuple[str, dict[str, Json]]] = {
     "lists": ("Keys in order.", LIST_PATHS),
     "batches": ("Many keys at once.", BATCH_PATHS),
     "history": ("What was there before.", HISTORY_PATHS),
+    "transfer": ("Exports and imports.", TRANSFER_PATHS),
     "backup": ("Copies of the whole store.", BACKUP_PATHS),
     "service": ("The server itself.", SERVICE_PATHS),
 }

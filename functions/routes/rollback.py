@@ -24,7 +24,7 @@ class RollbackResource:
 
     def __init__(self, store: CountedStore, gates: Gates) -> None:
         self._store = store
-        self._gate, self._sending = gates
+        self._gate, self._sending = gates.uploads, gates.sending
         self._limits = store.info.limits
         self._body_bytes_max = mget_body_bytes_max(self._limits)
         items_max = mget_body_items_max(self._limits)

@@ -57,7 +57,7 @@ class ValueResource:
         decode_key: Callable[[str, int], str],
     ) -> None:
         self._store = store
-        self._gate, self._sending = gates
+        self._gate, self._sending = gates.uploads, gates.sending
         self._tags = tags
         self._decode_key = decode_key
         self._limits = store.info.limits

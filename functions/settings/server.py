@@ -311,6 +311,18 @@ class ServerSettings:
             used_by="functions",
         ),
     )
+    exports_max: int | None = setting(
+        None,
+        Setting(
+            Count(),
+            "The exports that each process sends at a time, each by a thread.",
+            variable="RUNDLET_MAX_EXPORTS",
+            option="--max-exports",
+            panel=_LIMITS,
+            default_text="a quarter of the threads",
+            used_by="functions",
+        ),
+    )
     sending_bytes_max: int = setting(
         256 * 1024 * 1024,
         Setting(

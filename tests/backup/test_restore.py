@@ -75,10 +75,12 @@ def test_every_revision_of_a_random_history_is_restored(
     for revision, expected in states.items():
         folder = tmp_path / f"{revision}"
         restored = restore(tmp_path / "backups", folder, revision=revision)
-        assert verify(folder, settings).problems == []
+        report = verify(folder, settings)
+        assert (report.problems, report.revision) == ([], revision)
         again = open_log_store(folder, settings)
         assert entries_of(again) == expected, revision
-        assert again.stats().revision == revision
+        assert [again.get(entry.key) for entry in expected if entry] == expected
+        assert (again.stats().revision, again.stats().key_count) == (revision, len(expected))
         assert again.info.store_id == restored.store_id != store.info.store_id
         again.close()
         campaign.count("revisions restored")

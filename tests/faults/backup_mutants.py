@@ -69,13 +69,6 @@ BACKUP_MUTANTS: Final = (
         (_FAULTS,),
     ),
     Mutant(
-        "index-hash-is-not-compared",
-        "storage/log/backup/index.py",
-        "if _text(backup, sha256) != data or ",
-        "if ",
-        (_FAULTS,),
-    ),
-    Mutant(
         "segment-hash-is-not-verified",
         "storage/log/backup/verifying.py",
         "if wanted != {hasher.hexdigest()}:",
@@ -109,7 +102,7 @@ BACKUP_MUTANTS: Final = (
         _RESTORING,
         "if hasher.hexdigest() != file.sha256:",
         "if not file.sha256:",
-        (_FAULTS,),
+        (_DIRECTORY,),
     ),
     Mutant(
         "restore-of-too-much",

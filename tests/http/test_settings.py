@@ -50,6 +50,7 @@ UNUSUAL = ServerSettings(
     slow_s=0.25,
     uploads_max=7,
     downloads_max=4,
+    exports_max=5,
     sending_bytes_max=8_000,
     cors_origins=("https://a.example", "*"),
     host_names=("a.example", "b"),

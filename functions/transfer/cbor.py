@@ -62,6 +62,11 @@ def byte_string_head(value: bytes) -> bytes:
     return _head(_BYTES, len(value))
 
 
+def byte_string_head_of(size: int) -> bytes:
+    """The same for a byte string of this size."""
+    return _head(_BYTES, size)
+
+
 def _head(major: int, argument: int) -> bytes:
     if argument < 24:
         return _ONE[major | argument]
