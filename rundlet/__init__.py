@@ -47,7 +47,7 @@ from rundlet.model import (
     Value,
     Written,
 )
-from rundlet.transfers import Imported
+from rundlet.transfers import Imported, RowCounter
 from rundlet.version import __version__
 
 __all__ = [
@@ -78,6 +78,7 @@ __all__ = [
     "Put",
     "ReadOnly",
     "Restore",
+    "RowCounter",
     "RundletError",
     "ServerError",
     "TooLarge",

@@ -166,8 +166,8 @@ def export(
             progress.begin(total)
         for piece, key_count in exported(target, wanted, chosen, text_lines):
             output.write(piece)
-            count += key_count
-            progress.advance(key_count)
+            progress.advance(key_count - count)
+            count = key_count
     if to_file is not None:
         write_line(f"exported {_counted(count, 'key')}")
     if text_lines and text_lines.lossy_count:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, cast
 
-from rundlet import Client, Value
+from rundlet import Client, RowCounter, Value
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.target import Target
 from rundlet_server.functions.transfer.formats import Format
@@ -43,28 +43,46 @@ class Wanted:
 def exported(
     target: Target, wanted: Wanted, name: Format, text_lines: TextLines | None
 ) -> Iterator[tuple[bytes, int]]:
-    """Yield the bytes of a file, with the number of keys that end in each piece."""
+    """Yield the bytes of a file, each piece with the number of keys so far."""
     if name is Format.TEXT:
         assert text_lines is not None
-        for rows in _rows(pieces_of(target, wanted, Format.CBOR_SEQ)):
-            lines = b"".join(text_lines.line_of(value) for value in _values(rows))
-            yield lines, len(rows.rows)
+        count = 0
+        for rows in _rows(piece for piece, _ in _pieces(target, wanted, Format.CBOR_SEQ)):
+            count += len(rows.rows)
+            yield b"".join(text_lines.line_of(value) for value in _values(rows)), count
         return
-    counter = _counter(name)
-    for piece in pieces_of(target, wanted, name):
-        yield piece, counter(piece)
+    yield from _pieces(target, wanted, name)
 
 
-def pieces_of(target: Target, wanted: Wanted, name: Format) -> Iterator[bytes]:
-    """Yield the bytes of an export."""
+def _pieces(target: Target, wanted: Wanted, name: Format) -> Iterator[tuple[bytes, int]]:
     if isinstance(target, Client):
-        yield from target.export_bytes(
-            cast("Literal['jsonl', 'csv', 'cbor-seq']", name.value),
-            prefix=wanted.prefix,
-            revision=wanted.revision,
-            at=wanted.at,
-        )
+        yield from _fetched(target, wanted, name)
         return
+    counter = RowCounter(name.value)
+    for piece in _read(target, wanted, name):
+        counter.feed(piece)
+        yield piece, counter.count
+    counter.end()
+    yield b"", counter.count
+
+
+def _fetched(client: Client, wanted: Wanted, name: Format) -> Iterator[tuple[bytes, int]]:
+    counts = [0]
+    pieces = client.export_bytes(
+        cast("Literal['jsonl', 'csv', 'cbor-seq']", name.value),
+        prefix=wanted.prefix,
+        revision=wanted.revision,
+        at=wanted.at,
+        progress=counts.append,
+    )
+    for piece in pieces:
+        yield piece, counts[-1]
+        del counts[:-1]
+    yield b"", counts[-1]
+
+
+def _read(target: Target, wanted: Wanted, name: Format) -> Iterator[bytes]:
+    """Yield the export of an opened store."""
     from rundlet_server.cli.place.store import StoreTarget  # noqa: PLC0415 - loads the engine
     from rundlet_server.functions.transfer.exporting import (  # noqa: PLC0415 - as above
         Export,
@@ -82,37 +100,6 @@ def pieces_of(target: Target, wanted: Wanted, name: Format) -> Iterator[bytes]:
     is_held = not store.info.read_only
     with store.hold(export.moment.revision) if is_held else nullcontext():
         yield from export
-
-
-class _Counter:
-    """Counts the rows that end in each piece of a file."""
-
-    def __init__(self, name: Format) -> None:
-        from rundlet_server.functions.transfer.readers import reader_of  # noqa: PLC0415 - rarely
-        from rundlet_server.functions.transfer.rows import Rules  # noqa: PLC0415 - as above
-        from rundlet_server.storage.interface import Limits  # noqa: PLC0415 - as above
-
-        self._is_quoted = False
-        self._is_begun = name is not Format.CSV
-        self._is_csv = name is Format.CSV
-        self._reader = reader_of(name, Rules(Limits())) if name is Format.CBOR_SEQ else None
-
-    def __call__(self, piece: bytes) -> int:
-        if self._reader is not None:
-            return len(self._reader.feed(piece).rows)
-        if not self._is_csv:
-            return piece.count(b"\n")
-        parts = piece.split(b'"')
-        count = sum(part.count(b"\n") for part in parts[int(self._is_quoted) :: 2])
-        self._is_quoted ^= len(parts) % 2 == 0
-        if count and not self._is_begun:
-            self._is_begun = True
-            return count - 1  # the header
-        return count
-
-
-def _counter(name: Format) -> _Counter:
-    return _Counter(name)
 
 
 def _rows(pieces: Iterator[bytes]) -> Iterator[Rows]:
