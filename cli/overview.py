@@ -23,11 +23,8 @@ _OPTION_WIDTH: Final = 16
 DOCUMENTS: Final = "https://github.com/rundlet/rundlet/tree/main/docs"
 
 _TIE: Final = "\0"
-_OPTIONS: Final = (
-    ("--json", "Print JSON, errors included."),
-    (f"{CA_OPTION} FILE", CA_HELP),
-)
-_FLAGS: Final = "COMMAND --help, --version, --install-completion, --show-completion"
+_OPTIONS: Final = ((f"{CA_OPTION} FILE", CA_HELP),)
+_FLAGS: Final = "--json (errors, too), COMMAND --help, --version, --install-completion"
 
 
 def overview() -> str:
@@ -57,7 +54,7 @@ def _cells(rows: Sequence[Row], columns: int) -> Iterator[str]:
         return
     height = (len(cells) + 1) // 2
     right = [*cells[height:], ""]
-    for left, beside in zip(cells, right, strict=False):
+    for left, beside in zip(cells[:height], right, strict=False):
         yield f"{left:<{_CELL_WIDTH}}{beside}".rstrip()
 
 

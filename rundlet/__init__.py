@@ -57,7 +57,7 @@ from rundlet.past import (
     State,
     Version,
 )
-from rundlet.transfers import Imported
+from rundlet.transfers import Imported, RowCounter
 from rundlet.version import __version__
 from rundlet.watching import Watch
 
@@ -95,6 +95,7 @@ __all__ = [
     "Restore",
     "Retention",
     "RolledBack",
+    "RowCounter",
     "RundletError",
     "ServerError",
     "State",

@@ -24,6 +24,7 @@ from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, VALUE_BYTES_LIMIT
 from rundlet_server.storage.errors import Conflict, StoreError
 from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.large_values import LargeValue
 from rundlet_server.storage.memory.collector import relax_collector
 from rundlet_server.storage.opening import StoreOptions, open_store
 from rundlet_server.storage.requests import require_feature, restores
@@ -95,9 +96,7 @@ class StoreTarget(StorePast):
             found = self.store.get_version(key, version)
             if found is None:
                 return None
-            place = found.revision  # it is read as a whole there
-            if isinstance(found, engine.Entry):
-                return _value(found)
+            return _value(found if isinstance(found, engine.Entry) else _whole(found))
         entry = self.store.get(key, at=place)
         return None if entry is None else _value(entry)
 
@@ -225,6 +224,16 @@ class StoreTarget(StorePast):
             snapshot = self.store.get_many([info.key for info in batch], at=moment)
             # A prefix that was rolled up has no value.
             yield from (_info(entry) for entry in snapshot.entries if entry is not None)
+
+
+def _whole(found: LargeValue) -> engine.Entry:
+    """Return a large value with its bytes, verified."""
+    found.pieces.verify()
+    data = bytearray()
+    while len(data) < found.size:
+        data += found.pieces.read(len(data), found.size - len(data))
+    about = (found.revision, found.version, found.time_us, found.content_type, found.expires_us)
+    return engine.Entry(found.key, bytes(data), *about)
 
 
 def _value(entry: engine.Entry) -> Value:
