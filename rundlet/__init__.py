@@ -56,7 +56,7 @@ from rundlet.past import (
     State,
     Version,
 )
-from rundlet.transfers import Imported
+from rundlet.transfers import Imported, RowCounter
 from rundlet.version import __version__
 
 __all__ = [
@@ -92,6 +92,7 @@ __all__ = [
     "Restore",
     "Retention",
     "RolledBack",
+    "RowCounter",
     "RundletError",
     "ServerError",
     "State",

@@ -78,22 +78,27 @@ class TransferCalls:
         prefix: str = "",
         revision: int | None = None,
         at: datetime | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> Iterator[bytes]:
-        """Yield the same as the bytes of a file, piece by piece; raises as ``export``."""
-        items = _Items() if export_format == "cbor-seq" else None
-        last = b""
+        """Yield the same as the bytes of a file, piece by piece; raises as ``export``.
+
+        Args:
+            export_format: of the file.
+            prefix: as ``export``.
+            revision: as ``export``.
+            at: as ``export``.
+            progress: called with the number of keys so far, before each piece is yielded and at
+                the end.
+        """
+        counter = RowCounter(export_format)
         for piece in self._export_pieces(export_format, prefix, revision, at):
-            if items is not None:
-                for _ in items.feed(piece):
-                    pass  # only to see that it is whole
-            else:
-                last = (last + piece)[-2:]
+            counter.feed(piece)
+            if progress:
+                progress(counter.count)
             yield piece
-        if items is not None:
-            for _ in items.end():
-                pass
-        elif last and not last.endswith(_ENDS[export_format]):
-            raise _broken()
+        counter.end()
+        if progress:
+            progress(counter.count)
 
     def import_(
         self,
@@ -227,6 +232,47 @@ def _value_of(members: object) -> Value:
     if value is None:
         raise ServerError("the export has a row without a value; is this a Rundlet server?")
     return value
+
+
+class RowCounter:
+    """Counts the rows of an export, and sees whether it is whole.
+
+    Attributes:
+        count: rows so far.
+    """
+
+    def __init__(self, export_format: str) -> None:
+        self.count = 0
+        self._format = export_format
+        self._items = _Items()
+        self._last = b""
+        self._is_quoted = False
+        self._is_begun = export_format != "csv"
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next piece."""
+        if self._format == "cbor-seq":
+            self.count += sum(1 for _ in self._items.feed(piece))
+            return
+        self._last = (self._last + piece[-2:])[-2:]
+        self.count += piece.count(b"\n") if self._format == "jsonl" else self._csv_rows(piece)
+
+    def end(self) -> None:
+        """Raise ``ConnectionFailed`` if the last row is not whole."""
+        if self._format == "cbor-seq":
+            self.count += sum(1 for _ in self._items.end())
+        elif self._last and not self._last.endswith(_ENDS[self._format]):
+            raise _broken()
+
+    def _csv_rows(self, piece: bytes) -> int:
+        """Count the ends of rows: line feeds that are not in quotes, the header's left out."""
+        parts = piece.split(b'"')
+        count = sum(part.count(b"\n") for part in parts[int(self._is_quoted) :: 2])
+        self._is_quoted ^= len(parts) % 2 == 0
+        if count and not self._is_begun:
+            self._is_begun = True
+            return count - 1
+        return count
 
 
 class _Items:
