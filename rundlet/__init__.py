@@ -47,6 +47,16 @@ from rundlet.model import (
     Value,
     Written,
 )
+from rundlet.past import (
+    Difference,
+    Erased,
+    Place,
+    Retention,
+    RolledBack,
+    State,
+    Version,
+)
+from rundlet.transfers import Imported, RowCounter
 from rundlet.version import __version__
 
 __all__ = [
@@ -66,23 +76,32 @@ __all__ = [
     "ConnectionFailed",
     "Damaged",
     "Delete",
+    "Difference",
+    "Erased",
     "FailedCondition",
     "Forbidden",
+    "Imported",
     "KeyInfo",
     "Op",
     "OpResult",
     "OutcomeUnknown",
+    "Place",
     "PreconditionFailed",
     "Put",
     "ReadOnly",
     "Restore",
+    "Retention",
+    "RolledBack",
+    "RowCounter",
     "RundletError",
     "ServerError",
+    "State",
     "TooLarge",
     "Touch",
     "Unauthorized",
     "Unavailable",
     "Value",
+    "Version",
     "Written",
     "__version__",
 ]

@@ -51,6 +51,8 @@ class KeyInfo:
         value: ``None`` unless values were asked for.
         is_prefix: this is no key but the prefix of several keys, up to the delimiter; its
             numbers are 0.
+        time: when the value was written (UTC).
+        expires: when it expires (UTC); ``None``: never.
     """
 
     key: str
@@ -60,6 +62,8 @@ class KeyInfo:
     content_type: str = ""
     value: Value | None = None
     is_prefix: bool = False
+    time: datetime | None = None
+    expires: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +117,18 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Write again what a key held at an earlier version."""
+    """Write again a value that a key had, named by a version or by a revision.
+
+    Attributes:
+        version: of those since the key was last created.
+        revision: the value that the key had then.
+        ttl: seconds until the restored value expires; ``None``: it does not.
+    """
 
     key: str
-    version: int
+    version: int | None = None
+    revision: int | None = None
+    ttl: float | None = None
 
 
 Op = Put | Delete | Add | Touch | Restore

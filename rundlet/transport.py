@@ -19,7 +19,8 @@ import os
 import random
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Self
@@ -115,6 +116,40 @@ class Transport:
                 return _outcome(request, response)
             time.sleep(wait_s)
         return _outcome(request, self._send_once(request))
+
+    @contextmanager
+    def stream(self, request: Request) -> Iterator[httpx.Response]:
+        """Send a read, and send it again until its answer begins; its body is read by the caller.
+
+        Raises:
+            RundletError: see the tree in ``rundlet.errors``; ``ConnectionFailed`` also within the
+                block, if the answer breaks off.
+        """
+        for attempt in range(self._retries + 1):
+            with self._streamed(request) as response:
+                wait_s = _wait_before_retry_s(request, response, attempt)
+                if wait_s is None or attempt == self._retries:
+                    if not response.is_success:
+                        response.read()
+                        raise error_of(response, is_write=False)
+                    yield response
+                    return
+            time.sleep(wait_s)
+
+    @contextmanager
+    def _streamed(self, request: Request) -> Iterator[httpx.Response]:
+        url = self._url(request.path)
+        try:
+            with self._connections.stream(request.method, url, request.headers) as response:
+                self._has_answered = True
+                yield response
+        except httpx.RequestError as ex:
+            advice = self._scheme_advice(ex)
+            if isinstance(ex, _NOTHING_SENT):
+                message = f"no answer from {self.base_url} ({_reason(ex)}); {_advice(ex)}"
+            else:
+                message = f"{self.base_url} broke off the answer ({_reason(ex)})"
+            raise ConnectionFailed(advice or message) from ex
 
     def close(self) -> None:
         """Close all connections; closing twice is harmless."""

@@ -65,6 +65,24 @@ class Retention(Struct, forbid_unknown_fields=True):
         return storage.Retention(self.keep_versions, self.keep_for_s)
 
 
+class ErasedAnswer(TypedDict):
+    """What an erasure did."""
+
+    revision: Annotated[int, Meta(description="Of its commit.")]
+    erased: Annotated[int, Meta(description="How many versions can no longer be read.")]
+    pending: Annotated[bool, Meta(description="Their bytes are still to be removed.")]
+
+
+def encode_erased(erased: storage.Erased, media_type: str) -> bytes:
+    """The body that says what an erasure did."""
+    answer: ErasedAnswer = {
+        "revision": erased.revision,
+        "erased": erased.versions,
+        "pending": erased.is_pending,
+    }
+    return encode(answer, media_type)
+
+
 def encode_history(
     key: str, history: storage.History, next_url: str | None, media_type: str
 ) -> bytes:

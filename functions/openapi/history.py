@@ -7,7 +7,7 @@ from rundlet_server.functions.messages.rollbacks import (
     RollbackAnswer,
     RollbackRequest,
 )
-from rundlet_server.functions.messages.timelines import HistoryPage, Retention
+from rundlet_server.functions.messages.timelines import ErasedAnswer, HistoryPage, Retention
 from rundlet_server.functions.openapi.parts import (
     Json,
     either_type,
@@ -62,6 +62,26 @@ def _history(route: str, values: str, key_schema: str) -> Json:
             ],
             "responses": answers,
         },
+        "delete": _erase(route),
+    }
+
+
+def _erase(route: str) -> Json:
+    done: Json = {
+        "description": "No route shows any of them from now on, at any revision.",
+        "content": either_type("ErasedAnswer"),
+    }
+    return {
+        "operationId": f"erase_{route}",
+        "summary": "Erase every version of a key for good.",
+        "parameters": [
+            query(
+                "wait",
+                "Answer when the bytes are gone, or after so many seconds, at most 60.",
+                schema("TtlSeconds"),
+            ),
+        ],
+        "responses": {"200": done, **problems(400, 403, 404, 406, 414, 503, 504, 507)},
     }
 
 
@@ -145,7 +165,7 @@ HISTORY_PATHS: dict[str, Json] = {
 }
 
 HISTORY_SCHEMAS: dict[str, Json] = schemas_of(
-    HistoryPage, Retention, DiffPage, RollbackRequest, RollbackAnswer
+    HistoryPage, ErasedAnswer, Retention, DiffPage, RollbackRequest, RollbackAnswer
 )
 _EITHER = [{"required": ["prefix"]}, {"required": ["keys"]}]
 HISTORY_SCHEMAS["RollbackRequest"]["oneOf"] = _EITHER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 from urllib.parse import quote, urlencode
 
 import falcon
@@ -13,12 +14,15 @@ from rundlet_server.functions.messages.bodies import answer_type
 from rundlet_server.functions.messages.query import Query
 from rundlet_server.functions.messages.sending import SendingGate
 from rundlet_server.functions.messages.target import decode_percent
-from rundlet_server.functions.messages.timelines import encode_history
+from rundlet_server.functions.messages.timelines import encode_erased, encode_history
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.route_table import KEYS, Route
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT
 from rundlet_server.storage.timeline import History
+
+WAIT_S_MAX: Final = 60.0
+"""An erasure is answered after so long, whether the bytes are gone or not."""
 
 
 class HistoryResource:
@@ -58,6 +62,21 @@ class HistoryResource:
         resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept")))
         with self._sending.hold() as hold:
             hold.send(req, resp, encode_history(name, history, next_url, media_type))
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
+        """Erase every version for good."""
+        name = self._decode_key(key, KEY_BYTES_LIMIT)
+        require_keys(req.env, (name,))
+        self._store.require_writable()
+        self._store.require("erase")
+        wait_s = min(Query(req, "wait").ttl_s("wait") or 0, WAIT_S_MAX)
+        media_type = answer_type(req)
+        erased = self._store.erase(name, wait_s=wait_s)
+        if not erased.is_found:
+            raise _unknown(name)
+        resp.content_type = media_type
+        resp.set_headers((("Cache-Control", "no-store"), ("Vary", "Accept")))
+        resp.data = encode_erased(erased, media_type)
 
     def _history(self, key: str, limit: int, before: int | None) -> History:
         """Return a page, which may be empty if the key has newer versions."""

@@ -44,8 +44,12 @@ def array(items: Sequence[bytes], count: int) -> bytes:
 
 def text(value: str) -> bytes:
     """A text."""
-    encoded = value.encode()
-    return _head(_TEXT, len(encoded)) + encoded
+    return encoded_text(value.encode())
+
+
+def encoded_text(value: bytes) -> bytes:
+    """A text that is UTF-8 already."""
+    return _head(_TEXT, len(value)) + value
 
 
 repeated_text = functools.lru_cache(maxsize=256)(text)

@@ -19,7 +19,7 @@ import msgspec
 from rundlet_server.functions.transfer import cbor
 from rundlet_server.functions.transfer.formats import Format
 from rundlet_server.functions.units import rfc3339
-from rundlet_server.storage.interface import Entry
+from rundlet_server.storage.interface import Entry, Row
 from rundlet_server.storage.large_values import LargeValue
 
 CSV_COLUMNS: Final = ("key", "content_type", "expires", "encoding", "value")
@@ -189,6 +189,20 @@ class _CborSequence:
             return _PLAIN.encode(*members, value_head)
         expires = cbor.text(rfc3339(entry.expires_us - self._ahead_us))
         return _EXPIRING.encode(*members, expires, value_head)
+
+
+_ROW: Final = cbor.Shape("key", "content_type", "value")
+_EXPIRING_ROW: Final = cbor.Shape("key", "content_type", "expires", "value")
+
+
+def cbor_row(row: Row, expires_us: int | None) -> bytes:
+    """Return a row that is to be stored as an item of a CBOR sequence."""
+    key, value, content_type = row
+    head = cbor.encoded_text(key), cbor.repeated_text(content_type)
+    value_head = cbor.byte_string_head(value)
+    if expires_us is None:
+        return _ROW.encode(*head, value_head) + value
+    return _EXPIRING_ROW.encode(*head, cbor.text(rfc3339(expires_us)), value_head) + value
 
 
 def _base64_pieces(value: LargeValue) -> Iterator[bytes]:

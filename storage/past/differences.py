@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Literal, NamedTuple
 
-from rundlet_server.storage.interface import Store
+from rundlet_server.storage.interface import Entry, Store
 from rundlet_server.storage.timeline import At, Event, Moment
 
 Change = Literal["added", "changed", "removed"]
@@ -120,17 +120,18 @@ def differences(
 
 
 def state_of(store: Store, key: str, at: Moment) -> KeyState | None:
-    """Return what a key holds at a moment; as a list of this key alone, it reads no value."""
-    for found in store.scan(start=key, end=key + "\0", limit=1, at=at).keys:
-        return KeyState(
-            found.revision,
-            found.version,
-            found.time_us,
-            found.size,
-            found.content_type,
-            found.expires_us,
-        )
-    return None
+    """Return what a key holds at a moment.
+
+    Its value is read, too, unless it is large. A list of this key alone would read none, and take
+    twenty times as long.
+    """
+    entry = store.peek(key, at=at)
+    if entry is None:
+        return None
+    size = len(entry.value) if isinstance(entry, Entry) else entry.size
+    return KeyState(
+        entry.revision, entry.version, entry.time_us, size, entry.content_type, entry.expires_us
+    )
 
 
 def differ(old: KeyState | None, new: KeyState | None) -> bool:

@@ -362,6 +362,8 @@ def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as ex:
+        if isinstance(ex, FileNotFoundError):  # an erasure has ended it while it was taken
+            raise Unavailable("the files of the backup are gone; try again") from ex
         if ex.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull("no space is left on the device to hold a backup") from ex
         if ex.errno in CANNOT_WRITE:

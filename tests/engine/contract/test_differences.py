@@ -31,6 +31,19 @@ def diff(store: Store, before: At | None, after: At | None = None, **options):
             return [(difference.key, difference.change) for difference in found]
 
 
+def test_an_erased_key_is_in_no_difference_and_no_rollback_brings_it_back(store):
+    put(store, "a", b"1")
+    put(store, "b", b"1")
+    do(store, Delete("a"))
+    store.erase("a")
+    put(store, "b", b"2")
+
+    assert diff(store, 2) == [("b", "changed")]
+    assert diff(store, 4, 1) == [("b", "removed")]
+    roll_back(store, moment_of(store, 2), Scope())
+    assert (value(store, "a"), value(store, "b")) == (None, b"1")
+
+
 def states(store: Store, at: Moment) -> dict[str, object]:
     return {name: state_of(store, name, at) for name in names(store.scan(at=at, limit=100))}
 
