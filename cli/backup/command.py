@@ -97,7 +97,7 @@ def backup(
         return
     write_line(escaped(_summary(taken, place)))
     if removed:
-        write_line(f"removed {len(removed)} older backups")
+        write_line(f"removed {len(removed)} older {'backup' if len(removed) == 1 else 'backups'}")
 
 
 def _let_others_go_first() -> None:

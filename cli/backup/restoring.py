@@ -60,6 +60,7 @@ def restore(
     if as_json:
         write_line(to_line({**asdict(restored), "time": shown_time(restored.time_us)}))
         return
-    counts = f"{restored.key_count} keys at revision {restored.revision}"
+    keys = "key" if restored.key_count == 1 else "keys"
+    counts = f"{restored.key_count} {keys} at revision {restored.revision}"
     write_line(escaped(f"restored {counts} to {to}, from {restored.backup}"))
     write_line(escaped(f"its next revision is {restored.next_revision}; serve it: --data {to}"))
