@@ -208,6 +208,12 @@ _ENGINE: Final = (
         most=_WAKE_UP_MS,
         unit="ms",
     ),
+    Target(
+        "full backup to a copy of the same bytes",
+        Cell("engine/backup", "rundlet, backup", "MB/s"),
+        Cell("engine/backup", "cp", "MB/s"),
+        least=0.5,
+    ),
 )
 
 
@@ -225,6 +231,10 @@ def _latency_targets(results: Results) -> Iterator[Target]:
                 Cell("http/maintenance", system, "p99 ms", case) for case in (work, "idle")
             )
             yield Target(f"p99 of GET during {work}, {system}", disturbed, alone, most=2.0)
+        disturbed, alone = (
+            Cell("http/maintenance", system, "p99 ms", case) for case in ("backup", "idle")
+        )
+        yield Target(f"p99 of GET during a backup, {system}", disturbed, alone, most=1.5)
 
 
 def _size_targets(results: Results) -> Iterator[Target]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from rundlet_server.functions.route_table import IMPORT, KV, KV64, MGET, TXN
+from rundlet_server.functions.route_table import IMPORT, KV, KV64, MGET, RETENTION, ROLLBACK, TXN
 from rundlet_server.functions.settings import SETTINGS, ServerSettings
 from rundlet_server.storage.interface import Limits
 
@@ -17,6 +17,7 @@ _OPTION_OF: Final = {row.name: row.option for row in SETTINGS if row.option}
 SET_BY: Final = {
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().limits)},
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().connections)},
+    **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().feeds)},
     "uploads_max": _OPTION_OF["uploads_max"],
     "downloads_max": _OPTION_OF["downloads_max"],
     "sending_bytes_max": _OPTION_OF["sending_bytes_max"],
@@ -41,6 +42,7 @@ LIST_KEYS_DEFAULT: Final = 1_000
 # Everything is doubled or tripled by JSON's escapes; beside that, each item has its names.
 _JSON_GROWTH: Final = 3
 _ITEM_OVERHEAD_BYTES: Final = 512
+_LIKE_MGET: Final = (MGET.base, ROLLBACK.base, RETENTION.base)
 _OTHER_BODY_BYTES_MAX: Final = 64 * 1024
 
 # An operation is an object whose members have a name and a value each; a put has up to seven.
@@ -108,7 +110,7 @@ def body_bytes_max_at(limits: Limits, path: str) -> int:
         return txn_body_bytes_max(limits)
     if path == IMPORT.base:
         return import_body_bytes_max(limits)
-    return mget_body_bytes_max(limits) if path == MGET.base else _OTHER_BODY_BYTES_MAX
+    return mget_body_bytes_max(limits) if path in _LIKE_MGET else _OTHER_BODY_BYTES_MAX
 
 
 def body_bytes_max(limits: Limits) -> int:
@@ -127,6 +129,7 @@ def shown_limits(settings: ServerSettings, limits: Limits) -> dict[str, object]:
         "mget_body_bytes_max": mget_body_bytes_max(limits),
         "mget_body_items_max": mget_body_items_max(limits),
         "sending_bytes_max": settings.sending_bytes_max,
+        **dataclasses.asdict(settings.feeds),
         **dataclasses.asdict(settings.connections),
     }
     if settings.downloads_max is not None:

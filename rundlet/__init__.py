@@ -38,6 +38,7 @@ from rundlet.model import (
     Commit,
     Condition,
     Delete,
+    Event,
     KeyInfo,
     Op,
     OpResult,
@@ -47,8 +48,18 @@ from rundlet.model import (
     Value,
     Written,
 )
+from rundlet.past import (
+    Difference,
+    Erased,
+    Place,
+    Retention,
+    RolledBack,
+    State,
+    Version,
+)
 from rundlet.transfers import Imported, RowCounter
 from rundlet.version import __version__
+from rundlet.watching import Watch
 
 __all__ = [
     "DEFAULT_CONTENT_TYPE",
@@ -67,6 +78,9 @@ __all__ = [
     "ConnectionFailed",
     "Damaged",
     "Delete",
+    "Difference",
+    "Erased",
+    "Event",
     "FailedCondition",
     "Forbidden",
     "Imported",
@@ -74,18 +88,24 @@ __all__ = [
     "Op",
     "OpResult",
     "OutcomeUnknown",
+    "Place",
     "PreconditionFailed",
     "Put",
     "ReadOnly",
     "Restore",
+    "Retention",
+    "RolledBack",
     "RowCounter",
     "RundletError",
     "ServerError",
+    "State",
     "TooLarge",
     "Touch",
     "Unauthorized",
     "Unavailable",
     "Value",
+    "Version",
+    "Watch",
     "Written",
     "__version__",
 ]

@@ -32,6 +32,10 @@ KEEP_VERSIONS_MAX: Final = (1 << 53) - 1
 KEEP_FOR_S_MAX: Final = TTL_S_MAX
 """The longest time that a store can be told to keep history."""
 
+ERASURES_MAX: Final = 1_000
+"""Erased keys whose bytes may wait for their removal: the manifest lists them, and every segment is
+searched for each of them."""
+
 LARGE_VALUE_BYTES: Final = 256 * 1024
 """A value above this is read and sent in pieces, and never kept in a cache."""
 

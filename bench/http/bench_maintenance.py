@@ -6,6 +6,9 @@ with the checkpoint that they cause; ``checkpoint`` is one that a few small tran
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -74,6 +77,19 @@ def _compact(_server: Server, client: Client) -> None:
     _wait(lambda: _gauge(client, "log_bytes") < before)
 
 
+def _back_up(server: Server, client: Client) -> None:
+    """Take full backups, one after the other, in a process of their own."""
+    del client
+    url = f"http://127.0.0.1:{server.port}"
+    ended_s = time.monotonic() + server.scale.load_s
+    while time.monotonic() < ended_s:
+        with tempfile.TemporaryDirectory() as backups:
+            command = [sys.executable, "-m", "rundlet_server", "backup", backups, "--url", url]
+            ended = subprocess.run(command, capture_output=True, check=False)
+        if ended.returncode:
+            raise LoadFailed(ended.stderr.decode())
+
+
 class _Case(NamedTuple):
     """The preparation, and the job that runs while latencies are measured."""
 
@@ -86,6 +102,7 @@ _CASES = {
     "transactions": _Case(_nothing_before, _transactions),
     "checkpoint": _Case(_fill_most_of_a_segment, _checkpoint),
     "compaction": _Case(_fill_a_segment_with_dead_values, _compact),
+    "backup": _Case(_nothing_before, _back_up),
 }
 
 

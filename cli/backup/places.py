@@ -19,7 +19,13 @@ PlaceArgument = Annotated[
 
 @contextmanager
 def opened_place(text: str) -> Iterator[BackupPlace]:
-    """Open a place to write to; no other process may write to it meanwhile."""
+    """Open a place to write to; no other process may write to it meanwhile.
+
+    A directory is locked. An object store knows no locks.
+    """
+    if _is_url(text):
+        yield _object_place(text)
+        return
     with DirectoryPlace(Path(text)) as place:
         yield place
 
@@ -30,7 +36,19 @@ def existing_place(text: str) -> BackupPlace:
     Raises:
         CommandError: there is none.
     """
+    if _is_url(text):
+        return _object_place(text)
     if not Path(text).is_dir():
         message = f"there are no backups: {text} is not a directory"
         raise CommandError(message)
     return DirectoryPlace(Path(text))
+
+
+def _is_url(text: str) -> bool:
+    return "://" in text
+
+
+def _object_place(url: str) -> BackupPlace:
+    from rundlet_server.cli.backup.objects import ObjectPlace  # noqa: PLC0415 - an extra, and slow to load
+
+    return ObjectPlace(url)

@@ -91,4 +91,7 @@ def _of_next_server(given: GivenOptions, environ: Mapping[str, str]) -> Iterator
     for row in SETTINGS:
         if row.option is not None:
             value = row.kind.write(row.value_in(found.instance))
-            yield _Setting(row.label, value, found.sources[row.path])
+            source: str = found.sources[row.path]
+            if not value and row.default_text:
+                source += f": {row.default_text}"
+            yield _Setting(row.label, value, source)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from rundlet_server.functions.messages.query import Query, bad_query
+from rundlet_server.functions.messages.query import REVISION_MAX, Query, bad_query
 from rundlet_server.storage.timeline import At, Moment
 
 MomentAt = Callable[[int], Moment]
@@ -19,6 +19,7 @@ TIME_PATTERN: Final = (
 )
 """RFC 3339, section 5.6; digits of a fraction beyond microseconds are dropped."""
 _TIME: Final = re.compile(TIME_PATTERN)
+_WHOLE: Final = re.compile(r"[0-9]{1,19}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EXCLUDED: Final = "'rev' and 'at' exclude each other; send one of them"
 
@@ -52,6 +53,20 @@ def asked_at(query: Query, moment_at: MomentAt) -> At | None:
     time_us = time_us_of(text)
     if time_us is None:
         raise bad_query(_no_time("at"))
+    return moment_at(time_us)
+
+
+def at_of(name: str, text: str, moment_at: MomentAt) -> At:
+    """Return the place that an option names as a revision or as a time.
+
+    Raises:
+        Problem: 400 ``bad-query``.
+    """
+    if _WHOLE.fullmatch(text) and int(text) <= REVISION_MAX:
+        return int(text)
+    time_us = time_us_of(text)
+    if time_us is None:
+        raise bad_query(f"{_no_time(name)}; or a revision")
     return moment_at(time_us)
 
 

@@ -132,3 +132,8 @@ REVISION_OPTION = query(
     "As of this revision, which must not be beyond the head; by default the head.",
     schema("Revision"),
 )
+TIME_OPTION = query(
+    "at",
+    "As of this time: of the newest commit at or before it; not in the future. It excludes 'rev'.",
+    schema("Time"),
+)

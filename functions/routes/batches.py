@@ -54,7 +54,8 @@ class MgetResource:
         require_keys(req.env, asked.keys)
         require_accepted(asked.lists(), self._limits, self._store.accepts_key)
         with self._sending.hold() as hold:
-            snapshot = self._store.get_many(asked.keys, at=asked.rev, admit=hold.admit)
+            at = asked.where(self._store.moment)
+            snapshot = self._store.get_many(asked.keys, at=at, admit=hold.admit)
             resp.content_type = media_type
             data = encode_mget(asked.keys, snapshot.entries, snapshot.revision, media_type)
             hold.send(req, resp, data)

@@ -7,7 +7,8 @@ Those of ``mutants_around_the_log`` are in what surrounds the log.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from tests.faults.backup_mutants import BACKUP_MUTANTS
+from tests.faults.mutant import Mutant
 
 POWER = "tests/faults/test_power_cut.py"
 ORDER = "tests/faults/test_sync_order.py"
@@ -26,24 +27,12 @@ MAINTENANCE = "tests/engine/maintain/test_maintenance.py"
 CHANGES = "tests/engine/contract/test_changes.py"
 FEED_TESTS = "tests/engine/feed/test_feed.py"
 WAITING_TESTS = "tests/engine/running/test_waiting.py"
-
-
-class Mutant(NamedTuple):
-    """A planted bug.
-
-    Attributes:
-        name: what it does, as a file name.
-        path: the file it is in.
-        old: what stands there once.
-        new: what stands there instead.
-        tests: that are likely to find it.
-    """
-
-    name: str
-    path: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
+KEPT = "tests/engine/past/test_kept_versions.py"
+TIMES = "tests/engine/past/test_times.py"
+HOLDS = "tests/engine/past/test_holds.py"
+EXPIRY = "tests/engine/contract/test_expiry.py"
+OPERATIONS = "tests/engine/contract/test_operations.py"
+HISTORIES = "tests/engine/past/test_random_histories.py"
 
 
 WRITER = "storage/log/write/writer.py"
@@ -58,6 +47,7 @@ WAKER = "storage/log/waiting/waker.py"
 WAITING = "storage/log/waiting/waiting.py"
 
 MUTANTS = (
+    *BACKUP_MUTANTS,
     # --- syncs that are left out ---
     Mutant(
         "real-files-never-sync",
@@ -560,8 +550,8 @@ MUTANTS = (
     Mutant(
         "feed-from-before-the-oldest-revision",
         FEED,
-        "    if since < view.manifest.oldest_revision:\n",
-        "    if False:\n",
+        "    if since < view.manifest.oldest_revision or ",
+        "    if ",
         (FEED_TESTS, MODEL),
     ),
     Mutant(
@@ -663,6 +653,99 @@ MUTANTS = (
         "        listen_for_forks(self)\n",
         "",
         (WAITING_TESTS,),
+    ),
+    # --- the past ---
+    Mutant(
+        "expiry-is-judged-by-the-present",
+        "storage/log/read/answers.py",
+        "return at if isinstance(at, Moment) else Moment(at, time_at(view, at))",
+        "return Moment(at if isinstance(at, int) else at.revision, clock.now_us())",
+        (EXPIRY, HISTORIES),
+    ),
+    Mutant(
+        "versions-around-a-gap-are-shown",
+        "storage/log/index/retention.py",
+        "            and (successor is None or successor.version == locator.version + 1)\n",
+        "",
+        (KEPT, HISTORIES),
+    ),
+    Mutant(
+        "earlier-lives-count-as-versions",
+        "storage/log/index/retention.py",
+        "            and not locator.is_tombstone\n"
+        "            and (successor is None or successor.version == locator.version + 1)\n",
+        "",
+        (KEPT, HISTORIES),
+    ),
+    Mutant(
+        "a-version-of-an-earlier-life-is-found",
+        "storage/log/index/retention.py",
+        "        elif has_begun:\n            return\n",
+        "",
+        (OPERATIONS, HISTORIES),
+    ),
+    Mutant(
+        "what-had-expired-is-restored",
+        "storage/log/read/past.py",
+        "        if locator.is_tombstone or has_expired:\n",
+        "        if locator.is_tombstone:\n",
+        (OPERATIONS, HISTORIES),
+    ),
+    Mutant(
+        "a-pass-drops-what-is-to-be-kept-by-now",
+        "storage/log/maintain/horizon.py",
+        "        if retention.keep_versions > self.keep_versions or",
+        "        if retention.keep_versions < 0 and",
+        (KEPT,),
+    ),
+    Mutant(
+        "a-pass-drops-what-is-held-by-now",
+        "storage/log/maintain/horizon.py",
+        "        if held is not None and held < self.revision:\n            raise OutdatedError\n",
+        "",
+        (HOLDS,),
+    ),
+    Mutant(
+        "dead-owners-hold-for-ever",
+        "storage/log/holds.py",
+        "                if file.lock(wait=False):\n",
+        "                if not name:\n",
+        (HOLDS,),
+    ),
+    Mutant(
+        "the-time-of-a-dropped-commit-is-forgotten",
+        "storage/log/read/times.py",
+        "    return max(time_us, oldest.time_us) if revision >= oldest.revision else time_us\n",
+        "    return time_us\n",
+        (TIMES,),
+    ),
+    Mutant(
+        "the-moment-of-a-dropped-commit-is-compacted",
+        "storage/log/read/times.py",
+        "    return max(revision, oldest.revision) if time_us >= oldest.time_us > 0 else",
+        "    return revision if time_us else",
+        (TIMES,),
+    ),
+    Mutant(
+        "a-damaged-times-file-is-believed",
+        "storage/log/format/times_file.py",
+        "    if not is_whole(data):\n",
+        "    if not data:\n",
+        (TIMES,),
+    ),
+    Mutant(
+        "times-files-are-no-orphans",
+        "storage/log/open/orphans.py",
+        "number in (segment_number, index_number, times_number)",
+        "number in (segment_number, index_number)",
+        (TIMES,),
+    ),
+    Mutant(
+        "a-change-of-the-manifest-forgets-the-retention",
+        "storage/log/format/manifest.py",
+        "            retention=retention or self.retention,\n",
+        "            retention=retention or Retention(),\n",
+        (KEPT, HISTORIES),
     ),
 )
 

@@ -38,7 +38,9 @@ PAGES = [
         f"docs/{name}.md"
         for name in (
             "answers",
+            "backup",
             "deployment",
+            "feed",
             "guide",
             "operations",
             "recipes",

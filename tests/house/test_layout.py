@@ -20,7 +20,7 @@ ALLOWED = {
     "functions": {"falcon", "cbor2", "msgspec", "storage"},
     "server": {"waitress", "granian", "functions", "storage"},
     "rundlet": {"httpx", "cbor2"},
-    "cli": {"typer", "rich", "numpy", "server", "functions", "storage", "rundlet"},
+    "cli": {"typer", "rich", "numpy", "obstore", "server", "functions", "storage", "rundlet"},
 }
 FORBIDDEN = {"pickle", "shelve", "marshal"}
 FOR_TYPE_CHECKERS = {"_typeshed"}  # there is no such module when a program runs
@@ -32,7 +32,7 @@ FLOORS = {
         "bounds errors large_values reports clock memory timeline backups",
         "interface forks",
         "files",
-        "address checksum counting requests",
+        "address checksum counting requests past",
         "settings tokens pieces",
         "log",
         "textfile care backing",
@@ -59,6 +59,7 @@ FLOORS = {
         "problems transfer",
         "messages",
         "access",
+        "feeds",
         "monitoring openapi",
         "routes",
         "app",
@@ -67,7 +68,7 @@ FLOORS = {
     "functions/settings": [
         "kinds",
         "rows",
-        "connections reading",
+        "connections feeds reading",
         "server",
         "table",
         "rules",

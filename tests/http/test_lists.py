@@ -18,7 +18,7 @@ from rundlet_server.storage.interface import Delete, Limits, Page, Put, Store, T
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.unsynced_files import UnsyncedFiles
-from tests.support.models.model import ModelStore
+from tests.support.models.model import Clock, ModelStore
 
 NAMES = ["a", "a/1", "a/2", "b", "b/x/1", "b/x/2", "b/y", "c", "é", "😀"]
 
@@ -58,6 +58,7 @@ def test_all_keys_come_in_order_of_their_bytes(api, filled: Store):
     assert "next" not in answer.json
     assert answer.json["keys"][0] == {
         "key": "a", "revision": 10, "version": 1, "size": 1, "content_type": "text/plain",
+        "time": "2023-11-14T22:13:20.000000Z",
     }  # fmt: skip
 
 
@@ -199,6 +200,19 @@ def test_cursor_of_a_compacted_revision_is_410():
     assert answer.json["oldest_revision"] == 2
 
 
+def test_no_key_expires_between_two_pages():
+    clock = Clock()
+    store = ModelStore(clock)
+    store.commit(Txn([Put("a", b""), Put("b", b"", ttl_s=60)]))
+    api = falcon.testing.TestClient(create_app(store))
+    first = api.simulate_get("/v1/keys?limit=1").json
+    clock.advance(120)
+
+    assert [line["key"] for line in first["keys"]] == ["a"]
+    assert [line["key"] for line in api.simulate_get(first["next"]).json["keys"]] == ["b"]
+    assert [line["key"] for line in api.simulate_get("/v1/keys").json["keys"]] == ["a"]
+
+
 def test_values_are_included_on_demand(api, filled: Store):
     filled.commit(Txn([Put("binary", b"\xff")]))
 
@@ -247,8 +261,9 @@ def test_head_counts_all_keys(api, filled: Store, query: str):
     "query",
     ["limit=0", "limit=21", "limit=-1", "limit=x", "limit=", "reverse=maybe", "include=all",
      "delimiter=", "rev=-1", "rev=11", "prefxi=a", "cursor=", "cursor=x", "cursor=WzEsMl0",
-     "cursor=WzEsImEiXQ&rev=1", "cursor=Wzk5OSwiYSJd", "cursor=WzEsIlx1ZDgwMCJd", "cursor=é",
-     "prefix=%FF", "prefix=a&prefix=b", "at=2020-01-01T00:00:00Z"],
+     "cursor=WzEsMCwiYSJd&rev=1", "cursor=Wzk5OSwwLCJhIl0",
+     "cursor=WzEsMCwiXHVkODAwIl0", "cursor=WzEsLTEsImEiXQ", "cursor=WzEsImEiXQ", "cursor=é",
+     "prefix=%FF", "prefix=a&prefix=b", "at=2020-01-01"],
 )  # fmt: skip
 def test_bad_option_is_400(api, filled: Store, query: str):
     answer = api.simulate_get("/v1/keys", query_string=query)

@@ -9,7 +9,7 @@ from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import KIND_NAMES, TOMBSTONES
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.past import kept_of
-from rundlet_server.storage.log.read.times import compacted, time_at, times_of
+from rundlet_server.storage.log.read.times import compacted, time_at, time_of
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.requests import require_reached
 from rundlet_server.storage.timeline import At, History, Moment, Version
@@ -21,7 +21,7 @@ def key_info(view: View, encoded: bytes, locator: Locator, include_values: bool)
     entry = None
     if include_values or not locator.content_type:
         entry = view.read_entry(key, encoded, locator)
-    [time_us] = (entry.time_us,) if entry else times_of(view, (locator,))
+    time_us = entry.time_us if entry else time_of(view, locator)
     return KeyInfo(
         key,
         locator.revision,
@@ -79,12 +79,12 @@ def key_history(view: View, key: bytes, *, limit: int, before: int | None) -> Hi
             locator.revision,
             locator.version,
             KIND_NAMES[locator.kind],
-            time_us,
+            time_of(view, locator),
             locator.value_size,
             locator.content_type or view.read(key, locator).content_type,
             locator.expires_us or None,
         )
-        for locator, time_us in zip(found, times_of(view, found), strict=True)
+        for locator in found
     ]
     return History(view.head.revision, view.manifest.oldest_revision, versions, resume)
 

@@ -8,7 +8,6 @@ in one of them.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
 
 from rundlet_server.storage.errors import Compacted
 from rundlet_server.storage.log.format.locator import Locator, segment_of
@@ -66,11 +65,9 @@ def newest_by(view: View, time_us: int) -> int:
     return max(revision, oldest.revision) if time_us >= oldest.time_us > 0 else revision
 
 
-def times_of(view: View, locators: Iterable[Locator]) -> Iterator[int]:
-    """Yield the time of each locator's commit; raises what ``View.commit_times`` raises."""
-    for locator in locators:
-        times = view.commit_times(segment_of(locator.position))
-        yield times.time_of(locator.revision) or 0
+def time_of(view: View, locator: Locator) -> int:
+    """Return the time of a locator's commit; raises what ``View.commit_times`` raises."""
+    return view.commit_times(segment_of(locator.position)).time_of(locator.revision) or 0
 
 
 def compacted(view: View) -> Compacted:

@@ -35,6 +35,7 @@ from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.locator import Locator, pack_position
 from rundlet_server.storage.log.format.record import (
     DELETE,
+    ERASE,
     EXPIRE,
     PUT,
     RESTORE,
@@ -149,6 +150,14 @@ class Batch:
         if written:
             self._append(written)
         return len(written)
+
+    def erase(self, key: bytes) -> int:
+        """Log that a key is erased; return how many of its values can no longer be read."""
+        self._expire_first([key])
+        kept = kept_of(self._view, key, self._versions(key))
+        count = sum(not locator.is_tombstone for locator in kept)
+        self._append([self._tombstone(key, ERASE)])
+        return count
 
     def _failed(self, conditions: Sequence[Condition]) -> tuple[FailedCondition, ...]:
         failed = []

@@ -151,6 +151,7 @@ class History:
 
     def check(self) -> None:
         for store in (self.store, self.other):
+            store._follower.refresh()  # what a pass has dropped, this process may know later
             self.check_revisions(store)
             self.check_moments(store)
             for key in KEYS:
@@ -190,9 +191,10 @@ class History:
     def check_history(self, store: LogStore, key: str) -> None:
         shown, all_lines = store.history(key).versions, self.model.history(key).versions
         assert shown == all_lines[: len(shown)]
+        keep_versions = min(self.keep_versions_least, self.model.retention().keep_versions)
         successor, is_counted = self.bound + 1, True
         for number, line in enumerate(all_lines):
-            is_counted &= line.version > 0 and number < self.keep_versions_least
+            is_counted &= line.version > 0 and number < keep_versions
             is_promised = successor > self.bound or is_counted
             # Where nothing older is left, no tombstone behind the horizon tells anything.
             if is_promised and (line.version > 0 or line.revision > self.bound):
