@@ -76,8 +76,11 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, object]) -> 
             case.query.pop("version", None)
         if "at" in case.query:
             case.query["at"] = KNOWN_TIME
-        if "rev" in case.query:
-            case.query["rev"] = _known_revision(case.query["rev"])
+        for name in ("rev", "since"):
+            if name in case.query:
+                case.query[name] = _known_revision(case.query[name])
+        if "wait" in case.query:
+            case.query["wait"] = 0.01  # right whatever it is, but a test has no minute
     if isinstance(case.body, dict):
         case.body = _within_rules(case.body)
 
