@@ -244,7 +244,7 @@ def _latency_targets(results: Results) -> Iterator[Target]:
 def _import_targets(results: Results) -> Iterator[Target]:
     """Yield for every layout the time of an import through it, relative to one into a folder."""
     systems = results.of("http/import").names(lambda case: case.system)
-    folder = Cell("http/import", "rundlet, folder", "s", is_less_better=True)
+    folder = Cell("http/import", "folder", "s", is_less_better=True)
     for system in systems:
         if system != folder.system:
             through = Cell("http/import", system, "s", is_less_better=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from rundlet_server.functions.openapi.backups import BACKUP_PATHS, BACKUP_SCHEMAS
 from rundlet_server.functions.openapi.batches import BATCH_PATHS, batch_schemas
 from rundlet_server.functions.openapi.changes import CHANGE_PATHS, change_schemas
-from rundlet_server.functions.openapi.history import HISTORY_PATHS, HISTORY_SCHEMAS
+from rundlet_server.functions.openapi.history import HISTORY_PATHS, history_schemas
 from rundlet_server.functions.openapi.lists import LIST_PATHS, LIST_SCHEMAS
 from rundlet_server.functions.openapi.parts import PROBLEM_SCHEMAS, Json, problems
 from rundlet_server.functions.openapi.scalars import scalar_schemas
@@ -29,7 +29,7 @@ def openapi_document(version: str, limits: Limits, feeds: FeedLimits | None = No
         **LIST_SCHEMAS,
         **batch_schemas(limits),
         **change_schemas((feeds or FeedLimits()).wait_s_max),
-        **HISTORY_SCHEMAS,
+        **history_schemas(limits),
         **BACKUP_SCHEMAS,
         **TRANSFER_SCHEMAS,
         **SERVICE_SCHEMAS,
