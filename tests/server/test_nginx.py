@@ -23,6 +23,7 @@ from rundlet_server.functions.limits import body_bytes_max
 from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.storage.interface import Limits
 from tests.support import PATIENCE_S, ROOT
+from tests.support.configurations import adapted
 from tests.support.processes.certificates import PrivateAuthority
 from tests.support.processes.servers import RundletServer, free_port, wait_for
 from tests.support.programs import program
@@ -68,14 +69,6 @@ class Front:
             return Answer(answer.status, found, answer.read())
         finally:
             connection.close()
-
-
-def adapted(configuration: str, changes: dict[str, str]) -> str:
-    """The configuration with the places of this machine in it."""
-    for old, new in changes.items():
-        assert old in configuration, old
-        configuration = configuration.replace(old, new)
-    return configuration
 
 
 @pytest.fixture(scope="module", params=["waitress", "granian"])
