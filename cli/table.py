@@ -48,6 +48,7 @@ COMMANDS: Final = (
     Row("mset", Panel.DATA, "commands.many", "Store many values."),
     Row("mget", Panel.DATA, "commands.many", "Print many values."),
     Row("ls", Panel.DATA, "commands.many", "List keys."),
+    Row("watch", Panel.DATA, "commands.watch", "Follow changes."),
     Row("import", Panel.DATA, "transfer.command", "Load keys from a file."),
     Row("export", Panel.DATA, "transfer.command", "Write all keys to a file."),
     Row("history", Panel.TIME, "commands.history", "List versions of a key."),

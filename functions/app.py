@@ -16,6 +16,9 @@ from rundlet_server.functions.access.admission import NO_TOKENS, Access
 from rundlet_server.functions.access.cors import CorsHeaders
 from rundlet_server.functions.access.hosts import HostNames
 from rundlet_server.functions.access.routing import TargetRouter
+from rundlet_server.functions.feeds.places import FeedPlaces
+from rundlet_server.functions.feeds.stream import Source
+from rundlet_server.functions.feeds.waiting import Waiting
 from rundlet_server.functions.limits import EXPORTS_DEFAULT, shown_limits
 from rundlet_server.functions.messages.gates import Gates
 from rundlet_server.functions.messages.places import Places
@@ -37,6 +40,7 @@ from rundlet_server.functions.routes.backups import (
     BackupsResource,
 )
 from rundlet_server.functions.routes.batches import MgetResource, TxnResource
+from rundlet_server.functions.routes.changes import ChangesResource
 from rundlet_server.functions.routes.diff import DiffResource
 from rundlet_server.functions.routes.history import HistoryResource
 from rundlet_server.functions.routes.lists import KeysResource
@@ -76,9 +80,9 @@ def create_app(
         store: the store that the functions read and write.
         settings: the functions use what they decide themselves: ``read_only``,
             ``open_without_tokens``, ``audit_path``, ``uploads_max``, ``downloads_max``,
-            ``exports_max``, ``sending_bytes_max``, ``log_format``, ``slow_s``, ``cors_origins``,
-            ``host_names``, and ``maintain_inline`` for ``/readyz``. They only show the limits on
-            connections.
+            ``exports_max``, ``sending_bytes_max``, ``feeds``, ``log_format``, ``slow_s``,
+            ``cors_origins``, ``host_names``, and ``maintain_inline`` for ``/readyz``. They only
+            show the limits on connections.
         counters: count operations; by default this process counts for itself.
         tokens: the current tokens; without them there is no authentication.
 
@@ -95,10 +99,11 @@ def create_app(
         middleware.append(AuditTrail(ids, _audit_writer(settings, counters, readiness)))
     if settings.cors_origins:
         middleware.append(CorsHeaders(settings.cors_origins))
+    access = _access(settings, counters, tokens)
     app = MeasuredApp(
         counters.shared,
         RequestLog(ids, stderr_writer(), log_format=settings.log_format),
-        router=TargetRouter(_access(settings, counters, tokens)),
+        router=TargetRouter(access),
         middleware=middleware,
         slow_s=settings.slow_s,
     )
@@ -106,9 +111,36 @@ def create_app(
     sending = SendingGate(settings.sending_bytes_max, settings.downloads_max, spare=gate.spare)
     ErrorAnswers(ids, gate.discard).install(app)
     limits = shown_limits(settings, store.info.limits)
-    exports = Places(settings.exports_max or EXPORTS_DEFAULT)
-    _add_routes(app, counted, Gates(gate, sending, exports), limits, readiness)
+    source = Source(
+        counted,
+        Waiting(counted, access.readmit if access else _admit_again),
+        FeedPlaces(settings.feeds.feeds_max, counters.shared),
+        sending,
+        counters.shared,
+        settings.feeds.wait_s_max,
+    )
+    app.add_route(routes.CHANGES.template, ChangesResource(counted, source, ids))
+    document = openapi_document(software_version(), store.info.limits, settings.feeds)
+    app.add_route(routes.OPENAPI.template, FixedResource(document))
+    gates = Gates(gate, sending, Places(settings.exports_max or EXPORTS_DEFAULT))
+    _add_values(app, counted, gates, source)
+    _add_routes(app, counted, gates, limits, readiness)
     return app
+
+
+def _add_values(
+    app: falcon.App[falcon.Request, falcon.Response],
+    store: CountedStore,
+    gates: Gates,
+    source: Source,
+) -> None:
+    tags = EntityTags(store.info.store_id)
+    for route, decode_key in ((routes.KV, key_from_path), (routes.KV64, key_from_base64url)):
+        app.add_route(route.template, ValueResource(store, gates, tags, source, decode_key))
+
+
+def _admit_again(_environ: Mapping[str, object]) -> None:
+    """Admit again a request of a server that admits every request."""
 
 
 def _access(
@@ -147,12 +179,8 @@ def _add_routes(
     readiness: Readiness,
 ) -> None:
     version = software_version()
-    tags = EntityTags(store.info.store_id)
-    document = openapi_document(version, store.info.limits)
     app.add_route(routes.ROOT.template, FixedResource(_welcome(version)))
     app.add_route(routes.SERVICE.template, ServiceResource(store, version, limits))
-    app.add_route(routes.KV.template, ValueResource(store, gates, tags, key_from_path))
-    app.add_route(routes.KV64.template, ValueResource(store, gates, tags, key_from_base64url))
     app.add_route(routes.KEYS.template, KeysResource(store, gates.sending))
     app.add_route(routes.MGET.template, MgetResource(store, gates))
     app.add_route(routes.TXN.template, TxnResource(store, gates.uploads))
@@ -175,7 +203,6 @@ def _add_routes(
     app.add_route(routes.METRICS.template, MetricsResource(store, readiness, version))
     app.add_route(routes.LIVEZ.template, LiveResource())
     app.add_route(routes.READYZ.template, ReadyResource(readiness))
-    app.add_route(routes.OPENAPI.template, FixedResource(document))
 
 
 def get_app() -> falcon.App[falcon.Request, falcon.Response]:

@@ -107,6 +107,7 @@ KV64: Final = Route("/v1/kv64/{key:path}", _VALUE, keys="path")
 KEYS: Final = Route("/v1/keys", _LONG_READS, keys="list")
 MGET: Final = Route("/v1/mget", {"POST": _LONG_READ}, keys="body")
 TXN: Final = Route("/v1/txn", {"POST": _WRITE}, keys="body")
+CHANGES: Final = Route("/v1/changes", {"GET": _LONG_READ}, keys="list")
 HISTORY: Final = Route("/v1/history/{key:path}", _HISTORY, keys="path")
 HISTORY64: Final = Route("/v1/history64/{key:path}", _HISTORY, keys="path")
 DIFF: Final = Route("/v1/diff", {"GET": _LONG_READ}, keys="list")
@@ -129,7 +130,7 @@ OPENAPI: Final = Route("/openapi.json", _SHORT_READS, keys="none", is_open=True)
 ROUTES: Final = {
     route.template: route
     for route in (
-        *(ROOT, SERVICE, KV, KV64, KEYS, MGET, TXN, STATS, COMPACT),
+        *(ROOT, SERVICE, KV, KV64, KEYS, MGET, TXN, CHANGES, STATS, COMPACT),
         *(HISTORY, HISTORY64, DIFF, ROLLBACK, RETENTION),
         *(EXPORT, IMPORT),
         *(BACKUPS, BACKUP, BACKUP_FILE),

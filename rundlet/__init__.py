@@ -38,6 +38,7 @@ from rundlet.model import (
     Commit,
     Condition,
     Delete,
+    Event,
     KeyInfo,
     Op,
     OpResult,
@@ -58,6 +59,7 @@ from rundlet.past import (
 )
 from rundlet.transfers import Imported, RowCounter
 from rundlet.version import __version__
+from rundlet.watching import Watch
 
 __all__ = [
     "DEFAULT_CONTENT_TYPE",
@@ -78,6 +80,7 @@ __all__ = [
     "Delete",
     "Difference",
     "Erased",
+    "Event",
     "FailedCondition",
     "Forbidden",
     "Imported",
@@ -102,6 +105,7 @@ __all__ = [
     "Unavailable",
     "Value",
     "Version",
+    "Watch",
     "Written",
     "__version__",
 ]

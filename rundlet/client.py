@@ -32,6 +32,7 @@ from rundlet.model import (
 from rundlet.past import PastCalls, place_query, time_text
 from rundlet.transfers import TransferCalls
 from rundlet.transport import Request, Transport
+from rundlet.watching import WatchCalls
 from rundlet.wire import (
     ACCEPTED_TYPES,
     CBOR_TYPE,
@@ -45,7 +46,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 _PAGE_KEYS = 1_000
 
 
-class Client(BackupCalls, PastCalls, TransferCalls):
+class Client(BackupCalls, PastCalls, TransferCalls, WatchCalls):
     """A connection to a Rundlet server; may be used by many threads, and as a context manager.
 
     A process that is forked may use its parent's client: it opens connections of its own.

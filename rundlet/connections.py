@@ -54,6 +54,21 @@ class Connections:
         self._streams.add(response.extensions["network_stream"])
         return response
 
+    def open_stream(
+        self, url: httpx.URL, headers: Mapping[str, str], timeout: httpx.Timeout
+    ) -> httpx.Response:
+        """Send a GET, and return the answer as soon as its headers are there; close it.
+
+        Raises:
+            httpx.RequestError: there is no answer.
+            RuntimeError: ``close`` was called.
+        """
+        http = self._http or self._connected_again()
+        request = http.build_request("GET", url, headers=headers, timeout=timeout)
+        response = http.send(request, stream=True)
+        self._streams.add(response.extensions["network_stream"])
+        return response
+
     @contextlib.contextmanager
     def stream(
         self, method: str, url: httpx.URL, headers: Mapping[str, str]

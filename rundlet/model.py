@@ -79,6 +79,37 @@ class Written:
     etag: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of one key.
+
+    Attributes:
+        key: which key.
+        op: ``put``, ``delete``, ``expire``, ``restore`` or ``erase``.
+        revision: number of the commit; all events of one commit have the same.
+        version: of the key; 0 if it has no value now.
+        size: of the value, in bytes.
+        content_type: as stored.
+        time: of the commit (UTC).
+        expires: when the value expires (UTC); ``None``: never.
+        is_last: it is the last event of its commit.
+        data: the value, if values were asked for and there is one.
+        is_value_omitted: the value was asked for, and is too large for a feed: ``get`` it.
+    """
+
+    key: str
+    op: str
+    revision: int
+    version: int
+    size: int
+    content_type: str
+    time: datetime
+    expires: datetime | None = None
+    is_last: bool = True
+    data: bytes | None = None
+    is_value_omitted: bool = False
+
+
 # --- transactions --------------------------------------------------------------------------
 
 

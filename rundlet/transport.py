@@ -57,7 +57,11 @@ class Request:
 
 
 class Transport:
-    """Sends the requests of all threads to one server."""
+    """Sends the requests of all threads to one server.
+
+    Attributes:
+        timeout_s: for connecting, and for each pause in an answer.
+    """
 
     def __init__(
         self,
@@ -73,6 +77,7 @@ class Transport:
             message = f"retries is at least 0, got {retries}"
             raise BadRequest(message)
         self._retries = retries
+        self.timeout_s = timeout_s
         self._has_answered = False
         headers = {"Accept-Encoding": "identity"}  # the bytes as stored, and strong ETags
         if token is not None:
@@ -109,7 +114,7 @@ class Transport:
             try:
                 response = self._send_once(request)
             except ConnectionFailed:
-                time.sleep(_backoff_s(attempt))
+                time.sleep(backoff_s(attempt))
                 continue
             wait_s = _wait_before_retry_s(request, response, attempt)
             if wait_s is None:
@@ -161,12 +166,39 @@ class Transport:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    def follow(self, path: str, headers: Mapping[str, str], *, read_s: float) -> httpx.Response:
+        """Begin to read an answer that goes on, in one attempt; the caller closes it.
+
+        Args:
+            path: as in ``Request``.
+            headers: of the request.
+            read_s: the longest pause in the answer.
+
+        Raises:
+            RundletError: see the tree in ``rundlet.errors``.
+        """
+        request = Request("GET", path, is_write=False, headers=headers)
+        timeout = httpx.Timeout(self.timeout_s, read=read_s)
+        with self._failing(request):
+            response = self._connections.open_stream(self._url(path), headers, timeout)
+            if not response.is_success:
+                response.read()
+        if not response.is_success:
+            raise error_of(response, is_write=False)
+        return response
+
     def _send_once(self, request: Request) -> httpx.Response:
         """Make one attempt; raise ``ConnectionFailed`` if another one is safe."""
-        try:
-            response = self._connections.request(
+        with self._failing(request):
+            return self._connections.request(
                 request.method, self._url(request.path), request.headers, request.body
             )
+
+    @contextmanager
+    def _failing(self, request: Request) -> Iterator[None]:
+        """Give the errors of an attempt the form of the client's."""
+        try:
+            yield
         except _NOTHING_SENT as ex:
             is_handshake = self._base_url.scheme == "https" and isinstance(ex, httpx.ConnectError)
             advice = self._scheme_advice(ex) if is_handshake else None
@@ -188,7 +220,6 @@ class Transport:
             message = f"{self.base_url} broke off the answer ({_reason(ex)})"
             raise ConnectionFailed(message) from ex
         self._has_answered = True
-        return response
 
     def _scheme_advice(self, ex: httpx.RequestError) -> str | None:
         """Return what is wrong with the scheme of the address, if the server never answered."""
@@ -210,7 +241,7 @@ def _wait_before_retry_s(request: Request, response: httpx.Response, attempt: in
         if asked_s is not None:
             return asked_s if asked_s <= _RETRY_AFTER_MAX_S else None
     if response.status_code in _GATEWAY_STATUSES and not request.is_write:
-        return _backoff_s(attempt)
+        return backoff_s(attempt)
     return None
 
 
@@ -224,7 +255,7 @@ def _outcome(request: Request, response: httpx.Response) -> httpx.Response | Non
     raise error_of(response, is_write=request.is_write)
 
 
-def _backoff_s(attempt: int) -> float:
+def backoff_s(attempt: int) -> float:
     """Double the wait each time, with jitter so that many clients do not return at once."""
     return min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2.0**attempt) * random.uniform(0.5, 1.0)
 

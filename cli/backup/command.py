@@ -10,7 +10,7 @@ import typer
 from rundlet_server.cli.backup.following import follow
 from rundlet_server.cli.backup.places import PlaceArgument, existing_place, opened_place
 from rundlet_server.cli.backup.sources import with_source
-from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.exits import CommandError, ExitCode, interruptible
 from rundlet_server.cli.place.options import (
     DataOption,
     JsonOption,
@@ -37,6 +37,8 @@ from rundlet_server.storage.backing import (
 from rundlet_server.storage.clock import system_clock_us
 
 commands = typer.Typer()
+
+_AGAIN: Final = "the backup is not complete; run the same command again, and it goes on from here"
 
 _NICENESS: Final = 5
 """Of the maintenance process, too: requests go first if there is more to do than processors."""
@@ -85,7 +87,7 @@ def backup(
     with open_target(url, data, token, store=store) as target, opened_place(directory) as place:
         if following:
             follow(target, place, as_json=as_json)
-        with byte_progress("backing up") as progress:
+        with byte_progress("backing up") as progress, interruptible(_AGAIN):
             taken = with_source(target, BackupTaker(place, progress).take)
         removed = (
             prune(place, system_clock_us(), keep=keep, keep_for_s=keep_for_s) if pruning else []
@@ -95,7 +97,7 @@ def backup(
         return
     write_line(escaped(_summary(taken, place)))
     if removed:
-        write_line(f"removed {len(removed)} older backups")
+        write_line(f"removed {len(removed)} older {'backup' if len(removed) == 1 else 'backups'}")
 
 
 def _let_others_go_first() -> None:

@@ -59,6 +59,8 @@ def follow(target: Target, place: BackupPlace, *, as_json: bool) -> NoReturn:
                 pause_s = _RETRY_S
             time.sleep(max(0.0, started_s + pause_s - time.monotonic()))
     except KeyboardInterrupt as ex:
+        if stdout_is_terminal() and not as_json:
+            write_line("")
         raise Interrupted(f"stopped following; {point}") from ex
 
 

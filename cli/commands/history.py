@@ -236,7 +236,7 @@ def _restore(
         return
     verb = "would restore" if dry_run else "restored"
     of = f"version {wanted.version} of {shown_key(key)}"
-    write_line(f"{verb} {of}, {wanted.size} bytes of {_shown_time(wanted.time)}")
+    write_line(f"{verb} {of}, {_shown_size(wanted.size)} of {_shown_time(wanted.time)}")
 
 
 def _has_value(version: Version) -> bool:
@@ -330,7 +330,11 @@ def _cells_of(difference: Difference) -> tuple[str, ...]:
 
 
 def _shown_state(state: State | None) -> str:
-    return "" if state is None else f"{state.size} bytes @{state.revision}"
+    return "" if state is None else f"{_shown_size(state.size)} @{state.revision}"
+
+
+def _shown_size(size: int) -> str:
+    return "1 byte" if size == 1 else f"{size} bytes"
 
 
 def _table(

@@ -17,6 +17,7 @@ from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.options import has_store
 from rundlet_server.cli.place.past import StorePast, moment_of_us
 from rundlet_server.cli.place.target import Purpose
+from rundlet_server.cli.place.watching import StoreWatch
 from rundlet_server.cli.show.terminal import escaped
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, VALUE_BYTES_LIMIT
@@ -176,6 +177,10 @@ class StoreTarget(StorePast):
             after, moment = page.resume, page.moment
             if after is None:
                 return
+
+    def watch(self, prefix: str = "", *, since: int | None = None) -> StoreWatch:
+        """Return an iterator over all changes from now on, or from after a revision."""
+        return StoreWatch(self.store, prefix, since)
 
     def url_of(self, key: str, *, is_prefix: bool = False) -> str:
         """Refuse: a store that no server serves has no URLs."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, Self
 
 from rundlet import (
     Commit,
     Condition,
     Difference,
     Erased,
+    Event,
     KeyInfo,
     Op,
     Place,
@@ -35,6 +36,23 @@ class Purpose(enum.Enum):
     WRITE = enum.auto()  # creates a store where there is none, and says so
     CHANGE = enum.auto()  # writes, but creates nothing
     COMPACT = enum.auto()
+
+
+class Watching(Protocol):
+    """Changes in order; ``rundlet.Watch`` says more."""
+
+    @property
+    def position(self) -> int:
+        """The revision up to which all events have been returned."""
+
+    def __iter__(self) -> Iterator[Event]:
+        """Return the iterator itself."""
+
+    def __enter__(self) -> Self:
+        """Return the iterator itself."""
+
+    def __exit__(self, *exc_info: object) -> None:
+        """End the iteration."""
 
 
 class Target(Protocol):
@@ -84,6 +102,9 @@ class Target(Protocol):
         at: datetime | str | None = None,
     ) -> Iterator[KeyInfo]:
         """Yield keys in order, from one snapshot."""
+
+    def watch(self, prefix: str = "", *, since: int | None = None) -> Watching:
+        """Return an iterator over all changes from now on, or from after a revision."""
 
     def history(self, key: str, *, limit: int | None = None) -> Iterator[Version]:
         """Yield the kept versions of a key, newest first."""

@@ -34,14 +34,12 @@ from rundlet_server.cli.show.times import moment_ago_us
 from rundlet_server.cli.show.values import existing_file
 from rundlet_server.cli.transfer.exports import Wanted, exported
 from rundlet_server.cli.transfer.formats import format_of, format_read
-from rundlet_server.cli.transfer.loading import Loaded, Source, checked
 from rundlet_server.cli.transfer.packed import has_gzip, packing, unpacked
-from rundlet_server.cli.transfer.sending import send
-from rundlet_server.functions.transfer.formats import Format
-from rundlet_server.functions.transfer.importing import OnConflict
+from rundlet_server.functions.transfer.formats import Format, OnConflict
 from rundlet_server.storage.bounds import CLOCK_AHEAD_S_MAX
 
 if TYPE_CHECKING:
+    from rundlet_server.cli.transfer.loading import Loaded, Source
     from rundlet_server.cli.transfer.textlines import TextLines
 
 commands = typer.Typer()
@@ -92,6 +90,8 @@ def import_(
 
     Example: rundlet import example.data
     """
+    from rundlet_server.cli.transfer.loading import Source  # noqa: PLC0415 - loads the engine
+
     with ExitStack() as stack:
         opened = stack.enter_context(_opened(file))
         found = format_read(file, opened, file_format, any_key=any_key)
@@ -209,11 +209,14 @@ def _loaded(
     source: Source, target: Target, progress: RowProgress, on_conflict: OnConflict
 ) -> Loaded:
     """Check a file and store its rows."""
+    from rundlet_server.cli.transfer.loading import checked  # noqa: PLC0415 - loads the engine
+    from rundlet_server.cli.transfer.sending import send  # noqa: PLC0415 - as above
+
     with checked(source, target, progress) as loading:
         if isinstance(target, Client):
             send(loading, target, on_conflict)
         else:
-            from rundlet_server.cli.transfer.storing import store_rows  # noqa: PLC0415 - as below
+            from rundlet_server.cli.transfer.storing import store_rows  # noqa: PLC0415 - as above
 
             store_rows(loading, target, on_conflict)
     return loading.loaded

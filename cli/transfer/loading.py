@@ -152,6 +152,11 @@ def saying_how_far() -> Iterator[Extent]:
 
 
 def _stored(extent: Extent) -> str:
+    if not extent.stored:
+        return (
+            f"some of the first of {extent.total} lines may be stored; run the same import again to"
+            " store all"
+        )
     return (
         f"the first {extent.stored} of {extent.total} lines are stored; run the same import again"
         " to store all: storing a line twice only adds a version"

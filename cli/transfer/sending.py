@@ -12,8 +12,7 @@ from typing import NamedTuple
 from rundlet import Client, Imported, RundletError
 from rundlet_server.cli.exits import CommandError, exit_code_of
 from rundlet_server.cli.transfer.loading import Loading
-from rundlet_server.functions.transfer.formats import MEDIA_TYPES, Format
-from rundlet_server.functions.transfer.importing import OnConflict
+from rundlet_server.functions.transfer.formats import MEDIA_TYPES, Format, OnConflict
 from rundlet_server.functions.transfer.rows import Rows
 from rundlet_server.functions.transfer.writing import cbor_row
 

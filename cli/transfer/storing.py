@@ -7,7 +7,8 @@ from rundlet_server.cli.place.store import StoreTarget
 from rundlet_server.cli.place.target import Target
 from rundlet_server.cli.transfer.loading import Loading
 from rundlet_server.functions.transfer.exporting import clock_ahead_us
-from rundlet_server.functions.transfer.importing import Import, KeyExists, OnConflict
+from rundlet_server.functions.transfer.formats import OnConflict
+from rundlet_server.functions.transfer.importing import Import, KeyExists
 
 
 def store_rows(loading: Loading, target: Target, on_conflict: OnConflict) -> None:

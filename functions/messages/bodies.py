@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import cbor2
@@ -106,21 +106,34 @@ def body_type(req: falcon.Request) -> str:
     )
 
 
-def answer_type(req: falcon.Request, preferred: str = JSON_TYPE) -> str:
-    """The media type to answer in, by ``Accept``; ``preferred`` where both are as welcome.
+def answer_type(
+    req: falcon.Request,
+    preferred: str = JSON_TYPE,
+    *,
+    offered: Sequence[str] = (JSON_TYPE, CBOR_TYPE),
+) -> str:
+    """The media type to answer in, by ``Accept``.
+
+    Args:
+        req: the request.
+        preferred: of those that are as welcome as each other.
+        offered: all that there are; the first one of the most welcome is taken.
 
     Raises:
-        Problem: 406 where neither is accepted.
+        Problem: 406 where none is accepted.
     """
     accept = req.env.get("HTTP_ACCEPT")
     if not accept or accept == "*/*":
         return preferred
-    other = CBOR_TYPE if preferred == JSON_TYPE else JSON_TYPE
     ranges = _accepted(accept.lower())
-    quality, other_quality = _quality(preferred, ranges), _quality(other, ranges)
-    if quality == other_quality == 0:
-        raise Problem(406, "not-acceptable", f"accept {JSON_TYPE} or {CBOR_TYPE}")
-    return other if other_quality > quality else preferred
+    best, best_quality = preferred, _quality(preferred, ranges)
+    for media_type in offered:
+        quality = _quality(media_type, ranges)
+        if quality > best_quality:
+            best, best_quality = media_type, quality
+    if best_quality == 0:
+        raise Problem(406, "not-acceptable", f"accept {', '.join(offered[:-1])} or {offered[-1]}")
+    return best
 
 
 def encode(answer: Mapping[str, object], media_type: str) -> bytes:
@@ -148,7 +161,7 @@ def _accepted(accept: str) -> dict[str, float]:
 
 def _quality(media_type: str, ranges: Mapping[str, float]) -> float:
     """Return how welcome a media type is; the most specific range decides."""
-    for media_range in (media_type, "application/*", "*/*"):
+    for media_range in (media_type, f"{media_type.partition('/')[0]}/*", "*/*"):
         if media_range in ranges:
             return ranges[media_range]
     return 0

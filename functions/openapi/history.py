@@ -19,6 +19,7 @@ from rundlet_server.functions.openapi.parts import (
     schemas_of,
 )
 from rundlet_server.functions.route_table import DIFF, HISTORY, HISTORY64, RETENTION, ROLLBACK
+from rundlet_server.storage.interface import Limits
 
 _NEXT = header('<...>; rel="next" where there are further pages.')
 
@@ -164,8 +165,34 @@ HISTORY_PATHS: dict[str, Json] = {
     },
 }
 
-HISTORY_SCHEMAS: dict[str, Json] = schemas_of(
-    HistoryPage, ErasedAnswer, Retention, DiffPage, RollbackRequest, RollbackAnswer
-)
-_EITHER = [{"required": ["prefix"]}, {"required": ["keys"]}]
-HISTORY_SCHEMAS["RollbackRequest"]["oneOf"] = _EITHER
+
+def history_schemas(limits: Limits) -> dict[str, Json]:
+    """The schemas of the types, and what a type cannot say."""
+    schemas = schemas_of(
+        *(HistoryPage, ErasedAnswer, Retention, DiffPage, RollbackRequest, RollbackAnswer)
+    )
+    asked = schemas["RollbackRequest"]
+    keys: Json = {"type": "array", "items": schema("Key"), "maxItems": limits.list_keys_max}
+    prefix: Json = {"type": "string"}
+    asked["properties"] = {
+        "to": {"description": "A revision or a time.", **_END},
+        "prefix": {"description": "All keys that start with it; '': all.", **_or_null(prefix)},
+        "keys": {"description": "These keys, instead of a prefix.", **_or_null(keys)},
+        "dry_run": {
+            "description": "Only tell what would be done.",
+            **_or_null({"type": "boolean"}),
+        },
+    }
+    null: Json = {"type": "null"}
+    neither: Json = {"properties": {"prefix": null, "keys": null}}
+    both: Json = {
+        "required": ["prefix", "keys"],
+        "properties": {"prefix": {"type": "string"}, "keys": {"type": "array"}},
+    }
+    asked["not"] = {"anyOf": [neither, both]}
+    return schemas
+
+
+def _or_null(of: Json) -> Json:
+    """``null`` is the same as leaving the member out."""
+    return {"anyOf": [of, {"type": "null"}]}

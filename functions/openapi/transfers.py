@@ -12,8 +12,7 @@ from rundlet_server.functions.openapi.parts import (
     schema,
 )
 from rundlet_server.functions.route_table import EXPORT, IMPORT
-from rundlet_server.functions.transfer.formats import EXPORTED, MEDIA_TYPES, Format
-from rundlet_server.functions.transfer.importing import OnConflict
+from rundlet_server.functions.transfer.formats import EXPORTED, MEDIA_TYPES, Format, OnConflict
 
 _TEXT: Json = {"type": "string"}
 _BINARY: Json = {"type": "string", "format": "binary"}

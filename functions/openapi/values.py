@@ -32,6 +32,10 @@ _VALUE_HEADERS: Json = {
     "KV-Expires": header("RFC 3339, if the value expires."),
 }
 
+_WAITED: Json = {
+    "Preference-Applied": header("wait=N, if the request waited for a change."),
+}
+
 _BYTES: Json = {"schema": {"type": "string", "format": "binary"}}
 _SENT_BYTES: Json = {"application/octet-stream": _BYTES}
 _STORED_BYTES: Json = {"application/octet-stream": _BYTES, "*/*": {}}
@@ -51,6 +55,10 @@ _READ_CONDITIONS = [
     request_header("If-None-Match", "* or entity tags; 304 if one of them is the value's."),
     request_header("If-Modified-Since", "A date; 304 unless the value was written since."),
     request_header("If-Unmodified-Since", "A date; 412 if the value was written since."),
+    request_header(
+        "Prefer",
+        "wait=N: where If-None-Match would lead to 304, wait so many seconds for a change.",
+    ),
 ]
 
 _WRITE_CONDITIONS = [
@@ -71,10 +79,11 @@ _WRITE_CONDITIONS = [
 
 
 def _read(method: str, route: str) -> Json:
-    whole = {"description": "The value.", "headers": _VALUE_HEADERS, "links": _links(route)}
+    headers = {**_VALUE_HEADERS, **_WAITED}
+    whole = {"description": "The value.", "headers": headers, "links": _links(route)}
     answers: Json = {
-        "304": {"description": "Not modified.", "headers": _REVISION_HEADERS},
-        **problems(400, 404, 410, 412, 414),
+        "304": {"description": "Not modified.", "headers": {**_REVISION_HEADERS, **_WAITED}},
+        **problems(400, 404, 410, 412, 414, 503),
     }
     ranges = []
     if method == "get":
@@ -82,14 +91,14 @@ def _read(method: str, route: str) -> Json:
             request_header("Range", "One range of bytes; several are answered with the whole."),
             request_header("If-Range", "An entity tag; the range counts only if it is current."),
         ]
-        part_headers = {**_VALUE_HEADERS, "Content-Range": header("Which bytes of how many.")}
+        part_headers = {**headers, "Content-Range": header("Which bytes of how many.")}
         answers["200"] = {**whole, "content": _STORED_BYTES}
         answers["206"] = {
             "description": "The bytes asked for.",
             "headers": part_headers,
             "content": _STORED_BYTES,
         }
-        answers |= problems(416, 503)
+        answers |= problems(416)
     else:
         answers["200"] = whole
     return {

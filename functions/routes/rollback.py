@@ -10,6 +10,7 @@ from rundlet_server.functions.messages.bodies import answer_type, body_type, rea
 from rundlet_server.functions.messages.decoding import BodyDecoder
 from rundlet_server.functions.messages.gates import Gates
 from rundlet_server.functions.messages.query import Query
+from rundlet_server.functions.messages.requests import require_accepted
 from rundlet_server.functions.messages.rollbacks import RollbackRequest, encode_rollback
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.problems import Problem
@@ -42,6 +43,8 @@ class RollbackResource:
         keys = [scope.prefix] if scope.keys is None else scope.keys
         note_keys(req.env, keys)
         require_keys(req.env, keys)
+        if scope.keys is not None:
+            require_accepted({"keys": scope.keys}, self._limits, self._store.accepts_key)
         is_dry = asked.dry_run is True
         if not is_dry:
             self._store.require_writable()

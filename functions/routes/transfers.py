@@ -30,10 +30,11 @@ from rundlet_server.functions.transfer.formats import (
     EXPORTED,
     MEDIA_TYPES,
     Format,
+    OnConflict,
     format_of_type,
 )
 from rundlet_server.functions.transfer.gzipped import BadGzip, compressed, decompressed
-from rundlet_server.functions.transfer.importing import Import, KeyExists, OnConflict
+from rundlet_server.functions.transfer.importing import Import, KeyExists
 from rundlet_server.functions.transfer.readers import reader_of
 from rundlet_server.functions.transfer.rows import Rows, Rules
 from rundlet_server.functions.transfer.writing import writer_of

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from rundlet_server.functions.settings.connections import CONNECTIONS_PANEL, ConnectionLimits
+from rundlet_server.functions.settings.feeds import FeedLimits
 from rundlet_server.functions.settings.kinds import (
     Address,
     Choice,
@@ -336,6 +337,7 @@ class ServerSettings:
         ),
     )
     limits: Limits = group(Limits, _LIMIT_ROWS)
+    feeds: FeedLimits = group(FeedLimits)
     cors_origins: tuple[str, ...] = setting(
         (),
         Setting(

@@ -1,4 +1,4 @@
-"""The formats of exports and imports, and their names: media types and endings of files."""
+"""What an export or import can be asked for: formats, their media types, what a conflict means."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ class Format(enum.StrEnum):
     JSONL = "jsonl"
     CSV = "csv"
     CBOR_SEQ = "cbor-seq"
+
+
+class OnConflict(enum.StrEnum):
+    """What is done with a row whose key has a value."""
+
+    REPLACE = "replace"
+    SKIP = "skip"
+    FAIL = "fail"
 
 
 EXPORTED: Final = (Format.JSONL, Format.CSV, Format.CBOR_SEQ)

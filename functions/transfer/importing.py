@@ -12,10 +12,10 @@ stored all or none, except one of many rows that ``Store.load`` takes.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from rundlet_server.functions.transfer.formats import OnConflict
 from rundlet_server.functions.transfer.rows import Rows
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.errors import Conflict
@@ -25,14 +25,6 @@ _BULK_ROWS: Final = 65_536
 _BULK_BYTES: Final = 6 * 1024 * 1024
 """As many rows or bytes are loaded at once as ``textfile.loading`` does, and for its reasons."""
 _TXN_BYTES: Final = 8 * 1024 * 1024
-
-
-class OnConflict(enum.StrEnum):
-    """What is done with a row whose key has a value."""
-
-    REPLACE = "replace"
-    SKIP = "skip"
-    FAIL = "fail"
 
 
 class KeyExists(Exception):

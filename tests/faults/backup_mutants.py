@@ -49,8 +49,8 @@ BACKUP_MUTANTS: Final = (
     Mutant(
         "frames-are-not-verified-when-hashed",
         "storage/log/backup/hashing.py",
-        "for frame in segment.frames(max(HEADER_SIZE, self.offset), size):",
-        "for frame in ():",
+        "frames = segment.frames(max(HEADER_SIZE, self.offset), size)",
+        "frames = ()",
         (_HTTP,),
     ),
     # --- the directory ---

@@ -59,6 +59,7 @@ FLOORS = {
         "problems transfer",
         "messages",
         "access",
+        "feeds",
         "monitoring openapi",
         "routes",
         "app",
@@ -67,7 +68,7 @@ FLOORS = {
     "functions/settings": [
         "kinds",
         "rows",
-        "connections reading",
+        "connections feeds reading",
         "server",
         "table",
         "rules",

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from rundlet_server.functions.transfer.exporting import Export
-from rundlet_server.functions.transfer.formats import EXPORTED, Format
+from rundlet_server.functions.transfer.formats import EXPORTED, Format, OnConflict
 from rundlet_server.functions.transfer.gzipped import BadGzip, compressed, decompressed
-from rundlet_server.functions.transfer.importing import Import, KeyExists, OnConflict
+from rundlet_server.functions.transfer.importing import Import, KeyExists
 from rundlet_server.functions.transfer.readers import reader_of
 from rundlet_server.functions.transfer.rows import Rows, Rules
 from rundlet_server.functions.transfer.writing import writer_of

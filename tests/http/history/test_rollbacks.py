@@ -183,6 +183,7 @@ def test_rollback_answers_in_cbor(api, told: Store):
         ({"prefix": "p/", "to": -1}, 422),
         ({"prefix": "p/", "to": 1.5}, 422),
         ({"keys": ["k"] * 21, "to": 1}, 413),
+        ({"keys": ["k" * 65], "to": 1}, 422),
         ({"prefix": "p/", "to": 3}, 400),
         ({"prefix": "p/", "to": time_at(99)}, 400),
         ({"prefix": "p/", "to": 1, "dry": True}, 422),
