@@ -16,7 +16,7 @@ SERVER = "rundlet_server"
 # What each layer may import beside itself and the standard library. Our own layers stand under
 # the name that they are installed by.
 ALLOWED = {
-    "storage": {"crc32c", "cbor2", "numpy", "xxhash"},
+    "storage": {"crc32c", "cbor2", "numpy", "xxhash", "grpc", "google"},
     "functions": {"falcon", "cbor2", "msgspec", "storage"},
     "server": {"waitress", "granian", "functions", "storage"},
     "rundlet": {"httpx", "cbor2"},
@@ -35,7 +35,7 @@ FLOORS = {
         "address checksum counting requests",
         "settings tokens pieces",
         "log",
-        "textfile care backing",
+        "textfile care backing etcd",
         "opening",
         "__init__",
     ],

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.counting.counters import OperationCounters
+from rundlet_server.storage.etcd.place import EtcdPlace
+from rundlet_server.storage.etcd.store import EtcdStore
 from rundlet_server.storage.interface import (
     TEXT_CONTENT_TYPE,
     Commit,
@@ -25,9 +28,10 @@ from rundlet_server.storage.interface import (
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.textfile.store import open_text_file
-from rundlet_server.storage.timeline import At
+from rundlet_server.storage.timeline import At, Retention
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock, ModelStore
+from tests.support.processes.etcd import shared_etcd, store_name
 
 LIMITS: Final = Limits(
     key_bytes_max=32,
@@ -49,11 +53,15 @@ class Backend(NamedTuple):
         open: opens the store at a place, by a clock, read-only or not; opened again after it was
             closed it is the same store if ``is_kept``.
         is_kept: the store outlives its closing.
+        retention: of a new store.
+        retains: another one that it can have.
     """
 
     name: str
     open: Callable[[Path, Clock, bool], Store]
     is_kept: bool = True
+    retention: Retention = Retention()
+    retains: Retention = Retention(3, 0.5)
 
 
 class Filled(NamedTuple):
@@ -86,11 +94,23 @@ def _log_settings(clock: Clock, read_only: bool, **sizes: int) -> StoreSettings:
     )
 
 
+def _open_etcd(place: Path, clock: Clock, read_only: bool) -> Store:
+    """Open a store of this test's own in the etcd of all tests.
+
+    Nothing is done in the background, where the clock of a test does not reach.
+    """
+    address = StoreAddress.parse(f"etcd://{shared_etcd()}/{store_name(place)}")
+    settings = StoreSettings(limits=LIMITS, clock=clock, is_read_only=read_only)
+    return EtcdStore(EtcdPlace.of(address), settings, tidy_s=None)
+
+
 BACKENDS: Final = (
     Backend("model", _open_model, is_kept=False),
     Backend("model counted", _open_counted, is_kept=False),
     Backend("log", _open_log),
     Backend("log of tiny segments", _open_tiny_log),
+    # It keeps history by time only.
+    Backend("etcd", _open_etcd, retention=Retention(1), retains=Retention(1, 0.5)),
 )
 
 

@@ -38,21 +38,23 @@ class Range:
         Raises:
             InvalidKey: one of them cannot be encoded as UTF-8.
         """
-        encoded = _encode(prefix)
-        low = max(encoded, _encode(start or ""))
+        encoded = encode_bound(prefix)
+        low = max(encoded, encode_bound(start or ""))
         high = successor(encoded)
         if end is not None:
-            high = min(high, _encode(end))
+            high = min(high, encode_bound(end))
         return cls(low, high, encoded, reverse)
 
     def resumed(self, after: str | None, delimiter: str | None) -> Range:
         """Return what is left behind ``after``: a key, or a prefix that was rolled up."""
         if after is None:
             return self
-        place = _encode(after)
+        place = encode_bound(after)
         if self.reverse:
             return replace(self, high=min(self.high, place))
-        is_rolled_up = delimiter is not None and _encode(delimiter) in place[len(self.prefix) :]
+        is_rolled_up = (
+            delimiter is not None and encode_bound(delimiter) in place[len(self.prefix) :]
+        )
         following = successor(place) if is_rolled_up else place + b"\0"
         return replace(self, low=max(self.low, following))
 
@@ -106,7 +108,7 @@ def list_page(
     The page ends earlier if it would cost more than it may, but has at least one of them.
     """
     page = FoundPage()
-    mark = _encode(delimiter) if delimiter else None
+    mark = encode_bound(delimiter) if delimiter else None
     rest: Range | None = wanted
     last = ""
     while rest is not None:
@@ -114,7 +116,7 @@ def list_page(
         for key, locator in scanned.scan(view, at):
             if not is_live(locator):
                 continue
-            rolled_up = _rolled_up(key, wanted.prefix, mark)
+            rolled_up = line_prefix(key, wanted.prefix, mark)
             size = page.size + len(rolled_up or key)
             if cost.has_values and rolled_up is None:
                 size += locator.value_size
@@ -134,14 +136,19 @@ def list_page(
     return page
 
 
-def _encode(bound: str) -> bytes:
+def encode_bound(bound: str) -> bytes:
+    """Return the UTF-8 bytes of a prefix, a delimiter, or where a range begins or ends.
+
+    Raises:
+        InvalidKey: it has none.
+    """
     try:
         return bound.encode()
     except UnicodeEncodeError as ex:
         raise InvalidKey(f"a bound of a range cannot be encoded as UTF-8: {ex.reason}") from ex
 
 
-def _rolled_up(key: bytes, prefix: bytes, delimiter: bytes | None) -> bytes | None:
+def line_prefix(key: bytes, prefix: bytes, delimiter: bytes | None) -> bytes | None:
     """Return the part of a key up to the first delimiter behind the prefix, if there is one."""
     if delimiter is None:
         return None

@@ -48,7 +48,7 @@ def test_store_in_memory_is_for_servers():
         open_store(StoreAddress.parse("memory"))
 
 
-@pytest.mark.parametrize("text", ["etcd://h1:2379/NAME", "postgresql://me:s3cret@db/kv"])
+@pytest.mark.parametrize("text", ["postgresql://me:s3cret@db/kv"])
 def test_missing_backend_is_told_by_name_without_the_password(text):
     address = StoreAddress.parse(text)
 
