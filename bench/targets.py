@@ -183,6 +183,12 @@ _ENGINE: Final = (
         most=1.0,
     ),
     Target(
+        "time of an import through the server to one into a folder",
+        Cell("http/import", "rundlet, waitress", "s"),
+        Cell("http/import", "folder", "s"),
+        most=1.5,
+    ),
+    Target(
         "compaction to a copy of the same bytes",
         Cell("engine/maintenance", "rundlet, compaction", "MB/s"),
         Cell("engine/maintenance", "cp", "MB/s"),

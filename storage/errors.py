@@ -14,7 +14,8 @@
     ├── NotSupported              this backend lacks the feature; names both
     ├── ReadOnly                  this store takes no writes
     ├── Unavailable               certainly not applied; try again later
-    │   └── DiskFull              ... because no space is left
+    │   ├── DiskFull              ... because no space is left
+    │   └── BackupNotReady        ... because the store is read for its first backup; ask again
     ├── OutcomeUnknown            may or may not have been applied
     ├── Damaged                   bytes on disk are not what was written; names file and offset
     │   └── DamagedTokens         ... in the tokens: the store is whole, a repair does not help
@@ -151,6 +152,10 @@ class Unavailable(StoreError):
 
 class DiskFull(Unavailable):
     """Certainly not applied, because no space is left on the device."""
+
+
+class BackupNotReady(Unavailable):
+    """The files of the store are still being hashed; each request continues where one ended."""
 
 
 class OutcomeUnknown(StoreError):

@@ -23,12 +23,13 @@ from rundlet_server.storage.timeline import At, Moment, Timeline
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
 
-Feature = Literal["history", "retention", "changes", "bulk_load", "compaction", "backup"]
+Feature = Literal["history", "retention", "changes", "erase", "bulk_load", "compaction", "backup"]
 """What some backends can do and others cannot. Every backend can do everything else.
 
 * ``history``: read at an old revision, list versions, ``Restore``.
 * ``retention``: ``Store.retain`` changes which history is kept.
 * ``changes``: ``Store.changes`` pages through all commits.
+* ``erase``: ``Store.erase`` removes every version of a key.
 * ``bulk_load``: ``Store.load`` stores many rows faster than transactions do.
 * ``compaction``: ``Store.compact`` reclaims space.
 * ``backup``: ``Store.backups`` holds the store as it is while it is copied.
@@ -112,12 +113,13 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Store a value; without ``ttl_s`` it does not expire."""
+    """Store a value; it may expire: by ``ttl_s``, or at ``expires_us``, even if that is over."""
 
     key: str
     value: bytes
     content_type: str = DEFAULT_CONTENT_TYPE
     ttl_s: float | None = None
+    expires_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,14 +114,16 @@ class Erased:
     """What an erasure did.
 
     Attributes:
-        revision: of its commit.
-        versions: how many can no longer be read.
+        revision: of its commit; of the head if the key is not known.
+        versions: how many values can no longer be read.
         is_pending: their bytes are still in files that a compaction will rewrite.
+        is_found: the key had a history; else nothing was written.
     """
 
     revision: int
     versions: int
     is_pending: bool
+    is_found: bool = True
 
 
 class Timeline(Protocol):
@@ -161,6 +163,12 @@ class Timeline(Protocol):
     def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
         """Return the kept versions of a key, newest first, with revisions below ``before``."""
 
+    def expired(self, after_us: int, at: Moment) -> list[str]:
+        """Return the keys whose value at a moment had expired by then, but not by ``after_us``.
+
+        A moment does not show such a value, although its expiry may be logged only later.
+        """
+
     def changes(
         self,
         since: int,
@@ -189,6 +197,22 @@ class Timeline(Protocol):
         Raises:
             Compacted: ``since`` is below ``oldest_revision``.
             InvalidRequest: ``since`` is above the head.
+        """
+
+    def erase(self, key: str, *, wait_s: float = 0) -> Erased:
+        """Remove every version of a key for good; the key can be written again.
+
+        From the return on, no read at any revision shows any of it; its history and the changes
+        have one event, ``erase``. What else the store keeps, and ``oldest_revision``, stay as they
+        are. The bytes go with a compaction in the background. If nothing was written to the key
+        since it was erased last, this returns what became of that erasure. It needs ``erase``.
+
+        Args:
+            key: it.
+            wait_s: wait so long for the bytes to be gone.
+
+        Raises:
+            ReadOnly, Unavailable, OutcomeUnknown: as ``Store.commit``.
         """
 
     def wait(self, since: int, timeout_s: float) -> int:

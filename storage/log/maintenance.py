@@ -78,6 +78,8 @@ class MaintenanceLoop:
             _report(self._maintainer.compact(thorough=True))
         for timer in self._timers:
             timer.tick(now_s)
+        if self._maintainer.has_erased:
+            self._maintainer.remove_erased()
 
     def _compact_if_worth_it(self) -> None:
         if self._maintainer.is_compaction_worth_it():

@@ -15,7 +15,7 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log.format.locator import Locator
-from rundlet_server.storage.log.format.record import DELETE, EXPIRE
+from rundlet_server.storage.log.format.record import VALUES
 from rundlet_server.storage.log.read.answers import (
     key_info,
     live_at,
@@ -186,7 +186,7 @@ class LogReads:
         self, view: View, key: str, encoded: bytes, at: At | None, *, is_whole: bool = True
     ) -> Entry | LargeValue | None:
         locator = view.find(encoded, None if at is None else revision_of(at))
-        if locator is None or locator.kind in (DELETE, EXPIRE):
+        if locator is None or locator.kind not in VALUES:
             return None
         if locator.expires_us and locator.expires_us <= self._judging_us(view, at):
             return None

@@ -66,9 +66,11 @@ class LogStore(LogReads):
         self.moment = timeline.moment
         self.get_version = timeline.get_version
         self.history = timeline.history
+        self.expired = timeline.expired
         self.retention = timeline.retention
         self.retain = timeline.retain
         self.hold = timeline.hold
+        self.erase = timeline.erase
         self.backups = parts.leases
         self._compaction = Background(COMPACTION_NAME)
         self._housekeeper = Housekeeper(
@@ -78,6 +80,7 @@ class LogStore(LogReads):
             health=parts.health,
             expire_for_waiters=parts.maintainer.expire_for_waiters,
         )
+        parts.eraser.resume()
 
     def commit(self, txn: Txn) -> Commit:
         """See ``Store.commit``."""
@@ -142,6 +145,7 @@ class LogStore(LogReads):
         if self._guard.is_inherited or not self._housekeeper.stop():
             return
         self._compaction.join()
+        self._parts.eraser.join()
         if self._settings.sync == "interval":
             self.sync()
         self._parts.close()

@@ -13,13 +13,14 @@ from rundlet_server.storage.large_values import LargeValue
 from rundlet_server.storage.log.format.manifest import FILE_IS_MISSING
 from rundlet_server.storage.log.holds import Hold, Holds
 from rundlet_server.storage.log.read.answers import check_moment, key_history
+from rundlet_server.storage.log.read.expired import expired_keys
 from rundlet_server.storage.log.read.past import read_version
 from rundlet_server.storage.log.read.times import moment_at
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.wiring import Parts
 from rundlet_server.storage.requests import check_retention
 from rundlet_server.storage.settings import StoreSettings
-from rundlet_server.storage.timeline import At, History, Moment, Retention
+from rundlet_server.storage.timeline import At, Erased, History, Moment, Retention
 
 _Answer = TypeVar("_Answer")
 
@@ -72,6 +73,10 @@ class LogTimeline:
         encoded = self._encode(key)
         return self.read(None, lambda view: key_history(view, encoded, limit=limit, before=before))
 
+    def expired(self, after_us: int, at: Moment) -> list[str]:
+        """See ``Store.expired``."""
+        return self.read(at, lambda view: expired_keys(view, at, after_us))
+
     def retention(self) -> Retention:
         """See ``Store.retention``."""
         return self._parts.follower.refresh().manifest.retention
@@ -83,6 +88,13 @@ class LogTimeline:
         check_retention(retention)
         self._parts.lock.guard.require_own()
         self._parts.writer.retain(retention)
+
+    def erase(self, key: str, *, wait_s: float = 0) -> Erased:
+        """See ``Store.erase``."""
+        if self._is_read_only:
+            raise ReadOnly("this store is served read-only")
+        self._parts.lock.guard.require_own()
+        return self._parts.eraser.erase(self._encode(key), wait_s)
 
     @contextlib.contextmanager
     def hold(self, revision: int) -> Iterator[None]:

@@ -12,6 +12,7 @@ from rundlet_server.storage.log.feed.feed import Feed
 from rundlet_server.storage.log.format.commit_page import FILE_NAME as COMMIT_NAME
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.health import HealthCheck
+from rundlet_server.storage.log.maintain.eraser import Eraser
 from rundlet_server.storage.log.maintain.maintainer import Maintainer
 from rundlet_server.storage.log.open.folder_lock import FolderLock
 from rundlet_server.storage.log.open.read_only import ReadOnlyFiles, open_for_reading
@@ -43,6 +44,7 @@ class Parts:
     expired: ExpiredCounter
     writer: Writer
     group_commit: GroupCommit
+    eraser: Eraser
     health: HealthCheck
     maintainer: Maintainer
     leases: Leases
@@ -148,6 +150,14 @@ def _joined(
     writer = Writer(
         folder, settings, commit_page=commit_page, follower=follower, lock=lock, waker=waker
     )
+    leases = Leases(
+        settings.files,
+        folder,
+        commit_page=commit_page,
+        clock=clock,
+        sync=writer.sync,
+        is_erasing=lambda: bool(follower.refresh().erased),
+    )
     maintainer = Maintainer(
         folder,
         settings,
@@ -156,6 +166,7 @@ def _joined(
         writer=writer,
         clock=clock,
         guard=lock.guard,
+        end_leases=leases.end_all_with,
     )
     return Parts(
         lock=lock,
@@ -168,6 +179,7 @@ def _joined(
         expired=ExpiredCounter(commit_page, follower, clock),
         writer=writer,
         group_commit=GroupCommit(writer, settings.measures),
+        eraser=Eraser(settings, follower=follower, writer=writer, maintainer=maintainer),
         health=HealthCheck(
             folder,
             settings,
@@ -177,7 +189,5 @@ def _joined(
             clock=clock,
         ),
         maintainer=maintainer,
-        leases=Leases(
-            settings.files, folder, commit_page=commit_page, clock=clock, sync=writer.sync
-        ),
+        leases=leases,
     )

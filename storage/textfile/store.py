@@ -40,7 +40,7 @@ from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.requests import check_answer, encode_key, require_past, require_reached
 from rundlet_server.storage.textfile.index import REVISION, place_of
 from rundlet_server.storage.textfile.index_place import IndexedFile, index_places
-from rundlet_server.storage.timeline import At, Changes, History, Moment, Retention, Version
+from rundlet_server.storage.timeline import At, Changes, Erased, History, Moment, Retention, Version
 
 _VERSION = 1
 
@@ -184,6 +184,10 @@ class TextFileStore:
             versions.append(Version(REVISION, _VERSION, "put", self._time_us, size, content_type))
         return History(REVISION, 0, versions, None)
 
+    def expired(self, after_us: int, at: Moment) -> list[str]:  # noqa: ARG002 # as the interface has it
+        """See ``Store.expired``: nothing does."""
+        return []
+
     def changes(
         self,
         since: int,  # noqa: ARG002 # as the interface has it
@@ -195,6 +199,10 @@ class TextFileStore:
     ) -> Changes:
         """See ``Store.changes``: all of the file would be one commit, too large for a page."""
         raise NotSupported(self.info.backend, "changes")
+
+    def erase(self, key: str, *, wait_s: float = 0) -> Erased:  # noqa: ARG002 # as the interface has it
+        """See ``Store.erase``."""
+        raise ReadOnly(f"{self._path} is served as it is; nothing can be erased from it")
 
     def wait(self, since: int, timeout_s: float) -> int:
         """See ``Store.wait``: nothing is ever written."""

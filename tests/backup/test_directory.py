@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import threading
@@ -110,6 +111,26 @@ def test_a_backup_of_a_store_that_was_put_back_is_refused(
     second.close()
     place = DirectoryPlace(tmp_path / "backups")
     assert verify_backups(place).problems == []
+
+
+def test_whole_frames_of_another_life_are_never_restored(
+    tmp_path: Path, settings: StoreSettings, store: LogStore, place: DirectoryPlace
+) -> None:
+    """Their checksums are right, so only the hash of the segment tells."""
+    store.close()
+    copy = {path: path.read_bytes() for path in (tmp_path / "data").iterdir() if path.is_file()}
+    for name, value in (("backups", b"first"), ("others", b"other")):
+        for path, data in copy.items():
+            path.write_bytes(data)
+        with contextlib.closing(open_log_store(tmp_path / "data", settings)) as opened:
+            put(opened, value)
+            back_up(opened, tmp_path / name)
+    [piece] = pieces(place)
+    (tmp_path / "backups" / piece).write_bytes((tmp_path / "others" / piece).read_bytes())
+
+    assert verify_backups(place).problems != []
+    with pytest.raises(Damaged, match="hash"):
+        restore(tmp_path / "backups", tmp_path / "new")
 
 
 def test_pruning_keeps_the_newest_and_those_of_a_time(

@@ -33,7 +33,7 @@ def test_help_fits_one_screen_and_is_grouped():
     assert len(lines) <= 23  # and the prompt
     assert max(map(len, lines)) <= 80
     groups = [line.split()[0] for line in lines if line[:1] not in (" ", "")]
-    assert groups == ["Usage:", "Data", "Server", "Care", "Exits", "Docs"]
+    assert groups == ["Usage:", "Data", "Time", "Server", "Care", "Exits", "Docs"]
 
 
 @pytest.mark.parametrize("columns", [50, 60, 80, 200])

@@ -41,6 +41,7 @@ from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import Event, Version
+from tests.support import PATIENCE_S
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock, ModelStore
 
@@ -171,6 +172,22 @@ class StoreMachine(RuleBasedStateMachine):
                 self.log_expiries(key)
             return
         assert outcome == self.model.commit(Txn([op]))
+
+    @rule(place=places, key=keys)
+    def erase(self, place: int, key: str) -> None:
+        """The bytes are gone before the next step, and so are the times of some commits."""
+        store = self.stores[place]
+        needed = self.needed(key)
+        lines = self.model.history(key).versions
+        least = sum(line.version > 0 and line.revision in needed for line in lines)
+        erased = store.erase(key, wait_s=PATIENCE_S)
+        if not erased.is_found:
+            assert not needed
+            return
+        expected = self.model.erase(key)
+        assert (erased.revision, erased.is_pending) == (expected.revision, False)
+        assert least <= erased.versions <= expected.versions
+        self.model.forget_commits_without_events(store.stats().oldest_revision)
 
     # --- what must not be seen -------------------------------------------------------------
 
@@ -323,11 +340,7 @@ class StoreMachine(RuleBasedStateMachine):
     def bound(self) -> int:
         """The newest revision behind which nothing need be readable any more."""
         then_us = self.model._time_us - self.keep_for_s * 1_000_000
-        times = sorted(
-            (record.revision, record.time_us)
-            for records in self.model._records.values()
-            for record in records
-        )
+        times = self.model.all_commits
         return max((revision for revision, time_us in times if time_us <= then_us), default=0)
 
     def needed(self, key: str) -> set[int]:

@@ -40,6 +40,7 @@ PAGES = [
             "answers",
             "backup",
             "deployment",
+            "feed",
             "guide",
             "operations",
             "recipes",

@@ -56,6 +56,7 @@ class Feed:
                 limit=limit,
                 include_values=include_values,
                 bytes_max=self._answer_bytes_max,
+                erased=view.erased,
             )
             try:
                 self._fill(page, view, since, last)
@@ -110,6 +111,6 @@ def _ranges(view: View, since: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _check_since(view: View, since: int, head: int) -> None:
-    if since < view.manifest.oldest_revision:
+    if since < view.manifest.oldest_revision or view.manifest.is_in_gap(since):
         raise compacted(view)
     require_reached(since, head)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from rundlet_server.storage.checksum import CHECKSUM_SIZE
@@ -41,8 +42,12 @@ class Page:
         limit: int,
         include_values: bool,
         bytes_max: int,
+        erased: Mapping[bytes, int],
     ) -> None:
-        """Begin a page of the events with revisions above ``since``, up to ``last``."""
+        """Begin a page of the events with revisions above ``since``, up to ``last``.
+
+        What was erased since is not on it, see ``View.erased``.
+        """
         self.events: list[Event] = []
         self.reached = since
         self.is_full = False
@@ -51,6 +56,7 @@ class Page:
         self._limit = limit
         self._include_values = include_values
         self._bytes_left = bytes_max
+        self._erased = erased
         self._revision = since
         self._first = 0
 
@@ -100,7 +106,7 @@ class Page:
         value_size, key_size, meta_size, version, kind, code, _, revision, time_us = header
         meta_start = _HEADER_SIZE + key_size
         key = bytes(record[_HEADER_SIZE:meta_start])
-        if not key.startswith(self._prefix):
+        if not key.startswith(self._prefix) or revision < self._erased.get(key, 0):
             return
         value = None
         is_omitted = False

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -95,6 +96,8 @@ class Manifest:
         indexes: newest first.
         oldest_time_us: of the newest commit at or below the oldest revision; 0 if it is not known.
         retention: which history compaction must keep.
+        erased: when each key was erased last whose older versions may still be in files that have
+            an index file; those of other segments their deltas know.
         gaps: pairs of revisions that a restore has left: those above the first and up to the
             second may have been other commits of a store that was backed up, and never come back.
     """
@@ -110,13 +113,13 @@ class Manifest:
     indexes: tuple[IndexState, ...]
     oldest_time_us: int = 0
     retention: Retention = _NEW_RETENTION
+    erased: Mapping[bytes, int] = field(default_factory=dict)
+    gaps: tuple[tuple[int, int], ...] = ()
 
     @property
     def oldest(self) -> Oldest:
         """The oldest state that can still be read."""
         return Oldest(self.oldest_revision, self.oldest_time_us)
-
-    gaps: tuple[tuple[int, int], ...] = ()
 
     @property
     def active(self) -> SegmentState:
@@ -153,6 +156,7 @@ class Manifest:
         retention: Retention | None = None,
         segments: tuple[SegmentState, ...] | None = None,
         indexes: tuple[IndexState, ...] | None = None,
+        erased: Mapping[bytes, int] | None = None,
     ) -> Manifest:
         """Return the next generation, with the given members in place of the present ones."""
         oldest = oldest or self.oldest
@@ -166,11 +170,17 @@ class Manifest:
             retention=retention or self.retention,
             segments=self.segments if segments is None else segments,
             indexes=self.indexes if indexes is None else indexes,
+            erased=self.erased if erased is None else erased,
         )
 
 
 def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
     """Make a state the state on disk, durably."""
+    replace_file(files, folder / FILE_NAME, encode_manifest(manifest))
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the content of the file that says a state."""
     payload = cbor2.dumps(
         {
             "generation": manifest.generation,
@@ -183,13 +193,14 @@ def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
             "keep_for_s": manifest.retention.keep_for_s,
             "revision_floor": manifest.revision_floor,
             "is_lax": manifest.is_lax,
+            "erased": dict(manifest.erased),
             "segments": [dataclasses.astuple(segment) for segment in manifest.segments],
             "indexes": [dataclasses.astuple(index) for index in manifest.indexes],
             "gaps": manifest.gaps,
         }
     )
     header = _HEADER.pack(MAGIC, FORMAT_VERSION, len(payload))
-    replace_file(files, folder / FILE_NAME, seal(header + payload))
+    return seal(header + payload)
 
 
 def read_manifest(files: Files, folder: Path) -> Manifest:
@@ -246,5 +257,6 @@ def _decode(payload: bytes, version: int) -> Manifest:
         _OLD_RETENTION
         if is_old
         else Retention(int(state["keep_versions"]), float(state["keep_for_s"])),
+        {bytes(key): int(revision) for key, revision in state.get("erased", {}).items()},
         tuple((after, through) for after, through in state.get("gaps", ())),
     )

@@ -41,15 +41,19 @@ PUT: Final = 1
 DELETE: Final = 2
 EXPIRE: Final = 3
 RESTORE: Final = 4
+ERASE: Final = 5
 
-TOMBSTONES: Final = (DELETE, EXPIRE)
+TOMBSTONES: Final = (DELETE, EXPIRE, ERASE)
 """Kinds after which the key has no value."""
+VALUES: Final = (PUT, RESTORE)
+"""Kinds with a value."""
 
 KIND_NAMES: Final[Mapping[int, EventKind]] = {
     PUT: "put",
     DELETE: "delete",
     EXPIRE: "expire",
     RESTORE: "restore",
+    ERASE: "erase",
 }
 
 VERSION_MAX: Final = (1 << 32) - 1

@@ -19,7 +19,7 @@ import xxhash
 
 from rundlet_server.storage.errors import Unavailable
 from rundlet_server.storage.log.format.locator import Locator
-from rundlet_server.storage.log.format.record import DELETE, EXPIRE, OVERHEAD
+from rundlet_server.storage.log.format.record import DELETE, ERASE, EXPIRE, OVERHEAD
 from rundlet_server.storage.log.index.delta import Delta
 
 ROW_DTYPE: Final = np.dtype(
@@ -238,14 +238,26 @@ def select(columns: Columns, is_kept: Flags) -> Columns:
     is_left = table_rows >= 0
     tags = columns.table[is_left] & ~ROW_MASK
     expiry_rows = new_row[columns.expiry_rows]
+    types, rows["type"][:-1] = _used_types(columns.types, rows["type"][:-1])
     return Columns(
         rows,
         columns.keys[np.repeat(is_kept, lengths)],
         np.sort(tags | table_rows[is_left].astype(np.uint64)),
-        columns.types,
+        types,
         expiry_rows[expiry_rows >= 0].astype(np.uint32),
         columns.expiry_times_us[expiry_rows >= 0],
     )
+
+
+def _used_types(
+    types: tuple[str, ...], numbers: TypeNumbers
+) -> tuple[tuple[str, ...], TypeNumbers]:
+    """Return the types that some rows have, and the new number of each row's type."""
+    is_used = np.bincount(numbers, minlength=TYPE_IN_RECORD + 1) > 0
+    renumbered = np.cumsum(is_used) - 1
+    renumbered[TYPE_IN_RECORD] = TYPE_IN_RECORD
+    used = tuple(name for number, name in enumerate(types) if is_used[number])
+    return used, renumbered.astype(np.uint16)[numbers]
 
 
 def _is_older(rows: Rows) -> Flags:
@@ -365,5 +377,5 @@ def value_sizes(columns: Columns, rows: Places) -> Places:
 def is_tombstone(columns: Columns) -> Flags:
     """Return one flag per row: whether it is a tombstone."""
     kinds = columns.rows["flags"][:-1] & KIND_MASK
-    tombstones: Flags = (kinds == DELETE) | (kinds == EXPIRE)
+    tombstones: Flags = (kinds == DELETE) | (kinds == EXPIRE) | (kinds == ERASE)
     return tombstones

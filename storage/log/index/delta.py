@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rundlet_server.storage.log.format.commit_times import CommitPlace, CommitTimes
 from rundlet_server.storage.log.format.locator import Locator
-from rundlet_server.storage.log.format.record import EXPIRE
+from rundlet_server.storage.log.format.record import ERASE, EXPIRE
 
 
 class Delta:
@@ -24,6 +24,7 @@ class Delta:
         replaced_bytes: size of those among them that later ones have replaced.
         rows: the newest locator of each key.
         times: the commits added.
+        erased: when each key was erased last that was erased in the segment.
     """
 
     def __init__(self, segment: int, offset: int) -> None:
@@ -33,6 +34,7 @@ class Delta:
         self.replaced_bytes = 0
         self.rows: dict[bytes, Locator] = {}
         self.times = CommitTimes()
+        self.erased: dict[bytes, int] = {}
         self._expired: list[tuple[int, bytes]] = []
         self._expiring: list[tuple[int, int, bytes]] = []
         self._by_time: list[tuple[int, int, bytes]] = []
@@ -55,6 +57,8 @@ class Delta:
                 self._expiring.append((locator.expires_us, locator.revision, key))
             elif locator.kind == EXPIRE:
                 self._expired.append((locator.revision, key))
+            elif locator.kind == ERASE:
+                self.erased[key] = locator.revision
         self.record_count += len(entries)
 
     def find(self, key: bytes, at: int | None) -> Locator | None:

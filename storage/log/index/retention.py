@@ -19,7 +19,15 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from rundlet_server.storage.log.format.locator import Locator
-from rundlet_server.storage.log.index.columns import OLDER, Columns, Flags, is_tombstone
+from rundlet_server.storage.log.format.record import ERASE
+from rundlet_server.storage.log.index.columns import (
+    KIND_MASK,
+    OLDER,
+    Columns,
+    Flags,
+    is_tombstone,
+    select,
+)
 
 
 def kept_versions(
@@ -73,3 +81,26 @@ def needed_versions(columns: Columns, horizon: int, keep_versions: int) -> Flags
     is_counted = is_in_newest_life & (numbers - first < keep_versions)
     needed: Flags = ~is_older | (successor > np.uint64(horizon)) | is_counted
     return needed
+
+
+def erasures(columns: Columns) -> dict[bytes, int]:
+    """Return when each key was erased last, as far as these rows tell."""
+    is_erasure = (columns.rows["flags"][:-1] & KIND_MASK) == ERASE
+    found: dict[bytes, int] = {}
+    for row in np.flatnonzero(is_erasure).tolist():
+        found.setdefault(columns.key(row), int(columns.rows["revision"][row]))
+    return found
+
+
+def without_erased(columns: Columns) -> Columns:
+    """Return only the rows of versions that were not erased: none behind an erasure of their key.
+
+    The erasures themselves are among them.
+    """
+    rows = columns.rows[:-1]
+    is_erasure = (rows["flags"] & KIND_MASK) == ERASE
+    if not is_erasure.any():
+        return columns
+    first = np.maximum.accumulate(np.where((rows["flags"] & OLDER) != 0, 0, np.arange(len(rows))))
+    newer_erasures = np.cumsum(is_erasure) - is_erasure
+    return select(columns, newer_erasures == newer_erasures[first])

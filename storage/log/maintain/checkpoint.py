@@ -22,7 +22,7 @@ from rundlet_server.storage.log.index import columns as index_columns
 from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, MERGE_FACTOR, Columns
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.file import IndexFile
-from rundlet_server.storage.log.index.retention import needed_versions
+from rundlet_server.storage.log.index.retention import needed_versions, without_erased
 from rundlet_server.storage.log.index.writer import write_index
 from rundlet_server.storage.log.maintain.horizon import Horizon, OutdatedError
 from rundlet_server.storage.log.read.follower import Follower
@@ -45,9 +45,7 @@ class Checkpointer:
         deltas = view.deltas[:0:-1]
         for delta in deltas:
             state = self._index_delta(view, delta)
-            self._writer.change_manifest(
-                functools.partial(_indexed, index=state, segment=delta.segment)
-            )
+            self._writer.change_manifest(functools.partial(_indexed, index=state, delta=delta))
             view = self._follower.refresh()
         return len(deltas)
 
@@ -77,7 +75,7 @@ class Checkpointer:
     def index_delta(self, view: View, delta: Delta) -> View:
         """Write the index file of a view's oldest delta, inside ``Writer.exclusive``."""
         state = self._index_delta(view, delta)
-        return self._writer.install_manifest(_indexed(view.manifest, state, delta.segment))
+        return self._writer.install_manifest(_indexed(view.manifest, state, delta))
 
     def index(self, view: View, columns: Columns, times: CommitTimes, segment: int) -> IndexState:
         """Write the index file and the times file of one segment, durably."""
@@ -110,8 +108,9 @@ class Checkpointer:
         return count
 
     def merged(self, indexes: Sequence[IndexFile]) -> Columns:
-        """Return one index of several, newest first."""
-        return index_columns.merge_all([index.columns() for index in indexes])
+        """Return one index of several, newest first, without what was erased."""
+        merged = index_columns.merge_all([index.columns() for index in indexes])
+        return without_erased(merged)
 
     def write(self, view: View, columns: Columns) -> IndexState:
         """Write a new index file, durably, that no manifest names yet."""
@@ -167,14 +166,15 @@ def replace_indexes(
     )
 
 
-def _indexed(manifest: Manifest, index: IndexState, segment: int) -> Manifest:
+def _indexed(manifest: Manifest, index: IndexState, delta: Delta) -> Manifest:
     return manifest.changed(
         indexes=(index, *manifest.indexes),
         next_index=index.number + 1,
         segments=tuple(
-            dataclasses.replace(state, is_indexed=True) if state.number == segment else state
+            dataclasses.replace(state, is_indexed=True) if state.number == delta.segment else state
             for state in manifest.segments
         ),
+        erased={**manifest.erased, **delta.erased},
     )
 
 

@@ -9,7 +9,9 @@ A pass has these steps; a process may die between any two of them without loss:
 4. write an index file with the new positions; sync it and the folder;
 5. change the manifest: the outputs take the places of the inputs, so that the order of the log
    is still the order of revisions;
-6. unlink the inputs, in the order of the log and each durably: see ``open.orphans`` for why.
+6. unlink the inputs, in the order of the log and each durably: see ``open.orphans`` for why;
+7. if all segments that held what was erased were among them, change the manifest once more: nothing
+   is left of it.
 
 Tombstones: an index can always be built anew from the log alone, so the log must never hold a
 record of a key without the tombstone behind it. A pass drops a tombstone only if all segments
@@ -19,7 +21,7 @@ before its own hold live records only, and so no older record of its key.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -36,6 +38,12 @@ from rundlet_server.storage.log.index import columns as index_columns
 from rundlet_server.storage.log.index.columns import Columns, is_tombstone
 from rundlet_server.storage.log.index.retention import needed_versions
 from rundlet_server.storage.log.maintain.checkpoint import Checkpointer, replace_indexes
+from rundlet_server.storage.log.maintain.erasure import (
+    EndLeases,
+    holds_any,
+    segments_to_clean,
+    still_erased,
+)
 from rundlet_server.storage.log.maintain.horizon import Horizon
 from rundlet_server.storage.log.maintain.rewrite import Rewrite
 from rundlet_server.storage.log.read.follower import Follower
@@ -102,21 +110,24 @@ class Compactor:
         follower: Follower,
         writer: Writer,
         checkpointer: Checkpointer,
+        end_leases: EndLeases,
     ) -> None:
         self._files = files
         self._folder = folder
         self._follower = follower
         self._writer = writer
         self._checkpointer = checkpointer
+        self._end_leases = end_leases
 
     def compact(
-        self, horizon: Horizon, *, dead_share_min: float, segment_bytes_max: int
+        self, horizon: Horizon, *, dead_share_min: float | None, segment_bytes_max: int
     ) -> CompactionResult:
         """Do one pass over the segments that have index files.
 
         Args:
             horizon: versions that no read needs any more are dropped.
-            dead_share_min: rewrite segments with at least this share of dead bytes.
+            dead_share_min: rewrite segments with at least this share of dead bytes; with ``None``
+                only those that hold what was erased, which every pass rewrites.
             segment_bytes_max: size of the segments written.
 
         Raises:
@@ -130,11 +141,17 @@ class Compactor:
         is_needed = needed_versions(merged, horizon.revision, horizon.keep_versions)
         columns = index_columns.select(merged, is_needed)
         usages = _usages(view, columns)
-        wanted = _choose(usages, dead_share_min, segment_bytes_max)
+        to_clean = segments_to_clean(view)
+        if dead_share_min is None:
+            wanted = [[usage.state] for usage in usages if usage.state.number in to_clean]
+        else:
+            wanted = _choose(usages, dead_share_min, segment_bytes_max, to_clean)
         chosen = _fitting(wanted, usages, self._copied_bytes_max(view))
         columns = _without_tombstones(columns, usages, chosen, horizon.revision)
         dropped = merged.row_count - columns.row_count
-        if not chosen and not dropped and len(view.indexes) == 1:
+        is_index_whole = [columns.row_count] == [index.row_count for index in view.indexes]
+        if not chosen and is_index_whole:
+            self._forget_erased(view, is_clean=chosen == wanted)
             return CompactionResult(is_cut_short=chosen != wanted)
 
         rewrite = Rewrite(self._files, self._folder, view, columns)
@@ -156,6 +173,7 @@ class Compactor:
             self._files.unlink(self._folder / segment_name(state.number))
             self._files.unlink(self._folder / times_name(state.number))
             self._files.sync_folder(self._folder)
+        self._forget_erased(view, is_clean=chosen == wanted)
         after = [state for outputs in replaced.values() for state in outputs]
         return CompactionResult(
             len(before),
@@ -165,6 +183,17 @@ class Compactor:
             dropped,
             is_cut_short=chosen != wanted,
         )
+
+    def _forget_erased(self, view: View, *, is_clean: bool) -> None:
+        """Note that nothing is left of what was erased; the files that held it are gone by now."""
+        cleaned = view.manifest.erased
+        if cleaned and is_clean:
+            clean = self._follower.refresh().manifest.file_names
+            self._end_leases(lambda file: holds_any(file, cleaned), clean)
+            self._files.sync_folder(self._folder)
+            self._writer.change_manifest(
+                lambda manifest: manifest.changed(erased=still_erased(manifest.erased, cleaned))
+            )
 
     def _copied_bytes_max(self, view: View) -> int:
         """Return how many bytes of live records can be copied: an index file is written as well."""
@@ -200,12 +229,12 @@ def _usages(view: View, columns: Columns) -> list[_Usage]:
 
 
 def _choose(
-    usages: Sequence[_Usage], dead_share_min: float, segment_bytes_max: int
+    usages: Sequence[_Usage], dead_share_min: float, segment_bytes_max: int, to_clean: Set[int]
 ) -> list[list[SegmentState]]:
     """Return runs of adjacent segments to rewrite."""
 
     def is_worth_it(usage: _Usage) -> bool:
-        return usage.dead_share >= dead_share_min
+        return usage.dead_share >= dead_share_min or usage.state.number in to_clean
 
     def is_small(usage: _Usage) -> bool:
         return usage.state.size * _SMALL_SHARE < segment_bytes_max

@@ -52,12 +52,13 @@ class Horizon(NamedTuple):
             raise OutdatedError
 
 
-def horizon_of(view: View, holds: Holds, *, now_us: int, durable: int) -> Horizon:
+def horizon_of(view: View, holds: Holds, *, held: int | None, now_us: int, durable: int) -> Horizon:
     """Return the horizon: at most the revision that was the head ``keep_for_s`` ago.
 
     Args:
         view: up to date.
-        holds: of long reads; the store's lock is held.
+        holds: of long reads.
+        held: the lowest revision that they held a moment ago.
         now_us: the time that decides what has expired.
         durable: the last revision that a power cut keeps. A manifest is durable: if it named a
             later revision, a power cut could leave a head that cannot be read any more.
@@ -67,7 +68,6 @@ def horizon_of(view: View, holds: Holds, *, now_us: int, durable: int) -> Horizo
     if retention.keep_for_s:
         revision = newest_by(view, now_us - round(retention.keep_for_s * 1_000_000))
     oldest = view.manifest.oldest
-    held = holds.lowest()
     revision = min(revision, durable, revision if held is None else held)
     if revision > oldest.revision:
         oldest = Oldest(revision, time_at(view, revision))

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.errors import DiskFull, StoreError
 from rundlet_server.storage.forks import ProcessGuard
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.format.locator import pack_position
@@ -24,6 +24,7 @@ from rundlet_server.storage.log.maintain.bulk_load import BulkLoader
 from rundlet_server.storage.log.maintain.checkpoint import Checkpointer
 from rundlet_server.storage.log.maintain.chunk import Chunk
 from rundlet_server.storage.log.maintain.compaction import CompactionResult, Compactor
+from rundlet_server.storage.log.maintain.erasure import EndLeases
 from rundlet_server.storage.log.maintain.horizon import Horizon, OutdatedError, horizon_of
 from rundlet_server.storage.log.open.folder_lock import MAINTENANCE_LOCK_NAME
 from rundlet_server.storage.log.open.orphans import remove_orphans
@@ -59,6 +60,7 @@ class Maintainer:
         writer: Writer,
         clock: SharedClock,
         guard: ProcessGuard,
+        end_leases: EndLeases,
     ) -> None:
         self._folder = folder
         self._settings = settings
@@ -78,6 +80,7 @@ class Maintainer:
             follower=follower,
             writer=writer,
             checkpointer=self._checkpointer,
+            end_leases=end_leases,
         )
         self._loader = BulkLoader(follower=follower, writer=writer, checkpointer=self._checkpointer)
 
@@ -157,7 +160,40 @@ class Maintainer:
             )
             return result
 
-    def _compact_in_passes(self, horizon: Horizon, dead_share_min: float) -> CompactionResult:
+    @property
+    def has_erased(self) -> bool:
+        """Whether bytes of what was erased may be left."""
+        return bool(self._follower.refresh().erased)
+
+    def remove_erased(self) -> None:
+        """Rewrite what still holds bytes of erased keys; else everything stays, old versions, too.
+
+        Raises:
+            DiskFull: the disk has no space for the copies; the next call continues.
+        """
+        with self._exclusive(wait=True):
+            if not self.has_erased:
+                return
+            self._remove_orphans()
+            self._writer.seal()
+            self._checkpointer.checkpoint()
+            while True:
+                manifest = self._follower.refresh().manifest
+                retention = manifest.retention
+                keeping = (retention.keep_versions, retention.keep_for_s, self._holds)
+                horizon = Horizon(manifest.oldest, *keeping)
+                try:
+                    result = self._compact_in_passes(horizon, None)
+                except OutdatedError:
+                    self._remove_orphans()
+                    continue
+                break
+            if result.is_cut_short:
+                raise DiskFull("the disk has no space to remove what was erased")
+
+    def _compact_in_passes(
+        self, horizon: Horizon, dead_share_min: float | None
+    ) -> CompactionResult:
         """Do as many passes as the free space allows, as long as it grows with each of them."""
         free_space = self._writer.free_space
         result = CompactionResult(is_cut_short=True)
@@ -260,7 +296,9 @@ class Maintainer:
         view = self._follower.refresh()
         durable = self._durable_revision(view)
         with self._writer.lock:
-            return horizon_of(view, self._holds, now_us=self._clock.now_us(), durable=durable)
+            held = self._holds.lowest()
+        now_us = self._clock.now_us()
+        return horizon_of(view, self._holds, held=held, now_us=now_us, durable=durable)
 
     def _durable_revision(self, view: View) -> int:
         # In this order: the active segment goes at least as far as this head.

@@ -31,6 +31,7 @@ from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import Head, View
+from rundlet_server.storage.timeline import Moment
 
 _FEW: Final = 1_000
 """Rows of an index file that are looked at one by one; to look at the whole file takes longer."""
@@ -93,6 +94,12 @@ class ExpiredCounter:
             return view, head, settled.expired + waiting.expired
 
 
+def expired_keys(view: View, at: Moment, after_us: int) -> list[str]:
+    """Return the keys whose value at a moment expires after a time, and by that of the moment."""
+    found = due(view, Head(*at, view.head.totals), after_us, at.time_us)
+    return [key.decode() for key, _ in found]
+
+
 def due(view: View, head: Head, after_us: int, through_us: int) -> Iterator[tuple[bytes, Locator]]:
     """Yield keys whose value at a head expires in (``after_us``, ``through_us``], once each."""
     return _due_of([*view.deltas, *view.indexes], view, head, after_us, through_us)
@@ -103,7 +110,7 @@ def _due_of(
 ) -> Iterator[tuple[bytes, Locator]]:
     for source in sources:
         for key, revision in source.expiring(after_us, through_us):
-            locator = view.find(key, head.revision)
+            locator = view.find_logged(key, head.revision)
             if locator is not None and locator.revision == revision:
                 yield key, locator
 
@@ -153,7 +160,7 @@ def _amount_of_many(view: View, head: Head, age: int, rows: RowNumbers) -> Expir
     is_due[firsts[~is_doubtful]] = True
     sizes = value_sizes(columns, np.flatnonzero(is_due))  # in the order in which they are in memory
     doubtful = ((index.key(row), row) for row in firsts[is_doubtful].tolist())
-    found = ((view.find(key, head.revision), row) for key, row in doubtful)
+    found = ((view.find_logged(key, head.revision), row) for key, row in doubtful)
     return Expired(len(sizes), int(sizes.sum())) + Expired.of(
         locator
         for locator, row in found
@@ -172,7 +179,7 @@ def _logged(before: _Count, view: View, head: Head) -> Expired:
     keys = {
         key for delta in view.deltas for key in delta.expired(before.head.revision, head.revision)
     }
-    found = (view.find(key, before.head.revision) for key in keys)
+    found = (view.find_logged(key, before.head.revision) for key in keys)
     return Expired.of(
         locator
         for locator in found

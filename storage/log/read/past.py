@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from rundlet_server.storage.interface import Entry
 from rundlet_server.storage.large_values import LargeValue
 from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.record import ERASE
 from rundlet_server.storage.log.index.retention import kept_versions, newest_life
 from rundlet_server.storage.log.read.times import compacted, time_at
 from rundlet_server.storage.log.read.view import View
@@ -43,7 +44,8 @@ def read_version(view: View, key: str, encoded: bytes, version: int) -> Entry | 
         newest = newest or locator
         if locator.version == version:
             return view.peek(key, encoded, locator)
-    is_known = newest is not None or view.find(encoded) is not None
+    last = newest or view.find(encoded)
+    is_known = last is not None and last.kind != ERASE
     if is_known and version > 0 and (newest is None or version < newest.version):
         raise compacted(view)
     return None

@@ -8,7 +8,7 @@ file can be read as long as it is open.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from rundlet_server.storage.log.format.commit_times import CommitTimes
 from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.locator import Locator, pack_position, segment_of
 from rundlet_server.storage.log.format.manifest import Manifest
-from rundlet_server.storage.log.format.record import Record
+from rundlet_server.storage.log.format.record import ERASE, Record
 from rundlet_server.storage.log.format.segment import Segment
 from rundlet_server.storage.log.index.delta import Delta, newest_at
 from rundlet_server.storage.log.index.file import IndexFile
@@ -89,11 +89,27 @@ class View:
         """The number of records that no index file holds yet."""
         return sum(delta.record_count for delta in self.deltas)
 
+    @property
+    def erased(self) -> Mapping[bytes, int]:
+        """When each key was erased last whose older versions may still be in files."""
+        erased = dict(self.manifest.erased)
+        for delta in reversed(self.deltas):
+            erased.update(delta.erased)
+        return erased
+
     def find(self, key: bytes, at: int | None = None) -> Locator | None:
         """Return the newest version of a key, or the newest of revision ``at`` or before.
 
-        It costs a dict look-up per delta and a hash look-up per index file.
+        It costs a dict look-up per delta and a hash look-up per index file. A version that was
+        erased since is not there.
         """
+        locator = self.find_logged(key, at)
+        if at is None or locator is None:
+            return locator  # nothing was erased behind the newest version
+        return None if locator.revision < self._erased_at(key) else locator
+
+    def find_logged(self, key: bytes, at: int | None = None) -> Locator | None:
+        """Do as ``find`` does, but find a version that was erased since, too, as long as it can."""
         for delta in self.deltas:
             locator = newest_at(delta.rows.get(key), at)
             if locator is not None:
@@ -105,7 +121,13 @@ class View:
         return None
 
     def versions(self, key: bytes) -> Iterator[Locator]:
-        """Yield all versions of a key that are kept, newest first."""
+        """Yield all versions of a key that are kept, newest first, back to an erasure."""
+        for locator in self._logged_versions(key):
+            yield locator
+            if locator.kind == ERASE:
+                return
+
+    def _logged_versions(self, key: bytes) -> Iterator[Locator]:
         for delta in self.deltas:
             locator = delta.rows.get(key)
             while locator is not None:
@@ -114,13 +136,30 @@ class View:
         for index in self.indexes:
             yield from index.versions(key)
 
+    def _erased_at(self, key: bytes) -> int:
+        """Return the revision at which a key was erased last; 0 once nothing older is left."""
+        for delta in self.deltas:
+            revision = delta.erased.get(key)
+            if revision is not None:
+                return revision
+        return self.manifest.erased.get(key, 0)
+
     def scan(
         self, start: bytes, at: int | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, Locator]]:
         """Yield keys from ``start`` on (in reverse: below it) with their newest versions.
 
-        Tombstones are among them.
+        Tombstones are among them, versions that were erased since are not.
         """
+        found = self._scan_logged(start, at, reverse=reverse)
+        erased = None if at is None else self.erased
+        if not erased:
+            return found
+        return ((key, locator) for key, locator in found if locator.revision >= erased.get(key, 0))
+
+    def _scan_logged(
+        self, start: bytes, at: int | None, *, reverse: bool
+    ) -> Iterator[tuple[bytes, Locator]]:
         sources: list[Delta | IndexFile] = [delta for delta in self.deltas if delta.rows]
         sources += self.indexes
         if len(sources) == 1:

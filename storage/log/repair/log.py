@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from rundlet_server.storage.log.format.names import (
     segment_name,
     segment_numbers,
 )
-from rundlet_server.storage.log.format.record import Record
+from rundlet_server.storage.log.format.record import ERASE, Record
 from rundlet_server.storage.log.format.segment import COMPACTED, HEADER_SIZE
 from rundlet_server.storage.log.open.recovery import REVISION_GAP
 from rundlet_server.storage.log.repair.extents import Extents
@@ -90,12 +90,18 @@ class LogRepair:
             if index.is_in_any(copies):
                 index.first_revision = 1  # a compaction writes one index of all before it
         missing = list(self._missing())
+        missing += self._lost_erasures(missing)
         for source in self.sources:
             self.losses += source.losses()
         if self.is_mixed:
             self.losses += self._holes()
         deletes = [version for version in missing if version.is_tombstone]
-        self.lost = [version for version in missing if not version.is_tombstone]
+        erased = self._old.erased if self._old else {}
+        self.lost = [
+            version
+            for version in missing
+            if not version.is_tombstone and version.revision >= erased.get(version.key, 0)
+        ]
         self.deletes_kept = len(deletes)
         states: list[SegmentState] = []
         for group in in_groups(self.sources, deletes):
@@ -139,6 +145,16 @@ class LogRepair:
                 is_kept = source is not None and source.recover(where, version.key)
                 if not is_kept and not self._is_known_elsewhere(version, place):
                     yield version
+
+    def _lost_erasures(self, missing: Sequence[KnownVersion]) -> list[KnownVersion]:
+        """Return the erasures that only the manifest knows; without them the values came back."""
+        known = {(version.key, version.revision) for version in missing}
+        return [
+            KnownVersion(revision, 0, 0, 0, key, ERASE)
+            for key, revision in (self._old.erased if self._old else {}).items()
+            if (key, revision) not in known
+            and not any(source.has(key, revision) for source in self.sources)
+        ]
 
     def _is_known_elsewhere(self, version: KnownVersion, place: int) -> bool:
         """Return whether a version is in another segment, or was not needed any more."""

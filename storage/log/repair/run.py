@@ -10,7 +10,8 @@ die between any two of them:
    together they hold all that is needed (see ``open.orphans``);
 3. ask every index file in the folder what the log should hold. Keep deleted what was deleted: write
    a delete again that is lost. Note the values that are lost, and what has an older value again;
-4. build the index anew from the log, and count the totals;
+4. build the index anew from the log, without what was erased, and count the totals. The records of
+   that are removed by maintenance: every erasure that is found counts as unfinished;
 5. make a new, empty active segment; sync all of it;
 6. move the originals of what is replaced into a folder of their own, ``repair-<n>``, and list there
    what is lost;
@@ -62,6 +63,7 @@ from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Seg
 from rundlet_server.storage.log.format.times_file import write_times
 from rundlet_server.storage.log.index.columns import Columns
 from rundlet_server.storage.log.index.delta import Delta
+from rundlet_server.storage.log.index.retention import erasures, without_erased
 from rundlet_server.storage.log.index.writer import write_index
 from rundlet_server.storage.log.open.alone import alone
 from rundlet_server.storage.log.open.recovery import REVISION_GAP
@@ -116,6 +118,7 @@ class _Repair:
         self._problems = problems
         self._old = self._old_manifest()
         self._store_id = os.urandom(16)
+        self._erased: dict[bytes, int] = {}
         self._clock_us = commit_page_clock_us(folder, settings)  # the page is made anew
 
     def run(self) -> RepairReport:
@@ -130,7 +133,9 @@ class _Repair:
             for version in log.lost
             for kind in [KIND_NAMES[version.kind]]
         ]
-        columns = self._columns(states)
+        found = self._columns(states)
+        self._erased = erasures(found)
+        columns = without_erased(found)
         report.came_back = list(came_back(log, columns))
         report.deletes_kept = log.deletes_kept
         totals = count_totals(columns)
@@ -231,6 +236,7 @@ class _Repair:
                 SegmentState(number, 0, 0, head, time_us, totals, is_indexed=False),
             ),
             indexes=indexes,
+            erased=self._erased,
             gaps=old.gaps if old else (),
         )
 

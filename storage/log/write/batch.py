@@ -35,6 +35,7 @@ from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.locator import Locator, pack_position
 from rundlet_server.storage.log.format.record import (
     DELETE,
+    ERASE,
     EXPIRE,
     PUT,
     RESTORE,
@@ -150,6 +151,14 @@ class Batch:
             self._append(written)
         return len(written)
 
+    def erase(self, key: bytes) -> int:
+        """Log that a key is erased; return how many of its values can no longer be read."""
+        self._expire_first([key])
+        kept = kept_of(self._view, key, self._versions(key))
+        count = sum(not locator.is_tombstone for locator in kept)
+        self._append([self._tombstone(key, ERASE)])
+        return count
+
     def _failed(self, conditions: Sequence[Condition]) -> tuple[FailedCondition, ...]:
         failed = []
         for index, condition in enumerate(conditions):
@@ -186,7 +195,7 @@ class Batch:
         number: int | None = None
         match op:
             case Put():
-                record = self._put(key, op.value, current, op.content_type, op.ttl_s)
+                record = self._given(op, key, current)
             case Delete():
                 if current is None:
                     return OpResult(found=False, version=0)
@@ -199,6 +208,10 @@ class Batch:
                 record = self._restored(index, op, key, current)
         written.append(record)
         return OpResult(current is not None, record.version, number)
+
+    def _given(self, op: Put, key: bytes, current: Locator | None) -> Record:
+        record = self._put(key, op.value, current, op.content_type, op.ttl_s)
+        return record if op.expires_us is None else record._replace(expires_us=op.expires_us)
 
     def _put(
         self,

@@ -51,6 +51,7 @@ from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.timeline import (
     At,
     Changes,
+    Erased,
     Event,
     EventKind,
     History,
@@ -63,7 +64,8 @@ from tests.support.models.model_backups import ModelBackups
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
 TTL_S_MAX = 100 * 366 * 86_400
-FEATURES = frozenset[Feature]({"history", "retention", "changes", "compaction"})
+EXPIRES_US_MAX = 253_402_300_799_999_999
+FEATURES = frozenset[Feature]({"history", "retention", "changes", "erase", "compaction"})
 START_US = 1_700_000_000_000_000
 
 
@@ -103,6 +105,7 @@ class ModelStore:
     Attributes:
         trouble: the reason in what ``health`` answers; tests set it.
         compactions: how often ``compact`` was asked for.
+        all_commits: revision and time of each, ever.
     """
 
     def __init__(
@@ -128,6 +131,7 @@ class ModelStore:
         self._has_committed = threading.Condition(self._lock)
         self._commits: list[tuple[int, int]] = []
         self._backups = ModelBackups()
+        self.all_commits: list[tuple[int, int]] = []
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -254,6 +258,13 @@ class ModelStore:
             resume = versions[limit - 1].revision if len(versions) > limit else None
             return History(self._revision, self._oldest_revision, versions[:limit], resume)
 
+    def expired(self, after_us: int, at: Moment) -> list[str]:
+        with self._lock:
+            shown = {entry.key for entry in self._in_range("", None, None, at, False)}
+            before = Moment(at.revision, after_us)
+            found = self._in_range("", None, None, before, False)
+            return [entry.key for entry in found if entry.key not in shown]
+
     def changes(
         self,
         since: int,
@@ -287,6 +298,25 @@ class ModelStore:
                 if len(page) >= limit:
                     return Changes(page, since, self._oldest_revision)
             return Changes(page, last, self._oldest_revision)
+
+    def erase(self, key: str, *, wait_s: float = 0) -> Erased:  # noqa: ARG002 - done at once
+        with self._lock:
+            if self.info.read_only:
+                raise ReadOnly("this store takes no writes")
+            self._check_key(key)
+            records = self._records.get(key)
+            if not records:
+                return Erased(self._revision, 0, is_pending=False, is_found=False)
+            if records[-1].kind == "erase":
+                return Erased(records[-1].revision, 0, is_pending=False)
+            self._now_us()
+            self._log_expiries([key])
+            count = sum(record.has_value for record in records)
+            self._events = [event for event in self._events if event[0] != key]
+            records.clear()
+            self._next_revision()
+            self._append(key, Record(self._revision, 0, "erase", self._time_us))
+            return Erased(self._revision, count, is_pending=False)
 
     def wait(self, since: int, timeout_s: float) -> int:
         with self._lock:
@@ -355,6 +385,11 @@ class ModelStore:
         """Pretend that a compaction took all history before ``revision``."""
         self._oldest_revision = revision
 
+    def forget_commits_without_events(self, above: int) -> None:
+        """Pretend that the log has lost the times of commits of which everything was erased."""
+        kept = {record.revision for _, record in self._events}
+        self._commits = [each for each in self._commits if each[0] <= above or each[0] in kept]
+
     def close(self) -> None:
         pass
 
@@ -389,8 +424,9 @@ class ModelStore:
         match op:
             case Delete():
                 return Record(0, 0, "delete", self._time_us) if old else None
-            case Put(_, value, content_type, ttl_s):
-                expires_us = self._expiry(ttl_s)
+            case Put(_, value, content_type, ttl_s, expires_us):
+                if ttl_s is not None:
+                    expires_us = self._expiry(ttl_s)
                 return Record(0, version, "put", self._time_us, value, content_type, expires_us)
             case Add(_, by):
                 content_type = old.content_type if old else TEXT_CONTENT_TYPE
@@ -437,6 +473,7 @@ class ModelStore:
     def _next_revision(self) -> None:
         self._revision += 1
         self._commits.append((self._revision, self._time_us))
+        self.all_commits.append((self._revision, self._time_us))
 
     def _source(self, index: int, op: Restore) -> Record | Entry:
         found: Record | Entry | None = None
@@ -559,6 +596,11 @@ class ModelStore:
                 raise InvalidOperation(
                     index, f"a time to live is above 0 and at most {TTL_S_MAX} seconds (100 years)"
                 )
+            expires_us = op.expires_us if isinstance(op, Put) else None
+            if expires_us is not None and (
+                ttl_s is not None or not 0 < expires_us <= EXPIRES_US_MAX
+            ):
+                raise InvalidOperation(index, "this is no time of expiry")
         if len(ops) > 1:  # a single value has a limit of its own
             _check_limit("txn_bytes_max", limits.txn_bytes_max, size)
 

@@ -1,0 +1,1 @@
+"""Erasing: what is left of a key in files, after crashes, and in other processes."""
