@@ -17,7 +17,7 @@ from rundlet_server.storage.etcd.slots import sum_of
 from rundlet_server.storage.etcd.views import Views, first_of
 from rundlet_server.storage.interface import Stats
 from rundlet_server.storage.log.read.scan import Range
-from rundlet_server.storage.timeline import At
+from rundlet_server.storage.timeline import At, Moment
 
 
 class Lapsed(NamedTuple):
@@ -71,6 +71,16 @@ class Counter:
             summary.key_count - len(lapsed),
             summary.value_bytes - sum(each.size for each in lapsed),
         )
+
+    def expired(self, after_us: int, at: Moment) -> list[str]:
+        """See ``Timeline.expired``."""
+        layout = self._views.layout
+        low, high = layout.expiries_until(after_us)[1], layout.expiries_until(at.time_us)[1]
+        if low >= high:
+            return []
+        found = self._views.read(at, lambda revision: [span(low, high, revision=revision)])
+        lapsed = self.lapsed(list(found.answers[0].kvs), found.revision)
+        return [each.key.decode() for each in lapsed]
 
     def lapsed(self, listed: list[pb.KeyValue], revision: int) -> list[Lapsed]:
         """Return the values that are listed by their expiry and are still there.

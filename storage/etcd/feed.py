@@ -1,42 +1,36 @@
-"""The feed: what was committed after a revision, read by a watch from there.
+"""The feed: what was committed after a revision.
 
-A watch of all keys of the store sends every change in the order of commits and operations. The
-last change of a commit is its slot, so where a slot comes, the commit is whole.
+What is new comes from the watch that every process has (``watching``), what is older from a watch
+of its own, which etcd begins to answer only every tenth of a second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from rundlet_server.storage.errors import InvalidRequest, Unavailable
 from rundlet_server.storage.etcd.client import FailedCall
-from rundlet_server.storage.etcd.layout import decode_envelope, decode_tombstone, end_of
-from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
+from rundlet_server.storage.etcd.stream import CommitEvents, CommitStream
 from rundlet_server.storage.etcd.views import Views
-from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE, Limits
+from rundlet_server.storage.etcd.watching import Watching
+from rundlet_server.storage.interface import Limits
 from rundlet_server.storage.timeline import Changes, Event
 
 _STREAM_S: Final = 5.0
 _ATTEMPTS: Final = 4
+_RECENT_S: Final = 2.0
 _SCANNED_BYTES_MAX: Final = 64 * 1024 * 1024
 """A page ends, even empty, once so many bytes were read for it."""
-
-
-class _Commit(NamedTuple):
-    """One commit: etcd's revision, its events, and the bytes that were read for it."""
-
-    revision: int
-    events: list[Event]
-    read_bytes: int
 
 
 class Feed:
     """The feed of one store. Any thread may use it."""
 
-    def __init__(self, views: Views, limits: Limits) -> None:
+    def __init__(self, views: Views, limits: Limits, watching: Watching) -> None:
         self._views = views
         self._limits = limits
+        self._watching = watching
 
     def changes(
         self, since: int, *, prefix: str, limit: int, include_values: bool, until: int | None
@@ -60,7 +54,11 @@ class Feed:
                 return Changes(page.events, page.next_since, oldest - base)
         return Changes(page.events, last - base, oldest - base)
 
-    def _commits(self, since: int, end: int) -> Iterator[_Commit]:
+    def _commits(self, since: int, end: int) -> Iterator[CommitEvents]:
+        recent = None if since >= end else self._watching.recent(since, end, _RECENT_S)
+        return self._older(since, end) if recent is None else iter(recent)
+
+    def _older(self, since: int, end: int) -> Iterator[CommitEvents]:
         """Yield the commits after one revision up to another, both etcd's; repeat broken watches.
 
         Raises:
@@ -77,71 +75,19 @@ class Feed:
             return
         raise Unavailable("the feed broke again and again; try again")
 
-    def _watched(self, since: int, end: int) -> Iterator[_Commit]:
+    def _watched(self, since: int, end: int) -> Iterator[CommitEvents]:
         if since >= end:
             return
-        root = self._views.layout.root
-        create = pb.WatchCreateRequest(
-            key=root, range_end=end_of(root), start_revision=since + 1, fragment=True
-        )
-        requests = iter([pb.WatchRequest(create_request=create)])
-        events: list[Event] = []
-        ends: dict[bytes, pb.KeyValue] = {}
-        read_bytes = 0
+        stream = CommitStream(self._views.layout, self._views.base)
+        requests = iter([stream.request(since)])
         with self._views.client.watch(requests, timeout_s=_STREAM_S) as responses:
             for response in responses:
                 if response.compact_revision:
                     raise self._views.compacted()
-                for change in response.events:
-                    kv = change.kv
-                    read_bytes += len(kv.key) + len(kv.value)
-                    if not kv.key.startswith(self._views.layout.slots):
-                        self._collect(change, events, ends)
-                        continue
-                    yield _Commit(kv.mod_revision, self._whole(events, ends), read_bytes)
-                    if kv.mod_revision >= end:
+                for commit in stream.take(response):
+                    yield commit
+                    if commit.revision >= end:
                         return
-                    events, ends, read_bytes = [], {}, 0
-
-    def _collect(
-        self, change: pb.Event, events: list[Event], ends: dict[bytes, pb.KeyValue]
-    ) -> None:
-        """Add what a change means to the commit that it is part of."""
-        layout, kv = self._views.layout, change.kv
-        if kv.key.startswith(layout.tombs):
-            ends[kv.key[len(layout.tombs) :]] = kv
-        elif kv.key.startswith(layout.data):
-            key = kv.key[len(layout.data) :].decode()
-            revision = kv.mod_revision - self._views.base
-            if change.type == pb.Event.DELETE:
-                events.append(
-                    Event(revision, 0, "delete", key, 0, 0, DEFAULT_CONTENT_TYPE, None, False)
-                )
-                return
-            found = decode_envelope(kv)
-            about = (found.content_type, found.expires_us)
-            events.append(
-                Event(
-                    revision,
-                    found.time_us,
-                    found.kind,
-                    key,
-                    kv.version,
-                    len(found.value),
-                    *about,
-                    is_last=False,
-                    value=found.value,
-                )
-            )
-
-    def _whole(self, events: list[Event], ends: dict[bytes, pb.KeyValue]) -> list[Event]:
-        """Return the events of a commit, deletions with their kind and time."""
-        for number, event in enumerate(events):
-            end = ends.get(event.key.encode())
-            if end is not None:
-                tombstone = decode_tombstone(end)
-                events[number] = event._replace(kind=tombstone.kind, time_us=tombstone.time_us)
-        return events
 
 
 class _Page:
@@ -161,7 +107,7 @@ class _Page:
         self.events: list[Event] = []
         self.next_since: int | None = None
 
-    def add(self, commit: _Commit) -> bool:
+    def add(self, commit: CommitEvents) -> bool:
         """Add a whole commit if there is room for it; the first one always has room."""
         self._scanned_bytes += commit.read_bytes
         wanted = [event for event in commit.events if event.key.startswith(self._prefix)]

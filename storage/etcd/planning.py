@@ -137,7 +137,7 @@ class Plan:
         number: int | None = None
         match op:
             case Put():
-                after = self._value(op.value, op.content_type, op.ttl_s)
+                after = self._value(op.value, op.content_type, op.ttl_s, op.expires_us)
             case Delete():
                 if before is not None:
                     self.changes.append(Change(key, before, None))
@@ -166,21 +166,28 @@ class Plan:
             return None
         return holding
 
-    def _value(self, value: bytes, content_type: str, ttl_s: float | None) -> Envelope:
-        expires_us = None if ttl_s is None else self._time_us + max(1, round(ttl_s * 1_000_000))
+    def _value(
+        self,
+        value: bytes,
+        content_type: str,
+        ttl_s: float | None = None,
+        expires_us: int | None = None,
+    ) -> Envelope:
+        if ttl_s is not None:
+            expires_us = self._time_us + max(1, round(ttl_s * 1_000_000))
         return Envelope("put", self._time_us, expires_us, content_type, value)
 
     def _added(self, index: int, op: Add, before: Holding | None) -> tuple[int, Envelope]:
         if before is None:
-            return op.by, self._value(b"%d" % op.by, TEXT_CONTENT_TYPE, None)
+            return op.by, self._value(b"%d" % op.by, TEXT_CONTENT_TYPE)
         old = before.envelope
         if len(old.value) > _NUMBER_DIGITS_MAX or not _is_decimal(old.value):
             raise InvalidOperation(index, f"the value of {op.key!r} is not a decimal number")
         number = int(old.value) + op.by
         if not -NUMBER_MAX - 1 <= number <= NUMBER_MAX:
             raise InvalidOperation(index, f"the number in {op.key!r} would not fit into 64 bits")
-        after = self._value(b"%d" % number, old.content_type, None)
-        return number, after._replace(expires_us=old.expires_us)
+        after = self._value(b"%d" % number, old.content_type, expires_us=old.expires_us)
+        return number, after
 
     def _source(self, index: int, op: Restore) -> Entry:
         try:

@@ -41,7 +41,7 @@ from rundlet_server.storage.log.read.scan import Range, encode_bound
 from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.requests import check_txn
 from rundlet_server.storage.settings import StoreSettings
-from rundlet_server.storage.timeline import At, Changes, History, Retention
+from rundlet_server.storage.timeline import At, Changes, Erased, History, Retention
 
 BACKEND: Final = "etcd"
 TXN_BYTES_MAX: Final = 1_536 * 1024 - 64 * 1024
@@ -86,14 +86,15 @@ class EtcdStore:
         self._counter = Counter(self._views)
         self._past = Past(self._views, self._reads, limits)
         self._commits = Commits(self._views, self._reads, limits, self._past)
-        self._feed = Feed(self._views, limits)
         self._watching = Watching(self._views)
+        self._feed = Feed(self._views, limits, self._watching)
         self._keeping = Keeping(self._views, self._past)
         self._retain_as(settings)
         tidying = Tidying(self._views, self._commits, self._counter, self._keeping)
         self._tidier = None if tidy_s is None or is_read_only else Tidier(tidying, tidy_s)
         self.moment = self._past.moment
         self.get_version = self._past.get_version
+        self.expired = self._counter.expired
         self.info = StoreInfo(BACKEND, store_id, is_read_only, limits, {}, _FEATURES)
 
     # --- reading ---------------------------------------------------------------------------
@@ -179,6 +180,10 @@ class EtcdStore:
         return self._feed.changes(
             since, prefix=prefix, limit=limit, include_values=include_values, until=until
         )
+
+    def erase(self, key: str, *, wait_s: float = 0) -> Erased:  # noqa: ARG002 # as the interface
+        """See ``Store.erase``: etcd drops history by revision, not by key."""
+        raise NotSupported(BACKEND, "erase")
 
     def wait(self, since: int, timeout_s: float) -> int:
         """See ``Store.wait``."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import pytest
+
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.counting.counters import OperationCounters
@@ -18,6 +20,7 @@ from rundlet_server.storage.etcd.store import EtcdStore
 from rundlet_server.storage.interface import (
     TEXT_CONTENT_TYPE,
     Commit,
+    Feature,
     Limits,
     Op,
     Page,
@@ -53,6 +56,7 @@ class Backend(NamedTuple):
         open: opens the store at a place, by a clock, read-only or not; opened again after it was
             closed it is the same store if ``is_kept``.
         is_kept: the store outlives its closing.
+        lacks: features without which the tests that need them are not collected.
         retention: of a new store.
         retains: another one that it can have.
     """
@@ -60,6 +64,7 @@ class Backend(NamedTuple):
     name: str
     open: Callable[[Path, Clock, bool], Store]
     is_kept: bool = True
+    lacks: frozenset[Feature] = frozenset()
     retention: Retention = Retention()
     retains: Retention = Retention(3, 0.5)
 
@@ -109,9 +114,20 @@ BACKENDS: Final = (
     Backend("model counted", _open_counted, is_kept=False),
     Backend("log", _open_log),
     Backend("log of tiny segments", _open_tiny_log),
-    # It keeps history by time only.
-    Backend("etcd", _open_etcd, retention=Retention(1), retains=Retention(1, 0.5)),
+    Backend(
+        "etcd",
+        _open_etcd,
+        lacks=frozenset({"erase"}),
+        retention=Retention(1),  # it keeps history by time only
+        retains=Retention(1, 0.5),
+    ),
 )
+
+
+def needs(feature: Feature) -> pytest.MarkDecorator:
+    """Run a test of a store on the backends that have a feature."""
+    found = [pytest.param(one, id=one.name) for one in BACKENDS if feature not in one.lacks]
+    return pytest.mark.parametrize("backend", found, indirect=True)
 
 
 def _filled(backend: Backend) -> Filled:
