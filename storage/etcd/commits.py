@@ -28,7 +28,15 @@ from rundlet_server.storage.errors import (
     StoreError,
     Unavailable,
 )
-from rundlet_server.storage.etcd.client import PATIENCE_S, FailedCall
+from rundlet_server.storage.etcd.cluster.client import PATIENCE_S, FailedCall
+from rundlet_server.storage.etcd.cluster.requests import (
+    OPS_MAX,
+    REQUEST_BYTES_MAX,
+    delete,
+    fetch,
+    put,
+    unchanged,
+)
 from rundlet_server.storage.etcd.layout import (
     Tombstone,
     decode_envelope,
@@ -39,14 +47,6 @@ from rundlet_server.storage.etcd.layout import (
 from rundlet_server.storage.etcd.planning import Change, Holding, Plan, Sources
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
 from rundlet_server.storage.etcd.reads import Reads
-from rundlet_server.storage.etcd.requests import (
-    OPS_MAX,
-    REQUEST_BYTES_MAX,
-    delete,
-    fetch,
-    put,
-    unchanged,
-)
 from rundlet_server.storage.etcd.slots import Counts, Slot, SlotPool, decode_slot
 from rundlet_server.storage.etcd.views import Views, first_of
 from rundlet_server.storage.interface import Commit, Limits, Txn

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from rundlet_server.storage.etcd.cluster.requests import OPS_MAX, counting, one, span
 from rundlet_server.storage.etcd.layout import decode_size
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
-from rundlet_server.storage.etcd.requests import OPS_MAX, counting, one, span
 from rundlet_server.storage.etcd.slots import sum_of
 from rundlet_server.storage.etcd.views import Views, first_of
 from rundlet_server.storage.interface import Stats
-from rundlet_server.storage.log.read.scan import Range
+from rundlet_server.storage.ranges import Range
 from rundlet_server.storage.timeline import At, Moment
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from rundlet_server.storage.errors import InvalidRequest, Unavailable
-from rundlet_server.storage.etcd.client import FailedCall
+from rundlet_server.storage.etcd.cluster.client import FailedCall
 from rundlet_server.storage.etcd.stream import CommitEvents, CommitStream
 from rundlet_server.storage.etcd.views import Views
 from rundlet_server.storage.etcd.watching import Watching

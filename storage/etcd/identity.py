@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 
 from rundlet_server.storage.errors import InvalidAddress
-from rundlet_server.storage.etcd.client import EtcdClient, FailedCall
+from rundlet_server.storage.etcd.cluster.client import EtcdClient, FailedCall
+from rundlet_server.storage.etcd.cluster.requests import fetch, one, put, unchanged
 from rundlet_server.storage.etcd.layout import Layout
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
-from rundlet_server.storage.etcd.requests import fetch, one, put, unchanged
 from rundlet_server.storage.etcd.views import first_of
 
 

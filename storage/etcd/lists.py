@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from rundlet_server.storage.etcd.client import FailedCall
+from rundlet_server.storage.etcd.cluster.client import FailedCall
+from rundlet_server.storage.etcd.cluster.requests import span
 from rundlet_server.storage.etcd.layout import Envelope, decode_envelope, entry_of
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
-from rundlet_server.storage.etcd.requests import span
 from rundlet_server.storage.etcd.views import Views
 from rundlet_server.storage.interface import KeyInfo, Limits, Page
 from rundlet_server.storage.large_values import Admit
-from rundlet_server.storage.log.read.scan import Range, line_prefix
+from rundlet_server.storage.ranges import Range, line_prefix
 from rundlet_server.storage.timeline import At, Moment
 
 _CHUNK_MAX: Final = 1_000

@@ -7,10 +7,10 @@ which it was written, so reading again just before that goes one step back.
 from __future__ import annotations
 
 from rundlet_server.storage.errors import Compacted
+from rundlet_server.storage.etcd.cluster.requests import one
 from rundlet_server.storage.etcd.layout import Tombstone, decode_envelope, decode_tombstone
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
 from rundlet_server.storage.etcd.reads import Reads
-from rundlet_server.storage.etcd.requests import one
 from rundlet_server.storage.etcd.views import Views, first_of
 from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE, Entry, Limits
 from rundlet_server.storage.requests import encode_key, require_past

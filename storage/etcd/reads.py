@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from rundlet_server.storage.etcd.client import FailedCall
+from rundlet_server.storage.etcd.cluster.client import FailedCall
+from rundlet_server.storage.etcd.cluster.requests import OPS_MAX, one
 from rundlet_server.storage.etcd.layout import decode_envelope, entry_of
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
-from rundlet_server.storage.etcd.requests import OPS_MAX, one
 from rundlet_server.storage.etcd.views import Found, Views, first_of
 from rundlet_server.storage.interface import Entry, Limits, Snapshot
 from rundlet_server.storage.large_values import Admit

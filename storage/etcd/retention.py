@@ -17,12 +17,20 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from rundlet_server.storage.errors import Compacted, InvalidRequest, StoreError, Unavailable
-from rundlet_server.storage.etcd.calls import COMPACT, TXN
-from rundlet_server.storage.etcd.client import FailedCall
+from rundlet_server.storage.etcd.cluster.calls import COMPACT, TXN
+from rundlet_server.storage.etcd.cluster.client import FailedCall
+from rundlet_server.storage.etcd.cluster.requests import (
+    all_of,
+    answers,
+    delete,
+    one,
+    put,
+    span,
+    unchanged,
+)
 from rundlet_server.storage.etcd.layout import ROOT, Layout, end_of
 from rundlet_server.storage.etcd.past import Past
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
-from rundlet_server.storage.etcd.requests import all_of, answers, delete, one, put, span, unchanged
 from rundlet_server.storage.etcd.views import Views, first_of
 from rundlet_server.storage.requests import check_retention
 from rundlet_server.storage.timeline import Retention

@@ -10,7 +10,8 @@ from typing import Final
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.errors import NotSupported, ReadOnly, StoreError
-from rundlet_server.storage.etcd.client import EtcdClient
+from rundlet_server.storage.etcd.cluster.client import EtcdClient
+from rundlet_server.storage.etcd.cluster.place import EtcdPlace
 from rundlet_server.storage.etcd.commits import Commits
 from rundlet_server.storage.etcd.counts import Counter
 from rundlet_server.storage.etcd.feed import Feed
@@ -18,7 +19,6 @@ from rundlet_server.storage.etcd.identity import identify
 from rundlet_server.storage.etcd.layout import Layout
 from rundlet_server.storage.etcd.lists import Lists, Wanted
 from rundlet_server.storage.etcd.past import Past
-from rundlet_server.storage.etcd.place import EtcdPlace
 from rundlet_server.storage.etcd.reads import Reads
 from rundlet_server.storage.etcd.retention import Keeping
 from rundlet_server.storage.etcd.tidying import Tidier, Tidying
@@ -37,7 +37,7 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.large_values import Admit
-from rundlet_server.storage.log.read.scan import Range, encode_bound
+from rundlet_server.storage.ranges import Range, encode_bound
 from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.requests import check_txn
 from rundlet_server.storage.settings import StoreSettings

@@ -14,13 +14,13 @@ import time
 from typing import Final
 
 from rundlet_server.storage.errors import StoreError
-from rundlet_server.storage.etcd.calls import TXN
+from rundlet_server.storage.etcd.cluster.calls import TXN
+from rundlet_server.storage.etcd.cluster.requests import delete, one, put, span, unchanged
 from rundlet_server.storage.etcd.commits import Commits
 from rundlet_server.storage.etcd.counts import Counter
 from rundlet_server.storage.etcd.layout import decode_envelope
 from rundlet_server.storage.etcd.planning import Change, Holding
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
-from rundlet_server.storage.etcd.requests import delete, one, put, span, unchanged
 from rundlet_server.storage.etcd.retention import INTERVAL_S, Keeping
 from rundlet_server.storage.etcd.slots import Counts, decode_slot, sum_of
 from rundlet_server.storage.etcd.views import Views, first_of

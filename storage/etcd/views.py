@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rundlet_server.storage.errors import Compacted, InvalidRequest
-from rundlet_server.storage.etcd.calls import TXN
-from rundlet_server.storage.etcd.client import EtcdClient, FailedCall
+from rundlet_server.storage.etcd.cluster.calls import TXN
+from rundlet_server.storage.etcd.cluster.client import EtcdClient, FailedCall
+from rundlet_server.storage.etcd.cluster.requests import all_of, answers, one, span
 from rundlet_server.storage.etcd.layout import Layout, end_of
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
-from rundlet_server.storage.etcd.requests import all_of, answers, one, span
 from rundlet_server.storage.etcd.slots import Summary, sum_of
 from rundlet_server.storage.timeline import At, Moment
 

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from rundlet_server.storage.errors import StoreError
-from rundlet_server.storage.etcd.client import WatchStream
+from rundlet_server.storage.etcd.cluster.client import WatchStream
+from rundlet_server.storage.etcd.cluster.requests import one
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
-from rundlet_server.storage.etcd.requests import one
 from rundlet_server.storage.etcd.stream import CommitEvents, CommitStream
 from rundlet_server.storage.etcd.views import Views
 

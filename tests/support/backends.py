@@ -15,7 +15,7 @@ import pytest
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.counting.counters import OperationCounters
-from rundlet_server.storage.etcd.place import EtcdPlace
+from rundlet_server.storage.etcd.cluster.place import EtcdPlace
 from rundlet_server.storage.etcd.store import EtcdStore
 from rundlet_server.storage.interface import (
     TEXT_CONTENT_TYPE,

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, TypeVar
 import grpc
 
 from rundlet_server.storage.errors import DiskFull, InvalidAddress, StoreError, Unavailable
-from rundlet_server.storage.etcd.calls import (
+from rundlet_server.storage.etcd.cluster.calls import (
     AUTHENTICATE,
     RANGE,
     STATUS,
@@ -27,7 +27,7 @@ from rundlet_server.storage.etcd.calls import (
     Failure,
     meaning_of,
 )
-from rundlet_server.storage.etcd.place import EtcdPlace
+from rundlet_server.storage.etcd.cluster.place import EtcdPlace
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
 from rundlet_server.storage.forks import ProcessGuard
 
