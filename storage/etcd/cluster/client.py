@@ -199,9 +199,9 @@ class EtcdClient:
         self, call: Call[Request, Response], request: Request, *, is_repeatable: bool
     ) -> Response:
         """Call one endpoint after the other."""
-        self._require_open()
         until_s = time.monotonic() + PATIENCE_S
         while True:
+            self._require_open()
             endpoint = self._pick()
             try:
                 done: Response = endpoint.call(call)(
@@ -216,6 +216,9 @@ class EtcdClient:
                 if failure not in ("not sent", "login") or is_late:
                     raise self._failed(ex, failure) from None
                 time.sleep(_PAUSE_S)
+            except ValueError:  # so gRPC tells that the channel was closed meanwhile
+                self._require_open()
+                raise
             else:
                 return done
 

@@ -6,6 +6,7 @@ import atexit
 import functools
 import hashlib
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -38,8 +39,8 @@ class EtcdNode:
         self._options = [*options, "--initial-cluster", cluster or f"{self.name}={self.peer_url}"]
         self.start_again()
 
-    def start_again(self) -> None:
-        """Start the process with the options of the first time."""
+    def start_again(self, *options: str) -> None:
+        """Start the process with the options of the first time, and others."""
         client_url = f"http://{self.endpoint}"
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "log").open("ab") as log:
@@ -51,6 +52,7 @@ class EtcdNode:
                     *("--listen-peer-urls", self.peer_url),
                     *("--initial-advertise-peer-urls", self.peer_url),
                     *self._options,
+                    *options,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -73,6 +75,19 @@ class EtcdNode:
                 return b'"true"' in response.read()
         except OSError:
             return False
+
+    def is_leader(self) -> bool:
+        """Return whether the node leads its cluster, by its own metrics."""
+        try:
+            with urlopen(f"http://{self.endpoint}/metrics", timeout=1) as response:
+                return b"\netcd_server_is_leader 1" in response.read()
+        except OSError:
+            return False
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal: ``SIGSTOP`` freezes the node, ``SIGCONT`` lets it go on."""
+        assert self.process is not None
+        self.process.send_signal(number)
 
     def kill(self) -> None:
         """End the process at once, frozen or not."""
@@ -113,3 +128,43 @@ def quick_options() -> list[str]:
 def store_name(place: Path) -> str:
     """Return the name of the store of a test, which has the folder ``place`` to itself."""
     return f"test-{hashlib.sha256(str(place).encode()).hexdigest()[:20]}"
+
+
+class EtcdCluster:
+    """Three nodes.
+
+    Attributes:
+        nodes: all of them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.nodes = [EtcdNode(folder, f"n{number}") for number in range(3)]
+
+    def start(self) -> None:
+        """Start all nodes, and wait until they have a leader."""
+        names = ",".join(f"{node.name}={node.peer_url}" for node in self.nodes)
+        for node in self.nodes:
+            node.start(cluster=names)
+        for node in self.nodes:
+            node.wait_until_healthy()
+
+    def address(self, name: str) -> str:
+        """Return the address of a store in it."""
+        return f"etcd://{','.join(node.endpoint for node in self.nodes)}/{name}"
+
+    def leader(self) -> EtcdNode:
+        """Return the leader; there must be one."""
+        for node in self.nodes:
+            if node.is_leader():
+                return node
+        raise AssertionError("there is no leader")
+
+    def followers(self) -> list[EtcdNode]:
+        """Return the nodes that are not the leader."""
+        leader = self.leader()
+        return [node for node in self.nodes if node is not leader]
+
+    def kill(self) -> None:
+        """End all nodes at once, frozen or not."""
+        for node in self.nodes:
+            node.kill()
