@@ -26,8 +26,9 @@ class EtcdNode:
         peer_url: for the other nodes.
     """
 
-    def __init__(self, folder: Path, name: str = "node") -> None:
+    def __init__(self, folder: Path, name: str = "node", *, scheme: str = "http") -> None:
         self.name = name
+        self._scheme = scheme
         self.endpoint = f"127.0.0.1:{free_port()}"
         self.peer_url = f"http://127.0.0.1:{free_port()}"
         self._folder = folder / name
@@ -41,7 +42,7 @@ class EtcdNode:
 
     def start_again(self, *options: str) -> None:
         """Start the process with the options of the first time, and others."""
-        client_url = f"http://{self.endpoint}"
+        client_url = f"{self._scheme}://{self.endpoint}"
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
