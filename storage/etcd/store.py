@@ -50,6 +50,7 @@ TXN_OPS_MAX: Final = 63
 """etcd takes 128 operations; a write is up to two of them, and the counters are one."""
 _FEATURES: Final = frozenset[Feature]({"history", "retention", "changes", "compaction"})
 _TIDY_S: Final = 1.0
+_PROBE_S: Final = 2.5
 
 
 class EtcdStore:
@@ -239,8 +240,8 @@ class EtcdStore:
     def health(self) -> Health:
         """See ``Store.health``."""
         try:
+            self._client.range(self._views.slots(0), patience_s=_PROBE_S)
             status = self._client.status()
-            self._views.summary()
         except StoreError as ex:
             return Health([str(ex)], clock_ahead_s=self._views.clock.ahead_s())
         errors = [f"etcd reports: {error}" for error in status.errors]

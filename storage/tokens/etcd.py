@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
@@ -102,7 +103,10 @@ class EtcdTokens:
 
 
 class EtcdTokenWatch:
-    """The ``TokenSource`` of a store in etcd: a change is in force within a second."""
+    """The ``TokenSource`` of a store in etcd: a change is in force within a second or so.
+
+    A thread looks every second, so that no request waits for etcd; it ends with this object.
+    """
 
     def __init__(self, read: Callable[[], list[Token]]) -> None:
         """Read the tokens.
@@ -111,37 +115,44 @@ class EtcdTokenWatch:
             DamagedTokens, UnknownFormat, Unavailable: they cannot be read.
         """
         self._read = read
-        self._lock = threading.Lock()
         self._table = TokenTable(read())
         self._damage: StoreError | None = None
-        self._read_s = self._looked_s = time.monotonic()
+        self._read_s = time.monotonic()
+        reference = weakref.ref(self)
+        threading.Thread(
+            target=_look_again, args=(reference,), name="rundlet-etcd-tokens", daemon=True
+        ).start()
 
     def current(self) -> TokenTable:
-        """See ``TokenSource.current``; one thread looks, and the others need not wait for it.
+        """See ``TokenSource.current``.
 
         Raises:
             Unavailable: etcd has not answered for half a minute.
         """
-        now_s = time.monotonic()
-        if now_s - self._looked_s >= _LOOK_S and self._lock.acquire(blocking=False):
-            try:
-                self._look()
-            finally:
-                self._lock.release()
         if self._damage is not None:
             raise self._damage.with_traceback(None)
-        if now_s - self._read_s > _STALE_S and time.monotonic() - self._read_s > _STALE_S:
+        if time.monotonic() - self._read_s > _STALE_S:
             raise Unavailable("the access tokens are in etcd, which does not answer")
         return self._table
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Read the tokens; if etcd does not answer, those read last are good for a while."""
         try:
             self._table = TokenTable(self._read())
         except Unavailable:
-            pass  # those that were read last are good for a while
+            return
         except StoreError as ex:
             self._damage = ex
         else:
             self._damage = None
             self._read_s = time.monotonic()
-        self._looked_s = time.monotonic()
+
+
+def _look_again(reference: weakref.ref[EtcdTokenWatch]) -> None:
+    while True:
+        time.sleep(_LOOK_S)
+        watch = reference()
+        if watch is None:
+            return
+        watch.look()
+        del watch

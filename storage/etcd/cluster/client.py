@@ -136,22 +136,36 @@ class EtcdClient:
         self._is_closed = False
         self._lock = threading.Lock()
 
-    def range(self, request: pb.RangeRequest) -> pb.RangeResponse:
-        """Read a range; see ``read`` for the errors."""
-        return self.read(RANGE, request)
+    def range(
+        self, request: pb.RangeRequest, *, patience_s: float | None = None
+    ) -> pb.RangeResponse:
+        """Read a range; see ``read``."""
+        return self.read(RANGE, request, patience_s=patience_s)
 
     def status(self) -> pb.StatusResponse:
-        """Return what the chosen node says of itself."""
-        return self.read(STATUS, pb.StatusRequest())
+        """Return what the chosen node says of itself; for probes, which do not wait for long."""
+        return self.read(STATUS, pb.StatusRequest(), patience_s=0)
 
-    def read(self, call: Call[Request, Response], request: Request) -> Response:
+    def read(
+        self,
+        call: Call[Request, Response],
+        request: Request,
+        *,
+        patience_s: float | None = None,
+    ) -> Response:
         """Do a call that changes nothing, or that may be done twice.
+
+        Args:
+            call: it.
+            request: it.
+            patience_s: after so long it is repeated no more; default ``PATIENCE_S``.
 
         Raises:
             FailedCall: it was refused.
             Unavailable: no endpoint answered.
         """
-        return self._repeat(call, request, is_repeatable=True)
+        until_s = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
+        return self._repeat(call, request, until_s, is_repeatable=True)
 
     def write(self, request: pb.TxnRequest) -> pb.TxnResponse:
         """Do a transaction that writes, once.
@@ -161,7 +175,8 @@ class EtcdClient:
             DiskFull: the quota of the cluster is used up.
             Unavailable: certainly not applied.
         """
-        return self._repeat(TXN, request, is_repeatable=False)
+        until_s = time.monotonic() + PATIENCE_S
+        return self._repeat(TXN, request, until_s, is_repeatable=False)
 
     def watch(
         self, requests: Iterator[pb.WatchRequest], *, timeout_s: float | None = None
@@ -196,10 +211,14 @@ class EtcdClient:
             stream.cancel()
 
     def _repeat(
-        self, call: Call[Request, Response], request: Request, *, is_repeatable: bool
+        self,
+        call: Call[Request, Response],
+        request: Request,
+        until_s: float,
+        *,
+        is_repeatable: bool,
     ) -> Response:
         """Call one endpoint after the other."""
-        until_s = time.monotonic() + PATIENCE_S
         while True:
             self._require_open()
             endpoint = self._pick()
