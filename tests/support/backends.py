@@ -100,12 +100,16 @@ def _log_settings(clock: Clock, read_only: bool, **sizes: int) -> StoreSettings:
 
 
 def _open_etcd(place: Path, clock: Clock, read_only: bool) -> Store:
+    settings = StoreSettings(limits=LIMITS, clock=clock, is_read_only=read_only)
+    return open_test_etcd(place, settings)
+
+
+def open_test_etcd(place: Path, settings: StoreSettings) -> EtcdStore:
     """Open a store of this test's own in the etcd of all tests.
 
     Nothing is done in the background, where the clock of a test does not reach.
     """
     address = StoreAddress.parse(f"etcd://{shared_etcd()}/{store_name(place)}")
-    settings = StoreSettings(limits=LIMITS, clock=clock, is_read_only=read_only)
     return EtcdStore(EtcdPlace.of(address), settings, tidy_s=None)
 
 
@@ -144,6 +148,11 @@ def _open_text_file(place: Path, values: Mapping[str, bytes]) -> Store:
     path = place / "values.txt"
     path.write_bytes(b"".join(b"%s %s\n" % (key.encode(), values[key]) for key in values))
     return open_text_file(path, any_key=True, limits=LIMITS, cache_folder=place)
+
+
+def only_on(*names: str) -> pytest.MarkDecorator:
+    """Run a test of the functions (fixture ``api``) on stores that can do what it is about."""
+    return pytest.mark.parametrize("api_store", names, indirect=True)
 
 
 FILLED: Final = (*map(_filled, BACKENDS), Filled("text file", _open_text_file))
