@@ -103,15 +103,23 @@ class Conflict(StoreError):
 
 
 class Compacted(StoreError):
-    """The requested revision is older than the history that is kept.
+    """The requested revision is older than the history that is kept, or a restore left it out.
 
     Attributes:
         oldest_revision: the oldest revision that can still be read.
         oldest_time_us: the time of its commit; everything can be read since then. 0 if not known.
     """
 
-    def __init__(self, oldest_revision: int, oldest_time_us: int = 0) -> None:
-        super().__init__(f"compacted away; the oldest revision kept is {oldest_revision}")
+    def __init__(
+        self, oldest_revision: int, oldest_time_us: int = 0, *, restored_at: int | None = None
+    ) -> None:
+        message = f"compacted away; the oldest revision kept is {oldest_revision}"
+        if restored_at is not None:
+            message = (
+                f"the store was restored as it was at revision {restored_at} and has nothing of"
+                " what came after that; read anew what you have seen"
+            )
+        super().__init__(message)
         self.oldest_revision = oldest_revision
         self.oldest_time_us = oldest_time_us
 

@@ -47,7 +47,12 @@ commands = typer.Typer()
 _BLOCK_BYTES = 1024 * 1024
 
 FormatOption = Annotated[
-    Format | None, typer.Option("--format", help="Instead of what the ending says.")
+    Format | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="text, jsonl, csv or cbor-seq; instead of what the ending says.",
+    ),
 ]
 
 

@@ -23,10 +23,7 @@ def _one_of(names: type[Format] | type[OnConflict] | tuple[Format, ...]) -> Json
 
 
 def _content(names: type[Format] | tuple[Format, ...]) -> Json:
-    return {
-        MEDIA_TYPES[name]: {"schema": _BINARY if name is Format.CBOR_SEQ else _TEXT}
-        for name in names
-    }
+    return {MEDIA_TYPES[name]: {"schema": _BINARY} for name in names}
 
 
 _EXPORTED: Json = {
@@ -92,7 +89,7 @@ TRANSFER_PATHS: dict[str, Json] = {
                     schema("Flag"),
                 ),
             ],
-            "requestBody": {"required": True, "content": _content(Format)},
+            "requestBody": {"content": _content(Format)},  # no row at all is fine
             "responses": _IMPORT_ANSWERS,
         }
     },

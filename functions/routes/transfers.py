@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import Final, TypedDict
@@ -93,10 +94,18 @@ class ExportResource:
         resp.content_type = MEDIA_TYPES[name]
         resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept-Encoding")))
         resp.set_header("KV-Revision", str(export.moment.revision))
+        pieces = _begun(export, 1 + bool(writer.head))
         if not accepts_gzip(req):
-            return iter(export), writer.broken_end
+            return pieces, writer.broken_end
         resp.set_header("Content-Encoding", "gzip")
-        return compressed(export), _BROKEN_GZIP
+        return compressed(pieces), _BROKEN_GZIP
+
+
+def _begun(export: Export, count: int) -> Iterator[bytes]:
+    """Return the pieces of an export, the first of which were read: if that fails, it is told."""
+    pieces = iter(export)
+    first = list(itertools.islice(pieces, count))
+    return itertools.chain(first, pieces)
 
 
 _BROKEN_GZIP: Final = b"broken"
@@ -122,7 +131,7 @@ class ImportResource:
         rules = Rules(self._limits, any_key=query.flag("any_key"))
         run = Import(self._store, _on_conflict(query), ahead_us=clock_ahead_us(self._store))
         media_type = answer_type(req)
-        size = announced_size(req, "import_body_bytes_max", self._body_bytes_max)
+        size = 0 if _has_no_body(req) else self._size(req)
         is_packed = _is_packed(req)
         with self._gate.held():
             pieces = body_pieces(req, size)
@@ -134,6 +143,9 @@ class ImportResource:
         }
         resp.content_type = media_type
         resp.data = encode(answer, media_type)
+
+    def _size(self, req: falcon.Request) -> int:
+        return announced_size(req, "import_body_bytes_max", self._body_bytes_max)
 
     def _content(self, pieces: Iterator[bytes], *, is_packed: bool) -> Iterator[bytes]:
         """Yield the bytes of the rows, which are bounded as the body is."""
@@ -221,7 +233,13 @@ def _format(query: Query, allowed: tuple[Format, ...]) -> Format | None:
     return Format(text)
 
 
+def _has_no_body(req: falcon.Request) -> bool:
+    return not req.content_length and "HTTP_TRANSFER_ENCODING" not in req.env
+
+
 def _format_of_body(req: falcon.Request) -> Format:
+    if not req.content_type and _has_no_body(req):
+        return Format.JSONL  # of no row at all, as of any format
     found = format_of_type(req.content_type or "")
     if found is None:
         types = ", ".join(MEDIA_TYPES.values())

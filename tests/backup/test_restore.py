@@ -138,9 +138,9 @@ def test_revisions_in_the_gap_are_compacted(
 
     for _ in range(2):
         for revision in (head + 1, restored.next_revision - 1):
-            with pytest.raises(Compacted):
+            with pytest.raises(Compacted, match=f"restored as it was at revision {head} "):
                 again.get("a", at=revision)
-            with pytest.raises(Compacted):
+            with pytest.raises(Compacted, match=f"restored as it was at revision {head} "):
                 again.changes(revision)
         with pytest.raises(InvalidRequest):
             again.get("a", at=again.stats().revision + REVISION_STEP)

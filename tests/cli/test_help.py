@@ -97,7 +97,7 @@ def test_help_of_every_command_has_one_style(row):
         for option in command.params:
             if isinstance(option, TyperOption) and not option.is_flag:
                 word = option.display_type_rich(ctx=typer.Context(command))
-                assert re.fullmatch(r"[A-Z]+|[a-z]+(\|[a-z]+)+", word), option.opts
+                assert re.fullmatch(r"[A-Z]+|[a-z-]+(\|[a-z-]+)+", word), option.opts
         for paragraph in command.help.split("\n\n"):
             assert "\n" not in paragraph  # the terminal breaks the lines
 

@@ -1,1 +1,4 @@
-"""Clusters of engines under faults: `make test-cluster` runs these, `make test` does not."""
+"""Engines of several nodes, and several servers on one engine.
+
+Faults of nodes are marked ``cluster``: `make test-cluster` runs them, `make test` does not.
+"""

@@ -172,14 +172,14 @@ BACKUP_MUTANTS: Final = (
     Mutant(
         "gap-is-read",
         "storage/log/read/answers.py",
-        " or view.manifest.is_in_gap(revision)",
+        "    require_kept(view, revision)\n",
         "",
         (_RESTORE,),
     ),
     Mutant(
         "gap-is-followed",
         "storage/log/feed/feed.py",
-        " or view.manifest.is_in_gap(since)",
+        "    require_kept(view, since)\n",
         "",
         (_RESTORE,),
     ),

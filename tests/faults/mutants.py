@@ -549,8 +549,8 @@ MUTANTS = (
     # --- the feed: complete, in order, commits whole, nothing twice ---
     Mutant(
         "feed-from-before-the-oldest-revision",
-        FEED,
-        "    if since < view.manifest.oldest_revision or ",
+        "storage/log/read/times.py",
+        "    if revision < view.manifest.oldest_revision or ",
         "    if ",
         (FEED_TESTS, MODEL),
     ),

@@ -42,6 +42,7 @@ PAGES = [
             "deployment",
             "feed",
             "guide",
+            "history",
             "operations",
             "recipes",
             "security",

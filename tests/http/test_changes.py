@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import threading
@@ -28,6 +29,8 @@ from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.counting.counters import SharedCounters
 from rundlet_server.storage.errors import Compacted
 from rundlet_server.storage.interface import Delete, Op, Put, Store, Txn
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.tokens.opening import open_tokens
 from tests.support import PATIENCE_S
 from tests.support.models.model import ModelStore
@@ -479,6 +482,25 @@ def test_history_that_is_gone_ends_the_stream_with_a_last_message():
 
     assert last["problem"]["type"] == "/problems/compacted"
     assert last["problem"]["oldest_revision"] == 7
+
+
+def test_compaction_that_overtakes_a_slow_watcher_ends_its_stream(tmp_path: Path):
+    settings = StoreSettings(sync="never", keep_versions=1, keep_for_s=0)
+    with contextlib.closing(open_log_store(tmp_path, settings)) as store:
+        put(store, "a")
+        streamed = Streamed(store, NDJSON_TYPE)
+        begin, first = streamed.texts(2)
+        streamed.client.unread_bytes = 1_000_000
+        for _ in range(20):
+            put(store, "a")
+        store.compact(wait=True)
+        streamed.client.unread_bytes = 0
+
+        last = json.loads(streamed.rest().splitlines()[-1])
+
+        assert (begin, '"key":"a"' in first) == ('{"next_since":0}\n', True)
+        assert last["problem"]["type"] == "/problems/compacted"
+        assert last["problem"]["oldest_revision"] == store.stats().oldest_revision > 1
 
 
 def test_large_commit_holds_memory_while_it_is_sent():

@@ -143,9 +143,10 @@ class Manifest:
         times = {times_name(segment.number) for segment in self.segments if segment.is_indexed}
         return segments | times | {index_name(index.number) for index in self.indexes}
 
-    def is_in_gap(self, revision: int) -> bool:
-        """Return whether a restore has left out a revision."""
-        return any(after < revision <= through for after, through in self.gaps)
+    def restored_below(self, revision: int) -> int | None:
+        """Return the last revision before a gap that a restore left, if this one is in the gap."""
+        befores = (after for after, through in self.gaps if after < revision <= through)
+        return next(befores, None)
 
     def changed(
         self,
