@@ -21,8 +21,10 @@ from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.errors import DiskFull, OutcomeUnknown, StoreError, Unavailable
 from rundlet_server.storage.interface import Add, Delete, Put, Store, Txn
 from rundlet_server.storage.opening import open_store
+from tests.faults.test_linearizability import StoreTarget, run_clients
 from tests.support import PATIENCE_S
 from tests.support.backends import do, put, value
+from tests.support.models.linearizability import NotDone, Unknown
 from tests.support.processes.etcd import EtcdCluster
 from tests.support.processes.servers import wait_for
 
@@ -270,6 +272,41 @@ def test_a_full_quota_is_told_as_a_full_disk(cluster):
         do(store, Delete("a"))
     assert value(store, "a") == b"1"
     store.close()
+
+
+class FailingTarget(StoreTarget):
+    """A store of which operations fail as a server's do."""
+
+    def __getattribute__(self, name: str) -> object:
+        found = super().__getattribute__(name)
+        if name not in ("get", "put", "swap", "delete", "add"):
+            return found
+
+        def done(*arguments: str) -> object:
+            try:
+                return found(*arguments)
+            except OutcomeUnknown:
+                raise Unknown from None
+            except Unavailable:
+                raise NotDone from None
+
+        return done
+
+
+@pytest.mark.parametrize("fault", [kill_leader, freeze_leader])
+def test_what_clients_see_through_a_fault_is_linearizable(cluster, fault):
+    address = StoreAddress.parse(cluster.address("linear"))
+    opened = [open_store(address) for _ in range(2)]
+    stores = itertools.cycle(opened)
+    timer = threading.Timer(0.5, fault, (cluster,))
+    timer.start()
+
+    recorder = run_clients(lambda: FailingTarget(next(stores)), seed=1, operations=400)
+    timer.join()
+
+    assert recorder.wrong_keys() == []
+    for store in opened:
+        store.close()
 
 
 def fill(store: Store) -> None:
