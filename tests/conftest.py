@@ -18,6 +18,7 @@ from rundlet_server.storage.counting.counters import OperationCounters
 from rundlet_server.storage.interface import Limits, Store
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
+from tests.support.backends import open_test_etcd
 from tests.support.campaign import SEED_VARIABLE, Campaign, summary
 from tests.support.models.model import Clock, ModelStore
 
@@ -116,12 +117,15 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["model", "log"])
+@pytest.fixture(params=["model", "log", "etcd"])
 def api_store(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Iterator[Store]:
     """An empty store with small limits, of each kind."""
     store: Store
     if request.param == "model":
         store = ModelStore(clock, SMALL_LIMITS)
+    elif request.param == "etcd":
+        settings = StoreSettings(limits=SMALL_LIMITS, clock=clock)
+        store = open_test_etcd(tmp_path, settings)
     else:
         settings = StoreSettings(sync="never", limits=SMALL_LIMITS, clock=clock)
         store = open_log_store(tmp_path / "data", settings)

@@ -15,7 +15,7 @@ from rundlet_server.functions.problems import RETRY_LATER, Problem
 from rundlet_server.functions.route_table import Route
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.counting.counters import OperationCounters
-from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.errors import StoreError, Unavailable
 from rundlet_server.storage.tokens.interface import Scope, Token, TokenSource, TokenTable
 
 _CALLER: Final = "rundlet.caller"
@@ -166,8 +166,11 @@ class Access:
             raise _unauthorized("the token in Authorization has expired; send a new one", _INVALID)
 
     def _refuse_damaged(self, ex: StoreError, route: Route) -> None:
-        if not route.is_open:
-            raise _damaged_tokens() from ex
+        if route.is_open:
+            return
+        if isinstance(ex, Unavailable):
+            raise ex
+        raise _damaged_tokens() from ex
 
 
 _INVALID: Final = 'Bearer error="invalid_token"'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rundlet_server.storage.address import StoreAddress, missing_backend
+from rundlet_server.storage.address import StoreAddress, missing_backend, missing_extra
 from rundlet_server.storage.tokens.file import TokenFile
 from rundlet_server.storage.tokens.interface import TokenStore
 
@@ -26,5 +26,12 @@ def open_tokens(address: StoreAddress, folder: Path | None = None) -> TokenStore
             return None if address.folder is None else TokenFile(address.folder)
         case "file" | "memory":
             return None
-        case "etcd" | "postgresql":
+        case "etcd":
+            try:
+                # gRPC loads slowly, and is an extra.
+                from rundlet_server.storage.tokens.etcd import EtcdTokens  # noqa: PLC0415
+            except ModuleNotFoundError as ex:
+                raise missing_extra(address, "etcd", ex) from ex
+            return EtcdTokens(address)
+        case "postgresql":
             raise missing_backend(address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from typing import get_args
 
 import pytest
@@ -48,7 +49,7 @@ def test_store_in_memory_is_for_servers():
         open_store(StoreAddress.parse("memory"))
 
 
-@pytest.mark.parametrize("text", ["etcd://h1:2379/NAME", "postgresql://me:s3cret@db/kv"])
+@pytest.mark.parametrize("text", ["postgresql://me:s3cret@db/kv"])
 def test_missing_backend_is_told_by_name_without_the_password(text):
     address = StoreAddress.parse(text)
 
@@ -57,4 +58,14 @@ def test_missing_backend_is_told_by_name_without_the_password(text):
 
     assert f"the backend {address.scheme!r} is not available in this release" in str(caught.value)
     assert address.shown in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_missing_extra_is_told_without_the_password(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("rundlet_server.storage.etcd")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "grpc", None)
+
+    with pytest.raises(MissingBackend, match=r"pip install 'rundlet\[etcd\]'") as caught:
+        open_store(StoreAddress.parse("etcd://me:s3cret@h1/NAME"))
     assert "s3cret" not in str(caught.value)
