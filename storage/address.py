@@ -102,6 +102,15 @@ def missing_backend(address: StoreAddress) -> MissingBackend:
     return MissingBackend(message)
 
 
+def missing_extra(address: StoreAddress, extra: str, ex: ModuleNotFoundError) -> MissingBackend:
+    """Return the error for an address whose backend needs an extra that is not installed."""
+    message = (
+        f"cannot open {address.shown}: the package {ex.name!r} is not installed; install the extra:"
+        f" pip install 'rundlet[{extra}]'"
+    )
+    return MissingBackend(message)
+
+
 def _required(part: str | bool, text: str, example: str) -> str:
     if not part:
         message = f"{without_password(text)!r} is no address of a store; write it as {example}"

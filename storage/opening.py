@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rundlet_server.storage.address import StoreAddress, missing_backend
+from rundlet_server.storage.address import StoreAddress, missing_backend, missing_extra
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.errors import InvalidAddress
 from rundlet_server.storage.interface import Store
@@ -49,7 +49,7 @@ def open_store(
     Raises:
         Damaged, UnknownFormat, BadFile, Unavailable: the store cannot be read.
         InvalidAddress: only a server can keep such a store.
-        MissingBackend: this release has no backend for it.
+        MissingBackend: this release has no backend for it, or an extra is not installed.
         OSError: the folder or the file cannot be used.
     """
     options = options or StoreOptions()
@@ -72,6 +72,15 @@ def open_store(
         case StoreAddress("memory"):
             message = "a store in memory ends with its server; start one: rundlet serve --in-memory"
             raise InvalidAddress(message)
+        case StoreAddress("postgresql"):
+            try:
+                from rundlet_server.storage.postgres.store import PostgresStore  # noqa: PLC0415
+            except ModuleNotFoundError as ex:
+                raise missing_extra(address, "postgres", ex) from ex
+            settings = options.settings
+            if measures is not None:
+                settings = dataclasses.replace(settings, measures=measures)
+            return PostgresStore(address, settings)
     raise missing_backend(address)
 
 

@@ -16,7 +16,7 @@ SERVER = "rundlet_server"
 # What each layer may import beside itself and the standard library. Our own layers stand under
 # the name that they are installed by.
 ALLOWED = {
-    "storage": {"crc32c", "cbor2", "numpy", "xxhash"},
+    "storage": {"crc32c", "cbor2", "numpy", "xxhash", "psycopg", "psycopg_pool"},
     "functions": {"falcon", "cbor2", "msgspec", "storage"},
     "server": {"waitress", "granian", "functions", "storage"},
     "rundlet": {"httpx", "cbor2"},
@@ -33,7 +33,9 @@ FLOORS = {
         "interface forks",
         "files",
         "address checksum counting requests",
-        "settings tokens pieces",
+        "settings pieces",
+        "postgres",
+        "tokens",
         "log",
         "textfile care backing",
         "opening",
@@ -50,6 +52,17 @@ FLOORS = {
         "reads",
         "store",
         "maintenance",
+        "__init__",
+    ],
+    "storage/postgres": [
+        "place failures clock deciding",
+        "schema looking",
+        "connections",
+        "pieces writing loading",
+        "reading",
+        "listing retention timeline",
+        "feed keeper",
+        "store",
         "__init__",
     ],
     "functions": [

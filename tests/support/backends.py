@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.counting.counters import OperationCounters
 from rundlet_server.storage.interface import (
     TEXT_CONTENT_TYPE,
@@ -23,11 +24,13 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.postgres.store import PostgresStore
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.textfile.store import open_text_file
 from rundlet_server.storage.timeline import At
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock, ModelStore
+from tests.support.postgres import postgres_server
 
 LIMITS: Final = Limits(
     key_bytes_max=32,
@@ -86,11 +89,21 @@ def _log_settings(clock: Clock, read_only: bool, **sizes: int) -> StoreSettings:
     )
 
 
+def _open_postgres(place: Path, clock: Clock, read_only: bool) -> Store:
+    """Open the store of a place: the name of its schema is kept there."""
+    address = place / "address"
+    if not address.exists():
+        address.write_text(postgres_server().url())
+    settings = StoreSettings(limits=LIMITS, clock=clock, is_read_only=read_only)
+    return PostgresStore(StoreAddress.parse(address.read_text()), settings, is_tended=False)
+
+
 BACKENDS: Final = (
     Backend("model", _open_model, is_kept=False),
     Backend("model counted", _open_counted, is_kept=False),
     Backend("log", _open_log),
     Backend("log of tiny segments", _open_tiny_log),
+    Backend("postgresql", _open_postgres),
 )
 
 
