@@ -17,7 +17,11 @@ from rundlet_server.storage.postgres.schema import Statements
 
 CONNECTIONS_MAX: Final = 10
 """Of one process. A statement takes a fraction of a millisecond, so few serve many threads."""
-_WAIT_S: Final = 5.0
+_WAIT_S: Final = 3.0
+"""How long a request waits for a connection, at most; then it is told that the database is away."""
+_RECONNECT_S: Final = 2.0
+"""How long the pool tries on its own. It waits longer and longer between two attempts; if it gave
+up, the next request begins anew at once."""
 _ATTEMPTS: Final = 3
 
 _Answer = TypeVar("_Answer")
@@ -45,6 +49,7 @@ class Connections:
             min_size=1,
             max_size=CONNECTIONS_MAX,
             timeout=_WAIT_S,
+            reconnect_timeout=_RECONNECT_S,
             open=False,
             name="rundlet",
         )

@@ -77,7 +77,7 @@ class PostgresServer:
         return f"postgresql://me@127.0.0.1:{self.port}/postgres?{query}"
 
     def execute(self, statement: str) -> list[tuple[object, ...]]:
-        with psycopg.connect(self._conninfo, autocommit=True) as link:
+        with psycopg.connect(self.conninfo, autocommit=True) as link:
             cursor = link.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
@@ -90,13 +90,13 @@ class PostgresServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
-    def _conninfo(self) -> str:
+    def conninfo(self) -> str:
         return f"host=127.0.0.1 port={self.port} user=me dbname=postgres"
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, (self.folder / "log").read_text()
         try:
-            psycopg.connect(self._conninfo).close()
+            psycopg.connect(self.conninfo).close()
         except psycopg.OperationalError:
             return False
         return True
