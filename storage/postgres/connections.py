@@ -34,8 +34,8 @@ logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())  # else line
 class Connections:
     """The connections of one open store. Any thread may use them, in the process that made them."""
 
-    def __init__(self, place: Place) -> None:
-        """Connect.
+    def __init__(self, place: Place, *, size_max: int = CONNECTIONS_MAX) -> None:
+        """Connect; ``size_max`` is the most connections.
 
         Raises:
             Unavailable: the database cannot be reached.
@@ -47,7 +47,7 @@ class Connections:
             place.conninfo,
             kwargs={"autocommit": True},
             min_size=1,
-            max_size=CONNECTIONS_MAX,
+            max_size=size_max,
             timeout=_WAIT_S,
             reconnect_timeout=_RECONNECT_S,
             open=False,

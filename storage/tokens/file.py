@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
 
 from rundlet_server.storage.clock import system_clock_us
-from rundlet_server.storage.errors import InvalidRequest
 from rundlet_server.storage.files import Files, RealFiles, replace_file
 from rundlet_server.storage.tokens.format import FILE_NAME, ChangePage, decode, encode, file_bytes
-from rundlet_server.storage.tokens.interface import BEGINNING, Scope, Token, digest_of
+from rundlet_server.storage.tokens.interface import Scope, Token
+from rundlet_server.storage.tokens.making import add_to, new_token, remove_from
 from rundlet_server.storage.tokens.watch import TokenWatch
-
-NAME_CHARACTERS_MAX: Final = 64
 
 
 class TokenFile:
@@ -41,40 +37,21 @@ class TokenFile:
         self, name: str, scope: Scope, *, prefix: str = "", expires_us: int | None = None
     ) -> tuple[Token, str]:
         """See ``TokenStore.add``."""
-        self._check(name, prefix, expires_us)
-        token_id = secrets.token_hex(4)
-        secret = f"{BEGINNING}{token_id}_{secrets.token_urlsafe(32)}"
-        token = Token(token_id, name, scope, prefix, self._clock(), expires_us, digest_of(secret))
+        token, secret = new_token(
+            name, scope, prefix=prefix, expires_us=expires_us, now_us=self._clock()
+        )
         with self._changing() as tokens:
-            if any(other.name == name for other in tokens):
-                raise InvalidRequest(
-                    f"there is already a token named {name!r}; choose another name"
-                )
-            tokens.append(token)
+            add_to(tokens, token)
         return token, secret
 
     def remove(self, name: str) -> Token | None:
         """See ``TokenStore.remove``."""
         with self._changing() as tokens:
-            for token in tokens:
-                if name in (token.name, token.token_id):
-                    tokens.remove(token)
-                    return token
-        return None
+            return remove_from(tokens, name)
 
     def watch(self) -> TokenWatch:
         """See ``TokenStore.watch``."""
         return TokenWatch(self._folder, files=self._files)
-
-    def _check(self, name: str, prefix: str, expires_us: int | None) -> None:
-        if not name.isprintable() or not 0 < len(name) <= NAME_CHARACTERS_MAX:
-            raise InvalidRequest(f"a name has 1 to {NAME_CHARACTERS_MAX} printable characters")
-        try:
-            prefix.encode()
-        except UnicodeEncodeError as ex:
-            raise InvalidRequest("the prefix cannot be encoded as UTF-8") from ex
-        if expires_us is not None and expires_us <= self._clock():
-            raise InvalidRequest("the token would have expired already")
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[list[Token]]:
