@@ -15,6 +15,7 @@ from bench.scale import CORES
 _BATCH_KEYS_PER_S: Final = 300_000
 _EVENTS_PER_S: Final = 200_000
 _WAKE_UP_MS: Final = 20
+_HISTORY_MS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,9 @@ def _measured(results: Results, target: Target) -> Spread | None:
 
 def all_targets(results: Results) -> list[Target]:
     """Return all targets; those by number of keys use the numbers that were measured."""
-    return [*_HTTP, *_latency_targets(results), *_ENGINE, *_size_targets(results)]
+    others = (*_latency_targets(results), *_import_targets(results))
+    sizes = (*_diff_targets(results), *_size_targets(results))
+    return [*_HTTP, *others, *_ENGINE, *sizes]
 
 
 def _get(system: str) -> Cell:
@@ -189,6 +192,13 @@ _ENGINE: Final = (
         least=0.3,
     ),
     Target(
+        "history of a key with 1,000 versions",
+        Cell("engine/history", "rundlet", "ms", "history of 1,000 versions", is_less_better=True),
+        None,
+        most=_HISTORY_MS,
+        unit="ms",
+    ),
+    Target(
         "events of the feed, a commit each",
         Cell("engine/changes", "rundlet", "events/s", "a put each"),
         None,
@@ -229,6 +239,26 @@ def _latency_targets(results: Results) -> Iterator[Target]:
             Cell("http/maintenance", system, "p99 ms", case) for case in ("backup", "idle")
         )
         yield Target(f"p99 of GET during a backup, {system}", disturbed, alone, most=1.5)
+
+
+def _import_targets(results: Results) -> Iterator[Target]:
+    """Yield for every layout the time of an import through it, relative to one into a folder."""
+    systems = results.of("http/import").names(lambda case: case.system)
+    folder = Cell("http/import", "folder", "s", is_less_better=True)
+    for system in systems:
+        if system != folder.system:
+            through = Cell("http/import", system, "s", is_less_better=True)
+            what = f"time of an import to one into a folder, {system}"
+            yield Target(what, through, folder, most=1.5)
+
+
+def _diff_targets(results: Results) -> Iterator[Target]:
+    """Yield the growth of the cost of the same changes from the fewest keys to the most."""
+    names = results.of("engine/diff").names(lambda case: case.case)
+    cases = [name for name in names if name.startswith("100 changes")]
+    if len(cases) > 1:
+        diffs = [_engine("diff", "rundlet", case) for case in (cases[-1], cases[0])]
+        yield _growth("cost of a diff", diffs, most=1.5)
 
 
 def _size_targets(results: Results) -> Iterator[Target]:

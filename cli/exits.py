@@ -8,11 +8,12 @@ would otherwise load the engine's words only to end well.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import errno
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 
@@ -55,6 +56,15 @@ class CommandError(Exception):
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C ended a command that had done a part; the message says which, and how to go on."""
+
+
+@contextlib.contextmanager
+def interruptible(message: str) -> Iterator[None]:
+    """Let Ctrl-C end the block with a message that says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as ex:
+        raise Interrupted(message) from ex
 
 
 _SYSTEM_ADVICE: Final = {

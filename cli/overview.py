@@ -23,11 +23,8 @@ _OPTION_WIDTH: Final = 16
 DOCUMENTS: Final = "https://github.com/rundlet/rundlet/tree/main/docs"
 
 _TIE: Final = "\0"
-_OPTIONS: Final = (
-    ("--json", "Print JSON, errors included."),
-    (f"{CA_OPTION} FILE", CA_HELP),
-)
-_FLAGS: Final = "COMMAND --help, --version, --install-completion, --show-completion"
+_OPTIONS: Final = ((f"{CA_OPTION} FILE", CA_HELP),)
+_FLAGS: Final = "--json (errors, too), COMMAND --help, --version, --install-completion"
 
 
 def overview() -> str:
@@ -43,7 +40,6 @@ def _lines(columns: int) -> Iterator[str]:
     for option, text in (*PLACE_OPTIONS, *_OPTIONS):
         yield from _wrapped("", f"{option:<{_OPTION_WIDTH}}", text, columns)
     yield from _wrapped("", "", _FLAGS, columns)
-    yield ""
     # A code stays on the line of its meaning.
     codes = ", ".join(f"{code:d}{_TIE}{text.replace(' ', _TIE)}" for code, text in MEANINGS.items())
     yield from (line.replace(_TIE, " ") for line in _wrapped("Exits", "", f"{codes}.", columns))
@@ -58,7 +54,7 @@ def _cells(rows: Sequence[Row], columns: int) -> Iterator[str]:
         return
     height = (len(cells) + 1) // 2
     right = [*cells[height:], ""]
-    for left, beside in zip(cells, right, strict=False):
+    for left, beside in zip(cells[:height], right, strict=False):
         yield f"{left:<{_CELL_WIDTH}}{beside}".rstrip()
 
 

@@ -16,6 +16,7 @@ class Panel:
     """The groups of ``rundlet --help``."""
 
     DATA: Final = "Data"
+    TIME: Final = "Time"
     SERVER: Final = "Server"
     CARE: Final = "Care"
 
@@ -36,7 +37,7 @@ class Row(NamedTuple):
     summary: str
 
 
-SUMMARY_CHARACTERS_MAX: Final = 27
+SUMMARY_CHARACTERS_MAX: Final = 25
 """Two commands then fit beside each other in 80 columns."""
 
 COMMANDS: Final = (
@@ -47,20 +48,26 @@ COMMANDS: Final = (
     Row("mset", Panel.DATA, "commands.many", "Store many values."),
     Row("mget", Panel.DATA, "commands.many", "Print many values."),
     Row("ls", Panel.DATA, "commands.many", "List keys."),
+    Row("watch", Panel.DATA, "commands.watch", "Follow changes."),
     Row("import", Panel.DATA, "transfer.command", "Load keys from a file."),
     Row("export", Panel.DATA, "transfer.command", "Write all keys to a file."),
+    Row("history", Panel.TIME, "commands.history", "List versions of a key."),
+    Row("diff", Panel.TIME, "commands.history", "Compare two revisions."),
+    Row("rollback", Panel.TIME, "commands.history", "Put back what was there."),
+    Row("retention", Panel.TIME, "commands.history", "Show or set retention."),
+    Row("erase", Panel.TIME, "commands.history", "Erase a key for good."),
     Row("serve", Panel.SERVER, "serve.command", "Run the server."),
-    Row("stats", Panel.CARE, "commands.care", "Print counts and sizes."),
+    Row("stats", Panel.SERVER, "commands.care", "Print counts and sizes."),
+    Row("token", Panel.SERVER, "commands.tokens", "Add, list, revoke tokens."),
+    Row("top", Panel.SERVER, "commands.top", "Watch a server's load."),
+    Row("config", Panel.SERVER, "commands.config", "Print the settings."),
+    Row("bench", Panel.SERVER, "bench.command", "Measure the speed."),
     Row("compact", Panel.CARE, "commands.care", "Reclaim space."),
     Row("backup", Panel.CARE, "backup.command", "Copy a store."),
     Row("restore", Panel.CARE, "backup.restoring", "Make a store of a backup."),
     Row("verify", Panel.CARE, "commands.care", "Find damage."),
     Row("repair", Panel.CARE, "commands.care", "Keep what is whole."),
-    Row("token", Panel.CARE, "commands.tokens", "Add, list, revoke tokens."),
-    Row("top", Panel.CARE, "commands.top", "Watch the load of a server."),
-    Row("config", Panel.CARE, "commands.config", "Print the settings."),
-    Row("doctor", Panel.CARE, "doctor.command", "Check a folder or a server."),
-    Row("bench", Panel.CARE, "bench.command", "Measure the speed."),
+    Row("doctor", Panel.CARE, "doctor.command", "Check a folder or server."),
 )
 
 

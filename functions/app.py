@@ -16,8 +16,12 @@ from rundlet_server.functions.access.admission import NO_TOKENS, Access
 from rundlet_server.functions.access.cors import CorsHeaders
 from rundlet_server.functions.access.hosts import HostNames
 from rundlet_server.functions.access.routing import TargetRouter
-from rundlet_server.functions.limits import shown_limits
+from rundlet_server.functions.feeds.places import FeedPlaces
+from rundlet_server.functions.feeds.stream import Source
+from rundlet_server.functions.feeds.waiting import Waiting
+from rundlet_server.functions.limits import EXPORTS_DEFAULT, shown_limits
 from rundlet_server.functions.messages.gates import Gates
+from rundlet_server.functions.messages.places import Places
 from rundlet_server.functions.messages.sending import SendingGate
 from rundlet_server.functions.messages.target import key_from_base64url, key_from_path
 from rundlet_server.functions.messages.uploads import UploadGate
@@ -36,9 +40,14 @@ from rundlet_server.functions.routes.backups import (
     BackupsResource,
 )
 from rundlet_server.functions.routes.batches import MgetResource, TxnResource
+from rundlet_server.functions.routes.changes import ChangesResource
+from rundlet_server.functions.routes.diff import DiffResource
+from rundlet_server.functions.routes.history import HistoryResource
 from rundlet_server.functions.routes.lists import KeysResource
 from rundlet_server.functions.routes.metrics import MetricsResource
 from rundlet_server.functions.routes.ready import ReadyResource
+from rundlet_server.functions.routes.retention import RetentionResource
+from rundlet_server.functions.routes.rollback import RollbackResource
 from rundlet_server.functions.routes.service import (
     CompactResource,
     FixedResource,
@@ -46,6 +55,7 @@ from rundlet_server.functions.routes.service import (
     ServiceResource,
     StatsResource,
 )
+from rundlet_server.functions.routes.transfers import ExportResource, ImportResource
 from rundlet_server.functions.routes.values import ValueResource
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.functions.version import software_version
@@ -70,8 +80,9 @@ def create_app(
         store: the store that the functions read and write.
         settings: the functions use what they decide themselves: ``read_only``,
             ``open_without_tokens``, ``audit_path``, ``uploads_max``, ``downloads_max``,
-            ``sending_bytes_max``, ``log_format``, ``slow_s``, ``cors_origins``, ``host_names``,
-            and ``maintain_inline`` for ``/readyz``. They only show the limits on connections.
+            ``exports_max``, ``sending_bytes_max``, ``feeds``, ``log_format``, ``slow_s``,
+            ``cors_origins``, ``host_names``, and ``maintain_inline`` for ``/readyz``. They only
+            show the limits on connections.
         counters: count operations; by default this process counts for itself.
         tokens: the current tokens; without them there is no authentication.
 
@@ -88,10 +99,11 @@ def create_app(
         middleware.append(AuditTrail(ids, _audit_writer(settings, counters, readiness)))
     if settings.cors_origins:
         middleware.append(CorsHeaders(settings.cors_origins))
+    access = _access(settings, counters, tokens)
     app = MeasuredApp(
         counters.shared,
         RequestLog(ids, stderr_writer(), log_format=settings.log_format),
-        router=TargetRouter(_access(settings, counters, tokens)),
+        router=TargetRouter(access),
         middleware=middleware,
         slow_s=settings.slow_s,
     )
@@ -99,8 +111,36 @@ def create_app(
     sending = SendingGate(settings.sending_bytes_max, settings.downloads_max, spare=gate.spare)
     ErrorAnswers(ids, gate.discard).install(app)
     limits = shown_limits(settings, store.info.limits)
-    _add_routes(app, counted, Gates(gate, sending), limits, readiness)
+    source = Source(
+        counted,
+        Waiting(counted, access.readmit if access else _admit_again),
+        FeedPlaces(settings.feeds.feeds_max, counters.shared),
+        sending,
+        counters.shared,
+        settings.feeds.wait_s_max,
+    )
+    app.add_route(routes.CHANGES.template, ChangesResource(counted, source, ids))
+    document = openapi_document(software_version(), store.info.limits, settings.feeds)
+    app.add_route(routes.OPENAPI.template, FixedResource(document))
+    gates = Gates(gate, sending, Places(settings.exports_max or EXPORTS_DEFAULT))
+    _add_values(app, counted, gates, source)
+    _add_routes(app, counted, gates, limits, readiness)
     return app
+
+
+def _add_values(
+    app: falcon.App[falcon.Request, falcon.Response],
+    store: CountedStore,
+    gates: Gates,
+    source: Source,
+) -> None:
+    tags = EntityTags(store.info.store_id)
+    for route, decode_key in ((routes.KV, key_from_path), (routes.KV64, key_from_base64url)):
+        app.add_route(route.template, ValueResource(store, gates, tags, source, decode_key))
+
+
+def _admit_again(_environ: Mapping[str, object]) -> None:
+    """Admit again a request of a server that admits every request."""
 
 
 def _access(
@@ -139,15 +179,22 @@ def _add_routes(
     readiness: Readiness,
 ) -> None:
     version = software_version()
-    tags = EntityTags(store.info.store_id)
-    document = openapi_document(version, store.info.limits)
     app.add_route(routes.ROOT.template, FixedResource(_welcome(version)))
     app.add_route(routes.SERVICE.template, ServiceResource(store, version, limits))
-    app.add_route(routes.KV.template, ValueResource(store, gates, tags, key_from_path))
-    app.add_route(routes.KV64.template, ValueResource(store, gates, tags, key_from_base64url))
     app.add_route(routes.KEYS.template, KeysResource(store, gates.sending))
     app.add_route(routes.MGET.template, MgetResource(store, gates))
     app.add_route(routes.TXN.template, TxnResource(store, gates.uploads))
+    for route, decode_key in (
+        (routes.HISTORY, key_from_path),
+        (routes.HISTORY64, key_from_base64url),
+    ):
+        resource = HistoryResource(store, gates.sending, route, decode_key)
+        app.add_route(route.template, resource)
+    app.add_route(routes.DIFF.template, DiffResource(store, gates.sending))
+    app.add_route(routes.ROLLBACK.template, RollbackResource(store, gates))
+    app.add_route(routes.RETENTION.template, RetentionResource(store, gates.uploads))
+    app.add_route(routes.EXPORT.template, ExportResource(store, gates.exports))
+    app.add_route(routes.IMPORT.template, ImportResource(store, gates.uploads))
     app.add_route(routes.STATS.template, StatsResource(store))
     app.add_route(routes.COMPACT.template, CompactResource(store))
     app.add_route(routes.BACKUPS.template, BackupsResource(store))
@@ -156,7 +203,6 @@ def _add_routes(
     app.add_route(routes.METRICS.template, MetricsResource(store, readiness, version))
     app.add_route(routes.LIVEZ.template, LiveResource())
     app.add_route(routes.READYZ.template, ReadyResource(readiness))
-    app.add_route(routes.OPENAPI.template, FixedResource(document))
 
 
 def get_app() -> falcon.App[falcon.Request, falcon.Response]:

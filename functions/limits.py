@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from rundlet_server.functions.route_table import KV, KV64, MGET, TXN
+from rundlet_server.functions.route_table import IMPORT, KV, KV64, MGET, RETENTION, ROLLBACK, TXN
 from rundlet_server.functions.settings import SETTINGS, ServerSettings
 from rundlet_server.storage.interface import Limits
 
@@ -17,11 +17,14 @@ _OPTION_OF: Final = {row.name: row.option for row in SETTINGS if row.option}
 SET_BY: Final = {
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().limits)},
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().connections)},
+    **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().feeds)},
     "uploads_max": _OPTION_OF["uploads_max"],
     "downloads_max": _OPTION_OF["downloads_max"],
     "sending_bytes_max": _OPTION_OF["sending_bytes_max"],
     "txn_body_bytes_max": _OPTION_OF["txn_bytes_max"],
     "txn_body_items_max": _OPTION_OF["txn_ops_max"],
+    "import_body_bytes_max": _OPTION_OF["txn_bytes_max"],
+    "exports_max": _OPTION_OF["exports_max"],
     "mget_body_bytes_max": _OPTION_OF["list_keys_max"],
     "mget_body_items_max": _OPTION_OF["list_keys_max"],
     "body_bytes_max": f"{_OPTION_OF['value_bytes_max']} or {_OPTION_OF['txn_bytes_max']}",
@@ -30,12 +33,16 @@ SET_BY: Final = {
 
 _OF_ANSWERS: Final = ("answer_bytes_max",)
 
+EXPORTS_DEFAULT: Final = 2
+"""Exports at a time where the number of threads is not known."""
+
 LIST_KEYS_DEFAULT: Final = 1_000
 """Keys on a page of a list that names no limit, if the server's limit is not lower."""
 
 # Everything is doubled or tripled by JSON's escapes; beside that, each item has its names.
 _JSON_GROWTH: Final = 3
 _ITEM_OVERHEAD_BYTES: Final = 512
+_LIKE_MGET: Final = (MGET.base, ROLLBACK.base, RETENTION.base)
 _OTHER_BODY_BYTES_MAX: Final = 64 * 1024
 
 # An operation is an object whose members have a name and a value each; a put has up to seven.
@@ -61,6 +68,14 @@ def txn_body_bytes_max(limits: Limits) -> int:
     """Return the largest body of a transaction."""
     ops = 3 * limits.txn_ops_max * (_ITEM_OVERHEAD_BYTES + _JSON_GROWTH * limits.key_bytes_max)
     return _JSON_GROWTH * limits.txn_bytes_max + ops
+
+
+def import_body_bytes_max(limits: Limits) -> int:
+    """Return the largest body of an import, as it comes and decompressed.
+
+    It is the largest of all bodies, so that proxies need no other limit for it.
+    """
+    return txn_body_bytes_max(limits)
 
 
 def mget_body_bytes_max(limits: Limits) -> int:
@@ -93,7 +108,9 @@ def body_bytes_max_at(limits: Limits, path: str) -> int:
         return limits.value_bytes_max
     if path == TXN.base:
         return txn_body_bytes_max(limits)
-    return mget_body_bytes_max(limits) if path == MGET.base else _OTHER_BODY_BYTES_MAX
+    if path == IMPORT.base:
+        return import_body_bytes_max(limits)
+    return mget_body_bytes_max(limits) if path in _LIKE_MGET else _OTHER_BODY_BYTES_MAX
 
 
 def body_bytes_max(limits: Limits) -> int:
@@ -107,9 +124,12 @@ def shown_limits(settings: ServerSettings, limits: Limits) -> dict[str, object]:
         **dataclasses.asdict(limits),
         "txn_body_bytes_max": txn_body_bytes_max(limits),
         "txn_body_items_max": txn_body_items_max(limits),
+        "import_body_bytes_max": import_body_bytes_max(limits),
+        "exports_max": settings.exports_max or EXPORTS_DEFAULT,
         "mget_body_bytes_max": mget_body_bytes_max(limits),
         "mget_body_items_max": mget_body_items_max(limits),
         "sending_bytes_max": settings.sending_bytes_max,
+        **dataclasses.asdict(settings.feeds),
         **dataclasses.asdict(settings.connections),
     }
     if settings.downloads_max is not None:

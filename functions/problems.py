@@ -19,6 +19,7 @@ from rundlet_server.functions.route_table import OPENAPI
 from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage.errors import (
     BackupGone,
+    BackupNotReady,
     Compacted,
     Conflict,
     Damaged,
@@ -179,6 +180,8 @@ def _of_write(ex: ReadOnly | Unavailable | OutcomeUnknown) -> Problem:
                 "the server's disk is full and nothing was changed; free space and send it again"
             )
             return Problem(507, "disk-full", detail, headers=RETRY_LATER)
+        case BackupNotReady():
+            return Problem(503, "backup-not-ready", str(ex), headers=RETRY_LATER)
         case Unavailable():
             detail = f"nothing was changed: {ex}; send the request again later"
             return Problem(503, "unavailable", detail, headers=RETRY_LATER)

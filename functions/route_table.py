@@ -97,6 +97,7 @@ _ADMIN_READ: Final = Rule("admin", is_audited=False, is_short=False)
 _SHORT_READS: Final = {"GET": _SHORT_READ, "HEAD": _SHORT_READ}
 _LONG_READS: Final = {"GET": _LONG_READ, "HEAD": _LONG_READ}
 _ADMIN_READS: Final = {"GET": _ADMIN_READ, "HEAD": _ADMIN_READ}
+_HISTORY: Final = {"GET": _LONG_READ, "DELETE": _ADMINISTER}
 _VALUE: Final = {**_SHORT_READS, "PUT": _WRITE, "DELETE": _WRITE}
 
 ROOT: Final = Route("/", _SHORT_READS, keys="none", is_open=True)
@@ -106,8 +107,18 @@ KV64: Final = Route("/v1/kv64/{key:path}", _VALUE, keys="path")
 KEYS: Final = Route("/v1/keys", _LONG_READS, keys="list")
 MGET: Final = Route("/v1/mget", {"POST": _LONG_READ}, keys="body")
 TXN: Final = Route("/v1/txn", {"POST": _WRITE}, keys="body")
+CHANGES: Final = Route("/v1/changes", {"GET": _LONG_READ}, keys="list")
+HISTORY: Final = Route("/v1/history/{key:path}", _HISTORY, keys="path")
+HISTORY64: Final = Route("/v1/history64/{key:path}", _HISTORY, keys="path")
+DIFF: Final = Route("/v1/diff", {"GET": _LONG_READ}, keys="list")
+ROLLBACK: Final = Route("/v1/rollback", {"POST": _WRITE}, keys="body")
+EXPORT: Final = Route("/v1/export", {"GET": _LONG_READ}, keys="list")
+IMPORT: Final = Route("/v1/import", {"POST": _WRITE}, keys="body")
 STATS: Final = Route("/v1/stats", _SHORT_READS, keys="all")
 COMPACT: Final = Route("/v1/admin/compact", {"POST": _ADMINISTER}, keys="all")
+RETENTION: Final = Route(
+    "/v1/admin/retention", {"GET": _ADMIN_READ, "PUT": _ADMINISTER}, keys="all"
+)
 BACKUPS: Final = Route("/v1/backup", {"POST": _ADMINISTER}, keys="all")
 BACKUP: Final = Route("/v1/backup/{id}", {**_ADMIN_READS, "DELETE": _ADMINISTER}, keys="all")
 BACKUP_FILE: Final = Route("/v1/backup/{id}/{file}", _ADMIN_READS, keys="all")
@@ -119,7 +130,9 @@ OPENAPI: Final = Route("/openapi.json", _SHORT_READS, keys="none", is_open=True)
 ROUTES: Final = {
     route.template: route
     for route in (
-        *(ROOT, SERVICE, KV, KV64, KEYS, MGET, TXN, STATS, COMPACT),
+        *(ROOT, SERVICE, KV, KV64, KEYS, MGET, TXN, CHANGES, STATS, COMPACT),
+        *(HISTORY, HISTORY64, DIFF, ROLLBACK, RETENTION),
+        *(EXPORT, IMPORT),
         *(BACKUPS, BACKUP, BACKUP_FILE),
         *(METRICS, LIVEZ, READYZ, OPENAPI),
     )

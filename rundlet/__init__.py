@@ -38,6 +38,7 @@ from rundlet.model import (
     Commit,
     Condition,
     Delete,
+    Event,
     KeyInfo,
     Op,
     OpResult,
@@ -47,7 +48,18 @@ from rundlet.model import (
     Value,
     Written,
 )
+from rundlet.past import (
+    Difference,
+    Erased,
+    Place,
+    Retention,
+    RolledBack,
+    State,
+    Version,
+)
+from rundlet.transfers import Imported, RowCounter
 from rundlet.version import __version__
+from rundlet.watching import Watch
 
 __all__ = [
     "DEFAULT_CONTENT_TYPE",
@@ -66,23 +78,34 @@ __all__ = [
     "ConnectionFailed",
     "Damaged",
     "Delete",
+    "Difference",
+    "Erased",
+    "Event",
     "FailedCondition",
     "Forbidden",
+    "Imported",
     "KeyInfo",
     "Op",
     "OpResult",
     "OutcomeUnknown",
+    "Place",
     "PreconditionFailed",
     "Put",
     "ReadOnly",
     "Restore",
+    "Retention",
+    "RolledBack",
+    "RowCounter",
     "RundletError",
     "ServerError",
+    "State",
     "TooLarge",
     "Touch",
     "Unauthorized",
     "Unavailable",
     "Value",
+    "Version",
+    "Watch",
     "Written",
     "__version__",
 ]

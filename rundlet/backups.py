@@ -49,7 +49,8 @@ class BackupCalls:
     def take_backup(self, *, lease_s: float | None = None) -> Backup:
         """Let the server hold its store as it is now, to be copied file by file.
 
-        The first one takes as long as the server needs to read its whole store once.
+        For the first one the server reads its whole store once. If that takes long, it answers
+        ``Unavailable`` with the problem ``backup-not-ready`` meanwhile: ask again.
 
         Args:
             lease_s: how long after the last request for it the backup ends; by default an hour.

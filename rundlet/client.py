@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
 from os import PathLike
 from typing import NoReturn, Self
 from urllib.parse import urlencode
@@ -27,7 +29,10 @@ from rundlet.model import (
     Value,
     Written,
 )
+from rundlet.past import PastCalls, place_query, time_text
+from rundlet.transfers import TransferCalls
 from rundlet.transport import Request, Transport
+from rundlet.watching import WatchCalls
 from rundlet.wire import (
     ACCEPTED_TYPES,
     CBOR_TYPE,
@@ -41,7 +46,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 _PAGE_KEYS = 1_000
 
 
-class Client(BackupCalls):
+class Client(BackupCalls, PastCalls, TransferCalls, WatchCalls):
     """A connection to a Rundlet server; may be used by many threads, and as a context manager.
 
     A process that is forked may use its parent's client: it opens connections of its own.
@@ -85,13 +90,26 @@ class Client(BackupCalls):
 
     # --- one value -------------------------------------------------------------------------
 
-    def get(self, key: str, *, revision: int | None = None) -> Value | None:
-        """Return the value of a key, now or as of ``revision``; ``None`` if it has none.
+    def get(
+        self,
+        key: str,
+        *,
+        revision: int | None = None,
+        at: datetime | str | None = None,
+        version: int | None = None,
+    ) -> Value | None:
+        """Return the value of a key, now or as it was; ``None`` if it has none.
+
+        Args:
+            key: which key.
+            revision: as of this revision; it, ``at`` and ``version`` exclude each other.
+            at: as of this time; text is in the form of RFC 3339.
+            version: this write of the key since it was last created.
 
         Raises:
-            Compacted: the history that is kept no longer reaches ``revision``.
+            Compacted: that is no longer kept.
         """
-        query = "" if revision is None else f"?rev={revision}"
+        query = place_query(revision, at, version)
         response = self._transport.send(Request("GET", key_path(key) + query, is_write=False))
         return None if response is None else value_of(key, response)
 
@@ -175,12 +193,21 @@ class Client(BackupCalls):
 
     # --- many values -----------------------------------------------------------------------
 
-    def mget(self, keys: Sequence[str]) -> list[Value | None]:
-        """Return the values of many keys from one snapshot, in the order of ``keys``."""
+    def mget(
+        self, keys: Sequence[str], *, revision: int | None = None, at: datetime | str | None = None
+    ) -> list[Value | None]:
+        """Return the values of many keys from one snapshot, in the order of ``keys``.
+
+        ``revision`` and ``at`` as in ``get``.
+        """
         for key in keys:
             key_bytes(key)
-        body = cbor2.dumps({"keys": list(keys)})
-        answer = self._post("/v1/mget", body, is_write=False)
+        body: dict[str, object] = {"keys": list(keys)}
+        if revision is not None:
+            body["rev"] = revision
+        if at is not None:
+            body["at"] = time_text(at)
+        answer = self._post("/v1/mget", cbor2.dumps(body), is_write=False)
         return [decode_item(item) for item in answer.rows("items")]
 
     def txn(
@@ -219,6 +246,7 @@ class Client(BackupCalls):
         delimiter: str | None = None,
         values: bool = False,
         revision: int | None = None,
+        at: datetime | str | None = None,
     ) -> Iterator[KeyInfo]:
         """Yield keys in the order of their UTF-8 bytes, page by page, all of one snapshot.
 
@@ -232,6 +260,7 @@ class Client(BackupCalls):
                 prefix as one prefix.
             values: with the values.
             revision: as of this revision; by default the newest when the first page is read.
+            at: as of this time, instead of a revision.
 
         Raises:
             Compacted: compaction removed the snapshot while it was being read.
@@ -246,6 +275,7 @@ class Client(BackupCalls):
             "delimiter": delimiter,
             "include": "value" if values else None,
             "rev": revision,
+            "at": None if at is None else time_text(at),
         }
         query = urlencode({name: given for name, given in options.items() if given is not None})
         return self._scan_pages(query, limit=limit, reverse=reverse, values=values)
@@ -315,6 +345,12 @@ class Client(BackupCalls):
     def _post(self, path: str, body: bytes, *, is_write: bool) -> Fields:
         headers = {"Content-Type": CBOR_TYPE, "Accept": ACCEPTED_TYPES}
         return fields_of(self._send(Request("POST", path, is_write, headers, body)))
+
+    def _send_or_none(self, request: Request) -> httpx.Response | None:
+        return self._transport.send(request)
+
+    def _stream(self, request: Request) -> AbstractContextManager[httpx.Response]:
+        return self._transport.stream(request)
 
     def _send(self, request: Request) -> httpx.Response:
         response = self._transport.send(request)

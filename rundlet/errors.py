@@ -31,11 +31,15 @@ class RundletError(Exception):
         status: HTTP status of the answer, 0 if there was none.
         problem: the problem's name (``read-only`` of ``/problems/read-only``), or empty.
         request_id: what to look for in the server's log, or empty.
+        line: of an import, the row that ended it, from 1; 0 if there is none.
+        imported: of an import, how many rows are stored.
     """
 
     status: int = 0
     problem: str = ""
     request_id: str = ""
+    line: int = 0
+    imported: int = 0
 
 
 class BadRequest(RundletError):

@@ -51,6 +51,8 @@ class KeyInfo:
         value: ``None`` unless values were asked for.
         is_prefix: this is no key but the prefix of several keys, up to the delimiter; its
             numbers are 0.
+        time: when the value was written (UTC).
+        expires: when it expires (UTC); ``None``: never.
     """
 
     key: str
@@ -60,6 +62,8 @@ class KeyInfo:
     content_type: str = ""
     value: Value | None = None
     is_prefix: bool = False
+    time: datetime | None = None
+    expires: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,37 @@ class Written:
     revision: int
     version: int
     etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of one key.
+
+    Attributes:
+        key: which key.
+        op: ``put``, ``delete``, ``expire``, ``restore`` or ``erase``.
+        revision: number of the commit; all events of one commit have the same.
+        version: of the key; 0 if it has no value now.
+        size: of the value, in bytes.
+        content_type: as stored.
+        time: of the commit (UTC).
+        expires: when the value expires (UTC); ``None``: never.
+        is_last: it is the last event of its commit.
+        data: the value, if values were asked for and there is one.
+        is_value_omitted: the value was asked for, and is too large for a feed: ``get`` it.
+    """
+
+    key: str
+    op: str
+    revision: int
+    version: int
+    size: int
+    content_type: str
+    time: datetime
+    expires: datetime | None = None
+    is_last: bool = True
+    data: bytes | None = None
+    is_value_omitted: bool = False
 
 
 # --- transactions --------------------------------------------------------------------------
@@ -113,10 +148,18 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Write again what a key held at an earlier version."""
+    """Write again a value that a key had, named by a version or by a revision.
+
+    Attributes:
+        version: of those since the key was last created.
+        revision: the value that the key had then.
+        ttl: seconds until the restored value expires; ``None``: it does not.
+    """
 
     key: str
-    version: int
+    version: int | None = None
+    revision: int | None = None
+    ttl: float | None = None
 
 
 Op = Put | Delete | Add | Touch | Restore

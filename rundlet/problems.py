@@ -39,6 +39,8 @@ def error_of(response: httpx.Response, *, is_write: bool) -> RundletError:
     error.status = response.status_code
     error.problem = problem_name(response)
     error.request_id = response.headers.get("Request-Id", "")
+    error.line = _number(members, "line") or 0
+    error.imported = _number(members, "imported") or 0
     return error
 
 

@@ -19,7 +19,8 @@ import os
 import random
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Self
@@ -56,7 +57,11 @@ class Request:
 
 
 class Transport:
-    """Sends the requests of all threads to one server."""
+    """Sends the requests of all threads to one server.
+
+    Attributes:
+        timeout_s: for connecting, and for each pause in an answer.
+    """
 
     def __init__(
         self,
@@ -72,6 +77,7 @@ class Transport:
             message = f"retries is at least 0, got {retries}"
             raise BadRequest(message)
         self._retries = retries
+        self.timeout_s = timeout_s
         self._has_answered = False
         headers = {"Accept-Encoding": "identity"}  # the bytes as stored, and strong ETags
         if token is not None:
@@ -108,13 +114,47 @@ class Transport:
             try:
                 response = self._send_once(request)
             except ConnectionFailed:
-                time.sleep(_backoff_s(attempt))
+                time.sleep(backoff_s(attempt))
                 continue
             wait_s = _wait_before_retry_s(request, response, attempt)
             if wait_s is None:
                 return _outcome(request, response)
             time.sleep(wait_s)
         return _outcome(request, self._send_once(request))
+
+    @contextmanager
+    def stream(self, request: Request) -> Iterator[httpx.Response]:
+        """Send a read, and send it again until its answer begins; its body is read by the caller.
+
+        Raises:
+            RundletError: see the tree in ``rundlet.errors``; ``ConnectionFailed`` also within the
+                block, if the answer breaks off.
+        """
+        for attempt in range(self._retries + 1):
+            with self._streamed(request) as response:
+                wait_s = _wait_before_retry_s(request, response, attempt)
+                if wait_s is None or attempt == self._retries:
+                    if not response.is_success:
+                        response.read()
+                        raise error_of(response, is_write=False)
+                    yield response
+                    return
+            time.sleep(wait_s)
+
+    @contextmanager
+    def _streamed(self, request: Request) -> Iterator[httpx.Response]:
+        url = self._url(request.path)
+        try:
+            with self._connections.stream(request.method, url, request.headers) as response:
+                self._has_answered = True
+                yield response
+        except httpx.RequestError as ex:
+            advice = self._scheme_advice(ex)
+            if isinstance(ex, _NOTHING_SENT):
+                message = f"no answer from {self.base_url} ({_reason(ex)}); {_advice(ex)}"
+            else:
+                message = f"{self.base_url} broke off the answer ({_reason(ex)})"
+            raise ConnectionFailed(advice or message) from ex
 
     def close(self) -> None:
         """Close all connections; closing twice is harmless."""
@@ -126,12 +166,39 @@ class Transport:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    def follow(self, path: str, headers: Mapping[str, str], *, read_s: float) -> httpx.Response:
+        """Begin to read an answer that goes on, in one attempt; the caller closes it.
+
+        Args:
+            path: as in ``Request``.
+            headers: of the request.
+            read_s: the longest pause in the answer.
+
+        Raises:
+            RundletError: see the tree in ``rundlet.errors``.
+        """
+        request = Request("GET", path, is_write=False, headers=headers)
+        timeout = httpx.Timeout(self.timeout_s, read=read_s)
+        with self._failing(request):
+            response = self._connections.open_stream(self._url(path), headers, timeout)
+            if not response.is_success:
+                response.read()
+        if not response.is_success:
+            raise error_of(response, is_write=False)
+        return response
+
     def _send_once(self, request: Request) -> httpx.Response:
         """Make one attempt; raise ``ConnectionFailed`` if another one is safe."""
-        try:
-            response = self._connections.request(
+        with self._failing(request):
+            return self._connections.request(
                 request.method, self._url(request.path), request.headers, request.body
             )
+
+    @contextmanager
+    def _failing(self, request: Request) -> Iterator[None]:
+        """Give the errors of an attempt the form of the client's."""
+        try:
+            yield
         except _NOTHING_SENT as ex:
             is_handshake = self._base_url.scheme == "https" and isinstance(ex, httpx.ConnectError)
             advice = self._scheme_advice(ex) if is_handshake else None
@@ -153,7 +220,6 @@ class Transport:
             message = f"{self.base_url} broke off the answer ({_reason(ex)})"
             raise ConnectionFailed(message) from ex
         self._has_answered = True
-        return response
 
     def _scheme_advice(self, ex: httpx.RequestError) -> str | None:
         """Return what is wrong with the scheme of the address, if the server never answered."""
@@ -175,7 +241,7 @@ def _wait_before_retry_s(request: Request, response: httpx.Response, attempt: in
         if asked_s is not None:
             return asked_s if asked_s <= _RETRY_AFTER_MAX_S else None
     if response.status_code in _GATEWAY_STATUSES and not request.is_write:
-        return _backoff_s(attempt)
+        return backoff_s(attempt)
     return None
 
 
@@ -189,7 +255,7 @@ def _outcome(request: Request, response: httpx.Response) -> httpx.Response | Non
     raise error_of(response, is_write=request.is_write)
 
 
-def _backoff_s(attempt: int) -> float:
+def backoff_s(attempt: int) -> float:
     """Double the wait each time, with jitter so that many clients do not return at once."""
     return min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2.0**attempt) * random.uniform(0.5, 1.0)
 

@@ -60,8 +60,10 @@ def _op_fields(op: Op) -> dict[str, Wire]:
         case Touch(key, ttl):
             fields = {"op": "touch", "key": key}
             return fields if ttl is None else fields | {"ttl": ttl}
-        case Restore(key, version):
-            return {"op": "restore", "key": key, "version": version}
+        case Restore(key, version, revision, ttl):
+            named = {"version": version, "revision": revision, "ttl": ttl}
+            given = {name: number for name, number in named.items() if number is not None}
+            return {"op": "restore", "key": key, **given}
 
 
 def _condition_fields(condition: Condition) -> dict[str, Wire]:
@@ -101,6 +103,17 @@ class Fields:
         if isinstance(member, int) and not isinstance(member, bool):
             return member
         raise self._unexpected(name)
+
+    def decimal(self, name: str) -> float:
+        """A number, whole or not."""
+        member = self._members.get(name)
+        if isinstance(member, int | float) and not isinstance(member, bool):
+            return float(member)
+        raise self._unexpected(name)
+
+    def part(self, name: str) -> Fields:
+        """An object within this one."""
+        return Fields(self._members.get(name))
 
     def text(self, name: str, default: str | None = None) -> str:
         """Text."""
@@ -187,6 +200,8 @@ def decode_key(row: Fields, *, has_value: bool) -> KeyInfo:
         size=row.number("size"),
         content_type=row.text("content_type", DEFAULT_CONTENT_TYPE),
         value=decode_item(row) if has_value else None,
+        time=datetime.fromisoformat(row.text("time")) if "time" in row else None,
+        expires=datetime.fromisoformat(row.text("expires")) if "expires" in row else None,
     )
 
 

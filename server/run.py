@@ -193,7 +193,7 @@ class _Life:
         server = GracefulServer(
             create_app(store, settings, OperationCounters(shared), watch_tokens(settings)),
             self.port.listener,
-            threads=self.options.threads,
+            threads=self.options.threads + settings.feeds.feeds_max,
             body_limit=functools.partial(body_bytes_max_at, settings.limits),
             limits=settings.connections,
         )
@@ -215,7 +215,7 @@ class _Life:
             get_app,
             self.port,
             workers=self.options.workers,
-            threads=self.options.threads,
+            threads=self.options.threads + self.options.settings.feeds.feeds_max,
             on_ready=self._say_ready,
             limits=self.options.settings.connections,
             tls=self.tls,

@@ -6,6 +6,7 @@ one revision. The words are those of ``storage.interface``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -60,10 +61,16 @@ class OpenBackupFile(Protocol):
 class Backups(Protocol):
     """The backups of a store that are held. Every process that has the store open sees the same."""
 
-    def take(self, lease_s: float) -> Backup:
+    def take(self, lease_s: float, *, work_s: float = math.inf) -> Backup:
         """Hold the store as it is now.
 
+        Args:
+            lease_s: how long after the last request for it.
+            work_s: about how long this may take. The first backup of a large store takes longer,
+                as all of it is read once.
+
         Raises:
+            BackupNotReady: that time is over; the next call continues there.
             Damaged: the store is not what was written.
             ReadOnly: nothing can be written where the store is.
             Unavailable: too many backups are held, or files change too fast.

@@ -13,6 +13,9 @@ NUMBER_MAX: Final = (1 << 63) - 1
 TTL_S_MAX: Final = 100 * 366 * 86_400
 """The longest time to live that a store, the API, and an import accept: 100 leap years."""
 
+EXPIRES_US_MAX: Final = 253_402_300_799_999_999
+"""The latest time of expiry that can be given: the last microsecond of the year 9999."""
+
 CLOCK_AHEAD_S_MAX: Final = 60.0
 """The store's time may be ahead of the system's clock by this much, as small corrections of a clock
 make it, before a person is told."""
@@ -28,6 +31,10 @@ KEEP_VERSIONS_MAX: Final = (1 << 53) - 1
 
 KEEP_FOR_S_MAX: Final = TTL_S_MAX
 """The longest time that a store can be told to keep history."""
+
+ERASURES_MAX: Final = 1_000
+"""Erased keys whose bytes may wait for their removal: the manifest lists them, and every segment is
+searched for each of them."""
 
 LARGE_VALUE_BYTES: Final = 256 * 1024
 """A value above this is read and sent in pieces, and never kept in a cache."""

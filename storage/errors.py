@@ -14,7 +14,8 @@
     ├── NotSupported              this backend lacks the feature; names both
     ├── ReadOnly                  this store takes no writes
     ├── Unavailable               certainly not applied; try again later
-    │   └── DiskFull              ... because no space is left
+    │   ├── DiskFull              ... because no space is left
+    │   └── BackupNotReady        ... because the store is read for its first backup; ask again
     ├── OutcomeUnknown            may or may not have been applied
     ├── Damaged                   bytes on disk are not what was written; names file and offset
     │   └── DamagedTokens         ... in the tokens: the store is whole, a repair does not help
@@ -102,15 +103,23 @@ class Conflict(StoreError):
 
 
 class Compacted(StoreError):
-    """The requested revision is older than the history that is kept.
+    """The requested revision is older than the history that is kept, or a restore left it out.
 
     Attributes:
         oldest_revision: the oldest revision that can still be read.
         oldest_time_us: the time of its commit; everything can be read since then. 0 if not known.
     """
 
-    def __init__(self, oldest_revision: int, oldest_time_us: int = 0) -> None:
-        super().__init__(f"compacted away; the oldest revision kept is {oldest_revision}")
+    def __init__(
+        self, oldest_revision: int, oldest_time_us: int = 0, *, restored_at: int | None = None
+    ) -> None:
+        message = f"compacted away; the oldest revision kept is {oldest_revision}"
+        if restored_at is not None:
+            message = (
+                f"the store was restored as it was at revision {restored_at} and has nothing of"
+                " what came after that; read anew what you have seen"
+            )
+        super().__init__(message)
         self.oldest_revision = oldest_revision
         self.oldest_time_us = oldest_time_us
 
@@ -151,6 +160,10 @@ class Unavailable(StoreError):
 
 class DiskFull(Unavailable):
     """Certainly not applied, because no space is left on the device."""
+
+
+class BackupNotReady(Unavailable):
+    """The files of the store are still being hashed; each request continues where one ended."""
 
 
 class OutcomeUnknown(StoreError):

@@ -351,6 +351,15 @@ def file_size(files: Files, path: Path) -> int:
         file.close()
 
 
+def write_unsynced(files: Files, path: Path, data: Buffer) -> None:
+    """Write bytes to the start of a file, which is made if there is none, and do not sync it."""
+    file = files.open(path, create=True)
+    try:
+        file.pwrite([data], 0)
+    finally:
+        file.close()
+
+
 def map_file(files: Files, path: Path, size: int, *, writable: bool = False) -> mmap.mmap:
     """Map the first ``size`` bytes of a file, and close it; the mapping stays."""
     file = files.open(path, writable=writable)

@@ -113,12 +113,13 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Store a value; without ``ttl_s`` it does not expire."""
+    """Store a value; it may expire: by ``ttl_s``, or at ``expires_us``, even if that is over."""
 
     key: str
     value: bytes
     content_type: str = DEFAULT_CONTENT_TYPE
     ttl_s: float | None = None
+    expires_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Final
 
 from rundlet_server.storage.bounds import (
     CONTENT_TYPE_BYTES_MAX,
+    EXPIRES_US_MAX,
     KEEP_FOR_S_MAX,
     KEEP_VERSIONS_MAX,
     TTL_S_MAX,
@@ -147,7 +148,7 @@ def _check_ops(ops: Sequence[Op], limits: Limits, encode: Callable[[str], bytes]
         size += len(key)
         if isinstance(op, Put):
             size += len(op.value)
-            _check_put(op, limits)
+            _check_put(index, op, limits)
         if isinstance(op, Restore) and (op.version is None) == (op.revision is None):
             raise InvalidOperation(index, "a restore names a version or a revision, one of the two")
         ttl_s = op.ttl_s if isinstance(op, _WITH_TTL) else None
@@ -159,7 +160,14 @@ def _check_ops(ops: Sequence[Op], limits: Limits, encode: Callable[[str], bytes]
         raise LimitExceeded("txn_bytes_max", limits.txn_bytes_max, size)
 
 
-def _check_put(op: Put, limits: Limits) -> None:
+def _check_put(index: int, op: Put, limits: Limits) -> None:
+    if op.expires_us is not None:
+        if op.ttl_s is not None:
+            raise InvalidOperation(index, "a put has a time to live or a time of expiry, not both")
+        if not 0 < op.expires_us <= EXPIRES_US_MAX:
+            raise InvalidOperation(
+                index, "a time of expiry is after 1970 and before the year 10000"
+            )
     if len(op.value) > limits.value_bytes_max:
         raise LimitExceeded("value_bytes_max", limits.value_bytes_max, len(op.value))
     content_type_bytes = len(op.content_type.encode())

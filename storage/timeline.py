@@ -163,6 +163,12 @@ class Timeline(Protocol):
     def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
         """Return the kept versions of a key, newest first, with revisions below ``before``."""
 
+    def expired(self, after_us: int, at: Moment) -> list[str]:
+        """Return the keys whose value at a moment had expired by then, but not by ``after_us``.
+
+        A moment does not show such a value, although its expiry may be logged only later.
+        """
+
     def changes(
         self,
         since: int,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from typing import Annotated, Final
 
 import typer
 
 from rundlet_server.cli.backup.following import follow
 from rundlet_server.cli.backup.places import PlaceArgument, existing_place, opened_place
 from rundlet_server.cli.backup.sources import with_source
-from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.exits import CommandError, ExitCode, interruptible
 from rundlet_server.cli.place.options import (
     DataOption,
     JsonOption,
@@ -36,6 +37,11 @@ from rundlet_server.storage.backing import (
 from rundlet_server.storage.clock import system_clock_us
 
 commands = typer.Typer()
+
+_AGAIN: Final = "the backup is not complete; run the same command again, and it goes on from here"
+
+_NICENESS: Final = 5
+"""Of the maintenance process, too: requests go first if there is more to do than processors."""
 
 
 @commands.command("backup")
@@ -77,10 +83,11 @@ def backup(
     if pruning == (keep is None and keep_for_s is None):
         message = "--prune needs --keep or --keep-for, and these need --prune"
         raise CommandError(message, ExitCode.USAGE)
+    _let_others_go_first()
     with open_target(url, data, token, store=store) as target, opened_place(directory) as place:
         if following:
             follow(target, place, as_json=as_json)
-        with byte_progress("backing up") as progress:
+        with byte_progress("backing up") as progress, interruptible(_AGAIN):
             taken = with_source(target, BackupTaker(place, progress).take)
         removed = (
             prune(place, system_clock_us(), keep=keep, keep_for_s=keep_for_s) if pruning else []
@@ -90,7 +97,13 @@ def backup(
         return
     write_line(escaped(_summary(taken, place)))
     if removed:
-        write_line(f"removed {len(removed)} older backups")
+        write_line(f"removed {len(removed)} older {'backup' if len(removed) == 1 else 'backups'}")
+
+
+def _let_others_go_first() -> None:
+    """Take a lower priority than a server on the same machine."""
+    if os.getpriority(os.PRIO_PROCESS, 0) < _NICENESS:
+        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
 
 
 def _summary(taken: Taken, place: BackupPlace) -> str:

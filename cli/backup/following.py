@@ -23,6 +23,7 @@ from rundlet_server.storage.backing import (
 
 _EVERY_S: Final = 1.0
 _RETRY_S: Final = 2.0
+_WAIT_S: Final = 10.0
 _PASSING: Final = (
     *(ConnectionFailed, OutcomeUnknown, ServerError, Unavailable),
     *(errors.BackupGone, errors.Unavailable),
@@ -45,7 +46,7 @@ def follow(target: Target, place: BackupPlace, *, as_json: bool) -> NoReturn:
         while True:
             started_s = time.monotonic()
             try:
-                if _head_of(target) != revision:
+                if _head_after(target, revision) != revision:
                     taken = with_source(target, taker.take)
                     revision = taken.index.revision
                     point = _point_of(taken)
@@ -58,18 +59,20 @@ def follow(target: Target, place: BackupPlace, *, as_json: bool) -> NoReturn:
                 pause_s = _RETRY_S
             time.sleep(max(0.0, started_s + pause_s - time.monotonic()))
     except KeyboardInterrupt as ex:
+        if stdout_is_terminal() and not as_json:
+            write_line("")
         raise Interrupted(f"stopped following; {point}") from ex
 
 
-def _head_of(target: Target) -> int:
-    """Return the newest revision of a store; cheap."""
+def _head_after(target: Target, revision: int) -> int:
+    """Return the newest revision of a store; of one that is opened here, wait for the next."""
     if isinstance(target, Client):
-        revision = target.info().get("revision")
-        return revision if isinstance(revision, int) else 0
+        head = target.info().get("revision")
+        return head if isinstance(head, int) else 0
     from rundlet_server.cli.place.store import StoreTarget  # noqa: PLC0415 - loads the engine, which takes its time
 
     assert isinstance(target, StoreTarget)  # what is not a client
-    return target.store.get_many(()).revision
+    return target.store.wait(max(0, revision), _WAIT_S if revision >= 0 else 0)
 
 
 def _point_of(taken: Taken) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rundlet_server.cli.backup.places import PlaceArgument, existing_place
-from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.exits import CommandError, ExitCode, interruptible
 from rundlet_server.cli.place.options import JsonOption
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.progress import byte_progress
@@ -54,11 +54,13 @@ def restore(
     now_us = system_clock_us()
     time_us = None if to_time is None else moment_ago_us("--to-time", to_time, now_us)
     wanted = choose(place, revision=to_revision, time_us=time_us, backup=backup)
-    with byte_progress("restoring") as progress:
+    again = f"{to} is no store yet; run the same command again"
+    with byte_progress("restoring") as progress, interruptible(again):
         restored = Restore(place, wanted, to, progress=progress).run()
     if as_json:
         write_line(to_line({**asdict(restored), "time": shown_time(restored.time_us)}))
         return
-    counts = f"{restored.key_count} keys at revision {restored.revision}"
+    keys = "key" if restored.key_count == 1 else "keys"
+    counts = f"{restored.key_count} {keys} at revision {restored.revision}"
     write_line(escaped(f"restored {counts} to {to}, from {restored.backup}"))
     write_line(escaped(f"its next revision is {restored.next_revision}; serve it: --data {to}"))

@@ -37,12 +37,22 @@ def source_of(target: Target) -> Iterator[BackupSource]:
         with leased(target.store.backups, LEASE_S) as source:
             yield source
         return
-    backup = target.take_backup(lease_s=LEASE_S)
+    backup = _taken(target)
     try:
         yield _ServerSource(target, backup)
     finally:
         with suppress(rundlet.RundletError):  # it ends by itself
             target.release_backup(backup.id)
+
+
+def _taken(client: Client) -> rundlet.Backup:
+    """Let a server hold a backup; the first one of a large store takes many requests."""
+    while True:
+        try:
+            return client.take_backup(lease_s=LEASE_S)
+        except rundlet.Unavailable as ex:
+            if ex.problem != "backup-not-ready":
+                raise
 
 
 class _ServerSource:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from rundlet import Client
-from rundlet_server.cli.backup.verifying import verify_directory
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.options import (
     DataOption,
@@ -100,6 +99,8 @@ def verify_(
         if data is not None:
             message = "give --data or --backup, not both"
             raise CommandError(message, ExitCode.USAGE)
+        from rundlet_server.cli.backup.verifying import verify_directory  # noqa: PLC0415 - a command that talks to a server needs none of it
+
         verify_directory(backup, as_json=as_json)
         return
     from rundlet_server.storage.care import verify  # noqa: PLC0415 - loads the engine, which takes its time

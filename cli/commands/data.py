@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +22,7 @@ from rundlet_server.cli.place.options import (
 from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import read_stdin, write_line, write_value
-from rundlet_server.cli.show.times import seconds_above_0
+from rundlet_server.cli.show.times import require_one_place, seconds_above_0, time_ago
 from rundlet_server.cli.show.values import existing_file, is_media_type, typed_argument
 from rundlet_server.cli.transfer.jsonlines import value_members
 from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX, NUMBER_MAX
@@ -48,6 +49,15 @@ def get(
     rev: Annotated[
         int | None, typer.Option(metavar="N", min=0, help="As of this revision.")
     ] = None,
+    version: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="This version of the value.")
+    ] = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option(
+            metavar="TIME", parser=partial(time_ago, "--at"), help="As it was then: 10m for ago."
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write to a file.")
     ] = None,
@@ -63,10 +73,11 @@ def get(
 
     Example: rundlet get greeting > value.bin
     """
+    require_one_place(rev=rev, version=version, at=at)
     if as_json and output is not None:
         raise CommandError("--json and -o exclude each other; give one of them", ExitCode.USAGE)
     with open_target(url, data, token, store=store) as target:
-        value = target.get(key, revision=rev)
+        value = target.get(key, revision=rev, at=at, version=version)
     if value is None:
         raise no_value([key])
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -30,10 +31,24 @@ from rundlet_server.cli.show.terminal import (
     write_line,
     write_lines,
 )
+from rundlet_server.cli.show.times import require_one_place, time_ago
 from rundlet_server.cli.show.values import existing_file, is_media_type, typed_argument
 from rundlet_server.cli.transfer.jsonlines import BadLine, Row, read_rows, value_members
 
 commands = typer.Typer()
+
+RevisionOption = Annotated[
+    int | None, typer.Option("--rev", metavar="N", min=0, help="As of this revision.")
+]
+TimeOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--at",
+        metavar="TIME",
+        parser=partial(time_ago, "--at"),
+        help="As it was then: 10m for ago.",
+    ),
+]
 
 
 @commands.command("mset")
@@ -79,6 +94,8 @@ def mset(
 def mget(
     keys: Annotated[list[str], typer.Argument(metavar="KEY")],
     *,
+    rev: RevisionOption = None,
+    at: TimeOption = None,
     url: UrlOption = None,
     data: DataOption = None,
     store: StoreOption = None,
@@ -92,8 +109,9 @@ def mget(
 
     Example: rundlet mget name role --json
     """
+    require_one_place(rev=rev, at=at)
     with open_target(url, data, token, store=store) as target:
-        values = target.mget(keys)
+        values = target.mget(keys, revision=rev, at=at)
     for key, value in zip(keys, values, strict=True):
         if as_json:
             members = {"key": key} if value is None else value_members(value)
@@ -118,6 +136,8 @@ def ls(
         typer.Option(metavar="TEXT", help="Show keys that are equal up to it as one prefix."),
     ] = None,
     urls: Annotated[bool, typer.Option("--urls", help="The address of each value.")] = False,
+    rev: RevisionOption = None,
+    at: TimeOption = None,
     null: Annotated[
         bool, typer.Option("--null", "-0", help="End each key with a zero byte, for xargs -0.")
     ] = False,
@@ -133,12 +153,13 @@ def ls(
 
     Example: rundlet ls users/ --delimiter / --long
     """
+    require_one_place(rev=rev, at=at)
     with open_target(url, data, token, store=store) as target:
         show = _shower(target, as_json=as_json, long=long, urls=urls)
         if long and not as_json and stdout_is_terminal():
             write_line(_aligned("revision", "version", "size", "type", "key"))
         ends_with = "\0" if null else "\n"
-        infos = target.scan(prefix=prefix, limit=limit, delimiter=delimiter)
+        infos = target.scan(prefix=prefix, limit=limit, delimiter=delimiter, revision=rev, at=at)
         write_lines((show(info) for info in infos), end=ends_with)
 
 

@@ -15,13 +15,16 @@ import rundlet_server.storage.interface as engine
 from rundlet import Commit, Condition, KeyInfo, Op, OpResult, PreconditionFailed, Value, Written
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.options import has_store
+from rundlet_server.cli.place.past import StorePast, moment_of_us
 from rundlet_server.cli.place.target import Purpose
+from rundlet_server.cli.place.watching import StoreWatch
 from rundlet_server.cli.show.terminal import escaped
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, VALUE_BYTES_LIMIT
 from rundlet_server.storage.errors import Conflict, StoreError
 from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.large_values import LargeValue
 from rundlet_server.storage.memory.collector import relax_collector
 from rundlet_server.storage.opening import StoreOptions, open_store
 from rundlet_server.storage.requests import require_feature, restores
@@ -64,7 +67,7 @@ class Created(NamedTuple):
         sys.stderr.write("Nothing is stored; removed it again.\n")
 
 
-class StoreTarget:
+class StoreTarget(StorePast):
     """Speaks the client's records, does the work on a ``Store``, which it owns.
 
     Attributes:
@@ -74,15 +77,27 @@ class StoreTarget:
     """
 
     def __init__(self, store: engine.Store, address: StoreAddress) -> None:
-        self.store = store
+        super().__init__(store)
         self.address = address
         self.created: Created | None = None
 
-    def get(self, key: str, *, revision: int | None = None) -> Value | None:
-        """Return the value of a key, now or as of a revision."""
-        if revision is not None:
+    def get(
+        self,
+        key: str,
+        *,
+        revision: int | None = None,
+        at: datetime | str | None = None,
+        version: int | None = None,
+    ) -> Value | None:
+        """Return the value of a key, now or as it was."""
+        place = self.at_of(revision, at)
+        if version is not None:
             require_feature(self.store.info, "history")
-        entry = self.store.get(key, at=revision)
+            found = self.store.get_version(key, version)
+            if found is None:
+                return None
+            return _value(found if isinstance(found, engine.Entry) else _whole(found))
+        entry = self.store.get(key, at=place)
         return None if entry is None else _value(entry)
 
     def set(
@@ -115,9 +130,11 @@ class StoreTarget:
         """Add to a number, and return the sum."""
         return self.txn([rundlet.Add(key, by)]).results[0].number or 0
 
-    def mget(self, keys: Sequence[str]) -> list[Value | None]:
+    def mget(
+        self, keys: Sequence[str], *, revision: int | None = None, at: datetime | str | None = None
+    ) -> list[Value | None]:
         """Return the values of many keys, from one snapshot."""
-        entries = self.store.get_many(keys).entries
+        entries = self.store.get_many(keys, at=self.at_of(revision, at)).entries
         return [None if entry is None else _value(entry) for entry in entries]
 
     def txn(self, then: Sequence[Op], *, conditions: Sequence[Condition] = ()) -> Commit:
@@ -139,11 +156,13 @@ class StoreTarget:
         limit: int | None = None,
         delimiter: str | None = None,
         values: bool = False,
+        revision: int | None = None,
+        at: datetime | str | None = None,
     ) -> Iterator[KeyInfo]:
         """Yield keys in order, from one snapshot."""
         left = limit
         after: str | None = None
-        moment: Moment | None = None
+        moment = self.at_of(revision, at)
         while left != 0:
             page = self.store.scan(
                 prefix=prefix,
@@ -158,6 +177,10 @@ class StoreTarget:
             after, moment = page.resume, page.moment
             if after is None:
                 return
+
+    def watch(self, prefix: str = "", *, since: int | None = None) -> StoreWatch:
+        """Return an iterator over all changes from now on, or from after a revision."""
+        return StoreWatch(self.store, prefix, since)
 
     def url_of(self, key: str, *, is_prefix: bool = False) -> str:
         """Refuse: a store that no server serves has no URLs."""
@@ -203,6 +226,16 @@ class StoreTarget:
             yield from (_info(entry) for entry in snapshot.entries if entry is not None)
 
 
+def _whole(found: LargeValue) -> engine.Entry:
+    """Return a large value with its bytes, verified."""
+    found.pieces.verify()
+    data = bytearray()
+    while len(data) < found.size:
+        data += found.pieces.read(len(data), found.size - len(data))
+    about = (found.revision, found.version, found.time_us, found.content_type, found.expires_us)
+    return engine.Entry(found.key, bytes(data), *about)
+
+
 def _value(entry: engine.Entry) -> Value:
     expires_us = entry.expires_us
     return Value(
@@ -228,7 +261,14 @@ def _info(entry: engine.Entry) -> KeyInfo:
 
 
 def _infos(page: engine.Page) -> list[KeyInfo]:
-    infos = [KeyInfo(k.key, k.revision, k.version, k.size, k.content_type) for k in page.keys]
+    infos = [
+        KeyInfo(
+            *(k.key, k.revision, k.version, k.size, k.content_type),
+            time=moment_of_us(k.time_us),
+            expires=None if k.expires_us is None else moment_of_us(k.expires_us),
+        )
+        for k in page.keys
+    ]
     prefixes = [KeyInfo(prefix, is_prefix=True) for prefix in page.prefixes]
     return sorted(infos + prefixes, key=lambda info: info.key.encode()) if prefixes else infos
 
@@ -257,8 +297,8 @@ def _engine_op(op: Op) -> engine.Op:
             return engine.Add(key, by)
         case rundlet.Touch(key, ttl):
             return engine.Touch(key, ttl)
-        case rundlet.Restore(key, version):
-            return engine.Restore(key, version)
+        case rundlet.Restore(key, version, revision, ttl):
+            return engine.Restore(key, version, revision, ttl)
 
 
 def _engine_condition(condition: Condition) -> engine.Condition:

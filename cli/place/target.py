@@ -9,9 +9,24 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from datetime import datetime
+from typing import Protocol, Self
 
-from rundlet import Commit, Condition, KeyInfo, Op, Value, Written
+from rundlet import (
+    Commit,
+    Condition,
+    Difference,
+    Erased,
+    Event,
+    KeyInfo,
+    Op,
+    Place,
+    Retention,
+    RolledBack,
+    Value,
+    Version,
+    Written,
+)
 
 
 class Purpose(enum.Enum):
@@ -23,10 +38,34 @@ class Purpose(enum.Enum):
     COMPACT = enum.auto()
 
 
+class Watching(Protocol):
+    """Changes in order; ``rundlet.Watch`` says more."""
+
+    @property
+    def position(self) -> int:
+        """The revision up to which all events have been returned."""
+
+    def __iter__(self) -> Iterator[Event]:
+        """Return the iterator itself."""
+
+    def __enter__(self) -> Self:
+        """Return the iterator itself."""
+
+    def __exit__(self, *exc_info: object) -> None:
+        """End the iteration."""
+
+
 class Target(Protocol):
     """A store on a server or in a folder; ``rundlet.Client`` says what each method does."""
 
-    def get(self, key: str, *, revision: int | None = None) -> Value | None:
+    def get(
+        self,
+        key: str,
+        *,
+        revision: int | None = None,
+        at: datetime | str | None = None,
+        version: int | None = None,
+    ) -> Value | None:
         """Return the value of a key."""
 
     def set(
@@ -44,7 +83,9 @@ class Target(Protocol):
     def incr(self, key: str, by: int = 1) -> int:
         """Add to a number, and return the sum."""
 
-    def mget(self, keys: Sequence[str]) -> list[Value | None]:
+    def mget(
+        self, keys: Sequence[str], *, revision: int | None = None, at: datetime | str | None = None
+    ) -> list[Value | None]:
         """Return the values of many keys, from one snapshot."""
 
     def txn(self, then: Sequence[Op], *, conditions: Sequence[Condition] = ()) -> Commit:
@@ -57,8 +98,39 @@ class Target(Protocol):
         limit: int | None = None,
         delimiter: str | None = None,
         values: bool = False,
+        revision: int | None = None,
+        at: datetime | str | None = None,
     ) -> Iterator[KeyInfo]:
         """Yield keys in order, from one snapshot."""
+
+    def watch(self, prefix: str = "", *, since: int | None = None) -> Watching:
+        """Return an iterator over all changes from now on, or from after a revision."""
+
+    def history(self, key: str, *, limit: int | None = None) -> Iterator[Version]:
+        """Yield the kept versions of a key, newest first."""
+
+    def diff(
+        self, start: Place, end: Place | None = None, *, prefix: str = ""
+    ) -> Iterator[Difference]:
+        """Yield the keys that differ between two revisions or times."""
+
+    def rollback(
+        self,
+        to: Place,
+        *,
+        prefix: str | None = None,
+        keys: Sequence[str] | None = None,
+        dry_run: bool = False,
+    ) -> RolledBack:
+        """Make keys hold what they held at a revision or a time."""
+
+    def retention(
+        self, *, keep_versions: int | None = None, keep_for_s: float | None = None
+    ) -> Retention:
+        """Return which history the store keeps; first change what is given."""
+
+    def erase(self, key: str, *, wait_s: float = 0) -> Erased | None:
+        """Remove every version of a key for good; ``None`` if there is none."""
 
     def url_of(self, key: str, *, is_prefix: bool = False) -> str:
         """Return the address of a key's value, or of the list of keys under a prefix."""

@@ -28,6 +28,11 @@ class RowProgress:
             bar = row_bar(unit)
             self._drawn = bar, bar.add_task(what, total=None)
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether a person sees it."""
+        return self._drawn is not None
+
     def begin(self, total: int) -> None:
         """Set the number of rows to come."""
         if self._drawn:

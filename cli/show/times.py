@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import typer
 
 from rundlet_server.functions import units
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def seconds_of(option: str, text: str) -> float:
@@ -62,6 +64,35 @@ def moment_ago_us(option: str, text: str, now_us: int) -> int:
         if _is_moment(text)
         else now_us - (moment_us(option, text, 0))
     )
+
+
+def time_ago(option: str, text: str) -> datetime:
+    """Return a moment in the past: a time, or a length of time before now such as ``10m``.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
+    now = datetime.now(UTC)
+    time_us = moment_ago_us(option, text, int(now.timestamp() * 1_000_000))
+    return _EPOCH + timedelta(microseconds=max(0, time_us))
+
+
+def place_of(option: str, text: str) -> int | datetime:
+    """Return a revision, which is a bare number, or a moment as ``time_ago`` does."""
+    is_number = text.isascii() and text.isdecimal()
+    return int(text) if is_number else time_ago(option, text)
+
+
+def require_one_place(**places: object) -> None:
+    """Refuse more than one of the options that say when, by their names.
+
+    Raises:
+        typer.BadParameter: there are several.
+    """
+    named = [f"--{name}" for name, place in places.items() if place is not None]
+    if len(named) > 1:
+        message = f"{' and '.join(named)} exclude each other; give one of them"
+        raise typer.BadParameter(message)
 
 
 def shown_moment(time_us: int) -> str:

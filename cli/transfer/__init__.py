@@ -1,6 +1,7 @@
 """``rundlet import`` and ``rundlet export``.
 
-``command`` holds both; ``formats`` tells the formats apart, ``jsonlines`` and ``textlines``
-read and write them, ``loading`` sends rows on in batches, ``textload`` loads a key-value text
-file.
+``command`` holds both; ``formats`` tells the formats apart, which ``functions.transfer`` reads and
+writes. ``loading`` checks a file; then ``sending`` sends its rows to a server, ``storing`` stores
+them in an opened store, and ``textload`` lets the engine load a key-value text file. ``exports``
+and ``textlines`` write. ``jsonlines`` reads the lines of ``mset`` and shows values as JSON.
 """

@@ -7,17 +7,16 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
-from datetime import timedelta
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from rundlet import Client, Value
+from rundlet import Client
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.options import (
     DataOption,
@@ -31,13 +30,16 @@ from rundlet_server.cli.place.target import Purpose, Target
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.progress import RowProgress
 from rundlet_server.cli.show.terminal import escaped, open_stdout, stdin_bytes, write_line
+from rundlet_server.cli.show.times import moment_ago_us
 from rundlet_server.cli.show.values import existing_file
-from rundlet_server.cli.transfer.formats import Format, format_of, format_read
-from rundlet_server.cli.transfer.jsonlines import BadLine, Row, read_rows, value_members
-from rundlet_server.cli.transfer.loading import Loaded, Source, load
+from rundlet_server.cli.transfer.exports import Wanted, exported
+from rundlet_server.cli.transfer.formats import format_of, format_read
+from rundlet_server.cli.transfer.packed import has_gzip, packing, unpacked
+from rundlet_server.functions.transfer.formats import Format, OnConflict
 from rundlet_server.storage.bounds import CLOCK_AHEAD_S_MAX
 
 if TYPE_CHECKING:
+    from rundlet_server.cli.transfer.loading import Loaded, Source
     from rundlet_server.cli.transfer.textlines import TextLines
 
 commands = typer.Typer()
@@ -45,7 +47,12 @@ commands = typer.Typer()
 _BLOCK_BYTES = 1024 * 1024
 
 FormatOption = Annotated[
-    Format | None, typer.Option("--format", help="Instead of what the ending says.")
+    Format | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="text, jsonl, csv or cbor-seq; instead of what the ending says.",
+    ),
 ]
 
 
@@ -70,6 +77,9 @@ def import_(
     strip_cr: Annotated[
         bool, typer.Option("--strip-cr", help="In text files: lines end in CRLF.")
     ] = False,
+    on_conflict: Annotated[
+        OnConflict, typer.Option("--on-conflict", help="What to do with a key that has a value.")
+    ] = OnConflict.REPLACE,
     url: UrlOption = None,
     data: DataOption = None,
     store: StoreOption = None,
@@ -78,25 +88,32 @@ def import_(
 ) -> None:
     """Load keys from a file.
 
-    Text files (.data, .txt) hold a UUID, a space and the value on each line; .jsonl files hold
-    JSON lines. With another ending, and on stdin, the first bytes tell which of the two it is.
-    A bad line is reported as file:line: reason, and nothing is loaded at all.
+    Text files (.data, .txt) hold a UUID, a space and the value on each line; other files hold
+    what export writes: JSON lines (.jsonl), CSV (.csv), or a CBOR sequence (.cbor). With another
+    ending, and on stdin, the first bytes tell which it is. Each may be compressed with gzip. A
+    bad line is reported as file:line: reason, and nothing is loaded at all.
 
     Example: rundlet import example.data
     """
+    from rundlet_server.cli.transfer.loading import Source  # noqa: PLC0415 - loads the engine
+
     with ExitStack() as stack:
         opened = stack.enter_context(_opened(file))
-        is_text = format_read(file, opened, file_format, any_key=any_key) is Format.TEXT
+        found = format_read(file, opened, file_format, any_key=any_key)
+        is_text = found is Format.TEXT
         if is_text:
             _refuse_byte_order_mark(file, opened)
         # Only now, because it may create a store.
         target = stack.enter_context(open_target(url, data, token, Purpose.WRITE, store=store))
         progress = stack.enter_context(RowProgress("importing", "lines"))
-        if is_text and not strip_cr and not isinstance(target, Client) and _is_plain(file):
+        source = Source(
+            _named(file), opened, found, any_key=any_key, strip_cr=strip_cr, skip_bad=skip_bad
+        )
+        replaces = on_conflict is OnConflict.REPLACE
+        if is_text and replaces and not strip_cr and _is_read_by_engine(file, target):
             loaded = _loaded_in_blocks(file, target, progress, any_key=any_key, skip_bad=skip_bad)
         else:
-            read = _text_reader(any_key=any_key, strip_cr=strip_cr) if is_text else read_rows
-            loaded = load(Source(_named(file), opened, read, skip_bad), target, progress)
+            loaded = _loaded(source, target, progress, on_conflict)
         returns = _count_returns(opened) if is_text and not strip_cr else 0
     write_line(to_line(asdict(loaded)) if as_json else _summary(loaded))
     if returns:
@@ -115,6 +132,12 @@ def export(
     *,
     prefix: Annotated[str, typer.Option(metavar="PREFIX", help="How the keys begin.")] = "",
     file_format: FormatOption = None,
+    revision: Annotated[
+        int | None, typer.Option("--rev", metavar="N", min=0, help="As of this revision.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="As of this time, or 10m ago.")
+    ] = None,
     url: UrlOption = None,
     data: DataOption = None,
     store: StoreOption = None,
@@ -122,28 +145,34 @@ def export(
 ) -> None:
     """Write all keys to a file.
 
-    Keys and values of one snapshot, as JSON lines; into .data and .txt as lines of key, space and
-    value. If the store's time is far ahead of its machine's clock, the times of expiry are written
-    by that clock.
+    Keys and values of one snapshot, as JSON lines; into .csv as CSV, into .cbor as a CBOR
+    sequence, into .data and .txt as lines of key, space and value; with .gz behind that
+    compressed. If the store's time is far ahead of its machine's clock, the times of expiry are
+    written by that clock.
 
     Example: rundlet export all.jsonl
     """
+    if revision is not None and at is not None:
+        message = "--rev and --at exclude each other; give one of them"
+        raise CommandError(message, ExitCode.USAGE)
     to_file = None if file is None or str(file) == "-" else file
     chosen = format_of(to_file, file_format) if to_file else file_format or Format.JSONL
     text_lines = _text_lines() if chosen is Format.TEXT else None
-    line_of = text_lines.line_of if text_lines else _json_line
+    at_us = None if at is None else moment_ago_us("--at", at, time.time_ns() // 1_000)
+    wanted = Wanted(prefix, revision, at_us)
     count = 0
     with (
         open_target(url, data, token, store=store) as target,
         RowProgress("exporting", "keys") as progress,
         _output(to_file) as output,
     ):
-        ahead = _clock_ahead(target)
-        for info in target.scan(prefix=prefix, values=True):
-            if info.value is not None:
-                output.write(line_of(_earlier(info.value, ahead)))
-                count += 1
-                progress.advance(1)
+        _warn_of_clock_ahead(target)
+        if progress.is_drawn and (total := _key_count(target, wanted)) is not None:
+            progress.begin(total)
+        for piece, key_count in exported(target, wanted, chosen, text_lines):
+            output.write(piece)
+            progress.advance(key_count - count)
+            count = key_count
     if to_file is not None:
         write_line(f"exported {_counted(count, 'key')}")
     if text_lines and text_lines.lossy_count:
@@ -154,44 +183,54 @@ def export(
         )
 
 
-def _clock_ahead(target: Target) -> timedelta:
-    """Return how much earlier keys expire by the clock of the store's machine than by its time.
+def _key_count(target: Target, wanted: Wanted) -> int | None:
+    """Return how many keys there will be, for the progress bar."""
+    if isinstance(target, Client):
+        return target.count(prefix=wanted.prefix, revision=wanted.revision, at=wanted.at)
+    is_all = not wanted.prefix and wanted.revision is None and wanted.at_us is None
+    keys = target.stats().get("keys") if is_all else None
+    return keys if isinstance(keys, int) else None
+
+
+def _warn_of_clock_ahead(target: Target) -> None:
+    """Say that keys are written to expire earlier, by the clock of the store's machine.
 
     A store whose time is far ahead keeps its keys until that clock has caught up. The store that
     its export is imported into shall not.
     """
     ahead_s = target.info().get("clock_ahead_s")  # a server of an earlier release does not say
-    if not isinstance(ahead_s, int | float) or ahead_s <= CLOCK_AHEAD_S_MAX:
-        return timedelta()
-    sys.stderr.write(
-        f"The store's time is {ahead_s:.0f} s ahead of its machine's clock; times of expiry are"
-        " written that much earlier.\n"
-    )
-    return timedelta(seconds=ahead_s)
-
-
-def _earlier(value: Value, ahead: timedelta) -> Value:
-    if value.expires is None or not ahead:
-        return value
-    return replace(value, expires=value.expires - ahead)
+    if isinstance(ahead_s, int | float) and ahead_s > CLOCK_AHEAD_S_MAX:
+        sys.stderr.write(
+            f"The store's time is {ahead_s:.0f} s ahead of its machine's clock; times of expiry are"
+            " written that much earlier.\n"
+        )
 
 
 def _named(file: Path) -> str:
     return "stdin" if str(file) == "-" else str(file)
 
 
-def _text_reader(
-    *, any_key: bool, strip_cr: bool
-) -> Callable[[BinaryIO], Iterator[tuple[int, Row | BadLine]]]:
-    from rundlet_server.cli.transfer.textlines import read_text_rows  # noqa: PLC0415 - loads the engine, which takes its time
+def _loaded(
+    source: Source, target: Target, progress: RowProgress, on_conflict: OnConflict
+) -> Loaded:
+    """Check a file and store its rows."""
+    from rundlet_server.cli.transfer.loading import checked  # noqa: PLC0415 - loads the engine
+    from rundlet_server.cli.transfer.sending import send  # noqa: PLC0415 - as above
 
-    return partial(read_text_rows, any_key=any_key, strip_cr=strip_cr)
+    with checked(source, target, progress) as loading:
+        if isinstance(target, Client):
+            send(loading, target, on_conflict)
+        else:
+            from rundlet_server.cli.transfer.storing import store_rows  # noqa: PLC0415 - as above
+
+            store_rows(loading, target, on_conflict)
+    return loading.loaded
 
 
 def _loaded_in_blocks(
     file: Path, target: Target, progress: RowProgress, *, any_key: bool, skip_bad: bool
 ) -> Loaded:
-    from rundlet_server.cli.place.store import StoreTarget  # noqa: PLC0415 - as above
+    from rundlet_server.cli.place.store import StoreTarget  # noqa: PLC0415 - loads the engine
     from rundlet_server.cli.transfer.textload import load_text  # noqa: PLC0415 - as above
 
     assert isinstance(target, StoreTarget)  # what is not a client
@@ -220,14 +259,20 @@ def _count_returns(opened: BinaryIO) -> int:
     return count + (last == b"\r")
 
 
-def _is_plain(file: Path) -> bool:
-    """Return whether a file can be read twice; stdin and a pipe cannot."""
-    return str(file) != "-" and file.is_file()
+def _is_read_by_engine(file: Path, target: Target) -> bool:
+    """Return whether the engine can read the file itself: it is opened here, and no pipe."""
+    is_file = str(file) != "-" and file.is_file()
+    return not isinstance(target, Client) and is_file and not _has_gzip(file)
+
+
+def _has_gzip(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return has_gzip(opened)
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[BinaryIO]:
-    """Open a file that is read twice; keep for that what comes from stdin or a pipe."""
+    """Open a file that is read twice, decompressed; keep for that what comes from a pipe."""
     with ExitStack() as stack:
         is_stdin = str(file) == "-"
         opened: BinaryIO = stdin_bytes() if is_stdin else stack.enter_context(file.open("rb"))
@@ -235,7 +280,7 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
             spooled = stack.enter_context(tempfile.TemporaryFile())
             shutil.copyfileobj(opened, spooled)
             opened = spooled
-        yield opened
+        yield unpacked(_named(file), opened)
 
 
 @contextmanager
@@ -247,22 +292,19 @@ def _output(file: Path | None) -> Iterator[BinaryIO]:
         return
     file = file.resolve()  # a symbolic link stays one
     if file.exists() and not file.is_file():
-        with file.open("wb") as output:
-            yield output
+        with file.open("wb") as output, packing(file, output) as packed:
+            yield packed
         return
     part = file.with_name(file.name + ".part")
     try:
         with part.open("wb") as output:
-            yield output
+            with packing(file, output) as packed:
+                yield packed
             output.flush()
             os.fsync(output.fileno())  # else a power cut could leave the name without its bytes
         part.replace(file)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _json_line(value: Value) -> bytes:
-    return to_line(value_members(value)).encode() + b"\n"
 
 
 def _text_lines() -> TextLines:
@@ -272,11 +314,12 @@ def _text_lines() -> TextLines:
 
 
 def _summary(loaded: Loaded) -> str:
-    stored = loaded.rows - loaded.expired
+    stored = loaded.rows - loaded.expired - loaded.skipped
     extras = {
         "repeated": loaded.duplicates,
         "bad": loaded.bad,
         "expired": loaded.expired,
+        "skipped": loaded.skipped,
     }
     notes = [f"{count} {name}" for name, count in extras.items() if count]
     noted = f" ({', '.join(notes)})" if notes else ""

@@ -1,33 +1,39 @@
-"""The formats of ``import`` and ``export``, and which file has which."""
+"""Which file has which format: by its ending, or by its first bytes."""
 
 from __future__ import annotations
 
 import codecs
-import enum
 import re
-import shlex
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.functions.transfer.formats import Format
 
-
-class Format(enum.StrEnum):
-    """How a file holds keys and values."""
-
-    TEXT = "text"  # KEY SP VALUE LF, see storage.textfile
-    JSONL = "jsonl"  # see jsonlines
-
-
+GZIP_ENDING: Final = ".gz"
 _BY_ENDING: Final = {
     ".jsonl": Format.JSONL,
     ".ndjson": Format.JSONL,
+    ".csv": Format.CSV,
+    ".cbor": Format.CBOR_SEQ,
+    ".cborseq": Format.CBOR_SEQ,
     ".data": Format.TEXT,
     ".txt": Format.TEXT,
 }
+_NAMES: Final = "text, jsonl, csv or cbor-seq"
 _HEAD_BYTES: Final = 64 * 1024
-_GZIP: Final = b"\x1f\x8b"
 _LINE_OF_UUID: Final = re.compile(rb"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}[ \t]", re.I | re.M)
+_CSV_HEADER: Final = re.compile(
+    rb'"?(?:key|value|content_type|expires|encoding)"?'
+    rb'(?:,"?(?:key|value|content_type|expires|encoding)"?)+\r?(?:\n|\Z)',
+    re.I,
+)
+_CBOR_MAP_OF_TEXT: Final = re.compile(rb"[\xa2-\xa8][\x63-\x6c][a-z_]{3}")
+
+
+def is_packed(file: Path) -> bool:
+    """Return whether the ending says that a file is compressed."""
+    return file.suffix.lower() == GZIP_ENDING
 
 
 def format_of(file: Path, given: Format | None) -> Format:
@@ -36,10 +42,10 @@ def format_of(file: Path, given: Format | None) -> Format:
     Raises:
         CommandError: no format has this ending.
     """
-    found = given or _BY_ENDING.get(file.suffix.lower())
+    found = given or _by_ending(file)
     if found is None:
         endings = ", ".join(_BY_ENDING)
-        message = f"{file}: the ending is none of {endings}; give --format text or jsonl"
+        message = f"{file}: the ending is none of {endings}; give --format {_NAMES}"
         raise CommandError(message, ExitCode.USAGE)
     return found
 
@@ -49,30 +55,39 @@ def format_read(file: Path, opened: BinaryIO, given: Format | None, *, any_key: 
 
     Args:
         file: its path; ``-`` is stdin.
-        opened: its bytes, seekable; the place in them changes.
+        opened: its bytes, decompressed and seekable; the place in them changes.
         given: the format asked for.
         any_key: lines of text need not begin with a UUID.
 
     Raises:
-        CommandError: the file is compressed, or its first bytes are of no format.
+        CommandError: its first bytes are of no format.
     """
-    opened.seek(0)
-    head = opened.read(_HEAD_BYTES)
-    if head.startswith(_GZIP):
-        name = "FILE" if str(file) == "-" else shlex.quote(str(file))
-        raise _refused(file, f"compressed with gzip; run gunzip -c {name} | rundlet import -")
-    return given or _BY_ENDING.get(file.suffix.lower()) or _recognized(file, head, any_key=any_key)
+    found = given or _by_ending(file)
+    if found is None:
+        opened.seek(0)
+        found = _recognized(file, opened.read(_HEAD_BYTES), any_key=any_key)
+    return found
+
+
+def _by_ending(file: Path) -> Format | None:
+    name = file.with_suffix("") if is_packed(file) else file
+    return _BY_ENDING.get(name.suffix.lower())
 
 
 def _recognized(file: Path, head: bytes, *, any_key: bool) -> Format:
-    start = head.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+    if _CBOR_MAP_OF_TEXT.match(head):
+        return Format.CBOR_SEQ
+    bare = head.removeprefix(codecs.BOM_UTF8)
+    start = bare.lstrip()[:1]
     if start in {b"", b"{"}:  # an export of no keys is empty
         return Format.JSONL
     if start == b"[":
         raise _refused(file, "a JSON array; write one object on each line, without the brackets")
-    if any_key or _LINE_OF_UUID.search(head.removeprefix(codecs.BOM_UTF8)):
+    if _CSV_HEADER.match(bare):
+        return Format.CSV
+    if any_key or _LINE_OF_UUID.search(bare):
         return Format.TEXT
-    what = "of a format that is not recognized; give --format text or jsonl, or --any-key if lines"
+    what = f"of a format that is not recognized; give --format {_NAMES}, or --any-key if lines"
     raise _refused(file, f"{what} begin with keys that are not UUIDs")
 
 

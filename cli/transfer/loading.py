@@ -1,20 +1,18 @@
 """Loads a file into a store: one pass that only checks, then one that writes.
 
-The first pass reads every line, so that a bad one is found before anything is stored. Then
-batches of rows are committed, each all or none. A file whose load broke off can be loaded
-again: storing a row twice changes nothing but its version.
+The first pass reads every row, so that a bad one is found before anything is stored. Then rows are
+stored in batches. A file whose load broke off can be loaded again: storing a row twice changes
+nothing but its version.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, Protocol
 
-from rundlet import Put
 from rundlet_server.cli.exits import (
     CommandError,
     ExitCode,
@@ -23,14 +21,15 @@ from rundlet_server.cli.exits import (
     message_of,
 )
 from rundlet_server.cli.place.target import Target
-from rundlet_server.cli.transfer.jsonlines import BadLine, Row
+from rundlet_server.functions.transfer.formats import Format
+from rundlet_server.functions.transfer.readers import reader_of
+from rundlet_server.functions.transfer.rows import Rows, Rules
+from rundlet_server.storage.clock import system_clock_us
+from rundlet_server.storage.interface import Limits
 
-_BATCH_BYTES_MAX = 8 * 1024 * 1024
+_BLOCK_BYTES = 4 * 1024 * 1024
 _SET_ROWS_MAX = 100_000
 """Beyond as many rows numpy counts the repeated keys: it takes a tenth of the memory."""
-
-Line = tuple[int, Row | BadLine]
-"""A line's number from 1, with the row on it or with what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +38,19 @@ class Source:
 
     Attributes:
         name: for messages.
-        file: its bytes, seekable.
-        read: reads all its lines.
-        skip_bad: leave out bad lines instead of refusing the file.
+        file: its bytes, decompressed and seekable.
+        format: of its rows.
+        any_key: in lines of text, keys need not be UUIDs.
+        strip_cr: lines of text end in CRLF.
+        skip_bad: leave out bad rows instead of refusing the file.
     """
 
     name: str
     file: BinaryIO
-    read: Callable[[BinaryIO], Iterator[Line]]
-    skip_bad: bool
+    format: Format
+    any_key: bool = False
+    strip_cr: bool = False
+    skip_bad: bool = False
 
 
 @dataclass(slots=True)
@@ -55,25 +58,18 @@ class Loaded:
     """What a file held, and what became of it.
 
     Attributes:
-        rows: good lines.
-        duplicates: rows whose key came again in a later line, which won.
-        bad: lines left out because they were bad.
+        rows: good rows.
+        duplicates: rows whose key came again in a later row.
+        bad: rows left out because they were bad.
         expired: rows left out because they had expired.
+        skipped: rows left out because their key had a value.
     """
 
     rows: int = 0
     duplicates: int = 0
     bad: int = 0
     expired: int = 0
-
-
-class Limits(NamedTuple):
-    """The limits of a store that a file must fit into; see ``storage.interface.Limits``."""
-
-    key_bytes_max: int
-    value_bytes_max: int
-    txn_ops_max: int
-    txn_bytes_max: int
+    skipped: int = 0
 
 
 class Progress(Protocol):
@@ -86,32 +82,51 @@ class Progress(Protocol):
         """Count rows that are stored."""
 
 
-def load(source: Source, target: Target, progress: Progress) -> Loaded:
-    """Load a file.
-
-    Raises:
-        CommandError: a line is bad, and nothing was loaded; or the store refused a batch, and
-            the rows before it are stored.
-        Interrupted: by Ctrl-C; the rows up to some batch are stored.
-    """
-    limits = _limits_of(target)
-    with saying_how_far() as extent:
-        loaded = _check(source, limits)
-        extent.total = loaded.rows
-        progress.begin(loaded.rows)
-        for batch, row_count in _batches(source, limits, loaded):
-            target.txn(batch)
-            extent.stored += row_count
-            progress.advance(row_count)
-    return loaded
-
-
 @dataclass(slots=True)
 class Extent:
     """How far a load has come, in rows; ``total`` is 0 while the file is being checked."""
 
     stored: int = 0
     total: int = 0
+
+
+class Loading:
+    """A load that was begun: the file is checked, and its rows are read again."""
+
+    def __init__(
+        self, source: Source, limits: Limits, loaded: Loaded, extent: Extent, progress: Progress
+    ) -> None:
+        self.source = source
+        self.loaded = loaded
+        self.extent = extent
+        self._limits = limits
+        self._progress = progress
+
+    def parts(self) -> Iterator[Rows]:
+        """Yield the rows, bad ones left out."""
+        return _parts(self.source, self._limits)
+
+    def advance(self, rows: int) -> None:
+        """Count rows that are done."""
+        self.extent.stored += rows
+        self._progress.advance(rows)
+
+
+@contextmanager
+def checked(source: Source, target: Target, progress: Progress) -> Iterator[Loading]:
+    """Check a file; store its rows within the block.
+
+    Raises:
+        CommandError: a row is bad, and nothing was loaded; or the store refused some rows, and
+            those before them are stored.
+        Interrupted: by Ctrl-C; some of the first rows are stored.
+    """
+    limits = limits_of(target)
+    with saying_how_far() as extent:
+        loaded = _check(source, limits)
+        extent.total = loaded.rows
+        progress.begin(loaded.rows)
+        yield Loading(source, limits, loaded, extent, progress)
 
 
 @contextmanager
@@ -137,6 +152,11 @@ def saying_how_far() -> Iterator[Extent]:
 
 
 def _stored(extent: Extent) -> str:
+    if not extent.stored:
+        return (
+            f"some of the first of {extent.total} lines may be stored; run the same import again to"
+            " store all"
+        )
     return (
         f"the first {extent.stored} of {extent.total} lines are stored; run the same import again"
         " to store all: storing a line twice only adds a version"
@@ -146,15 +166,16 @@ def _stored(extent: Extent) -> str:
 def _check(source: Source, limits: Limits) -> Loaded:
     loaded = Loaded()
     hashes = array("q")  # eight bytes a row instead of the key, so that any file can be counted
-    for number, row in _lines(source, limits):
-        if isinstance(row, BadLine):
-            if not source.skip_bad:
-                message = f"{source.name}:{number}: {row}"
-                raise CommandError(message, ExitCode.USAGE)
-            loaded.bad += 1
-            continue
-        loaded.rows += 1
-        hashes.append(hash(row.key))
+    now_us = system_clock_us()
+    for rows in _parts(source, limits):
+        if rows.bad_count and not source.skip_bad:
+            bad = rows.bad[0]
+            message = f"{source.name}:{bad.line}: {bad.reason}"
+            raise CommandError(message, ExitCode.USAGE)
+        loaded.bad += rows.bad_count
+        loaded.rows += len(rows.rows)
+        loaded.expired += sum(time <= now_us for time in rows.expires_us.values())
+        hashes.extend(hash(row[0]) for row in rows.rows)
     loaded.duplicates = loaded.rows - _distinct(hashes)
     return loaded
 
@@ -167,70 +188,28 @@ def _distinct(hashes: array[int]) -> int:
     return int(np.unique(np.frombuffer(hashes, dtype=np.int64)).size)
 
 
-def _batches(source: Source, limits: Limits, loaded: Loaded) -> Iterator[tuple[list[Put], int]]:
-    """Yield the writes of one transaction each, with the number of rows they come from."""
-    bytes_max = min(_BATCH_BYTES_MAX, limits.txn_bytes_max)
-    batch: dict[str, Put] = {}
-    row_count = size = 0
-    for _, row in _lines(source, limits):
-        if isinstance(row, BadLine):
-            continue
-        put = row.put(datetime.now(UTC))
-        if put is None:
-            loaded.expired += 1
-            continue
-        put_size = len(put.value) + len(put.key.encode())
-        if batch and (len(batch) == limits.txn_ops_max or size + put_size > bytes_max):
-            yield list(batch.values()), row_count
-            batch, row_count, size = {}, 0, 0
-        batch[put.key] = put  # a key at most once in a transaction; the later line wins
-        row_count += 1
-        size += put_size
-    if batch:
-        yield list(batch.values()), row_count
-
-
-def _lines(source: Source, limits: Limits) -> Iterator[Line]:
-    """Yield every line, checked for what only the store would refuse, too."""
+def _parts(source: Source, limits: Limits) -> Iterator[Rows]:
     source.file.seek(0)
-    for number, row in source.read(source.file):
-        if isinstance(row, BadLine):
-            yield number, row
-            continue
-        try:
-            _check_size(row, limits)
-            row.put(datetime.now(UTC))
-        except BadLine as ex:
-            yield number, ex
-        else:
-            yield number, row
+    rules = Rules(limits, any_key=source.any_key, strip_cr=source.strip_cr)
+    reader = reader_of(source.format, rules)
+    for data in _blocks(source):
+        yield reader.feed(data)
+    yield reader.end()
 
 
-def _check_size(row: Row, limits: Limits) -> None:
-    key_size = len(row.key.encode())
-    if key_size > limits.key_bytes_max:
-        message = f"the key has {key_size} bytes, at most {limits.key_bytes_max} are allowed"
-        raise BadLine(message)
-    if len(row.value) > limits.value_bytes_max:
-        most = limits.value_bytes_max
-        message = f"the value has {len(row.value)} bytes, at most {most} are allowed"
-        raise BadLine(message)
+def _blocks(source: Source) -> Iterator[bytes]:
+    while data := source.file.read(_BLOCK_BYTES):
+        yield data
 
 
-def _limits_of(target: Target) -> Limits:
-    """Return the store's limits; the default of each that it does not report."""
+def limits_of(target: Target) -> Limits:
+    """Return the limits of a store on keys and values; the default of each that it does not say."""
     reported = target.info().get("limits")
     known = reported if isinstance(reported, dict) else {}
+    default = Limits()
 
     def limit(name: str) -> int:
         member = known.get(name)
-        return member if isinstance(member, int) else _default_limit(name)
+        return member if isinstance(member, int) else int(getattr(default, name))
 
-    return Limits(*map(limit, Limits._fields))
-
-
-def _default_limit(name: str) -> int:
-    from rundlet_server.storage.interface import Limits as StoreLimits  # noqa: PLC0415 - rarely needed
-
-    default: int = getattr(StoreLimits(), name)
-    return default
+    return Limits(limit("key_bytes_max"), limit("value_bytes_max"))

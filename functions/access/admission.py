@@ -120,6 +120,27 @@ class Access:
             )
             raise _forbidden(caller, detail)
 
+    def readmit(self, environ: Mapping[str, object]) -> None:
+        """Authenticate again who made a request whose answer takes long.
+
+        Raises:
+            Problem: 401 ``unauthorized``: the token has expired or was revoked, or the request had
+                none and the first token has been created since; 503 ``tokens-damaged``.
+        """
+        caller = caller_of(environ)
+        try:
+            table = self._source.current()
+        except StoreError as ex:
+            raise _damaged_tokens() from ex
+        if caller is None or caller.token is None:
+            if table.tokens or not self._is_open:
+                raise _unauthorized("this server needs a token by now; send one", "Bearer")
+        elif caller.token in table.tokens:
+            self._require_current(caller.token)
+        else:
+            detail = "the token in Authorization has been revoked; send a new one"
+            raise _unauthorized(detail, _INVALID)
+
     def _token(self, environ: Mapping[str, object], table: TokenTable) -> Token:
         header = environ.get("HTTP_AUTHORIZATION")
         if not isinstance(header, str):
@@ -145,12 +166,7 @@ class Access:
 
     def _refuse_damaged(self, ex: StoreError, route: Route) -> None:
         if not route.is_open:
-            # Without the reason, which names folders of the machine: this answer is public.
-            detail = (
-                "the server cannot read its tokens and refuses all requests that need one; run"
-                " 'rundlet token ls' on the server to see why"
-            )
-            raise Problem(503, "tokens-damaged", detail, headers=RETRY_LATER) from ex
+            raise _damaged_tokens() from ex
 
 
 _INVALID: Final = 'Bearer error="invalid_token"'
@@ -219,6 +235,15 @@ def _outside(caller: Caller) -> Problem:
 def _forbidden(caller: Caller, detail: str) -> Problem:
     caller.counters.add("refused_forbidden")
     return Problem(403, "forbidden", detail)
+
+
+def _damaged_tokens() -> Problem:
+    # Without the reason, which names folders of the machine: this answer is public.
+    detail = (
+        "the server cannot read its tokens and refuses all requests that need one; run"
+        " 'rundlet token ls' on the server to see why"
+    )
+    return Problem(503, "tokens-damaged", detail, headers=RETRY_LATER)
 
 
 def _unauthorized(detail: str, challenge: str) -> Problem:

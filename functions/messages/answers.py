@@ -11,9 +11,9 @@ from typing import Annotated, Final, NotRequired, TypedDict
 
 from msgspec import Meta
 
-from rundlet_server.functions.messages import cbor
 from rundlet_server.functions.messages.bodies import CBOR_TYPE, encode
-from rundlet_server.functions.messages.content_types import readable_text
+from rundlet_server.functions.transfer import cbor
+from rundlet_server.functions.transfer.writing import readable_text
 from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage import interface as storage
 
@@ -68,6 +68,7 @@ class KeyInfo(TypedDict):
     version: int
     size: Annotated[int, Meta(description="In bytes.")]
     content_type: str
+    time: Annotated[Time, Meta(description="When it was written.")]
     expires: NotRequired[Time]
     text: NotRequired[Text]
     base64: NotRequired[Base64]
@@ -156,31 +157,38 @@ def _cbor_items(keys: Sequence[str], entries: Sequence[storage.Entry | None]) ->
 _PAGE: Final = ("revision", "keys", "prefixes")
 _LAST_PAGE: Final = cbor.Shape(*_PAGE)
 _NOT_LAST_PAGE: Final = cbor.Shape(*_PAGE, "next")
-_KEY_INFO: Final = cbor.Shape("key", "revision", "version", "size", "content_type")
+_KEY: Final = ("key", "revision", "version", "size", "content_type", "time")
+_KEY_INFO: Final = cbor.Shape(*_KEY)
+_EXPIRING_KEY_INFO: Final = cbor.Shape(*_KEY, "expires")
 
 
 def _cbor_page(page: storage.Page, next_url: str | None) -> bytes:
     """A page that holds no values."""
-    number = cbor.number
-    rows = [
-        _KEY_INFO.encode(
-            cbor.text(key),
-            number(revision),
-            number(version),
-            number(size),
-            cbor.repeated_text(content_type),
-        )
-        for key, revision, version, size, content_type, *_ in page.keys
-    ]
+    rows = [_cbor_key_info(info) for info in page.keys]
     prefixes = [cbor.text(prefix) for prefix in page.prefixes]
     members = (
-        number(page.revision),
+        cbor.number(page.revision),
         cbor.array(rows, len(rows)),
         cbor.array(prefixes, len(prefixes)),
     )
     if next_url is None:
         return _LAST_PAGE.encode(*members)
     return _NOT_LAST_PAGE.encode(*members, cbor.text(next_url))
+
+
+def _cbor_key_info(info: storage.KeyInfo) -> bytes:
+    key, revision, version, size, content_type, _, time_us, expires_us = info
+    members = (
+        cbor.text(key),
+        cbor.number(revision),
+        cbor.number(version),
+        cbor.number(size),
+        cbor.repeated_text(content_type),
+        cbor.text(rfc3339(time_us)),
+    )
+    if expires_us is None:
+        return _KEY_INFO.encode(*members)
+    return _EXPIRING_KEY_INFO.encode(*members, cbor.text(rfc3339(expires_us)))
 
 
 def _mget_item(key: str, entry: storage.Entry | None, media_type: str) -> MgetItem:
@@ -198,14 +206,17 @@ def _mget_item(key: str, entry: storage.Entry | None, media_type: str) -> MgetIt
 
 
 def _key_info(info: storage.KeyInfo, media_type: str) -> KeyInfo:
-    key, revision, version, size, content_type, entry, *_ = info
+    key, revision, version, size, content_type, entry, time_us, expires_us = info
     shown: KeyInfo = {
         "key": key,
         "revision": revision,
         "version": version,
         "size": size,
         "content_type": content_type,
+        "time": rfc3339(time_us),
     }
+    if expires_us is not None:
+        shown["expires"] = rfc3339(expires_us)
     if entry is not None:
         _add_value(shown, entry, media_type)
     return shown

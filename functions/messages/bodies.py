@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import cbor2
@@ -40,19 +40,55 @@ def read_body(req: falcon.Request, gate: UploadGate, what: str, size_max: int) -
         detail = "send the body as it is, without Content-Encoding"
         headers = {"Accept-Encoding": "identity"}
         raise Problem(415, "unsupported-encoding", detail, headers=headers)
+    size = announced_size(req, what, size_max)
+    with gate.held():
+        body = _read_up_to(req.stream, size)
+    note_received(req.env, len(body))
+    if len(body) < size:
+        raise _short_body(size, len(body))
+    return body
+
+
+def announced_size(req: falcon.Request, what: str, size_max: int) -> int:
+    """Return the size of a body by ``Content-Length``.
+
+    Raises:
+        Problem: 411 and 413 as ``read_body``.
+    """
     size = req.content_length
     if size is None:
         detail = "send Content-Length, which tells a whole body from one that broke off"
         raise Problem(411, "length-required", detail)
     if size > size_max:
         raise too_large(what, size_max, size)
-    with gate.held():
-        body = _read_up_to(req.stream, size)
-    note_received(req.env, len(body))
-    if len(body) < size:
-        detail = f"Content-Length promises {size} bytes, only {len(body)} came; send it again"
-        raise Problem(400, "short-body", detail)
-    return body
+    return size
+
+
+def body_pieces(req: falcon.Request, size: int) -> Iterator[bytes]:
+    """Yield a body of this size as it comes, up to a mebibyte at a time.
+
+    Raises:
+        Problem: 400 ``short-body``; what was yielded is not the whole.
+    """
+    left = size
+    while left:
+        piece = _read(req.stream, min(left, _STEP_BYTES))
+        if not piece:
+            raise _short_body(size, size - left)
+        note_received(req.env, len(piece))
+        left -= len(piece)
+        yield piece
+
+
+def accepts_gzip(req: falcon.Request) -> bool:
+    """Return whether ``Accept-Encoding`` names gzip."""
+    accepted = _accepted(req.env.get("HTTP_ACCEPT_ENCODING", "").lower())
+    return accepted.get("gzip", accepted.get("x-gzip", 0.0)) > 0
+
+
+def _short_body(size: int, got: int) -> Problem:
+    detail = f"Content-Length promises {size} bytes, only {got} came; send it again"
+    return Problem(400, "short-body", detail)
 
 
 def body_type(req: falcon.Request) -> str:
@@ -70,21 +106,34 @@ def body_type(req: falcon.Request) -> str:
     )
 
 
-def answer_type(req: falcon.Request, preferred: str = JSON_TYPE) -> str:
-    """The media type to answer in, by ``Accept``; ``preferred`` where both are as welcome.
+def answer_type(
+    req: falcon.Request,
+    preferred: str = JSON_TYPE,
+    *,
+    offered: Sequence[str] = (JSON_TYPE, CBOR_TYPE),
+) -> str:
+    """The media type to answer in, by ``Accept``.
+
+    Args:
+        req: the request.
+        preferred: of those that are as welcome as each other.
+        offered: all that there are; the first one of the most welcome is taken.
 
     Raises:
-        Problem: 406 where neither is accepted.
+        Problem: 406 where none is accepted.
     """
     accept = req.env.get("HTTP_ACCEPT")
     if not accept or accept == "*/*":
         return preferred
-    other = CBOR_TYPE if preferred == JSON_TYPE else JSON_TYPE
     ranges = _accepted(accept.lower())
-    quality, other_quality = _quality(preferred, ranges), _quality(other, ranges)
-    if quality == other_quality == 0:
-        raise Problem(406, "not-acceptable", f"accept {JSON_TYPE} or {CBOR_TYPE}")
-    return other if other_quality > quality else preferred
+    best, best_quality = preferred, _quality(preferred, ranges)
+    for media_type in offered:
+        quality = _quality(media_type, ranges)
+        if quality > best_quality:
+            best, best_quality = media_type, quality
+    if best_quality == 0:
+        raise Problem(406, "not-acceptable", f"accept {', '.join(offered[:-1])} or {offered[-1]}")
+    return best
 
 
 def encode(answer: Mapping[str, object], media_type: str) -> bytes:
@@ -112,7 +161,7 @@ def _accepted(accept: str) -> dict[str, float]:
 
 def _quality(media_type: str, ranges: Mapping[str, float]) -> float:
     """Return how welcome a media type is; the most specific range decides."""
-    for media_range in (media_type, "application/*", "*/*"):
+    for media_range in (media_type, f"{media_type.partition('/')[0]}/*", "*/*"):
         if media_range in ranges:
             return ranges[media_range]
     return 0

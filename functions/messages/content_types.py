@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 
 import falcon
@@ -37,19 +36,3 @@ def require_header_safe(content_type: str) -> None:
             f" {CONTENT_TYPE_BYTES_MAX} printable ASCII characters"
         )
         raise Problem(400, "bad-content-type", detail)
-
-
-def readable_text(value: bytes, content_type: str) -> str | None:
-    """Return the value as text, if its content type says that it is text and it is UTF-8."""
-    if not _means_text(content_type):
-        return None
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return None
-
-
-@functools.lru_cache(maxsize=256)
-def _means_text(content_type: str) -> bool:
-    media_type = content_type.partition(";")[0].strip().lower()
-    return media_type.startswith("text/") or media_type == "application/json"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
-from typing import Final
+from typing import Final, TypeGuard
 
 from rundlet_server.functions.messages.query import REVISION_MAX, bad_query
 from rundlet_server.functions.messages.validators import store_digest
@@ -24,26 +25,26 @@ class Cursors:
     def __init__(self, store_id: str) -> None:
         self._digest = store_digest(store_id)
 
-    def encode(self, moment: Moment, resume: str) -> str:
-        """Return the cursor for the page after ``resume``, of the same moment."""
-        parts = json.dumps([*moment, resume, self._digest], separators=(",", ":"))
+    def encode(self, *moments: Moment, resume: str) -> str:
+        """Return the cursor for the page after ``resume``, of the same moments."""
+        times = itertools.chain.from_iterable(moments)
+        parts = json.dumps([*times, resume, self._digest], separators=(",", ":"))
         return base64.urlsafe_b64encode(parts.encode()).decode().rstrip("=")
 
-    def decode(self, cursor: str) -> tuple[Moment, str]:
-        """Return the moment and the place that ``encode`` took.
+    def decode(self, cursor: str, count: int) -> tuple[list[Moment], str]:
+        """Return the moments, ``count`` of them, and the place that ``encode`` took.
 
         Raises:
             Problem: 400 ``bad-query``.
         """
         match _parts(cursor):
-            case [int(revision), int(time_us), str(after), str(digest)] if (
-                0 <= revision <= REVISION_MAX and 0 <= time_us <= REVISION_MAX
-            ):
+            case [*numbers, str(after), str(digest)] if _are_times(numbers, 2 * count):
                 if digest != self._digest:
                     raise bad_query(f"the cursor is of another store; {_START_AGAIN}")
                 if not _is_utf8(after):
                     raise _foreign()
-                return Moment(revision, time_us), after
+                pairs = zip(numbers[::2], numbers[1::2], strict=True)
+                return [Moment(*pair) for pair in pairs], after
         raise _foreign()
 
 
@@ -53,6 +54,12 @@ def _parts(cursor: str) -> object:
         return json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (ValueError, RecursionError):
         return None
+
+
+def _are_times(numbers: list[object], count: int) -> TypeGuard[list[int]]:
+    return len(numbers) == count and all(
+        type(number) is int and 0 <= number <= REVISION_MAX for number in numbers
+    )
 
 
 def _is_utf8(text: str) -> bool:

@@ -56,12 +56,23 @@ class Query:
 
     def revision(self, name: str) -> int | None:
         """Return a revision, 0 included."""
+        return self._whole(name, "a revision", least=0)
+
+    def seconds(self, name: str, *, most: float, limit: str) -> float:
+        """Return a time from 0 to ``most``, which is the limit named ``limit``; 0 for none."""
         text = self._options.get(name)
         if text is None:
-            return None
-        if _WHOLE.fullmatch(text) and int(text) <= REVISION_MAX:
-            return int(text)
-        raise bad_query(f"the option '{name}' must be a revision: a whole number from 0 to 2^63-1")
+            return 0
+        seconds = float(text) if _DECIMAL.fullmatch(text) else math.nan
+        if 0 <= seconds <= most:
+            return seconds
+        raise bad_query(
+            f"the option '{name}' must be a number of seconds from 0 to {most:g} ({limit})"
+        )
+
+    def version(self, name: str) -> int | None:
+        """Return a version of a key, from 1."""
+        return self._whole(name, "a version", least=1)
 
     def ttl_s(self, name: str) -> float | None:
         """Return a time to live in seconds."""
@@ -75,6 +86,16 @@ class Query:
             f"the option '{name}' must be a number of seconds from {TTL_S_MIN:f} to {TTL_S_MAX}"
         )
 
+    def _whole(self, name: str, what: str, *, least: int) -> int | None:
+        text = self._options.get(name)
+        if text is None:
+            return None
+        if _WHOLE.fullmatch(text) and least <= int(text) <= REVISION_MAX:
+            return int(text)
+        raise bad_query(
+            f"the option '{name}' must be {what}: a whole number from {least} to 2^63-1"
+        )
+
     def _add(self, pair: str, allowed: tuple[str, ...]) -> None:
         encoded_name, _, encoded = pair.partition("=")
         name = _decode(encoded_name)
@@ -84,6 +105,13 @@ class Query:
         if name in self._options:
             raise bad_query(f"the option '{name}' is there twice; send it once")
         self._options[name] = _decode(encoded)
+
+
+def revision_of(what: str, text: str) -> int:
+    """Return a revision, 0 included; ``what`` says where it stands."""
+    if _WHOLE.fullmatch(text) and int(text) <= REVISION_MAX:
+        return int(text)
+    raise bad_query(f"{what} must be a revision: a whole number from 0 to 2^63-1")
 
 
 def is_ttl(seconds: float) -> bool:

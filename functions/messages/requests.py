@@ -16,10 +16,12 @@ from msgspec import Meta, Struct, field
 
 from rundlet_server.functions.limits import over_limit
 from rundlet_server.functions.messages.content_types import require_header_safe
+from rundlet_server.functions.messages.moments import MomentAt, time_us_of
 from rundlet_server.functions.messages.query import REVISION_MAX, TTL_S_MIN
 from rundlet_server.functions.problems import Member, Problem, too_large
 from rundlet_server.storage import interface as storage
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, NUMBER_MAX, TTL_S_MAX
+from rundlet_server.storage.timeline import At
 
 Key = Annotated[str, Meta(min_length=1, description="At most key_bytes_max bytes as UTF-8.")]
 Revision = Annotated[int, Meta(ge=0, le=REVISION_MAX)]
@@ -29,6 +31,9 @@ Seconds = Annotated[float, Meta(ge=TTL_S_MIN, le=TTL_S_MAX, description="Time to
 _BASE64: Final = Meta(
     description="The value in base64.", extra_json_schema={"contentEncoding": "base64"}
 )
+
+
+Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 
 class Wrong(Exception):
@@ -49,6 +54,7 @@ class MgetRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
         Meta(description="At most list_keys_max."),
     ]
     rev: Annotated[Revision | None, Meta(description="The last one by default.")] = None
+    at: Annotated[Time | None, Meta(description="A time instead of 'rev'.")] = None
 
     def require_within(self, limits: storage.Limits) -> None:
         """Refuse too many keys, or a key that is longer than any can be.
@@ -63,6 +69,19 @@ class MgetRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
                 _require_key(key, limits, KEY_BYTES_LIMIT)
             except Wrong as ex:
                 raise _problem("bad-members", "keys", index, ex) from ex
+
+    def where(self, moment_at: MomentAt) -> At | None:
+        """Return where to read.
+
+        Raises:
+            Problem: 422 ``bad-members``.
+        """
+        if self.at is None:
+            return self.rev
+        if self.rev is not None:
+            detail = "'rev' and 'at' exclude each other; send one of them"
+            raise Problem(422, "bad-members", detail)
+        return moment_at(_time_us("at", self.at))
 
     def lists(self) -> dict[str, Sequence[str]]:
         """Return the keys by the name of their list."""
@@ -139,14 +158,22 @@ class Touch(_Operation, tag="touch"):
         return storage.Touch(self.key, self.ttl)
 
 
-class Restore(_Operation, tag="restore", kw_only=True):
-    """Write again what a key held at an earlier version."""
+class Restore(_Operation, tag="restore"):
+    """Write again a value that a key had, named by exactly one of version and revision."""
 
-    version: Version
+    version: Annotated[
+        Version | None, Meta(description="Of those since the key was last created.")
+    ] = None
+    revision: Annotated[
+        Revision | None, Meta(description="The value that the key had then, in any life.")
+    ] = None
+    ttl: Seconds | None = None
 
     def to_storage(self) -> storage.Op:
         """Convert it to what the store takes."""
-        return storage.Restore(self.key, self.version)
+        if (self.version is None) == (self.revision is None):
+            raise Wrong("a restore needs exactly one of 'version' and 'revision'")
+        return storage.Restore(self.key, self.version, self.revision, self.ttl)
 
 
 class Condition(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -265,6 +292,14 @@ def _require_key(key: str, limits: storage.Limits, size_max: int | None = None) 
     if size > (size_max or limits.key_bytes_max):
         what = f"the key is too long: {over_limit('key_bytes_max', limits.key_bytes_max, size)}"
         raise Wrong(what, "key-too-long", limit=limits.key_bytes_max, got=size)
+
+
+def _time_us(name: str, text: str) -> int:
+    time_us = time_us_of(text)
+    if time_us is None:
+        detail = f"'{name}' must be a time of RFC 3339, such as 2027-01-31T12:00:00Z"
+        raise Problem(422, "bad-members", detail)
+    return time_us
 
 
 def _require_content_type(content_type: str) -> None:

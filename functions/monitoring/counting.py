@@ -21,7 +21,7 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.requests import require_feature, restores
-from rundlet_server.storage.timeline import At, Erased, Retention
+from rundlet_server.storage.timeline import At, Erased, Moment, Retention
 
 
 class CountedStore:
@@ -46,8 +46,8 @@ class CountedStore:
         self.counters = counters
         self.scan = store.scan
         self.count = store.count
-        self.moment = store.moment
         self.history = store.history
+        self.expired = store.expired
         self.changes = store.changes
         self.wait = store.wait
         self.retention = store.retention
@@ -86,6 +86,18 @@ class CountedStore:
         self.counters.add("get")
         return found
 
+    def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
+        """See ``Store.get_version``."""
+        self.require("history")
+        found = self.store.get_version(key, version)
+        self.counters.add("get")
+        return found
+
+    def moment(self, time_us: int) -> Moment:
+        """See ``Store.moment``."""
+        self.require("history")
+        return self.store.moment(time_us)
+
     def accepts_key(self, key: str) -> bool:
         """Return whether a key, of any length, may be read and deleted; this does not count."""
         try:
@@ -95,13 +107,6 @@ class CountedStore:
         except StoreError:
             return True  # the value cannot be read, but it is there
         return True
-
-    def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
-        """See ``Store.get_version``."""
-        self.require("history")
-        found = self.store.get_version(key, version)
-        self.counters.add("get")
-        return found
 
     def get_many(
         self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None

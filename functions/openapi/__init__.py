@@ -8,23 +8,30 @@ from __future__ import annotations
 
 from rundlet_server.functions.openapi.backups import BACKUP_PATHS, BACKUP_SCHEMAS
 from rundlet_server.functions.openapi.batches import BATCH_PATHS, batch_schemas
+from rundlet_server.functions.openapi.changes import CHANGE_PATHS, change_schemas
+from rundlet_server.functions.openapi.history import HISTORY_PATHS, history_schemas
 from rundlet_server.functions.openapi.lists import LIST_PATHS, LIST_SCHEMAS
 from rundlet_server.functions.openapi.parts import PROBLEM_SCHEMAS, Json, problems
 from rundlet_server.functions.openapi.scalars import scalar_schemas
 from rundlet_server.functions.openapi.service import SERVICE_PATHS, SERVICE_SCHEMAS
+from rundlet_server.functions.openapi.transfers import TRANSFER_PATHS, TRANSFER_SCHEMAS
 from rundlet_server.functions.openapi.values import VALUE_PATHS
 from rundlet_server.functions.route_table import ROUTES, Route
+from rundlet_server.functions.settings import FeedLimits
 from rundlet_server.storage.interface import Limits
 
 
-def openapi_document(version: str, limits: Limits) -> Json:
+def openapi_document(version: str, limits: Limits, feeds: FeedLimits | None = None) -> Json:
     """The document for a release of the software, over a store with these limits."""
     schemas = {
         **PROBLEM_SCHEMAS,
         **scalar_schemas(limits),
         **LIST_SCHEMAS,
         **batch_schemas(limits),
+        **change_schemas((feeds or FeedLimits()).wait_s_max),
+        **history_schemas(limits),
         **BACKUP_SCHEMAS,
+        **TRANSFER_SCHEMAS,
         **SERVICE_SCHEMAS,
     }
     return {
@@ -61,6 +68,9 @@ _FAMILIES: dict[str, tuple[str, dict[str, Json]]] = {
     "values": ("One value.", VALUE_PATHS),
     "lists": ("Keys in order.", LIST_PATHS),
     "batches": ("Many keys at once.", BATCH_PATHS),
+    "changes": ("The change feed.", CHANGE_PATHS),
+    "history": ("What was there before.", HISTORY_PATHS),
+    "transfer": ("Exports and imports.", TRANSFER_PATHS),
     "backup": ("Copies of the whole store.", BACKUP_PATHS),
     "service": ("The server itself.", SERVICE_PATHS),
 }

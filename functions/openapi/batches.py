@@ -93,10 +93,16 @@ def batch_schemas(limits: Limits) -> dict[str, Json]:
     _members(schemas["Put"]).pop("value")  # JSON has no byte strings
     schemas["Put"]["description"] = "In CBOR, 'value', a byte string, may stand for 'base64'."
     schemas["Put"]["not"] = {"anyOf": [_left_out("text", "base64"), _both_given("text", "base64")]}
+    either = {"anyOf": [_left_out("version", "revision"), _both_numbers("version", "revision")]}
+    schemas["Restore"]["not"] = either
     keys = {"type": "array", "items": schema("Key"), "maxItems": limits.list_keys_max}
     conditions = _at_most(limits.txn_ops_max, "Condition")
     operations = _at_most(limits.txn_ops_max, "Operation")
-    _narrow(schemas["MgetRequest"], keys=keys)
+    _narrow(schemas["MgetRequest"], keys=keys, at=_or_null(schema("Time")))
+    schemas["MgetRequest"]["not"] = {
+        "required": ["rev", "at"],
+        "properties": {"rev": {"type": "integer"}, "at": {"type": "string"}},
+    }
     _narrow(
         schemas["Transaction"],
         **{"if": _or_null(conditions), "then": operations, "else": _or_null(operations)},
@@ -140,6 +146,10 @@ def _or_null(of: Json) -> Json:
 def _left_out(*names: str) -> Json:
     """Each of some members is absent or ``null``."""
     return {"properties": {name: {"type": "null"} for name in names}}
+
+
+def _both_numbers(*names: str) -> Json:
+    return {"required": [*names], "properties": {name: {"type": "integer"} for name in names}}
 
 
 def _both_given(*names: str) -> Json:

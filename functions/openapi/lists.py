@@ -5,6 +5,7 @@ from __future__ import annotations
 from rundlet_server.functions.messages.answers import KeyPage
 from rundlet_server.functions.openapi.parts import (
     REVISION_OPTION,
+    TIME_OPTION,
     Json,
     either_type,
     header,
@@ -31,10 +32,11 @@ _OPTIONS = [
     ),
     query("include", "'value': give the values too.", schema("Include")),
     REVISION_OPTION,
+    TIME_OPTION,
     query(
         "cursor",
         "From 'next', as it is: goes on in the same snapshot of the same store. It holds a"
-        " revision, so 'rev' may not stand beside it.",
+        " revision, so 'rev' and 'at' may not stand beside it.",
         _TEXT,
     ),
 ]

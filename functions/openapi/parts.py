@@ -29,6 +29,9 @@ _PROBLEM: Json = {
         "feature": {"type": "string", "description": "501: what that cannot do."},
         "limit": {"type": "integer", "description": "413, 414: the most that is allowed."},
         "got": {"type": "integer", "description": "413, 414: what was sent."},
+        "line": {"type": "integer", "description": "Import: the row that ended it, from 1."},
+        "imported": {"type": "integer", "description": "Import: rows that are stored."},
+        "skipped": {"type": "integer", "description": "Import: rows that were left out."},
         "index": {"type": "integer", "description": "422: which operation is wrong."},
         "failed": {
             "type": "array",
@@ -128,4 +131,9 @@ REVISION_OPTION = query(
     "rev",
     "As of this revision, which must not be beyond the head; by default the head.",
     schema("Revision"),
+)
+TIME_OPTION = query(
+    "at",
+    "As of this time: of the newest commit at or before it; not in the future. It excludes 'rev'.",
+    schema("Time"),
 )

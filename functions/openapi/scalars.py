@@ -64,6 +64,11 @@ def scalar_schemas(limits: Limits) -> dict[str, Json]:
             "maximum": REVISION_MAX,
             "description": "n-th write of a key; in a request, written without a fraction.",
         },
+        "Time": {
+            "type": "string",
+            "format": "date-time",
+            "description": "RFC 3339, as precise as microseconds.",
+        },
         "TtlSeconds": {
             "type": "number",
             "minimum": TTL_S_MIN,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rundlet_server.functions.openapi.parts import (
     REVISION_OPTION,
+    TIME_OPTION,
     Json,
     header,
     link,
@@ -31,16 +32,33 @@ _VALUE_HEADERS: Json = {
     "KV-Expires": header("RFC 3339, if the value expires."),
 }
 
+_WAITED: Json = {
+    "Preference-Applied": header("wait=N, if the request waited for a change."),
+}
+
 _BYTES: Json = {"schema": {"type": "string", "format": "binary"}}
 _SENT_BYTES: Json = {"application/octet-stream": _BYTES}
 _STORED_BYTES: Json = {"application/octet-stream": _BYTES, "*/*": {}}
 """Whatever was stored, as what it was stored."""
 
+_PLACES = [
+    REVISION_OPTION,
+    TIME_OPTION,
+    query(
+        "version",
+        "The n-th write of the key since it was last created; excludes 'rev' and 'at'.",
+        schema("Version"),
+    ),
+]
 _READ_CONDITIONS = [
     request_header("If-Match", "* or entity tags; 412 unless one of them is the value's."),
     request_header("If-None-Match", "* or entity tags; 304 if one of them is the value's."),
     request_header("If-Modified-Since", "A date; 304 unless the value was written since."),
     request_header("If-Unmodified-Since", "A date; 412 if the value was written since."),
+    request_header(
+        "Prefer",
+        "wait=N: where If-None-Match would lead to 304, wait so many seconds for a change.",
+    ),
 ]
 
 _WRITE_CONDITIONS = [
@@ -61,10 +79,11 @@ _WRITE_CONDITIONS = [
 
 
 def _read(method: str, route: str) -> Json:
-    whole = {"description": "The value.", "headers": _VALUE_HEADERS, "links": _links(route)}
+    headers = {**_VALUE_HEADERS, **_WAITED}
+    whole = {"description": "The value.", "headers": headers, "links": _links(route)}
     answers: Json = {
-        "304": {"description": "Not modified.", "headers": _REVISION_HEADERS},
-        **problems(400, 404, 410, 412, 414),
+        "304": {"description": "Not modified.", "headers": {**_REVISION_HEADERS, **_WAITED}},
+        **problems(400, 404, 410, 412, 414, 503),
     }
     ranges = []
     if method == "get":
@@ -72,20 +91,20 @@ def _read(method: str, route: str) -> Json:
             request_header("Range", "One range of bytes; several are answered with the whole."),
             request_header("If-Range", "An entity tag; the range counts only if it is current."),
         ]
-        part_headers = {**_VALUE_HEADERS, "Content-Range": header("Which bytes of how many.")}
+        part_headers = {**headers, "Content-Range": header("Which bytes of how many.")}
         answers["200"] = {**whole, "content": _STORED_BYTES}
         answers["206"] = {
             "description": "The bytes asked for.",
             "headers": part_headers,
             "content": _STORED_BYTES,
         }
-        answers |= problems(416, 503)
+        answers |= problems(416)
     else:
         answers["200"] = whole
     return {
         "operationId": f"{method}_{route}",
         "summary": "Read a value." if method == "get" else "Read the headers of a value.",
-        "parameters": [REVISION_OPTION, *_READ_CONDITIONS, *ranges],
+        "parameters": [*_PLACES, *_READ_CONDITIONS, *ranges],
         "responses": answers,
     }
 
@@ -136,6 +155,9 @@ def _links(route: str) -> Json:
     revision = "$response.header.KV-Revision"
     return {
         "Read": link(f"get_{route}", "The value at this revision.", key=key, rev=revision),
+        "Version": link(
+            f"get_{route}", "This version again.", key=key, version="$response.header.KV-Version"
+        ),
         "Replace": link(f"put_{route}", "Only if it is still this one.", key=key, **tag),
         "Remove": link(f"delete_{route}", "Only if it is still this one.", key=key, **tag),
     }

@@ -24,6 +24,8 @@ from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage.backups import Backup, OpenBackupFile
 from rundlet_server.storage.bounds import BACKUP_LEASE_S, BACKUP_LEASE_S_MAX
 
+_WORK_S: Final = 10.0
+"""After so long a client is told to ask again, before it, or a proxy, gives up."""
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.]{0,99}")
 
 
@@ -39,7 +41,7 @@ class BackupsResource:
         lease_s = Query(req, "lease").ttl_s("lease") or BACKUP_LEASE_S
         if not 1 <= lease_s <= BACKUP_LEASE_S_MAX:
             raise bad_query(f"the option 'lease' must be 1 to {BACKUP_LEASE_S_MAX} seconds")
-        backup = self._store.backups.take(lease_s)
+        backup = self._store.backups.take(lease_s, work_s=_WORK_S)
         resp.status = 201
         resp.set_header("Location", f"{BACKUPS.path}/{backup.id}")
         _show(resp, backup)

@@ -36,7 +36,7 @@ class MgetResource:
 
     def __init__(self, store: CountedStore, gates: Gates) -> None:
         self._store = store
-        self._gate, self._sending = gates
+        self._gate, self._sending = gates.uploads, gates.sending
         self._limits = store.info.limits
         self._body_bytes_max = mget_body_bytes_max(self._limits)
         items_max = mget_body_items_max(self._limits)
@@ -54,7 +54,8 @@ class MgetResource:
         require_keys(req.env, asked.keys)
         require_accepted(asked.lists(), self._limits, self._store.accepts_key)
         with self._sending.hold() as hold:
-            snapshot = self._store.get_many(asked.keys, at=asked.rev, admit=hold.admit)
+            at = asked.where(self._store.moment)
+            snapshot = self._store.get_many(asked.keys, at=at, admit=hold.admit)
             resp.content_type = media_type
             data = encode_mget(asked.keys, snapshot.entries, snapshot.revision, media_type)
             hold.send(req, resp, data)

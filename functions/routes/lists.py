@@ -12,6 +12,7 @@ from rundlet_server.functions.limits import LIST_KEYS_DEFAULT
 from rundlet_server.functions.messages.answers import encode_page
 from rundlet_server.functions.messages.bodies import answer_type
 from rundlet_server.functions.messages.cursors import Cursors
+from rundlet_server.functions.messages.moments import asked_at
 from rundlet_server.functions.messages.query import Query, bad_query
 from rundlet_server.functions.messages.sending import Hold, SendingGate
 from rundlet_server.functions.monitoring.counting import CountedStore
@@ -19,7 +20,10 @@ from rundlet_server.functions.route_table import KEYS
 from rundlet_server.storage.interface import Page
 from rundlet_server.storage.timeline import At
 
-_OPTIONS = ("prefix", "start", "end", "limit", "reverse", "delimiter", "include", "rev", "cursor")
+_OPTIONS = (
+    *("prefix", "start", "end", "limit", "reverse", "delimiter", "include"),
+    *("rev", "at", "cursor"),
+)
 
 
 class KeysResource:
@@ -41,7 +45,7 @@ class KeysResource:
             page = self._scan(selection, hold)
             next_url = None
             if page.resume is not None:
-                cursor = self._cursors.encode(page.moment, page.resume)
+                cursor = self._cursors.encode(page.moment, resume=page.resume)
                 next_url = selection.next_page(cursor)
                 resp.set_header("Link", f'<{next_url}>; rel="next"')
             hold.send(req, resp, encode_page(page, next_url, media_type))
@@ -66,7 +70,8 @@ class KeysResource:
         query = Query(req, *_OPTIONS)
         if query.text("rev") is not None:
             self._store.require("history")
-        selection = Selection.from_query(query, self._limits.list_keys_max, self._cursors)
+        at = asked_at(query, self._store.moment)
+        selection = Selection.from_query(query, at, self._limits.list_keys_max, self._cursors)
         selection = replace(selection, prefix=visible_prefix(req.env, selection.prefix))
         media_type = answer_type(req)
         resp.content_type = media_type
@@ -103,7 +108,7 @@ class Selection:
     after: str | None
 
     @classmethod
-    def from_query(cls, query: Query, limit_max: int, cursors: Cursors) -> Selection:
+    def from_query(cls, query: Query, at: At | None, limit_max: int, cursors: Cursors) -> Selection:
         """Read the options; 'prefix', 'start' and 'end' bound nothing if they are empty.
 
         Raises:
@@ -113,13 +118,12 @@ class Selection:
             raise bad_query("the option 'include' can only be 'value'; send that, or leave it out")
         if query.text("delimiter") == "":
             raise bad_query("the option 'delimiter' is empty; leave it out to roll up nothing")
-        at: At | None = query.revision("rev")
         after = None
         cursor = query.text("cursor")
         if cursor is not None:
             if at is not None:
-                raise bad_query("a cursor already holds a revision; leave 'rev' out")
-            at, after = cursors.decode(cursor)
+                raise bad_query("a cursor already holds a revision; leave 'rev' and 'at' out")
+            (at,), after = cursors.decode(cursor, 1)
         return cls(
             prefix=query.text("prefix") or "",
             start=query.text("start") or None,

@@ -11,6 +11,12 @@ from typing import Final
 
 import falcon
 
+from rundlet_server.functions.feeds.places import (
+    FEED_EVENTS,
+    FEEDS_CLOSED,
+    FEEDS_OPENED,
+    FEEDS_REFUSED,
+)
 from rundlet_server.functions.messages.query import Query
 from rundlet_server.functions.monitoring.audit import AUDIT_FAILURES
 from rundlet_server.functions.monitoring.counting import CountedStore
@@ -52,6 +58,10 @@ _COUNTS: Final = (
     ),
     (measures.DISK_ERRORS, "disk_errors_total", "Writes and syncs that the disk failed."),
     (AUDIT_FAILURES, "audit_failures_total", "Audit lines that went to stderr, not to the file."),
+)
+_FEEDS: Final = (
+    (FEED_EVENTS, "feed_events_total", "Events sent in pages and streams of the feed."),
+    (FEEDS_REFUSED, "feeds_refused_total", "Requests that found feeds_max others waiting."),
 )
 
 
@@ -124,6 +134,7 @@ class MetricsResource:
     def _counted_lines(self) -> Iterator[str]:
         rows = self._store.counters.shared.rows()
         yield from _operation_lines(rows)
+        yield from _feed_lines(rows, self._store.counters.shared.living_rows())
         yield from _request_lines(rows)
         yield from _work_lines(rows)
 
@@ -146,6 +157,14 @@ def _operation_lines(rows: Mapping[str, list[int]]) -> Iterator[str]:
         "Requests rejected because a token is missing, unknown, expired or not sufficient.",
         [({"reason": kind.removeprefix("refused_")}, _first(rows, kind)) for kind in REFUSAL_KINDS],
     )
+
+
+def _feed_lines(rows: Mapping[str, list[int]], living: Mapping[str, list[int]]) -> Iterator[str]:
+    number = _first(living, FEEDS_OPENED) - _first(living, FEEDS_CLOSED)
+    text = "Feeds, and other requests that wait for a change."
+    yield from single("rundlet_feeds_open", "gauge", text, number)
+    for name, metric, text in _FEEDS:
+        yield from single(f"rundlet_{metric}", "counter", text, _first(rows, name))
 
 
 def _request_lines(rows: dict[str, list[int]]) -> Iterator[str]:

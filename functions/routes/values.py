@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import falcon
 
 from rundlet_server.functions.access.admission import require_keys
+from rundlet_server.functions.feeds.stream import Source
+from rundlet_server.functions.feeds.waiting import waited_for
 from rundlet_server.functions.messages.bodies import read_body
 from rundlet_server.functions.messages.content_types import content_type_given
 from rundlet_server.functions.messages.gates import Gates
-from rundlet_server.functions.messages.query import Query
+from rundlet_server.functions.messages.moments import asked_at
+from rundlet_server.functions.messages.query import Query, bad_query
 from rundlet_server.functions.messages.ranges import range_of
 from rundlet_server.functions.messages.validators import (
     EntityTags,
@@ -53,11 +56,13 @@ class ValueResource:
         store: CountedStore,
         gates: Gates,
         tags: EntityTags,
+        source: Source,
         decode_key: Callable[[str, int], str],
     ) -> None:
         self._store = store
-        self._gate, self._sending = gates
+        self._gate, self._sending = gates.uploads, gates.sending
         self._tags = tags
+        self._source = source
         self._decode_key = decode_key
         self._limits = store.info.limits
 
@@ -124,11 +129,13 @@ class ValueResource:
     def _found(self, req: falcon.Request, resp: falcon.Response, key: str) -> Found | None:
         """Return the value, its headers set; ``None`` if a precondition decided the answer."""
         name = self._key(req, key, KEY_BYTES_LIMIT)
-        revision = Query(req, "rev").revision("rev") if req.query_string else None
-        entry = self._store.peek(name, at=revision)
+        entry = self._read(req, name) if req.query_string else self._store.peek(name)
         if entry is None:
             raise _not_found(name)
         status = self._tags.read_condition_fails(req, entry)
+        if status == 304 and not req.query_string and "HTTP_PREFER" in req.env:
+            entry = self._wait(req, resp, entry)
+            status = self._tags.read_condition_fails(req, entry)
         if status == 412:
             raise precondition_failed(req, entry.revision)
         headers = [
@@ -146,6 +153,44 @@ class ValueResource:
             headers.append(("content-type", entry.content_type))
         resp.set_headers(headers)
         return None if status == 304 else entry
+
+    def _wait(self, req: falcon.Request, resp: falcon.Response, entry: Found) -> Found:
+        """Wait as ``Prefer: wait=N`` asks to, as long as the client has the value already.
+
+        Raises:
+            Problem: 404, which says which preference was applied, if the key was deleted meanwhile.
+        """
+        wait_s = waited_for(req.env["HTTP_PREFER"], self._source.wait_s_max)
+        if not wait_s or "HTTP_IF_NONE_MATCH" not in req.env:
+            return entry
+        applied = {"Preference-Applied": f"wait={wait_s}"}
+        name, found = entry.key, entry
+        since = self._store.head_revision()
+
+        def is_another() -> bool:
+            nonlocal found
+            latest = self._store.store.peek(name)
+            if latest is None:
+                raise _not_found(name, applied)
+            found = latest
+            return self._tags.read_condition_fails(req, found) != 304
+
+        if not is_another():  # it may have changed before the head was read
+            with self._source.places.taken():
+                self._source.waiting.until(req.env, since, wait_s, is_another)
+        resp.set_headers(applied)
+        return found
+
+    def _read(self, req: falcon.Request, key: str) -> Found | None:
+        """Return the value of a key as the query asks for it."""
+        query = Query(req, "rev", "at", "version")
+        version = query.version("version")
+        at = asked_at(query, self._store.moment)
+        if version is None:
+            return self._store.peek(key, at=at)
+        if at is not None:
+            raise bad_query("'version' excludes 'rev' and 'at'; send one of them")
+        return self._store.get_version(key, version)
 
     def _wanted(self, req: falcon.Request, resp: falcon.Response, found: Found) -> tuple[int, int]:
         """Return the first and last byte to send; a range sets its status and header."""
@@ -187,10 +232,11 @@ def _require_whole_value(req: falcon.Request) -> None:
         raise Problem(400, "partial-put", detail)
 
 
-def _not_found(key: str) -> Problem:
+def _not_found(key: str, headers: Mapping[str, str] | None = None) -> Problem:
     shown = key if len(key) <= 100 else key[:100] + "…"
     return Problem(
         404,
         "not-found",
         f"there is no value for the key {shown!r}; {KEYS.path} lists the keys that have one",
+        headers=headers,
     )

@@ -97,7 +97,11 @@ def _with_limits(options: ServeOptions) -> ServeOptions:
     if options.server == "waitress":
         uploads_max = downloads_max = None
     settings = replace(
-        settings, connections=connections, uploads_max=uploads_max, downloads_max=downloads_max
+        settings,
+        connections=connections,
+        uploads_max=uploads_max,
+        downloads_max=downloads_max,
+        exports_max=settings.exports_max or max(1, options.threads // 4),
     )
     return replace(options, settings=settings)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from rundlet_server.functions.settings.connections import CONNECTIONS_PANEL, ConnectionLimits
+from rundlet_server.functions.settings.feeds import FeedLimits
 from rundlet_server.functions.settings.kinds import (
     Address,
     Choice,
@@ -311,6 +312,18 @@ class ServerSettings:
             used_by="functions",
         ),
     )
+    exports_max: int | None = setting(
+        None,
+        Setting(
+            Count(),
+            "The exports that each process sends at a time, each by a thread.",
+            variable="RUNDLET_MAX_EXPORTS",
+            option="--max-exports",
+            panel=_LIMITS,
+            default_text="a quarter of the threads",
+            used_by="functions",
+        ),
+    )
     sending_bytes_max: int = setting(
         256 * 1024 * 1024,
         Setting(
@@ -324,6 +337,7 @@ class ServerSettings:
         ),
     )
     limits: Limits = group(Limits, _LIMIT_ROWS)
+    feeds: FeedLimits = group(FeedLimits)
     cors_origins: tuple[str, ...] = setting(
         (),
         Setting(

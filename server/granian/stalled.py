@@ -24,6 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from rundlet_server.functions.feeds.connection import CONNECTION
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -72,12 +74,14 @@ class StalledConnections:
         self._app = app
         self._timeout_s = timeout_s
         self._is_ending = is_ending
+        self._connection = _Connection(is_ending)
         self._waiting: dict[int, float] = {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Pass a request on to the wrapped application."""
         if environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ:
             environ["wsgi.input"] = _WatchedInput(environ["wsgi.input"], self._waiting)
+        environ[CONNECTION] = self._connection
         return self._app(environ, start_response)
 
     def start(self) -> None:
@@ -101,6 +105,24 @@ class StalledConnections:
             if is_waiting and traffic.idle_s > timeout_s:
                 with contextlib.suppress(OSError):  # the connection has ended by itself
                     connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Connection:
+    """What Python code in a worker knows of any connection: see ``functions.feeds.connection``.
+
+    Granian says neither which connection a request came over nor that it was closed. But it closes
+    an answer in parts when it cannot send the next part, even an empty one, and asks for a part
+    only when the last one is on its way.
+    """
+
+    def __init__(self, is_ending: threading.Event) -> None:
+        self._is_ending = is_ending
+
+    def is_over(self) -> bool:
+        return self._is_ending.is_set()
+
+    def unsent_bytes(self) -> int:
+        return 0
 
 
 class _WatchedInput:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from waitress.adjustments import Adjustments
@@ -20,6 +20,7 @@ from waitress.server import BaseWSGIServer
 from waitress.task import WSGITask
 from waitress.wasyncore import dispatcher
 
+from rundlet_server.functions.feeds.connection import CONNECTION
 from rundlet_server.functions.messages.uploads import DISCARD_BYTES_MAX
 from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.server.waitress.errors import ProblemTask
@@ -45,6 +46,12 @@ class Task(WSGITask):  # type: ignore[misc] # waitress has no types
     where it ends. The same goes for an answer to HEAD without a length: waitress would announce and
     send chunks, and the client would take them for the beginning of the next answer.
     """
+
+    def get_environment(self) -> dict[str, object]:
+        """Return the environment of the request, which tells of the connection, too."""
+        environ: dict[str, object] = super().get_environment()
+        environ[CONNECTION] = self.channel
+        return environ
 
     @property
     def has_body(self) -> bool:
@@ -99,11 +106,16 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
         map: dict[int, dispatcher] | None = None,  # waitress passes it by this name
         *,
         body_limit: BodyLimit | None = None,
+        is_ending: Callable[[], bool] = bool,
     ) -> None:
-        """Take an accepted connection; ``body_limit`` as for ``StrictParser``."""
+        """Take an accepted connection.
+
+        ``body_limit`` as for ``StrictParser``; ``is_ending`` returns whether the server shuts down.
+        """
         super().__init__(server, sock, addr, adj, map)
         self.lingers = False
         self._body_limit = body_limit
+        self._is_ending = is_ending
         self._has_last_request = False
         self._linger_until_s: float | None = None
         self._discarded_bytes = 0
@@ -185,6 +197,26 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
         self._discarded_bytes += len(data)
         if self.connected and (not data or self._discarded_bytes > DISCARD_BYTES_MAX):
             self.handle_close()
+
+    def is_over(self) -> bool:
+        """See ``functions.feeds.connection``; any thread may ask.
+
+        While a request is in flight the main thread reads nothing, so it does not notice that the
+        client has closed the connection: the end of the input waits in the socket.
+        """
+        if self._is_ending() or not self.connected:
+            return True
+        try:
+            return not self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def unsent_bytes(self) -> int:
+        """See ``functions.feeds.connection``."""
+        size: int = self.total_outbufs_len
+        return size
 
     def is_overdue(self, now_s: float, limits: ConnectionLimits) -> bool:
         """Return whether the client exceeds the time limit for what it is doing now."""

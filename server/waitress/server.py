@@ -90,7 +90,9 @@ class GracefulServer:
             asyncore_use_poll=True,  # select() cannot take descriptors above 1,023
             log_socket_errors=False,  # a client that disconnects needs no attention either
         )
-        self._server.channel_class = functools.partial(Channel, body_limit=body_limit)
+        self._server.channel_class = functools.partial(
+            Channel, body_limit=body_limit, is_ending=lambda: self._stop_asked_s is not None
+        )
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Serve until a signal asks to stop, then shut down; call it in the main thread.

@@ -103,6 +103,16 @@ class SharedCounters:
             _gather(found, rows_of_file(path))
         return found
 
+    def living_rows(self) -> dict[str, list[int]]:
+        """Return the same of the processes that are alive, for what ends with its process."""
+        found: dict[str, list[int]] = {}
+        _gather(found, self._pool.private_rows())
+        living = set(self.processes())
+        for path in self._files():
+            if process_of(path) in living:
+                _gather(found, rows_of_file(path))
+        return found
+
     @property
     def directory(self) -> Path | None:
         """Where all processes count; ``None`` if this process counts for itself."""

@@ -66,6 +66,7 @@ class LogStore(LogReads):
         self.moment = timeline.moment
         self.get_version = timeline.get_version
         self.history = timeline.history
+        self.expired = timeline.expired
         self.retention = timeline.retention
         self.retain = timeline.retain
         self.hold = timeline.hold

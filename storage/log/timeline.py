@@ -13,6 +13,7 @@ from rundlet_server.storage.large_values import LargeValue
 from rundlet_server.storage.log.format.manifest import FILE_IS_MISSING
 from rundlet_server.storage.log.holds import Hold, Holds
 from rundlet_server.storage.log.read.answers import check_moment, key_history
+from rundlet_server.storage.log.read.expired import expired_keys
 from rundlet_server.storage.log.read.past import read_version
 from rundlet_server.storage.log.read.times import moment_at
 from rundlet_server.storage.log.read.view import View
@@ -71,6 +72,10 @@ class LogTimeline:
         """See ``Store.history``."""
         encoded = self._encode(key)
         return self.read(None, lambda view: key_history(view, encoded, limit=limit, before=before))
+
+    def expired(self, after_us: int, at: Moment) -> list[str]:
+        """See ``Store.expired``."""
+        return self.read(at, lambda view: expired_keys(view, at, after_us))
 
     def retention(self) -> Retention:
         """See ``Store.retention``."""

@@ -148,6 +148,7 @@ class Batch:
         match op:
             case Put():
                 write = self._put(key, current, op.value, op.content_type, op.ttl_s)
+                write = write._replace(expires_us=op.expires_us or write.expires_us)
             case Delete() if current is None:
                 return OpResult(found=False, version=0), None
             case Delete():

@@ -72,8 +72,8 @@ UPGRADES: Final = (
         """,
         "CREATE UNIQUE INDEX kv_newest ON {kv} (k) WHERE end_rev IS NULL",
         "CREATE INDEX kv_feed ON {kv} (rev, seq)",
-        "CREATE INDEX kv_expiry ON {kv} (expires_us)"
-        " WHERE end_rev IS NULL AND expires_us IS NOT NULL",
+        "CREATE INDEX kv_due ON {kv} (expires_us) WHERE end_rev IS NULL AND expires_us IS NOT NULL",
+        "CREATE INDEX kv_expiry ON {kv} (expires_us) WHERE expires_us IS NOT NULL",
         "CREATE INDEX kv_ended ON {kv} (end_rev) WHERE end_rev IS NOT NULL",
         "CREATE TABLE {commits} (rev bigint PRIMARY KEY, time_us bigint NOT NULL)",
         "CREATE INDEX commits_time ON {commits} (time_us, rev)",

@@ -179,6 +179,10 @@ class PostgresStore:
         """See ``Store.history``."""
         return self._timeline.history(encode_key(key, self._limits), limit, before)
 
+    def expired(self, after_us: int, at: Moment) -> list[str]:
+        """See ``Store.expired``."""
+        return self._timeline.expired(after_us, at)
+
     def changes(
         self,
         since: int,

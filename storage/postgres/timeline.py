@@ -44,6 +44,10 @@ SELECT m.rev, m.oldest_rev, p.* FROM {meta} m LEFT JOIN (
     WHERE k = %s AND rev < %s ORDER BY rev DESC LIMIT %s) p ON true
 WHERE m.id = 1 ORDER BY p.rev DESC
 """
+_EXPIRED: Final = """
+SELECT k FROM {kv} WHERE rev <= %(rev)s AND (end_rev IS NULL OR end_rev > %(rev)s)
+    AND expires_us > %(after_us)s AND expires_us <= %(time_us)s ORDER BY k
+"""
 _ABOVE_ALL_REVISIONS: Final = (1 << 63) - 1
 _RETENTION: Final = "SELECT keep_versions, keep_for_us FROM {meta} WHERE id = 1"
 _RETAIN: Final = "UPDATE {meta} SET keep_versions = %s, keep_for_us = %s WHERE id = 1"
@@ -51,7 +55,7 @@ _HOLD: Final = "INSERT INTO {holds} (id, rev, expires_us) VALUES (%s, %s, %s)"
 _RENEW: Final = "UPDATE {holds} SET expires_us = %s WHERE id = ANY(%b)"
 _RELEASE: Final = "DELETE FROM {holds} WHERE id = %s"
 _ALL_OF_KEY: Final = (
-    "SELECT rev, kind, size, end_rev IS NULL FROM {kv} WHERE k = %s ORDER BY rev DESC"
+    "SELECT rev, kind, size, end_rev IS NULL, expires_us FROM {kv} WHERE k = %s ORDER BY rev DESC"
 )
 _ERASE: Final = "DELETE FROM {kv} WHERE k = %s"
 _ERASED: Final = """
@@ -104,6 +108,12 @@ class PostgresTimeline:
             resume = versions[limit - 1].revision if limit else before
         return History(head, oldest, versions[:limit], resume)
 
+    def expired(self, after_us: int, at: Moment) -> list[str]:
+        """See ``Store.expired``."""
+        self._require_kept(at.revision)
+        arguments = {"rev": at.revision, "after_us": after_us, "time_us": at.time_us}
+        return [key.decode() for (key,) in self._connections.rows(_EXPIRED, arguments)]
+
     def retention(self) -> Retention:
         """See ``Store.retention``."""
         [(keep_versions, keep_for_us)] = self._connections.rows(_RETENTION)
@@ -148,14 +158,15 @@ class PostgresTimeline:
             if kind == "erase":
                 return Erased(newest, 0, is_pending=False), []
             values = [row for row in rows if row[1] in ("put", "restore")]
-            is_counted = any(row[3] for row in rows)
-            size = sum(row[2] for row in rows if row[3])
-            revision = head.revision + 1
+            newest_values = [row for row in rows if row[3]]
+            has_expired = any(row[4] and row[4] <= head.time_us for row in newest_values)
+            revision = head.revision + 1 + has_expired  # the expiry would have one of its own
+            size = sum(row[2] for row in newest_values)
             place = (encoded, revision, revision, revision, head.time_us)
             return Erased(revision, len(values), is_pending=False), [
                 (_ERASE, (encoded,)),
                 (_ERASED, place),
-                *self._writer.counted([revision], head, -int(is_counted), -size),
+                *self._writer.counted([revision], head, -len(newest_values), -size),
             ]
 
         erased = self._writer.changing([(_ALL_OF_KEY, (encoded,))], decide)

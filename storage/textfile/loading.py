@@ -203,7 +203,7 @@ class _Load:
         rows: list[Row] = []
         size = 0
         for lines in self._lines():
-            rows += _rows(lines)
+            rows += rows_of(lines)
             size += len(lines.data)
             if len(rows) >= _BULK_ROWS or size >= _BULK_BYTES:
                 self.store.load(rows)
@@ -258,7 +258,7 @@ def _transactions(blocks: Iterator[Lines], limits: Limits) -> Iterator[tuple[lis
         yield list(puts.values()), row_count, done
 
 
-def _rows(lines: Lines) -> list[Row]:
+def rows_of(lines: Lines) -> list[Row]:
     """Return key, value and content type of every line of a block."""
     data = lines.data
     if data.isascii():

@@ -117,6 +117,20 @@ def parse_lines(
         yield lines
 
 
+def check_block(
+    data: bytes, number: int, *, any_key: bool = False, limits: Limits | None = None
+) -> Lines:
+    """Return the lines of a block of whole lines, the first of which has this number."""
+    return _Rules(Path(), any_key, limits or Limits()).checked(0, data, number)
+
+
+def numbers_of(lines: Lines, number: int) -> list[int]:
+    """Return the numbers of the good lines of a block whose first line has this number."""
+    newlines = np.flatnonzero(np.frombuffer(lines.data, np.uint8) == _NEWLINE)
+    numbers: list[int] = (np.searchsorted(newlines, lines.starts) + number).tolist()
+    return numbers
+
+
 def read_pieces(file: File, size: int) -> Iterator[bytes]:
     """Yield the first ``size`` bytes of a file in order, a block at a time."""
     offset = 0

@@ -184,6 +184,10 @@ class TextFileStore:
             versions.append(Version(REVISION, _VERSION, "put", self._time_us, size, content_type))
         return History(REVISION, 0, versions, None)
 
+    def expired(self, after_us: int, at: Moment) -> list[str]:  # noqa: ARG002 # as the interface has it
+        """See ``Store.expired``: nothing does."""
+        return []
+
     def changes(
         self,
         since: int,  # noqa: ARG002 # as the interface has it

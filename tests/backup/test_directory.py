@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import errno
 import itertools
+import os
 import random
 import threading
 import time
@@ -12,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from rundlet_server.storage.care import verify
-from rundlet_server.storage.errors import Damaged, NotInBackup, Unavailable
+from rundlet_server.storage.errors import Damaged, DiskFull, NotInBackup, ReadOnly, Unavailable
+from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.backup.choosing import indexes_in
 from rundlet_server.storage.log.backup.following import FollowingTaker
@@ -21,11 +26,13 @@ from rundlet_server.storage.log.backup.places import DirectoryPlace
 from rundlet_server.storage.log.backup.pruning import prune
 from rundlet_server.storage.log.backup.taking import BackupTaker
 from rundlet_server.storage.log.backup.verifying import verify_backups
+from rundlet_server.storage.log.open.folder_lock import LOCK_NAME
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from tests.support.backups import LEASE_S, back_up, restore
 from tests.support.campaign import Campaign
+from tests.support.disks.faulty_files import Call, FaultyFiles
 from tests.support.disks.sample_stores import state_of
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock
@@ -112,6 +119,26 @@ def test_a_backup_of_a_store_that_was_put_back_is_refused(
     assert verify_backups(place).problems == []
 
 
+def test_whole_frames_of_another_life_are_never_restored(
+    tmp_path: Path, settings: StoreSettings, store: LogStore, place: DirectoryPlace
+) -> None:
+    """Their checksums are right, so only the hash of the segment tells."""
+    store.close()
+    copy = {path: path.read_bytes() for path in (tmp_path / "data").iterdir() if path.is_file()}
+    for name, value in (("backups", b"first"), ("others", b"other")):
+        for path, data in copy.items():
+            path.write_bytes(data)
+        with contextlib.closing(open_log_store(tmp_path / "data", settings)) as opened:
+            put(opened, value)
+            back_up(opened, tmp_path / name)
+    [piece] = pieces(place)
+    (tmp_path / "backups" / piece).write_bytes((tmp_path / "others" / piece).read_bytes())
+
+    assert verify_backups(place).problems != []
+    with pytest.raises(Damaged, match="hash"):
+        restore(tmp_path / "backups", tmp_path / "new")
+
+
 def test_pruning_keeps_the_newest_and_those_of_a_time(
     tmp_path: Path, clock: Clock, store: LogStore, place: DirectoryPlace
 ) -> None:
@@ -170,6 +197,52 @@ def test_following_keeps_few_backups_and_every_revision(
         found = {key: value for key, (value, _, _) in state_of(again).items()}
         assert found == {key: value for key, (value, _, _) in expected.items()}
         again.close()
+
+
+def test_a_store_that_is_only_read_is_backed_up(
+    tmp_path: Path, settings: StoreSettings, store: LogStore
+) -> None:
+    revision = put(store)
+    reading = dataclasses.replace(settings, is_read_only=True)
+    with contextlib.closing(open_log_store(tmp_path / "data", reading)) as reader:
+        assert back_up(reader, tmp_path / "backups").index.revision == revision
+
+
+def test_a_writer_that_is_stopped_delays_no_backup(tmp_path: Path, store: LogStore) -> None:
+    revision = put(store)
+    stopped = RealFiles().open(tmp_path / "data" / LOCK_NAME)
+    assert stopped.lock(wait=False)
+
+    taken = back_up(store, tmp_path / "backups")
+
+    assert taken.index.revision == revision
+    stopped.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (errno.EROFS, ReadOnly),
+        (errno.EACCES, ReadOnly),
+        (errno.EOPNOTSUPP, Unavailable),
+        (errno.ENOSPC, DiskFull),
+    ],
+)
+def test_where_no_links_can_be_made_a_backup_is_refused(
+    tmp_path: Path, settings: StoreSettings, code: int, error: type[Exception]
+) -> None:
+    def failing(_: int, call: Call) -> OSError | None:
+        return OSError(code, os.strerror(code)) if call.name == "link" else None
+
+    files = FaultyFiles(failing)
+    with contextlib.closing(
+        open_log_store(tmp_path / "data", dataclasses.replace(settings, files=files))
+    ) as opened:
+        put(opened)
+        with pytest.raises(error):
+            opened.backups.take(LEASE_S)
+        put(opened)
+    assert [path.name for path in (tmp_path / "data" / "backups").iterdir()] == []
 
 
 def test_one_backup_at_a_time_writes_to_a_directory(tmp_path: Path) -> None:

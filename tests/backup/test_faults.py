@@ -246,9 +246,8 @@ def test_a_lease_whose_making_is_killed_is_removed_in_time(
         clock.advance(LEASE_S + 61)
         again.backups.remove_ended()
         backups = tmp_path / "data" / "backups"
-        assert not backups.exists() or {path.name for path in backups.iterdir()} <= {
-            *("SHA256", "SHA256.tmp"),
-        }
+        left = [path.name for path in backups.iterdir()] if backups.exists() else []
+        assert all(name.startswith("SHA256") for name in left)
         assert verify(tmp_path / "data", settings).problems == []
         again.close()
         campaign.count("kills of a lease")

@@ -75,10 +75,12 @@ def test_every_revision_of_a_random_history_is_restored(
     for revision, expected in states.items():
         folder = tmp_path / f"{revision}"
         restored = restore(tmp_path / "backups", folder, revision=revision)
-        assert verify(folder, settings).problems == []
+        report = verify(folder, settings)
+        assert (report.problems, report.revision) == ([], revision)
         again = open_log_store(folder, settings)
         assert entries_of(again) == expected, revision
-        assert again.stats().revision == revision
+        assert [again.get(entry.key) for entry in expected if entry] == expected
+        assert (again.stats().revision, again.stats().key_count) == (revision, len(expected))
         assert again.info.store_id == restored.store_id != store.info.store_id
         again.close()
         campaign.count("revisions restored")
@@ -119,7 +121,11 @@ def test_revisions_go_on_far_above_all_that_was_backed_up(
     assert restored.next_revision == last + REVISION_STEP
     again = open_log_store(tmp_path / "new", settings)
     assert put(again, "a", b"4") == restored.next_revision
+    back_up(again, tmp_path / "backups")
     again.close()
+    of_first = back_up(store, tmp_path / "backups").index
+    twice = restore(tmp_path / "backups", tmp_path / "newer", backup=of_first.name)
+    assert twice.next_revision == restored.next_revision + REVISION_STEP
 
 
 def test_revisions_in_the_gap_are_compacted(
@@ -132,8 +138,10 @@ def test_revisions_in_the_gap_are_compacted(
 
     for _ in range(2):
         for revision in (head + 1, restored.next_revision - 1):
-            with pytest.raises(Compacted):
+            with pytest.raises(Compacted, match=f"restored as it was at revision {head} "):
                 again.get("a", at=revision)
+            with pytest.raises(Compacted, match=f"restored as it was at revision {head} "):
+                again.changes(revision)
         with pytest.raises(InvalidRequest):
             again.get("a", at=again.stats().revision + REVISION_STEP)
         put(again, "b", b"")

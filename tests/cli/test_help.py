@@ -33,7 +33,7 @@ def test_help_fits_one_screen_and_is_grouped():
     assert len(lines) <= 23  # and the prompt
     assert max(map(len, lines)) <= 80
     groups = [line.split()[0] for line in lines if line[:1] not in (" ", "")]
-    assert groups == ["Usage:", "Data", "Server", "Care", "Exits", "Docs"]
+    assert groups == ["Usage:", "Data", "Time", "Server", "Care", "Exits", "Docs"]
 
 
 @pytest.mark.parametrize("columns", [50, 60, 80, 200])
@@ -97,7 +97,7 @@ def test_help_of_every_command_has_one_style(row):
         for option in command.params:
             if isinstance(option, TyperOption) and not option.is_flag:
                 word = option.display_type_rich(ctx=typer.Context(command))
-                assert re.fullmatch(r"[A-Z]+|[a-z]+(\|[a-z]+)+", word), option.opts
+                assert re.fullmatch(r"[A-Z]+|[a-z-]+(\|[a-z-]+)+", word), option.opts
         for paragraph in command.help.split("\n\n"):
             assert "\n" not in paragraph  # the terminal breaks the lines
 

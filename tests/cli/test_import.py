@@ -11,12 +11,12 @@ import time
 import pytest
 
 from rundlet import Client
-from rundlet_server.cli.exits import Interrupted
+from rundlet_server.cli.exits import CommandError, Interrupted
 from rundlet_server.cli.show.progress import RowProgress
 from rundlet_server.cli.transfer import command as transfer
-from rundlet_server.cli.transfer import loading
-from rundlet_server.cli.transfer.jsonlines import BadLine, Row
-from rundlet_server.cli.transfer.loading import Source, load
+from rundlet_server.cli.transfer import loading, sending
+from rundlet_server.cli.transfer.loading import Source, checked
+from rundlet_server.functions.transfer.formats import Format
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
@@ -63,9 +63,9 @@ def test_import_that_fails_leaves_a_store_that_others_use_since(tmp_path, monkey
 
     def opened_by_others(*_: object) -> None:
         others.append(open_log_store(data))
-        raise BadLine("others came")
+        raise CommandError("others came")
 
-    monkeypatch.setattr(transfer, "read_rows", opened_by_others)
+    monkeypatch.setattr(loading, "reader_of", opened_by_others)
     ended = run("import", str(rows), "--data", str(data))
     others[0].commit(Txn([Put("a", b"1")]))
     others[0].close()
@@ -85,7 +85,8 @@ class Interrupting(ModelStore):
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "data"])
-def test_an_import_that_is_interrupted_says_how_far_it_came(tmp_path, ending):
+def test_an_import_that_is_interrupted_says_how_far_it_came(tmp_path, ending, monkeypatch):
+    monkeypatch.setattr(sending, "_PIECE_ROWS", 1_000)
     rows = tmp_path / f"rows.{ending}"
     line = '{"key": "k%d", "text": "v"}\n' if ending == "jsonl" else "k%d v\n"
     rows.write_text("".join(line % number for number in range(1_500)))
@@ -116,15 +117,23 @@ def test_an_import_into_a_folder_that_is_interrupted_says_how_far_it_came(tmp_pa
     assert "interrupted: the first 1000 of 2500 lines are stored" in ended.err
 
 
-def test_an_import_that_is_interrupted_while_it_checks_has_stored_nothing():
-    def interrupted(_file):
-        yield 1, Row("a", b"v", "text/plain")
-        raise KeyboardInterrupt
+class InterruptingFile(io.BytesIO):
+    """A file whose second block is not read any more."""
 
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell():
+            raise KeyboardInterrupt
+        return super().read(size)
+
+
+def test_an_import_that_is_interrupted_while_it_checks_has_stored_nothing():
     with served(ModelStore()) as url, Client(url) as client:
-        source = Source("rows", io.BytesIO(), interrupted, False)
-        with pytest.raises(Interrupted, match="nothing is stored"):
-            load(source, client, RowProgress("importing"))
+        source = Source("rows", InterruptingFile(b'{"key": "a", "text": "v"}\n'), Format.JSONL)
+        with (
+            pytest.raises(Interrupted, match="nothing is stored"),
+            checked(source, client, RowProgress("importing")),
+        ):
+            pass
 
         assert list(client.scan()) == []
 

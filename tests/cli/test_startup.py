@@ -79,7 +79,12 @@ def test_command_that_talks_to_a_server_loads_no_engine(url, command):
     below = {
         name for name in names if re.match(r"rundlet_server\.(functions|server|storage)\.", name)
     }
-    assert below <= {"rundlet_server.functions.units", "rundlet_server.storage.bounds"}
+    assert below <= {
+        "rundlet_server.functions.units",
+        "rundlet_server.functions.transfer",
+        "rundlet_server.functions.transfer.formats",
+        "rundlet_server.storage.bounds",
+    }
 
 
 def test_help_loads_no_command():

@@ -595,7 +595,7 @@ def start_maintenance(folder: Path) -> subprocess.Popen[bytes]:
 
 def test_a_snapshot_stays_the_same_while_all_of_it_is_rewritten(tmp_path):
     """For as long as it is kept; and then it is refused, not wrong."""
-    store = open_tiny(tmp_path, keep_for_s=1.5, keep_versions=1)
+    store = open_tiny(tmp_path, keep_for_s=1.5)
     for number in range(40):
         put(store, f"k{number:02}", b"first")
     revision = store.stats().revision

@@ -368,6 +368,7 @@ def test_a_process_may_die_at_any_call_and_nothing_acknowledged_is_lost(folder):
     for number in range(1, call_count(folder) + 1):
         scenario = Scenario(folder / str(number), dying_at(number), is_watched=False)
         scenario.run()
+        scenario.folder.mkdir(exist_ok=True)  # the first call makes it
         copy = folder / f"{number}-without-manifest"
         shutil.copytree(scenario.folder, copy)
         found = values_of_folder(scenario)

@@ -7,7 +7,8 @@ Those of ``mutants_around_the_log`` are in what surrounds the log.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from tests.faults.backup_mutants import BACKUP_MUTANTS
+from tests.faults.mutant import Mutant
 
 POWER = "tests/faults/test_power_cut.py"
 ORDER = "tests/faults/test_sync_order.py"
@@ -34,24 +35,6 @@ OPERATIONS = "tests/engine/contract/test_operations.py"
 HISTORIES = "tests/engine/past/test_random_histories.py"
 
 
-class Mutant(NamedTuple):
-    """A planted bug.
-
-    Attributes:
-        name: what it does, as a file name.
-        path: the file it is in.
-        old: what stands there once.
-        new: what stands there instead.
-        tests: that are likely to find it.
-    """
-
-    name: str
-    path: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
-
-
 WRITER = "storage/log/write/writer.py"
 ROLLING = "storage/log/write/rolling.py"
 SEGMENT_WRITER = "storage/log/format/segment_writer.py"
@@ -64,6 +47,7 @@ WAKER = "storage/log/waiting/waker.py"
 WAITING = "storage/log/waiting/waiting.py"
 
 MUTANTS = (
+    *BACKUP_MUTANTS,
     # --- syncs that are left out ---
     Mutant(
         "real-files-never-sync",
@@ -565,9 +549,9 @@ MUTANTS = (
     # --- the feed: complete, in order, commits whole, nothing twice ---
     Mutant(
         "feed-from-before-the-oldest-revision",
-        FEED,
-        "    if since < view.manifest.oldest_revision:\n",
-        "    if False:\n",
+        "storage/log/read/times.py",
+        "    if revision < view.manifest.oldest_revision or ",
+        "    if ",
         (FEED_TESTS, MODEL),
     ),
     Mutant(

@@ -33,6 +33,11 @@ WORK: dict[str, Work] = {
     "merge": lambda store: (store.maintainer.checkpoint(), store.maintainer.merge_all()),
     "compact": lambda store: store.maintainer.compact(thorough=True),
     "expire": lambda store: store.maintainer.expire(),
+    "erase": lambda store: (
+        store.erase(KEYS[2]),
+        store._parts.eraser.join(),  # what failed there is done by the next
+        store.maintainer.remove_erased(),
+    ),
     "load": lambda store: store.load([(key.encode(), b"new", "text/plain") for key in KEYS[:4]]),
 }
 
@@ -109,7 +114,11 @@ class Pair:
 
 def fail_some_call(campaign: Campaign, chance: random.Random, name: str, *, step: int) -> None:
     """Every ``step``-th call of some work fails, in a store of its own; both processes go on."""
-    ops: list[Op] = [Put(key, b"new", "text/plain") for key in KEYS[:4]] if name == "load" else []
+    ops: list[Op] = []
+    if name == "load":
+        ops = [Put(key, b"new", "text/plain") for key in KEYS[:4]]
+    elif name == "erase":
+        ops = [Delete(KEYS[2])]
     failed = 0
     for place in range(chance.randint(1, step), 1_000, step):
         with folder_in_memory() as folder:

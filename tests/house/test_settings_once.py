@@ -17,10 +17,10 @@ VARIABLES = [row.variable for row in SETTINGS if row.variable]
 OPTIONS = [row.option for row in SETTINGS if row.option]
 
 # Other commands look for a store and for the server's tokens under the same names, and `import`
-# reads text files in the same way.
+# reads text files in the same way; `retention` and `backup --prune` say how long something is kept.
 OF_OTHER_COMMANDS = {
     *("--data", "RUNDLET_DATA", "--store", "RUNDLET_STORE"),
-    *("RUNDLET_TOKENS", "--any-key", "--skip-bad"),
+    *("RUNDLET_TOKENS", "--any-key", "--skip-bad", "--keep-for"),
 }
 
 

@@ -38,7 +38,15 @@ REQUESTS = [
     ("DELETE", "/v1/kv/app/1", None, "write"),
     ("DELETE", "/v1/kv64/YXBwLzE", None, "write"),
     ("POST", "/v1/txn", {"then": [{"op": "put", "key": "app/1", "text": "x"}]}, "write"),
+    *(("GET", f"/v1/{t}", None, "read") for t in ("history/app/1", "history64/YXBwLzE")),
+    *(("DELETE", f"/v1/{t}", None, "admin") for t in ("history/app/1", "history64/YXBwLzE")),
+    ("GET", "/v1/diff?from=1&prefix=app/", None, "read"),
+    ("POST", "/v1/rollback", {"prefix": "app/", "to": 1}, "write"),
+    ("GET", "/v1/export?prefix=app/", None, "read"),
+    ("POST", "/v1/import?format=jsonl", {"key": "app/1", "text": "x"}, "write"),
     ("POST", "/v1/admin/compact", None, "admin"),
+    ("GET", "/v1/admin/retention", None, "admin"),
+    ("PUT", "/v1/admin/retention", {"keep_versions": 3, "keep_for_s": 60}, "admin"),
     ("POST", "/v1/backup", None, "admin"),
     *((method, f"/v1/backup/{ID}", None, "admin") for method in (*READS, "DELETE")),
     *((method, f"/v1/backup/{ID}/MANIFEST", None, "admin") for method in READS),
@@ -63,7 +71,17 @@ OUTSIDE = [
     ("POST", "/v1/txn", {"if": [{"key": "other", "exists": False}], "then": []}),
     ("POST", "/v1/txn", {"then": [], "else": [{"op": "delete", "key": "other"}]}),
     *((method, target, None) for target in ("/v1/stats", "/metrics") for method in READS),
+    *(("GET", f"/v1/history/{key}", None) for key in ("other", "missing")),
+    *((method, "/v1/history64/b3RoZXI", None) for method in ("GET", "DELETE")),
+    ("DELETE", "/v1/history/other", None),
+    ("GET", "/v1/diff?from=1&prefix=other", None),
+    ("POST", "/v1/rollback", {"prefix": "", "to": 1}),
+    ("POST", "/v1/rollback", {"keys": ["app/1", "other"], "to": 0, "dry_run": True}),
+    ("GET", "/v1/export?prefix=other", None),
+    ("POST", "/v1/import?format=jsonl", {"key": "other", "text": "x"}),
     ("POST", "/v1/admin/compact", None),
+    ("GET", "/v1/admin/retention", None),
+    ("PUT", "/v1/admin/retention", {"keep_versions": 3, "keep_for_s": 60}),
     ("POST", "/v1/backup", None),
     *((method, f"/v1/backup/{ID}", None) for method in (*READS, "DELETE")),
     *((method, f"/v1/backup/{ID}/MANIFEST", None) for method in READS),
@@ -165,6 +183,22 @@ def test_outside_its_prefix_a_token_may_do_nothing(
 
     assert answer.status_code == 403
     assert guarded.store.scan(include_values=True) == before
+
+
+def test_prefix_narrows_an_export_and_ends_an_import_at_the_first_key_outside(guarded: Guarded):
+    _, secret = guarded.file.add("app", "write", prefix="app/")
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/jsonl"}
+    keys = ("app/7", "other", "app/8")
+
+    exported = guarded.ask("GET", "/v1/export", None, secret)
+    body = "".join(json.dumps({"key": key, "text": "x"}) + "\n" for key in keys)
+    refused = guarded.client.simulate_post("/v1/import", headers=headers, body=body)
+
+    assert [json.loads(line)["key"] for line in exported.text.splitlines()] == ["app/1"]
+    assert refused.status_code == 403
+    assert (refused.json["line"], refused.json["imported"]) == (2, 1)
+    assert [e is not None for e in guarded.store.get_many(keys).entries] == [True, True, False]
+    assert guarded.store.get("other").value == b"x"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])

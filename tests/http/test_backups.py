@@ -134,6 +134,15 @@ def test_a_lease_ends_by_itself_unless_requests_extend_it(client, clock, tmp_pat
     assert len(list((tmp_path / "data" / "backups").iterdir())) == 2
 
 
+def test_all_leases_end_at_once_if_need_be(client, store, tmp_path):
+    paths = [client.simulate_post("/v1/backup").headers["Location"] for _ in range(2)]
+
+    store.backups.end_all()
+
+    assert [client.simulate_get(path).status_code for path in paths] == [410, 410]
+    assert [path.name for path in (tmp_path / "data" / "backups").iterdir()] == ["SHA256"]
+
+
 def test_every_process_serves_a_backup(client, store, tmp_path):
     path = client.simulate_post("/v1/backup").headers["Location"]
     other_store = open_log_store(tmp_path / "data", StoreSettings(clock=Clock()))
@@ -163,6 +172,20 @@ def test_a_page_cannot_take_a_backup(client):
     refused = client.simulate_post("/v1/backup", headers={"Origin": "https://other.example"})
 
     assert (refused.status_code, refused.json["type"]) == (403, "/problems/foreign-page")
+
+
+def test_the_first_backup_of_a_large_store_takes_several_requests(client, tmp_path, monkeypatch):
+    monkeypatch.setattr("rundlet_server.functions.routes.backups._WORK_S", 0.0)
+    sealed = len(list((tmp_path / "data").glob("*.log"))) - 1
+    answers = [client.simulate_post("/v1/backup")]
+    while answers[-1].status_code == 503:
+        assert len(answers) < sealed, "each request gets further"
+        answers.append(client.simulate_post("/v1/backup"))
+
+    assert answers[-1].status_code == 201
+    assert len(answers) == sealed > 1
+    assert answers[0].json["type"] == "/problems/backup-not-ready"
+    assert answers[0].headers["Retry-After"] == "1"
 
 
 def test_damage_is_told_when_it_is_backed_up(client, tmp_path):

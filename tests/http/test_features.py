@@ -36,6 +36,7 @@ def api() -> falcon.testing.TestClient:
             {"then": [], "else": [{"op": "restore", "key": "a", "version": 1}]},
             "history",
         ),
+        ("GET", "/v1/changes?since=0", None, "changes"),
         ("POST", "/v1/admin/compact", None, "compaction"),
         ("POST", "/v1/backup", None, "backup"),
         ("GET", f"/v1/backup/{'0' * 32}", None, "backup"),

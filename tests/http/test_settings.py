@@ -13,6 +13,7 @@ from rundlet_server.functions.limits import SET_BY, shown_limits
 from rundlet_server.functions.settings import (
     SETTINGS,
     ConnectionLimits,
+    FeedLimits,
     ServeOptions,
     ServerSettings,
     SettingError,
@@ -50,10 +51,12 @@ UNUSUAL = ServerSettings(
     slow_s=0.25,
     uploads_max=7,
     downloads_max=4,
+    exports_max=5,
     sending_bytes_max=8_000,
     cors_origins=("https://a.example", "*"),
     host_names=("a.example", "b"),
     connections=ConnectionLimits(6, 7_000, 0.5, 1.5, 2.5),
+    feeds=FeedLimits(7, 2.5),
     limits=Limits(1, 2, 3, 4, 5),
 )
 
@@ -237,6 +240,8 @@ def test_defaults_follow_the_server():
     assert waitress.settings.downloads_max is None
     assert granian.settings.downloads_max == 8
     assert options_of(server="granian", threads="3").settings.downloads_max == 1
+    assert waitress.settings.feeds.feeds_max == 64
+    assert granian.settings.feeds.feeds_max == 16
 
 
 def test_log_is_for_people_on_a_terminal_only():

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import http.client
 import json
-import os
 import re
 import socket
-import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -22,60 +17,11 @@ from rundlet import BadRequest, Client
 from rundlet_server.functions.limits import body_bytes_max
 from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.storage.interface import Limits
-from tests.support import PATIENCE_S, ROOT
-from tests.support.processes.certificates import PrivateAuthority
-from tests.support.processes.servers import RundletServer, free_port, wait_for
-from tests.support.programs import program
+from tests.support import PATIENCE_S
+from tests.support.processes.fronts import NGINX, Front, nginx
+from tests.support.processes.servers import RundletServer
 
-CONFIGURATION = ROOT / "deploy" / "nginx.conf"
-AROUND = """
-{user} daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
-events {{}}
-http {{
-    access_log off; gzip on; gzip_proxied any; gzip_types *;
-    client_body_temp_path {folder}/bodies; proxy_temp_path {folder}/answers;
-    fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-    {configuration}
-}}
-"""
 MIB = 1024 * 1024
-
-
-class Answer(NamedTuple):
-    """An answer, with its header names in lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-class Front:
-    """nginx, asked over TLS, byte for byte."""
-
-    def __init__(self, port: int, ca_path: Path) -> None:
-        self.port = port
-        self.context = ssl.create_default_context(cafile=ca_path)
-
-    def ask(self, method: str, target: str, body: bytes | None = None, **headers: str) -> Answer:
-        connection = http.client.HTTPSConnection(
-            "localhost", self.port, timeout=PATIENCE_S, context=self.context
-        )
-        named = {name.replace("_", "-"): text for name, text in headers.items()}
-        connection.request(method, target, body=body, headers=named)
-        answer = connection.getresponse()
-        found = {name.lower(): text for name, text in answer.getheaders()}
-        try:
-            return Answer(answer.status, found, answer.read())
-        finally:
-            connection.close()
-
-
-def adapted(configuration: str, changes: dict[str, str]) -> str:
-    """The configuration with the places of this machine in it."""
-    for old, new in changes.items():
-        assert old in configuration, old
-        configuration = configuration.replace(old, new)
-    return configuration
 
 
 @pytest.fixture(scope="module", params=["waitress", "granian"])
@@ -92,54 +38,15 @@ def server(
 
 @pytest.fixture(scope="module")
 def front(server: RundletServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    with running(server, tmp_path_factory.mktemp("nginx"), {}) as front:
+    with nginx([server.url], tmp_path_factory.mktemp("nginx")) as front:
         yield front
 
 
 @pytest.fixture
 def compressing(server: RundletServer, tmp_path: Path) -> Iterator[Front]:
     """A front without the line that keeps nginx from compressing."""
-    with running(server, tmp_path, {"gzip off;": ""}) as front:
+    with nginx([server.url], tmp_path, {"gzip off;": ""}) as front:
         yield front
-
-
-@contextlib.contextmanager
-def running(server: RundletServer, folder: Path, changes: dict[str, str]) -> Iterator[Front]:
-    """Run nginx before a server, with the sample configuration and changes to it."""
-    authority = PrivateAuthority(folder)
-    cert, key = authority.certificate("kv")
-    port = free_port()
-    configuration = adapted(
-        CONFIGURATION.read_text(),
-        {
-            "127.0.0.1:8000": server.url.removeprefix("http://"),
-            "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
-            "/etc/ssl/certs/kv.example.org.pem": str(cert),
-            "/etc/ssl/private/kv.example.org.key": str(key),
-            **changes,
-        },
-    )
-    user = "" if os.getuid() else "user root;"  # else it would take another, who may not write here
-    path = folder / "nginx.conf"
-    path.write_text(AROUND.format(folder=folder, configuration=configuration, user=user))
-    with (folder / "stderr").open("wb") as stderr:
-        command = [program("nginx"), "-c", path, "-p", folder]
-        process = subprocess.Popen(command, stderr=stderr, stdin=subprocess.DEVNULL)
-    try:
-        wait_for(lambda: process.poll() is not None or is_open(port))
-        assert process.poll() is None, (folder / "stderr").read_text()
-        yield Front(port, authority.ca_path)
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_S)
-
-
-def is_open(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def key64(key: str) -> str:
@@ -303,14 +210,14 @@ def test_client_that_stops_in_a_body_reaches_nobody(server: RundletServer, front
 
 
 def test_no_body_is_gathered_without_end():
-    found = re.search(r"client_max_body_size\s+(\d+)m;", CONFIGURATION.read_text())
+    found = re.search(r"client_max_body_size\s+(\d+)m;", NGINX.read_text())
 
     assert found is not None
     assert 2 * body_bytes_max(Limits()) < int(found[1]) * MIB < 1024 * MIB
 
 
 def test_connections_to_the_server_are_kept_shorter_than_it_keeps_them():
-    kept = re.search(r"keepalive_timeout\s+(\d+)s", CONFIGURATION.read_text())
+    kept = re.search(r"keepalive_timeout\s+(\d+)s", NGINX.read_text())
     limits = ConnectionLimits()
 
     assert int(kept[1]) < min(limits.header_timeout_s, limits.idle_timeout_s)

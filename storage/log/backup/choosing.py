@@ -22,7 +22,8 @@ class Wanted:
         index: of the backup.
         revision: the last one that is wanted.
         time_us: with it, only commits up to this time.
-        newest_known: the newest revision in any backup of the store.
+        newest_known: the newest revision in any backup of the place: also of stores that were
+            restored from it.
     """
 
     index: BackupIndex
@@ -94,8 +95,7 @@ def choose(
 def _wanted(
     index: BackupIndex, indexes: Sequence[BackupIndex], revision: int, time_us: int | None
 ) -> Wanted:
-    newest = max(each.revision for each in indexes if each.store_id == index.store_id)
-    return Wanted(index, revision, time_us, newest)
+    return Wanted(index, revision, time_us, max(each.revision for each in indexes))
 
 
 def covered(indexes: Sequence[BackupIndex]) -> str:

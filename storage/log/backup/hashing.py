@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
@@ -20,10 +22,11 @@ import cbor2
 
 from rundlet_server.storage.checksum import CHECKSUM_SIZE, is_whole, seal
 from rundlet_server.storage.errors import Damaged
-from rundlet_server.storage.files import Files, read_whole, replace_file
+from rundlet_server.storage.files import Files, read_whole, write_unsynced
 from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
 
 FILE_NAME: Final = "SHA256"
+_FRAMES_AT_ONCE: Final = 100
 _READ_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -49,8 +52,11 @@ class RunningHash:
         """
         if self.offset >= size:
             return
-        for frame in segment.frames(max(HEADER_SIZE, self.offset), size):
+        frames = segment.frames(max(HEADER_SIZE, self.offset), size)
+        for number, frame in enumerate(frames, 1):
             self.revision, self.time_us = frame.revision, frame.time_us
+            if number % _FRAMES_AT_ONCE == 0:
+                time.sleep(0)  # else requests in other threads wait 5 ms for their turn
         while self.offset < size:
             data = segment.file.pread(min(_READ_BYTES, size - self.offset), self.offset)
             if not data:
@@ -87,8 +93,17 @@ class SegmentHashes:
         if self._is_changed or not self._known.keys() <= set(numbers):
             self._known = {n: self._known[n] for n in numbers if n in self._known}
             payload = cbor2.dumps({n: list(known) for n, known in self._known.items()})
-            replace_file(self._files, self._path, seal(payload))
+            # Not synced: without it, the hashes are computed again.
+            temporary = self._path.with_name(f"{FILE_NAME}.{os.getpid()}")
+            self._files.unlink(temporary)
+            write_unsynced(self._files, temporary, seal(payload))
+            self._files.rename(temporary, self._path)
             self._is_changed = False
+
+    def knows(self, segment: Segment, size: int) -> bool:
+        """Return whether the hash of a sealed segment is remembered."""
+        known = self._known.get(segment.number)
+        return known is not None and known[:2] == (segment.header.salt, size)
 
     def sealed(self, segment: Segment, size: int) -> str:
         """Return the hash of a sealed segment.
@@ -96,14 +111,12 @@ class SegmentHashes:
         Raises:
             Damaged: see ``RunningHash.advance``.
         """
-        salt = segment.header.salt
-        known = self._known.get(segment.number)
-        if known is not None and known[:2] == (salt, size):
-            return known[2]
+        if self.knows(segment, size):
+            return self._known[segment.number][2]
         running = self._running(segment, size)
         running.advance(segment, size)
         found = running.hexdigest()
-        self._known[segment.number] = (salt, size, found)
+        self._known[segment.number] = (segment.header.salt, size, found)
         self._is_changed = True
         return found
 

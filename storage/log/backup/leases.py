@@ -28,22 +28,29 @@ import dataclasses
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from rundlet_server.storage.backups import Backup, BackupFile
-from rundlet_server.storage.errors import BackupGone, DiskFull, ReadOnly, Unavailable
-from rundlet_server.storage.files import CANNOT_WRITE, File, Files, read_whole, replace_file
+from rundlet_server.storage.errors import (
+    BackupGone,
+    BackupNotReady,
+    DiskFull,
+    ReadOnly,
+    Unavailable,
+)
+from rundlet_server.storage.files import CANNOT_WRITE, File, Files, read_whole, write_unsynced
 from rundlet_server.storage.log.backup.hashing import SegmentHashes
 from rundlet_server.storage.log.format import manifest as manifests
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.format.locator import offset_of, segment_of
-from rundlet_server.storage.log.format.manifest import Manifest, read_manifest, write_manifest
+from rundlet_server.storage.log.format.manifest import Manifest, encode_manifest, read_manifest
 from rundlet_server.storage.log.format.names import segment_name, segment_number
 from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
 from rundlet_server.storage.log.read.clock import SharedClock
@@ -96,7 +103,7 @@ class Leases:
         self._hashes = SegmentHashes(files, self._folder)
         self._threads = threading.Lock()
 
-    def take(self, lease_s: float) -> Backup:
+    def take(self, lease_s: float, *, work_s: float = math.inf) -> Backup:
         """See ``Backups.take``.
 
         A process may die between any two of these steps; ``remove_ended`` removes what is left:
@@ -116,7 +123,8 @@ class Leases:
             folder = self._folder / lease
             self._files.make_folder(folder)
             try:
-                backup = self._filled(folder, now_us, round(lease_s * 1_000_000))
+                lease_us = round(lease_s * 1_000_000)
+                backup = self._filled(folder, now_us, lease_us, time.monotonic() + work_s)
             except BaseException:
                 with contextlib.suppress(OSError):
                     self._remove(folder)
@@ -156,6 +164,12 @@ class Leases:
         self.find(backup_id)
         self._remove(self._folder / backup_id)
 
+    def end_all(self) -> None:
+        """End every lease: what they hold is to be gone."""
+        for name in filter(_is_id, self._names(self._folder)):
+            with contextlib.suppress(OSError):  # another process does the same
+                self._remove(self._folder / name)
+
     def remove_ended(self) -> int:
         """Remove the leases that have ended; return how many."""
         count = 0
@@ -187,26 +201,20 @@ class Leases:
                         self._remove(folder)
                         break
 
-    def _filled(self, folder: Path, now_us: int, lease_us: int) -> Backup:
+    def _filled(self, folder: Path, now_us: int, lease_us: int, until_s: float) -> Backup:
         self._set_expiry(folder, now_us + lease_us)
         self._sync()
         manifest, end = self._hold(folder)
         # Only now: a backup with the record of an erasure must not have what that erased.
         if self._is_erasing():
             raise Unavailable("the bytes of erased keys are being removed; try again in a moment")
-        self._hashes.load()
-        files = []
-        for state in manifest.segments[:-1]:
-            with self._opened(folder, state.number) as segment:
-                sha256 = self._hashes.sealed(segment, state.size)
-            files.append(BackupFile(segment_name(state.number), state.size, sha256))
+        files = self._sealed(folder, manifest, until_s)
         active = manifest.active
         with self._opened(folder, active.number) as segment:
             running = self._hashes.active(segment, end)
             files.append(BackupFile(segment_name(active.number), end, running.hexdigest()))
             revision = running.revision or active.last_revision
-        self._hashes.store([state.number for state in manifest.segments[:-1]])
-        write_manifest(self._files, folder, manifest)
+        self._write(folder / manifests.FILE_NAME, encode_manifest(manifest))
         if TOKENS_NAME in self._files.names(self._store):
             with contextlib.suppress(FileNotFoundError):
                 self._files.link(self._store / TOKENS_NAME, folder / TOKENS_NAME)
@@ -223,8 +231,27 @@ class Leases:
             files=tuple(files),
             expires_us=now_us + lease_us,
         )
-        replace_file(self._files, folder / _LEASE, _encode(backup, lease_us))
+        self._write(folder / _LEASE, _encode(backup, lease_us))
         return backup
+
+    def _sealed(self, folder: Path, manifest: Manifest, until_s: float) -> list[BackupFile]:
+        """Return the sealed segments with their hashes; remember these, however it ends."""
+        self._hashes.load()
+        files: list[BackupFile] = []
+        sealed = manifest.segments[:-1]
+        is_new = False
+        try:
+            for state in sealed:
+                with self._opened(folder, state.number) as segment:
+                    is_late = is_new and time.monotonic() >= until_s
+                    if is_late and not self._hashes.knows(segment, state.size):
+                        raise _not_ready(files, manifest)
+                    is_new = is_new or not self._hashes.knows(segment, state.size)
+                    sha256 = self._hashes.sealed(segment, state.size)
+                files.append(BackupFile(segment_name(state.number), state.size, sha256))
+        finally:
+            self._hashes.store([state.number for state in sealed])
+        return files
 
     def _hold(self, folder: Path) -> tuple[Manifest, int]:
         """Link all segments of one manifest; return it and the durable end of the active one."""
@@ -257,12 +284,14 @@ class Leases:
         finally:
             segment.file.close()
 
+    def _write(self, path: Path, data: bytes) -> None:
+        """Make a file that other processes find whole or not at all."""
+        temporary = path.with_name(path.name + ".tmp")
+        write_unsynced(self._files, temporary, data)
+        self._files.rename(temporary, path)
+
     def _set_expiry(self, folder: Path, time_us: int) -> None:
-        file = self._files.open(folder / _EXPIRES, create=True)
-        try:
-            file.pwrite([b"%020d" % time_us], 0)
-        finally:
-            file.close()
+        write_unsynced(self._files, folder / _EXPIRES, b"%020d" % time_us)
 
     def _expires_us(self, folder: Path) -> int:
         return int(read_whole(self._files, folder / _EXPIRES))
@@ -300,6 +329,13 @@ class OpenFile:
         return self._opened.pread(min(size, self.file.size - start), start)
 
 
+def _not_ready(files: Sequence[BackupFile], manifest: Manifest) -> BackupNotReady:
+    done = sum(file.size for file in files)
+    return BackupNotReady(
+        f"{done} of {manifest.sealed_bytes} bytes are hashed for the first backup; ask again"
+    )
+
+
 def _is_id(name: str) -> bool:
     return _ID.fullmatch(name) is not None
 
@@ -326,6 +362,8 @@ def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as ex:
+        if isinstance(ex, FileNotFoundError):  # an erasure has ended it while it was taken
+            raise Unavailable("the files of the backup are gone; try again") from ex
         if ex.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull("no space is left on the device to hold a backup") from ex
         if ex.errno in CANNOT_WRITE:

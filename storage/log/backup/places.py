@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Final, Protocol, Self
 
 from rundlet_server.storage.errors import Unavailable
-from rundlet_server.storage.files import File, Files, RealFiles, file_size, replace_file
+from rundlet_server.storage.files import (
+    File,
+    Files,
+    RealFiles,
+    file_size,
+    replace_file,
+    write_unsynced,
+)
 
 _TEMPORARY: Final = ".tmp"
 _LOCK_NAME: Final = "LOCK"
@@ -107,11 +114,7 @@ class DirectoryPlace:
         temporary = self._folder / (name + _TEMPORARY)
         self._files.make_folder(self._folder)
         self._files.unlink(temporary)
-        file = self._files.open(temporary, create=True)
-        try:
-            file.pwrite([data], 0)
-        finally:
-            file.close()
+        write_unsynced(self._files, temporary, data)
         self._files.rename(temporary, self._folder / name)
         self._unsynced.append(name)
 

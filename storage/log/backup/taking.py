@@ -15,7 +15,9 @@ it removes the pieces that no index answers for, and fetches them again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -163,16 +165,11 @@ class BackupTaker:
             hasher.update(data)
         first = self._first_taken_in(chain, file.size) if have == end_of(chain) else have
         data = b"".join(read_range(self._place, chain, first, have))
-        while have < file.size:
-            fetched = source.read(file.name, have, min(PIECE_BYTES - len(data), file.size - have))
-            if not fetched:
-                raise Damaged(Path(file.name), have, f"the file ends before {file.size} bytes")
+        for fetched in _fetched(source, file, have, PIECE_BYTES - len(data)):
             hasher.update(fetched)
             have += len(fetched)
-            data += fetched
-            if len(data) == PIECE_BYTES or have == file.size:
-                self._place.write(piece_name(*key, first, have), data)
-                first, data = have, b""
+            self._place.write(piece_name(*key, first, have), data + fetched)
+            first, data = have, b""
             self._fetched += len(fetched)
             self._progress(self._fetched, max(self._to_fetch, self._fetched))
         self._hashed[key] = (have, hasher)
@@ -197,6 +194,31 @@ class BackupTaker:
             for piece in pieces:
                 if piece not in read:
                     self._place.remove(piece.name)
+
+
+def _fetched(
+    source: BackupSource, file: BackupFile, start: int, first_size: int
+) -> Iterator[bytes]:
+    """Yield a file of a backup from a place on, a piece at a time, and fetch the next meanwhile.
+
+    Raises:
+        Damaged: the file is shorter than the source says.
+    """
+    with ThreadPoolExecutor(1) as ahead:
+        waiting: deque[tuple[int, Future[bytes]]] = deque()
+        size = first_size
+        while start < file.size or waiting:
+            if start < file.size:
+                size = min(size, file.size - start)
+                waiting.append((size, ahead.submit(source.read, file.name, start, size)))
+                start += size
+                size = PIECE_BYTES
+            if len(waiting) > 1 or start >= file.size:
+                wanted, future = waiting.popleft()
+                data = future.result()
+                if len(data) != wanted:
+                    raise Damaged(Path(file.name), start, f"the file ends before {file.size} bytes")
+                yield data
 
 
 def _whole(source: BackupSource, file: BackupFile) -> bytes:

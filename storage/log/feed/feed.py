@@ -16,7 +16,7 @@ from rundlet_server.storage.log.format.frame import BadFrame
 from rundlet_server.storage.log.format.manifest import FILE_IS_MISSING
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.read.follower import Follower
-from rundlet_server.storage.log.read.times import compacted, place_of
+from rundlet_server.storage.log.read.times import place_of, require_kept
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.requests import require_reached
 from rundlet_server.storage.timeline import Changes
@@ -111,6 +111,5 @@ def _ranges(view: View, since: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _check_since(view: View, since: int, head: int) -> None:
-    if since < view.manifest.oldest_revision:
-        raise compacted(view)
+    require_kept(view, since)
     require_reached(since, head)

@@ -143,9 +143,10 @@ class Manifest:
         times = {times_name(segment.number) for segment in self.segments if segment.is_indexed}
         return segments | times | {index_name(index.number) for index in self.indexes}
 
-    def is_in_gap(self, revision: int) -> bool:
-        """Return whether a restore has left out a revision."""
-        return any(after < revision <= through for after, through in self.gaps)
+    def restored_below(self, revision: int) -> int | None:
+        """Return the last revision before a gap that a restore left, if this one is in the gap."""
+        befores = (after for after, through in self.gaps if after < revision <= through)
+        return next(befores, None)
 
     def changed(
         self,
@@ -176,6 +177,11 @@ class Manifest:
 
 def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
     """Make a state the state on disk, durably."""
+    replace_file(files, folder / FILE_NAME, encode_manifest(manifest))
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the content of the file that says a state."""
     payload = cbor2.dumps(
         {
             "generation": manifest.generation,
@@ -195,7 +201,7 @@ def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
         }
     )
     header = _HEADER.pack(MAGIC, FORMAT_VERSION, len(payload))
-    replace_file(files, folder / FILE_NAME, seal(header + payload))
+    return seal(header + payload)
 
 
 def read_manifest(files: Files, folder: Path) -> Manifest:

@@ -16,7 +16,8 @@ import dataclasses
 import time
 from typing import Final
 
-from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.bounds import ERASURES_MAX
+from rundlet_server.storage.errors import StoreError, Unavailable
 from rundlet_server.storage.log.format.record import ERASE
 from rundlet_server.storage.log.maintain.background import Background
 from rundlet_server.storage.log.maintain.maintainer import Maintainer
@@ -68,7 +69,8 @@ class Eraser:
         """Do steps 1 and 2, unless there is nothing to erase.
 
         Raises:
-            Unavailable, DiskFull, OutcomeUnknown: see ``Writer.write``.
+            Unavailable: also if the removal of earlier erasures is too far behind.
+            DiskFull, OutcomeUnknown: see ``Writer.write``.
         """
         with self._writer.exclusive() as view:
             newest = view.find(key)
@@ -76,6 +78,9 @@ class Eraser:
                 return Erased(view.head.revision, 0, is_pending=False, is_found=False)
             if newest.kind == ERASE:
                 return Erased(newest.revision, 0, is_pending=key in view.erased)
+            if len(view.erased) >= ERASURES_MAX:
+                reason = f"the bytes of {ERASURES_MAX} erased keys are still to be removed"
+                raise Unavailable(f"{reason}; try again in a moment")
             known = self._writer.install_manifest(view.manifest.changed())
             batch = self._writer.begin(known)
             count = batch.erase(key)

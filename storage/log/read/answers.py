@@ -9,7 +9,7 @@ from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import KIND_NAMES, TOMBSTONES
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.past import kept_of
-from rundlet_server.storage.log.read.times import compacted, time_at, time_of
+from rundlet_server.storage.log.read.times import require_kept, time_at, time_of
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.requests import require_reached
 from rundlet_server.storage.timeline import At, History, Moment, Version
@@ -126,6 +126,5 @@ def check_moment(view: View, at: At | None) -> None:
     revision = revision_of(at)
     if revision is None:
         return
-    if revision < view.manifest.oldest_revision or view.manifest.is_in_gap(revision):
-        raise compacted(view)
+    require_kept(view, revision)
     require_reached(revision, view.head.revision)

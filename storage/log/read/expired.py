@@ -31,6 +31,7 @@ from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import Head, View
+from rundlet_server.storage.timeline import Moment
 
 _FEW: Final = 1_000
 """Rows of an index file that are looked at one by one; to look at the whole file takes longer."""
@@ -91,6 +92,12 @@ class ExpiredCounter:
             came = _amount(view, head, waiting.through_us, now_us)
             waiting = self._waiting = _Count(head, now_us, waiting.expired + came)
             return view, head, settled.expired + waiting.expired
+
+
+def expired_keys(view: View, at: Moment, after_us: int) -> list[str]:
+    """Return the keys whose value at a moment expires after a time, and by that of the moment."""
+    found = due(view, Head(*at, view.head.totals), after_us, at.time_us)
+    return [key.decode() for key, _ in found]
 
 
 def due(view: View, head: Head, after_us: int, through_us: int) -> Iterator[tuple[bytes, Locator]]:

@@ -70,10 +70,21 @@ def time_of(view: View, locator: Locator) -> int:
     return view.commit_times(segment_of(locator.position)).time_of(locator.revision) or 0
 
 
-def compacted(view: View) -> Compacted:
-    """Return the error for what is older than the history that is kept."""
+def compacted(view: View, *, restored_at: int | None = None) -> Compacted:
+    """Return the error for what is older than the history that is kept, or left by a restore."""
     oldest = view.manifest.oldest_revision
-    return Compacted(oldest, time_at(view, oldest))
+    return Compacted(oldest, time_at(view, oldest), restored_at=restored_at)
+
+
+def require_kept(view: View, revision: int) -> None:
+    """Refuse a revision whose state is not kept.
+
+    Raises:
+        Compacted: it is older than the history that is kept, or a restore has left it out.
+    """
+    restored_at = view.manifest.restored_below(revision)
+    if revision < view.manifest.oldest_revision or restored_at is not None:
+        raise compacted(view, restored_at=restored_at)
 
 
 def place_of(view: View, since: int) -> tuple[int, int] | None:

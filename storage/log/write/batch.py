@@ -195,7 +195,7 @@ class Batch:
         number: int | None = None
         match op:
             case Put():
-                record = self._put(key, op.value, current, op.content_type, op.ttl_s)
+                record = self._given(op, key, current)
             case Delete():
                 if current is None:
                     return OpResult(found=False, version=0)
@@ -208,6 +208,10 @@ class Batch:
                 record = self._restored(index, op, key, current)
         written.append(record)
         return OpResult(current is not None, record.version, number)
+
+    def _given(self, op: Put, key: bytes, current: Locator | None) -> Record:
+        record = self._put(key, op.value, current, op.content_type, op.ttl_s)
+        return record if op.expires_us is None else record._replace(expires_us=op.expires_us)
 
     def _put(
         self,

@@ -24,6 +24,12 @@ from tests.support.processes.servers import RundletServer, wait_for
 from tests.support.wire.served_model import served
 
 
+@pytest.fixture(autouse=True)
+def usual_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that runs in this process must not slow the tests after it."""
+    monkeypatch.setattr(os, "setpriority", lambda *_: None)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[LogStore]:
     opened = open_log_store(tmp_path / "data", StoreSettings(sync="never"))

@@ -346,6 +346,7 @@ def test_config_of_the_environment_says_where_each_setting_comes_from():
     assert lines["RUNDLET_KEEP_FOR"].endswith("7200.0  (environment)")
     assert lines["RUNDLET_SYNC"].endswith("never  (environment)")
     assert lines["RUNDLET_KEEP_VERSIONS"].endswith("(default: what the store has; 10 if it is new)")
+    assert lines["RUNDLET_SYNC_INTERVAL"].endswith("1.0  (default)")
     assert "RUNDLET_COUNTERS" not in lines
 
 

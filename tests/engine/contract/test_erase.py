@@ -143,10 +143,11 @@ def test_an_expired_key_can_be_erased(store, clock):
     put(store, "a", b"1", ttl_s=5)
     put(store, "b", b"2", ttl_s=50)
     clock.advance(10)
+    assert (store.stats().key_count, store.stats().value_bytes) == (1, 1)
 
     erased = store.erase("a")
 
-    assert erased.versions == 1
+    assert (erased.revision, erased.versions) == (4, 1)  # the expiry has a revision of its own
     assert kinds(store, "a") == ["erase"]
     assert (store.stats().key_count, store.stats().value_bytes) == (1, 1)
     clock.advance(100)

@@ -38,6 +38,47 @@ def test_an_expired_value_is_seen_by_no_read(store, clock):
     assert (stats.revision, stats.key_count, stats.value_bytes) == (2, 1, 5)
 
 
+def test_a_time_of_expiry_is_kept_to_the_microsecond(store, clock):
+    expires_us = START_US + 5 * SECOND_US + 1
+
+    store.commit(Txn([Put("a", b"v", expires_us=expires_us)]))
+
+    assert store.get("a").expires_us == expires_us
+    clock.advance(5)
+    assert value(store, "a") == b"v"
+    clock.advance(0.000001)
+    assert store.get("a") is None
+
+
+def test_a_value_whose_time_is_over_is_absent_at_once_and_replaces_the_one_before(store, clock):
+    put(store, "a", b"old")
+    clock.advance(1)
+
+    store.commit(Txn([Put("a", b"v", expires_us=START_US + SECOND_US)]))
+
+    assert store.get("a") is None
+    assert names(store.scan()) == []
+    assert (store.count(), store.stats().key_count) == (0, 0)
+    put(store, "a", b"new")
+    assert (value(store, "a"), store.get("a").version) == (b"new", 1)
+
+
+@pytest.mark.parametrize(
+    "put_",
+    [
+        Put("a", b"v", ttl_s=1, expires_us=START_US + SECOND_US),
+        Put("a", b"v", expires_us=0),
+        Put("a", b"v", expires_us=-1),
+        Put("a", b"v", expires_us=253_402_300_800_000_000),
+    ],
+)
+def test_a_time_of_expiry_that_is_none_is_refused(store, put_):
+    with pytest.raises(InvalidOperation):
+        store.commit(Txn([put_]))
+
+    assert store.get("a") is None
+
+
 def test_expiry_uncovers_no_older_version(store, clock):
     put(store, "a", b"old")
     put(store, "a", b"new", ttl_s=1)

@@ -125,6 +125,25 @@ def test_a_lease_that_holds_it_ends_and_others_stay(spread, store):
     assert store.backups.find(later.id).revision == store.stats().revision
 
 
+def test_a_lease_that_is_taken_meanwhile_is_refused(spread, store):
+    """The erasure begins and ends between the links of the lease and the look at its segments."""
+    spread.fill(store)
+    leases = store.backups
+    hold = leases._hold
+
+    def held(folder):
+        found = hold(folder)
+        store.erase(KEY)
+        store.maintainer.remove_erased()
+        return found
+
+    leases._hold = held
+    with pytest.raises(Unavailable):
+        leases.take(60)
+
+    assert spread.files_with(MARKER) == []
+
+
 def test_bytes_behind_the_frames_of_a_segment_go_too(spread, store):
     """A sync that failed may leave them there, if the file cannot be truncated either."""
     spread.fill(store)

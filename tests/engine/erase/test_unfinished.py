@@ -10,10 +10,11 @@ import time
 
 import pytest
 
-from rundlet_server.storage.errors import DiskFull, StoreError
+from rundlet_server.storage.errors import DiskFull, StoreError, Unavailable
 from rundlet_server.storage.interface import Put
 from rundlet_server.storage.log.check.verify import verify
 from rundlet_server.storage.log.format.manifest import read_manifest, write_manifest
+from rundlet_server.storage.log.maintain import eraser
 from rundlet_server.storage.log.maintenance import MaintenanceLoop
 from rundlet_server.storage.log.repair.run import repair
 from tests.engine.erase.conftest import KEY, MARKER, Spread, require_unseen, rest_of
@@ -124,29 +125,32 @@ def test_a_store_that_maintains_itself_finishes_it_when_it_is_opened(filled):
 
     store = filled.open(maintain_inline=True)
 
-    assert store.erase(KEY, wait_s=PATIENCE_S).is_pending is False
+    end_s = time.monotonic() + PATIENCE_S
+    while store.maintainer.has_erased:
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
     assert filled.files_with(MARKER) == []
     store.close()
 
 
 def test_it_hides_and_waits_across_processes(filled):
-    eraser, maintaining = filled.open(), filled.open()
+    erasing, maintaining = filled.open(), filled.open()
     assert value(maintaining, KEY) == MARKER
     found = []
-    thread = threading.Thread(target=lambda: found.append(eraser.erase(KEY, wait_s=PATIENCE_S)))
+    thread = threading.Thread(target=lambda: found.append(erasing.erase(KEY, wait_s=PATIENCE_S)))
     thread.start()
     while value(maintaining, KEY) is not None:
         time.sleep(0.001)
     require_unseen(maintaining)
-    assert eraser.erase(KEY, wait_s=0.02).is_pending
+    assert erasing.erase(KEY, wait_s=0.02).is_pending
 
     MaintenanceLoop(maintaining).tick(0)
     thread.join()
 
     assert not found[0].is_pending
     assert filled.files_with(MARKER) == []
-    require_unseen(eraser)
-    eraser.close()
+    require_unseen(erasing)
+    erasing.close()
     maintaining.close()
 
 
@@ -172,6 +176,22 @@ def test_the_bytes_wait_until_the_disk_has_space(filled):
     store.maintainer.remove_erased()
 
     assert filled.files_with(MARKER) == []
+    store.close()
+
+
+def test_erasures_wait_for_the_removal_of_too_many_others(filled, monkeypatch):
+    monkeypatch.setattr(eraser, "ERASURES_MAX", 2)
+    store = filled.open()
+    store.erase("other/0")
+    store.erase("other/1")
+    with pytest.raises(Unavailable):
+        store.erase(KEY)
+    assert value(store, KEY) == MARKER
+
+    store.maintainer.remove_erased()
+    store.erase(KEY)
+
+    require_unseen(store)
     store.close()
 
 

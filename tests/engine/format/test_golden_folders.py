@@ -21,8 +21,10 @@ from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.index.file import HEADER_SIZE as INDEX_HEADER_SIZE
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.timeline import Retention
 from rundlet_server.storage.tokens.file import TokenFile
-from tests.golden.make import NOW_US, contents, settings
+from tests.golden.make import DAY_S, KEEP_VERSIONS, NOW_US, contents, settings
 from tests.support import ROOT
 from tests.support.models.model import Clock
 
@@ -49,6 +51,14 @@ def test_every_revision_of_every_key_is_read(golden: Path):
 
     with closing(opened(golden)) as store:
         assert json.loads(json.dumps(contents(store))) == expected
+
+
+def test_it_keeps_the_retention_that_it_had(golden: Path):
+    """The first format had none; its servers kept this unless they were told otherwise."""
+    expected = {"format-1": Retention(1, 3_600)}.get(golden.name, Retention(KEEP_VERSIONS, DAY_S))
+
+    with closing(open_log_store(golden / "data", StoreSettings(clock=Clock(NOW_US)))) as store:
+        assert store.retention() == expected
 
 
 def test_all_of_it_is_whole(golden: Path):

@@ -23,7 +23,7 @@ from rundlet_server.functions.app import create_app
 from rundlet_server.storage.interface import Limits, Put, Txn
 from tests.support import ROOT
 from tests.support.campaign import SEED_VARIABLE
-from tests.support.models.model import Clock, ModelStore
+from tests.support.models.model import FEATURES, Clock, ModelStore
 from tests.support.wire.schemathesis_hooks import deleted
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Served:
         self.begin_anew()
 
     def begin_anew(self) -> None:
-        store = ModelStore(Clock(), LIMITS)
+        store = ModelStore(Clock(), LIMITS, features=FEATURES | {"backup"})
         store.commit(Txn([Put("a", b"1", "text/plain"), Put("0", b"\xff\x00")]))
         self._app = create_app(store)
 

@@ -64,6 +64,7 @@ from tests.support.models.model_backups import ModelBackups
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
 TTL_S_MAX = 100 * 366 * 86_400
+EXPIRES_US_MAX = 253_402_300_799_999_999
 FEATURES = frozenset[Feature]({"history", "retention", "changes", "erase", "compaction"})
 START_US = 1_700_000_000_000_000
 
@@ -257,6 +258,13 @@ class ModelStore:
             resume = versions[limit - 1].revision if len(versions) > limit else None
             return History(self._revision, self._oldest_revision, versions[:limit], resume)
 
+    def expired(self, after_us: int, at: Moment) -> list[str]:
+        with self._lock:
+            shown = {entry.key for entry in self._in_range("", None, None, at, False)}
+            before = Moment(at.revision, after_us)
+            found = self._in_range("", None, None, before, False)
+            return [entry.key for entry in found if entry.key not in shown]
+
     def changes(
         self,
         since: int,
@@ -416,8 +424,9 @@ class ModelStore:
         match op:
             case Delete():
                 return Record(0, 0, "delete", self._time_us) if old else None
-            case Put(_, value, content_type, ttl_s):
-                expires_us = self._expiry(ttl_s)
+            case Put(_, value, content_type, ttl_s, expires_us):
+                if ttl_s is not None:
+                    expires_us = self._expiry(ttl_s)
                 return Record(0, version, "put", self._time_us, value, content_type, expires_us)
             case Add(_, by):
                 content_type = old.content_type if old else TEXT_CONTENT_TYPE
@@ -587,6 +596,11 @@ class ModelStore:
                 raise InvalidOperation(
                     index, f"a time to live is above 0 and at most {TTL_S_MAX} seconds (100 years)"
                 )
+            expires_us = op.expires_us if isinstance(op, Put) else None
+            if expires_us is not None and (
+                ttl_s is not None or not 0 < expires_us <= EXPIRES_US_MAX
+            ):
+                raise InvalidOperation(index, "this is no time of expiry")
         if len(ops) > 1:  # a single value has a limit of its own
             _check_limit("txn_bytes_max", limits.txn_bytes_max, size)
 

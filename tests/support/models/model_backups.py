@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 from rundlet_server.storage.backups import Backup, BackupFile, OpenBackupFile
 from rundlet_server.storage.errors import BackupGone
@@ -22,7 +23,7 @@ class ModelBackups:
         self._held[backup_id] = Backup(backup_id, "model", 1, 0, 0, (file,), 0)
         return self._held[backup_id]
 
-    def take(self, lease_s: float) -> Backup:  # noqa: ARG002 - they are held for ever
+    def take(self, lease_s: float, *, work_s: float = math.inf) -> Backup:  # noqa: ARG002 - they are held for ever
         return self.hold(f"{len(self._held):032x}")
 
     def find(self, backup_id: str) -> Backup:

@@ -16,7 +16,7 @@ _KNOWN: Final = {
     "delete": {"op", "key"},
     "add": {"op", "key", "by"},
     "touch": {"op", "key", "ttl"},
-    "restore": {"op", "key", "version"},
+    "restore": {"op", "key", "version", "revision", "ttl"},
 }
 
 
@@ -44,7 +44,7 @@ History = dict[tuple[str, int], Held]
 
 
 def mget(body: object, limits: Limits) -> tuple[list[str], int | None]:
-    """Return the requested keys and the revision."""
+    """Return the requested keys and the revision; bodies with ``at`` are tested elsewhere."""
     members = _object(body, {"keys", "rev"})
     keys = [_key(item, limits) for item in _list(members.get("keys"))]
     _require(len(keys) <= limits.list_keys_max)
@@ -107,7 +107,11 @@ def _ops(listed: object, limits: Limits) -> list[dict[str, object]]:
         if op.get("by") is not None:
             _number(op["by"], least=-(2**63))
         if kind == "restore":
-            _number(op.get("version"), least=1)
+            _require((op.get("version") is None) != (op.get("revision") is None))
+            if op.get("revision") is None:
+                _number(op.get("version"), least=1)
+            else:
+                _number(op["revision"], least=0)
     _require(len({str(op["key"]) for op in ops}) == len(ops))
     _require(size <= limits.txn_bytes_max or len(ops) == 1)
     return ops

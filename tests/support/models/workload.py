@@ -140,8 +140,9 @@ class Expectation:
     def _apply(self, state: Contents, op: Op) -> None:
         old = state.get(op.key, Held(b"0", 0, NUMBER_TYPE))
         match op:
-            case Put(_, value, content_type, ttl_s):
-                state[op.key] = Held(value, old.version + 1, content_type, self._end(ttl_s))
+            case Put(_, value, content_type, ttl_s, expires_us):
+                end = self._end(ttl_s) if expires_us is None else expires_us
+                state[op.key] = Held(value, old.version + 1, content_type, end)
             case Delete():
                 state.pop(op.key, None)
             case Add(_, by):

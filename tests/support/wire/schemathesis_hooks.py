@@ -1,11 +1,11 @@
 """What a schema cannot say about requests, for schemathesis: loaded by ``schemathesis.toml``.
 
 A JSON Schema describes a request alone. The server also refuses requests for what it knows besides:
-revisions beyond its head, cursors that it did not give, operations on keys that have no such value.
-And some rules no schema can say: a key in base64url is UTF-8, a cursor excludes ``rev``, a
-transaction writes each key once, and a whole number is written without a fraction. These hooks
-bring the requests that schemathesis takes for right within those rules. They leave the others
-alone, which it sends because they are wrong.
+revisions beyond its head, times to come, cursors that it did not give, operations on keys that have
+no such value. And some rules no schema can say: a key in base64url is UTF-8, a cursor excludes
+``rev``, and that excludes ``at`` and ``version``, a transaction writes each key once, and a whole
+number is written without a fraction. These hooks bring the requests that schemathesis takes for
+right within those rules. They leave the others alone, which it sends because they are wrong.
 
 Nor do the checks know that a deleted value can be read at an earlier revision, and that a value
 comes back with whatever content type it was stored with, which need not be one that anything reads.
@@ -25,6 +25,9 @@ from schemathesis.hooks import HookContext
 
 HEAD = 1
 """The store must have committed this often before the first request."""
+
+KNOWN_TIME = "2023-11-14T22:13:20Z"
+"""That of the store's clock."""
 
 _numbers = itertools.count()
 deleted: set[str] = set()
@@ -48,6 +51,12 @@ def to_cbor(context: SerializationContext, value: object) -> bytes:
     return cbor2.dumps(value)
 
 
+@schemathesis.serializer("application/cbor-seq", "application/jsonl")
+def as_it_is(context: SerializationContext, value: object) -> bytes:
+    """Rows of an import, which are bytes to the tool."""
+    return value if isinstance(value, bytes) else str(value).encode(errors="surrogatepass")
+
+
 @schemathesis.deserializer("application/cbor")
 def from_cbor(context: DeserializationContext, response: Response) -> object:
     """What an answer in CBOR says."""
@@ -59,16 +68,33 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, object]) -> 
     """Bring a request that is meant to be right within the rules that no schema says."""
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
-    if "/kv64/" in case.operation.path:
+    if "64/" in case.operation.path:
         case.path_parameters["key"] = _as_utf8(case.path_parameters["key"])
     if case.query:
         case.query.pop("cursor", None)
+        for name in ("rev", "version", "at"):  # one of them alone
+            if name in case.query:
+                for other in {"rev", "version", "at"} - {name}:
+                    case.query.pop(other, None)
         if case.formatted_path in deleted:
             case.query.pop("rev", None)
-        if "rev" in case.query:
-            case.query["rev"] = _known_revision(case.query["rev"])
+            case.query.pop("at", None)
+            case.query.pop("version", None)
+        for name in {"from", "to"} & case.query.keys():
+            case.query[name] = _known_place(case.query[name])
+        if "at" in case.query:
+            case.query["at"] = KNOWN_TIME
+        for name in ("rev", "since"):
+            if name in case.query:
+                case.query[name] = _known_revision(case.query[name])
+        if "wait" in case.query:
+            case.query["wait"] = 0.01  # right whatever it is, but a test has no minute
+    if case.operation.path.endswith("/diff"):
+        case.query.setdefault("from", "0")
     if isinstance(case.body, dict):
         case.body = _within_rules(case.body)
+    if case.operation.path.endswith("/export") and case.query:
+        case.query.pop("at", None)  # it may be before the first commit, and excludes 'rev'
 
 
 @schemathesis.hook
@@ -88,8 +114,22 @@ def _known_revision(revision: object) -> int:
     return int(str(revision).partition(".")[0]) % (HEAD + 1)
 
 
+def _known_place(place: object) -> object:
+    """A time for a time, a revision for a revision."""
+    is_number = str(place).partition(".")[0].isdecimal()
+    return _known_revision(place) if is_number else KNOWN_TIME
+
+
 def _within_rules(body: dict[str, object]) -> dict[str, object]:
     mended = {name: _whole_numbers(member) for name, member in body.items()}
+    if "to" in mended:  # of a rollback, which may change few keys only
+        mended["to"] = _known_place(mended["to"])
+        if mended.get("prefix") is not None:
+            mended["prefix"] = "none of the keys"
+        if mended.get("keys") is not None:
+            mended["keys"] = mended["keys"][:5]
+    if mended.get("at") is not None:
+        mended["at"] = KNOWN_TIME
     if mended.get("rev") is not None:
         mended["rev"] = _known_revision(mended["rev"])
     for name in ("then", "else"):

@@ -44,8 +44,12 @@ def array(items: Sequence[bytes], count: int) -> bytes:
 
 def text(value: str) -> bytes:
     """A text."""
-    encoded = value.encode()
-    return _head(_TEXT, len(encoded)) + encoded
+    return encoded_text(value.encode())
+
+
+def encoded_text(value: bytes) -> bytes:
+    """A text that is UTF-8 already."""
+    return _head(_TEXT, len(value)) + value
 
 
 repeated_text = functools.lru_cache(maxsize=256)(text)
@@ -60,6 +64,11 @@ def number(value: int) -> bytes:
 def byte_string_head(value: bytes) -> bytes:
     """What stands before the bytes of a byte string."""
     return _head(_BYTES, len(value))
+
+
+def byte_string_head_of(size: int) -> bytes:
+    """The same for a byte string of this size."""
+    return _head(_BYTES, size)
 
 
 def _head(major: int, argument: int) -> bytes:

@@ -1,0 +1,365 @@
+"""The commands on the past, group *Time*: history, diff, rollback, retention, erase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from rundlet import Condition, Difference, Restore, RolledBack, State, Version
+from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.place.options import (
+    DataOption,
+    JsonOption,
+    StoreOption,
+    TokenOption,
+    UrlOption,
+    open_target,
+)
+from rundlet_server.cli.place.target import Purpose
+from rundlet_server.cli.show.json_line import to_line
+from rundlet_server.cli.show.terminal import shown_key, stdout_is_terminal, write_line, write_lines
+from rundlet_server.cli.show.times import place_of, seconds_of
+
+if TYPE_CHECKING:
+    from rundlet_server.cli.place.target import Target
+
+commands = typer.Typer()
+
+_ERASE_PATIENCE_S: Final = 60.0
+_SEARCHED_VERSIONS: Final = 1_000
+_HISTORY_TITLES: Final = ("revision", "version", "op", "time", "size", "type", "expires")
+_DIFF_TITLES: Final = ("change", "before", "after", "key")
+
+
+@commands.command("history")
+def history(
+    key: Annotated[str, typer.Argument(metavar="KEY")],
+    *,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N.")] = None,
+    url: UrlOption = None,
+    data: DataOption = None,
+    store: StoreOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List versions of a key.
+
+    Newest first, also of a key that was deleted.
+
+    Example: rundlet history config/app
+    """
+    with open_target(url, data, token, store=store) as target:
+        versions = target.history(key, limit=limit)
+        first = next(versions, None)
+        if first is None:
+            message = f"no history is kept of {key!r}"
+            raise CommandError(message, ExitCode.NOT_FOUND)
+        rows = chain([first], versions)
+        if as_json:
+            write_lines(to_line({"key": key, **_version_members(each)}) for each in rows)
+        else:
+            write_lines(_table(_HISTORY_TITLES, map(_version_cells, rows), (9, 7, 7, 27, 10, 26)))
+
+
+@commands.command("diff")
+def diff(
+    start: Annotated[
+        str, typer.Argument(metavar="START", help="A revision, or a time: 10m for 10 minutes ago.")
+    ],
+    end: Annotated[
+        str | None, typer.Argument(metavar="END", help="Another one; by default now.")
+    ] = None,
+    *,
+    prefix: Annotated[str, typer.Option(metavar="TEXT", help="How the keys begin.")] = "",
+    url: UrlOption = None,
+    data: DataOption = None,
+    store: StoreOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two revisions.
+
+    Lists the keys that were added, changed or removed between two revisions or times.
+
+    Example: rundlet diff 10m --prefix config/
+    """
+    before = place_of("START", start)
+    after = None if end is None else place_of("END", end)
+    with open_target(url, data, token, store=store) as target:
+        _write_differences(target.diff(before, after, prefix=prefix), as_json=as_json)
+
+
+@commands.command("rollback")
+def rollback(
+    key: Annotated[str | None, typer.Argument(metavar="KEY")] = None,
+    version: Annotated[
+        int | None,
+        typer.Argument(metavar="VERSION", min=1, help="By default the one before this."),
+    ] = None,
+    *,
+    prefix: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="All keys that begin so; '' for all.")
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="WHEN", help="A revision, or a time: 10m for 10 minutes ago."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
+    ] = False,
+    url: UrlOption = None,
+    data: DataOption = None,
+    store: StoreOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put back what was there.
+
+    One key to an earlier version, or keys to what they held at a revision or a time, in one
+    transaction. A deleted key comes back while its versions are kept.
+
+    Example: rundlet rollback --prefix config/ --to 10m --dry-run
+    """
+    if (key is None) == (prefix is None) or (prefix is not None and to is None):
+        message = "give KEY, with a VERSION or --to WHEN, or --prefix TEXT with --to WHEN"
+        raise CommandError(message, ExitCode.USAGE)
+    if version is not None and to is not None:
+        message = "VERSION and --to exclude each other; give one of them"
+        raise CommandError(message, ExitCode.USAGE)
+    purpose = Purpose.READ if dry_run else Purpose.CHANGE
+    with open_target(url, data, token, purpose, store=store) as target:
+        if to is None:
+            assert key is not None
+            _restore(target, key, version, dry_run=dry_run, as_json=as_json)
+            return
+        keys = None if key is None else [key]
+        done = target.rollback(place_of("--to", to), prefix=prefix, keys=keys, dry_run=dry_run)
+    _show_rollback(done, dry_run=dry_run, as_json=as_json)
+
+
+@commands.command("retention")
+def retention(
+    *,
+    keep_versions: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Keep so many newest versions of each key."),
+    ] = None,
+    keep_for: Annotated[
+        float | None,
+        typer.Option(
+            metavar="TIME",
+            parser=partial(seconds_of, "--keep-for"),
+            help="Keep all that was visible in this time: 1h, 30d.",
+        ),
+    ] = None,
+    url: UrlOption = None,
+    data: DataOption = None,
+    store: StoreOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show or set retention.
+
+    It belongs to the store. More history takes more space; less is reclaimed by compaction.
+
+    Example: rundlet retention --keep-for 7d
+    """
+    is_changed = keep_versions is not None or keep_for is not None
+    purpose = Purpose.CHANGE if is_changed else Purpose.READ
+    with open_target(url, data, token, purpose, store=store) as target:
+        kept = target.retention(keep_versions=keep_versions, keep_for_s=keep_for)
+    if as_json:
+        write_line(to_line({"keep_versions": kept.keep_versions, "keep_for_s": kept.keep_for_s}))
+    else:
+        write_line(f"versions of each key: {kept.keep_versions}")
+        write_line(f"everything of the last: {_shown_seconds(kept.keep_for_s)}")
+
+
+@commands.command("erase")
+def erase(
+    key: Annotated[str, typer.Argument(metavar="KEY")],
+    *,
+    url: UrlOption = None,
+    data: DataOption = None,
+    store: StoreOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase a key for good.
+
+    Every version of it, so that nothing brings it back, and waits until its bytes are gone from
+    the files of the store. Backups that were taken before keep it.
+
+    Example: rundlet erase users/42
+    """
+    with open_target(url, data, token, Purpose.CHANGE, store=store) as target:
+        erased = target.erase(key, wait_s=_ERASE_PATIENCE_S)
+    if erased is None:
+        message = f"no history is kept of {key!r}"
+        raise CommandError(message, ExitCode.NOT_FOUND)
+    if as_json:
+        members = {"key": key, "revision": erased.revision, "erased": erased.versions}
+        write_line(to_line({**members, "pending": erased.is_pending}))
+        return
+    what = "1 version" if erased.versions == 1 else f"{erased.versions} versions"
+    rest = "; a compaction will remove its bytes" if erased.is_pending else ""
+    write_line(f"erased {what} of {shown_key(key)}{rest}")
+
+
+def _restore(
+    target: Target, key: str, version: int | None, *, dry_run: bool, as_json: bool
+) -> None:
+    """Write an earlier version of one key again, unless the key changes meanwhile."""
+    versions = list(target.history(key, limit=_SEARCHED_VERSIONS))
+    current = versions[0] if versions else None
+    has_value = current is not None and _has_value(current)
+    earlier = versions[1:] if has_value else versions
+    wanted = _newest_value(earlier) if version is None else _numbered(versions, version)
+    if current is None or wanted is None:
+        which = "no earlier version" if version is None else f"no version {version}"
+        message = f"{which} of {key!r} is kept; rundlet history {key} lists those that are"
+        raise CommandError(message, ExitCode.NOT_FOUND)
+    revision = current.revision
+    if not dry_run:
+        condition = Condition(key, revision=current.revision if has_value else 0)
+        named = {"revision": wanted.revision} if version is None else {"version": version}
+        commit = target.txn([Restore(key, **named)], conditions=[condition])
+        revision = commit.revision
+    if as_json:
+        members = {"key": key, "revision": revision, "restored_revision": wanted.revision}
+        write_line(to_line({**members, "restored_version": wanted.version, "dry_run": dry_run}))
+        return
+    verb = "would restore" if dry_run else "restored"
+    of = f"version {wanted.version} of {shown_key(key)}"
+    write_line(f"{verb} {of}, {_shown_size(wanted.size)} of {_shown_time(wanted.time)}")
+
+
+def _has_value(version: Version) -> bool:
+    """Return whether the newest version is a value; its expiry need not be in the history yet."""
+    is_due = version.expires is not None and version.expires <= datetime.now(UTC)
+    return version.version > 0 and not is_due
+
+
+def _newest_value(versions: Iterable[Version]) -> Version | None:
+    return next((each for each in versions if each.version), None)
+
+
+def _numbered(versions: Iterable[Version], version: int) -> Version | None:
+    """Return a version of the newest life."""
+    for each in versions:
+        if each.version == version:
+            return each
+        if each.version == 1:
+            return None
+    return None
+
+
+def _show_rollback(done: RolledBack, *, dry_run: bool, as_json: bool) -> None:
+    counts = {"restored": done.restored, "deleted": done.deleted, "unchanged": done.unchanged}
+    if as_json:
+        members: dict[str, object] = {"revision": done.revision, **counts}
+        if dry_run:
+            members["changes"] = [_difference_members(change) for change in done.changes]
+        write_line(to_line(members))
+        return
+    if dry_run:
+        _write_differences(iter(done.changes), as_json=False)
+    shown = ", ".join(f"{count} {name}" for name, count in counts.items())
+    write_line(f"would be: {shown}" if dry_run else f"{shown} at revision {done.revision}")
+
+
+def _write_differences(found: Iterator[Difference], *, as_json: bool) -> None:
+    if as_json:
+        write_lines(to_line(_difference_members(each)) for each in found)
+        return
+    first = next(found, None)
+    if first is not None:
+        write_lines(_table(_DIFF_TITLES, map(_cells_of, chain([first], found)), (8, 24, 24)))
+
+
+def _difference_members(difference: Difference) -> dict[str, object]:
+    members: dict[str, object] = {"key": difference.key, "change": difference.change}
+    for name, state in (("from", difference.before), ("to", difference.after)):
+        if state is not None:
+            members[name] = _state_members(state)
+    return members
+
+
+def _state_members(state: State | Version) -> dict[str, object]:
+    members: dict[str, object] = {
+        "revision": state.revision,
+        "version": state.version,
+        "time": _exact_time(state.time),
+        "size": state.size,
+        "content_type": state.content_type,
+    }
+    if state.expires is not None:
+        members["expires"] = _exact_time(state.expires)
+    return members
+
+
+def _version_members(version: Version) -> dict[str, object]:
+    return {"op": version.op, **_state_members(version)}
+
+
+def _version_cells(version: Version) -> tuple[str, ...]:
+    has_value = version.version > 0
+    return (
+        str(version.revision),
+        str(version.version) if has_value else "",
+        version.op,
+        _exact_time(version.time),
+        str(version.size) if has_value else "",
+        shown_key(version.content_type) if has_value else "",
+        "" if version.expires is None else _shown_time(version.expires),
+    )
+
+
+def _cells_of(difference: Difference) -> tuple[str, ...]:
+    return (
+        difference.change,
+        _shown_state(difference.before),
+        _shown_state(difference.after),
+        shown_key(difference.key),
+    )
+
+
+def _shown_state(state: State | None) -> str:
+    return "" if state is None else f"{_shown_size(state.size)} @{state.revision}"
+
+
+def _shown_size(size: int) -> str:
+    return "1 byte" if size == 1 else f"{size} bytes"
+
+
+def _table(
+    titles: tuple[str, ...], rows: Iterable[tuple[str, ...]], widths: tuple[int, ...]
+) -> Iterator[str]:
+    """Yield aligned lines below their titles on a terminal, cells with tabs between into a pipe."""
+    if not stdout_is_terminal():
+        yield from map("\t".join, rows)
+        return
+    for cells in chain([titles], rows):
+        padded = [f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=False)]
+        yield " ".join([*padded, *cells[len(widths) :]]).rstrip()
+
+
+def _exact_time(time: datetime) -> str:
+    shown = time.astimezone(UTC).isoformat(timespec="microseconds")
+    return shown.replace("+00:00", "Z")
+
+
+def _shown_time(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _shown_seconds(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:g}s"

@@ -1,0 +1,189 @@
+"""The command that follows changes, group *Data*: watch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from typer.core import TyperCommand
+
+from rundlet import Event
+from rundlet_server.cli.exits import CommandError, ExitCode, Interrupted
+from rundlet_server.cli.place.options import (
+    DataOption,
+    JsonOption,
+    StoreOption,
+    TokenOption,
+    UrlOption,
+    open_target,
+)
+from rundlet_server.cli.show.json_line import to_line
+from rundlet_server.cli.show.terminal import shown_key, stdout_is_terminal, write_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typer._click.core import Context
+
+commands = typer.Typer()
+
+_EXEC: Final = "--exec"
+
+
+class _CommandWithProgram(TyperCommand):
+    """A command whose option ``--exec`` takes all that follows it, as ``find`` has it."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Make one argument of the program and what belongs to it."""
+        if _EXEC in args:
+            place = args.index(_EXEC) + 1
+            args = [*args[:place], *([shlex.join(args[place:])] if args[place:] else [])]
+        return super().parse_args(ctx, args)
+
+
+@commands.command("watch", cls=_CommandWithProgram)
+def watch(
+    prefix: Annotated[str, typer.Argument(metavar="PREFIX")] = "",
+    *,
+    since: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="After this revision; by default from now on."),
+    ] = None,
+    program: Annotated[
+        str | None,
+        typer.Option(
+            _EXEC,
+            metavar="CMD",
+            help="Run a program for each change, without a shell. What follows are its arguments.",
+        ),
+    ] = None,
+    stop_on_error: Annotated[
+        bool, typer.Option("--stop-on-error", help="End when the program fails.")
+    ] = False,
+    url: UrlOption = None,
+    data: DataOption = None,
+    store: StoreOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow changes.
+
+    It goes on when the server restarts, and loses nothing. A program finds the change in
+    RUNDLET_KEY, RUNDLET_OP, RUNDLET_REVISION and RUNDLET_VERSION, and as JSON on its stdin.
+
+    Example: rundlet watch users/ --exec ./invalidate.sh --all
+    """
+    if stop_on_error and program is None:
+        raise CommandError("--stop-on-error needs --exec", ExitCode.USAGE)
+    show: Callable[[Event], None] = _print_json if as_json else _print_line
+    if program is not None:
+        show = _Program(shlex.split(program), stop_on_error=stop_on_error).run
+    with (
+        open_target(url, data, token, store=store) as target,
+        target.watch(prefix, since=since) as changes,
+    ):
+        try:
+            if show is _print_line and stdout_is_terminal():
+                write_line(_aligned(("time", "change", "revision", "version", "size"), "key"))
+            for event in changes:
+                show(event)
+        except KeyboardInterrupt:
+            message = f"stopped; to go on from here: --since {changes.position}"
+            raise Interrupted(message) from None
+
+
+def _print_json(event: Event) -> None:
+    write_line(to_line(_members(event)))
+
+
+def _print_line(event: Event) -> None:
+    moment = _rfc3339(event.time.replace(microsecond=0))
+    cells = (moment, event.op, str(event.revision), str(event.version), str(event.size))
+    key = shown_key(event.key)
+    write_line(_aligned(cells, key) if stdout_is_terminal() else "\t".join([*cells, key]))
+
+
+def _aligned(cells: tuple[str, str, str, str, str], key: str) -> str:
+    moment, kind, revision, version, size = cells
+    return f"{moment:<20} {kind:<7} {revision:>9} {version:>8} {size:>10}  {key}"
+
+
+def _members(event: Event) -> dict[str, object]:
+    """The event as the HTTP API shows it."""
+    members: dict[str, object] = {
+        "revision": event.revision,
+        "time": _rfc3339(event.time),
+        "op": event.op,
+        "key": event.key,
+        "version": event.version,
+        "size": event.size,
+        "content_type": event.content_type,
+        "last": event.is_last,
+    }
+    if event.expires is not None:
+        members["expires"] = _rfc3339(event.expires)
+    return members
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+class _Program:
+    """Runs a program for each event, one after the other."""
+
+    def __init__(self, command: list[str], *, stop_on_error: bool) -> None:
+        """Check that there is such a program.
+
+        Raises:
+            CommandError: there is none.
+        """
+        if not command or shutil.which(command[0]) is None:
+            name = repr(command[0]) if command else "nothing"
+            message = (
+                f"there is no program {name}; write the program and its arguments after --exec as"
+                " they are, not in quotes"
+            )
+            raise CommandError(message, ExitCode.USAGE)
+        self._command = command
+        self._stop_on_error = stop_on_error
+
+    def run(self, event: Event) -> None:
+        """Run it, and report a failure.
+
+        Raises:
+            CommandError: it failed, and that is to end the command.
+        """
+        environ = {
+            "RUNDLET_KEY": event.key,
+            "RUNDLET_OP": event.op,
+            "RUNDLET_REVISION": str(event.revision),
+            "RUNDLET_VERSION": str(event.version),
+        }
+        try:
+            done = subprocess.run(
+                self._command,
+                input=json.dumps(_members(event)).encode() + b"\n",
+                env=os.environ | environ,
+                check=False,
+            )
+        except (OSError, ValueError) as ex:  # a key with a zero byte is no variable
+            self._report(event, str(ex))
+        else:
+            if done.returncode != 0:
+                self._report(event, f"exit code {done.returncode}")
+
+    def _report(self, event: Event, reason: str) -> None:
+        what = f"{self._command[0]} failed for {event.key!r} at revision {event.revision}: {reason}"
+        if self._stop_on_error:
+            message = f"{what}; to go on with this change: --since {event.revision - 1}"
+            raise CommandError(message)
+        sys.stderr.write(f"rundlet: {what}\n")
+        sys.stderr.flush()

@@ -1,0 +1,55 @@
+"""Files that are compressed with gzip, read and written."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.transfer.formats import is_packed
+
+_GZIP = b"\x1f\x8b"
+_GZIP_LEVEL = 6
+
+
+class _Unpacked(gzip.GzipFile):
+    """A file that is decompressed while it is read."""
+
+    def __init__(self, name: str, file: BinaryIO) -> None:
+        super().__init__(fileobj=file, mode="rb")
+        self._shown = name
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read as any file; refuse one that is damaged."""
+        try:
+            return super().read(size)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as ex:
+            message = f"{self._shown} is compressed with gzip, and damaged or not whole: {ex}"
+            raise CommandError(message, ExitCode.USAGE) from ex
+
+
+def has_gzip(file: BinaryIO) -> bool:
+    """Return whether a seekable file is compressed; it is at its beginning then."""
+    file.seek(0)
+    start = file.read(len(_GZIP))
+    file.seek(0)
+    return start == _GZIP
+
+
+def unpacked(name: str, file: BinaryIO) -> BinaryIO:
+    """Return a seekable file decompressed, if it is compressed; ``name`` is for messages."""
+    return cast("BinaryIO", _Unpacked(name, file)) if has_gzip(file) else file
+
+
+@contextmanager
+def packing(file: Path, output: BinaryIO) -> Iterator[BinaryIO]:
+    """Compress what is written, if the ending of the file asks for that."""
+    if not is_packed(file):
+        yield output
+        return
+    with gzip.GzipFile("", "wb", _GZIP_LEVEL, output, 0) as packed:
+        yield cast("BinaryIO", packed)

@@ -1,0 +1,93 @@
+"""Places for requests that wait: each keeps a thread, so there are only so many."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+from rundlet_server.functions.limits import SET_BY
+from rundlet_server.functions.problems import Problem
+from rundlet_server.storage.counting.counters import SharedCounters
+from rundlet_server.storage.forks import listen_for_forks
+
+FEEDS_OPENED: Final = "feeds_opened"
+FEEDS_CLOSED: Final = "feeds_closed"
+FEEDS_REFUSED: Final = "feeds_refused"
+FEED_EVENTS: Final = "feed_events"
+
+_RETRY_AFTER_S: Final = 2
+
+
+class FeedPlaces:
+    """So many places; any thread may take one, and any other may give it back."""
+
+    def __init__(self, most: int, counters: SharedCounters) -> None:
+        self._most = most
+        self._counters = counters
+        self._begin()
+        listen_for_forks(self)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = 0
+
+    def after_fork(self) -> None:
+        """Free all places in a forked child, which has none of the threads that hold them."""
+        self._begin()
+
+    def take(self) -> FeedPlace:
+        """Take a place.
+
+        Raises:
+            Problem: 503 ``too-many-feeds``.
+        """
+        with self._lock:
+            if self._taken >= self._most:
+                self._counters.add(FEEDS_REFUSED)
+                raise _too_many(self._most)
+            self._taken += 1
+        self._counters.add(FEEDS_OPENED)
+        return FeedPlace(self)
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        """Hold a place within the block."""
+        place = self.take()
+        try:
+            yield
+        finally:
+            place.give_back()
+
+    def give_back(self) -> None:
+        """Free a place."""
+        with self._lock:
+            self._taken = max(0, self._taken - 1)  # a place that a fork has freed
+        self._counters.add(FEEDS_CLOSED)
+
+
+class FeedPlace:
+    """A place that is taken, until it is given back or forgotten."""
+
+    def __init__(self, places: FeedPlaces) -> None:
+        self._places: FeedPlaces | None = places
+
+    def give_back(self) -> None:
+        """Give the place back; a second call does no harm."""
+        places, self._places = self._places, None
+        if places is not None:
+            places.give_back()
+
+    def __del__(self) -> None:
+        self.give_back()  # a server that never began to send an answer need not close it
+
+
+def _too_many(most: int) -> Problem:
+    detail = (
+        f"the server already serves {most} feeds and other requests that wait, and the limit"
+        f" feeds_max is {most}; send the request again later, or raise {SET_BY['feeds_max']} on the"
+        " server"
+    )
+    headers = {"Retry-After": str(_RETRY_AFTER_S)}
+    return Problem(503, "too-many-feeds", detail, {"limit": most, "got": most + 1}, headers=headers)

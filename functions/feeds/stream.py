@@ -1,0 +1,146 @@
+"""The feed as an answer that goes on: read, send, wait, again.
+
+The server asks for the next piece when it has taken the last one. An empty piece is sent nowhere,
+but lets a server notice that the client has disconnected: Granian does only then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from rundlet_server.functions.feeds.connection import connection_of
+from rundlet_server.functions.feeds.events import Form
+from rundlet_server.functions.feeds.places import FEED_EVENTS, FeedPlace, FeedPlaces
+from rundlet_server.functions.feeds.reading import Selection, read_page
+from rundlet_server.functions.feeds.waiting import Waiting
+from rundlet_server.functions.messages.sending import SendingGate
+from rundlet_server.functions.problems import Problem, encode_problem, problem_of
+from rundlet_server.storage.counting.counters import SharedCounters
+from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.timeline import Event, Timeline
+
+HEARTBEAT_S: Final = 15.0
+_PAGE_EVENTS: Final = 1_000
+_PAGE_BYTES: Final = 256 * 1024
+_PIECE_BYTES: Final = 64 * 1024
+_UNSENT_BYTES_MAX: Final = 256 * 1024
+"""A stream goes on when the client has read all but so much."""
+_LARGE_PAGE_BYTES: Final = 1024 * 1024
+_FULL_S: Final = 0.1
+"""How long a stream pauses before it looks again if the client, or the memory, is not ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What all requests of a process that wait share."""
+
+    store: Timeline
+    waiting: Waiting
+    places: FeedPlaces
+    sending: SendingGate
+    counters: SharedCounters
+    wait_s_max: float
+    heartbeat_s: float = HEARTBEAT_S
+
+
+class Stream:
+    """The pieces of one answer. It holds a place until it is closed."""
+
+    def __init__(
+        self, source: Source, form: Form, selection: Selection, position: int, place: FeedPlace
+    ) -> None:
+        """Begin after the revision ``position``."""
+        self._source = source
+        self._form = form
+        self._selection = selection
+        self._position = position
+        self._place = place
+        self._held_bytes = 0
+
+    def pieces(self, environ: dict[str, object], request_id: str) -> Iterator[bytes]:
+        """Yield the answer.
+
+        It ends if the server shuts down. If anything else ends it, it says so at its end.
+        """
+        try:
+            yield self._form.begin(self._position)
+            yield from self._forever(environ)
+        except (Problem, StoreError) as ex:
+            yield self._form.problem(encode_problem(problem_of(ex), request_id))
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Give the place back; a second call does no harm."""
+        self._release()
+        self._place.give_back()
+
+    def _forever(self, environ: dict[str, object]) -> Iterator[bytes]:
+        connection = connection_of(environ)
+        waiting = self._source.waiting
+        said_s = time.monotonic()
+        while waiting.goes_on(environ):
+            if connection.unsent_bytes() > _UNSENT_BYTES_MAX:
+                time.sleep(_FULL_S)
+                continue
+            for piece in self._page():
+                yield piece
+                said_s = time.monotonic()
+                while connection.unsent_bytes() > _UNSENT_BYTES_MAX and waiting.goes_on(environ):
+                    time.sleep(_FULL_S)
+            self._release()
+            left_s = said_s + self._source.heartbeat_s - time.monotonic()
+            if left_s <= 0:
+                yield self._form.still_here(self._position)
+                said_s = time.monotonic()
+            else:
+                yield b""
+                waiting.sleep(self._position, left_s)
+
+    def _page(self) -> Iterator[bytes]:
+        """Yield the next events, if there are any and memory for them."""
+        try:
+            page = read_page(
+                self._source.store,
+                self._selection,
+                self._position,
+                limit=_PAGE_EVENTS,
+                bytes_max=_PAGE_BYTES,
+                admit=self._hold,
+            )
+        except Problem as ex:
+            if ex.status != 503:
+                raise
+            time.sleep(_FULL_S)  # other answers take the memory: the events wait in the log
+            return
+        yield from self._joined(page.events)
+        self._position = page.next_since
+
+    def _joined(self, events: list[Event]) -> Iterator[bytes]:
+        """Yield events in pieces that are worth sending."""
+        parts: list[bytes] = []
+        size = 0
+        for event in events:
+            parts.append(self._form.event(event))
+            size += len(parts[-1])
+            if size >= _PIECE_BYTES:
+                yield b"".join(parts)
+                parts, size = [], 0
+        if parts:
+            yield b"".join(parts)
+        if events:
+            self._source.counters.add(FEED_EVENTS, len(events))
+
+    def _hold(self, size: int) -> None:
+        """Hold memory for a page that a large commit makes large."""
+        if size > _LARGE_PAGE_BYTES:
+            self._source.sending.move(0, size)
+            self._held_bytes = size
+
+    def _release(self) -> None:
+        size, self._held_bytes = self._held_bytes, 0
+        if size:
+            self._source.sending.move(size, 0)

@@ -1,0 +1,111 @@
+"""``/v1/export`` and ``/v1/import``."""
+
+from __future__ import annotations
+
+from rundlet_server.functions.openapi.parts import (
+    REVISION_OPTION,
+    Json,
+    either_type,
+    header,
+    problems,
+    query,
+    schema,
+)
+from rundlet_server.functions.route_table import EXPORT, IMPORT
+from rundlet_server.functions.transfer.formats import EXPORTED, MEDIA_TYPES, Format, OnConflict
+
+_TEXT: Json = {"type": "string"}
+_BINARY: Json = {"type": "string", "format": "binary"}
+
+
+def _one_of(names: type[Format] | type[OnConflict] | tuple[Format, ...]) -> Json:
+    return {"type": "string", "enum": [str(name) for name in names]}
+
+
+def _content(names: type[Format] | tuple[Format, ...]) -> Json:
+    return {MEDIA_TYPES[name]: {"schema": _BINARY} for name in names}
+
+
+_EXPORTED: Json = {
+    "description": (
+        "A row for each key. What breaks off has no end: the last chunk is"
+        " missing, or it ends with bytes that are no row."
+    ),
+    "headers": {
+        "KV-Revision": header("The snapshot.", schema("Revision")),
+        "Content-Encoding": header("gzip, if Accept-Encoding names it."),
+    },
+    "content": _content(EXPORTED),
+}
+
+_IMPORTED: Json = {
+    "description": "All rows are stored or skipped.",
+    "content": either_type("ImportAnswer"),
+}
+
+
+_EXPORT_ANSWERS: Json = {"200": _EXPORTED, **problems(400, 410, 503, 505)}
+_IMPORT_ANSWERS: Json = {
+    "200": _IMPORTED,
+    **problems(400, 403, 406, 409, 411, 413, 415, 422, 503, 504, 507),
+}
+
+TRANSFER_PATHS: dict[str, Json] = {
+    EXPORT.path: {
+        "get": {
+            "operationId": "export_keys",
+            "summary": "Send all keys and values of one snapshot.",
+            "parameters": [
+                query("prefix", "Only keys that start with this; empty: all.", _TEXT),
+                REVISION_OPTION,
+                query(
+                    "at",
+                    "As of this time (RFC 3339); it excludes 'rev'.",
+                    {"type": "string", "format": "date-time"},
+                ),
+                query("format", "By default jsonl.", _one_of(EXPORTED)),
+            ],
+            "responses": _EXPORT_ANSWERS,
+        }
+    },
+    IMPORT.path: {
+        "post": {
+            "operationId": "import_keys",
+            "summary": "Store the rows of an export, or lines of text, in batches.",
+            "description": (
+                "What a batch has stored stays, whatever becomes of the next. An import that ends"
+                " early says at which 'line', and how many rows are 'imported'."
+            ),
+            "parameters": [
+                query(
+                    "on_conflict",
+                    "What to do with a key that has a value; by default replace it.",
+                    _one_of(OnConflict),
+                ),
+                query("format", "Instead of Content-Type.", _one_of(Format)),
+                query(
+                    "any_key",
+                    "In lines of text, keys need not be UUIDs; without a value: true.",
+                    schema("Flag"),
+                ),
+            ],
+            "requestBody": {"content": _content(Format)},  # no row at all is fine
+            "responses": _IMPORT_ANSWERS,
+        }
+    },
+}
+
+TRANSFER_SCHEMAS: dict[str, Json] = {
+    "ImportAnswer": {
+        "type": "object",
+        "required": ["imported", "skipped", "revision"],
+        "properties": {
+            "imported": {"type": "integer", "description": "Rows that are stored."},
+            "skipped": {
+                "type": "integer",
+                "description": "Rows that had expired, or whose key has a value.",
+            },
+            "revision": {"type": "integer", "description": "Of the store now."},
+        },
+    }
+}

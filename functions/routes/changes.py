@@ -1,0 +1,111 @@
+"""``/v1/changes``: the change feed, as pages or as a stream."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Final
+
+import falcon
+
+from rundlet_server.functions.access.admission import visible_prefix
+from rundlet_server.functions.feeds.events import FORMS, NDJSON_TYPE, SSE_TYPE, encode_changes
+from rundlet_server.functions.feeds.places import FEED_EVENTS
+from rundlet_server.functions.feeds.reading import Selection, read_page
+from rundlet_server.functions.feeds.stream import Source, Stream
+from rundlet_server.functions.limits import LIST_KEYS_DEFAULT
+from rundlet_server.functions.messages.bodies import CBOR_TYPE, JSON_TYPE, answer_type
+from rundlet_server.functions.messages.query import Query, bad_query, revision_of
+from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.functions.request_ids import RequestIds
+from rundlet_server.storage.timeline import Changes
+
+_OPTIONS: Final = ("since", "prefix", "limit", "include", "wait")
+_OF_PAGES: Final = ("limit", "wait")
+_TYPES: Final = (JSON_TYPE, CBOR_TYPE, NDJSON_TYPE, SSE_TYPE)
+
+
+class ChangesResource:
+    """The change feed."""
+
+    def __init__(self, store: CountedStore, source: Source, ids: RequestIds) -> None:
+        self._store = store
+        self._source = source
+        self._ids = ids
+        self._limits = store.info.limits
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """One page, or a stream, by ``Accept``."""
+        self._store.require("changes")
+        query = Query(req, *_OPTIONS)
+        if query.text("include") not in (None, "value"):
+            raise bad_query("the option 'include' can only be 'value'; send that, or leave it out")
+        prefix = visible_prefix(req.env, query.text("prefix") or "")
+        selection = Selection(prefix, include_values=query.text("include") == "value")
+        media_type = answer_type(req, offered=_TYPES)
+        resp.content_type = media_type
+        resp.set_headers((("Cache-Control", "no-store"), ("Vary", "Accept")))
+        if media_type in FORMS:
+            self._stream(req, resp, query, selection)
+        else:
+            self._send_page(req, resp, query, selection)
+
+    def _send_page(
+        self, req: falcon.Request, resp: falcon.Response, query: Query, selection: Selection
+    ) -> None:
+        limit = query.count(
+            "limit",
+            default=LIST_KEYS_DEFAULT,
+            most=self._limits.list_keys_max,
+            limit="list_keys_max",
+        )
+        wait_s = query.seconds("wait", most=self._source.wait_s_max, limit="wait_s_max")
+        since = query.revision("since")
+        position = self._store.head_revision() if since is None else since
+        with self._source.sending.hold() as hold:
+            read = functools.partial(
+                read_page,
+                self._source.store,
+                selection,
+                limit=limit,
+                bytes_max=self._limits.answer_bytes_max,
+                admit=hold.admit,
+            )
+            page = read(position)
+            if wait_s and not page.events:
+                page = self._wait(req, read, page, wait_s)
+            assert resp.content_type is not None
+            self._source.counters.add(FEED_EVENTS, len(page.events))
+            hold.send(req, resp, encode_changes(page, resp.content_type))
+
+    def _wait(
+        self, req: falcon.Request, read: Callable[[int], Changes], page: Changes, wait_s: float
+    ) -> Changes:
+        """Read again and again until there are events, or the time is over."""
+
+        def has_events() -> bool:
+            nonlocal page
+            page = read(page.next_since)
+            return bool(page.events)
+
+        with self._source.places.taken():
+            self._source.waiting.until(req.env, page.next_since, wait_s, has_events)
+        return page
+
+    def _stream(
+        self, req: falcon.Request, resp: falcon.Response, query: Query, selection: Selection
+    ) -> None:
+        for name in _OF_PAGES:
+            if query.text(name) is not None:
+                raise bad_query(f"the option '{name}' is for pages, not for streams; leave it out")
+        since = query.revision("since")
+        last_seen = req.env.get("HTTP_LAST_EVENT_ID")
+        if last_seen and resp.content_type == SSE_TYPE:
+            since = revision_of("the header 'Last-Event-ID'", last_seen)
+        position = self._store.head_revision() if since is None else since
+        self._source.store.changes(position, limit=1)  # refuses one that cannot be followed
+        place = self._source.places.take()
+        assert resp.content_type is not None
+        stream = Stream(self._source, FORMS[resp.content_type], selection, position, place)
+        resp.set_header("X-Accel-Buffering", "no")  # nginx would collect events otherwise
+        resp.stream = stream.pieces(req.env, self._ids.of(req.env))

@@ -1,0 +1,180 @@
+"""Rows on their way into a store, as every reader gives them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+from rundlet_server.storage.bounds import (
+    CONTENT_TYPE_BYTES_MAX,
+    EXPIRES_US_MAX,
+    LARGE_VALUE_BYTES,
+    TTL_S_MAX,
+)
+from rundlet_server.storage.interface import Limits, Row
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_ESCAPE_BYTES: Final = 6
+_BAD_MAX: Final = 5
+_MARGIN_BYTES: Final = 4_096
+_HEADER_SAFE: Final = re.compile(r"[\t\x20-\x7e]*")
+
+
+class BadRow(ValueError):
+    """A row that cannot be stored; the message is the reason, one clause."""
+
+
+class Bad(NamedTuple):
+    """Where a row is that cannot be stored, and why.
+
+    Attributes:
+        line: its first line in the file, from 1; in a CBOR sequence, its number.
+        reason: one clause.
+    """
+
+    line: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Rows:
+    """Rows of a part of a file, in its order.
+
+    Attributes:
+        rows: the good ones.
+        lines: the line of each.
+        expires_us: when a row expires, by its place in ``rows``.
+        bad: the first of the others, in order.
+        bad_count: how many others there are.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    lines: list[int] | range = field(default_factory=list)
+    expires_us: dict[int, int] = field(default_factory=dict)
+    bad: list[Bad] = field(default_factory=list)
+    bad_count: int = 0
+
+    def refuse(self, line: int, reason: str) -> None:
+        """Count a bad row."""
+        self.bad_count += 1
+        if len(self.bad) < _BAD_MAX:
+            self.bad.append(Bad(line, reason))
+
+    def add(self, line: int, row: Row, expires_us: int | None) -> None:
+        """Add a good row."""
+        assert isinstance(self.lines, list)
+        if expires_us is not None:
+            self.expires_us[len(self.rows)] = expires_us
+        self.rows.append(row)
+        self.lines.append(line)
+
+    def before(self, line: int) -> Rows:
+        """Return the good rows before a line."""
+        count = sum(number < line for number in self.lines)
+        return self.first(count)
+
+    def first(self, count: int) -> Rows:
+        """Return so many of the good rows."""
+        expires_us = {place: time for place, time in self.expires_us.items() if place < count}
+        return Rows(self.rows[:count], self.lines[:count], expires_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What makes a row good.
+
+    Attributes:
+        limits: of the store.
+        any_key: in lines of text, keys need not be UUIDs.
+        strip_cr: lines of text end in CRLF; the carriage return is no part of the value.
+    """
+
+    limits: Limits
+    any_key: bool = False
+    strip_cr: bool = False
+
+    @property
+    def row_bytes_max(self) -> int:
+        """The most bytes that a row can have; a reader keeps no more of an unfinished one."""
+        limits = self.limits
+        short = _ESCAPE_BYTES * min(limits.value_bytes_max, LARGE_VALUE_BYTES)
+        value = max(2 * limits.value_bytes_max, short)
+        return (
+            _ESCAPE_BYTES * (limits.key_bytes_max + CONTENT_TYPE_BYTES_MAX) + value + _MARGIN_BYTES
+        )
+
+    def row(self, key: str, value: bytes, content_type: str) -> Row:
+        """Return a row.
+
+        Raises:
+            BadRow: a store with these limits does not take it.
+        """
+        encoded = encoded_text("key", key)
+        size_max = self.limits.key_bytes_max
+        if not encoded:
+            raise BadRow("the key is empty or not encodable as UTF-8")
+        if len(encoded) > size_max:
+            raise BadRow(f"the key has {len(encoded)} bytes, at most {size_max} are allowed")
+        value_max = self.limits.value_bytes_max
+        if len(value) > value_max:
+            raise BadRow(f"the value has {len(value)} bytes, at most {value_max} are allowed")
+        if not is_content_type(content_type):
+            raise BadRow("'content_type' is not printable ASCII text of a sensible length")
+        return encoded, value, content_type
+
+
+def is_content_type(text: str) -> bool:
+    """Return whether a text can be a content type that a server sends in a header."""
+    return len(text) <= CONTENT_TYPE_BYTES_MAX and _HEADER_SAFE.fullmatch(text) is not None
+
+
+def encoded_text(name: str, text: str) -> bytes:
+    """Return text as UTF-8.
+
+    Raises:
+        BadRow: it has none.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        if name == "key":
+            raise BadRow("the key is empty or not encodable as UTF-8") from None
+        raise BadRow(f"'{name}' is not encodable as UTF-8") from None
+
+
+def expiry_of(expires: str | None, ttl: float | None, now_us: int) -> int | None:
+    """Return when a row expires that says so in one of two ways.
+
+    Raises:
+        BadRow: in both, or in a wrong way.
+    """
+    if expires is None:
+        if ttl is None:
+            return None
+        if not 0 < ttl <= TTL_S_MAX:
+            raise BadRow("'ttl' is not a number of seconds above 0, and at most 100 years")
+        return now_us + max(1, round(ttl * 1_000_000))
+    if ttl is not None:
+        raise BadRow("both 'ttl' and 'expires'")
+    return time_us_of(expires)
+
+
+def time_us_of(text: str) -> int:
+    """Return an RFC 3339 time in microseconds since the epoch.
+
+    Raises:
+        BadRow: it is none, or out of range.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise BadRow("'expires' is not an RFC 3339 time with a time zone")
+    time_us = (moment - EPOCH) // _MICROSECOND
+    if time_us > EXPIRES_US_MAX:
+        raise BadRow("'expires' is after the year 9999")
+    return max(1, time_us)

@@ -1,0 +1,230 @@
+"""Write the entries of a store in a format; ``*_rows`` read them back.
+
+A value that is text by its content type, and valid UTF-8, is written as text, others in base64. So
+is every value above ``LARGE_VALUE_BYTES``: it is written piece by piece, and whether all of it is
+text would be known only at its end. A CBOR sequence has the bytes as they are.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import functools
+import io
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from rundlet_server.functions.transfer import cbor
+from rundlet_server.functions.transfer.formats import Format
+from rundlet_server.functions.units import rfc3339
+from rundlet_server.storage.interface import Entry, Row
+from rundlet_server.storage.large_values import LargeValue
+
+CSV_COLUMNS: Final = ("key", "content_type", "expires", "encoding", "value")
+_PIECE_BYTES: Final = 96 * 1024
+"""Base64 turns three bytes into four characters, so that pieces of this size can be joined."""
+
+_JSON: Final = msgspec.json.Encoder()
+
+
+class Writer(Protocol):
+    """Writes one format.
+
+    Attributes:
+        head: before the first row.
+        broken_end: bytes that no row begins with, so that what ends with them is read by nobody
+            as the whole.
+    """
+
+    head: bytes
+    broken_end: bytes
+
+    def rows(self, entries: Sequence[Entry]) -> bytes:
+        """Return entries as rows."""
+
+    def large(self, value: LargeValue) -> Iterator[bytes]:
+        """Yield the pieces of a row, whose value is read meanwhile; ``pieces.verify`` comes first.
+
+        Raises:
+            Damaged: see ``ValuePieces.read``.
+        """
+
+
+def writer_of(name: Format, ahead_us: int = 0) -> Writer:
+    """Return the writer of a format.
+
+    Args:
+        name: a format of ``EXPORTED``.
+        ahead_us: write every time of expiry so much earlier.
+    """
+    return _WRITERS[name](ahead_us)
+
+
+def readable_text(value: bytes, content_type: str) -> str | None:
+    """Return the value as text, if its content type says that it is text and it is UTF-8."""
+    if not _means_text(content_type):
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+@functools.lru_cache(maxsize=256)
+def _means_text(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type.startswith("text/") or media_type == "application/json"
+
+
+class _JsonLines:
+    r"""One object on each line; ``revision`` and ``version`` say where it came from."""
+
+    head = b""
+    broken_end = b'{"broken\n'
+
+    def __init__(self, ahead_us: int) -> None:
+        self._ahead_us = ahead_us
+
+    def rows(self, entries: Sequence[Entry]) -> bytes:
+        return _JSON.encode_lines([self._members(entry) for entry in entries])
+
+    def large(self, value: LargeValue) -> Iterator[bytes]:
+        members: dict[str, object] = {"key": value.key, "content_type": value.content_type}
+        if value.expires_us is not None:
+            members["expires"] = rfc3339(value.expires_us - self._ahead_us)
+        members |= {"revision": value.revision, "version": value.version, "base64": ""}
+        head = _JSON.encode(members)
+        yield head.removesuffix(b'"}')
+        yield from _base64_pieces(value)
+        yield b'"}\n'
+
+    def _members(self, entry: Entry) -> dict[str, object]:
+        key, value, revision, version, _, content_type, expires_us = entry
+        text = readable_text(value, content_type)
+        members: dict[str, object] = {"key": key, "content_type": content_type}
+        if text is None:
+            members["base64"] = value
+        else:
+            members["text"] = text
+        if expires_us is not None:
+            members["expires"] = rfc3339(expires_us - self._ahead_us)
+        members["revision"] = revision
+        members["version"] = version
+        return members
+
+
+class _Csv:
+    """A row of ``CSV_COLUMNS`` each; ``encoding`` is ``text`` or ``base64``.
+
+    Lines end with LF. A value with NUL, which many programs cannot read, is in base64.
+    """
+
+    head = (",".join(CSV_COLUMNS) + "\n").encode()
+    broken_end = b'"broken'
+
+    def __init__(self, ahead_us: int) -> None:
+        self._ahead_us = ahead_us
+
+    def rows(self, entries: Sequence[Entry]) -> bytes:
+        lines = io.StringIO()
+        writer = csv.writer(lines, lineterminator="\n")
+        for key, value, _, _, _, content_type, expires_us in entries:
+            text = readable_text(value, content_type)
+            is_text = text is not None and "\0" not in text
+            shown = text if is_text else base64.b64encode(value).decode("ascii")
+            encoding = "text" if is_text else "base64"
+            writer.writerow((key, content_type, self._expires(expires_us), encoding, shown))
+        return lines.getvalue().encode()
+
+    def large(self, value: LargeValue) -> Iterator[bytes]:
+        lines = io.StringIO()
+        expires = self._expires(value.expires_us)
+        csv.writer(lines, lineterminator="\n").writerow(
+            (value.key, value.content_type, expires, "base64", "")
+        )
+        yield lines.getvalue().encode().removesuffix(b"\n")
+        yield from _base64_pieces(value)
+        yield b"\n"
+
+    def _expires(self, expires_us: int | None) -> str:
+        return "" if expires_us is None else rfc3339(expires_us - self._ahead_us)
+
+
+_MEMBERS: Final = ("key", "revision", "version", "content_type")
+_PLAIN: Final = cbor.Shape(*_MEMBERS, "value")
+_EXPIRING: Final = cbor.Shape(*_MEMBERS, "expires", "value")
+
+
+class _CborSequence:
+    """One map each (RFC 8742), with the members of an mget."""
+
+    head = b""
+    broken_end = b"\xff"
+
+    def __init__(self, ahead_us: int) -> None:
+        self._ahead_us = ahead_us
+
+    def rows(self, entries: Sequence[Entry]) -> bytes:
+        pieces: list[bytes] = []
+        for entry in entries:
+            pieces.append(self._head(entry, len(entry.value)))
+            pieces.append(entry.value)
+        return b"".join(pieces)
+
+    def large(self, value: LargeValue) -> Iterator[bytes]:
+        yield self._head(value, value.size)
+        yield from _pieces(value)
+
+    def _head(self, entry: Entry | LargeValue, size: int) -> bytes:
+        members = (
+            cbor.text(entry.key),
+            cbor.number(entry.revision),
+            cbor.number(entry.version),
+            cbor.repeated_text(entry.content_type),
+        )
+        value_head = cbor.byte_string_head_of(size)
+        if entry.expires_us is None:
+            return _PLAIN.encode(*members, value_head)
+        expires = cbor.text(rfc3339(entry.expires_us - self._ahead_us))
+        return _EXPIRING.encode(*members, expires, value_head)
+
+
+_ROW: Final = cbor.Shape("key", "content_type", "value")
+_EXPIRING_ROW: Final = cbor.Shape("key", "content_type", "expires", "value")
+
+
+def cbor_row(row: Row, expires_us: int | None) -> bytes:
+    """Return a row that is to be stored as an item of a CBOR sequence."""
+    key, value, content_type = row
+    head = cbor.encoded_text(key), cbor.repeated_text(content_type)
+    value_head = cbor.byte_string_head(value)
+    if expires_us is None:
+        return _ROW.encode(*head, value_head) + value
+    return _EXPIRING_ROW.encode(*head, cbor.text(rfc3339(expires_us)), value_head) + value
+
+
+def _base64_pieces(value: LargeValue) -> Iterator[bytes]:
+    waiting = b""
+    for piece in _pieces(value):
+        data = waiting + piece
+        whole = len(data) - len(data) % 3
+        yield base64.b64encode(data[:whole])
+        waiting = data[whole:]
+    yield base64.b64encode(waiting)
+
+
+def _pieces(value: LargeValue) -> Iterator[bytes]:
+    position = 0
+    while position < value.size:
+        piece = value.pieces.read(position, min(_PIECE_BYTES, value.size - position))
+        position += len(piece)
+        yield piece
+
+
+_WRITERS: Final[dict[Format, Callable[[int], Writer]]] = {
+    Format.JSONL: _JsonLines,
+    Format.CSV: _Csv,
+    Format.CBOR_SEQ: _CborSequence,
+}

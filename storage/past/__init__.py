@@ -1,0 +1,1 @@
+"""What can be said of the past of any store: ``differences`` between two moments, ``rollback``."""

@@ -1,0 +1,1 @@
+"""The commands on the past, on a server and on a folder."""

@@ -1,0 +1,1 @@
+"""Time travel over HTTP: reads of the past, histories, differences, rollbacks, retention."""
