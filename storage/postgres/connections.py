@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
@@ -12,6 +15,7 @@ from psycopg_pool import ConnectionPool
 
 from rundlet_server.storage.forks import ProcessGuard
 from rundlet_server.storage.postgres.failures import is_lost, is_retried, translated
+from rundlet_server.storage.postgres.lifeline import Lifeline
 from rundlet_server.storage.postgres.place import Place
 from rundlet_server.storage.postgres.schema import Statements
 
@@ -22,7 +26,9 @@ _WAIT_S: Final = 3.0
 _RECONNECT_S: Final = 2.0
 """How long the pool tries on its own. It waits longer and longer between two attempts; if it gave
 up, the next request begins anew at once."""
-_ATTEMPTS: Final = 3
+_ATTEMPTS: Final = 5
+_PAUSE_S: Final = 0.01
+"""Between two attempts after another transaction has won, longer each time."""
 
 _Answer = TypeVar("_Answer")
 Rows = list[tuple[Any, ...]]  # what the columns hold stands in the statement
@@ -43,6 +49,7 @@ class Connections:
         self.statements = Statements(place.schema)
         self.sql = self.statements.sql
         self._guard = ProcessGuard()
+        self._lock = threading.Lock()
         self._pool = ConnectionPool(
             place.conninfo,
             kwargs={"autocommit": True},
@@ -53,11 +60,13 @@ class Connections:
             open=False,
             name="rundlet",
         )
+        self._drained_s = time.monotonic()
         try:
             self._pool.open(wait=True, timeout=_WAIT_S)
         except Exception as ex:
             self._pool.close()
             raise translated(ex) from ex
+        self._lifeline = Lifeline(place.conninfo)
 
     def rows(self, text: str, arguments: Arguments = ()) -> Rows:
         """Do one statement that reads, and return its rows.
@@ -76,10 +85,11 @@ class Connections:
     def retrying(self, work: Callable[[psycopg.Connection], _Answer]) -> _Answer:
         """Do what can be done again if it fails, and try again if that may help.
 
-        After a failover all connections of the pool are broken, so it checks all of them.
+        After a failover all connections of the pool are broken, or never answer, so all are
+        replaced.
         """
-        self._guard.require_own()
         for attempt in range(1, _ATTEMPTS + 1):
+            began_s = time.monotonic()
             try:
                 with self.connection() as link:
                     return work(link)
@@ -87,7 +97,9 @@ class Connections:
                 if attempt == _ATTEMPTS or not (is_retried(ex) or is_lost(ex)):
                     raise translated(ex) from ex
                 if is_lost(ex):
-                    self._pool.check()
+                    self._replace(began_s)
+                else:
+                    time.sleep(random.uniform(0, _PAUSE_S * attempt))
         raise AssertionError("the last attempt returns or raises")
 
     @contextlib.contextmanager
@@ -95,10 +107,19 @@ class Connections:
         """Lend a connection, which returns to the pool, or is replaced if it is broken."""
         self._guard.require_own()
         link = self._pool.getconn()
+        self._lifeline.begin(link)
         try:
             yield link
         finally:
             self._pool.putconn(link)
+            self._lifeline.finish(link)
+
+    def _replace(self, since_s: float) -> None:
+        """Replace all connections, unless another thread has done so since."""
+        with self._lock:
+            if self._drained_s < since_s:
+                self._drained_s = time.monotonic()
+                self._pool.drain()
 
     def counts(self) -> Mapping[str, int]:
         """Return figures of the pool by name, as psycopg has them."""
@@ -112,4 +133,5 @@ class Connections:
     def close(self) -> None:
         """Close all; in a forked child they are the parent's, and stay open."""
         if not self._guard.is_inherited:
+            self._lifeline.close()
             self._pool.close()

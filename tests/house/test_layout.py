@@ -56,7 +56,7 @@ FLOORS = {
     ],
     "storage/postgres": [
         "place failures clock deciding",
-        "schema looking",
+        "schema looking lifeline",
         "connections",
         "pieces writing loading",
         "reading",

@@ -8,7 +8,7 @@ import socket
 import threading
 from typing import Literal, Self
 
-Cut = Literal["before", "after"]
+Cut = Literal["before", "after", "freeze"]
 
 
 class CuttingProxy:
@@ -17,8 +17,10 @@ class CuttingProxy:
     Attributes:
         port: where it listens.
         at: the bytes; empty to forward everything.
-        cut: cuts ``before`` the server gets them, or ``after`` it has answered them.
+        cut: cuts ``before`` the server gets them, or ``after`` it has answered them; or forwards
+            nothing from them on (``freeze``).
         is_open: new connections are accepted; else they are closed at once.
+        is_frozen: nothing is forwarded, and nothing closed: what comes is lost.
         cuts: how many connections were cut.
     """
 
@@ -29,6 +31,7 @@ class CuttingProxy:
         self.at = b""
         self.cut: Cut = "before"
         self.is_open = True
+        self.is_frozen = False
         self.cuts = 0
         self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -65,8 +68,13 @@ class CuttingProxy:
                     data = source.recv(1 << 16)
                     if not data or (is_doomed and source is server):
                         return
+                    if self.is_frozen:
+                        continue
                     if source is client and self.at and self.at in data:
                         self.cuts += 1
+                        if self.cut == "freeze":
+                            self.is_frozen = True
+                            continue
                         is_doomed = True
                         if self.cut == "before":
                             return

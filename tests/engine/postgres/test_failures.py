@@ -9,13 +9,17 @@ import pytest
 
 from rundlet_server.storage.errors import OutcomeUnknown, ReadOnly, Unavailable, UnknownFormat
 from rundlet_server.storage.interface import Add
+from rundlet_server.storage.postgres import connections, lifeline
 from tests.support.backends import do, put, value
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.processes.servers import wait_for
 
 
 @pytest.fixture
-def proxy(server):
+def proxy(server, monkeypatch):
+    """A proxy before the database; the store gives up soon."""
+    monkeypatch.setattr(connections, "_WAIT_S", 1.0)
+    monkeypatch.setattr(lifeline, "SUSPICIOUS_S", 0.1)
     with CuttingProxy(server.port) as proxy:
         yield proxy
 
@@ -66,9 +70,39 @@ def test_database_that_is_away_is_unavailable_and_comes_back(cut_store, proxy):
         cut_store.get("a")
     assert cut_store.health().reasons
     proxy.is_open = True
+    wait_for(lambda: not cut_store.health().reasons)
     assert value(cut_store, "a") == b"1"
     assert put(cut_store, "a", b"3").revision == 2
-    assert cut_store.health().reasons == []
+
+
+def test_database_that_is_frozen_is_unavailable_and_comes_back(cut_store, proxy):
+    put(cut_store, "a", b"1")
+    proxy.is_frozen = True
+
+    with pytest.raises(Unavailable):
+        cut_store.get("a")
+    proxy.is_frozen = False
+    wait_for(lambda: not cut_store.health().reasons)
+    assert put(cut_store, "a", b"2").revision == 2
+
+
+def test_commit_that_a_frozen_database_does_not_answer_has_an_unknown_outcome(
+    cut_store, proxy, store
+):
+    put(cut_store, "a", b"1")
+    proxy.at, proxy.cut = b"COMMIT\0", "freeze"
+
+    with pytest.raises(OutcomeUnknown):
+        put(cut_store, "a", b"2")
+    assert value(store, "a") == b"1"
+    proxy.is_frozen = False
+
+
+def test_statement_that_only_takes_long_is_left_alone(store, server, url, monkeypatch):
+    monkeypatch.setattr(lifeline, "SUSPICIOUS_S", 0.1)
+    monkeypatch.setattr(lifeline, "LOOK_EVERY_S", 0.05)
+
+    assert store._connections.rows("SELECT 1 FROM pg_sleep(2.5)") == [(1,)]
 
 
 def test_transaction_that_another_one_stopped_is_done_again(store, server, url):
