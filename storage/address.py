@@ -97,7 +97,8 @@ def missing_backend(address: StoreAddress) -> MissingBackend:
     """Return the error for an address that this release cannot open."""
     message = (
         f"cannot open {address.shown}: the backend {address.scheme!r} is not available in this"
-        " release, which opens folders (./data), text files (file:PATH) and, to serve, memory"
+        " release, which opens folders (./data), text files (file:PATH), PostgreSQL databases"
+        " (postgresql://USER@HOST/NAME) and, to serve, memory"
     )
     return MissingBackend(message)
 
