@@ -55,7 +55,7 @@ def follow(target: Target, place: BackupPlace, *, as_json: bool) -> NoReturn:
             except _PASSING as ex:
                 if revision < 0:
                     raise
-                sys.stderr.write(f"{escaped(f'rundlet: {message_of(ex)}; trying again')}\n")
+                sys.stderr.write(f"{escaped(f'rundlet: trying again: {message_of(ex)}')}\n")
                 pause_s = _RETRY_S
             time.sleep(max(0.0, started_s + pause_s - time.monotonic()))
     except KeyboardInterrupt as ex:

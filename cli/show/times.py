@@ -51,7 +51,11 @@ def moment_us(option: str, text: str, now_us: int) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         _require_unit(option, text)
-        return now_us + int(seconds_of(option, text) * 1_000_000)
+        try:
+            return now_us + int(units.seconds_of(text) * 1_000_000)
+        except ValueError as ex:
+            message = f"{text!r} is no time; write 2027-01-31T12:00:00Z, or {units.TIME_EXAMPLES}"
+            raise typer.BadParameter(message, param_hint=option) from ex
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1_000_000)

@@ -20,6 +20,7 @@ from rundlet_server.storage.tokens.interface import Scope, Token, TokenSource, T
 
 _CALLER: Final = "rundlet.caller"
 _NAMED_KEYS: Final = "rundlet.named_keys"
+_REVISION: Final = "rundlet.revision"
 
 _RANKS: Final[dict[Scope, int]] = {"read": 0, "write": 1, "admin": 2}
 
@@ -187,6 +188,17 @@ def note_keys(environ: dict[str, object], keys: Iterable[str]) -> None:
 def noted_keys(environ: Mapping[str, object]) -> object:
     """Return what ``note_keys`` kept; ``None`` if the body names no keys."""
     return environ.get(_NAMED_KEYS)
+
+
+def note_revision(environ: dict[str, object], revision: int) -> None:
+    """Keep the revision of the commit that a request made for the audit trail, if there is one."""
+    if _CALLER in environ:
+        environ[_REVISION] = revision
+
+
+def noted_revision(environ: Mapping[str, object]) -> object:
+    """Return what ``note_revision`` kept; ``None`` if the request made no commit."""
+    return environ.get(_REVISION)
 
 
 def require_keys(environ: Mapping[str, object], keys: Iterable[str]) -> None:

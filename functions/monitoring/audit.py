@@ -1,10 +1,11 @@
 """The audit trail: one JSON object a line for what was changed, administered or refused.
 
 ``{"time","request_id","who","token","remote","method","route","path","status"}``: ``who`` is the
-name of the token, ``token`` its id; and, of a transaction, ``keys``: all that it names. The trail
-is kept while tokens are in force. It never holds values, secrets or query strings; it holds keys.
-The table of routes says what is audited; reads are not, for they would be nearly all of the trail,
-unless they were refused.
+name of the token, ``token`` its id; of a transaction or a rollback ``keys``: all that it names; of
+a request that made one commit its ``revision``, as the history of a key has it. The trail is kept
+while tokens are in force. It never holds values, secrets or query strings; it holds keys. The table
+of routes says what is audited; reads are not, for they would be nearly all of the trail, unless
+they were refused.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final
 
 import falcon
 
-from rundlet_server.functions.access.admission import caller_of, noted_keys
+from rundlet_server.functions.access.admission import caller_of, noted_keys, noted_revision
 from rundlet_server.functions.messages.target import raw_path
 from rundlet_server.functions.monitoring.logs import LineWriter
 from rundlet_server.functions.request_ids import RequestIds
@@ -64,6 +65,9 @@ class AuditTrail:
             "path": raw_path(req.env),
             "status": resp.status_code,
         }
+        revision = noted_revision(req.env)
+        if revision is not None:
+            line["revision"] = revision
         keys = noted_keys(req.env)
         if keys is not None:
             line["keys"] = keys

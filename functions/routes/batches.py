@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import falcon
 
-from rundlet_server.functions.access.admission import note_keys, require_keys
+from rundlet_server.functions.access.admission import note_keys, note_revision, require_keys
 from rundlet_server.functions.limits import (
     mget_body_bytes_max,
     mget_body_items_max,
@@ -87,6 +87,8 @@ class TxnResource:
         require_accepted(lists_of(txn), self._limits, self._store.accepts_key)
         commit = self._store.commit(txn)
         ops = txn.then if commit.succeeded else txn.otherwise or ()
+        if any(result.found or result.version for result in commit.results):
+            note_revision(req.env, commit.revision)
         answer: TransactionAnswer = {
             "succeeded": commit.succeeded,
             "revision": commit.revision,

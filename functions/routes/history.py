@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 import falcon
 
-from rundlet_server.functions.access.admission import require_keys
+from rundlet_server.functions.access.admission import note_revision, require_keys
 from rundlet_server.functions.limits import LIST_KEYS_DEFAULT
 from rundlet_server.functions.messages.bodies import answer_type
 from rundlet_server.functions.messages.query import Query
@@ -74,6 +74,7 @@ class HistoryResource:
         erased = self._store.erase(name, wait_s=wait_s)
         if not erased.is_found:
             raise _unknown(name)
+        note_revision(req.env, erased.revision)
         resp.content_type = media_type
         resp.set_headers((("Cache-Control", "no-store"), ("Vary", "Accept")))
         resp.data = encode_erased(erased, media_type)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import falcon
 
-from rundlet_server.functions.access.admission import note_keys, require_keys
+from rundlet_server.functions.access.admission import note_keys, note_revision, require_keys
 from rundlet_server.functions.limits import mget_body_bytes_max, mget_body_items_max
 from rundlet_server.functions.messages.bodies import answer_type, body_type, read_body
 from rundlet_server.functions.messages.decoding import BodyDecoder
@@ -54,6 +54,8 @@ class RollbackResource:
         to = moment_of(self._store, asked.where(self._store.moment))
         done = self._roll_back(to, scope, is_dry=is_dry)
         note_keys(req.env, (change.key for change in done.changes))
+        if done.changes and not is_dry:
+            note_revision(req.env, done.revision)
         resp.content_type = media_type
         with self._sending.hold() as hold:
             hold.send(req, resp, encode_rollback(done, media_type, dry_run=is_dry))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import falcon
 
-from rundlet_server.functions.access.admission import require_keys
+from rundlet_server.functions.access.admission import note_revision, require_keys
 from rundlet_server.functions.feeds.stream import Source
 from rundlet_server.functions.feeds.waiting import waited_for
 from rundlet_server.functions.messages.bodies import read_body
@@ -94,6 +94,7 @@ class ValueResource:
         conditions = self._tags.write_conditions(req, name)
         value = read_body(req, self._gate, "value_bytes_max", self._limits.value_bytes_max)
         commit = self._commit(req, Put(name, value, content_type, ttl_s), conditions)
+        note_revision(req.env, commit.revision)
         result = commit.results[0]
         resp.status = 204 if result.found else 201
         resp.set_headers(
@@ -113,6 +114,7 @@ class ValueResource:
         commit = self._commit(req, Delete(name), conditions)
         if not commit.results[0].found:
             raise _not_found(name)
+        note_revision(req.env, commit.revision)
         resp.status = 204
         resp.set_header("KV-Revision", str(commit.revision))
 

@@ -118,6 +118,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(folder: Path) -> Iterator[RundletServer]:
     arguments = (folder / "example.data", "--data", folder / "data")
+    arguments += ("--audit", folder / "audit.jsonl")
     with RundletServer(*arguments, stderr_path=folder / "stderr") as server:
         yield server
 

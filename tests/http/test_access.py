@@ -41,6 +41,7 @@ REQUESTS = [
     *(("GET", f"/v1/{t}", None, "read") for t in ("history/app/1", "history64/YXBwLzE")),
     *(("DELETE", f"/v1/{t}", None, "admin") for t in ("history/app/1", "history64/YXBwLzE")),
     ("GET", "/v1/diff?from=1&prefix=app/", None, "read"),
+    ("GET", "/v1/changes?since=1&prefix=app/", None, "read"),
     ("POST", "/v1/rollback", {"prefix": "app/", "to": 1}, "write"),
     ("GET", "/v1/export?prefix=app/", None, "read"),
     ("POST", "/v1/import?format=jsonl", {"key": "app/1", "text": "x"}, "write"),
@@ -75,6 +76,7 @@ OUTSIDE = [
     *((method, "/v1/history64/b3RoZXI", None) for method in ("GET", "DELETE")),
     ("DELETE", "/v1/history/other", None),
     ("GET", "/v1/diff?from=1&prefix=other", None),
+    ("GET", "/v1/changes?since=1&prefix=other", None),
     ("POST", "/v1/rollback", {"prefix": "", "to": 1}),
     ("POST", "/v1/rollback", {"keys": ["app/1", "other"], "to": 0, "dry_run": True}),
     ("GET", "/v1/export?prefix=other", None),
@@ -416,6 +418,38 @@ def test_audit_tells_the_keys_of_a_transaction(guarded: Guarded):
 
     assert (done.status_code, written["keys"]) == (200, ["app/1", "app/2"])
     assert (bad.status_code, refused["keys"]) == (403, ["other"])
+
+
+def test_audit_tells_which_commit_a_request_made(guarded: Guarded):
+    _, secret = guarded.file.add("all", "admin")
+    good = guarded.store.stats().revision
+    put = {"op": "put", "key": "app/1", "text": "2"}
+    requests: list[tuple[str, str, object]] = [
+        ("PUT", "/v1/kv/app/1", None),
+        ("DELETE", "/v1/kv/app/1", None),
+        ("POST", "/v1/txn", {"then": [put]}),
+        ("POST", "/v1/rollback", {"prefix": "app/", "to": good}),
+        ("DELETE", "/v1/history/app/1", None),
+    ]
+    revisions = []
+    for method, target, body in requests:
+        assert guarded.ask(method, target, body, secret).status_code < 300
+        revisions.append(guarded.store.stats().revision)
+    wrote_nothing: list[tuple[str, str, object]] = [
+        ("DELETE", "/v1/kv/app/1", None),
+        ("POST", "/v1/txn", {"if": [{"key": "other", "exists": True}]}),
+        ("POST", "/v1/txn", {"then": [{"op": "delete", "key": "app/9"}]}),
+        ("POST", "/v1/rollback", {"prefix": "app/", "to": good, "dry_run": True}),
+        ("POST", "/v1/rollback", {"prefix": "other", "to": good}),
+        ("DELETE", "/v1/history/app/9", None),
+    ]
+    for method, target, body in wrote_nothing:
+        guarded.ask(method, target, body, secret)
+
+    lines = guarded.audit()
+
+    assert revisions == list(range(good + 1, good + 1 + len(requests)))
+    assert [line.get("revision") for line in lines] == [*revisions, *[None] * len(wrote_nothing)]
 
 
 def test_audit_tells_whose_token_has_expired(guarded: Guarded):

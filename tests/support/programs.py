@@ -1,4 +1,4 @@
-"""Programs beside Python that tests need; ``scripts/install-servers`` installs them."""
+"""Programs that tests need; ``make install`` or ``scripts/install-servers`` installs them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def program(name: str) -> str:
     """
     path = shutil.which(name, path=_FOLDERS)
     if path is None:
-        missing(f"{name} is not installed (scripts/install-servers installs it)")
+        missing(f"{name} is not installed (make install or scripts/install-servers installs it)")
     return path
 
 

@@ -174,3 +174,13 @@ def test_commands_that_change_create_no_store(tmp_path, arguments):
 
     assert ended.code == 4
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    "command", [("diff", "yesterday"), ("get", "k", "--at", "yesterday")], ids=" ".join
+)
+def test_what_is_no_time_is_answered_with_both_ways_to_write_one(told, command):
+    refused = told.run(*command)
+
+    assert refused.code == 2
+    assert "'yesterday' is no time; write 2027-01-31T12:00:00Z, or 90s, " in refused.err
