@@ -169,7 +169,8 @@ class PostgresStore:
             self._writer.load(group)
 
     def finish_load(self) -> None:
-        """See ``Store.finish_load``: what was loaded is quick to read."""
+        """See ``Store.finish_load``: have the planner know what was loaded."""
+        self._connections.execute("ANALYZE {kv}")
 
     def moment(self, time_us: int) -> Moment:
         """See ``Store.moment``."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from rundlet_server.storage.errors import Compacted
@@ -168,3 +170,20 @@ def test_large_value_is_read_in_pieces(store):
     assert store.scan(include_values=True).keys[0].entry.value == large
     assert store.changes(0, include_values=True).events[0].value == large
     assert store.peek("a", at=Moment(1, store.scan().moment.time_us)).size == len(large)
+
+
+def test_page_of_a_young_table_reads_no_more_keys_than_it_shows(store):
+    rows = [(b"k%05d" % number, b"1", TEXT_CONTENT_TYPE) for number in range(5_000)]
+    store.load(rows)
+    looked_up = []
+    read = store._connections.rows
+    store._connections.rows = lambda text, arguments: (
+        looked_up.extend(read(f"EXPLAIN (ANALYZE, FORMAT TEXT) {text}", arguments))
+        or read(text, arguments)
+    )
+
+    page = store.scan(limit=10, after="k01000")
+
+    assert names(page) == [f"k{number:05}" for number in range(1_001, 1_011)]
+    counts = re.findall(r"rows=(\d+) loops", "\n".join(line for (line,) in looked_up))
+    assert max(map(int, counts)) == 11
