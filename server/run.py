@@ -288,4 +288,6 @@ def _what(options: ServeOptions) -> str:
 def _durability(settings: ServerSettings) -> str:
     if settings.read_only:
         return "read-only"
+    if settings.store.folder is None:
+        return "synced as the database says"
     return f"sync={settings.sync}"

@@ -93,15 +93,6 @@ class StoreAddress:
         return without_password(self.text)
 
 
-def missing_backend(address: StoreAddress) -> MissingBackend:
-    """Return the error for an address that this release cannot open."""
-    message = (
-        f"cannot open {address.shown}: the backend {address.scheme!r} is not available in this"
-        " release, which opens folders (./data), text files (file:PATH), etcd and, to serve, memory"
-    )
-    return MissingBackend(message)
-
-
 def missing_extra(address: StoreAddress, extra: str, ex: ModuleNotFoundError) -> MissingBackend:
     """Return the error for an address whose backend needs an extra that is not installed."""
     message = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rundlet_server.storage.address import StoreAddress, missing_backend, missing_extra
+from rundlet_server.storage.address import StoreAddress, missing_extra
 from rundlet_server.storage.tokens.file import TokenFile
 from rundlet_server.storage.tokens.interface import TokenStore
 
@@ -17,7 +17,8 @@ def open_tokens(address: StoreAddress, folder: Path | None = None) -> TokenStore
         folder: where they are instead, whatever the store.
 
     Raises:
-        MissingBackend: the store keeps its tokens itself, and this release cannot open it.
+        MissingBackend: the store keeps its tokens itself, and an extra is not installed.
+        Unavailable: the store keeps its tokens itself, and does not answer.
     """
     if folder is not None:
         return TokenFile(folder)
@@ -34,4 +35,8 @@ def open_tokens(address: StoreAddress, folder: Path | None = None) -> TokenStore
                 raise missing_extra(address, "etcd", ex) from ex
             return EtcdTokens(address)
         case "postgresql":
-            raise missing_backend(address)
+            try:
+                from rundlet_server.storage.tokens.postgres import PostgresTokens  # noqa: PLC0415
+            except ModuleNotFoundError as ex:
+                raise missing_extra(address, "postgres", ex) from ex
+            return PostgresTokens(address)

@@ -69,11 +69,11 @@ def test_missing_text_file_is_told(tmp_path):
 
 @pytest.mark.parametrize("command", [("get", "a"), ("set", "a", "1"), ("token", "ls")])
 def test_backend_that_is_missing_is_told_without_the_password(command):
-    ended = run(*command, "--store", "postgresql://me:s3cret@db/kv")
+    ended = run(*command, "--store", "etcd://me:s3cret@db/kv")
 
     assert ended.code == 2
-    assert "the backend 'postgresql' is not available in this release" in ended.err
-    assert "postgresql://me:***@db/kv" in ended.err
+    assert "the backend 'etcd' is not available in this release" in ended.err
+    assert "etcd://me:***@db/kv" in ended.err
 
 
 def test_address_that_is_none_is_a_usage_error():

@@ -16,7 +16,7 @@ SERVER = "rundlet_server"
 # What each layer may import beside itself and the standard library. Our own layers stand under
 # the name that they are installed by.
 ALLOWED = {
-    "storage": {"crc32c", "cbor2", "numpy", "xxhash", "grpc", "google"},
+    "storage": {"crc32c", "cbor2", "numpy", "xxhash", "grpc", "google", "psycopg", "psycopg_pool"},
     "functions": {"falcon", "cbor2", "msgspec", "storage"},
     "server": {"waitress", "granian", "functions", "storage"},
     "rundlet": {"httpx", "cbor2"},
@@ -34,7 +34,7 @@ FLOORS = {
         "files",
         "address checksum counting requests past",
         "settings pieces",
-        "etcd",
+        "etcd postgres",
         "tokens",
         "log",
         "textfile care backing",
@@ -67,6 +67,17 @@ FLOORS = {
         "__init__",
     ],
     "storage/etcd/cluster": ["place calls requests", "client", "__init__"],
+    "storage/postgres": [
+        "place failures clock deciding",
+        "schema looking lifeline",
+        "connections",
+        "pieces writing loading",
+        "reading",
+        "listing retention timeline",
+        "feed keeper",
+        "store",
+        "__init__",
+    ],
     "functions": [
         "units request_ids version",
         "settings route_table",

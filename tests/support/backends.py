@@ -29,11 +29,13 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.postgres.store import PostgresStore
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.textfile.store import open_text_file
 from rundlet_server.storage.timeline import At, Retention
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock, ModelStore
+from tests.support.postgres import postgres_server
 from tests.support.processes.etcd import shared_etcd, store_name
 
 LIMITS: Final = Limits(
@@ -113,6 +115,15 @@ def open_test_etcd(place: Path, settings: StoreSettings) -> EtcdStore:
     return EtcdStore(EtcdPlace.of(address), settings, tidy_s=None)
 
 
+def _open_postgres(place: Path, clock: Clock, read_only: bool) -> Store:
+    """Open the store of a place: the name of its schema is kept there."""
+    address = place / "address"
+    if not address.exists():
+        address.write_text(postgres_server().url())
+    settings = StoreSettings(limits=LIMITS, clock=clock, is_read_only=read_only)
+    return PostgresStore(StoreAddress.parse(address.read_text()), settings, is_tended=False)
+
+
 BACKENDS: Final = (
     Backend("model", _open_model, is_kept=False),
     Backend("model counted", _open_counted, is_kept=False),
@@ -125,6 +136,7 @@ BACKENDS: Final = (
         retention=Retention(1),  # it keeps history by time only
         retains=Retention(1, 0.5),
     ),
+    Backend("postgresql", _open_postgres),
 )
 
 

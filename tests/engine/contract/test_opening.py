@@ -11,10 +11,13 @@ import pytest
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.counting.counters import SharedCounters
 from rundlet_server.storage.counting.measures import GROUP_COMMITS, Measures
-from rundlet_server.storage.errors import InvalidAddress, MissingBackend, ReadOnly
+from rundlet_server.storage.errors import InvalidAddress, MissingBackend, ReadOnly, Unavailable
 from rundlet_server.storage.interface import Feature, Limits, Put, Txn
 from rundlet_server.storage.opening import StoreOptions, open_store
 from rundlet_server.storage.settings import StoreSettings
+from tests.support.processes.servers import free_port
+
+STORAGE = "rundlet_server.storage"
 
 
 def test_folder_is_opened_with_its_options_and_measured(tmp_path):
@@ -49,23 +52,36 @@ def test_store_in_memory_is_for_servers():
         open_store(StoreAddress.parse("memory"))
 
 
-@pytest.mark.parametrize("text", ["postgresql://me:s3cret@db/kv"])
-def test_missing_backend_is_told_by_name_without_the_password(text):
-    address = StoreAddress.parse(text)
+@pytest.mark.parametrize(
+    ("text", "module", "extra"),
+    [
+        ("postgresql://me:s3cret@db/kv", "psycopg", "postgres"),
+        ("etcd://me:s3cret@h1/NAME", "grpc", "etcd"),
+    ],
+)
+def test_missing_extra_is_told_by_name_without_the_password(text, module, extra, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith(f"{STORAGE}.{extra}")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
 
-    with pytest.raises(MissingBackend) as caught:
-        open_store(address)
-
-    assert f"the backend {address.scheme!r} is not available in this release" in str(caught.value)
-    assert address.shown in str(caught.value)
+    with pytest.raises(MissingBackend, match=rf"pip install 'rundlet\[{extra}\]'") as caught:
+        open_store(StoreAddress.parse(text))
     assert "s3cret" not in str(caught.value)
 
 
-def test_missing_extra_is_told_without_the_password(monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("rundlet_server.storage.etcd")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "grpc", None)
+def test_database_that_does_not_answer_is_unavailable_without_the_password():
+    text = f"postgresql://me:s3cret@127.0.0.1:{free_port()}/kv"
 
-    with pytest.raises(MissingBackend, match=r"pip install 'rundlet\[etcd\]'") as caught:
-        open_store(StoreAddress.parse("etcd://me:s3cret@h1/NAME"))
+    with pytest.raises(Unavailable) as caught:
+        open_store(StoreAddress.parse(text))
+    assert "refused" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "query", ["schema=", "schema=A", "schema=a-b", "schema=%22", "sslmode=maybe&nonsense=1"]
+)
+def test_url_that_no_database_understands_is_refused_without_the_password(query):
+    with pytest.raises(InvalidAddress) as caught:
+        open_store(StoreAddress.parse(f"postgresql://me:s3cret@h/kv?{query}"))
     assert "s3cret" not in str(caught.value)

@@ -1,0 +1,148 @@
+"""Connections to the database, for one process: a pool, and what to do if one breaks."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from rundlet_server.storage.forks import ProcessGuard
+from rundlet_server.storage.postgres.failures import is_lost, is_retried, translated
+from rundlet_server.storage.postgres.lifeline import Lifeline
+from rundlet_server.storage.postgres.place import Place
+from rundlet_server.storage.postgres.schema import Statements
+
+CONNECTIONS_MAX: Final = 10
+"""Of one process. A statement takes a fraction of a millisecond, so few serve many threads."""
+_WAIT_S: Final = 3.0
+"""How long a request waits for a connection, at most; then it is told that the database is away."""
+_RECONNECT_S: Final = 2.0
+"""How long the pool tries on its own. It waits longer and longer between two attempts; if it gave
+up, the next request begins anew at once."""
+_ATTEMPTS: Final = 5
+_PAUSE_S: Final = 0.01
+"""Between two attempts after another transaction has won, longer each time."""
+
+_Answer = TypeVar("_Answer")
+Rows = list[tuple[Any, ...]]  # what the columns hold stands in the statement
+Arguments = Sequence[object] | Mapping[str, object]
+
+logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())  # else lines go to stderr
+
+
+class Connections:
+    """The connections of one open store. Any thread may use them, in the process that made them."""
+
+    def __init__(self, place: Place, *, size_max: int = CONNECTIONS_MAX) -> None:
+        """Connect; ``size_max`` is the most connections.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        self.statements = Statements(place.schema)
+        self.sql = self.statements.sql
+        self._guard = ProcessGuard()
+        self._lock = threading.Lock()
+        self._pool = ConnectionPool(
+            place.conninfo,
+            kwargs={"autocommit": True},
+            min_size=1,
+            max_size=size_max,
+            timeout=_WAIT_S,
+            reconnect_timeout=_RECONNECT_S,
+            configure=_configure,
+            open=False,
+            name="rundlet",
+        )
+        self._drained_s = time.monotonic()
+        try:
+            self._pool.open(wait=True, timeout=_WAIT_S)
+        except Exception as ex:
+            self._pool.close()
+            raise translated(ex) from ex
+        self._lifeline = Lifeline(place.conninfo)
+
+    def rows(self, text: str, arguments: Arguments = ()) -> Rows:
+        """Do one statement that reads, and return its rows.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        query = self.sql(text)
+        return self.retrying(lambda link: link.execute(query, arguments, binary=True).fetchall())
+
+    def execute(self, text: str, arguments: Arguments = ()) -> int:
+        """Do one statement that may be done twice without harm; return the count of its rows."""
+        query = self.sql(text)
+        return self.retrying(lambda link: int(link.execute(query, arguments).rowcount))
+
+    def retrying(self, work: Callable[[psycopg.Connection], _Answer]) -> _Answer:
+        """Do what can be done again if it fails, and try again if that may help.
+
+        After a failover all connections of the pool are broken, or never answer, so all are
+        replaced.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            began_s = time.monotonic()
+            try:
+                with self.connection() as link:
+                    return work(link)
+            except Exception as ex:
+                if attempt == _ATTEMPTS or not (is_retried(ex) or is_lost(ex)):
+                    raise translated(ex) from ex
+                if is_lost(ex):
+                    self._replace(began_s)
+                else:
+                    time.sleep(random.uniform(0, _PAUSE_S * attempt))
+        raise AssertionError("the last attempt returns or raises")
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[psycopg.Connection]:
+        """Lend a connection, which returns to the pool, or is replaced if it is broken."""
+        self._guard.require_own()
+        link = self._pool.getconn()
+        self._lifeline.begin(link)
+        try:
+            yield link
+        finally:
+            self._pool.putconn(link)
+            self._lifeline.finish(link)
+
+    def _replace(self, since_s: float) -> None:
+        """Replace all connections, unless another thread has done so since."""
+        with self._lock:
+            if self._drained_s < since_s:
+                self._drained_s = time.monotonic()
+                self._pool.drain()
+
+    def counts(self) -> Mapping[str, int]:
+        """Return figures of the pool by name, as psycopg has them."""
+        return dict(self._pool.get_stats())
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether they belong to the parent process."""
+        return self._guard.is_inherited
+
+    def close(self) -> None:
+        """Close all; in a forked child they are the parent's, and stay open."""
+        if not self._guard.is_inherited:
+            self._lifeline.close()
+            self._pool.close()
+
+
+def _configure(link: psycopg.Connection) -> None:
+    """Have every list read an index in its order.
+
+    Without statistics of a young table, the planner of PostgreSQL reads and sorts all keys of a
+    range for a page of a thousand. Other databases have no such setting.
+    """
+    with contextlib.suppress(psycopg.ProgrammingError, psycopg.NotSupportedError):
+        link.execute("SET enable_bitmapscan = off")

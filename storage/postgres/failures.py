@@ -1,0 +1,81 @@
+"""Errors of the database in the words of ``storage.errors``.
+
+An error of a statement says for certain that its transaction was not applied. Only if the
+connection is lost, or the server gives up, after COMMIT was sent, the outcome is unknown.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+from psycopg_pool import PoolClosed, PoolTimeout
+
+from rundlet_server.storage.errors import DiskFull, OutcomeUnknown, Unavailable
+
+RETRIED: Final = frozenset({"40001", "40P01", "55P03"})
+"""Another transaction won (serialization, deadlock, lock); the same one may succeed at once."""
+
+MISSING_TABLES: Final = frozenset({"42P01", "3F000"})
+
+RACES: Final = RETRIED | {"23505", "42P06", "42P07", "42710", "XX000"}
+"""What two processes that create the same tables at once may get."""
+
+_DISK_FULL: Final = "53100"
+_CERTAIN_CLASSES: Final = frozenset({"22", "23", "25", "40", "42", "53", "54", "55"})
+_UNKNOWN: Final = frozenset({"40003"})  # the server says itself that it does not know
+_TROUBLES: Final = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.InternalError,
+    psycopg.NotSupportedError,
+    PoolTimeout,
+    PoolClosed,
+)
+_PERMISSION: Final = "42501"
+_LOST: Final = ("57P", "08")
+
+
+def is_retried(ex: BaseException) -> bool:
+    """Return whether the same transaction may succeed if it is done again at once."""
+    return sqlstate_of(ex) in RETRIED
+
+
+def is_lost(ex: BaseException) -> bool:
+    """Return whether the connection is gone: broken, or ended by the server."""
+    if isinstance(ex, PoolTimeout | PoolClosed) or not isinstance(ex, psycopg.OperationalError):
+        return False
+    state = sqlstate_of(ex)
+    return not state or state.startswith(_LOST)
+
+
+def translated(ex: BaseException) -> BaseException:
+    """Return the error to raise for one that certainly left nothing behind.
+
+    What can only be a fault of ours stays what it is.
+    """
+    sqlstate = sqlstate_of(ex)
+    if sqlstate == _DISK_FULL:
+        return DiskFull("the disk of the database is full")
+    if sqlstate in MISSING_TABLES:
+        return Unavailable("the tables of the store are gone from the database")
+    if isinstance(ex, _TROUBLES) or sqlstate == _PERMISSION:
+        return Unavailable(f"the database does not do it: {_first_line(ex)}")
+    return ex
+
+
+def after_commit(ex: BaseException) -> BaseException:
+    """Return the error to raise for one that came after COMMIT was sent."""
+    state = sqlstate_of(ex)
+    if state[:2] in _CERTAIN_CLASSES and state not in _UNKNOWN:
+        return translated(ex)
+    return OutcomeUnknown(f"the database was lost during a commit: {_first_line(ex)}")
+
+
+def sqlstate_of(ex: BaseException) -> str:
+    """Return what the server calls an error; empty if it did not tell of it."""
+    return str(ex.sqlstate or "") if isinstance(ex, psycopg.Error) else ""
+
+
+def _first_line(ex: BaseException) -> str:
+    return str(ex).strip().partition("\n")[0] or type(ex).__name__

@@ -1,0 +1,61 @@
+"""Where the tables are: the URL of a database, and a schema in it.
+
+    postgresql://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME
+
+All but ``schema`` is as libpq has it: several hosts, a service, ``sslmode`` ...
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+from urllib.parse import parse_qsl, urlencode
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from rundlet_server.storage.address import StoreAddress
+from rundlet_server.storage.errors import InvalidAddress
+
+SCHEMA: Final = "rundlet"
+_SCHEMA_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_DEFAULTS: Final = {
+    "application_name": "rundlet",
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "3",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",  # milliseconds
+    "target_session_attrs": "read-write",  # of several hosts, the primary
+    "client_encoding": "UTF8",
+}
+
+
+class Place(NamedTuple):
+    """Connection string of a database, and a schema in it."""
+
+    conninfo: str
+    schema: str
+
+    @classmethod
+    def of(cls, address: StoreAddress) -> Place:
+        """Read the address of a store.
+
+        Raises:
+            InvalidAddress: it is no URL of a database, or the schema has an unusual name.
+        """
+        url, _, query = address.text.partition("?")
+        options = dict(parse_qsl(query, keep_blank_values=True))
+        schema = options.pop("schema", SCHEMA)
+        if not _SCHEMA_NAME.fullmatch(schema):
+            message = f"the schema {schema!r} in {address.shown} is not made of a-z, 0-9 and _"
+            raise InvalidAddress(message)
+        if options:
+            url += f"?{urlencode(options)}"
+        try:
+            given = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+            return cls(make_conninfo("", **(_DEFAULTS | given)), schema)
+        except psycopg.ProgrammingError as ex:
+            # libpq quotes the option, which may be a password with a sign that is not escaped.
+            message = f"{address.shown} is not the URL of a PostgreSQL database"
+            raise InvalidAddress(message) from ex

@@ -1,0 +1,318 @@
+"""A PostgreSQL database behind the ``Store`` interface."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Final, NoReturn
+
+from rundlet_server.storage.address import StoreAddress
+from rundlet_server.storage.backups import Backups
+from rundlet_server.storage.errors import NotSupported, ReadOnly, StoreError
+from rundlet_server.storage.interface import (
+    Commit,
+    Entry,
+    Feature,
+    Limits,
+    Page,
+    Row,
+    Snapshot,
+    Stats,
+    StoreInfo,
+    Txn,
+)
+from rundlet_server.storage.large_values import Admit, LargeValue
+from rundlet_server.storage.postgres.clock import StoreClock
+from rundlet_server.storage.postgres.connections import Connections
+from rundlet_server.storage.postgres.feed import Feed
+from rundlet_server.storage.postgres.keeper import Keeper
+from rundlet_server.storage.postgres.listing import Lists, Range, Wanted, encode_bound
+from rundlet_server.storage.postgres.loading import transactions
+from rundlet_server.storage.postgres.place import Place
+from rundlet_server.storage.postgres.reading import Reads
+from rundlet_server.storage.postgres.retention import Retention as Dropping
+from rundlet_server.storage.postgres.schema import prepare
+from rundlet_server.storage.postgres.timeline import PostgresTimeline
+from rundlet_server.storage.postgres.writing import Writer
+from rundlet_server.storage.reports import Gauge, Health
+from rundlet_server.storage.requests import check_txn, encode_key
+from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.timeline import At, Changes, Erased, History, Moment, Retention
+
+KEY_BYTES_LIMIT: Final = 2_560
+"""A row of an index takes a third of a page of 8 KiB, at most."""
+VALUE_BYTES_LIMIT: Final = 256 * 1024 * 1024
+"""A message to the database takes 1 GiB at most, and a batch has the values of several requests."""
+_FEATURES: Final[frozenset[Feature]] = frozenset(
+    {"history", "retention", "changes", "erase", "bulk_load", "compaction"}
+)
+_HEAD: Final = "SELECT rev, time_us FROM {meta} WHERE id = 1"
+_READ_ONLY: Final = "this store is served read-only"
+
+
+class PostgresStore:
+    """A store in a schema of a database. Any number of processes may have it open."""
+
+    def __init__(
+        self, address: StoreAddress, settings: StoreSettings, *, is_tended: bool = True
+    ) -> None:
+        """Connect; create the tables if they are missing.
+
+        Args:
+            address: of the database.
+            settings: limits, clock, retention, and whether commits are refused.
+            is_tended: this process expires values and drops history in the background.
+
+        Raises:
+            InvalidAddress: see ``Place.of``.
+            Unavailable: the database cannot be reached, or refuses.
+            UnknownFormat: a later release has changed the tables.
+            ReadOnly: there is no store, and commits are refused.
+        """
+        place = Place.of(address)
+        self._settings = settings
+        limits = self._limits = _limits(settings.limits)
+        store_id = prepare(place, address.shown, is_read_only=settings.is_read_only)
+        self._connections = Connections(place)
+        self._clock = StoreClock(settings.clock)
+        self._reads = Reads(self._connections, self._clock, limits)
+        self._lists = Lists(self._connections, self._reads, limits)
+        self._writer = Writer(self._connections, self._clock, limits, settings.measures)
+        self._timeline = PostgresTimeline(self._connections, self._reads, self._writer, self._clock)
+        self._feed = Feed(self._connections, limits)
+        self._dropping = Dropping(self._connections, self._writer, self._clock)
+        self.info = StoreInfo(
+            "postgresql",
+            store_id,
+            settings.is_read_only,
+            limits,
+            {"schema": place.schema},
+            _FEATURES,
+        )
+        self._compaction: threading.Thread | None = None
+        self._begin()
+        is_tended = is_tended and not settings.is_read_only
+        self._keeper = Keeper(self._find_head, self._tend if is_tended else None)
+        self._writer.on_commit = self._keeper.note
+
+    def get(self, key: str, *, at: At | None = None) -> Entry | None:
+        """See ``Store.get``."""
+        return self._reads.get(key, encode_key(key, self._limits), at)
+
+    def peek(self, key: str, *, at: At | None = None) -> Entry | LargeValue | None:
+        """See ``Store.peek``."""
+        return self._reads.peek(key, encode_key(key, self._limits), at)
+
+    def get_many(
+        self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
+    ) -> Snapshot:
+        """See ``Store.get_many``."""
+        encoded = [encode_key(key, self._limits) for key in keys]
+        named = dict(zip(encoded, keys, strict=True))
+        return self._reads.get_many(named, encoded, at, admit)
+
+    def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
+        """See ``Store.get_version``."""
+        return self._timeline.get_version(key, encode_key(key, self._limits), version)
+
+    def scan(
+        self,
+        *,
+        prefix: str = "",
+        start: str | None = None,
+        end: str | None = None,
+        after: str | None = None,
+        limit: int = 1_000,
+        reverse: bool = False,
+        delimiter: str | None = None,
+        include_values: bool = False,
+        at: At | None = None,
+        admit: Admit | None = None,
+    ) -> Page:
+        """See ``Store.scan``."""
+        keys = Range.of(prefix, start, end)
+        mark = encode_bound(delimiter) if delimiter else None
+        size = len(prefix.encode())
+        if after is not None:
+            keys = keys.resumed(encode_bound(after), mark, size, reverse=reverse)
+        wanted = Wanted(keys, size, mark, limit, reverse, include_values)
+        return self._lists.page(wanted, at, admit)
+
+    def count(
+        self,
+        *,
+        prefix: str = "",
+        start: str | None = None,
+        end: str | None = None,
+        at: At | None = None,
+    ) -> int:
+        """See ``Store.count``; the database counts keys one by one, except all of them now."""
+        if at is None and not prefix and start is None and end is None:
+            return self.stats().key_count
+        return self._lists.count(Range.of(prefix, start, end), at)
+
+    def commit(self, txn: Txn) -> Commit:
+        """See ``Store.commit``; the database decides how durable a commit is."""
+        self._require_writable()
+        check_txn(txn, self._limits)
+        return self._writer.commit(txn)
+
+    def load(self, rows: Sequence[Row]) -> None:
+        """See ``Store.load``."""
+        self._require_writable()
+        for group in transactions(rows, self._limits):
+            for txn in group:
+                check_txn(txn, self._limits)
+            self._writer.load(group)
+
+    def finish_load(self) -> None:
+        """See ``Store.finish_load``: have the planner know what was loaded."""
+        self._connections.execute("ANALYZE {kv}")
+
+    def moment(self, time_us: int) -> Moment:
+        """See ``Store.moment``."""
+        return self._timeline.moment(time_us)
+
+    def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
+        """See ``Store.history``."""
+        return self._timeline.history(encode_key(key, self._limits), limit, before)
+
+    def expired(self, after_us: int, at: Moment) -> list[str]:
+        """See ``Store.expired``."""
+        return self._timeline.expired(after_us, at)
+
+    def changes(
+        self,
+        since: int,
+        *,
+        prefix: str = "",
+        limit: int = 1_000,
+        include_values: bool = False,
+        until: int | None = None,
+    ) -> Changes:
+        """See ``Store.changes``."""
+        return self._feed.changes(since, prefix, limit, include_values, until)
+
+    def wait(self, since: int, timeout_s: float) -> int:
+        """See ``Store.wait``; commits of other processes are noticed by looking."""
+        return self._keeper.wait(since, timeout_s)
+
+    def retention(self) -> Retention:
+        """See ``Store.retention``."""
+        return self._timeline.retention()
+
+    def retain(self, retention: Retention) -> None:
+        """See ``Store.retain``."""
+        self._require_writable()
+        self._timeline.retain(retention)
+
+    def hold(self, revision: int) -> AbstractContextManager[None]:
+        """See ``Store.hold``."""
+        return self._timeline.hold(revision, is_read_only=self.info.read_only)
+
+    def erase(self, key: str, *, wait_s: float = 0) -> Erased:  # noqa: ARG002 # done at once
+        """See ``Store.erase``."""
+        self._require_writable()
+        return self._timeline.erase(encode_key(key, self._limits))
+
+    def stats(self) -> Stats:
+        """See ``Store.stats``."""
+        return self._reads.stats()
+
+    @property
+    def backups(self) -> Backups:
+        """See ``Store.backups``: the tools of the database make its backups."""
+        raise NotSupported(self.info.backend, "backup")
+
+    def gauges(self) -> Mapping[str, Gauge]:
+        """See ``Store.gauges``."""
+        counts = self._connections.counts()
+        return {
+            "connections": Gauge(
+                counts.get("pool_size", 0), "Connections of this process to the database."
+            ),
+            "idle_connections": Gauge(
+                counts.get("pool_available", 0), "Those of them that are not in use."
+            ),
+            "waiting_for_connection": Gauge(
+                counts.get("requests_waiting", 0), "Threads that wait for a connection."
+            ),
+        }
+
+    def compact(self, *, wait: bool = False) -> None:
+        """See ``Store.compact``: drops history; the database reclaims the space by its vacuum."""
+        self._require_writable()
+        if wait:
+            self._dropping.compact()
+        elif self._compaction is None or not self._compaction.is_alive():
+            self._compaction = threading.Thread(
+                target=self._compact_quietly, name="rundlet-compaction", daemon=True
+            )
+            self._compaction.start()
+
+    def sync(self) -> None:
+        """See ``Store.sync``: a commit is as durable as the database makes it."""
+
+    def health(self) -> Health:
+        """See ``Store.health``."""
+        try:
+            [(_, time_us)] = self._connections.rows(_HEAD)
+        except StoreError as ex:
+            return Health([str(ex)])
+        return Health([], clock_ahead_s=self._clock.ahead_s(time_us))
+
+    def close(self) -> None:
+        """See ``Store.close``; in a forked child the store is the parent's, and stays open."""
+        if self._connections.is_inherited:
+            return
+        self._keeper.close()
+        if self._compaction is not None:
+            self._compaction.join()
+        self._connections.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled."""
+        message = "an open store cannot be sent to a process; send its address, and open it there"
+        raise TypeError(message)
+
+    def _begin(self) -> None:
+        """Take over the time of the store, and set its retention."""
+        [(_, time_us)] = self._connections.rows(_HEAD)
+        self._clock.now_us(time_us)
+        present = self._timeline.retention()
+        wanted = self._settings.retention(present)
+        if wanted != present and not self.info.read_only:
+            self._timeline.retain(wanted)
+
+    def _require_writable(self) -> None:
+        if self.info.read_only:
+            raise ReadOnly(_READ_ONLY)
+
+    def _find_head(self) -> int:
+        [(revision, time_us)] = self._connections.rows(_HEAD)
+        self._clock.now_us(time_us)
+        head: int = revision
+        return head
+
+    def _tend(self) -> None:
+        self._dropping.expire()
+        self._dropping.compact_if_due()
+        self._timeline.renew_holds()
+
+    def _compact_quietly(self) -> None:
+        # What is left is dropped by the next pass; ``health`` reports that the database is away.
+        with contextlib.suppress(StoreError):
+            self._dropping.compact()
+
+
+def _limits(limits: Limits) -> Limits:
+    """Return the limits that the database can keep."""
+    return dataclasses.replace(
+        limits,
+        key_bytes_max=min(limits.key_bytes_max, KEY_BYTES_LIMIT),
+        value_bytes_max=min(limits.value_bytes_max, VALUE_BYTES_LIMIT),
+        txn_bytes_max=min(limits.txn_bytes_max, VALUE_BYTES_LIMIT),
+    )

@@ -1,0 +1,155 @@
+"""What a failure of the database or of the connection leaves behind, and what it is called."""
+
+from __future__ import annotations
+
+import threading
+
+import psycopg
+import pytest
+
+from rundlet_server.storage.errors import OutcomeUnknown, ReadOnly, Unavailable, UnknownFormat
+from rundlet_server.storage.interface import Add
+from rundlet_server.storage.postgres import connections, lifeline
+from tests.support.backends import do, put, value
+from tests.support.cutting_proxy import CuttingProxy
+from tests.support.processes.servers import wait_for
+
+
+@pytest.fixture
+def proxy(server, monkeypatch):
+    """A proxy before the database; the store gives up soon."""
+    monkeypatch.setattr(connections, "_WAIT_S", 1.0)
+    monkeypatch.setattr(lifeline, "SUSPICIOUS_S", 0.1)
+    with CuttingProxy(server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def cut_store(proxy, server, url, open_store):
+    """The store at ``url``, reached through the proxy."""
+    return open_store(url.replace(f":{server.port}", f":{proxy.port}"))
+
+
+def test_commit_that_reached_the_database_has_an_unknown_outcome(cut_store, proxy, store):
+    put(cut_store, "a", b"1")
+    proxy.at, proxy.cut = b"COMMIT\0", "after"
+
+    with pytest.raises(OutcomeUnknown):
+        put(cut_store, "a", b"2")
+    assert value(store, "a") == b"2"
+    assert proxy.cuts == 1
+
+
+def test_commit_that_did_not_reach_the_database_has_an_unknown_outcome_too(cut_store, proxy, store):
+    put(cut_store, "a", b"1")
+    proxy.at = b"COMMIT\0"
+
+    with pytest.raises(OutcomeUnknown):
+        put(cut_store, "a", b"2")
+    assert value(store, "a") == b"1"
+    assert proxy.cuts == 1
+
+
+def test_connection_that_breaks_before_commit_is_replaced_and_the_write_done(cut_store, proxy):
+    put(cut_store, "a", b"1")
+    proxy.cut_all()
+
+    assert do(cut_store, Add("n", 1)).results[0].number == 1
+    proxy.cut_all()
+    assert value(cut_store, "a") == b"1"
+
+
+def test_database_that_is_away_is_unavailable_and_comes_back(cut_store, proxy):
+    put(cut_store, "a", b"1")
+    proxy.is_open = False
+    proxy.cut_all()
+
+    with pytest.raises(Unavailable):
+        put(cut_store, "a", b"2")
+    with pytest.raises(Unavailable):
+        cut_store.get("a")
+    assert cut_store.health().reasons
+    proxy.is_open = True
+    wait_for(lambda: not cut_store.health().reasons)
+    assert value(cut_store, "a") == b"1"
+    assert put(cut_store, "a", b"3").revision == 2
+
+
+def test_database_that_is_frozen_is_unavailable_and_comes_back(cut_store, proxy):
+    put(cut_store, "a", b"1")
+    proxy.is_frozen = True
+
+    with pytest.raises(Unavailable):
+        cut_store.get("a")
+    proxy.is_frozen = False
+    wait_for(lambda: not cut_store.health().reasons)
+    assert put(cut_store, "a", b"2").revision == 2
+
+
+def test_commit_that_a_frozen_database_does_not_answer_has_an_unknown_outcome(
+    cut_store, proxy, store
+):
+    put(cut_store, "a", b"1")
+    proxy.at, proxy.cut = b"COMMIT\0", "freeze"
+
+    with pytest.raises(OutcomeUnknown):
+        put(cut_store, "a", b"2")
+    assert value(store, "a") == b"1"
+    proxy.is_frozen = False
+
+
+def test_statement_that_only_takes_long_is_left_alone(store, server, url, monkeypatch):
+    monkeypatch.setattr(lifeline, "SUSPICIOUS_S", 0.1)
+    monkeypatch.setattr(lifeline, "LOOK_EVERY_S", 0.05)
+
+    assert store._connections.rows("SELECT 1 FROM pg_sleep(2.5)") == [(1,)]
+
+
+def test_transaction_that_another_one_stopped_is_done_again(store, server, url):
+    schema = url.partition("schema=")[2]
+    put(store, "a", b"1")
+    done = threading.Event()
+
+    def writes() -> None:
+        put(store, "a", b"2")
+        done.set()
+
+    with psycopg.connect(server.conninfo) as blocker:
+        blocker.execute(f"SELECT * FROM {schema}.meta FOR UPDATE")
+        thread = threading.Thread(target=writes)
+        thread.start()
+        [(pid,)] = wait_for_lock(server)
+        server.execute(f"SELECT pg_terminate_backend({pid})")  # before COMMIT: certainly nothing
+    thread.join()
+
+    assert done.is_set()
+    assert store.get("a")[1:4] == (b"2", 2, 2)
+
+
+def test_tables_that_were_dropped_make_the_store_unavailable(store, server, url):
+    server.execute(f"DROP SCHEMA {url.partition('schema=')[2]} CASCADE")
+
+    with pytest.raises(Unavailable, match="tables"):
+        store.get("a")
+    with pytest.raises(Unavailable, match="tables"):
+        put(store, "a")
+
+
+def test_tables_of_a_later_release_are_refused(store, open_store, server, url):
+    server.execute(f"UPDATE {url.partition('schema=')[2]}.meta SET format = 99")
+
+    with pytest.raises(UnknownFormat, match="format 99"):
+        open_store()
+
+
+def test_store_that_is_only_read_is_not_created(open_store, server, url):
+    with pytest.raises(ReadOnly):
+        open_store(is_read_only=True)
+    schema = url.partition("schema=")[2]
+    assert server.execute(f"SELECT 1 FROM pg_namespace WHERE nspname = '{schema}'") == []
+
+
+def wait_for_lock(server):
+    """Wait until a connection waits for a row, and return its process number."""
+    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    return wait_for(lambda: server.execute(waiting))

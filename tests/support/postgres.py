@@ -1,0 +1,134 @@
+"""A PostgreSQL server for the tests of a session; each test has a schema of its own in it."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import psycopg
+
+from tests.support.processes.servers import free_port, wait_for
+from tests.support.programs import missing
+
+_FOLDERS: Final = ("/usr/lib/postgresql", "/usr/pgsql", "/opt/homebrew/opt/postgresql")
+_USERS: Final = ("postgres", "nobody")
+# What is stored need not outlive the session; everything else is as installed.
+_SETTINGS: Final = (
+    *("fsync=off", "full_page_writes=off", "synchronous_commit=off", "shared_buffers=32MB"),
+    *("max_connections=200", "listen_addresses=127.0.0.1", "autovacuum_naptime=600"),
+)
+_NUMBERS: Final = itertools.count()
+
+
+class PostgresServer:
+    """A cluster in a new folder, on a free port.
+
+    PostgreSQL refuses to run as root, so root runs it as another user, who cannot enter the folders
+    of pytest.
+    """
+
+    def __init__(self, *settings: str) -> None:
+        self._programs = _programs()
+        self._user = next(filter(_is_user, _USERS)) if os.geteuid() == 0 else None
+        self.folder = Path(tempfile.mkdtemp(prefix="rundlet-postgres-"))
+        if self._user is not None:
+            shutil.chown(self.folder, self._user)
+        self.port = free_port()
+        self._settings = settings or _SETTINGS
+        self._run("initdb", "--pgdata", self.data, "--auth=trust", "--username=me", "--no-sync")
+        self.process = self.start()
+        atexit.register(self.stop)
+
+    @property
+    def data(self) -> str:
+        return str(self.folder / "data")
+
+    def start(self) -> subprocess.Popen[bytes]:
+        settings = [part for setting in self._settings for part in ("-c", setting)]
+        with (self.folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [
+                    *(self._programs / "postgres", "-D", self.data, "-p", str(self.port)),
+                    *("-k", self.folder, *settings),
+                ],
+                user=self._user,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+            )
+        self.process = process
+        wait_for(self._answers)
+        return process
+
+    def url(self, **options: str) -> str:
+        """Return the address of a store in a schema that no other test uses."""
+        options = {"schema": f"test_{os.getpid()}_{next(_NUMBERS)}"} | options
+        query = "&".join(f"{name}={value}" for name, value in options.items())
+        return f"postgresql://me@127.0.0.1:{self.port}/postgres?{query}"
+
+    def execute(self, statement: str) -> list[tuple[object, ...]]:
+        with psycopg.connect(self.conninfo, autocommit=True) as link:
+            cursor = link.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def stop(self) -> None:
+        """End the server at once, without waiting for connections, and remove its folder."""
+        atexit.unregister(self.stop)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def conninfo(self) -> str:
+        return f"host=127.0.0.1 port={self.port} user=me dbname=postgres"
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, (self.folder / "log").read_text()
+        try:
+            psycopg.connect(self.conninfo).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _run(self, name: str, *arguments: str) -> None:
+        command = [str(self._programs / name), *arguments]
+        done = subprocess.run(
+            command, user=self._user, cwd=self.folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+@functools.cache
+def postgres_server() -> PostgresServer:
+    """Return the server of this session, started when the first test asks for it."""
+    return PostgresServer()
+
+
+def _programs() -> Path:
+    """Return the folder of the newest PostgreSQL; skip the test if there is none."""
+    found = [path for folder in _FOLDERS for path in Path(folder).glob("*/bin/postgres")]
+    on_path = shutil.which("postgres")
+    if found:
+        return max(found, key=lambda path: float(path.parent.parent.name)).parent
+    if on_path is None:
+        missing("postgresql is not installed (scripts/install-servers installs it)")
+    return Path(on_path).resolve().parent
+
+
+def _is_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
