@@ -10,10 +10,12 @@ _LEASES: Final = "storage/log/backup/leases.py"
 _TAKING: Final = "storage/log/backup/taking.py"
 _PLACES: Final = "storage/log/backup/places.py"
 _RESTORING: Final = "storage/log/backup/restoring.py"
+_SCANNING: Final = "storage/log/backup/scanning.py"
 _PRUNING: Final = "storage/log/backup/pruning.py"
 _RESTORE: Final = "tests/backup/test_restore.py"
 _FAULTS: Final = "tests/backup/test_faults.py"
 _DIRECTORY: Final = "tests/backup/test_directory.py"
+_GATHERING: Final = "tests/engine/format/test_gathering.py"
 _HTTP: Final = "tests/http/test_backups.py"
 
 BACKUP_MUTANTS: Final = (
@@ -106,17 +108,45 @@ BACKUP_MUTANTS: Final = (
     ),
     Mutant(
         "restore-of-too-much",
-        _RESTORING,
-        "                if wanted < frame.record_count:",
+        _SCANNING,
+        "                if wanted < len(found.keys):",
         "                if not wanted:",
         (_RESTORE,),
     ),
     Mutant(
         "restore-of-too-little",
-        _RESTORING,
-        "                    if wanted:\n",
-        "                    if False:\n",
+        _SCANNING,
+        "        if left:\n",
+        "        if False:\n",
         (_RESTORE,),
+    ),
+    Mutant(
+        "restore-cut-a-frame-too-late",
+        _SCANNING,
+        "segment.file.truncate(stretch.offset + stretch.places[whole])",
+        "segment.file.truncate(stretch.offset + stretch.size)",
+        (_RESTORE,),
+    ),
+    Mutant(
+        "records-are-not-verified",
+        "storage/log/format/stretches.py",
+        "if checksum(view[place:next_place]) != RESIDUE:",
+        "if False:",
+        (_GATHERING,),
+    ),
+    Mutant(
+        "keys-are-sorted-by-eight-bytes",
+        "storage/log/index/gathering.py",
+        "tied = sorted(order[is_in_tie].tolist(), key=keys.__getitem__)",
+        "tied = order[is_in_tie].tolist()",
+        (_GATHERING,),
+    ),
+    Mutant(
+        "short-keys-are-sorted-by-what-follows",
+        "storage/log/index/gathering.py",
+        "    numbers = numbers >> missing << missing\n",
+        "",
+        (_GATHERING,),
     ),
     Mutant(
         "restore-repeats-revisions",

@@ -1,0 +1,155 @@
+"""Many frames at a time: for those who read a whole segment.
+
+``Segment.frames`` makes an object of each frame. Where commits are small that costs more than all
+else; here the loop over the frames does nothing but verify them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.log.format import frame as frames
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import ALIGNMENT, SIZE_MIN, BadFrame, Frame
+from rundlet_server.storage.log.format.record_headers import headers_at
+from rundlet_server.storage.log.format.segment import Segment
+
+_READ_BYTES: Final = 1024 * 1024
+"""Bytes read at a time: few enough that they stay in the processor's cache while they are used."""
+_FRAME_SIZE: Final = struct.Struct("<I")
+_OFFSET: Final = struct.Struct("<Q")
+
+
+class Stretch(NamedTuple):
+    """Adjacent frames of a segment, at least one, each verified by its checksum.
+
+    Attributes:
+        path: of the segment.
+        salt: of the segment.
+        offset: of the first frame in the segment.
+        data: their bytes.
+        places: where in ``data`` each frame begins, and where the last one ends.
+    """
+
+    path: Path
+    salt: int
+    offset: int
+    data: bytes
+    places: list[int]
+
+    @property
+    def size(self) -> int:
+        """Their bytes; ``data`` may hold more."""
+        return self.places[-1]
+
+    def frame(self, number: int) -> Frame:
+        """Return one of the frames; ``-1`` for the last."""
+        place = self.places[:-1][number]
+        return frames.decode(memoryview(self.data)[place:], self.offset + place, self.salt)
+
+    def records(self) -> StretchRecords:
+        """Find and verify all records.
+
+        Raises:
+            Damaged: the lengths do not add up, or a checksum does not match.
+        """
+        places: list[int] = []
+        keys: list[bytes] = []
+        ends: list[int] = []
+        for start, end in zip(self.places, self.places[1:], strict=False):
+            try:
+                self._add_records(start, end, places, keys)
+            except BadFrame as ex:
+                raise Damaged(self.path, self.offset + start, str(ex)) from ex
+            ends.append(len(places))
+        at = np.array(places, np.int64)
+        return StretchRecords(at, keys, headers_at(self.data, at), ends)
+
+    def _add_records(self, start: int, end: int, places: list[int], keys: list[bytes]) -> None:
+        """Add the records of the frame between two places."""
+        data, view, unpack = self.data, memoryview(self.data), records.SIZES.unpack_from
+        overhead, header_size = records.OVERHEAD, records.HEADER.size
+        add_place, add_key = places.append, keys.append
+        body_end = end - CHECKSUM_SIZE
+        _, count, *_ = frames.HEADER.unpack_from(data, start)
+        place = start + frames.HEADER.size
+        for _ in range(count):
+            # The loop of a restore: it does nothing that can be done for many records at once.
+            if place + overhead > body_end:
+                raise BadFrame("the records do not fit into the frame")
+            value_size, key_size, meta_size = unpack(data, place)
+            next_place = place + overhead + value_size + key_size + meta_size
+            if next_place > body_end:
+                raise BadFrame("the records do not fit into the frame")
+            if checksum(view[place:next_place]) != RESIDUE:
+                offset = self.offset + place
+                raise Damaged(self.path, offset, "the checksum of the record does not match")
+            key_start = place + header_size
+            add_place(place)
+            add_key(data[key_start : key_start + key_size])
+            place = next_place
+        if body_end - place >= ALIGNMENT:
+            raise BadFrame("the frame has bytes after its last record")
+
+
+class StretchRecords(NamedTuple):
+    """The records of a stretch.
+
+    Attributes:
+        places: where in the stretch's ``data`` each begins.
+        keys, headers: of each.
+        ends: for each frame, how many records there are up to its end.
+    """
+
+    places: npt.NDArray[np.int64]
+    keys: list[bytes]
+    headers: npt.NDArray[np.void]
+    ends: list[int]
+
+    def first(self, count: int) -> StretchRecords:
+        """Return the first of the records."""
+        return StretchRecords(self.places[:count], self.keys[:count], self.headers[:count], [])
+
+
+def stretches(segment: Segment, start: int, end: int) -> Iterator[Stretch]:
+    """Yield the frames from offset ``start`` to ``end``, each verified, about 1 MB at a time.
+
+    Raises:
+        Damaged: as ``Segment.frames`` does.
+    """
+    salt = segment.header.salt
+    offset = start
+    while offset < end:
+        data = segment.read_frames(offset, end, _READ_BYTES)
+        places = _verified(data, offset, salt)
+        if len(places) == 1:
+            try:
+                frames.decode(memoryview(data), offset, salt)
+            except BadFrame as ex:
+                raise Damaged(segment.path, offset, str(ex)) from ex
+        yield Stretch(segment.path, salt, offset, data, places)
+        offset += places[-1]
+
+
+def _verified(data: bytes, offset: int, salt: int) -> list[int]:
+    """Return where each whole frame at the start of ``data`` begins, and where the last ends."""
+    unpack, pack, view = _FRAME_SIZE.unpack_from, _OFFSET.pack, memoryview(data)
+    places = [0]
+    place = 0
+    while place + SIZE_MIN <= len(data):
+        end = place + unpack(data, place)[0]
+        if end < place + SIZE_MIN or end % ALIGNMENT or end > len(data):
+            break
+        if checksum(view[place:end], checksum(pack(offset + place), salt)) != RESIDUE:
+            break
+        places.append(end)
+        place = end
+    return places
