@@ -50,9 +50,9 @@ BACKUP_MUTANTS: Final = (
     ),
     Mutant(
         "frames-are-not-verified-when-hashed",
-        "storage/log/backup/hashing.py",
-        "frames = segment.frames(max(HEADER_SIZE, self.offset), size)",
-        "frames = ()",
+        "storage/log/format/stretches.py",
+        "if checksum(view[place:end], checksum(pack(offset + place), salt)) != RESIDUE:",
+        "if False:",
         (_HTTP,),
     ),
     # --- the directory ---
@@ -62,6 +62,13 @@ BACKUP_MUTANTS: Final = (
         "if self._extend(source, file, chain) == file.sha256:",
         "if self._extend(source, file, chain):",
         (_FAULTS, _DIRECTORY),
+    ),
+    Mutant(
+        "hash-goes-on-after-a-lease-has-ended",
+        _TAKING,
+        "hasher = hasher.copy() if start <= have",
+        "hasher = hasher if start <= have",
+        (_DIRECTORY,),
     ),
     Mutant(
         "index-before-its-pieces-are-durable",

@@ -50,6 +50,12 @@ class Stretch(NamedTuple):
         """Their bytes; ``data`` may hold more."""
         return self.places[-1]
 
+    @property
+    def last_commit(self) -> tuple[int, int]:
+        """Revision and time of the last frame."""
+        _, _, revision, time_us, *_ = frames.HEADER.unpack_from(self.data, self.places[-2])
+        return revision, time_us
+
     def frame(self, number: int) -> Frame:
         """Return one of the frames; ``-1`` for the last."""
         place = self.places[:-1][number]
@@ -119,8 +125,16 @@ class StretchRecords(NamedTuple):
         return StretchRecords(self.places[:count], self.keys[:count], self.headers[:count], [])
 
 
-def stretches(segment: Segment, start: int, end: int) -> Iterator[Stretch]:
-    """Yield the frames from offset ``start`` to ``end``, each verified, about 1 MB at a time.
+def stretches(
+    segment: Segment, start: int, end: int, *, read_bytes: int = _READ_BYTES
+) -> Iterator[Stretch]:
+    """Yield the frames from offset ``start`` to ``end``, each verified.
+
+    Args:
+        segment: the segment.
+        start: of a frame.
+        end: of another one, or of the same.
+        read_bytes: to read at a time.
 
     Raises:
         Damaged: as ``Segment.frames`` does.
@@ -128,7 +142,7 @@ def stretches(segment: Segment, start: int, end: int) -> Iterator[Stretch]:
     salt = segment.header.salt
     offset = start
     while offset < end:
-        data = segment.read_frames(offset, end, _READ_BYTES)
+        data = segment.read_frames(offset, end, read_bytes)
         places = _verified(data, offset, salt)
         if len(places) == 1:
             try:
