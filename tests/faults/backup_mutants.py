@@ -137,7 +137,7 @@ BACKUP_MUTANTS: Final = (
     Mutant(
         "records-are-not-verified",
         "storage/log/format/stretches.py",
-        "if checksum(view[place:next_place]) != RESIDUE:",
+        "if crc(view[place:next_place]) != residue:",
         "if False:",
         (_GATHERING,),
     ),

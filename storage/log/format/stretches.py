@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,13 +20,15 @@ from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.frame import ALIGNMENT, SIZE_MIN, BadFrame, Frame
+from rundlet_server.storage.log.format.record import OVERHEAD, BadRecord
 from rundlet_server.storage.log.format.record_headers import headers_at
 from rundlet_server.storage.log.format.segment import Segment
 
 _READ_BYTES: Final = 1024 * 1024
 """Bytes read at a time: few enough that they stay in the processor's cache while they are used."""
-_FRAME_SIZE: Final = struct.Struct("<I")
+_U32: Final = struct.Struct("<I")
 _OFFSET: Final = struct.Struct("<Q")
+_TOO_LONG: Final = "the records do not fit into the frame"
 
 
 class Stretch(NamedTuple):
@@ -70,40 +73,47 @@ class Stretch(NamedTuple):
         places: list[int] = []
         keys: list[bytes] = []
         ends: list[int] = []
-        for start, end in zip(self.places, self.places[1:], strict=False):
-            try:
-                self._add_records(start, end, places, keys)
-            except BadFrame as ex:
-                raise Damaged(self.path, self.offset + start, str(ex)) from ex
-            ends.append(len(places))
+        frame_count = 0
+        try:
+            for count in self._frames_found(places, keys):
+                ends.append(count)
+                frame_count += 1
+        except BadFrame as ex:
+            raise Damaged(self.path, self.offset + self.places[frame_count], str(ex)) from ex
+        except BadRecord as ex:
+            raise Damaged(self.path, self.offset + places[-1], str(ex)) from ex
         at = np.array(places, np.int64)
         return StretchRecords(at, keys, headers_at(self.data, at), ends)
 
-    def _add_records(self, start: int, end: int, places: list[int], keys: list[bytes]) -> None:
-        """Add the records of the frame between two places."""
+    def _frames_found(self, places: list[int], keys: list[bytes]) -> Iterator[int]:
+        """Add the records of each frame; yield how many there are up to its end.
+
+        Most of the time of a restore is spent here, so that the loop does nothing that can be done
+        for many records at once, and all that it needs is a local name.
+        """
         data, view, unpack = self.data, memoryview(self.data), records.SIZES.unpack_from
-        overhead, header_size = records.OVERHEAD, records.HEADER.size
+        overhead, header_size, crc, residue = OVERHEAD, records.HEADER.size, checksum, RESIDUE
         add_place, add_key = places.append, keys.append
-        body_end = end - CHECKSUM_SIZE
-        _, count, *_ = frames.HEADER.unpack_from(data, start)
-        place = start + frames.HEADER.size
-        for _ in range(count):
-            # The loop of a restore: it does nothing that can be done for many records at once.
-            if place + overhead > body_end:
-                raise BadFrame("the records do not fit into the frame")
-            value_size, key_size, meta_size = unpack(data, place)
-            next_place = place + overhead + value_size + key_size + meta_size
-            if next_place > body_end:
-                raise BadFrame("the records do not fit into the frame")
-            if checksum(view[place:next_place]) != RESIDUE:
-                offset = self.offset + place
-                raise Damaged(self.path, offset, "the checksum of the record does not match")
-            key_start = place + header_size
-            add_place(place)
-            add_key(data[key_start : key_start + key_size])
-            place = next_place
-        if body_end - place >= ALIGNMENT:
-            raise BadFrame("the frame has bytes after its last record")
+        for start, end in pairwise(self.places):
+            body_end = end - CHECKSUM_SIZE
+            (count,) = _U32.unpack_from(data, start + _U32.size)
+            place = start + frames.HEADER.size
+            for _ in range(count):
+                if place + overhead > body_end:
+                    raise BadFrame(_TOO_LONG)
+                value_size, key_size, meta_size = unpack(data, place)
+                next_place = place + overhead + value_size + key_size + meta_size
+                if next_place > body_end:
+                    raise BadFrame(_TOO_LONG)
+                add_place(place)
+                if crc(view[place:next_place]) != residue:
+                    raise BadRecord("the checksum of the record does not match")
+                place += header_size
+                add_key(data[place : place + key_size])
+                place = next_place
+            if body_end - place >= ALIGNMENT:
+                raise BadFrame("the frame has bytes after its last record")
+            yield len(places)
 
 
 class StretchRecords(NamedTuple):
@@ -155,7 +165,7 @@ def stretches(
 
 def _verified(data: bytes, offset: int, salt: int) -> list[int]:
     """Return where each whole frame at the start of ``data`` begins, and where the last ends."""
-    unpack, pack, view = _FRAME_SIZE.unpack_from, _OFFSET.pack, memoryview(data)
+    unpack, pack, view = _U32.unpack_from, _OFFSET.pack, memoryview(data)
     places = [0]
     place = 0
     while place + SIZE_MIN <= len(data):

@@ -65,6 +65,7 @@ class RowGatherer:
         rows = np.zeros(len(headers), ROW_DTYPE)
         rows["revision"] = headers["revision"]
         rows["position"] = found.places.astype(np.uint64) + np.uint64(first)
+        rows["key_offset"] = headers["key_size"]  # sums of these, once the rows are sorted
         rows["size"] = record_sizes(headers)
         rows["version"] = headers["version"]
         rows["flags"] = headers["kind"]
@@ -86,18 +87,18 @@ class RowGatherer:
         self._rows.append(rows)
         self._keys += found.keys
         self.row_count += len(rows)
-        self.key_bytes += sum(map(len, found.keys))
+        self.key_bytes += int(headers["key_size"].sum(dtype=np.int64))
 
     def columns(self) -> Columns:
         """Return the index of all that was added."""
         # The newest first: sorts that are stable leave the versions of a key in this order.
         keys = self._keys[::-1]
         gathered = np.concatenate([np.zeros(0, ROW_DTYPE), *self._rows])
-        order, is_older = _sorted(keys)
+        order, is_older = _sorted(keys, gathered["key_offset"][::-1].astype(np.int64))
         sorted_keys = list(map(keys.__getitem__, order.tolist()))
         rows = np.zeros(len(keys) + 1, ROW_DTYPE)
         rows[:-1] = gathered.take(len(keys) - 1 - order)
-        rows["key_offset"][1:] = np.cumsum(np.fromiter(map(len, sorted_keys), np.int64, len(keys)))
+        rows["key_offset"] = np.append(0, np.cumsum(rows["key_offset"][:-1], dtype=np.int64))
         rows["flags"][:-1][is_older] |= OLDER
         types, rows["type"][:-1] = used_types(
             tuple(self._types)[:TYPE_IN_RECORD], rows["type"][:-1]
@@ -133,13 +134,15 @@ class RowGatherer:
         return rows[by_row].astype(np.uint32), times_us[by_row]
 
 
-def _sorted(keys: list[bytes]) -> tuple[Places, Flags]:
+def _sorted(keys: list[bytes], sizes: Places) -> tuple[Places, Flags]:
     """Return the order of keys, stable, and which one in it is the same as the one before.
+
+    ``sizes`` are the keys' own.
 
     numpy sorts by eight bytes of each key, behind the bytes that all have in common. Only those
     keys whose eight bytes are those of another are compared as a whole.
     """
-    numbers = _key_numbers(keys)
+    numbers = _key_numbers(keys, sizes)
     order = np.argsort(numbers, kind="stable")
     sorted_numbers = numbers[order]
     is_tied = np.zeros(len(keys), np.bool_)
@@ -156,13 +159,12 @@ def _sorted(keys: list[bytes]) -> tuple[Places, Flags]:
     return order, is_older
 
 
-def _key_numbers(keys: list[bytes]) -> Words:
+def _key_numbers(keys: list[bytes], sizes: Places) -> Words:
     """Return eight bytes of each key as a number that is in the same order, or equal."""
     if not keys:
         return np.zeros(0, np.uint64)
     shared = shared_size(min(keys), max(keys))
     data = np.frombuffer(b"".join(keys) + bytes(_WORD), np.uint8)
-    sizes = np.fromiter(map(len, keys), np.int64, len(keys))
     starts = np.cumsum(sizes) - sizes + shared
     words = sliding_window_view(data, _WORD)[starts]
     numbers: Words = words.view(">u8")[:, 0].astype(np.uint64)
