@@ -116,7 +116,8 @@ class Keeping:
     def _droppable(self) -> int:
         """Return the revision, etcd's, up to which nothing but the newest values is needed."""
         now_us = self._views.clock.now_us()
-        keep_for_s, held = 0.0, []
+        keep_for_s = 0.0
+        held: list[int] = []
         for layout in self._stores():
             request = all_of(
                 [
@@ -126,13 +127,17 @@ class Keeping:
             )
             kept, holds = answers(self._views.client.read(TXN, request))
             keep_for_s = max(keep_for_s, _decode(first_of(kept)).keep_for_s)
-            held += [_HOLD.unpack(kv.value) for kv in holds.kvs]
-        needed: list[int] = [revision for revision, until_us in held if until_us > now_us]
+            for kv in holds.kvs:
+                revision, until_us = _HOLD.unpack(kv.value)
+                if until_us > now_us:
+                    held.append(revision)
+                elif layout.root == self._views.layout.root:
+                    self._write(delete(kv.key))  # its process has died
         try:
             moment = self._past.moment(max(now_us - round(keep_for_s * 1_000_000), 0))
         except Compacted:
             return 0
-        return min([self._views.base + moment.revision, *needed])
+        return min([self._views.base + moment.revision, *held])
 
     def _stores(self) -> Iterator[Layout]:
         """Yield every store in the cluster, ours among them."""

@@ -10,6 +10,7 @@ from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.errors import Compacted, InvalidRequest
 from rundlet_server.storage.etcd import tidying
 from rundlet_server.storage.etcd.cluster.place import EtcdPlace
+from rundlet_server.storage.etcd.cluster.requests import span
 from rundlet_server.storage.etcd.store import EtcdStore
 from rundlet_server.storage.etcd.tidying import Tidying
 from rundlet_server.storage.interface import Delete, Put
@@ -17,6 +18,7 @@ from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import Retention
 from tests.support import PATIENCE_S
 from tests.support.backends import do, kinds, put, value
+from tests.support.models.model import Clock
 from tests.support.processes.servers import wait_for
 
 
@@ -74,6 +76,27 @@ def test_what_is_held_is_kept(alone):
 
     with pytest.raises(Compacted), alone.hold(revision):
         pass
+
+
+def test_what_a_dead_process_held_is_kept_for_an_hour(own_node):
+    clock = Clock()
+    place = EtcdPlace.of(StoreAddress.parse(f"etcd://{own_node.endpoint}/held"))
+    store = EtcdStore(place, StoreSettings(clock=clock, keep_for_s=0.0), tidy_s=None)
+    revision = put(store, "a", b"1").revision
+    put(store, "a", b"2")
+    left_behind = store.hold(revision)
+    left_behind.__enter__()
+
+    clock.advance(3_599)
+    store.compact(wait=True)
+    assert value(store, "a", at=revision) == b"1"
+    clock.advance(1)
+    store.compact(wait=True)
+    with pytest.raises(Compacted):
+        store.get("a", at=revision)
+    meta = store._views.layout.meta
+    assert not store._views.client.range(span(meta + b"hold/", meta + b"hold0")).kvs
+    store.close()
 
 
 def test_another_store_of_the_cluster_keeps_what_it_needs(alone, own_node):
