@@ -14,13 +14,16 @@ import pytest
 
 from rundlet_server.functions.app import create_app
 from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.counting.counters import OperationCounters
 from rundlet_server.storage.interface import Limits, Store
 from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.postgres.store import PostgresStore
 from rundlet_server.storage.settings import StoreSettings
 from tests.support.backends import open_test_etcd
 from tests.support.campaign import SEED_VARIABLE, Campaign, summary
 from tests.support.models.model import Clock, ModelStore
+from tests.support.postgres import postgres_server
 
 SMALL_LIMITS = Limits(
     key_bytes_max=64,
@@ -31,6 +34,12 @@ SMALL_LIMITS = Limits(
     answer_bytes_max=1_000,
 )
 
+
+# The routes whose answers depend most on the store; a database makes each test slower.
+ON_A_DATABASE = {
+    *("test_values.py", "test_conditions.py", "test_lists.py", "test_changes.py"),
+    *("test_erase.py", "test_histories.py", "test_moments.py", "test_rollbacks.py"),
+}
 
 CAMPAIGNS = pytest.StashKey[list[Campaign]]()
 
@@ -117,18 +126,29 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["model", "log", "etcd"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what uses ``api_store`` on each kind of store."""
+    if "api_store" in metafunc.fixturenames:
+        name = metafunc.definition.path.name
+        kinds = ["model", "log", *(["etcd", "postgresql"] if name in ON_A_DATABASE else [])]
+        metafunc.parametrize("api_store", kinds, indirect=True)
+
+
+@pytest.fixture
 def api_store(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Iterator[Store]:
     """An empty store with small limits, of each kind."""
     store: Store
-    if request.param == "model":
-        store = ModelStore(clock, SMALL_LIMITS)
-    elif request.param == "etcd":
-        settings = StoreSettings(limits=SMALL_LIMITS, clock=clock)
-        store = open_test_etcd(tmp_path, settings)
-    else:
-        settings = StoreSettings(sync="never", limits=SMALL_LIMITS, clock=clock)
-        store = open_log_store(tmp_path / "data", settings)
+    settings = StoreSettings(sync="never", limits=SMALL_LIMITS, clock=clock)
+    match request.param:
+        case "model":
+            store = ModelStore(clock, SMALL_LIMITS)
+        case "log":
+            store = open_log_store(tmp_path / "data", settings)
+        case "etcd":
+            store = open_test_etcd(tmp_path, settings)
+        case _:
+            address = StoreAddress.parse(postgres_server().url())
+            store = PostgresStore(address, settings, is_tended=False)
     yield store
     store.close()
 
