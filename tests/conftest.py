@@ -127,8 +127,9 @@ def clock() -> Clock:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what uses ``api_store`` on each kind of store."""
-    if "api_store" in metafunc.fixturenames:
+    """Run what uses ``api_store`` on each kind of store, if it does not say on which."""
+    named = (mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "api_store" in metafunc.fixturenames and "api_store" not in named:
         name = metafunc.definition.path.name
         kinds = ["model", "log", *(["etcd", "postgresql"] if name in ON_A_DATABASE else [])]
         metafunc.parametrize("api_store", kinds, indirect=True)

@@ -148,6 +148,8 @@ INFOS = st.builds(
     size=st.integers(0, 2**26),
     content_type=st.sampled_from(["text/plain", "x" * 200]),
     entry=ENTRIES,
+    time_us=st.integers(0, 10**15),
+    expires_us=st.none() | st.integers(0, 10**15),
 )
 
 
