@@ -15,7 +15,7 @@ from rundlet_server.functions.problems import RETRY_LATER, Problem
 from rundlet_server.functions.route_table import Route
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.counting.counters import OperationCounters
-from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.errors import StoreError, Unavailable
 from rundlet_server.storage.tokens.interface import Scope, Token, TokenSource, TokenTable
 
 _CALLER: Final = "rundlet.caller"
@@ -132,7 +132,7 @@ class Access:
         try:
             table = self._source.current()
         except StoreError as ex:
-            raise _damaged_tokens() from ex
+            raise _unreadable_tokens(ex) from ex
         if caller is None or caller.token is None:
             if table.tokens or not self._is_open:
                 raise _unauthorized("this server needs a token by now; send one", "Bearer")
@@ -167,7 +167,7 @@ class Access:
 
     def _refuse_damaged(self, ex: StoreError, route: Route) -> None:
         if not route.is_open:
-            raise _damaged_tokens() from ex
+            raise _unreadable_tokens(ex) from ex
 
 
 _INVALID: Final = 'Bearer error="invalid_token"'
@@ -249,7 +249,10 @@ def _forbidden(caller: Caller, detail: str) -> Problem:
     return Problem(403, "forbidden", detail)
 
 
-def _damaged_tokens() -> Problem:
+def _unreadable_tokens(ex: StoreError) -> Problem:
+    if isinstance(ex, Unavailable):
+        detail = "the server cannot read its tokens now; send the request again later"
+        return Problem(503, "unavailable", detail, headers=RETRY_LATER)
     # Without the reason, which names folders of the machine: this answer is public.
     detail = (
         "the server cannot read its tokens and refuses all requests that need one; run"
