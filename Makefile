@@ -7,10 +7,10 @@ BENCHED := .venv/.bench-installed
 SOURCES := cli functions rundlet rundlet_server server storage tests
 
 .DEFAULT_GOAL := help
-.PHONY: help runtime install serve test lint format bench soak lock clean
+.PHONY: help runtime install serve test test-cluster lint format bench soak lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST))
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST))
 
 runtime: $(RUNTIME) ## make .venv with what a running server needs, and this project
 
@@ -33,6 +33,9 @@ serve: $(RUNTIME) ## serve example.data from ./data on port 8000 (ARGS="--port 9
 # The tests run even where the style checks fail: both are told, the exit code covers both.
 test: $(INSTALLED) ## run the linters, the type checker and the tests (ARGS="-k name" ...)
 	@$(MAKE) --no-print-directory lint; checked=$$?; $(BIN)/pytest $(ARGS) && exit $$checked
+
+test-cluster: $(INSTALLED) ## run the tests with clusters of engines under faults (ARGS="-k name" ...)
+	@$(BIN)/pytest -m cluster tests/cluster $(ARGS)
 
 lint: $(INSTALLED) ## run ruff and mypy
 	@$(BIN)/ruff check .

@@ -149,8 +149,10 @@ def _merged(own: Mapping[str, object], other: Mapping[str, object]) -> dict[str,
     merged = dict(own)
     for name, value in other.items():
         inner = merged[name]
-        both = isinstance(inner, dict) and isinstance(value, Mapping)
-        merged[name] = _merged(inner, value) if both else value
+        if isinstance(inner, dict) and isinstance(value, Mapping):
+            merged[name] = _merged(inner, value)
+        else:
+            merged[name] = value
     return merged
 
 

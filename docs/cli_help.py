@@ -40,7 +40,7 @@ Every command on data works on a server or on a store that it opens itself:
 |---|---|---|
 | `--url URL` | `RUNDLET_URL` | a server; default `http://127.0.0.1:8000` |
 | `--data DIR` | `RUNDLET_DATA` | the folder of a store, also while a server runs on it |
-| `--store ADDRESS` | `RUNDLET_STORE` | a folder (`./data`) or a text file (`file:words.txt`) |
+| `--store ADDRESS` | `RUNDLET_STORE` | a folder, `file:words.txt` or `etcd://HOSTS/NAME` |
 | `--token TOKEN` | `RUNDLET_TOKEN` | the token to send to the server |
 
 These options may stand before or after the command.

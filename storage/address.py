@@ -3,7 +3,7 @@
     ./data                          the log store in a folder
     file:words.txt                  a key-value text file, read-only
     memory                          a store that ends with its server
-    etcd://h1:2379,h2:2379/NAME     a name in an etcd cluster
+    etcd://h1:2379,h2:2379/NAME     a name in an etcd cluster; etcds:// with TLS
     postgresql://USER@HOST/NAME     a PostgreSQL database
 
 Reading an address opens nothing; ``storage.opening`` knows which backends this release has.
@@ -55,7 +55,7 @@ class StoreAddress:
         if url is None:
             return cls.of_folder(Path(_required(text, text, "./data")))
         match url[1].lower():
-            case "etcd":
+            case "etcd" | "etcds":
                 hosts, _, name = url[2].partition("/")
                 _required(all(hosts.split(",")) and name, text, "etcd://h1:2379,h2:2379/NAME")
                 return cls("etcd", text)
@@ -91,16 +91,6 @@ class StoreAddress:
         if self.path is not None or self.scheme == "memory":
             return self.text
         return without_password(self.text)
-
-
-def missing_backend(address: StoreAddress) -> MissingBackend:
-    """Return the error for an address that this release cannot open."""
-    message = (
-        f"cannot open {address.shown}: the backend {address.scheme!r} is not available in this"
-        " release, which opens folders (./data), text files (file:PATH), PostgreSQL databases"
-        " (postgresql://USER@HOST/NAME) and, to serve, memory"
-    )
-    return MissingBackend(message)
 
 
 def missing_extra(address: StoreAddress, extra: str, ex: ModuleNotFoundError) -> MissingBackend:

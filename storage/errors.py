@@ -3,7 +3,7 @@
     StoreError
     ├── InvalidRequest            the caller must change the request; nothing was changed
     │   ├── InvalidAddress        not the address of a store
-    │   │   └── MissingBackend    ... of a kind that this release cannot open
+    │   │   └── MissingBackend    ... whose backend needs an extra that is not installed
     │   ├── InvalidKey            not a legal key
     │   ├── InvalidOperation      an operation of a transaction cannot be done; names its index
     │   └── LimitExceeded         larger or longer than a setting allows; names limit and got
@@ -44,7 +44,7 @@ class InvalidAddress(InvalidRequest):
 
 
 class MissingBackend(InvalidAddress):
-    """The address is well formed, and this release has no backend for it."""
+    """The address is well formed, and an extra that its backend needs is not installed."""
 
 
 class InvalidKey(InvalidRequest):

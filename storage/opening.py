@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rundlet_server.storage.address import StoreAddress, missing_backend, missing_extra
+from rundlet_server.storage.address import StoreAddress, missing_extra
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.errors import InvalidAddress
 from rundlet_server.storage.interface import Store
@@ -49,15 +49,15 @@ def open_store(
     Raises:
         Damaged, UnknownFormat, BadFile, Unavailable: the store cannot be read.
         InvalidAddress: only a server can keep such a store.
-        MissingBackend: this release has no backend for it, or an extra is not installed.
+        MissingBackend: an extra that its backend needs is not installed.
         OSError: the folder or the file cannot be used.
     """
     options = options or StoreOptions()
+    settings = options.settings
+    if measures is not None:
+        settings = dataclasses.replace(settings, measures=measures)
     match address:
         case StoreAddress("folder", _, Path() as folder):
-            settings = options.settings
-            if measures is not None:
-                settings = dataclasses.replace(settings, measures=measures)
             return open_log_store(folder, settings)
         case StoreAddress("file", _, Path() as file):
             # numpy loads slowly, see ``open_log_store``.
@@ -67,21 +67,30 @@ def open_store(
                 file,
                 any_key=options.any_key,
                 skip_bad=options.skip_bad,
-                limits=options.settings.limits,
+                limits=settings.limits,
             )
-        case StoreAddress("memory"):
-            message = "a store in memory ends with its server; start one: rundlet serve --in-memory"
-            raise InvalidAddress(message)
+        case StoreAddress("etcd"):
+            return _open_etcd(address, settings)
         case StoreAddress("postgresql"):
-            try:
-                from rundlet_server.storage.postgres.store import PostgresStore  # noqa: PLC0415
-            except ModuleNotFoundError as ex:
-                raise missing_extra(address, "postgres", ex) from ex
-            settings = options.settings
-            if measures is not None:
-                settings = dataclasses.replace(settings, measures=measures)
-            return PostgresStore(address, settings)
-    raise missing_backend(address)
+            return _open_postgres(address, settings)
+    message = "a store in memory ends with its server; start one: rundlet serve --in-memory"
+    raise InvalidAddress(message)
+
+
+def _open_etcd(address: StoreAddress, settings: StoreSettings) -> Store:
+    try:
+        from rundlet_server.storage.etcd.store import open_etcd_store  # noqa: PLC0415
+    except ModuleNotFoundError as ex:
+        raise missing_extra(address, "etcd", ex) from ex
+    return open_etcd_store(address, settings)
+
+
+def _open_postgres(address: StoreAddress, settings: StoreSettings) -> Store:
+    try:
+        from rundlet_server.storage.postgres.store import PostgresStore  # noqa: PLC0415
+    except ModuleNotFoundError as ex:
+        raise missing_extra(address, "postgres", ex) from ex
+    return PostgresStore(address, settings)
 
 
 def open_log_store(folder: Path, settings: StoreSettings | None = None) -> LogStore:

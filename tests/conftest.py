@@ -20,6 +20,7 @@ from rundlet_server.storage.interface import Limits, Store
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.postgres.store import PostgresStore
 from rundlet_server.storage.settings import StoreSettings
+from tests.support.backends import open_test_etcd
 from tests.support.campaign import SEED_VARIABLE, Campaign, summary
 from tests.support.models.model import Clock, ModelStore
 from tests.support.postgres import postgres_server
@@ -129,7 +130,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what uses ``api_store`` on each kind of store."""
     if "api_store" in metafunc.fixturenames:
         name = metafunc.definition.path.name
-        kinds = ["model", "log", *(["postgresql"] if name in ON_A_DATABASE else [])]
+        kinds = ["model", "log", *(["etcd", "postgresql"] if name in ON_A_DATABASE else [])]
         metafunc.parametrize("api_store", kinds, indirect=True)
 
 
@@ -143,6 +144,8 @@ def api_store(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> I
             store = ModelStore(clock, SMALL_LIMITS)
         case "log":
             store = open_log_store(tmp_path / "data", settings)
+        case "etcd":
+            store = open_test_etcd(tmp_path, settings)
         case _:
             address = StoreAddress.parse(postgres_server().url())
             store = PostgresStore(address, settings, is_tended=False)

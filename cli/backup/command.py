@@ -40,8 +40,9 @@ commands = typer.Typer()
 
 _AGAIN: Final = "the backup is not complete; run the same command again, and it goes on from here"
 
-_NICENESS: Final = 5
-"""Of the maintenance process, too: requests go first if there is more to do than processors."""
+_NICENESS: Final = 10
+"""Requests go first if there is more to do than processors, and so does the maintenance process:
+a store can wait longer for its backup than for a compaction."""
 
 
 @commands.command("backup")

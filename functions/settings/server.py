@@ -117,7 +117,7 @@ class ServerSettings:
             Address(),
             "The store: ./data is a folder, as with --data; file:words.txt is a text file, served"
             " read-only, with its index in words.txt.rundlet-index; memory is the same as"
-            " --in-memory.",
+            " --in-memory; etcd://H1,H2,H3/NAME is a store in an etcd cluster.",
             variable="RUNDLET_STORE",
             option="--store",
             default_text="the folder of --data",

@@ -24,11 +24,12 @@ from rundlet_server.storage.log.read.answers import (
     revision_of,
 )
 from rundlet_server.storage.log.read.keys import KnownKeys
-from rundlet_server.storage.log.read.scan import Cost, Range, list_page
+from rundlet_server.storage.log.read.scan import Cost, list_page, scan_range
 from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.timeline import LogTimeline
 from rundlet_server.storage.log.wiring import Parts
+from rundlet_server.storage.ranges import Range
 from rundlet_server.storage.reports import Gauge
 from rundlet_server.storage.requests import check_answer, encode_key
 from rundlet_server.storage.timeline import At
@@ -154,7 +155,7 @@ class LogReads:
 
         def read(view: View) -> int:
             moment = moment_of(view, at, self._clock)
-            found = wanted.scan(view, moment.revision)
+            found = scan_range(wanted, view, moment.revision)
             return sum(map(live_at(moment), (locator for _, locator in found)))
 
         return self._read(at, read)

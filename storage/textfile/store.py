@@ -34,8 +34,9 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log.format.locator import Locator
-from rundlet_server.storage.log.read.scan import Cost, Range, list_page
+from rundlet_server.storage.log.read.scan import Cost, list_page
 from rundlet_server.storage.pieces import Pieces, Place
+from rundlet_server.storage.ranges import Range
 from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.requests import check_answer, encode_key, require_past, require_reached
 from rundlet_server.storage.textfile.index import REVISION, place_of

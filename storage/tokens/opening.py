@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rundlet_server.storage.address import StoreAddress, missing_backend, missing_extra
+from rundlet_server.storage.address import StoreAddress, missing_extra
 from rundlet_server.storage.tokens.file import TokenFile
 from rundlet_server.storage.tokens.interface import TokenStore
 
@@ -17,8 +17,7 @@ def open_tokens(address: StoreAddress, folder: Path | None = None) -> TokenStore
         folder: where they are instead, whatever the store.
 
     Raises:
-        MissingBackend: the store keeps its tokens itself, and this release cannot open it, or an
-            extra is not installed.
+        MissingBackend: the store keeps its tokens itself, and an extra is not installed.
         Unavailable: the store keeps its tokens itself, and does not answer.
     """
     if folder is not None:
@@ -28,11 +27,16 @@ def open_tokens(address: StoreAddress, folder: Path | None = None) -> TokenStore
             return None if address.folder is None else TokenFile(address.folder)
         case "file" | "memory":
             return None
+        case "etcd":
+            try:
+                # gRPC loads slowly, and is an extra.
+                from rundlet_server.storage.tokens.etcd import EtcdTokens  # noqa: PLC0415
+            except ModuleNotFoundError as ex:
+                raise missing_extra(address, "etcd", ex) from ex
+            return EtcdTokens(address)
         case "postgresql":
             try:
                 from rundlet_server.storage.tokens.postgres import PostgresTokens  # noqa: PLC0415
             except ModuleNotFoundError as ex:
                 raise missing_extra(address, "postgres", ex) from ex
             return PostgresTokens(address)
-        case "etcd":
-            raise missing_backend(address)

@@ -16,12 +16,20 @@ from pathlib import Path
 import pytest
 
 from rundlet_server.storage.care import verify
-from rundlet_server.storage.errors import Damaged, DiskFull, NotInBackup, ReadOnly, Unavailable
+from rundlet_server.storage.errors import (
+    BackupGone,
+    Damaged,
+    DiskFull,
+    NotInBackup,
+    ReadOnly,
+    Unavailable,
+)
 from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.log.backup import taking
 from rundlet_server.storage.log.backup.choosing import indexes_in
 from rundlet_server.storage.log.backup.following import FollowingTaker
-from rundlet_server.storage.log.backup.local import leased
+from rundlet_server.storage.log.backup.local import LeaseSource, leased
 from rundlet_server.storage.log.backup.places import DirectoryPlace
 from rundlet_server.storage.log.backup.pruning import prune
 from rundlet_server.storage.log.backup.taking import BackupTaker
@@ -83,6 +91,42 @@ def test_an_incremental_backup_fetches_what_is_new(
 
     assert 0 < second.bytes_fetched < 200
     assert back_up(store, tmp_path / "backups").bytes_fetched == 0
+
+
+class EndingSource:
+    """The source of a backup whose lease ends before the second read."""
+
+    def __init__(self, source: LeaseSource) -> None:
+        self.backup = source.backup
+        self._source = source
+        self._count = 0
+
+    def read(self, name: str, start: int, size: int) -> bytes:
+        self._count += 1
+        if self._count > 1:
+            raise BackupGone
+        return self._source.read(name, start, size)
+
+
+def test_what_was_hashed_is_known_after_a_lease_has_ended(
+    store: LogStore, place: DirectoryPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next backup hashes it wrong, and fetches all of it once more."""
+    monkeypatch.setattr(taking, "PIECE_BYTES", 256)
+    taker = BackupTaker(place)
+    put(store)
+    with leased(store.backups, LEASE_S) as source:
+        first = taker.take(source)
+    for _ in range(8):
+        put(store)
+    with leased(store.backups, LEASE_S) as source, pytest.raises(BackupGone):
+        taker.take(EndingSource(source))
+
+    with leased(store.backups, LEASE_S) as source:
+        third = taker.take(source)
+
+    assert third.bytes_fetched < third.bytes_total - first.bytes_total
+    assert verify_backups(place).problems == []
 
 
 def test_many_small_backups_leave_few_pieces(

@@ -12,6 +12,8 @@ from rundlet_server.storage.care import verify
 from rundlet_server.storage.errors import Compacted, InvalidRequest, NotInBackup
 from rundlet_server.storage.interface import Entry, Put, Store, Txn
 from rundlet_server.storage.log.backup.restoring import REVISION_STEP
+from rundlet_server.storage.log.format.manifest import read_manifest
+from rundlet_server.storage.log.format.names import segment_name
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
@@ -50,6 +52,13 @@ def put(store: Store, key: str, value: bytes) -> int:
     return store.commit(Txn([Put(key, value)])).revision
 
 
+def bytes_behind(folder: Path) -> int:
+    """Return the bytes in sealed segments behind what the manifest says: of other commits."""
+    sealed = read_manifest(UnsyncedFiles(), folder).segments[:-1]
+    sizes = [(folder / segment_name(state.number)).stat().st_size for state in sealed]
+    return sum(sizes) - sum(state.size for state in sealed)
+
+
 def test_every_revision_of_a_random_history_is_restored(
     tmp_path: Path,
     clock: Clock,
@@ -77,6 +86,7 @@ def test_every_revision_of_a_random_history_is_restored(
         restored = restore(tmp_path / "backups", folder, revision=revision)
         report = verify(folder, settings)
         assert (report.problems, report.revision) == ([], revision)
+        assert bytes_behind(folder) == 0
         again = open_log_store(folder, settings)
         assert entries_of(again) == expected, revision
         assert [again.get(entry.key) for entry in expected if entry] == expected

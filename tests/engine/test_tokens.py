@@ -301,5 +301,5 @@ def test_store_has_the_tokens_of_its_address(address, folder, is_there, tmp_path
 
 
 def test_store_that_this_release_cannot_open_has_no_tokens_either():
-    with pytest.raises(MissingBackend, match="the backend 'etcd' is not available"):
-        open_tokens(StoreAddress.parse("etcd://h1/NAME"))
+    with pytest.raises(MissingBackend, match="the backend 'postgresql' is not available"):
+        open_tokens(StoreAddress.parse("postgresql://h1/NAME"))

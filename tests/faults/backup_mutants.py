@@ -10,10 +10,12 @@ _LEASES: Final = "storage/log/backup/leases.py"
 _TAKING: Final = "storage/log/backup/taking.py"
 _PLACES: Final = "storage/log/backup/places.py"
 _RESTORING: Final = "storage/log/backup/restoring.py"
+_SCANNING: Final = "storage/log/backup/scanning.py"
 _PRUNING: Final = "storage/log/backup/pruning.py"
 _RESTORE: Final = "tests/backup/test_restore.py"
 _FAULTS: Final = "tests/backup/test_faults.py"
 _DIRECTORY: Final = "tests/backup/test_directory.py"
+_GATHERING: Final = "tests/engine/format/test_gathering.py"
 _HTTP: Final = "tests/http/test_backups.py"
 
 BACKUP_MUTANTS: Final = (
@@ -48,9 +50,9 @@ BACKUP_MUTANTS: Final = (
     ),
     Mutant(
         "frames-are-not-verified-when-hashed",
-        "storage/log/backup/hashing.py",
-        "frames = segment.frames(max(HEADER_SIZE, self.offset), size)",
-        "frames = ()",
+        "storage/log/format/stretches.py",
+        "if checksum(view[place:end], checksum(pack(offset + place), salt)) != RESIDUE:",
+        "if False:",
         (_HTTP,),
     ),
     # --- the directory ---
@@ -60,6 +62,13 @@ BACKUP_MUTANTS: Final = (
         "if self._extend(source, file, chain) == file.sha256:",
         "if self._extend(source, file, chain):",
         (_FAULTS, _DIRECTORY),
+    ),
+    Mutant(
+        "hash-goes-on-after-a-lease-has-ended",
+        _TAKING,
+        "hasher = hasher.copy() if start <= have",
+        "hasher = hasher if start <= have",
+        (_DIRECTORY,),
     ),
     Mutant(
         "index-before-its-pieces-are-durable",
@@ -106,17 +115,45 @@ BACKUP_MUTANTS: Final = (
     ),
     Mutant(
         "restore-of-too-much",
-        _RESTORING,
-        "                if wanted < frame.record_count:",
+        _SCANNING,
+        "                if wanted < len(found.keys):",
         "                if not wanted:",
         (_RESTORE,),
     ),
     Mutant(
         "restore-of-too-little",
-        _RESTORING,
-        "                    if wanted:\n",
-        "                    if False:\n",
+        _SCANNING,
+        "        if left:\n",
+        "        if False:\n",
         (_RESTORE,),
+    ),
+    Mutant(
+        "restore-cut-a-frame-too-late",
+        _SCANNING,
+        "segment.file.truncate(stretch.offset + stretch.places[whole])",
+        "segment.file.truncate(stretch.offset + stretch.size)",
+        (_RESTORE,),
+    ),
+    Mutant(
+        "records-are-not-verified",
+        "storage/log/format/stretches.py",
+        "if crc(view[place:next_place]) != residue:",
+        "if False:",
+        (_GATHERING,),
+    ),
+    Mutant(
+        "keys-are-sorted-by-eight-bytes",
+        "storage/log/index/gathering.py",
+        "tied = sorted(order[is_in_tie].tolist(), key=keys.__getitem__)",
+        "tied = order[is_in_tie].tolist()",
+        (_GATHERING,),
+    ),
+    Mutant(
+        "short-keys-are-sorted-by-what-follows",
+        "storage/log/index/gathering.py",
+        "    numbers = numbers >> missing << missing\n",
+        "",
+        (_GATHERING,),
     ),
     Mutant(
         "restore-repeats-revisions",

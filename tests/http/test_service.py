@@ -29,7 +29,7 @@ def test_service_document_tells_what_a_client_needs(api, api_store: Store):
 
     assert document["name"] == "rundlet"
     assert document["version"]
-    assert document["backend"] == "log"
+    assert document["backend"] == api_store.info.backend
     assert document["store_id"] == api_store.info.store_id
     assert document["revision"] == 1
     assert document["read_only"] is False

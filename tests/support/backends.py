@@ -10,12 +10,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import pytest
+
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.counting.counters import OperationCounters
+from rundlet_server.storage.etcd.cluster.place import EtcdPlace
+from rundlet_server.storage.etcd.store import EtcdStore
 from rundlet_server.storage.interface import (
     TEXT_CONTENT_TYPE,
     Commit,
+    Feature,
     Limits,
     Op,
     Page,
@@ -27,10 +32,11 @@ from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.postgres.store import PostgresStore
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.textfile.store import open_text_file
-from rundlet_server.storage.timeline import At
+from rundlet_server.storage.timeline import At, Retention
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock, ModelStore
 from tests.support.postgres import postgres_server
+from tests.support.processes.etcd import shared_etcd, store_name
 
 LIMITS: Final = Limits(
     key_bytes_max=32,
@@ -52,11 +58,17 @@ class Backend(NamedTuple):
         open: opens the store at a place, by a clock, read-only or not; opened again after it was
             closed it is the same store if ``is_kept``.
         is_kept: the store outlives its closing.
+        lacks: features without which the tests that need them are not collected.
+        retention: of a new store.
+        retains: another one that it can have.
     """
 
     name: str
     open: Callable[[Path, Clock, bool], Store]
     is_kept: bool = True
+    lacks: frozenset[Feature] = frozenset()
+    retention: Retention = Retention()
+    retains: Retention = Retention(3, 0.5)
 
 
 class Filled(NamedTuple):
@@ -89,6 +101,20 @@ def _log_settings(clock: Clock, read_only: bool, **sizes: int) -> StoreSettings:
     )
 
 
+def _open_etcd(place: Path, clock: Clock, read_only: bool) -> Store:
+    settings = StoreSettings(limits=LIMITS, clock=clock, is_read_only=read_only)
+    return open_test_etcd(place, settings)
+
+
+def open_test_etcd(place: Path, settings: StoreSettings) -> EtcdStore:
+    """Open a store of this test's own in the etcd of all tests.
+
+    Nothing is done in the background, where the clock of a test does not reach.
+    """
+    address = StoreAddress.parse(f"etcd://{shared_etcd()}/{store_name(place)}")
+    return EtcdStore(EtcdPlace.of(address), settings, tidy_s=None)
+
+
 def _open_postgres(place: Path, clock: Clock, read_only: bool) -> Store:
     """Open the store of a place: the name of its schema is kept there."""
     address = place / "address"
@@ -103,8 +129,21 @@ BACKENDS: Final = (
     Backend("model counted", _open_counted, is_kept=False),
     Backend("log", _open_log),
     Backend("log of tiny segments", _open_tiny_log),
+    Backend(
+        "etcd",
+        _open_etcd,
+        lacks=frozenset({"erase"}),
+        retention=Retention(1),  # it keeps history by time only
+        retains=Retention(1, 0.5),
+    ),
     Backend("postgresql", _open_postgres),
 )
+
+
+def needs(feature: Feature) -> pytest.MarkDecorator:
+    """Run a test of a store on the backends that have a feature."""
+    found = [pytest.param(one, id=one.name) for one in BACKENDS if feature not in one.lacks]
+    return pytest.mark.parametrize("backend", found, indirect=True)
 
 
 def _filled(backend: Backend) -> Filled:
@@ -121,6 +160,11 @@ def _open_text_file(place: Path, values: Mapping[str, bytes]) -> Store:
     path = place / "values.txt"
     path.write_bytes(b"".join(b"%s %s\n" % (key.encode(), values[key]) for key in values))
     return open_text_file(path, any_key=True, limits=LIMITS, cache_folder=place)
+
+
+def only_on(*names: str) -> pytest.MarkDecorator:
+    """Run a test of the functions (fixture ``api``) on stores that can do what it is about."""
+    return pytest.mark.parametrize("api_store", names, indirect=True)
 
 
 FILLED: Final = (*map(_filled, BACKENDS), Filled("text file", _open_text_file))

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
@@ -21,13 +20,14 @@ from typing import Final
 import cbor2
 
 from rundlet_server.storage.checksum import CHECKSUM_SIZE, is_whole, seal
-from rundlet_server.storage.errors import Damaged
-from rundlet_server.storage.files import Files, read_whole, write_unsynced
+from rundlet_server.storage.files import Buffer, Files, read_whole, write_unsynced
 from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
+from rundlet_server.storage.log.format.stretches import stretches
 
 FILE_NAME: Final = "SHA256"
-_FRAMES_AT_ONCE: Final = 100
-_READ_BYTES: Final = 4 * 1024 * 1024
+_READ_BYTES: Final = 256 * 1024
+"""Bytes verified and hashed at a time. Requests in other threads run while they are read and
+hashed, but wait while their frames are verified: a millisecond if these are small."""
 
 
 class RunningHash:
@@ -52,17 +52,16 @@ class RunningHash:
         """
         if self.offset >= size:
             return
-        frames = segment.frames(max(HEADER_SIZE, self.offset), size)
-        for number, frame in enumerate(frames, 1):
-            self.revision, self.time_us = frame.revision, frame.time_us
-            if number % _FRAMES_AT_ONCE == 0:
-                time.sleep(0)  # else requests in other threads wait 5 ms for their turn
-        while self.offset < size:
-            data = segment.file.pread(min(_READ_BYTES, size - self.offset), self.offset)
-            if not data:
-                raise Damaged(segment.path, self.offset, f"the file ends before {size} bytes")
-            self._hasher.update(data)
-            self.offset += len(data)
+        if not self.offset:
+            self._add(segment.file.pread(HEADER_SIZE, 0))
+        for stretch in stretches(segment, self.offset, size, read_bytes=_READ_BYTES):
+            # What was verified is hashed, not what a second read returns.
+            self._add(memoryview(stretch.data)[: stretch.size])
+            self.revision, self.time_us = stretch.last_commit
+
+    def _add(self, data: Buffer) -> None:
+        self._hasher.update(data)
+        self.offset += len(data)
 
     def hexdigest(self) -> str:
         """Return the hash."""

@@ -25,19 +25,17 @@ from pathlib import Path
 from typing import Final
 
 from rundlet_server.storage.backups import BackupFile
-from rundlet_server.storage.checksum import RESIDUE, checksum
 from rundlet_server.storage.errors import Damaged, InvalidRequest, NotInBackup, Unavailable
 from rundlet_server.storage.files import Files, RealFiles, replace_file
 from rundlet_server.storage.log.backup.choosing import Wanted
 from rundlet_server.storage.log.backup.index import shown_time
 from rundlet_server.storage.log.backup.pieces import chain_of, pieces_in, read_range
 from rundlet_server.storage.log.backup.places import BackupPlace
-from rundlet_server.storage.log.check.rebuild import IndexBuilder, count_totals
+from rundlet_server.storage.log.backup.scanning import SegmentScan
+from rundlet_server.storage.log.check.rebuild import count_totals
 from rundlet_server.storage.log.format import commit_page
-from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import manifest as manifests
-from rundlet_server.storage.log.format import record as records
-from rundlet_server.storage.log.format.frame import BadFrame, Frame, Totals
+from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.manifest import (
     IndexState,
     Manifest,
@@ -52,9 +50,8 @@ from rundlet_server.storage.log.format.names import (
     segment_name,
     segment_number,
 )
-from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
+from rundlet_server.storage.log.format.segment import APPENDED, Segment, SegmentHeader
 from rundlet_server.storage.log.index.columns import Columns
-from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.writer import write_index
 from rundlet_server.storage.log.open.folder_lock import LOCK_NAME
 from rundlet_server.storage.log.open.unfinished import MARK_NAME
@@ -91,14 +88,6 @@ class Restored:
     key_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Last:
-    """The last commit that was copied, and the records of it that are to become a frame."""
-
-    revision: int = 0
-    time_us: int = 0
-
-
 class Restore:
     """One restore into a folder."""
 
@@ -120,10 +109,7 @@ class Restore:
         self._store_id = os.urandom(16)
         self._pieces = pieces_in(place.sizes())
         self._sizes = {file.name: file for file in self._index.files}
-        self._builder = IndexBuilder()
-        self._last = _Last()
-        self._is_cut = False
-        self._split: _SplitFrame | None = None
+        self._scan = SegmentScan(self._files, folder, wanted)
         self._copied = 0
 
     def run(self) -> Restored:
@@ -138,10 +124,10 @@ class Restore:
         self._require_reached(old)
         with self._marked():
             states = list(self._segments(old))
-            columns = self._builder.columns()
+            columns = self._scan.columns()
             totals = count_totals(columns)
-            if self._split is not None:
-                self._split.write(totals)
+            if self._scan.split is not None:
+                self._scan.split.write(totals)
             head = self._head(old)
             manifest = self._new_manifest(old, states, self._indexed(columns), totals, head)
             self._make_active(manifest)
@@ -151,7 +137,7 @@ class Restore:
             self._index.name,
             self._store_id.hex(),
             head,
-            self._last.time_us,
+            self._scan.last_time_us,
             manifest.revision_floor + 1,
             totals.key_count,
         )
@@ -199,14 +185,14 @@ class Restore:
     def _segments(self, old: Manifest) -> Iterator[SegmentState]:
         """Copy the segments that are wanted; yield what the new manifest says of them."""
         for state in old.segments:
-            if self._is_cut:
+            if self._scan.is_cut:
                 return
             file = self._sizes.get(segment_name(state.number))
             if file is None:
                 path = Path(str(self._place)) / self._index.name
                 raise Damaged(path, 0, f"the backup lacks segment {state.number} of its manifest")
             self._copy(file)
-            copied = self._scanned(state.number, file.size)
+            copied = self._scan.scan(state.number, file.size)
             if copied is not None:
                 yield copied
             else:
@@ -236,61 +222,12 @@ class Restore:
             path = Path(str(self._place)) / (chain[0].name if chain else file.name)
             raise Damaged(path, 0, f"the pieces of {file.name} are not as the hash of it says")
 
-    def _scanned(self, number: int, size: int) -> SegmentState | None:
-        """Verify a copied segment, cut it behind what is wanted, sync it, and add it to the index.
-
-        Returns:
-            What the manifest says of it; ``None`` if nothing in it is wanted.
-        """
-        segment = Segment.open(self._files, self._folder, number)
-        try:
-            delta = Delta(number, HEADER_SIZE)
-            end, totals = HEADER_SIZE, Totals()
-            for frame in segment.frames(HEADER_SIZE, size):
-                wanted = self._verified(segment, frame)
-                if wanted < frame.record_count:
-                    self._is_cut = True
-                    segment.file.truncate(frame.offset)
-                    if wanted:
-                        self._split = _SplitFrame(segment, frame, wanted)
-                        frame = self._split.frame  # noqa: PLW2901 - in its place
-                        segment.file.pwrite(self._split.encoded(Totals()), frame.offset)
-                    else:
-                        break
-                delta.add(frame.locators(number))
-                end, totals = frame.offset + frame.size, frame.totals
-                self._last = _Last(frame.revision, frame.time_us)
-                if self._is_cut:
-                    break
-            segment.file.sync()
-        except BadFrame as ex:
-            raise Damaged(segment.path, end, str(ex)) from ex
-        finally:
-            if self._split is None:
-                segment.file.close()
-        if not delta.record_count:
-            return None
-        self._builder.add(delta)
-        last = self._last
-        counts = (end, delta.record_count, last.revision, last.time_us)
-        return SegmentState(number, *counts, totals, is_indexed=True)
-
-    def _verified(self, segment: Segment, frame: Frame) -> int:
-        """Verify the records of a frame; return how many of them, from the first on, are wanted."""
-        wanted = 0
-        for offset, data in frame.records():
-            if checksum(data) != RESIDUE:
-                raise Damaged(segment.path, offset, "the checksum of the record does not match")
-            *_, revision, time_us = records.HEADER.unpack_from(data)
-            wanted += self._wanted.includes(revision, time_us)
-        return wanted
-
     def _head(self, old: Manifest) -> int:
         """Return the revision of the restored store."""
-        if self._wanted.time_us is None or not self._is_cut:
+        if self._wanted.time_us is None or not self._scan.is_cut:
             return self._wanted.revision
         # The record of the oldest revision may be gone, because a later one replaced it.
-        return max(self._last.revision, old.oldest_revision)
+        return max(self._scan.last_revision, old.oldest_revision)
 
     def _indexed(self, columns: Columns) -> tuple[IndexState, ...]:
         if not columns.row_count:
@@ -311,7 +248,7 @@ class Restore:
         number = old.next_segment
         known = max(self._wanted.newest_known, self._index.revision, old.revision_floor)
         floor = known + REVISION_STEP - 1
-        active = SegmentState(number, 0, 0, head, self._last.time_us, totals, is_indexed=False)
+        active = SegmentState(number, 0, 0, head, self._scan.last_time_us, totals, is_indexed=False)
         return Manifest(
             generation=1,
             store_id=self._store_id,
@@ -336,42 +273,6 @@ class Restore:
         data = self._index.contents.get(TOKENS_NAME)
         if data is not None:
             replace_file(self._files, self._folder / TOKENS_NAME, data)
-
-
-class _SplitFrame:
-    """The first records of a frame of which not all are wanted, as a frame in its place.
-
-    Attributes:
-        frame: as it is read back.
-    """
-
-    def __init__(self, segment: Segment, frame: Frame, record_count: int) -> None:
-        self._segment = segment
-        self._offset = frame.offset
-        self._records = [bytes(data) for _, data in frame.records()][:record_count]
-        *_, self._revision, self._time_us = records.HEADER.unpack_from(self._records[-1])
-        encoded = b"".join(self.encoded(Totals()))
-        self.frame = frames.decode(memoryview(encoded), frame.offset, segment.header.salt)
-
-    def encoded(self, totals: Totals) -> list[bytes | bytearray | memoryview]:
-        """Return the buffers of the frame."""
-        buffers, _ = frames.encode(
-            [self._records],
-            record_count=len(self._records),
-            revision=self._revision,
-            time_us=self._time_us,
-            totals=totals,
-            synced=0,
-            salt=self._segment.header.salt,
-            offset=self._offset,
-        )
-        return buffers
-
-    def write(self, totals: Totals) -> None:
-        """Write the frame with the totals of the store after it, and sync the segment."""
-        self._segment.file.pwrite(self.encoded(totals), self._offset)
-        self._segment.file.sync()
-        self._segment.file.close()
 
 
 def _is_ours(name: str) -> bool:

@@ -159,14 +159,14 @@ class BackupTaker:
         key = (source.backup.store_id, file.name)
         have = min(end_of(chain), file.size)
         start, hasher = self._hashed.get(key, (0, hashlib.sha256()))
-        if start > have:
-            start, hasher = 0, hashlib.sha256()
+        # A copy: when the lease ends meanwhile, what is remembered must stay true.
+        hasher = hasher.copy() if start <= have else hashlib.sha256()
+        start = start if start <= have else 0
         for data in read_range(self._place, chain, start, have):
             hasher.update(data)
         first = self._first_taken_in(chain, file.size) if have == end_of(chain) else have
         data = b"".join(read_range(self._place, chain, first, have))
-        for fetched in _fetched(source, file, have, PIECE_BYTES - len(data)):
-            hasher.update(fetched)
+        for fetched in _fetched(source, file, have, PIECE_BYTES - len(data), hasher):
             have += len(fetched)
             self._place.write(piece_name(*key, first, have), data + fetched)
             first, data = have, b""
@@ -197,20 +197,28 @@ class BackupTaker:
 
 
 def _fetched(
-    source: BackupSource, file: BackupFile, start: int, first_size: int
+    source: BackupSource, file: BackupFile, start: int, first_size: int, hasher: hashlib._Hash
 ) -> Iterator[bytes]:
-    """Yield a file of a backup from a place on, a piece at a time, and fetch the next meanwhile.
+    """Yield a file of a backup from a place on, a piece at a time, and hash each.
+
+    While the caller writes a piece, the next one is fetched and hashed in another thread.
 
     Raises:
         Damaged: the file is shorter than the source says.
     """
+
+    def fetch(start: int, size: int) -> bytes:
+        data = source.read(file.name, start, size)
+        hasher.update(data)
+        return data
+
     with ThreadPoolExecutor(1) as ahead:
         waiting: deque[tuple[int, Future[bytes]]] = deque()
         size = first_size
         while start < file.size or waiting:
             if start < file.size:
                 size = min(size, file.size - start)
-                waiting.append((size, ahead.submit(source.read, file.name, start, size)))
+                waiting.append((size, ahead.submit(fetch, start, size)))
                 start += size
                 size = PIECE_BYTES
             if len(waiting) > 1 or start >= file.size:

@@ -29,7 +29,11 @@ class IndexBuilder:
 
     def add(self, delta: Delta) -> None:
         """Add a segment; all its revisions are above those added before."""
-        self._parts.append(index_columns.from_delta(delta))
+        self.add_columns(index_columns.from_delta(delta))
+
+    def add_columns(self, columns: Columns) -> None:
+        """Add the index of a segment or of several, as ``add`` does."""
+        self._parts.append(columns)
         while len(self._parts) > 1 and self._is_merge_due():
             self._merge_last()
 
@@ -44,7 +48,8 @@ class IndexBuilder:
 
     def _merge_last(self) -> None:
         newer = self._parts.pop()
-        self._parts[-1] = index_columns.merge(newer, self._parts[-1])
+        is_first = not self._parts[-1].row_count
+        self._parts[-1] = newer if is_first else index_columns.merge(newer, self._parts[-1])
 
 
 def live_rows(columns: Columns) -> Flags:

@@ -223,7 +223,7 @@ class Segment:
             try:
                 frame = frames.decode(window, offset, self.header.salt)
             except BadFrame:  # most often because the window ends within it
-                window = self._window(offset, end, read_size)
+                window = memoryview(self.read_frames(offset, end, read_size))
                 frame = self._decode(window, offset)
             yield frame
             offset += frame.size
@@ -235,15 +235,15 @@ class Segment:
         except BadFrame as ex:
             raise Damaged(self.path, offset, str(ex)) from ex
 
-    def _window(self, offset: int, end: int, read_size: int) -> memoryview:
+    def read_frames(self, offset: int, end: int, read_size: int) -> bytes:
         """Return many bytes from ``offset`` on, at least the frame there if ``end`` allows it."""
-        window = memoryview(self.file.pread(min(read_size, end - offset), offset))
-        if len(window) < frames.HEADER.size:
-            return window
-        wanted = frames.HEADER.unpack_from(window)[0]
-        if len(window) < wanted <= end - offset:
-            window = memoryview(self.file.pread(wanted, offset))
-        return window
+        data = self.file.pread(min(read_size, end - offset), offset)
+        if len(data) < frames.HEADER.size:
+            return data
+        wanted = frames.HEADER.unpack_from(data)[0]
+        if len(data) < wanted <= end - offset:
+            data = self.file.pread(wanted, offset)
+        return data
 
     def append(self, buffers: list[Buffer], offset: int) -> None:
         """Write at the end that the caller tracks (never ``O_APPEND``: bytes may be behind it)."""

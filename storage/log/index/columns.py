@@ -238,7 +238,7 @@ def select(columns: Columns, is_kept: Flags) -> Columns:
     is_left = table_rows >= 0
     tags = columns.table[is_left] & ~ROW_MASK
     expiry_rows = new_row[columns.expiry_rows]
-    types, rows["type"][:-1] = _used_types(columns.types, rows["type"][:-1])
+    types, rows["type"][:-1] = used_types(columns.types, rows["type"][:-1])
     return Columns(
         rows,
         columns.keys[np.repeat(is_kept, lengths)],
@@ -249,9 +249,7 @@ def select(columns: Columns, is_kept: Flags) -> Columns:
     )
 
 
-def _used_types(
-    types: tuple[str, ...], numbers: TypeNumbers
-) -> tuple[tuple[str, ...], TypeNumbers]:
+def used_types(types: tuple[str, ...], numbers: TypeNumbers) -> tuple[tuple[str, ...], TypeNumbers]:
     """Return the types that some rows have, and the new number of each row's type."""
     is_used = np.bincount(numbers, minlength=TYPE_IN_RECORD + 1) > 0
     renumbered = np.cumsum(is_used) - 1
@@ -330,7 +328,7 @@ def _lower_bounds(older: Columns, newer: Columns, firsts: Places) -> tuple[Place
         return np.zeros(len(firsts), np.int64), np.zeros(len(firsts), np.bool_)
     ends = [older.key(0), older.key(older.row_count - 1)]
     ends += [newer.key(0), newer.key(newer.row_count - 1)]
-    shared = _shared_size(min(ends), max(ends))
+    shared = shared_size(min(ends), max(ends))
     older_numbers = _key_numbers(older, np.arange(older.row_count), shared)
     newer_numbers = _key_numbers(newer, firsts, shared)
     low = np.searchsorted(older_numbers, newer_numbers, side="left")
@@ -346,7 +344,7 @@ def _lower_bounds(older: Columns, newer: Columns, firsts: Places) -> tuple[Place
     return low, is_same
 
 
-def _shared_size(low: bytes, high: bytes) -> int:
+def shared_size(low: bytes, high: bytes) -> int:
     """Return how many bytes all keys from ``low`` to ``high`` begin with in common."""
     for place, byte in enumerate(low):
         if place >= len(high) or high[place] != byte:

@@ -18,7 +18,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.files import Files
@@ -28,6 +27,7 @@ from rundlet_server.storage.log.format.commit_times import CommitTimes
 from rundlet_server.storage.log.format.frame import Frame
 from rundlet_server.storage.log.format.locator import OFFSET_MAX, pack_position
 from rundlet_server.storage.log.format.manifest import SegmentState
+from rundlet_server.storage.log.format.record_headers import headers_at, record_sizes
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.format.segment_writer import SegmentWriter
 from rundlet_server.storage.log.format.times_file import write_times
@@ -36,18 +36,6 @@ from rundlet_server.storage.log.read.view import View
 
 _STRETCH_BYTES: Final = 512 * 1024
 """Frames are taken together up to about this size; their live records become one frame."""
-_RECORD_HEADER: Final = np.dtype(
-    [
-        ("value_size", "<u4"),
-        ("key_size", "<u2"),
-        ("meta_size", "<u2"),
-        ("version", "<u4"),
-        ("kind_and_type", "<u4"),
-        ("revision", "<u8"),
-        ("time_us", "<u8"),
-    ]
-)
-"""``record.HEADER`` for numpy."""
 
 
 class Rewrite:
@@ -189,10 +177,8 @@ class _Stretch:
 
     def _checked_times(self, data: bytes, offsets: Places) -> Words:
         """Return the times in the headers of the records, after a look at their other fields."""
-        every_place = sliding_window_view(np.frombuffer(data, np.uint8), _RECORD_HEADER.itemsize)
-        headers = every_place[offsets].view(_RECORD_HEADER)[:, 0]
-        sizes = headers["value_size"].astype(np.int64) + headers["key_size"] + headers["meta_size"]
-        is_same = sizes + records.OVERHEAD == self.live.sizes
+        headers = headers_at(data, offsets)
+        is_same = record_sizes(headers) == self.live.sizes
         self._refuse(~(is_same & (headers["revision"] == self.live.revisions)))
         times_us: Words = headers["time_us"]
         return times_us

@@ -1,16 +1,13 @@
-"""Lists: ranges of keys, and pages of them with keys rolled up at a delimiter."""
+"""Lists: pages of keys, which may be rolled up at a delimiter."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from rundlet_server.storage.errors import InvalidKey
 from rundlet_server.storage.log.format.locator import Locator
-
-_ABOVE_ALL_KEYS = b"\xff"
-"""No UTF-8 text starts with this byte."""
+from rundlet_server.storage.ranges import Range, encode_bound, line_prefix
 
 
 class Sorted(Protocol):
@@ -20,54 +17,6 @@ class Sorted(Protocol):
         self, start: bytes, at: int | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, Locator]]:
         """Yield keys from ``start`` on (in reverse: below it) with their newest versions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Keys from ``low`` on and below ``high``, upwards or downwards."""
-
-    low: bytes
-    high: bytes
-    prefix: bytes
-    reverse: bool
-
-    @classmethod
-    def of(cls, prefix: str, start: str | None, end: str | None, *, reverse: bool) -> Range:
-        """Return the range of keys that start with ``prefix``, are >= ``start`` and < ``end``.
-
-        Raises:
-            InvalidKey: one of them cannot be encoded as UTF-8.
-        """
-        encoded = _encode(prefix)
-        low = max(encoded, _encode(start or ""))
-        high = successor(encoded)
-        if end is not None:
-            high = min(high, _encode(end))
-        return cls(low, high, encoded, reverse)
-
-    def resumed(self, after: str | None, delimiter: str | None) -> Range:
-        """Return what is left behind ``after``: a key, or a prefix that was rolled up."""
-        if after is None:
-            return self
-        place = _encode(after)
-        if self.reverse:
-            return replace(self, high=min(self.high, place))
-        is_rolled_up = delimiter is not None and _encode(delimiter) in place[len(self.prefix) :]
-        following = successor(place) if is_rolled_up else place + b"\0"
-        return replace(self, low=max(self.low, following))
-
-    def scan(self, view: Sorted, at: int | None) -> Iterator[tuple[bytes, Locator]]:
-        """Yield the keys of the range with their newest versions, tombstones among them."""
-        if self.reverse:
-            for key, locator in view.scan(self.high, at, reverse=True):
-                if key < self.low:
-                    return
-                yield key, locator
-        else:
-            for key, locator in view.scan(self.low, at):
-                if key >= self.high:
-                    return
-                yield key, locator
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +55,15 @@ def list_page(
     The page ends earlier if it would cost more than it may, but has at least one of them.
     """
     page = FoundPage()
-    mark = _encode(delimiter) if delimiter else None
+    mark = encode_bound(delimiter) if delimiter else None
     rest: Range | None = wanted
     last = ""
     while rest is not None:
         scanned, rest = rest, None
-        for key, locator in scanned.scan(view, at):
+        for key, locator in scan_range(scanned, view, at):
             if not is_live(locator):
                 continue
-            rolled_up = _rolled_up(key, wanted.prefix, mark)
+            rolled_up = line_prefix(key, wanted.prefix, mark)
             size = page.size + len(rolled_up or key)
             if cost.has_values and rolled_up is None:
                 size += locator.value_size
@@ -134,23 +83,15 @@ def list_page(
     return page
 
 
-def _encode(bound: str) -> bytes:
-    try:
-        return bound.encode()
-    except UnicodeEncodeError as ex:
-        raise InvalidKey(f"a bound of a range cannot be encoded as UTF-8: {ex.reason}") from ex
-
-
-def _rolled_up(key: bytes, prefix: bytes, delimiter: bytes | None) -> bytes | None:
-    """Return the part of a key up to the first delimiter behind the prefix, if there is one."""
-    if delimiter is None:
-        return None
-    place = key.find(delimiter, len(prefix))
-    return None if place < 0 else key[: place + len(delimiter)]
-
-
-def successor(prefix: bytes) -> bytes:
-    """Return the smallest bytes above everything that starts with ``prefix``."""
-    if not prefix:
-        return _ABOVE_ALL_KEYS
-    return prefix[:-1] + bytes([prefix[-1] + 1])
+def scan_range(wanted: Range, view: Sorted, at: int | None) -> Iterator[tuple[bytes, Locator]]:
+    """Yield the keys of the range with their newest versions, tombstones among them."""
+    if wanted.reverse:
+        for key, locator in view.scan(wanted.high, at, reverse=True):
+            if key < wanted.low:
+                return
+            yield key, locator
+    else:
+        for key, locator in view.scan(wanted.low, at):
+            if key >= wanted.high:
+                return
+            yield key, locator

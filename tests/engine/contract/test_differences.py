@@ -12,7 +12,7 @@ from rundlet_server.storage.past import differences as module
 from rundlet_server.storage.past.differences import Difference, differences, moment_of, state_of
 from rundlet_server.storage.past.rollback import Scope, roll_back
 from rundlet_server.storage.timeline import At, Moment
-from tests.support.backends import do, names, put, value
+from tests.support.backends import do, names, needs, put, value
 from tests.support.models.model import START_US, Clock, ModelStore
 
 SECOND_US = 1_000_000
@@ -31,6 +31,7 @@ def diff(store: Store, before: At | None, after: At | None = None, **options):
             return [(difference.key, difference.change) for difference in found]
 
 
+@needs("erase")
 def test_an_erased_key_is_in_no_difference_and_no_rollback_brings_it_back(store):
     put(store, "a", b"1")
     put(store, "b", b"1")

@@ -8,7 +8,9 @@ from rundlet_server.storage.errors import InvalidOperation, ReadOnly
 from rundlet_server.storage.interface import Add, Delete, Put, Restore
 from rundlet_server.storage.timeline import Moment
 from tests.support import PATIENCE_S
-from tests.support.backends import do, kinds, names, put, value
+from tests.support.backends import do, kinds, names, needs, put, value
+
+pytestmark = needs("erase")
 
 
 def test_an_erased_key_has_no_value_at_any_revision(store):
@@ -193,11 +195,3 @@ def test_a_store_that_is_only_read_erases_nothing(backend, open_backend):
     with pytest.raises(ReadOnly):
         read_only.erase("a")
     read_only.close()
-
-
-def test_what_takes_no_writes_erases_nothing(filled):
-    if filled.info.read_only:
-        with pytest.raises(ReadOnly):
-            filled.erase("a")
-    else:
-        assert filled.erase("a").versions == 1

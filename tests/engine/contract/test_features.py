@@ -52,6 +52,20 @@ def test_a_backup_is_held_or_refused(filled):
             filled.backups.take(60)
 
 
+def test_erasing_is_done_or_refused(filled):
+    if "erase" in filled.info.features:
+        assert filled.erase("a").versions == 1
+    else:
+        with pytest.raises((NotSupported, ReadOnly)):
+            filled.erase("a")
+        assert value(filled, "a") == b"ant"
+
+
+def test_a_backend_lacks_what_it_says_and_no_more(store, backend):
+    assert ("erase" in store.info.features) != ("erase" in backend.lacks)
+    assert not backend.lacks & store.info.features
+
+
 def test_syncing_is_never_refused(store):
     put(store, "a")
 

@@ -135,12 +135,12 @@ def test_a_read_names_its_moment(store, clock):
 
 
 def test_retention_is_kept_and_changed_by_any_that_has_the_store_open(store, open_backend, backend):
-    assert store.retention() == Retention(keep_versions=10, keep_for_s=3_600)
+    assert store.retention() == backend.retention
     other = open_backend() if backend.is_kept else store
 
-    store.retain(Retention(3, 0.5))
+    store.retain(backend.retains)
 
-    assert store.retention() == other.retention() == Retention(3, 0.5)
+    assert store.retention() == other.retention() == backend.retains
     other.close()
 
 
@@ -148,15 +148,15 @@ def test_retention_is_kept_and_changed_by_any_that_has_the_store_open(store, ope
     "retention",
     [Retention(0, 1), Retention(-1, 1), Retention(1, -1), Retention(1, 1e12), Retention(1, NAN)],
 )
-def test_a_retention_that_no_store_can_have_is_refused(store, retention):
+def test_a_retention_that_no_store_can_have_is_refused(store, backend, retention):
     with pytest.raises(InvalidRequest):
         store.retain(retention)
 
-    assert store.retention() == Retention()
+    assert store.retention() == backend.retention
 
 
-def test_a_store_that_is_read_only_keeps_its_retention(store, open_backend):
-    store.retain(Retention(3, 0.5))
+def test_a_store_that_is_read_only_keeps_its_retention(store, backend, open_backend):
+    store.retain(backend.retains)
     reader = open_backend(read_only=True)
 
     with pytest.raises(ReadOnly):

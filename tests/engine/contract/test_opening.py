@@ -52,21 +52,12 @@ def test_store_in_memory_is_for_servers():
         open_store(StoreAddress.parse("memory"))
 
 
-@pytest.mark.parametrize("text", ["etcd://h1:2379/NAME"])
-def test_missing_backend_is_told_by_name_without_the_password(text):
-    address = StoreAddress.parse(text)
-
-    with pytest.raises(MissingBackend) as caught:
-        open_store(address)
-
-    assert f"the backend {address.scheme!r} is not available in this release" in str(caught.value)
-    assert address.shown in str(caught.value)
-    assert "s3cret" not in str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("text", "module", "extra"),
-    [("postgresql://me:s3cret@db/kv", "psycopg", "postgres")],
+    [
+        ("postgresql://me:s3cret@db/kv", "psycopg", "postgres"),
+        ("etcd://me:s3cret@h1/NAME", "grpc", "etcd"),
+    ],
 )
 def test_missing_extra_is_told_by_name_without_the_password(text, module, extra, monkeypatch):
     for name in [name for name in sys.modules if name.startswith(f"{STORAGE}.{extra}")]:

@@ -10,11 +10,13 @@ from rundlet_server.functions.app import create_app
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.storage.interface import Store
 from rundlet_server.storage.timeline import Retention
+from tests.support.backends import only_on
 from tests.support.models.model import ModelStore
 
 PATH = "/v1/admin/retention"
 
 
+@only_on("model", "log")  # etcd keeps history by time only
 def test_retention_is_read_and_replaced(api, api_store: Store):
     before = api.simulate_get(PATH)
 
@@ -26,6 +28,7 @@ def test_retention_is_read_and_replaced(api, api_store: Store):
     assert api_store.retention() == Retention(3, 0.5)
 
 
+@only_on("model", "log")  # etcd keeps history by time only
 def test_retention_comes_and_goes_in_cbor(api):
     body = cbor2.dumps({"keep_versions": 2, "keep_for_s": 7})
 
@@ -34,6 +37,7 @@ def test_retention_comes_and_goes_in_cbor(api):
     assert cbor2.loads(answer.content) == {"keep_versions": 2, "keep_for_s": 7}
 
 
+@only_on("model", "log")  # etcd keeps history by time only
 @pytest.mark.parametrize(
     "body",
     [

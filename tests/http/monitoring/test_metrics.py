@@ -40,7 +40,7 @@ def metrics_of(api: falcon.testing.TestClient) -> dict[str, Family]:
     return parse(api.simulate_get("/metrics").text)
 
 
-def test_format_is_strict(api):
+def test_format_is_strict(api, api_store):
     api.simulate_put("/v1/kv/a", body=b"12345")
     api.simulate_get("/v1/kv/a")
     api.simulate_get("/nowhere")
@@ -48,7 +48,7 @@ def test_format_is_strict(api):
     found = metrics_of(api)
 
     assert found["rundlet_keys"].number() == 1
-    assert found["rundlet_build_info"].number(backend="log") == 1
+    assert found["rundlet_build_info"].number(backend=api_store.info.backend) == 1
     assert found["rundlet_ready"].number() == 1
 
 

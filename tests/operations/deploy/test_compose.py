@@ -6,19 +6,22 @@ import contextlib
 import os
 import re
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
 from rundlet_server.functions.settings import SETTINGS
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.errors import MissingBackend
+from rundlet_server.storage.tokens.file import TokenFile
 from rundlet_server.storage.tokens.opening import open_tokens
 from tests.support import PATIENCE_S, ROOT
 from tests.support.configurations import adapted
-from tests.support.processes.fronts import NGINX, nginx
+from tests.support.processes.fronts import NGINX, Front, haproxy, nginx
 from tests.support.processes.servers import RundletServer, ServerProcess, free_port, wait_for
 from tests.support.programs import program
 
@@ -218,13 +221,18 @@ def fronted(folder: Path, servers: list[RundletServer]) -> Iterator:
         yield front
 
 
-def test_cluster_serves_on_both_servers_what_was_written_on_one(cluster, tmp_path):
-    options = [cluster.moved(word) for word in cluster.services["rundlet1"]["command"][1:]]
-    store = options[options.index("--store") + 1]
+@pytest.fixture
+def options(cluster: Cluster) -> list[str]:
+    """The options of a server of the cluster."""
+    found = [cluster.moved(word) for word in cluster.services["rundlet1"]["command"][1:]]
     try:
-        open_tokens(StoreAddress.parse(store))
+        open_tokens(StoreAddress.parse(found[found.index("--store") + 1]))
     except MissingBackend:
         pytest.skip("this release has no backend for etcd")
+    return found
+
+
+def test_cluster_serves_on_both_servers_what_was_written_on_one(options, tmp_path):
     with contextlib.ExitStack() as stack:
         servers = [
             stack.enter_context(RundletServer(*options, stderr_path=tmp_path / f"{name}.stderr"))
@@ -232,7 +240,66 @@ def test_cluster_serves_on_both_servers_what_was_written_on_one(cluster, tmp_pat
         ]
         front = stack.enter_context(fronted(tmp_path, servers))
         for number in range(10):
-            assert front.ask("PUT", f"/v1/kv/{number}", b"1").status in {201, 204}
+            assert front.ask("PUT", f"/v1/kv/both/{number}", b"1").status in {201, 204}
 
         for server in servers:
-            assert len(server.client.get("/v1/keys").json()["keys"]) == 10
+            assert len(server.client.get("/v1/keys?prefix=both/").json()["keys"]) == 10
+
+
+@pytest.mark.slow
+def test_no_write_fails_while_servers_are_restarted_one_after_the_other(options, tmp_path):
+    statuses: list[int] = []
+    is_over = threading.Event()
+
+    def write(front: Front) -> None:
+        while not is_over.is_set():
+            number = len(statuses)
+            statuses.append(front.ask("PUT", f"/v1/kv/restarts/{number}", b"1").status)
+
+    def start(name: str, port: int) -> RundletServer:
+        path = tmp_path / f"{name}.stderr"
+        return RundletServer(*options, "--port", str(port), stderr_path=path)
+
+    ports = {name: free_port() for name in SERVERS}
+    with contextlib.ExitStack() as stack:
+        running = {name: stack.enter_context(start(name, ports[name])) for name in SERVERS}
+        urls = [server.url for server in running.values()]
+        front = stack.enter_context(haproxy(urls, tmp_path))
+        writer = threading.Thread(target=write, args=[front])
+        writer.start()
+        try:
+            for name in SERVERS:
+                count = len(statuses)
+                wait_for(lambda count=count: len(statuses) > count + 10)
+                assert running[name].stop() == 0
+                stack.enter_context(start(name, ports[name]))
+        finally:
+            is_over.set()
+            writer.join()
+        left = front.ask("GET", "/v1/keys?prefix=restarts/&limit=10000").body
+
+    assert set(statuses) == {201}
+    assert left.count(b'"key"') == len(statuses)
+
+
+def test_pods_of_kubernetes_serve_an_engine_with_tokens_from_a_secret(
+    options, tmp_path, monkeypatch
+):
+    [workload] = [
+        found
+        for found in yaml.safe_load_all((ROOT / "deploy/kubernetes/engine.yaml").read_text())
+        if found["kind"] == "Deployment"
+    ]
+    [container] = workload["spec"]["template"]["spec"]["containers"]
+    _, secret = TokenFile(tmp_path / "tokens").add("app", "write")
+    arguments = [word.replace("/tokens", f"{tmp_path}/tokens") for word in container["args"][1:]]
+    assert [entry["name"] for entry in container["env"]] == ["PORT", "RUNDLET_STORE"]
+    monkeypatch.setenv("RUNDLET_STORE", options[options.index("--store") + 1])
+
+    with RundletServer(*arguments, stderr_path=tmp_path / "stderr") as server:
+        url = server.url.replace("0.0.0.0", "127.0.0.1")
+        headers = {"Authorization": f"Bearer {secret}"}
+        written = httpx.put(f"{url}/v1/kv/pod", content=b"1", headers=headers, timeout=PATIENCE_S)
+        refused = httpx.put(f"{url}/v1/kv/pod", content=b"2", timeout=PATIENCE_S)
+
+    assert (written.status_code, refused.status_code) == (201, 401)

@@ -144,6 +144,8 @@ def hang_up(listener: socket.socket, writes: list[bytes]) -> None:
             connection.settimeout(PATIENCE_S)
             head = connection.recv(65_536)
             if head.startswith(b"PUT"):
+                while not head.endswith(b"\r\n\r\n1"):  # all of it: else closing would be a reset
+                    head += connection.recv(65_536)
                 writes.append(head)
             elif head:
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.functions.settings.table import ServeOptions
+from rundlet_server.functions.settings.table import SETTINGS, ServeOptions
 from rundlet_server.server.granian import server as granian_server
 from rundlet_server.server.waitress import server as waitress_server
 from tests.support import PATIENCE_S, ROOT
@@ -187,6 +187,16 @@ def test_image_holds_the_packages_of_every_store_in_the_samples():
         for requirement in extras.get(named[scheme], []):
             [package] = re.findall(r"^[a-z-]+", requirement)
             assert f"\n{package}==" in f"\n{locked}", f"{package}: scripts/lock pins it"
+
+
+def test_variables_in_samples_are_settings():
+    page = (ROOT / "docs/deployment.md").read_text()
+    known = {row.variable for row in SETTINGS} | {"RUNDLET_PORT"}  # which Kubernetes would set
+
+    named = set(re.findall(r"\bRUNDLET_[A-Z_]+", all_samples() + page))
+
+    assert "RUNDLET_STORE" in named
+    assert named <= known
 
 
 def all_samples() -> str:

@@ -1,0 +1,4 @@
+"""Speak to a cluster: ``place`` reads the address, ``client`` chooses a node and repeats calls.
+
+``calls`` has what can be called and how calls fail, ``requests`` makes requests in few words.
+"""

@@ -1,0 +1,171 @@
+"""Keys and values of a store in etcd.
+
+All keys of the store NAME begin with ``rundlet/NAME/``, then a letter, ``/`` and::
+
+    d/  key                     the value of a key, in an envelope
+    t/  key                     the last deletion or expiry of a key, as a tombstone
+    x/  expires_us u64 | key    a key that expires, by time; its value is the size of that value
+    c/  16 hex digits           a counter slot (``slots``); every commit writes one, after all else
+    m/  id, retention, claim, hold/ID, tokens   what is not data (``identity``, ``retention``)
+
+Keys below ``d``, ``t`` and ``x`` end with the raw UTF-8 bytes of the key. Numbers are big-endian.
+An envelope is::
+
+    format u8 = 1 | kind u8 (0 put, 1 restore) | time_us u64 | expires_us u64 (0: never)
+    | content type size u8 | content type | value
+
+so that ``put a text/plain "v"`` at 1 µs is ``01 00 0000000000000001 0000000000000000 0a
+746578742f706c61696e 76``. A tombstone is ``kind u8 (0 delete, 1 expire) | time_us u64 | u64``, the
+last number being the revision, in etcd, of the value that ended. ``version`` is etcd's own version
+of the key: it counts from 1 since the key was created.
+
+An entry below ``x/`` is of the value written at the same revision; if the key was written again
+meanwhile, it means nothing, and is removed when its time has come.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple
+
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
+from rundlet_server.storage.interface import Entry
+from rundlet_server.storage.timeline import EventKind
+
+ROOT: Final = b"rundlet/"
+FORMAT: Final = 1
+KINDS: Final[tuple[EventKind, ...]] = ("put", "restore")
+ENDS: Final[tuple[EventKind, ...]] = ("delete", "expire")
+_HEAD: Final = struct.Struct(">BBQQB")
+_TOMBSTONE: Final = struct.Struct(">BQQ")
+_U64: Final = struct.Struct(">Q")
+
+
+class Envelope(NamedTuple):
+    """What is kept of a value beside what etcd keeps; see ``Entry``."""
+
+    kind: EventKind
+    time_us: int
+    expires_us: int | None
+    content_type: str
+    value: bytes
+
+    def is_lapsed(self, time_us: int) -> bool:
+        """Return whether the value has expired by a time."""
+        return self.expires_us is not None and self.expires_us <= time_us
+
+
+class Tombstone(NamedTuple):
+    """How a value ended; ``value_revision`` is the one, in etcd, that it was written at."""
+
+    kind: EventKind
+    time_us: int
+    value_revision: int
+
+
+class Layout:
+    """The keys of one store.
+
+    Attributes:
+        root: all keys begin with it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.root = ROOT + name.encode() + b"/"
+        self.data = self.root + b"d/"
+        self.tombs = self.root + b"t/"
+        self.expiries = self.root + b"x/"
+        self.slots = self.root + b"c/"
+        self.meta = self.root + b"m/"
+
+    def expiry(self, expires_us: int, key: bytes) -> bytes:
+        """Return the key that lists a value by its expiry."""
+        return self.expiries + _U64.pack(expires_us) + key
+
+    def expiries_until(self, time_us: int) -> tuple[bytes, bytes]:
+        """Return the bounds of what has expired by a time."""
+        return self.expiries, self.expiries + _U64.pack(time_us + 1)
+
+    def expired_key(self, listed: bytes) -> bytes:
+        """Return the key in a key made by ``expiry``."""
+        return listed[len(self.expiries) + _U64.size :]
+
+
+def end_of(prefix: bytes) -> bytes:
+    """Return the end of the range of all keys that begin with a prefix of ours."""
+    return prefix[:-1] + bytes([prefix[-1] + 1])
+
+
+def encode_envelope(envelope: Envelope) -> bytes:
+    """Return the bytes of an envelope."""
+    content_type = envelope.content_type.encode()
+    head = _HEAD.pack(
+        FORMAT,
+        KINDS.index(envelope.kind),
+        envelope.time_us,
+        envelope.expires_us or 0,
+        len(content_type),
+    )
+    return head + content_type + envelope.value
+
+
+def decode_envelope(kv: pb.KeyValue) -> Envelope:
+    """Read an envelope.
+
+    Raises:
+        Damaged: its bytes are not those of one; another program wrote them.
+    """
+    data: bytes = kv.value
+    try:
+        version, kind, time_us, expires_us, size = _HEAD.unpack_from(data)
+        if version != FORMAT:
+            raise ValueError(f"its format is {version}")
+        start = _HEAD.size + size
+        content_type = data[_HEAD.size : start].decode()
+        return Envelope(KINDS[kind], time_us, expires_us or None, content_type, data[start:])
+    except (struct.error, ValueError, IndexError) as ex:
+        place = kv.key.decode(errors="replace")
+        raise Damaged(f"etcd:{place}", 0, f"this is no value of this release: {ex}") from ex
+
+
+def encode_tombstone(tombstone: Tombstone) -> bytes:
+    """Return the bytes of a tombstone."""
+    return _TOMBSTONE.pack(ENDS.index(tombstone.kind), *tombstone[1:])
+
+
+def decode_tombstone(kv: pb.KeyValue) -> Tombstone:
+    """Read a tombstone.
+
+    Raises:
+        Damaged: its bytes are not those of one.
+    """
+    try:
+        kind, time_us, value_revision = _TOMBSTONE.unpack(kv.value)
+        return Tombstone(ENDS[kind], time_us, value_revision)
+    except (struct.error, IndexError) as ex:
+        place = kv.key.decode(errors="replace")
+        raise Damaged(f"etcd:{place}", 0, f"this is no tombstone: {ex}") from ex
+
+
+def encode_size(size: int) -> bytes:
+    """Return the value of an entry below ``x/``."""
+    return _U64.pack(size)
+
+
+def decode_size(data: bytes) -> int:
+    """Return the size that ``encode_size`` wrote."""
+    return int.from_bytes(data)
+
+
+def entry_of(key: str, kv: pb.KeyValue, base: int, envelope: Envelope) -> Entry:
+    """Return a value as the ``Store`` shows it; ``base`` is etcd's revision of our revision 0."""
+    return Entry(
+        key,
+        envelope.value,
+        kv.mod_revision - base,
+        kv.version,
+        envelope.time_us,
+        envelope.content_type,
+        envelope.expires_us,
+    )

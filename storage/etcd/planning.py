@@ -1,0 +1,214 @@
+"""What a transaction writes, decided from the values that its keys have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from rundlet_server.storage.bounds import NUMBER_MAX
+from rundlet_server.storage.errors import (
+    Compacted,
+    FailedCondition,
+    InvalidOperation,
+    InvalidRequest,
+    LimitExceeded,
+)
+from rundlet_server.storage.etcd.layout import Envelope
+from rundlet_server.storage.interface import (
+    TEXT_CONTENT_TYPE,
+    Add,
+    Condition,
+    Delete,
+    Entry,
+    Limits,
+    Op,
+    OpResult,
+    Put,
+    Restore,
+    Touch,
+)
+from rundlet_server.storage.timeline import EventKind
+
+_NUMBER_DIGITS_MAX: Final = 1_000
+
+
+class Holding(NamedTuple):
+    """What a key holds: etcd's revision and version of it, and its value, expired or not."""
+
+    revision: int
+    version: int
+    envelope: Envelope
+
+
+class Sources(Protocol):
+    """Where restored values come from."""
+
+    def get_version(self, key: str, version: int) -> Entry | None:
+        """See ``Store.get_version``."""
+
+    def get_at(self, key: str, revision: int) -> Entry | None:
+        """Return the value of a key at a revision; see ``Store.get``."""
+
+
+class Change(NamedTuple):
+    """One write: of a value, or its end if there is no ``envelope``."""
+
+    key: bytes
+    before: Holding | None
+    envelope: Envelope | None
+    end: EventKind = "delete"
+
+
+class Plan:
+    """Decides one transaction at one time.
+
+    Attributes:
+        changes: what is to be written, in order.
+        results: of the operations, in order.
+    """
+
+    def __init__(
+        self,
+        holdings: Mapping[bytes, Holding],
+        time_us: int,
+        *,
+        base: int,
+        limits: Limits,
+        sources: Sources,
+    ) -> None:
+        """Begin.
+
+        Args:
+            holdings: what the keys of the transaction hold, expired values among them.
+            time_us: of the commit.
+            base: etcd's revision of revision 0.
+            limits: of the store.
+            sources: of restored values.
+        """
+        self._holdings = holdings
+        self._time_us = time_us
+        self._base = base
+        self._limits = limits
+        self._sources = sources
+        self._copied_bytes = 0
+        self.changes: list[Change] = []
+        self.results: list[OpResult] = []
+
+    def failed(self, conditions: Sequence[Condition]) -> tuple[FailedCondition, ...]:
+        """Return the conditions that do not hold."""
+        failed = []
+        for index, condition in enumerate(conditions):
+            holding = self._live(condition.key.encode())
+            revision = holding.revision - self._base if holding else 0
+            version = holding.version if holding else 0
+            holds = (
+                (condition.exists is None or condition.exists == (holding is not None))
+                and condition.version in (None, version)
+                and (condition.revisions is None or revision in condition.revisions)
+                and (condition.not_revisions is None or revision not in condition.not_revisions)
+            )
+            if not holds:
+                failed.append(FailedCondition(index, condition.key, revision))
+        return tuple(failed)
+
+    def expired(self, ops: Sequence[Op]) -> list[Change]:
+        """Return the ends of values that the operations find expired; they come before."""
+        found = []
+        for op in ops:
+            key = op.key.encode()
+            holding = self._holdings.get(key)
+            if holding is not None and holding.envelope.is_lapsed(self._time_us):
+                found.append(Change(key, holding, None, "expire"))
+        return found
+
+    def add(self, ops: Sequence[Op]) -> None:
+        """Do the operations.
+
+        Raises:
+            InvalidOperation: one of them cannot be done.
+            LimitExceeded: values that are written once more are too large together.
+        """
+        for index, op in enumerate(ops):
+            self._do(index, op)
+
+    def _do(self, index: int, op: Op) -> None:
+        key = op.key.encode()
+        before = self._live(key)
+        number: int | None = None
+        match op:
+            case Put():
+                after = self._value(op.value, op.content_type, op.ttl_s, op.expires_us)
+            case Delete():
+                if before is not None:
+                    self.changes.append(Change(key, before, None))
+                self.results.append(OpResult(before is not None, 0))
+                return
+            case Add():
+                number, after = self._added(index, op, before)
+            case Touch():
+                if before is None:
+                    raise InvalidOperation(index, f"there is no key {op.key!r}")
+                old = before.envelope
+                self._copy(len(old.value))
+                after = self._value(old.value, old.content_type, op.ttl_s)
+            case Restore():
+                source = self._source(index, op)
+                self._copy(len(source.value))
+                after = self._value(source.value, source.content_type, op.ttl_s)
+                after = after._replace(kind="restore")
+        self.changes.append(Change(key, before, after))
+        version = before.version + 1 if before else 1
+        self.results.append(OpResult(before is not None, version, number))
+
+    def _live(self, key: bytes) -> Holding | None:
+        holding = self._holdings.get(key)
+        if holding is None or holding.envelope.is_lapsed(self._time_us):
+            return None
+        return holding
+
+    def _value(
+        self,
+        value: bytes,
+        content_type: str,
+        ttl_s: float | None = None,
+        expires_us: int | None = None,
+    ) -> Envelope:
+        if ttl_s is not None:
+            expires_us = self._time_us + max(1, round(ttl_s * 1_000_000))
+        return Envelope("put", self._time_us, expires_us, content_type, value)
+
+    def _added(self, index: int, op: Add, before: Holding | None) -> tuple[int, Envelope]:
+        if before is None:
+            return op.by, self._value(b"%d" % op.by, TEXT_CONTENT_TYPE)
+        old = before.envelope
+        if len(old.value) > _NUMBER_DIGITS_MAX or not _is_decimal(old.value):
+            raise InvalidOperation(index, f"the value of {op.key!r} is not a decimal number")
+        number = int(old.value) + op.by
+        if not -NUMBER_MAX - 1 <= number <= NUMBER_MAX:
+            raise InvalidOperation(index, f"the number in {op.key!r} would not fit into 64 bits")
+        after = self._value(b"%d" % number, old.content_type, expires_us=old.expires_us)
+        return number, after
+
+    def _source(self, index: int, op: Restore) -> Entry:
+        try:
+            if op.version is not None:
+                found = self._sources.get_version(op.key, op.version)
+            else:
+                found = self._sources.get_at(op.key, op.revision or 0)
+        except (Compacted, InvalidRequest) as ex:
+            raise InvalidOperation(index, f"{op.key!r} cannot be restored: {ex}") from ex
+        if found is None:
+            raise InvalidOperation(index, f"{op.key!r} cannot be restored: it had no such value")
+        return found
+
+    def _copy(self, size: int) -> None:
+        """Count a value that is written once more; small requests can name many large ones."""
+        limit = self._limits.txn_bytes_max
+        if self._copied_bytes and self._copied_bytes + size > limit:
+            raise LimitExceeded("txn_bytes_max", limit, self._copied_bytes + size)
+        self._copied_bytes += size
+
+
+def _is_decimal(value: bytes) -> bool:
+    digits = value[1:] if value[:1] in (b"-", b"+") else value
+    return digits.isdigit()

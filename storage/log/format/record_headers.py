@@ -1,0 +1,41 @@
+"""The headers of many records at once, as numpy sees them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+from rundlet_server.storage.files import Buffer
+from rundlet_server.storage.log.format.record import OVERHEAD
+
+RECORD_HEADER: Final = np.dtype(
+    [
+        ("value_size", "<u4"),
+        ("key_size", "<u2"),
+        ("meta_size", "<u2"),
+        ("version", "<u4"),
+        ("kind", "u1"),
+        ("type_code", "u1"),
+        ("zero", "<u2"),
+        ("revision", "<u8"),
+        ("time_us", "<u8"),
+    ]
+)
+"""``record.HEADER`` for numpy."""
+
+
+def headers_at(data: Buffer, places: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
+    """Return the headers of the records that begin at some places of ``data``, as a copy."""
+    every_place = sliding_window_view(np.frombuffer(data, np.uint8), RECORD_HEADER.itemsize)
+    headers: npt.NDArray[np.void] = every_place[places].view(RECORD_HEADER)[:, 0]
+    return headers
+
+
+def record_sizes(headers: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+    """Return the sizes of whole records by what their headers say."""
+    values = headers["value_size"].astype(np.int64)
+    sizes: npt.NDArray[np.int64] = values + headers["key_size"] + headers["meta_size"] + OVERHEAD
+    return sizes

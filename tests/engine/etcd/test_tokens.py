@@ -1,0 +1,45 @@
+"""Access tokens in etcd: all servers of the store share them."""
+
+from __future__ import annotations
+
+import pytest
+
+from rundlet_server.storage.errors import InvalidRequest
+from rundlet_server.storage.tokens.opening import open_tokens
+from tests.support.processes.servers import wait_for
+
+
+def test_tokens_are_kept_without_a_store(address):
+    tokens = open_tokens(address)
+
+    token, secret = tokens.add("app", "write", prefix="app/")
+
+    assert open_tokens(address).read() == [token]
+    assert tokens.watch().current().find(secret) == token
+    assert secret.encode() not in token.digest
+
+
+def test_a_name_is_taken_once(address):
+    tokens = open_tokens(address)
+    tokens.add("app", "read")
+
+    with pytest.raises(InvalidRequest, match="already a token"):
+        open_tokens(address).add("app", "read")
+    assert len(tokens.read()) == 1
+
+
+def test_a_change_is_in_force_on_every_server(address):
+    tokens, watch = open_tokens(address), open_tokens(address).watch()
+    assert watch.current().tokens == []
+
+    token, _ = tokens.add("app", "read")
+    wait_for(lambda: watch.current().tokens == [token])
+    assert tokens.remove(token.token_id) == token
+    wait_for(lambda: watch.current().tokens == [])
+    assert tokens.remove("app") is None
+
+
+def test_tokens_are_no_keys_of_the_store(address, store):
+    open_tokens(address).add("app", "read")
+
+    assert (store.count(), store.scan().keys, store.changes(0).events) == (0, [], [])
