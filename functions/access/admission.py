@@ -132,7 +132,7 @@ class Access:
         try:
             table = self._source.current()
         except StoreError as ex:
-            raise _damaged_tokens() from ex
+            raise _unreadable_tokens(ex) from ex
         if caller is None or caller.token is None:
             if table.tokens or not self._is_open:
                 raise _unauthorized("this server needs a token by now; send one", "Bearer")
@@ -166,11 +166,8 @@ class Access:
             raise _unauthorized("the token in Authorization has expired; send a new one", _INVALID)
 
     def _refuse_damaged(self, ex: StoreError, route: Route) -> None:
-        if route.is_open:
-            return
-        if isinstance(ex, Unavailable):
-            raise ex
-        raise _damaged_tokens() from ex
+        if not route.is_open:
+            raise _unreadable_tokens(ex) from ex
 
 
 _INVALID: Final = 'Bearer error="invalid_token"'
@@ -252,7 +249,10 @@ def _forbidden(caller: Caller, detail: str) -> Problem:
     return Problem(403, "forbidden", detail)
 
 
-def _damaged_tokens() -> Problem:
+def _unreadable_tokens(ex: StoreError) -> Problem:
+    if isinstance(ex, Unavailable):
+        detail = "the server cannot read its tokens now; send the request again later"
+        return Problem(503, "unavailable", detail, headers=RETRY_LATER)
     # Without the reason, which names folders of the machine: this answer is public.
     detail = (
         "the server cannot read its tokens and refuses all requests that need one; run"

@@ -14,7 +14,7 @@ from typing import Final
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.monitoring.logs import LineFile
 from rundlet_server.storage.counting.heartbeat import hung_processes
-from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.errors import StoreError, Unavailable
 from rundlet_server.storage.forks import listen_for_forks
 from rundlet_server.storage.reports import Health
 from rundlet_server.storage.tokens.interface import TokenSource
@@ -84,6 +84,8 @@ class Readiness:
     def _token_problems(self) -> list[str]:
         try:
             self._tokens.current()
+        except Unavailable:
+            return ["the tokens cannot be read now, so requests are refused"]
         except StoreError:
             return ["the tokens cannot be read, so requests are refused; see rundlet token ls"]
         return []

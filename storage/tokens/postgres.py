@@ -9,6 +9,7 @@ from typing import Final
 
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.clock import system_clock_us
+from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.postgres.connections import Connections
 from rundlet_server.storage.postgres.place import Place
 from rundlet_server.storage.postgres.schema import prepare
@@ -92,18 +93,29 @@ class PostgresTokenWatch:
         self._clock = clock
         self._lock = threading.Lock()
         self._until_s = clock() + LOOK_S
-        self._table = TokenTable(tokens.read())
+        self._found: TokenTable | StoreError = TokenTable(tokens.read())
 
     def current(self) -> TokenTable:
         """See ``TokenSource.current``; a change by another process is in force within a second.
 
+        One thread looks at a time. The others go by the last look meanwhile, so that a database
+        that does not answer does not hold up every request.
+
         Raises:
             Unavailable: the tokens cannot be read, so no request can be admitted.
         """
-        if self._clock() >= self._until_s:
-            with self._lock:
-                now_s = self._clock()
-                if now_s >= self._until_s:
-                    self._table = TokenTable(self._tokens.read())
-                    self._until_s = now_s + LOOK_S
-        return self._table
+        if self._clock() >= self._until_s and self._lock.acquire(blocking=False):
+            try:
+                self._found = self._look()
+                self._until_s = self._clock() + LOOK_S
+            finally:
+                self._lock.release()
+        if isinstance(self._found, StoreError):
+            raise self._found.with_traceback(None)  # one error for many requests
+        return self._found
+
+    def _look(self) -> TokenTable | StoreError:
+        try:
+            return TokenTable(self._tokens.read())
+        except StoreError as ex:
+            return ex

@@ -16,10 +16,11 @@ from rundlet_server.functions.route_table import METHODS, ROUTES, Route
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.counting.counters import OperationCounters
+from rundlet_server.storage.errors import Unavailable
 from rundlet_server.storage.interface import Delete, Put, Txn
 from rundlet_server.storage.tokens.file import TokenFile
 from rundlet_server.storage.tokens.format import FILE_NAME
-from rundlet_server.storage.tokens.interface import Scope
+from rundlet_server.storage.tokens.interface import Scope, TokenTable
 from rundlet_server.storage.tokens.watch import TokenWatch
 from tests.support.models.model import FEATURES, Clock, ModelStore
 
@@ -272,6 +273,26 @@ def test_without_its_last_token_a_reachable_server_stays_closed(
     guarded.file.remove("app")
 
     assert guarded.ask("GET", "/v1/kv/app/1").status_code == status
+
+
+class AwayTokens:
+    """Tokens in a database that does not answer."""
+
+    def current(self) -> TokenTable:
+        raise Unavailable("connection to server at 10.1.2.3 failed")
+
+
+def test_tokens_that_cannot_be_read_now_are_no_damage():
+    tokens = AwayTokens()
+    app = create_app(ModelStore(Clock()), ServerSettings(), OperationCounters(), tokens)
+    client = falcon.testing.TestClient(app)
+
+    answer = client.simulate_get("/v1/kv/app/1")
+
+    assert (answer.status_code, answer.json["type"]) == (503, "/problems/unavailable")
+    assert "10.1.2.3" not in answer.text
+    assert client.simulate_get("/livez").status_code == 200
+    assert "tokens" in client.simulate_get("/readyz").json["reasons"][0]
 
 
 def test_damaged_tokens_close_all_but_the_open_routes(tmp_path: Path):
