@@ -67,7 +67,8 @@ def translated(ex: BaseException) -> BaseException:
 def after_commit(ex: BaseException) -> BaseException:
     """Return the error to raise for one that came after COMMIT was sent."""
     state = sqlstate_of(ex)
-    if state[:2] in _CERTAIN_CLASSES and state not in _UNKNOWN:
+    is_ours = not state and not isinstance(ex, psycopg.OperationalError)  # nothing was sent
+    if is_ours or (state[:2] in _CERTAIN_CLASSES and state not in _UNKNOWN):
         return translated(ex)
     return OutcomeUnknown(f"the database was lost during a commit: {_first_line(ex)}")
 

@@ -11,13 +11,14 @@ from typing import Final, NoReturn
 
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.backups import Backups
-from rundlet_server.storage.errors import NotSupported, ReadOnly, StoreError
+from rundlet_server.storage.errors import InvalidOperation, NotSupported, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
     Feature,
     Limits,
     Page,
+    Put,
     Row,
     Snapshot,
     Stats,
@@ -157,7 +158,7 @@ class PostgresStore:
     def commit(self, txn: Txn) -> Commit:
         """See ``Store.commit``; the database decides how durable a commit is."""
         self._require_writable()
-        check_txn(txn, self._limits)
+        self._check(txn)
         return self._writer.commit(txn)
 
     def load(self, rows: Sequence[Row]) -> None:
@@ -165,7 +166,7 @@ class PostgresStore:
         self._require_writable()
         for group in transactions(rows, self._limits):
             for txn in group:
-                check_txn(txn, self._limits)
+                self._check(txn)
             self._writer.load(group)
 
     def finish_load(self) -> None:
@@ -286,6 +287,14 @@ class PostgresStore:
         wanted = self._settings.retention(present)
         if wanted != present and not self.info.read_only:
             self._timeline.retain(wanted)
+
+    def _check(self, txn: Txn) -> None:
+        """Refuse what cannot be stored, before it spoils the batch of other requests."""
+        check_txn(txn, self._limits)
+        for ops in (txn.then, txn.otherwise or ()):
+            for index, op in enumerate(ops):
+                if isinstance(op, Put) and "\0" in op.content_type:
+                    raise InvalidOperation(index, "a content type has no NUL character")
 
     def _require_writable(self) -> None:
         if self.info.read_only:

@@ -7,7 +7,13 @@ import threading
 import psycopg
 import pytest
 
-from rundlet_server.storage.errors import OutcomeUnknown, ReadOnly, Unavailable, UnknownFormat
+from rundlet_server.storage.errors import (
+    InvalidOperation,
+    OutcomeUnknown,
+    ReadOnly,
+    Unavailable,
+    UnknownFormat,
+)
 from rundlet_server.storage.interface import Add
 from rundlet_server.storage.postgres import connections, lifeline
 from tests.support.backends import do, put, value
@@ -147,6 +153,13 @@ def test_store_that_is_only_read_is_not_created(open_store, server, url):
         open_store(is_read_only=True)
     schema = url.partition("schema=")[2]
     assert server.execute(f"SELECT 1 FROM pg_namespace WHERE nspname = '{schema}'") == []
+
+
+def test_content_type_that_no_column_holds_is_refused(store):
+    with pytest.raises(InvalidOperation, match="NUL"):
+        put(store, "a", content_type="text/\0plain")
+
+    assert store.stats().revision == 0
 
 
 def wait_for_lock(server):
