@@ -60,7 +60,7 @@ def translated(ex: BaseException) -> BaseException:
     if sqlstate in MISSING_TABLES:
         return Unavailable("the tables of the store are gone from the database")
     if isinstance(ex, _TROUBLES) or sqlstate == _PERMISSION:
-        return Unavailable(f"the database does not do it: {_first_line(ex)}")
+        return Unavailable(f"the database refuses or does not answer: {_first_line(ex)}")
     return ex
 
 

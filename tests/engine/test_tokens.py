@@ -300,6 +300,14 @@ def test_store_has_the_tokens_of_its_address(address, folder, is_there, tmp_path
         assert TokenFile(tmp_path / (folder or "data")).read() == tokens.read()
 
 
-def test_store_that_this_release_cannot_open_has_no_tokens_either():
-    with pytest.raises(MissingBackend, match="the backend 'postgresql' is not available"):
-        open_tokens(StoreAddress.parse("postgresql://h1/NAME"))
+@pytest.mark.parametrize(
+    ("address", "module", "extra"),
+    [("postgresql://h1/NAME", "psycopg", "postgres"), ("etcd://h1/NAME", "grpc", "etcd")],
+)
+def test_tokens_of_a_store_need_its_extra(monkeypatch, address, module, extra):
+    for name in [name for name in sys.modules if f".{extra}" in name]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+
+    with pytest.raises(MissingBackend, match=rf"pip install 'rundlet\[{extra}\]'"):
+        open_tokens(StoreAddress.parse(address))
