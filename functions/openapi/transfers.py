@@ -13,6 +13,7 @@ from rundlet_server.functions.openapi.parts import (
 )
 from rundlet_server.functions.route_table import EXPORT, IMPORT
 from rundlet_server.functions.transfer.formats import EXPORTED, MEDIA_TYPES, Format, OnConflict
+from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE
 
 _TEXT: Json = {"type": "string"}
 _BINARY: Json = {"type": "string", "format": "binary"}
@@ -38,6 +39,11 @@ _EXPORTED: Json = {
     "content": _content(EXPORTED),
 }
 
+_IMPORT_BODIES: Json = {
+    **_content(Format),
+    # With the option 'format': generators of clients know this type and none of the others.
+    DEFAULT_CONTENT_TYPE: {"schema": _BINARY},
+}
 _IMPORTED: Json = {
     "description": "All rows are stored or skipped.",
     "content": either_type("ImportAnswer"),
@@ -82,14 +88,18 @@ TRANSFER_PATHS: dict[str, Json] = {
                     "What to do with a key that has a value; by default replace it.",
                     _one_of(OnConflict),
                 ),
-                query("format", "Instead of Content-Type.", _one_of(Format)),
+                query(
+                    "format",
+                    "Instead of Content-Type; needed with application/octet-stream.",
+                    _one_of(Format),
+                ),
                 query(
                     "any_key",
                     "In lines of text, keys need not be UUIDs; without a value: true.",
                     schema("Flag"),
                 ),
             ],
-            "requestBody": {"content": _content(Format)},  # no row at all is fine
+            "requestBody": {"content": _IMPORT_BODIES},  # no row at all is fine
             "responses": _IMPORT_ANSWERS,
         }
     },

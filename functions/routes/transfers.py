@@ -249,7 +249,9 @@ def _format_of_body(req: falcon.Request) -> Format:
 
 
 def _on_conflict(query: Query) -> OnConflict:
-    text = query.text("on_conflict") or OnConflict.REPLACE
+    text = query.text("on_conflict")
+    if text is None:
+        return OnConflict.REPLACE
     if text not in tuple(OnConflict):
         raise bad_query(f"the option 'on_conflict' must be one of {', '.join(OnConflict)}")
     return OnConflict(text)

@@ -70,6 +70,9 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, object]) -> 
         return
     if "64/" in case.operation.path:
         case.path_parameters["key"] = _as_utf8(case.path_parameters["key"])
+    if case.operation.path.endswith("/import") and case.media_type == "application/octet-stream":
+        case.query.setdefault("format", "jsonl")
+        case.body = b""  # any bytes by the schema, and only rows by the format
     if case.query:
         case.query.pop("cursor", None)
         for name in ("rev", "version", "at"):  # one of them alone
