@@ -42,9 +42,12 @@ class Watchdog:
         self._is_ending.set()
 
     def _run(self) -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
+        kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        with socket.socket(socket.AF_UNIX, kind) as notify:
             while True:
-                with contextlib.suppress(OSError):  # systemd is restarting: the next one arrives
+                with contextlib.suppress(
+                    OSError
+                ):  # systemd is busy or restarting: the next one arrives
                     notify.sendto(b"WATCHDOG=1", self._address)
                 if self._is_ending.wait(self._every_s):
                     return
