@@ -87,6 +87,8 @@ def soak(campaign, rounds, disk, folder, options) -> None:
     """Disturb one server round after round; look at everything in between, and after its death."""
     clients = [SoakClient(number, campaign.seed) for number in range(CLIENTS)]
     settings = (*options, "--keep-for", "0s", "--keep-versions", "1", "--data", disk / "store")
+    # A thread opens a file of counters when it is first used: few threads, so that all are soon.
+    settings += ("--max-feeds", "1")
     with start(folder, *settings) as server:
         gauge = Gauge(server, disk)
         for chance in rounds:

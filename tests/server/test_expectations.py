@@ -24,6 +24,7 @@ from tests.support.wire.raw_http import read_answers, talk
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 EXPECT = b"Expect: 100-continue\r\n"
 CURL_S = 20
+ATTEMPTS = 3
 MIB = 1024 * 1024
 
 
@@ -185,12 +186,21 @@ def large_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("expect", ["Expect: 100-continue", "Expect:"], ids=["expect", "plain"])
 @pytest.mark.parametrize("size_mib", [65, 500])
 def test_curl_does_not_upload_a_body_that_is_too_large(
-    served: Served, large_file: Path, expect: str, size_mib: int
+    request: pytest.FixtureRequest, served: Served, large_file: Path, expect: str, size_mib: int
 ):
     with large_file.open("r+b") as file:
         file.truncate(size_mib * MIB)
 
-    ended = curl(served, "-H", expect, "-T", str(large_file), f"{served.url}/v1/kv/large")
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            ended = curl(served, "-H", expect, "-T", str(large_file), f"{served.url}/v1/kv/large")
+            break
+        except subprocess.CalledProcessError as ex:
+            # Granian closes the socket while curl still sends, and the reset can overtake the
+            # answer (docs/upstream.md).
+            is_granian = request.node.callspec.params["served"] == GRANIAN
+            if not is_granian or ex.returncode not in (55, 56) or not left:
+                raise
 
     problem, _, told = ended.stdout.rpartition("}")
     status, uploaded = told.split()
