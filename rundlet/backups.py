@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -43,7 +44,7 @@ class Backup:
     expires: datetime
 
 
-class BackupCalls:
+class BackupCalls(ABC):
     """The methods of ``Client`` that take a backup; ``rundlet backup`` does all of it."""
 
     def take_backup(self, *, lease_s: float | None = None) -> Backup:
@@ -82,8 +83,9 @@ class BackupCalls:
         """
         self._send(Request("DELETE", f"/v1/backup/{backup_id}", is_write=False))
 
+    @abstractmethod
     def _send(self, request: Request) -> httpx.Response:
-        raise NotImplementedError
+        """Send a request, as ``Client`` does it."""
 
 
 def _backup_of(fields: Fields) -> Backup:

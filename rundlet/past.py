@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -112,7 +113,7 @@ class Erased:
     is_pending: bool
 
 
-class PastCalls:
+class PastCalls(ABC):
     """The methods of ``Client`` about the past: history, differences, rollback, erasure."""
 
     def history(self, key: str, *, limit: int | None = None) -> Iterator[Version]:
@@ -252,11 +253,13 @@ class PastCalls:
         headers = {"Content-Type": CBOR_TYPE, "Accept": ACCEPTED_TYPES}
         return fields_of(self._send(Request(method, path, is_write, headers, cbor2.dumps(body))))
 
+    @abstractmethod
     def _send(self, request: Request) -> httpx.Response:
-        raise NotImplementedError
+        """Send a request, as ``Client`` does it."""
 
+    @abstractmethod
     def _send_or_none(self, request: Request) -> httpx.Response | None:
-        raise NotImplementedError
+        """Send a request, as ``Client`` does it."""
 
 
 def place_text(place: Place) -> str:

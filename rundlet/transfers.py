@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Imported:
     revision: int = 0
 
 
-class TransferCalls:
+class TransferCalls(ABC):
     """The methods of ``Client`` that export and import."""
 
     def export(
@@ -183,11 +184,13 @@ class TransferCalls:
         with self._stream(Request("GET", f"/v1/export?{urlencode(query)}", False)) as response:
             yield from response.iter_bytes()
 
+    @abstractmethod
     def _send(self, request: Request) -> httpx.Response:
-        raise NotImplementedError
+        """Send a request, as ``Client`` does it."""
 
+    @abstractmethod
     def _stream(self, request: Request) -> AbstractContextManager[httpx.Response]:
-        raise NotImplementedError
+        """Send a request, as ``Client`` does it."""
 
 
 def _query(prefix: str, revision: int | None, at: datetime | None) -> dict[str, str]:

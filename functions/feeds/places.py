@@ -68,7 +68,7 @@ class FeedPlaces:
 
 
 class FeedPlace:
-    """A place that is taken, until it is given back or forgotten."""
+    """A place that is taken, until it is released or forgotten."""
 
     def __init__(self, places: FeedPlaces) -> None:
         self._places: FeedPlaces | None = places

@@ -26,7 +26,7 @@ MOMENT_S: Final = 0.05
 
 
 class Places:
-    """So many places, which any thread may take and any other may give back.
+    """So many places, which any thread may take and any other may release.
 
     Attributes:
         most: the number of places.

@@ -125,7 +125,7 @@ class BackupFileResource:
 
 
 class _Whole:
-    """A file of a backup as ``ValuePieces``: whoever fetches it verifies it by its hash."""
+    """A file of a backup as ``ValuePieces``: the client verifies it by its hash."""
 
     def __init__(self, opened: OpenBackupFile) -> None:
         self.read = opened.read

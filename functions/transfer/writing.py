@@ -34,7 +34,7 @@ class Writer(Protocol):
 
     Attributes:
         head: before the first row.
-        broken_end: bytes that no row begins with, so that what ends with them is read by nobody
+        broken_end: bytes that no row begins with, so that no reader accepts what ends with them
             as the whole.
     """
 

@@ -65,7 +65,7 @@ class Tidying:
         return len(listed)
 
     def add_up_slots(self) -> bool:
-        """Make one slot of those that nobody has written for long, if there are many of them.
+        """Merge slots that no process has written for long, if there are many of them.
 
         Returns:
             There were many.

@@ -23,7 +23,7 @@ from rundlet_server.storage.postgres.deciding import Head
 from rundlet_server.storage.postgres.writing import Statement, Writer
 
 PASS_EVERY_US: Final = 60 * 1_000_000
-"""The processes of a store share the passes: one in so long, whoever comes first."""
+"""The processes of a store share the passes: one in so long, in the process that comes first."""
 _ROWS_MAX: Final = 1_000
 """Rows of one transaction."""
 

@@ -120,7 +120,7 @@ def test_a_process_may_die_between_any_two_lines(campaign: Campaign):
 
 
 def test_a_process_may_die_between_any_two_lines_of_a_commit(campaign: Campaign):
-    """Nothing is left to chance: every state, then every cut of whoever writes next."""
+    """Nothing is left to chance: every state, then every cut of the next writer."""
     chance = next(campaign.rounds(1))
     with folder_in_memory() as folder:
         clock = Clock()

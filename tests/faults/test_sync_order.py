@@ -130,7 +130,7 @@ def test_a_background_sync_makes_durable_what_it_says(tmp_path, clock, sync):
 
 
 def test_what_a_recovery_finds_is_durable_before_anybody_sees_it(campaign: Campaign):
-    """Without a page to trust, frames are found that nobody has synced yet."""
+    """Without a page to trust, frames are found that no process has synced yet."""
     chance = next(campaign.rounds(1))
     with folder_in_memory() as folder:
         disk, clock = SimulatedDisk(folder / "live"), Clock()

@@ -1,4 +1,4 @@
-"""Many frames at a time: for those who read a whole segment.
+"""Many frames at a time, for reads of a whole segment.
 
 ``Segment.frames`` makes an object of each frame. Where commits are small that costs more than all
 else; here the loop over the frames does nothing but verify them.

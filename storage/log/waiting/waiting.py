@@ -18,7 +18,7 @@ _LOOK_EVERY_S: Final = 1.0
 _POLL_EVERY_S: Final = 0.01
 """It looks so often where no FIFO can be made."""
 _LINGER_S: Final = 5.0
-"""It ends so long after the last wait: those who wait do so again and again."""
+"""It ends so long after the last wait, because most waiters wait again."""
 
 
 class Waiting:
