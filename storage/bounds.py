@@ -45,3 +45,12 @@ KEY_BYTES_LIMIT: Final = (1 << 16) - 1
 VALUE_BYTES_LIMIT: Final = (1 << 32) - (1 << 20)
 """The most that the limits on values and transactions can be set to: a frame has four bytes for its
 size, and holds a value with its key and its content type."""
+
+METADATA_COUNT_MAX: Final = 16
+"""The most names of metadata that a value has."""
+
+METADATA_NAME_BYTES_MAX: Final = 40
+"""The longest name of metadata; every byte of it is an ASCII character."""
+
+METADATA_BYTES_MAX: Final = 2_048
+"""The most bytes that names and texts of a value's metadata have together, as UTF-8."""

@@ -140,7 +140,7 @@ class NotSupported(StoreError):
 
     Attributes:
         backend: its name, ``StoreInfo.backend``.
-        feature: what it lacks, a member of ``storage.interface.Feature``.
+        feature: what it lacks, a member of ``storage.reports.Feature``.
     """
 
     def __init__(self, backend: str, feature: str) -> None:

@@ -13,27 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.large_values import Admit, LargeValue
-from rundlet_server.storage.reports import Gauge, Health
+from rundlet_server.storage.metadata import NO_METADATA, Metadata
+from rundlet_server.storage.reports import Feature, Gauge, Health
 from rundlet_server.storage.timeline import At, Moment, Timeline
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
-
-Feature = Literal["history", "retention", "changes", "erase", "bulk_load", "compaction", "backup"]
-"""What some backends can do and others cannot. Every backend can do everything else.
-
-* ``history``: read at an old revision, list versions, ``Restore``.
-* ``retention``: ``Store.retain`` changes which history is kept.
-* ``changes``: ``Store.changes`` pages through all commits.
-* ``erase``: ``Store.erase`` removes every version of a key.
-* ``bulk_load``: ``Store.load`` stores many rows faster than transactions do.
-* ``compaction``: ``Store.compact`` reclaims space.
-* ``backup``: ``Store.backups`` holds the store as it is while it is copied.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +47,11 @@ class Entry(NamedTuple):
     time_us: int
     content_type: str
     expires_us: int | None
+    metadata: Metadata = NO_METADATA
 
 
 class KeyInfo(NamedTuple):
-    """A key in a list; ``entry`` only if the list was to include values."""
+    """A key in a list; ``entry`` and ``metadata`` only if the list was to include them."""
 
     key: str
     revision: int
@@ -71,6 +61,7 @@ class KeyInfo(NamedTuple):
     entry: Entry | None = None
     time_us: int = 0
     expires_us: int | None = None
+    metadata: Metadata = NO_METADATA
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +111,7 @@ class Put:
     content_type: str = DEFAULT_CONTENT_TYPE
     ttl_s: float | None = None
     expires_us: int | None = None
+    metadata: Metadata = NO_METADATA
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +123,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Add to a value that is decimal text; a missing key counts as 0. Keeps type and expiry."""
+    """Add to a value that is decimal text; a missing key counts as 0. Keeps all but the number."""
 
     key: str
     by: int = 1
@@ -139,7 +131,7 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """Give an existing key a new time to live (``None``: it no longer expires)."""
+    """Give an existing key a new time to live (``None``: it no longer expires); keep the rest."""
 
     key: str
     ttl_s: float | None = None
@@ -152,7 +144,7 @@ class Restore:
     Attributes:
         version: of the key's newest life ...
         revision: ... or the value that the key had then; one of the two is given.
-        ttl_s: as in ``Put``; the restored value does not keep its old expiry.
+        ttl_s: as in ``Put``; of its old self the value keeps all but the expiry.
     """
 
     key: str
@@ -328,6 +320,7 @@ class Store(Timeline, Protocol):
         reverse: bool = False,
         delimiter: str | None = None,
         include_values: bool = False,
+        include_metadata: bool = False,
         at: At | None = None,
         admit: Admit | None = None,
     ) -> Page:
@@ -342,6 +335,7 @@ class Store(Timeline, Protocol):
             reverse: descending order.
             delimiter: roll up what follows its first occurrence after the prefix.
             include_values: fill in ``KeyInfo.entry``.
+            include_metadata: fill in ``KeyInfo.metadata``.
             at: as it was then; default now.
             admit: see ``Admit``.
         """

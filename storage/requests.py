@@ -22,7 +22,7 @@ from rundlet_server.storage.errors import (
 )
 from rundlet_server.storage.interface import (
     Delete,
-    Feature,
+    Entry,
     Limits,
     Op,
     Put,
@@ -32,6 +32,8 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.large_values import Admit
+from rundlet_server.storage.metadata import Metadata, check_metadata, metadata_bytes
+from rundlet_server.storage.reports import Feature
 from rundlet_server.storage.timeline import Retention
 
 _WITH_TTL: Final = (Put, Touch, Restore)
@@ -101,6 +103,11 @@ def check_answer(sizes: Collection[int], limits: Limits, admit: Admit | None) ->
         admit(size)
 
 
+def shown_bytes(entry: Entry) -> int:
+    """Return what a value adds to the size of an answer that shows it, beside its key."""
+    return len(entry.value) + metadata_bytes(entry.metadata)
+
+
 def require_reached(at: int, head: int) -> None:
     """Refuse a revision that no commit has reached yet.
 
@@ -147,8 +154,8 @@ def _check_ops(ops: Sequence[Op], limits: Limits, encode: Callable[[str], bytes]
         seen.add(key)
         size += len(key)
         if isinstance(op, Put):
-            size += len(op.value)
             _check_put(index, op, limits)
+            size += len(op.value) + metadata_bytes(op.metadata)
         if isinstance(op, Restore) and (op.version is None) == (op.revision is None):
             raise InvalidOperation(index, "a restore names a version or a revision, one of the two")
         ttl_s = op.ttl_s if isinstance(op, _WITH_TTL) else None
@@ -173,3 +180,14 @@ def _check_put(index: int, op: Put, limits: Limits) -> None:
     content_type_bytes = len(op.content_type.encode())
     if content_type_bytes > CONTENT_TYPE_BYTES_MAX:
         raise LimitExceeded("content_type_bytes_max", CONTENT_TYPE_BYTES_MAX, content_type_bytes)
+    if op.metadata:
+        _check_metadata(index, op.metadata)
+
+
+def _check_metadata(index: int, metadata: Metadata) -> None:
+    try:
+        check_metadata(metadata)
+    except LimitExceeded:
+        raise
+    except InvalidRequest as ex:
+        raise InvalidOperation(index, str(ex)) from ex

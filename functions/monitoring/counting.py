@@ -12,7 +12,6 @@ from rundlet_server.storage.interface import (
     Commit,
     Delete,
     Entry,
-    Feature,
     Op,
     Row,
     Snapshot,
@@ -20,6 +19,7 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
+from rundlet_server.storage.reports import Feature
 from rundlet_server.storage.requests import require_feature, restores
 from rundlet_server.storage.timeline import At, Erased, Moment, Retention
 

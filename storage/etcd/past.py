@@ -130,6 +130,7 @@ class Past:
                 len(found.value),
                 found.content_type,
                 found.expires_us,
+                found.metadata,
             )
         if end is None:
             return None

@@ -27,7 +27,6 @@ from rundlet_server.storage.etcd.watching import Watching
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
-    Feature,
     Limits,
     Page,
     Row,
@@ -38,7 +37,7 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit
 from rundlet_server.storage.ranges import Range, encode_bound
-from rundlet_server.storage.reports import Gauge, Health
+from rundlet_server.storage.reports import Feature, Gauge, Health
 from rundlet_server.storage.requests import check_txn
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import At, Changes, Erased, History, Retention
@@ -125,13 +124,15 @@ class EtcdStore:
         reverse: bool = False,
         delimiter: str | None = None,
         include_values: bool = False,
+        include_metadata: bool = False,
         at: At | None = None,
         admit: Admit | None = None,
     ) -> Page:
         """See ``Store.scan``."""
         wanted = Range.of(prefix, start, end, reverse=reverse).resumed(after, delimiter)
         mark = encode_bound(delimiter) if delimiter else None
-        return self._lists.page(Wanted(wanted, limit, delimiter, mark, include_values, at, admit))
+        shown = (include_values, include_metadata)
+        return self._lists.page(Wanted(wanted, limit, delimiter, mark, *shown, at, admit))
 
     def count(
         self,

@@ -97,6 +97,7 @@ UPGRADES: Final = (
         """,
         "INSERT INTO {meta} VALUES (1, 1, {store_id}, 0, 0, 0, 0, 10, 3600000000, 0, 0, 0)",
     ),
+    ("ALTER TABLE {kv} ADD COLUMN metadata bytea",),  # a CBOR map of texts by name, or null
 )
 FORMAT: Final = len(UPGRADES)
 _ATTEMPTS: Final = 5

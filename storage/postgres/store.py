@@ -15,7 +15,6 @@ from rundlet_server.storage.errors import InvalidOperation, NotSupported, ReadOn
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
-    Feature,
     Limits,
     Page,
     Put,
@@ -38,7 +37,7 @@ from rundlet_server.storage.postgres.retention import Retention as Dropping
 from rundlet_server.storage.postgres.schema import prepare
 from rundlet_server.storage.postgres.timeline import PostgresTimeline
 from rundlet_server.storage.postgres.writing import Writer
-from rundlet_server.storage.reports import Gauge, Health
+from rundlet_server.storage.reports import Feature, Gauge, Health
 from rundlet_server.storage.requests import check_txn, encode_key
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import At, Changes, Erased, History, Moment, Retention
@@ -130,6 +129,7 @@ class PostgresStore:
         reverse: bool = False,
         delimiter: str | None = None,
         include_values: bool = False,
+        include_metadata: bool = False,
         at: At | None = None,
         admit: Admit | None = None,
     ) -> Page:
@@ -139,7 +139,8 @@ class PostgresStore:
         size = len(prefix.encode())
         if after is not None:
             keys = keys.resumed(encode_bound(after), mark, size, reverse=reverse)
-        wanted = Wanted(keys, size, mark, limit, reverse, include_values)
+        shown = (include_values, include_metadata)
+        wanted = Wanted(keys, size, mark, limit, reverse, *shown)
         return self._lists.page(wanted, at, admit)
 
     def count(

@@ -22,7 +22,6 @@ from rundlet_server.storage.files import Files, RealFiles
 from rundlet_server.storage.interface import (
     Commit,
     Entry,
-    Feature,
     KeyInfo,
     Limits,
     Page,
@@ -34,10 +33,10 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.pieces import Pieces, Place
 from rundlet_server.storage.log.read.scan import Cost, list_page
-from rundlet_server.storage.pieces import Pieces, Place
 from rundlet_server.storage.ranges import Range
-from rundlet_server.storage.reports import Gauge, Health
+from rundlet_server.storage.reports import Feature, Gauge, Health
 from rundlet_server.storage.requests import check_answer, encode_key, require_past, require_reached
 from rundlet_server.storage.textfile.index import REVISION, place_of
 from rundlet_server.storage.textfile.index_place import IndexedFile, index_places
@@ -124,6 +123,7 @@ class TextFileStore:
         reverse: bool = False,
         delimiter: str | None = None,
         include_values: bool = False,
+        include_metadata: bool = False,  # noqa: ARG002 # a line has none
         at: At | None = None,
         admit: Admit | None = None,
     ) -> Page:

@@ -20,7 +20,6 @@ from rundlet_server.storage.etcd.store import EtcdStore
 from rundlet_server.storage.interface import (
     TEXT_CONTENT_TYPE,
     Commit,
-    Feature,
     Limits,
     Op,
     Page,
@@ -28,8 +27,10 @@ from rundlet_server.storage.interface import (
     Store,
     Txn,
 )
+from rundlet_server.storage.metadata import Metadata
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.postgres.store import PostgresStore
+from rundlet_server.storage.reports import Feature
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.textfile.store import open_text_file
 from rundlet_server.storage.timeline import At, Retention
@@ -170,7 +171,7 @@ def only_on(*names: str) -> pytest.MarkDecorator:
 FILLED: Final = (*map(_filled, BACKENDS), Filled("text file", _open_text_file))
 
 
-def put(store: Store, key: str, value: bytes = b"v", **options: float | str) -> Commit:
+def put(store: Store, key: str, value: bytes = b"v", **options: float | str | Metadata) -> Commit:
     return store.commit(Txn([Put(key, value, **options)]))
 
 

@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from rundlet_server.storage.checksum import checksum, seal
 from rundlet_server.storage.files import Buffer, Files
-from rundlet_server.storage.log.index.columns import TAG_SHIFT, Columns
+from rundlet_server.storage.log.index.columns import META_SHIFT, TAG_SHIFT, Columns
 from rundlet_server.storage.log.index.file import (
     BLOCK_SIZE,
     FORMAT_VERSION,
     HEADER,
     HEADER_SIZE,
     MAGIC,
+    WITHOUT_UNITS,
 )
 
 _SECTION_ALIGNMENT: Final = 64
@@ -71,9 +72,9 @@ def write_index(
         fields["about"] = dict(about)
     contents = seal(cbor2.dumps(fields))
     contents_offset = blocks_offset + 4 * block_count
-    header = HEADER.pack(
-        MAGIC, FORMAT_VERSION, BLOCK_SIZE, store_id, contents_offset, len(contents)
-    )
+    has_units = bool((columns.rows["flags"] >> META_SHIFT).any())
+    version = FORMAT_VERSION if has_units else WITHOUT_UNITS
+    header = HEADER.pack(MAGIC, version, BLOCK_SIZE, store_id, contents_offset, len(contents))
     pieces[0] = seal(header)
     pieces += [_block_checksums(pieces), contents]
     files.unlink(path)

@@ -13,7 +13,7 @@ from rundlet_server.storage.errors import UnknownFormat
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.log.check.opened import look_at_commit_page
 from rundlet_server.storage.log.format.locator import pack_position
-from rundlet_server.storage.log.format.manifest import Manifest, SegmentState
+from rundlet_server.storage.log.format.manifest import METADATA, Manifest, SegmentState
 from rundlet_server.storage.log.format.names import (
     index_numbers,
     segment_name,
@@ -76,6 +76,12 @@ class LogRepair:
         self.lost: list[KnownVersion] = []
         self.deletes_kept = 0
         self.is_mixed = False
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What a release must know to read what was found."""
+        has_metadata = any(source.has_metadata for source in self.sources)
+        return frozenset({METADATA}) if has_metadata else frozenset()
 
     def run(self) -> list[SegmentState]:
         """Return the segments of the repaired store, in log order and on stable storage."""

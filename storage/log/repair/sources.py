@@ -46,6 +46,7 @@ class Source:
         offsets, revisions: of all whole records, in the order of the file.
         found_by_index: whole records in gaps that only an index file could find.
         refused_from: commits from this revision on were never acknowledged; 0 if all were.
+        has_metadata: some of its records have user metadata.
     """
 
     number: int
@@ -64,6 +65,7 @@ class Source:
     revisions: array[int] = field(default_factory=lambda: array("Q"))
     found_by_index: list[Place] = field(default_factory=list)
     refused_from: int = 0
+    has_metadata: bool = False
 
     @classmethod
     def open(cls, files: Files, folder: Path, number: int, end: int | None) -> Source:
@@ -98,7 +100,9 @@ class Source:
         """Read the segment once and note what is in it."""
         for piece in self._pieces():
             for offset, data in self._whole_records(piece):
-                revision, time_us = records.HEADER.unpack_from(data)[7:9]
+                header = records.HEADER.unpack_from(data)
+                revision, time_us = header[7:9]
+                self.has_metadata |= header[5] == records.TYPE_AND_METADATA
                 self.offsets.append(offset)
                 self.revisions.append(revision)
                 self._note(revision, time_us)
@@ -151,6 +155,7 @@ class Source:
             return False
         if not self.refused_from or record.revision < self.refused_from:
             self.found_by_index.append(place)
+            self.has_metadata |= bool(record.metadata)
             self._note(record.revision, record.time_us)
         return True
 
