@@ -25,6 +25,8 @@ Metadata = tuple[tuple[str, str], ...]
 NO_METADATA: Final[Metadata] = ()
 
 NAME_PATTERN: Final = f"[a-z0-9-]{{1,{METADATA_NAME_BYTES_MAX}}}"
+NAME_PATTERN_ANY_CASE: Final = f"[A-Za-z0-9-]{{1,{METADATA_NAME_BYTES_MAX}}}"
+"""As a request may have it; it is stored in lower case."""
 _NAME: Final = re.compile(NAME_PATTERN)
 
 

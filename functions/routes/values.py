@@ -12,6 +12,7 @@ from rundlet_server.functions.feeds.waiting import waited_for
 from rundlet_server.functions.messages.bodies import read_body
 from rundlet_server.functions.messages.content_types import content_type_given
 from rundlet_server.functions.messages.gates import Gates
+from rundlet_server.functions.messages.metadata import metadata_given, metadata_headers
 from rundlet_server.functions.messages.moments import asked_at
 from rundlet_server.functions.messages.query import Query, bad_query
 from rundlet_server.functions.messages.ranges import range_of
@@ -91,9 +92,11 @@ class ValueResource:
         ttl_s = Query(req, "ttl").ttl_s("ttl")
         _require_whole_value(req)
         content_type = content_type_given(req)
+        metadata = metadata_given(req.env)
         conditions = self._tags.write_conditions(req, name)
         value = read_body(req, self._gate, "value_bytes_max", self._limits.value_bytes_max)
-        commit = self._commit(req, Put(name, value, content_type, ttl_s), conditions)
+        put = Put(name, value, content_type, ttl_s, metadata=metadata)
+        commit = self._commit(req, put, conditions)
         note_revision(req.env, commit.revision)
         result = commit.results[0]
         resp.status = 204 if result.found else 201
@@ -153,6 +156,7 @@ class ValueResource:
             resp.status = 304
         else:
             headers.append(("content-type", entry.content_type))
+            headers += metadata_headers(entry.metadata)
         resp.set_headers(headers)
         return None if status == 304 else entry
 
