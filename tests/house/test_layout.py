@@ -88,6 +88,7 @@ FLOORS = {
         "feeds",
         "monitoring openapi",
         "routes",
+        "ui",
         "app",
         "__init__",
     ],
