@@ -66,7 +66,7 @@ FLOORS = {
         "store",
         "__init__",
     ],
-    "storage/etcd/cluster": ["place calls requests", "client", "__init__"],
+    "storage/etcd/cluster": ["place calls requests", "client", "combining", "__init__"],
     "storage/postgres": [
         "place failures clock deciding",
         "schema looking lifeline",
