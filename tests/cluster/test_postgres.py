@@ -16,21 +16,23 @@ from collections.abc import Iterator
 import pytest
 
 from rundlet_server.storage.address import StoreAddress
-from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.errors import Compacted, StoreError
 from rundlet_server.storage.interface import Store
 from rundlet_server.storage.opening import open_store
+from rundlet_server.storage.postgres.failover.lives import REVISION_GAP
 from tests.cluster.load import (
     BACK_S,
     WRITERS,
     FailingTarget,
     Following,
+    Load,
     check,
     everything,
     lost_writes,
     writing,
 )
 from tests.faults.test_linearizability import run_clients
-from tests.support.backends import value
+from tests.support.backends import put, value
 from tests.support.postgres import PostgresPair
 from tests.support.processes.servers import wait_for
 
@@ -79,37 +81,61 @@ def test_the_standby_takes_over(pair, fault):
     followed.check(load)
 
 
-def pause_standby_and_kill_both(pair: PostgresPair) -> None:
+def pause_standby_and_kill_both(pair: PostgresPair, load: Load) -> int:
     """Stop the standby, kill the primary 3 s later, and promote what the standby has then.
 
-    The standby is killed, too, so that it does not read what waits in its sockets.
+    The standby is killed, too, so that it does not read what waits in its sockets. Return how many
+    writes were acknowledged while it was stopped.
     """
     pair.standby.send(signal.SIGSTOP)
+    acknowledged = len(load.acknowledged)
     time.sleep(3)
+    meanwhile = len(load.acknowledged) - acknowledged
     pair.primary.kill()
     pair.standby.kill()
     pair.standby.start()
     pair.standby.promote()
+    return meanwhile
 
 
 def test_a_standby_that_pauses_before_the_primary_dies_has_everything(pair):
     with writing(pair.url) as (load, _):
-        acknowledged = len(load.acknowledged)
-        pause_standby_and_kill_both(pair)
         # What was in flight may still be acknowledged; without the standby, nothing new is.
-        assert len(load.acknowledged) - acknowledged <= WRITERS
+        assert pause_standby_and_kill_both(pair, load) <= WRITERS
         assert load.wait_for_writes(time.monotonic()) < BACK_S
     with reopened(pair) as store:
         check(load, store)
 
 
 def test_an_asynchronous_standby_loses_acknowledged_writes(lossy_pair):
-    with writing(lossy_pair.url) as (load, _):
-        pause_standby_and_kill_both(lossy_pair)
+    with writing(lossy_pair.url) as (load, stores):
+        before = stores[0].stats().revision
+        assert pause_standby_and_kill_both(lossy_pair, load) > WRITERS
         assert load.wait_for_writes(time.monotonic()) < BACK_S
+        assert all("has lost the last" in str(store.health().warnings) for store in stores)
 
     with reopened(lossy_pair) as store:
-        assert lost_writes(load, everything(store))
+        lost = lost_writes(load, everything(store))
+        assert lost
+        revisions = [revision for _, revision in load.acknowledged.values()]
+        assert len(set(revisions)) == len(revisions)  # none was given out again
+        last = max(load.acknowledged[key][1] for key in lost)
+        assert store.changes(before).events  # a reader of what was kept goes on
+        for read in (store.changes, lambda at: store.get("0/0", at=at)):
+            with pytest.raises(Compacted, match="restored"):
+                read(last)
+
+
+def test_a_primary_that_comes_back_is_left_alone(pair):
+    with writing(pair.url) as (load, stores):
+        freeze_primary(pair)
+        pair.standby.promote()
+        assert load.wait_for_writes(time.monotonic()) < BACK_S
+        pair.primary.send(signal.SIGCONT)
+        with reopened(pair) as store:
+            assert put(store, "late", b"1").revision > REVISION_GAP
+        for store in stores:
+            assert value(store, "late") == b"1"
 
 
 def test_both_may_be_killed_and_started_again(pair):
