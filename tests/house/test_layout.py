@@ -69,7 +69,9 @@ FLOORS = {
     "storage/etcd/cluster": ["place calls requests", "client", "combining", "__init__"],
     "storage/postgres": [
         "place failures clock deciding",
-        "schema looking lifeline",
+        "schema",
+        "failover",
+        "looking",
         "connections",
         "pieces writing loading",
         "reading",
@@ -78,6 +80,7 @@ FLOORS = {
         "store",
         "__init__",
     ],
+    "storage/postgres/failover": ["hosts lifeline", "lives", "__init__"],
     "functions": [
         "units request_ids version",
         "settings route_table",
