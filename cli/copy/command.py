@@ -85,9 +85,10 @@ def copy(
             notes.save(note)
             raise Interrupted(_how_far(note)) from ex
         comparison = _compared(here, there, note)
-        ended(there, note, notes)
         write_line(_summary(note, comparison, as_json=as_json))
-        if following:
+        if not following:
+            ended(there, note, notes)
+        else:
             Follower(here, there, note, notes, as_json=as_json).run()
 
 
