@@ -115,7 +115,7 @@ FLOORS = {
     "cli": [
         "arguments exits helptexts parameters show table",
         "process place serve",
-        "overview transfer bench doctor backup",
+        "overview transfer bench doctor backup copy",
         "commands group",
         "main",
         "start",
