@@ -54,3 +54,9 @@ METADATA_NAME_BYTES_MAX: Final = 40
 
 METADATA_BYTES_MAX: Final = 2_048
 """The most bytes that names and texts of a value's metadata have together, as UTF-8."""
+
+OUTCOME_BYTES_MAX: Final = 64 * 1024
+"""The most bytes of an outcome that is remembered for an idempotency key."""
+
+IDEMPOTENCY_S_MAX: Final = 30 * 86_400
+"""The longest time that outcomes can be remembered: each takes space for so long."""

@@ -13,16 +13,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.metadata import NO_METADATA, Metadata
-from rundlet_server.storage.reports import Feature, Gauge, Health
+from rundlet_server.storage.outcomes.idempotency import Idempotency
+from rundlet_server.storage.outcomes.results import Commit
+from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.timeline import At, Moment, Timeline
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
+
+
+Feature = Literal["history", "retention", "changes", "erase", "bulk_load", "compaction", "backup"]
+"""What some backends can do and others cannot. Every backend can do everything else.
+
+* ``history``: read at an old revision, list versions, ``Restore``.
+* ``retention``: ``Store.retain`` changes which history is kept.
+* ``changes``: ``Store.changes`` pages through all commits.
+* ``erase``: ``Store.erase`` removes every version of a key.
+* ``bulk_load``: ``Store.load`` stores many rows faster than transactions do.
+* ``compaction``: ``Store.compact`` reclaims space.
+* ``backup``: ``Store.backups`` holds the store as it is while it is copied.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,39 +198,15 @@ class Txn:
 
     If every condition is true, ``then`` is done. Otherwise ``otherwise`` is done or, if that is
     ``None``, the commit fails with ``Conflict``. Each list may write a key only once.
+
+    If ``idempotency`` is given, the commit remembers its outcome under that key. A transaction with
+    a key that is remembered is neither judged nor done: the answer is that outcome.
     """
 
     then: Sequence[Op]
     conditions: Sequence[Condition] = ()
     otherwise: Sequence[Op] | None = None
-
-
-class OpResult(NamedTuple):
-    """The result of one operation.
-
-    Attributes:
-        found: the key had a value before.
-        version: the key's version now; 0 after a delete.
-        number: the new number, for ``Add`` only.
-    """
-
-    found: bool
-    version: int
-    number: int | None = None
-
-
-class Commit(NamedTuple):
-    """The result of a transaction.
-
-    Attributes:
-        succeeded: ``then`` was done; false if ``otherwise`` was.
-        revision: of this commit; of the head if nothing needed to be written.
-        results: one per operation done, in order.
-    """
-
-    succeeded: bool
-    revision: int
-    results: tuple[OpResult, ...]
+    idempotency: Idempotency | None = None
 
 
 # --- looking at the whole ------------------------------------------------------------------
@@ -306,6 +297,7 @@ class Store(Timeline, Protocol):
         Raises:
             Conflict: a condition failed and there is no ``otherwise``.
             InvalidOperation: an operation cannot be done; nothing was changed.
+            IdempotencyKeyReused: the key is remembered with another request.
             ReadOnly, Unavailable, OutcomeUnknown: see ``storage.errors``.
         """
 

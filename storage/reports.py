@@ -1,21 +1,9 @@
-"""What a store reports of itself: what it can do, and to operators how it is."""
+"""What a store reports to operators."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
-
-Feature = Literal["history", "retention", "changes", "erase", "bulk_load", "compaction", "backup"]
-"""What some backends can do and others cannot. Every backend can do everything else.
-
-* ``history``: read at an old revision, list versions, ``Restore``.
-* ``retention``: ``Store.retain`` changes which history is kept.
-* ``changes``: ``Store.changes`` pages through all commits.
-* ``erase``: ``Store.erase`` removes every version of a key.
-* ``bulk_load``: ``Store.load`` stores many rows faster than transactions do.
-* ``compaction``: ``Store.compact`` reclaims space.
-* ``backup``: ``Store.backups`` holds the store as it is while it is copied.
-"""
+from typing import NamedTuple
 
 
 class Gauge(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Final
 
 import falcon
 
-from rundlet_server.functions.messages.metadata import HEADER
+from rundlet_server.functions.metadata import HEADER
 from rundlet_server.functions.route_table import METHODS
 from rundlet_server.functions.settings.kinds import EVERY_ORIGIN
 from rundlet_server.storage.bounds import METADATA_COUNT_MAX

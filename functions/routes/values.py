@@ -12,7 +12,6 @@ from rundlet_server.functions.feeds.waiting import waited_for
 from rundlet_server.functions.messages.bodies import read_body
 from rundlet_server.functions.messages.content_types import content_type_given
 from rundlet_server.functions.messages.gates import Gates
-from rundlet_server.functions.messages.metadata import metadata_given, metadata_headers
 from rundlet_server.functions.messages.moments import asked_at
 from rundlet_server.functions.messages.query import Query, bad_query
 from rundlet_server.functions.messages.ranges import range_of
@@ -24,6 +23,7 @@ from rundlet_server.functions.messages.validators import (
     precondition_failed,
     unmodified_condition,
 )
+from rundlet_server.functions.metadata import metadata_given, metadata_headers
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.route_table import KEYS
@@ -31,7 +31,6 @@ from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT
 from rundlet_server.storage.errors import Conflict
 from rundlet_server.storage.interface import (
-    Commit,
     Condition,
     Delete,
     Op,
@@ -39,6 +38,7 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.large_values import LargeValue
+from rundlet_server.storage.outcomes.results import Commit
 
 # A stored page must never act for the site that serves it, whatever its content type.
 _VALUE_HEADERS = (

@@ -20,8 +20,8 @@ from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.errors import Damaged, NotSupported, ReadOnly
 from rundlet_server.storage.files import Files, RealFiles
 from rundlet_server.storage.interface import (
-    Commit,
     Entry,
+    Feature,
     KeyInfo,
     Limits,
     Page,
@@ -35,8 +35,9 @@ from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.pieces import Pieces, Place
 from rundlet_server.storage.log.read.scan import Cost, list_page
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.ranges import Range
-from rundlet_server.storage.reports import Feature, Gauge, Health
+from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.requests import check_answer, encode_key, require_past, require_reached
 from rundlet_server.storage.textfile.index import REVISION, place_of
 from rundlet_server.storage.textfile.index_place import IndexedFile, index_places

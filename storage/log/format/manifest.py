@@ -38,7 +38,9 @@ _OLD_RETENTION: Final = Retention(keep_versions=1, keep_for_s=3_600.0)
 """What a server with the old format kept if it was not told otherwise."""
 METADATA: Final = "metadata"
 """Records may have user metadata, see ``record``."""
-KNOWN_NEEDS: Final = frozenset({METADATA})
+OUTCOMES: Final = "outcomes"
+"""Commits may have outcomes, see ``record``."""
+KNOWN_NEEDS: Final = frozenset({METADATA, OUTCOMES})
 """What this release knows."""
 FILE_IS_MISSING: Final = "the manifest names this file and it is missing"
 """Why a file is damaged that a manifest names and that is not there."""

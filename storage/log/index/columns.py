@@ -19,8 +19,15 @@ import xxhash
 
 from rundlet_server.storage.errors import Unavailable
 from rundlet_server.storage.log.format.locator import Locator
-from rundlet_server.storage.log.format.record import DELETE, ERASE, EXPIRE, META_UNIT, OVERHEAD
+from rundlet_server.storage.log.format.record import (
+    DELETE,
+    ERASE,
+    EXPIRE,
+    OUTCOME,
+    OVERHEAD,
+)
 from rundlet_server.storage.log.index.delta import Delta
+from rundlet_server.storage.log.index.meta_sizes import meta_sizes, set_meta_sizes
 
 ROW_DTYPE: Final = np.dtype(
     [
@@ -40,12 +47,6 @@ KIND_MASK: Final = 0b0111
 OLDER: Final = 0b1000
 """Flag of a row that has the same key as the row before it."""
 EXPIRES: Final = 0b10000
-META_SHIFT: Final = 5
-"""The upper three bits of the flags say in which unit ``meta_size`` is: bytes shifted so far left.
-It is one byte, or ``META_UNIT`` where there is metadata that needs it."""
-META_SIZE_MAX: Final = 255
-"""The largest meta map whose size is given in bytes."""
-_UNIT_BITS: Final = META_UNIT.bit_length() - 1
 TYPE_IN_RECORD: Final = 0xFFFF
 """Type of a row whose content type is not in the table of types, because that is full."""
 KEY_BYTES_MAX: Final = (1 << 32) - 1
@@ -161,19 +162,6 @@ def from_versions(keys: Sequence[bytes], locators: Sequence[Locator]) -> Columns
         expiry_rows.astype(np.uint32),
         expires_us[expiry_rows],
     )
-
-
-def set_meta_sizes(rows: Rows, sizes: npt.NDArray[np.unsignedinteger]) -> None:
-    """Fill in how large the meta maps of some rows are, after all other flags."""
-    is_large = sizes > META_SIZE_MAX
-    rows["flags"][is_large] |= np.uint8(_UNIT_BITS << META_SHIFT)
-    rows["meta_size"] = np.where(is_large, sizes >> np.uint8(_UNIT_BITS), sizes)
-
-
-def meta_sizes(rows: Rows) -> Places:
-    """Return the sizes of the meta maps of some rows."""
-    sizes: Places = rows["meta_size"].astype(np.int64) << (rows["flags"] >> np.uint8(META_SHIFT))
-    return sizes
 
 
 def merge_all(parts: Sequence[Columns]) -> Columns:
@@ -394,5 +382,12 @@ def value_sizes(columns: Columns, rows: Places) -> Places:
 def is_tombstone(columns: Columns) -> Flags:
     """Return one flag per row: whether it is a tombstone."""
     kinds = columns.rows["flags"][:-1] & KIND_MASK
-    tombstones: Flags = (kinds == DELETE) | (kinds == EXPIRE) | (kinds == ERASE)
+    ends: Flags = (kinds == DELETE) | (kinds == EXPIRE)
+    tombstones: Flags = ends | (kinds == ERASE) | (kinds == OUTCOME)
     return tombstones
+
+
+def is_outcome(columns: Columns) -> Flags:
+    """Return one flag per row: whether it is the outcome of a commit."""
+    outcomes: Flags = (columns.rows["flags"][:-1] & KIND_MASK) == OUTCOME
+    return outcomes

@@ -38,7 +38,6 @@ from rundlet_server.storage.log.format.record import OVERHEAD
 from rundlet_server.storage.log.index.columns import (
     EXPIRES,
     KIND_MASK,
-    META_SHIFT,
     OLDER,
     ROW_BITS,
     ROW_DTYPE,
@@ -48,6 +47,7 @@ from rundlet_server.storage.log.index.columns import (
     Places,
 )
 from rundlet_server.storage.log.index.expiry import ExpiryOrder
+from rundlet_server.storage.log.index.meta_sizes import META_SHIFT
 
 MAGIC: Final = b"RNDLTIDX"
 FORMAT_VERSION: Final = 2

@@ -31,10 +31,10 @@ from rundlet_server.storage.log.index.columns import (
     Places,
     Rows,
     Words,
-    set_meta_sizes,
     shared_size,
     used_types,
 )
+from rundlet_server.storage.log.index.meta_sizes import set_meta_sizes
 
 _WORD: Final = 8
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from rundlet_server.storage.checksum import checksum, seal
 from rundlet_server.storage.files import Buffer, Files
-from rundlet_server.storage.log.index.columns import META_SHIFT, TAG_SHIFT, Columns
+from rundlet_server.storage.log.index.columns import TAG_SHIFT, Columns
 from rundlet_server.storage.log.index.file import (
     BLOCK_SIZE,
     FORMAT_VERSION,
@@ -22,6 +22,7 @@ from rundlet_server.storage.log.index.file import (
     MAGIC,
     WITHOUT_UNITS,
 )
+from rundlet_server.storage.log.index.meta_sizes import META_SHIFT
 
 _SECTION_ALIGNMENT: Final = 64
 _KEYS_PER_BUCKET: Final = 4

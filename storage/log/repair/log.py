@@ -13,13 +13,13 @@ from rundlet_server.storage.errors import UnknownFormat
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.log.check.opened import look_at_commit_page
 from rundlet_server.storage.log.format.locator import pack_position
-from rundlet_server.storage.log.format.manifest import METADATA, Manifest, SegmentState
+from rundlet_server.storage.log.format.manifest import Manifest, SegmentState
 from rundlet_server.storage.log.format.names import (
     index_numbers,
     segment_name,
     segment_numbers,
 )
-from rundlet_server.storage.log.format.record import ERASE, Record
+from rundlet_server.storage.log.format.record import ERASE, OUTCOME, Record
 from rundlet_server.storage.log.format.segment import COMPACTED, HEADER_SIZE
 from rundlet_server.storage.log.open.recovery import REVISION_GAP
 from rundlet_server.storage.log.repair.extents import Extents
@@ -80,8 +80,7 @@ class LogRepair:
     @property
     def needs(self) -> frozenset[str]:
         """What a release must know to read what was found."""
-        has_metadata = any(source.has_metadata for source in self.sources)
-        return frozenset({METADATA}) if has_metadata else frozenset()
+        return frozenset[str]().union(*(source.needs for source in self.sources))
 
     def run(self) -> list[SegmentState]:
         """Return the segments of the repaired store, in log order and on stable storage."""
@@ -146,6 +145,8 @@ class LogRepair:
                 if (version.key, version.revision) in seen:
                     continue
                 seen.add((version.key, version.revision))
+                if version.kind == OUTCOME:
+                    continue  # of use only with its commit, whose loss is reported
                 source = by_number.get(version.segment)
                 where = Place(version.revision, version.segment, version.offset, version.size)
                 is_kept = source is not None and source.recover(where, version.key)

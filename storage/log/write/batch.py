@@ -9,20 +9,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from rundlet_server.storage.bounds import NUMBER_MAX
-from rundlet_server.storage.errors import Conflict, FailedCondition, InvalidOperation, LimitExceeded
+from rundlet_server.storage.errors import Conflict, InvalidOperation, LimitExceeded
 from rundlet_server.storage.files import Buffer
 from rundlet_server.storage.interface import (
     TEXT_CONTENT_TYPE,
     Add,
-    Commit,
-    Condition,
     Delete,
     Limits,
     Op,
-    OpResult,
     Put,
     Restore,
     Touch,
@@ -33,10 +29,12 @@ from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.commit_times import CommitPlace
 from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.locator import Locator, pack_position
+from rundlet_server.storage.log.format.manifest import METADATA, OUTCOMES
 from rundlet_server.storage.log.format.record import (
     DELETE,
     ERASE,
     EXPIRE,
+    OUTCOME,
     PUT,
     RESTORE,
     TOMBSTONES,
@@ -45,20 +43,26 @@ from rundlet_server.storage.log.format.record import (
 )
 from rundlet_server.storage.log.read.past import NotThereError, find_at, find_version, kept_of
 from rundlet_server.storage.log.read.view import Head, View
+from rundlet_server.storage.log.write.expire import Expire
 from rundlet_server.storage.log.write.free_space import FreeSpace
+from rundlet_server.storage.log.write.remembering import (
+    is_forgotten,
+    outcome_key,
+    outcome_record,
+)
+from rundlet_server.storage.outcomes.idempotency import Idempotency
+from rundlet_server.storage.outcomes.remembering import replayed
+from rundlet_server.storage.outcomes.results import Commit, OpResult
+from rundlet_server.storage.requests import (
+    NUMBER_BYTES_MAX,
+    added,
+    failed_conditions,
+)
 
-_NUMBER_DIGITS_MAX: Final = 1_000
 _RECORD_OVERHEAD_MAX: Final = records.OVERHEAD + records.META_BYTES_MAX
 """Bytes of a record beside its key and value, at most."""
 _ANY_FRAME_BYTES_MAX: Final = frames.SIZE_MAX // 8
 """A transaction whose limit is at most this fits into a frame, whatever it copies."""
-
-
-class Expire(NamedTuple):
-    """Log that a key's value has expired, if it still is the value of ``revision``."""
-
-    key: str
-    revision: int
 
 
 class Batch:
@@ -71,7 +75,7 @@ class Batch:
         head: the state of the store after them.
         size: bytes of all frames.
         commit_count: transactions among them.
-        has_metadata: one of the records has metadata.
+        needs: what a release must know to read the records, see ``Manifest``.
     """
 
     def __init__(
@@ -111,7 +115,7 @@ class Batch:
         self.commits: list[CommitPlace] = []
         self.size = 0
         self.commit_count = 0
-        self.has_metadata = False
+        self.needs: set[str] = set()
         self.head = Head(view.head.revision, now_us, view.head.totals)
 
     def add(self, txn: Txn) -> Commit:
@@ -119,11 +123,16 @@ class Batch:
 
         Raises:
             Conflict: conditions failed and there is no ``otherwise``.
+            IdempotencyKeyReused: another request was done with its key.
             InvalidOperation, LimitExceeded: an operation cannot be done; what has expired is
                 logged all the same.
             DiskFull: it writes values, and the rest of the disk is kept for deletions; as above.
         """
-        failed = self._failed(txn.conditions) if txn.conditions else ()
+        if txn.idempotency is not None:
+            done = self._done_before(txn.idempotency)
+            if done is not None:
+                return done
+        failed = failed_conditions(txn.conditions, self._state) if txn.conditions else ()
         if failed and txn.otherwise is None:
             raise Conflict(failed)
         ops = txn.then if not failed else txn.otherwise or ()
@@ -133,6 +142,9 @@ class Batch:
         written: list[Record] = []
         results = [self._do(index, op, keys[index], written) for index, op in enumerate(ops)]
         if written:
+            if txn.idempotency is not None:
+                commit = Commit(not failed, self._next_revision(), tuple(results))
+                written.append(outcome_record(txn.idempotency, commit, self.head.time_us))
             if self._limits.txn_bytes_max > _ANY_FRAME_BYTES_MAX:
                 self._require_frame(written)
             if not self._free_space.is_plenty:
@@ -140,6 +152,14 @@ class Batch:
             self._append(written)
             self.commit_count += 1
         return Commit(not failed, self.head.revision, tuple(results))
+
+    def _done_before(self, idempotency: Idempotency) -> Commit | None:
+        """Return the outcome that is remembered for a key."""
+        key = outcome_key(idempotency)
+        locator = self._latest(key)
+        if locator is None or is_forgotten(locator, self.head.time_us):
+            return None
+        return replayed(self._read(key, locator).value, idempotency, locator.revision)
 
     def expire(self, expired: Sequence[Expire]) -> int:
         """Log expiries, except of keys that were written again meanwhile; return how many."""
@@ -161,20 +181,9 @@ class Batch:
         self._append([self._tombstone(key, ERASE)])
         return count
 
-    def _failed(self, conditions: Sequence[Condition]) -> tuple[FailedCondition, ...]:
-        failed = []
-        for index, condition in enumerate(conditions):
-            locator = self._live(condition.key.encode())
-            revision = locator.revision if locator else 0
-            holds = (
-                (condition.exists is None or condition.exists == (locator is not None))
-                and condition.version in (None, locator.version if locator else 0)
-                and (condition.revisions is None or revision in condition.revisions)
-                and (condition.not_revisions is None or revision not in condition.not_revisions)
-            )
-            if not holds:
-                failed.append(FailedCondition(index, condition.key, revision))
-        return tuple(failed)
+    def _state(self, key: bytes) -> tuple[int, int]:
+        locator = self._live(key)
+        return (locator.revision, locator.version) if locator else (0, 0)
 
     def _expire_first(self, keys: Sequence[bytes]) -> None:
         """Log the expiry of values that will be overwritten as events of their own, before that."""
@@ -243,13 +252,10 @@ class Batch:
     ) -> tuple[int, Record]:
         if current is None:
             return op.by, self._put(key, b"%d" % op.by, None, TEXT_CONTENT_TYPE)
-        is_short = current.value_size <= _NUMBER_DIGITS_MAX
+        is_short = current.value_size <= NUMBER_BYTES_MAX
         old = self._read(key, current) if is_short else None
-        if old is None or not _is_decimal(old.value):
-            raise InvalidOperation(index, f"the value of {op.key!r} is not a decimal number")
-        number = int(old.value) + op.by
-        if not -NUMBER_MAX - 1 <= number <= NUMBER_MAX:
-            raise InvalidOperation(index, f"the number in {op.key!r} would not fit into 64 bits")
+        number = added(index, op, old and old.value)
+        assert old is not None  # it is a number
         record = self._put(key, b"%d" % number, current, old.content_type)
         return number, record._replace(expires_us=old.expires_us, metadata=old.metadata)
 
@@ -314,8 +320,8 @@ class Batch:
             if kind not in TOMBSTONES:
                 key_count += 1
                 value_bytes += value_size
-            if metadata:
-                self.has_metadata = True
+            if metadata or kind == OUTCOME:
+                self.needs.add(METADATA if metadata else OUTCOMES)
             pieces = records.encode(record)
             encoded.append(pieces)
             size = sum(map(len, pieces))
@@ -392,8 +398,3 @@ class Batch:
     def _is_pending(self, locator: Locator) -> bool:
         """Return whether a version belongs to this batch and is not in the view yet."""
         return locator.revision > self._revision_before
-
-
-def _is_decimal(value: bytes) -> bool:
-    digits = value[1:] if value[:1] in (b"-", b"+") else value
-    return digits.isdigit()

@@ -33,7 +33,6 @@ from rundlet_server.storage.files import Buffer
 from rundlet_server.storage.log.format.commit_page import CommitPage
 from rundlet_server.storage.log.format.locator import offset_of, pack_position, segment_of
 from rundlet_server.storage.log.format.manifest import (
-    METADATA,
     IndexState,
     Manifest,
     SegmentState,
@@ -135,8 +134,8 @@ class Writer:
         """
         if not batch.size:
             return
-        if batch.has_metadata and METADATA not in view.manifest.needs:
-            view = self._noted(view, METADATA)
+        if not batch.needs <= view.manifest.needs:
+            view = self._noted(view, batch.needs)
         segment = self._active(view)
         start = view.active.offset
         is_synced = self._settings.sync == "always"
@@ -319,11 +318,10 @@ class Writer:
             view = self.roll(view)
         return view
 
-    def _noted(self, view: View, need: str) -> View:
+    def _noted(self, view: View, needs: set[str]) -> View:
         """Say in the manifest what the log needs from now on, before any of it is there."""
         manifest = view.manifest.changed()
-        needs = manifest.needs | {need}
-        return self.install_manifest(dataclasses.replace(manifest, needs=needs))
+        return self.install_manifest(dataclasses.replace(manifest, needs=manifest.needs | needs))
 
     def _without_tail(self, view: View, segment: Segment, size: int) -> View:
         """Truncate what is behind the published end, and return the view.

@@ -7,8 +7,7 @@ from typing import get_args
 import pytest
 
 from rundlet_server.storage.errors import BackupGone, NotSupported, ReadOnly
-from rundlet_server.storage.interface import TEXT_CONTENT_TYPE
-from rundlet_server.storage.reports import Feature
+from rundlet_server.storage.interface import TEXT_CONTENT_TYPE, Feature
 from tests.support.backends import put, value
 
 

@@ -12,9 +12,8 @@ from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.counting.counters import SharedCounters
 from rundlet_server.storage.counting.measures import GROUP_COMMITS, Measures
 from rundlet_server.storage.errors import InvalidAddress, MissingBackend, ReadOnly, Unavailable
-from rundlet_server.storage.interface import Limits, Put, Txn
+from rundlet_server.storage.interface import Feature, Limits, Put, Txn
 from rundlet_server.storage.opening import StoreOptions, open_store
-from rundlet_server.storage.reports import Feature
 from rundlet_server.storage.settings import StoreSettings
 from tests.support.processes.servers import free_port
 

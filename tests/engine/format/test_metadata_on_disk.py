@@ -20,10 +20,11 @@ from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.locator import may_have_metadata, offset_of
 from rundlet_server.storage.log.format.manifest import encode_manifest, read_manifest
 from rundlet_server.storage.log.format.record import BadRecord, Record
-from rundlet_server.storage.log.index.columns import META_SHIFT, META_SIZE_MAX
+from rundlet_server.storage.log.index.meta_sizes import META_SHIFT, META_SIZE_MAX
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.metadata import metadata_of
 from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.outcomes.idempotency import Idempotency
 from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.sample_stores import flipped
 from tests.support.disks.unsynced_files import UnsyncedFiles
@@ -60,6 +61,13 @@ def test_a_folder_is_of_the_new_format_from_the_first_metadata_on(store, tmp_pat
     assert (before, after) == (2, 3)
     assert read_manifest(FILES, tmp_path).needs == {"metadata"}
     assert read_manifest(FILES, tmp_path).generation == generation, "it is said once"
+
+
+def test_a_folder_with_an_outcome_is_of_the_new_format(store, tmp_path):
+    idempotency = Idempotency(bytes(16), b"request", keep_s=60)
+    store.commit(Txn([Put("a", b"v")], idempotency=idempotency))
+
+    assert read_manifest(FILES, tmp_path).needs == {"outcomes"}
 
 
 def test_another_process_sees_metadata_written_after_it_opened(store, tmp_path):
@@ -178,4 +186,4 @@ def test_a_repair_keeps_metadata_and_says_that_it_is_there(tmp_path, has_manifes
 
 def test_format_of_the_manifest_is_the_newest_known():
     assert manifests.FORMAT_VERSION == 3
-    assert {"metadata"} == manifests.KNOWN_NEEDS
+    assert {"metadata", "outcomes"} == manifests.KNOWN_NEEDS
