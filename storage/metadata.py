@@ -20,7 +20,11 @@ from rundlet_server.storage.bounds import (
 from rundlet_server.storage.errors import InvalidRequest, LimitExceeded
 
 Metadata = tuple[tuple[str, str], ...]
-"""Names and texts, in the order of the names, each name once and in lower case."""
+"""Names and texts, in the order of the names, each name once and in lower case.
+
+No text is empty: Granian hands over an empty header for one that is not ASCII, and what was sent
+would be lost without a word.
+"""
 
 NO_METADATA: Final[Metadata] = ()
 
@@ -50,7 +54,7 @@ def check_metadata(metadata: Metadata) -> None:
     """Refuse metadata that no store takes.
 
     Raises:
-        InvalidRequest: a name is not one, or there twice, or a text has no UTF-8 form.
+        InvalidRequest: a name is not one, or there twice; a text is empty, or has no UTF-8 form.
         LimitExceeded: there are too many, or they are too large together.
     """
     if len(metadata) > METADATA_COUNT_MAX:
@@ -64,6 +68,8 @@ def check_metadata(metadata: Metadata) -> None:
             )
         if name <= last:
             raise InvalidRequest(f"the metadata {name!r} is there more than once")
+        if not text:
+            raise InvalidRequest(f"the metadata {name!r} is empty; leave it out")
         if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
             raise InvalidRequest(f"the metadata {name!r} cannot be encoded as UTF-8")
         last = name

@@ -37,7 +37,10 @@ Version = Annotated[int, Meta(ge=1, le=REVISION_MAX)]
 Number = Annotated[int, Meta(ge=-NUMBER_MAX - 1, le=NUMBER_MAX)]
 Seconds = Annotated[float, Meta(ge=TTL_S_MIN, le=TTL_S_MAX, description="Time to live.")]
 Texts = Annotated[
-    dict[Annotated[str, Meta(pattern=f"^{NAME_PATTERN_ANY_CASE}$")], str],
+    dict[
+        Annotated[str, Meta(pattern=f"^{NAME_PATTERN_ANY_CASE}$")],
+        Annotated[str, Meta(min_length=1)],
+    ],
     Meta(
         description=(
             f"Metadata: at most {METADATA_COUNT_MAX} texts by name, names and texts together at"

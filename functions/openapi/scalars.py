@@ -88,6 +88,7 @@ def scalar_schemas(limits: Limits) -> dict[str, Json]:
         "MetadataText": {
             "type": "string",
             "pattern": "^(?:[\\x20-\\x24\\x26-\\x7e]|%[0-7][0-9A-Fa-f])*$",
+            "minLength": 1,
             "maxLength": METADATA_BYTES_MAX - METADATA_NAME_BYTES_MAX,
             "description": "Or longer, and with any percent-encoded UTF-8 in it.",
         },

@@ -38,7 +38,7 @@ NOW_US = START_US + 1_000 * 1_000_000
 """The time at which the folder is to be read: one key has expired since it was written."""
 KEYS = ["a", "c/1", "c/2", "é", "deleted", "expired", "expires", "number", "large", "\0", "z" * 200]
 KEYS += ["described"]
-ABOUT = metadata_of({"author": "Zoë", "empty": ""})
+ABOUT = metadata_of({"author": "Zoë", "blank": " "})
 LONG = metadata_of({f"name-{number:02}": "x" * 100 for number in range(16)})
 
 OLD: list[Sequence[Op]] = [

@@ -69,7 +69,7 @@ RECORDS = st.builds(
     expires_us=st.integers(0, 1 << 62),
     metadata=st.just(NO_METADATA)
     | st.dictionaries(
-        st.from_regex(NAME_PATTERN, fullmatch=True), st.text(max_size=100), max_size=4
+        st.from_regex(NAME_PATTERN, fullmatch=True), st.text(min_size=1, max_size=100), max_size=4
     ).map(metadata_of),
 )
 MANIFESTS = st.builds(

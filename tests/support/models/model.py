@@ -648,6 +648,8 @@ def _check_metadata(index: int, metadata: Metadata) -> int:
     names = [name for name, _ in metadata]
     if names != sorted(set(names)) or not all(METADATA_NAME.fullmatch(name) for name in names):
         raise InvalidOperation(index, "these are no names of metadata")
+    if not all(text for _, text in metadata):
+        raise InvalidOperation(index, "a text is empty")
     try:
         size = _metadata_size(metadata)
     except UnicodeEncodeError as ex:
