@@ -80,9 +80,9 @@ def create_app(
         store: the store that the functions read and write.
         settings: the functions use what they decide themselves: ``read_only``,
             ``open_without_tokens``, ``audit_path``, ``uploads_max``, ``downloads_max``,
-            ``exports_max``, ``sending_bytes_max``, ``feeds``, ``log_format``, ``slow_s``,
-            ``cors_origins``, ``host_names``, and ``maintain_inline`` for ``/readyz``. They only
-            show the limits on connections.
+            ``exports_max``, ``sending_bytes_max``, ``writes``, ``feeds``, ``log_format``,
+            ``slow_s``, ``cors_origins``, ``host_names``, and ``maintain_inline`` for ``/readyz``.
+            They only show the limits on connections.
         counters: count operations; by default this process counts for itself.
         tokens: the current tokens; without them there is no authentication.
 
@@ -91,7 +91,12 @@ def create_app(
     """
     settings = settings or ServerSettings()
     counters = counters or OperationCounters()
-    counted = CountedStore(store, counters, read_only=settings.read_only)
+    counted = CountedStore(
+        store,
+        counters,
+        read_only=settings.read_only,
+        idempotency_s=settings.writes.idempotency_s,
+    )
     ids = RequestIds()
     middleware: list[AuditTrail | CorsHeaders] = []
     readiness = _readiness_of(counted, settings, tokens)

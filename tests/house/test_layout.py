@@ -96,7 +96,8 @@ FLOORS = {
     "functions/settings": [
         "kinds",
         "rows",
-        "connections feeds reading",
+        "connections feeds reading limits",
+        "writes",
         "server",
         "table",
         "rules",
