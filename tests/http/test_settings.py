@@ -56,6 +56,7 @@ UNUSUAL = ServerSettings(
     sending_bytes_max=8_000,
     cors_origins=("https://a.example", "*"),
     host_names=("a.example", "b"),
+    no_ui=True,
     connections=ConnectionLimits(6, 7_000, 0.5, 1.5, 2.5),
     writes=WriteSettings(3.0),
     feeds=FeedLimits(7, 2.5),
