@@ -27,7 +27,7 @@ from rundlet_server.cli.show.terminal import escaped
 from rundlet_server.storage import errors
 
 _PATIENCE_S: Final = 60.0
-_COMPACTED: Final = (errors.Compacted, rundlet.Compacted)
+COMPACTED: Final = (errors.Compacted, rundlet.Compacted)
 _ATTEMPTS: Final = 5
 
 
@@ -85,7 +85,7 @@ def bring_up_to_date(source: Side, to: Side, note: Note, notes: Notes) -> None:
                 _load(source, to, note, notes)
                 if source.facts.keeps_history:
                     _catch_up(source, to, note, notes)
-        except _COMPACTED:
+        except COMPACTED:
             if attempt == _ATTEMPTS - 1:
                 raise
             lost = note.position
@@ -115,7 +115,7 @@ def verify(source: Side, to: Side, note: Note) -> Comparison:
 
     try:
         patiently(once, lambda: None, patience_s=_PATIENCE_S)
-    except _COMPACTED as ex:
+    except COMPACTED as ex:
         message = (
             f"all is copied, but not compared: FROM no longer keeps revision {note.position}; keep"
             " history for longer there (rundlet retention --keep-for) and run the same command"
@@ -184,7 +184,7 @@ def _require_untouched(to: Side, note: Note) -> None:
     while position < head:
         try:
             news = to.changes(position)
-        except (*_COMPACTED, errors.InvalidRequest, rundlet.BadRequest):
+        except (*COMPACTED, errors.InvalidRequest, rundlet.BadRequest):
             return  # too long ago: the comparison at the end will tell
         for commit in news.commits:
             for change in commit.changes:
