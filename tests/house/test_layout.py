@@ -30,6 +30,7 @@ FOR_TYPE_CHECKERS = {"_typeshed"}  # there is no such module when a program runs
 FLOORS = {
     "storage": [
         "bounds errors large_values reports clock memory timeline backups",
+        "outcomes",
         "interface forks ranges",
         "files",
         "address checksum counting requests past",
@@ -60,7 +61,7 @@ FLOORS = {
         "slots",
         "views planning stream",
         "identity reads watching counts",
-        "lists past feed",
+        "lists past feed outcomes",
         "commits retention",
         "tidying",
         "store",
@@ -68,8 +69,11 @@ FLOORS = {
     ],
     "storage/etcd/cluster": ["place calls requests", "client", "combining", "__init__"],
     "storage/postgres": [
-        "place failures clock deciding",
-        "schema looking lifeline",
+        "place failures clock remembering",
+        "deciding",
+        "schema",
+        "failover",
+        "looking",
         "connections",
         "pieces writing loading",
         "reading",
@@ -78,6 +82,7 @@ FLOORS = {
         "store",
         "__init__",
     ],
+    "storage/postgres/failover": ["hosts lifeline", "lives", "__init__"],
     "functions": [
         "units request_ids version",
         "settings route_table",
@@ -88,13 +93,14 @@ FLOORS = {
         "feeds",
         "monitoring openapi",
         "routes",
+        "ui",
         "app",
         "__init__",
     ],
     "functions/settings": [
         "kinds",
         "rows",
-        "connections feeds reading",
+        "connections feeds limits reading",
         "server",
         "table",
         "rules",
@@ -111,7 +117,7 @@ FLOORS = {
     "cli": [
         "arguments exits helptexts parameters show table",
         "process place serve",
-        "overview transfer bench doctor backup",
+        "overview transfer bench doctor backup copy",
         "commands group",
         "main",
         "start",
