@@ -1,4 +1,8 @@
-"""FastAPI over PostgreSQL: psycopg's asynchronous pool, one statement for each request."""
+"""FastAPI over PostgreSQL: psycopg's pool, one statement for each request.
+
+Its handlers are plain functions: with psycopg's asynchronous pool a read took 1.5 times as much
+processor time.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,8 @@ from typing import Final
 import psycopg
 import uvicorn
 from fastapi import FastAPI, Request, Response
-from psycopg_pool import AsyncConnectionPool
+from fastapi.concurrency import run_in_threadpool
+from psycopg_pool import ConnectionPool
 
 from bench.peers.arguments import PeerArguments, parse_arguments
 from bench.workload import read_text_file
@@ -23,7 +28,7 @@ CONNECTIONS_MAX: Final = 10  # as many as a process of Rundlet has
 
 def create_app() -> FastAPI:
     """Return the application over the table that the environment names."""
-    pool = AsyncConnectionPool(
+    pool = ConnectionPool(
         os.environ[DATABASE_VARIABLE],
         kwargs={"autocommit": True},
         min_size=CONNECTIONS_MAX,
@@ -39,26 +44,27 @@ def create_app() -> FastAPI:
 
     @asynccontextmanager
     async def opened(_: FastAPI) -> AsyncIterator[None]:
-        async with pool:
+        with pool:
             yield
 
     app = FastAPI(lifespan=opened)
 
     @app.get("/v1/kv/{key}")
-    async def get(key: str) -> Response:
-        async with pool.connection() as connection:
-            cursor = await connection.execute(select, (key,), binary=True)
-            row = await cursor.fetchone()
+    def get(key: str) -> Response:
+        with pool.connection() as connection:
+            row = connection.execute(select, (key,), binary=True).fetchone()
         if row is None:
             return Response(status_code=404)
         return Response(row[0], media_type="application/octet-stream")
 
     @app.put("/v1/kv/{key}")
     async def put(key: str, request: Request) -> Response:
-        value = await request.body()
-        async with pool.connection() as connection:
-            await connection.execute(insert, (key, value))
+        await run_in_threadpool(write, key, await request.body())
         return Response(status_code=204)
+
+    def write(key: str, value: bytes) -> None:
+        with pool.connection() as connection:
+            connection.execute(insert, (key, value))
 
     return app
 
