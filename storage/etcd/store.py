@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final
@@ -28,7 +27,6 @@ from rundlet_server.storage.interface import (
     Commit,
     Entry,
     Feature,
-    Limits,
     Page,
     Row,
     Snapshot,
@@ -39,15 +37,11 @@ from rundlet_server.storage.interface import (
 from rundlet_server.storage.large_values import Admit
 from rundlet_server.storage.ranges import Range, encode_bound
 from rundlet_server.storage.reports import Gauge, Health
-from rundlet_server.storage.requests import check_txn
+from rundlet_server.storage.requests import check_txn, within
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import At, Changes, Erased, History, Retention
 
 BACKEND: Final = "etcd"
-TXN_BYTES_MAX: Final = 1_536 * 1024 - 64 * 1024
-"""etcd takes requests of 1.5 MiB; the keys of a transaction are in one more than once."""
-TXN_OPS_MAX: Final = 63
-"""etcd takes 128 operations; a write is up to two of them, and the counters are one."""
 _FEATURES: Final = frozenset[Feature]({"history", "retention", "changes", "compaction"})
 _TIDY_S: Final = 1.0
 _PROBE_S: Final = 2.5
@@ -80,7 +74,7 @@ class EtcdStore:
         except BaseException:
             self._client.close()
             raise
-        limits = _limits(settings.limits)
+        limits = within(BACKEND, settings.limits)
         self._limits = limits
         self._reads = Reads(self._views, limits)
         self._lists = Lists(self._views, limits)
@@ -273,13 +267,3 @@ def open_etcd_store(address: StoreAddress, settings: StoreSettings) -> EtcdStore
         InvalidAddress, Unavailable: see ``EtcdStore``.
     """
     return EtcdStore(EtcdPlace.of(address), settings)
-
-
-def _limits(wanted: Limits) -> Limits:
-    """Return limits that etcd, as it is delivered, can keep."""
-    return dataclasses.replace(
-        wanted,
-        value_bytes_max=min(wanted.value_bytes_max, TXN_BYTES_MAX),
-        txn_bytes_max=min(wanted.txn_bytes_max, TXN_BYTES_MAX),
-        txn_ops_max=min(wanted.txn_ops_max, TXN_OPS_MAX),
-    )
