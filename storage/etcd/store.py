@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Final
+from typing import Final, NoReturn
 
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.backups import Backups
@@ -39,7 +39,7 @@ from rundlet_server.storage.ranges import Range, encode_bound
 from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.requests import check_txn, within
 from rundlet_server.storage.settings import StoreSettings
-from rundlet_server.storage.timeline import At, Changes, Erased, History, Retention
+from rundlet_server.storage.timeline import At, Changes, Erased, History, Moment, Retention
 
 BACKEND: Final = "etcd"
 _FEATURES: Final = frozenset[Feature]({"history", "retention", "changes", "compaction"})
@@ -87,9 +87,6 @@ class EtcdStore:
         self._retain_as(settings)
         tidying = Tidying(self._views, self._commits, self._counter, self._keeping)
         self._tidier = None if tidy_s is None or is_read_only else Tidier(tidying, tidy_s)
-        self.moment = self._past.moment
-        self.get_version = self._past.get_version
-        self.expired = self._counter.expired
         self.info = StoreInfo(BACKEND, store_id, is_read_only, limits, {}, _FEATURES)
 
     # --- reading ---------------------------------------------------------------------------
@@ -106,6 +103,7 @@ class EtcdStore:
         self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
     ) -> Snapshot:
         """See ``Store.get_many``."""
+        self._client.require_own()
         return self._reads.get_many(keys, at, admit)
 
     def scan(
@@ -123,6 +121,7 @@ class EtcdStore:
         admit: Admit | None = None,
     ) -> Page:
         """See ``Store.scan``."""
+        self._client.require_own()
         wanted = Range.of(prefix, start, end, reverse=reverse).resumed(after, delimiter)
         mark = encode_bound(delimiter) if delimiter else None
         return self._lists.page(Wanted(wanted, limit, delimiter, mark, include_values, at, admit))
@@ -136,16 +135,34 @@ class EtcdStore:
         at: At | None = None,
     ) -> int:
         """See ``Store.count``; etcd counts the keys in its memory."""
+        self._client.require_own()
         return self._counter.count(Range.of(prefix, start, end, reverse=False), at)
+
+    def get_version(self, key: str, version: int) -> Entry | None:
+        """See ``Store.get_version``."""
+        self._client.require_own()
+        return self._past.get_version(key, version)
 
     def stats(self) -> Stats:
         """See ``Store.stats``."""
+        self._client.require_own()
         return self._counter.stats(self._views.oldest)
 
     # --- the past and the future -----------------------------------------------------------
 
+    def moment(self, time_us: int) -> Moment:
+        """See ``Store.moment``."""
+        self._client.require_own()
+        return self._past.moment(time_us)
+
+    def expired(self, after_us: int, at: Moment) -> list[str]:
+        """See ``Store.expired``."""
+        self._client.require_own()
+        return self._counter.expired(after_us, at)
+
     def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
         """See ``Store.history``."""
+        self._client.require_own()
         return self._past.history(key, limit, before)
 
     def retention(self) -> Retention:
@@ -160,6 +177,7 @@ class EtcdStore:
 
     def hold(self, revision: int) -> AbstractContextManager[None]:
         """See ``Store.hold``."""
+        self._client.require_own()
         return self._keeping.hold(revision, is_read_only=self.info.read_only)
 
     def changes(
@@ -172,6 +190,7 @@ class EtcdStore:
         until: int | None = None,
     ) -> Changes:
         """See ``Store.changes``."""
+        self._client.require_own()
         return self._feed.changes(
             since, prefix=prefix, limit=limit, include_values=include_values, until=until
         )
@@ -182,6 +201,7 @@ class EtcdStore:
 
     def wait(self, since: int, timeout_s: float) -> int:
         """See ``Store.wait``."""
+        self._client.require_own()
         self._start_tidying()
         return self._watching.wait(since, timeout_s)
 
@@ -189,6 +209,7 @@ class EtcdStore:
 
     def commit(self, txn: Txn) -> Commit:
         """See ``Store.commit``; etcd syncs every commit on most of its nodes."""
+        self._client.require_own()
         if self.info.read_only:
             raise ReadOnly("this store is served read-only")
         check_txn(txn, self._limits)
@@ -209,6 +230,7 @@ class EtcdStore:
 
     def compact(self, *, wait: bool = False) -> None:
         """See ``Store.compact``; without ``wait``, etcd frees the space in the background."""
+        self._client.require_own()
         if self.info.read_only:
             raise ReadOnly("this store is served read-only")
         self._keeping.compact(wait=wait)
@@ -242,11 +264,18 @@ class EtcdStore:
         return Health(errors, clock_ahead_s=self._views.clock.ahead_s())
 
     def close(self) -> None:
-        """See ``Store.close``."""
+        """See ``Store.close``; in a forked child the store is the parent's, and stays open."""
+        if self._client.is_inherited:
+            return
         self._watching.close()
         if self._tidier is not None:
             self._tidier.close()
         self._client.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled."""
+        message = "an open store cannot be sent to a process; send its address, and open it there"
+        raise TypeError(message)
 
     def _retain_as(self, settings: StoreSettings) -> None:
         """Set the retention that the settings name, if they name any."""
