@@ -50,14 +50,17 @@ class Connections:
         self.sql = self.statements.sql
         self._guard = ProcessGuard()
         self._lock = threading.Lock()
+        kwargs: dict[str, Any] = {"autocommit": True}
+        if not place.is_session_ours:
+            kwargs["prepare_threshold"] = None
         self._pool = ConnectionPool(
             place.conninfo,
-            kwargs={"autocommit": True},
+            kwargs=kwargs,
             min_size=1,
             max_size=size_max,
             timeout=_WAIT_S,
             reconnect_timeout=_RECONNECT_S,
-            configure=_configure,
+            configure=_configure if place.is_session_ours else None,
             open=False,
             name="rundlet",
         )

@@ -1,8 +1,8 @@
 """Where the tables are: the URL of a database, and a schema in it.
 
-    postgresql://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME
+    postgresql://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME&pooling=transaction
 
-All but ``schema`` is as libpq has it: several hosts, a service, ``sslmode`` ...
+All but ``schema`` and ``pooling`` is as libpq has it: several hosts, a service, ``sslmode`` ...
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rundlet_server.storage.errors import InvalidAddress
 
 SCHEMA: Final = "rundlet"
 _SCHEMA_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_POOLING: Final = ("session", "transaction")
 _DEFAULTS: Final = {
     "application_name": "rundlet",
     "connect_timeout": "5",
@@ -32,10 +33,16 @@ _DEFAULTS: Final = {
 
 
 class Place(NamedTuple):
-    """Connection string of a database, and a schema in it."""
+    """Connection string of a database, and a schema in it.
+
+    Attributes:
+        is_session_ours: what is set or prepared on a connection is there for its next statement. It
+            is not if a proxy (PgBouncer) pools by transaction.
+    """
 
     conninfo: str
     schema: str
+    is_session_ours: bool = True
 
     @classmethod
     def of(cls, address: StoreAddress) -> Place:
@@ -50,11 +57,15 @@ class Place(NamedTuple):
         if not _SCHEMA_NAME.fullmatch(schema):
             message = f"the schema {schema!r} in {address.shown} is not made of a-z, 0-9 and _"
             raise InvalidAddress(message)
+        pooling = options.pop("pooling", "session")
+        if pooling not in _POOLING:
+            message = f"pooling is {pooling!r} in {address.shown}; write session or transaction"
+            raise InvalidAddress(message)
         if options:
             url += f"?{urlencode(options)}"
         try:
             given = {name: str(value) for name, value in conninfo_to_dict(url).items()}
-            return cls(make_conninfo("", **(_DEFAULTS | given)), schema)
+            return cls(make_conninfo("", **(_DEFAULTS | given)), schema, pooling == "session")
         except psycopg.ProgrammingError as ex:
             # libpq quotes the option, which may be a password with a sign that is not escaped.
             message = f"{address.shown} is not the URL of a PostgreSQL database"
