@@ -17,6 +17,7 @@ from rundlet_server.storage.etcd.feed import Feed
 from rundlet_server.storage.etcd.identity import identify
 from rundlet_server.storage.etcd.layout import Layout
 from rundlet_server.storage.etcd.lists import Lists, Wanted
+from rundlet_server.storage.etcd.loading import Loader
 from rundlet_server.storage.etcd.past import Past
 from rundlet_server.storage.etcd.reads import Reads
 from rundlet_server.storage.etcd.retention import Keeping
@@ -42,7 +43,9 @@ from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import At, Changes, Erased, History, Moment, Retention
 
 BACKEND: Final = "etcd"
-_FEATURES: Final = frozenset[Feature]({"history", "retention", "changes", "compaction"})
+_FEATURES: Final = frozenset[Feature](
+    {"history", "retention", "changes", "bulk_load", "compaction"}
+)
 _TIDY_S: Final = 1.0
 _PROBE_S: Final = 2.5
 
@@ -81,6 +84,7 @@ class EtcdStore:
         self._counter = Counter(self._views)
         self._past = Past(self._views, self._reads, limits)
         self._commits = Commits(self._views, self._reads, limits, self._past)
+        self._loader = Loader(self._views, self._commits, limits)
         self._watching = Watching(self._views)
         self._feed = Feed(self._views, limits, self._watching)
         self._keeping = Keeping(self._views, self._past)
@@ -218,9 +222,14 @@ class EtcdStore:
         self._watching.saw(self._commits.newest)
         return commit
 
-    def load(self, rows: Sequence[Row]) -> None:  # noqa: ARG002 # as the interface has it
-        """See ``Store.load``."""
-        raise NotSupported(BACKEND, "bulk_load")
+    def load(self, rows: Sequence[Row]) -> None:
+        """See ``Store.load``; if it fails, more than the first rows may be stored."""
+        self._client.require_own()
+        if self.info.read_only:
+            raise ReadOnly("this store is served read-only")
+        self._start_tidying()
+        self._loader.load(rows)
+        self._watching.saw(self._commits.newest)
 
     def finish_load(self) -> None:
         """See ``Store.finish_load``."""
