@@ -13,6 +13,7 @@ from rundlet_server.storage.etcd.cluster.client import EtcdClient
 from rundlet_server.storage.etcd.cluster.place import EtcdPlace
 from rundlet_server.storage.etcd.commits import Commits
 from rundlet_server.storage.etcd.counts import Counter
+from rundlet_server.storage.etcd.erasing import Eraser
 from rundlet_server.storage.etcd.feed import Feed
 from rundlet_server.storage.etcd.identity import identify
 from rundlet_server.storage.etcd.layout import Layout
@@ -38,13 +39,13 @@ from rundlet_server.storage.interface import (
 from rundlet_server.storage.large_values import Admit
 from rundlet_server.storage.ranges import Range, encode_bound
 from rundlet_server.storage.reports import Gauge, Health
-from rundlet_server.storage.requests import check_txn, within
+from rundlet_server.storage.requests import check_txn, encode_key, within
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import At, Changes, Erased, History, Moment, Retention
 
 BACKEND: Final = "etcd"
 _FEATURES: Final = frozenset[Feature](
-    {"history", "retention", "changes", "bulk_load", "compaction"}
+    {"history", "retention", "changes", "erase", "bulk_load", "compaction"}
 )
 _TIDY_S: Final = 1.0
 _PROBE_S: Final = 2.5
@@ -88,6 +89,7 @@ class EtcdStore:
         self._watching = Watching(self._views)
         self._feed = Feed(self._views, limits, self._watching)
         self._keeping = Keeping(self._views, self._past)
+        self._eraser = Eraser(self._views, self._commits, self._past, self._keeping)
         self._retain_as(settings)
         tidying = Tidying(self._views, self._commits, self._counter, self._keeping)
         self._tidier = None if tidy_s is None or is_read_only else Tidier(tidying, tidy_s)
@@ -199,9 +201,15 @@ class EtcdStore:
             since, prefix=prefix, limit=limit, include_values=include_values, until=until
         )
 
-    def erase(self, key: str, *, wait_s: float = 0) -> Erased:  # noqa: ARG002 # as the interface
-        """See ``Store.erase``: etcd drops history by revision, not by key."""
-        raise NotSupported(BACKEND, "erase")
+    def erase(self, key: str, *, wait_s: float = 0) -> Erased:
+        """See ``Store.erase``; the bytes go with the history, when etcd compacts."""
+        self._client.require_own()
+        if self.info.read_only:
+            raise ReadOnly("this store is served read-only")
+        self._start_tidying()
+        erased = self._eraser.erase(encode_key(key, self._limits), wait_s)
+        self._watching.saw(self._commits.newest)
+        return erased
 
     def wait(self, since: int, timeout_s: float) -> int:
         """See ``Store.wait``."""

@@ -62,7 +62,7 @@ FLOORS = {
         "identity reads watching counts",
         "lists past feed",
         "commits retention",
-        "tidying loading",
+        "tidying loading erasing",
         "store",
         "__init__",
     ],
