@@ -362,6 +362,17 @@ class ServerSettings:
             used_by="functions",
         ),
     )
+    no_ui: bool = setting(
+        False,
+        Setting(
+            Flag(),
+            "Do not serve the dashboard, which is at /ui/ otherwise.",
+            variable="RUNDLET_NO_UI",
+            option="--no-ui",
+            panel=CONNECTIONS_PANEL,
+            used_by="functions",
+        ),
+    )
     connections: ConnectionLimits = group(ConnectionLimits)
 
     @property

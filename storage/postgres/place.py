@@ -8,8 +8,9 @@ All but ``schema`` and ``pooling`` is as libpq has it: several hosts, a service,
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import unquote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -18,6 +19,7 @@ from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.errors import InvalidAddress
 
 SCHEMA: Final = "rundlet"
+_OPTIONS: Final = ("schema", "pooling")
 _SCHEMA_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _POOLING: Final = ("session", "transaction")
 _DEFAULTS: Final = {
@@ -52,21 +54,29 @@ class Place(NamedTuple):
             InvalidAddress: it is no URL of a database, or the schema has an unusual name.
         """
         url, _, query = address.text.partition("?")
-        options = dict(parse_qsl(query, keep_blank_values=True))
-        schema = options.pop("schema", SCHEMA)
+        # Only libpq's own percent-decoding: to it a + is a +, not a space.
+        options = [part for part in query.split("&") if part]
+        schema = _last(options, "schema", SCHEMA)
+        pooling = _last(options, "pooling", _POOLING[0])
+        others = [part for part in options if part.partition("=")[0] not in _OPTIONS]
         if not _SCHEMA_NAME.fullmatch(schema):
             message = f"the schema {schema!r} in {address.shown} is not made of a-z, 0-9 and _"
             raise InvalidAddress(message)
-        pooling = options.pop("pooling", "session")
         if pooling not in _POOLING:
             message = f"pooling is {pooling!r} in {address.shown}; write session or transaction"
             raise InvalidAddress(message)
-        if options:
-            url += f"?{urlencode(options)}"
+        if others:
+            url += f"?{'&'.join(others)}"
         try:
             given = {name: str(value) for name, value in conninfo_to_dict(url).items()}
-            return cls(make_conninfo("", **(_DEFAULTS | given)), schema, pooling == "session")
+            return cls(make_conninfo("", **(_DEFAULTS | given)), schema, pooling == _POOLING[0])
         except psycopg.ProgrammingError as ex:
             # libpq quotes the option, which may be a password with a sign that is not escaped.
             message = f"{address.shown} is not the URL of a PostgreSQL database"
             raise InvalidAddress(message) from ex
+
+
+def _last(options: Sequence[str], name: str, default: str) -> str:
+    """Return the value of an option; of several with its name, the last."""
+    found = [part.partition("=")[2] for part in options if part.partition("=")[0] == name]
+    return unquote(found[-1]) if found else default
