@@ -64,3 +64,9 @@ OF_ENGINES: Final[Mapping[str, Mapping[str, int]]] = {
     },
 }
 """Limits that are an engine's own, by their names in ``Limits``; no setting raises them."""
+
+OUTCOME_BYTES_MAX: Final = 64 * 1024
+"""The most bytes of an outcome that is remembered for an idempotency key."""
+
+IDEMPOTENCY_S_MAX: Final = 30 * 86_400
+"""The longest time that outcomes can be remembered: each takes space for so long."""

@@ -12,7 +12,6 @@ from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.errors import InvalidOperation, NotSupported, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
-    Commit,
     Entry,
     Feature,
     Page,
@@ -24,6 +23,7 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.postgres.clock import StoreClock
 from rundlet_server.storage.postgres.connections import Connections
 from rundlet_server.storage.postgres.feed import Feed
@@ -318,6 +318,7 @@ class PostgresStore:
 
     def _tend(self) -> None:
         self._dropping.expire()
+        self._dropping.forget()
         self._dropping.compact_if_due()
         self._timeline.renew_holds()
 
