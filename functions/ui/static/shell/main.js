@@ -14,6 +14,7 @@ import { failure } from "./dialogs.js";
 // Views other than the first are loaded when they are opened.
 const VIEWS = {
   keys: { title: "Keys", tag: "rundlet-keys", load: () => import("../keys/view.js") },
+  deleted: { title: "Deleted", tag: "rundlet-deleted", load: () => import("../history/deleted.js") },
   changes: { title: "Changes", tag: "rundlet-changes", load: () => import("../changes/view.js") },
 };
 
@@ -116,6 +117,7 @@ describeTheme();
 offerKeys([
   { key: "?", text: "This help", run: showHelp },
   { key: "g", text: "Keys", run: () => goTo("keys") },
+  { key: "d", text: "Deleted keys", run: () => goTo("deleted") },
   { key: "c", text: "Changes", run: () => goTo("changes") },
 ]);
 onPlace(show);
