@@ -28,7 +28,7 @@ from rundlet_server.storage.interface import Add, Commit, Limits, Op, Put, Resto
 from rundlet_server.storage.postgres.clock import StoreClock
 from rundlet_server.storage.postgres.connections import Arguments, Connections, Rows
 from rundlet_server.storage.postgres.deciding import NUMBER_BYTES_MAX, Batch, Head, Write
-from rundlet_server.storage.postgres.failures import after_commit, is_retried
+from rundlet_server.storage.postgres.failures import Unreplicated, after_commit, is_retried
 from rundlet_server.storage.requests import restores
 
 _GROUP_MAX: Final = 256
@@ -198,6 +198,8 @@ class Writer:
             psycopg.Error: certainly not applied; try again.
             Unavailable, DiskFull, OutcomeUnknown: see ``failures.after_commit``.
         """
+        unreplicated = Unreplicated()
+        link.add_notice_handler(unreplicated.note)
         try:
             with link.pipeline():
                 for text, arguments in statements:
@@ -208,6 +210,9 @@ class Writer:
             if is_retried(ex):
                 raise
             raise after_commit(ex) from ex
+        finally:
+            link.remove_notice_handler(unreplicated.note)
+        unreplicated.check()
         if done.statusmessage != "COMMIT":
             raise OutcomeUnknown(f"the database ended a commit with {done.statusmessage}")
 
@@ -274,7 +279,7 @@ class Writer:
         else:
             # What has expired just now may be logged in this batch, one revision above the head.
             revision = op.revision or 0
-            if revision < head.oldest_revision:
+            if revision < head.oldest_revision or self._connections.lives.is_lost(revision):
                 return None
             now_us = head.time_us if revision > head.revision else None
             text, arguments = _AT_REVISION, {"k": key, "rev": revision, "now_us": now_us}

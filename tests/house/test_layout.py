@@ -66,10 +66,12 @@ FLOORS = {
         "store",
         "__init__",
     ],
-    "storage/etcd/cluster": ["place calls requests", "client", "__init__"],
+    "storage/etcd/cluster": ["place calls requests", "client", "combining", "__init__"],
     "storage/postgres": [
         "place failures clock deciding",
-        "schema looking lifeline",
+        "schema",
+        "failover",
+        "looking",
         "connections",
         "pieces writing loading",
         "reading",
@@ -78,6 +80,7 @@ FLOORS = {
         "store",
         "__init__",
     ],
+    "storage/postgres/failover": ["hosts lifeline", "lives", "__init__"],
     "functions": [
         "units request_ids version",
         "settings route_table",
@@ -112,7 +115,7 @@ FLOORS = {
     "cli": [
         "arguments exits helptexts parameters show table",
         "process place serve",
-        "overview transfer bench doctor backup",
+        "overview transfer bench doctor backup copy",
         "commands group",
         "main",
         "start",
