@@ -32,7 +32,7 @@ export class PastBar {
     this.element = h(
       "div",
       { class: "past", hidden: true, role: "group", "aria-label": "As of" },
-      h("div", { class: "past-row" }, icon("clock"), this.words, h("span", { class: "spring" }), button("Back to now", () => this.leave(), { class: "quiet" })),
+      h("div", { class: "past-row" }, icon("clock"), this.words, button("Back to now", () => this.leave(), { class: "quiet" })),
       h("div", { class: "past-row" }, this.slider, this.time),
     );
   }
