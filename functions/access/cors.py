@@ -20,12 +20,12 @@ from rundlet_server.storage.metadata import NAME_PATTERN
 
 _METHODS: Final = ", ".join(METHODS)
 _REQUEST_HEADERS: Final = (
-    "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Range, "
-    "If-Unmodified-Since, Last-Event-ID, Prefer, Range"
+    "Accept, Authorization, Content-Type, Idempotency-Key, If-Match, If-Modified-Since, "
+    "If-None-Match, If-Range, If-Unmodified-Since, Last-Event-ID, Prefer, Range"
 )
 _ANSWER_HEADERS: Final = (
-    "Accept-Ranges, Allow, Content-Range, ETag, KV-Count, KV-Expires, KV-Revision, KV-Version, "
-    "Link, Preference-Applied, Request-Id, Retry-After, WWW-Authenticate"
+    "Accept-Ranges, Allow, Content-Range, ETag, Idempotency-Replayed, KV-Count, KV-Expires, "
+    "KV-Revision, KV-Version, Link, Preference-Applied, Request-Id, Retry-After, WWW-Authenticate"
 )
 _METADATA_NAMES: Final = re.compile(rf"{HEADER}{NAME_PATTERN}", re.IGNORECASE)
 _PREFLIGHT_LIFE_S: Final = 3_600

@@ -64,7 +64,7 @@ FLOORS = {
         "identity reads watching counts",
         "lists past feed outcomes",
         "commits retention",
-        "tidying",
+        "tidying loading erasing",
         "store",
         "__init__",
     ],
@@ -102,7 +102,8 @@ FLOORS = {
     "functions/settings": [
         "kinds",
         "rows",
-        "connections feeds limits reading",
+        "connections feeds reading limits",
+        "writes",
         "server",
         "table",
         "rules",
