@@ -19,7 +19,7 @@ from rundlet_server.functions.access.routing import TargetRouter
 from rundlet_server.functions.feeds.places import FeedPlaces
 from rundlet_server.functions.feeds.stream import Source
 from rundlet_server.functions.feeds.waiting import Waiting
-from rundlet_server.functions.limits import EXPORTS_DEFAULT, shown_limits
+from rundlet_server.functions.limits import EXPORTS_DEFAULT, LimitAdvice, shown_limits
 from rundlet_server.functions.messages.gates import Gates
 from rundlet_server.functions.messages.places import Places
 from rundlet_server.functions.messages.sending import SendingGate
@@ -58,6 +58,13 @@ from rundlet_server.functions.routes.service import (
 from rundlet_server.functions.routes.transfers import ExportResource, ImportResource
 from rundlet_server.functions.routes.values import ValueResource
 from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.functions.ui.files import read_assets
+from rundlet_server.functions.ui.resources import (
+    FileResource,
+    PageResource,
+    RedirectResource,
+    RootResource,
+)
 from rundlet_server.functions.version import software_version
 from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
 from rundlet_server.storage.counting.heartbeat import start_heartbeat
@@ -80,9 +87,10 @@ def create_app(
         store: the store that the functions read and write.
         settings: the functions use what they decide themselves: ``read_only``,
             ``open_without_tokens``, ``audit_path``, ``uploads_max``, ``downloads_max``,
-            ``exports_max``, ``sending_bytes_max``, ``feeds``, ``log_format``, ``slow_s``,
-            ``cors_origins``, ``host_names``, and ``maintain_inline`` for ``/readyz``. They only
-            show the limits on connections.
+            ``exports_max``, ``sending_bytes_max``, ``writes``, ``feeds``, ``log_format``,
+            ``slow_s``, ``cors_origins``, ``host_names``, ``no_ui``, and ``maintain_inline`` for
+            ``/readyz``.
+            They only show the limits on connections.
         counters: count operations; by default this process counts for itself.
         tokens: the current tokens; without them there is no authentication.
 
@@ -91,7 +99,12 @@ def create_app(
     """
     settings = settings or ServerSettings()
     counters = counters or OperationCounters()
-    counted = CountedStore(store, counters, read_only=settings.read_only)
+    counted = CountedStore(
+        store,
+        counters,
+        read_only=settings.read_only,
+        idempotency_s=settings.writes.idempotency_s,
+    )
     ids = RequestIds()
     middleware: list[AuditTrail | CorsHeaders] = []
     readiness = _readiness_of(counted, settings, tokens)
@@ -109,7 +122,7 @@ def create_app(
     )
     gate = UploadGate(settings.uploads_max)
     sending = SendingGate(settings.sending_bytes_max, settings.downloads_max, spare=gate.spare)
-    ErrorAnswers(ids, gate.discard).install(app)
+    ErrorAnswers(ids, gate.discard, LimitAdvice(store.info)).install(app)
     limits = shown_limits(settings, store.info.limits)
     source = Source(
         counted,
@@ -125,6 +138,7 @@ def create_app(
     gates = Gates(gate, sending, Places(settings.exports_max or EXPORTS_DEFAULT))
     _add_values(app, counted, gates, source)
     _add_routes(app, counted, gates, limits, readiness)
+    _add_pages(app, with_dashboard=not settings.no_ui)
     return app
 
 
@@ -179,7 +193,6 @@ def _add_routes(
     readiness: Readiness,
 ) -> None:
     version = software_version()
-    app.add_route(routes.ROOT.template, FixedResource(_welcome(version)))
     app.add_route(routes.SERVICE.template, ServiceResource(store, version, limits))
     app.add_route(routes.KEYS.template, KeysResource(store, gates.sending))
     app.add_route(routes.MGET.template, MgetResource(store, gates))
@@ -203,6 +216,18 @@ def _add_routes(
     app.add_route(routes.METRICS.template, MetricsResource(store, readiness, version))
     app.add_route(routes.LIVEZ.template, LiveResource())
     app.add_route(routes.READYZ.template, ReadyResource(readiness))
+
+
+def _add_pages(app: falcon.App[falcon.Request, falcon.Response], *, with_dashboard: bool) -> None:
+    welcome = _welcome(software_version())
+    if not with_dashboard:
+        app.add_route(routes.ROOT.template, FixedResource(welcome))
+        return
+    assets = read_assets()
+    app.add_route(routes.ROOT.template, RootResource(welcome))
+    app.add_route(routes.UI.template, PageResource(assets))
+    app.add_route(routes.UI_BARE.template, RedirectResource())
+    app.add_route(routes.UI_FILE.template, FileResource(assets))
 
 
 def get_app() -> falcon.App[falcon.Request, falcon.Response]:

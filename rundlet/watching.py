@@ -14,9 +14,9 @@ import httpx
 
 from rundlet.answers import fields_of, value_of
 from rundlet.errors import ConnectionFailed, ServerError, Unavailable
-from rundlet.feed import NDJSON_TYPE, FeedReader, changes_path
+from rundlet.feed import NDJSON_TYPE, FeedReader, changes_path, decode_event
 from rundlet.keys import key_path
-from rundlet.model import Event, Value
+from rundlet.model import ChangesPage, Event, Value
 from rundlet.transport import Request, Transport, backoff_s
 from rundlet.wire import ACCEPTED_TYPES, Fields
 
@@ -160,6 +160,37 @@ class WatchCalls:
             Compacted: the history that is kept no longer reaches ``since``.
         """
         return _open_watch(self._transport, prefix, since=since, include_values=include_values)
+
+    def changes(
+        self,
+        since: int,
+        *,
+        prefix: str = "",
+        limit: int | None = None,
+        include_values: bool = False,
+        wait_s: float | None = None,
+    ) -> ChangesPage:
+        """Return one page of the changes after a revision: whole commits, oldest first.
+
+        The page may end, even empty, before the newest commit; ``next_since`` is where the next one
+        begins.
+
+        Args:
+            since: events have higher revisions.
+            prefix: only keys that start with this.
+            limit: the most events, unless one commit has more.
+            include_values: with the values.
+            wait_s: if there is nothing yet, wait so long for it.
+
+        Raises:
+            Compacted: the history that is kept no longer reaches ``since``.
+        """
+        path = changes_path(
+            prefix, since, include_values=include_values, limit=limit, wait_s=wait_s
+        )
+        page = _changes(self._transport, path)
+        events = [decode_event(row, has_value=include_values) for row in page.rows("events")]
+        return ChangesPage(events, page.number("next_since"), page.number("oldest_revision"))
 
     def wait_for(
         self, key: str, *, revision: int | None = None, timeout_s: float = 60.0

@@ -186,7 +186,7 @@ class EtcdClient:
         Raises:
             FailedCall: in the block, the stream broke.
         """
-        self._require_open()
+        self.require_open()
         return self._watching(requests, timeout_s)
 
     def close(self) -> None:
@@ -195,6 +195,19 @@ class EtcdClient:
             self._is_closed = True
             for endpoint in self._endpoints:
                 endpoint.close()
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether the client belongs to the parent process."""
+        return self._guard.is_inherited
+
+    def require_own(self) -> None:
+        """Refuse before a lock is taken, which a thread of the parent may hold for ever.
+
+        Raises:
+            OpenedBeforeFork: the parent process made the client.
+        """
+        self._guard.require_own()
 
     @contextmanager
     def _watching(
@@ -220,7 +233,7 @@ class EtcdClient:
     ) -> Response:
         """Call one endpoint after the other."""
         while True:
-            self._require_open()
+            self.require_open()
             endpoint = self._pick()
             try:
                 done: Response = endpoint.call(call)(
@@ -236,12 +249,17 @@ class EtcdClient:
                     raise self._failed(ex, failure) from None
                 time.sleep(_PAUSE_S)
             except ValueError:  # so gRPC tells that the channel was closed meanwhile
-                self._require_open()
+                self.require_open()
                 raise
             else:
                 return done
 
-    def _require_open(self) -> None:
+    def require_open(self) -> None:
+        """Refuse calls of a forked child, and after ``close``.
+
+        Raises:
+            OpenedBeforeFork, Unavailable: it is one of these.
+        """
         self._guard.require_own()
         if self._is_closed:
             raise Unavailable("this store was closed")
