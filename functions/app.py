@@ -87,8 +87,9 @@ def create_app(
         store: the store that the functions read and write.
         settings: the functions use what they decide themselves: ``read_only``,
             ``open_without_tokens``, ``audit_path``, ``uploads_max``, ``downloads_max``,
-            ``exports_max``, ``sending_bytes_max``, ``feeds``, ``log_format``, ``slow_s``,
-            ``cors_origins``, ``host_names``, ``no_ui``, and ``maintain_inline`` for ``/readyz``.
+            ``exports_max``, ``sending_bytes_max``, ``writes``, ``feeds``, ``log_format``,
+            ``slow_s``, ``cors_origins``, ``host_names``, ``no_ui``, and ``maintain_inline`` for
+            ``/readyz``.
             They only show the limits on connections.
         counters: count operations; by default this process counts for itself.
         tokens: the current tokens; without them there is no authentication.
@@ -98,7 +99,12 @@ def create_app(
     """
     settings = settings or ServerSettings()
     counters = counters or OperationCounters()
-    counted = CountedStore(store, counters, read_only=settings.read_only)
+    counted = CountedStore(
+        store,
+        counters,
+        read_only=settings.read_only,
+        idempotency_s=settings.writes.idempotency_s,
+    )
     ids = RequestIds()
     middleware: list[AuditTrail | CorsHeaders] = []
     readiness = _readiness_of(counted, settings, tokens)

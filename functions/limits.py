@@ -19,6 +19,7 @@ SET_BY: Final = {
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().limits)},
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().connections)},
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().feeds)},
+    **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().writes)},
     "uploads_max": _OPTION_OF["uploads_max"],
     "downloads_max": _OPTION_OF["downloads_max"],
     "sending_bytes_max": _OPTION_OF["sending_bytes_max"],
@@ -152,6 +153,7 @@ def shown_limits(settings: ServerSettings, limits: Limits) -> dict[str, object]:
         "mget_body_bytes_max": mget_body_bytes_max(limits),
         "mget_body_items_max": mget_body_items_max(limits),
         "sending_bytes_max": settings.sending_bytes_max,
+        **dataclasses.asdict(settings.writes),
         **dataclasses.asdict(settings.feeds),
         **dataclasses.asdict(settings.connections),
     }

@@ -24,6 +24,7 @@ from rundlet_server.storage.errors import (
     Conflict,
     Damaged,
     DiskFull,
+    IdempotencyKeyReused,
     InvalidKey,
     InvalidOperation,
     InvalidRequest,
@@ -182,6 +183,12 @@ def _of_request(ex: InvalidRequest) -> Problem:
             return Problem(422, "bad-operation", str(ex), {"index": ex.index})
         case InvalidKey():
             return Problem(400, "bad-key", str(ex))
+        case IdempotencyKeyReused():
+            detail = (
+                "this Idempotency-Key was sent before with another request, whose outcome is"
+                " remembered; send each request that differs with a key of its own"
+            )
+            return Problem(422, "idempotency-key-reused", detail)
         case _:
             return Problem(400, "bad-request", str(ex))
 

@@ -68,5 +68,11 @@ OF_ENGINES: Final[Mapping[str, Mapping[str, int]]] = {
 OUTCOME_BYTES_MAX: Final = 64 * 1024
 """The most bytes of an outcome that is remembered for an idempotency key."""
 
+IDEMPOTENCY_KEY_BYTES_MAX: Final = 128
+"""The longest idempotency key of a client; a UUID has 36 bytes."""
+
+IDEMPOTENCY_S_DEFAULT: Final = 86_400
+"""How long an outcome is remembered: a day, unless a setting says otherwise."""
+
 IDEMPOTENCY_S_MAX: Final = 30 * 86_400
 """The longest time that outcomes can be remembered: each takes space for so long."""

@@ -100,7 +100,8 @@ FLOORS = {
     "functions/settings": [
         "kinds",
         "rows",
-        "connections feeds limits reading",
+        "connections feeds reading limits",
+        "writes",
         "server",
         "table",
         "rules",
