@@ -68,11 +68,11 @@ FLOORS = {
         "store",
         "__init__",
     ],
-    "storage/etcd/cluster": ["place calls requests", "client", "combining", "__init__"],
+    "storage/etcd/cluster": ["place calls requests", "client", "combining inspecting", "__init__"],
     "storage/postgres": [
         "place failures clock remembering",
         "deciding",
-        "schema",
+        "schema inspecting",
         "failover",
         "looking",
         "connections",
