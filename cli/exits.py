@@ -90,6 +90,11 @@ def exit_code_of(error: Exception) -> ExitCode | None:
     return None
 
 
+def is_conflict(error: Exception) -> bool:
+    """Return whether a condition of a write failed, on a server or in a store opened here."""
+    return not isinstance(error, CommandError) and exit_code_of(error) is ExitCode.CONFLICT
+
+
 def message_of(error: Exception) -> str:
     """Return the line that a person reads of an error: what is wrong and what to do."""
     if isinstance(error, CommandError):

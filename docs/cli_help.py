@@ -76,6 +76,12 @@ _CODES: Final[dict[str, str]] = {
     "get": "Exit code 1: the key has no value, or the revision is no longer kept.",
     "set": "Exit code 3: the condition (`--if-absent`, `--if-revision`) failed.",
     "del": "Exit code 1: none of the keys had a value.",
+    "exists": "Exit code 1: one of the keys has no value.",
+    "ttl": "Exit code 1: the key has no value.",
+    "touch": "Exit code 1: the key has no value.",
+    "cp": "Exit code 1: the key has no value. Exit code 3: the new key has one (`--if-absent`).",
+    "mv": "Exit code 1: the key has no value. Exit code 3: the new key has one (`--if-absent`), or"
+    " the key changed all the time.",
     "incr": "Exit code 2: the value is not a number.",
     "mget": "Exit code 1: a key has no value; the values of the others are printed.",
     "import": "Exit code 2: a line is bad; nothing was loaded.",

@@ -38,7 +38,7 @@ def config(
     *,
     given: GivenOptions,
 ) -> None:
-    """Print the settings.
+    """Print settings.
 
     With --url or RUNDLET_URL those that the running server reports. Else those of a `rundlet serve`
     with the same environment and the same options, which this command takes, too.

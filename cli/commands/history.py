@@ -23,7 +23,7 @@ from rundlet_server.cli.place.options import (
 from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import shown_key, stdout_is_terminal, write_line, write_lines
-from rundlet_server.cli.show.times import place_of, seconds_of
+from rundlet_server.cli.show.times import exact_time, place_of, seconds_of, shown_time
 
 if TYPE_CHECKING:
     from rundlet_server.cli.place.target import Target
@@ -236,7 +236,7 @@ def _restore(
         return
     verb = "would restore" if dry_run else "restored"
     of = f"version {wanted.version} of {shown_key(key)}"
-    write_line(f"{verb} {of}, {_shown_size(wanted.size)} of {_shown_time(wanted.time)}")
+    write_line(f"{verb} {of}, {_shown_size(wanted.size)} of {shown_time(wanted.time)}")
 
 
 def _has_value(version: Version) -> bool:
@@ -294,12 +294,12 @@ def _state_members(state: State | Version) -> dict[str, object]:
     members: dict[str, object] = {
         "revision": state.revision,
         "version": state.version,
-        "time": _exact_time(state.time),
+        "time": exact_time(state.time),
         "size": state.size,
         "content_type": state.content_type,
     }
     if state.expires is not None:
-        members["expires"] = _exact_time(state.expires)
+        members["expires"] = exact_time(state.expires)
     return members
 
 
@@ -313,10 +313,10 @@ def _version_cells(version: Version) -> tuple[str, ...]:
         str(version.revision),
         str(version.version) if has_value else "",
         version.op,
-        _exact_time(version.time),
+        exact_time(version.time),
         str(version.size) if has_value else "",
         shown_key(version.content_type) if has_value else "",
-        "" if version.expires is None else _shown_time(version.expires),
+        "" if version.expires is None else shown_time(version.expires),
     )
 
 
@@ -347,15 +347,6 @@ def _table(
     for cells in chain([titles], rows):
         padded = [f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=False)]
         yield " ".join([*padded, *cells[len(widths) :]]).rstrip()
-
-
-def _exact_time(time: datetime) -> str:
-    shown = time.astimezone(UTC).isoformat(timespec="microseconds")
-    return shown.replace("+00:00", "Z")
-
-
-def _shown_time(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _shown_seconds(seconds: float) -> str:

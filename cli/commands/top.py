@@ -63,7 +63,7 @@ def top(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Watch a server's load.
+    """Watch the load.
 
     Shows requests, latency, keys and bytes; in a pipe one line for each look. The requests by
     which it looks are not counted.
