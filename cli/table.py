@@ -52,7 +52,7 @@ COMMANDS: Final = (
     Row("mv", Panel.DATA, "commands.keys", "Rename a key."),
     Row("mset", Panel.DATA, "commands.many", "Store many values."),
     Row("mget", Panel.DATA, "commands.many", "Print many values."),
-    Row("ls", Panel.DATA, "commands.many", "List keys."),
+    Row("ls", Panel.DATA, "commands.listing", "List keys."),
     Row("import", Panel.DATA, "transfer.command", "Load a file."),
     Row("export", Panel.DATA, "transfer.command", "Write a file."),
     Row("copy", Panel.DATA, "copy.command", "Copy to a store."),

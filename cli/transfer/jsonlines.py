@@ -67,7 +67,7 @@ class BadLine(ValueError):
 def value_members(value: Value) -> dict[str, object]:
     """Return the members of a value's line, in the order in which they read best."""
     members: dict[str, object] = {"key": value.key, "content_type": value.content_type}
-    members |= _data_members(value)
+    members |= data_members(value)
     if value.expires is not None:
         members["expires"] = value.expires.isoformat().replace("+00:00", "Z")
     return members | {"revision": value.revision, "version": value.version}
@@ -121,7 +121,8 @@ def _row(members: dict[str, object]) -> Row:
     return Row(key, value, content_type, ttl, expires)
 
 
-def _data_members(value: Value) -> dict[str, object]:
+def data_members(value: Value) -> dict[str, object]:
+    """Return the bytes of a value as ``text`` where it is, else as ``base64``."""
     media_type = value.content_type.partition(";")[0].strip().lower()
     if media_type.startswith("text/") or media_type == "application/json":
         try:
