@@ -43,7 +43,7 @@ SUMMARY_CHARACTERS_MAX: Final = 25
 COMMANDS: Final = (
     Row("get", Panel.DATA, "commands.data", "Print a value."),
     Row("set", Panel.DATA, "commands.data", "Store a value."),
-    Row("del", Panel.DATA, "commands.data", "Delete keys."),
+    Row("del", Panel.DATA, "commands.deleting", "Delete keys."),
     Row("incr", Panel.DATA, "commands.data", "Add to a number."),
     Row("exists", Panel.DATA, "commands.keys", "Test for keys."),
     Row("ttl", Panel.DATA, "commands.keys", "Print the time left."),
