@@ -50,6 +50,7 @@ COMMANDS: Final = (
     Row("touch", Panel.DATA, "commands.keys", "Set the time left."),
     Row("cp", Panel.DATA, "commands.keys", "Copy a value."),
     Row("mv", Panel.DATA, "commands.keys", "Rename a key."),
+    Row("edit", Panel.DATA, "commands.edit", "Edit a value."),
     Row("mset", Panel.DATA, "commands.many", "Store many values."),
     Row("mget", Panel.DATA, "commands.many", "Print many values."),
     Row("ls", Panel.DATA, "commands.listing", "List keys."),

@@ -82,6 +82,7 @@ _CODES: Final[dict[str, str]] = {
     "cp": "Exit code 1: the key has no value. Exit code 3: the new key has one (`--if-absent`).",
     "mv": "Exit code 1: the key has no value. Exit code 3: the new key has one (`--if-absent`), or"
     " the key changed all the time.",
+    "edit": "Exit code 3: the value has changed since it was opened.",
     "incr": "Exit code 2: the value is not a number.",
     "mget": "Exit code 1: a key has no value; the values of the others are printed.",
     "import": "Exit code 2: a line is bad; nothing was loaded.",
