@@ -53,6 +53,7 @@ COMMANDS: Final = (
     Row("edit", Panel.DATA, "commands.edit", "Edit a value."),
     Row("mset", Panel.DATA, "commands.many", "Store many values."),
     Row("mget", Panel.DATA, "commands.many", "Print many values."),
+    Row("txn", Panel.DATA, "txn.command", "Do a transaction."),
     Row("ls", Panel.DATA, "commands.listing", "List keys."),
     Row("import", Panel.DATA, "transfer.command", "Load a file."),
     Row("export", Panel.DATA, "transfer.command", "Write a file."),

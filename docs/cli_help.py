@@ -85,6 +85,7 @@ _CODES: Final[dict[str, str]] = {
     "edit": "Exit code 3: the value has changed since it was opened.",
     "incr": "Exit code 2: the value is not a number.",
     "mget": "Exit code 1: a key has no value; the values of the others are printed.",
+    "txn": "Exit code 3: a condition failed, and there is no else; nothing was changed.",
     "import": "Exit code 2: a line is bad; nothing was loaded.",
     "copy": "Exit code 3: TO has keys that are not of this copy. Exit code 5: keys are not the same"
     " in both; the message names them.",

@@ -97,6 +97,15 @@ def row_of(line: bytes) -> Row:
     if not isinstance(members, dict):
         message = "not a JSON object"
         raise BadLine(message)
+    return row_of_members(members)
+
+
+def row_of_members(members: dict[str, object]) -> Row:
+    """Read the members of a line.
+
+    Raises:
+        BadLine: they are not those of a row.
+    """
     unknown = sorted(members.keys() - _MEMBERS)
     if unknown:
         message = f"unknown member {unknown[0]!r}"

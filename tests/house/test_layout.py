@@ -122,7 +122,7 @@ FLOORS = {
         "arguments exits helptexts parameters show table",
         "process place serve",
         "overview transfer bench doctor backup copy",
-        "commands group",
+        "commands group txn",
         "main",
         "start",
         "__init__",
