@@ -119,7 +119,8 @@ FLOORS = {
     ],
     "server": ["errors signals", "listen helpers", "waitress granian", "run", "__init__"],
     "cli": [
-        "arguments exits helptexts parameters show table",
+        "arguments exits helptexts parameters table",
+        "show",
         "process place serve",
         "overview transfer bench doctor backup copy",
         "commands group txn",
