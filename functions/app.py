@@ -19,7 +19,7 @@ from rundlet_server.functions.access.routing import TargetRouter
 from rundlet_server.functions.feeds.places import FeedPlaces
 from rundlet_server.functions.feeds.stream import Source
 from rundlet_server.functions.feeds.waiting import Waiting
-from rundlet_server.functions.limits import EXPORTS_DEFAULT, shown_limits
+from rundlet_server.functions.limits import EXPORTS_DEFAULT, LimitAdvice, shown_limits
 from rundlet_server.functions.messages.gates import Gates
 from rundlet_server.functions.messages.places import Places
 from rundlet_server.functions.messages.sending import SendingGate
@@ -122,7 +122,7 @@ def create_app(
     )
     gate = UploadGate(settings.uploads_max)
     sending = SendingGate(settings.sending_bytes_max, settings.downloads_max, spare=gate.spare)
-    ErrorAnswers(ids, gate.discard).install(app)
+    ErrorAnswers(ids, gate.discard, LimitAdvice(store.info)).install(app)
     limits = shown_limits(settings, store.info.limits)
     source = Source(
         counted,

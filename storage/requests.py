@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from collections.abc import Callable, Collection, Sequence
@@ -13,6 +14,7 @@ from rundlet_server.storage.bounds import (
     KEEP_FOR_S_MAX,
     KEEP_VERSIONS_MAX,
     NUMBER_MAX,
+    OF_ENGINES,
     TTL_S_MAX,
 )
 from rundlet_server.storage.errors import (
@@ -218,3 +220,16 @@ def _check_put(index: int, op: Put, limits: Limits) -> None:
     content_type_bytes = len(op.content_type.encode())
     if content_type_bytes > CONTENT_TYPE_BYTES_MAX:
         raise LimitExceeded("content_type_bytes_max", CONTENT_TYPE_BYTES_MAX, content_type_bytes)
+
+
+def within(backend: str, wanted: Limits) -> Limits:
+    """Return the limits as far as an engine, as it is delivered, can keep them."""
+    own = OF_ENGINES.get(backend, {})
+    lowered = {name: min(getattr(wanted, name), most) for name, most in own.items()}
+    return dataclasses.replace(wanted, **lowered)
+
+
+def limits_reached(info: StoreInfo) -> frozenset[str]:
+    """Return the names of the limits that are as high as the engine of a store allows."""
+    own = OF_ENGINES.get(info.backend, {})
+    return frozenset(name for name, most in own.items() if getattr(info.limits, name) >= most)

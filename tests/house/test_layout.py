@@ -63,7 +63,7 @@ FLOORS = {
         "identity reads watching counts",
         "lists past feed outcomes",
         "commits retention",
-        "tidying",
+        "tidying loading erasing",
         "store",
         "__init__",
     ],
