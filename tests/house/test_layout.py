@@ -29,12 +29,13 @@ FOR_TYPE_CHECKERS = {"_typeshed"}  # there is no such module when a program runs
 # its own floor or above. A room is a folder or a module.
 FLOORS = {
     "storage": [
-        "bounds errors large_values reports clock memory timeline backups",
-        "outcomes",
+        "bounds errors reports clock memory backups",
+        "metadata outcomes",
+        "large_values timeline",
         "interface forks ranges",
         "files",
         "address checksum counting requests past",
-        "settings pieces",
+        "settings",
         "etcd postgres",
         "tokens",
         "log",
@@ -67,11 +68,11 @@ FLOORS = {
         "store",
         "__init__",
     ],
-    "storage/etcd/cluster": ["place calls requests", "client", "combining", "__init__"],
+    "storage/etcd/cluster": ["place calls requests", "client", "combining inspecting", "__init__"],
     "storage/postgres": [
         "place failures clock remembering",
         "deciding",
-        "schema",
+        "schema inspecting",
         "failover",
         "looking",
         "connections",
@@ -88,6 +89,7 @@ FLOORS = {
         "settings route_table",
         "limits",
         "problems transfer",
+        "metadata",
         "messages",
         "access",
         "feeds",
@@ -109,6 +111,7 @@ FLOORS = {
     ],
     "functions/transfer": [
         "formats rows cbor gzipped",
+        "shapes",
         "writing reading importing",
         "exporting json_rows csv_rows cbor_rows text_rows",
         "readers",
