@@ -98,7 +98,7 @@ FLOORS = {
     "functions/settings": [
         "kinds",
         "rows",
-        "connections feeds reading",
+        "connections feeds limits reading",
         "server",
         "table",
         "rules",
