@@ -16,12 +16,12 @@ from rundlet_server.functions.settings.kinds import EVERY_ORIGIN
 
 _METHODS: Final = ", ".join(METHODS)
 _REQUEST_HEADERS: Final = (
-    "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Range, "
-    "If-Unmodified-Since, Last-Event-ID, Prefer, Range"
+    "Accept, Authorization, Content-Type, Idempotency-Key, If-Match, If-Modified-Since, "
+    "If-None-Match, If-Range, If-Unmodified-Since, Last-Event-ID, Prefer, Range"
 )
 _ANSWER_HEADERS: Final = (
-    "Accept-Ranges, Allow, Content-Range, ETag, KV-Count, KV-Expires, KV-Revision, KV-Version, "
-    "Link, Preference-Applied, Request-Id, Retry-After, WWW-Authenticate"
+    "Accept-Ranges, Allow, Content-Range, ETag, Idempotency-Replayed, KV-Count, KV-Expires, "
+    "KV-Revision, KV-Version, Link, Preference-Applied, Request-Id, Retry-After, WWW-Authenticate"
 )
 _PREFLIGHT_LIFE_S: Final = 3_600
 

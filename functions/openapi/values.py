@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from rundlet_server.functions.openapi.parts import (
+    IDEMPOTENCY_KEY,
+    REPLAYED,
     REVISION_OPTION,
     TIME_OPTION,
     Json,
@@ -110,13 +112,14 @@ def _read(method: str, route: str) -> Json:
 
 
 def _put(route: str) -> Json:
-    answer: Json = {"headers": _REVISION_HEADERS, "links": _links(route)}
+    answer: Json = {"headers": {**_REVISION_HEADERS, **REPLAYED}, "links": _links(route)}
     return {
         "operationId": f"put_{route}",
         "summary": "Store a value.",
         "parameters": [
             query("ttl", "By default the value does not expire.", schema("TtlSeconds")),
             *_WRITE_CONDITIONS,
+            IDEMPOTENCY_KEY,
         ],
         "requestBody": {
             "description": (
@@ -130,20 +133,23 @@ def _put(route: str) -> Json:
         "responses": {
             "201": {"description": "The key is new.", **answer},
             "204": {"description": "The value was replaced.", **answer},
-            **problems(400, 403, 411, 412, 413, 414, 415, 503, 504, 507),
+            **problems(400, 403, 411, 412, 413, 414, 415, 422, 503, 504, 507),
         },
     }
 
 
 def _delete(route: str) -> Json:
-    revision = {"KV-Revision": header("Revision of the deletion.", schema("Revision"))}
+    revision = {
+        "KV-Revision": header("Revision of the deletion.", schema("Revision")),
+        **REPLAYED,
+    }
     return {
         "operationId": f"delete_{route}",
         "summary": "Remove a value.",
-        "parameters": _WRITE_CONDITIONS,
+        "parameters": [*_WRITE_CONDITIONS, IDEMPOTENCY_KEY],
         "responses": {
             "204": {"description": "The value was removed.", "headers": revision},
-            **problems(400, 403, 404, 412, 414, 503, 504, 507),
+            **problems(400, 403, 404, 412, 414, 422, 503, 504, 507),
         },
     }
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import falcon
 
 from rundlet_server.functions.access.admission import note_revision, require_keys
+from rundlet_server.functions.access.idempotency import idempotency_of, mark_replay
 from rundlet_server.functions.feeds.stream import Source
 from rundlet_server.functions.feeds.waiting import waited_for
 from rundlet_server.functions.messages.bodies import read_body
@@ -30,7 +31,6 @@ from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT
 from rundlet_server.storage.errors import Conflict
 from rundlet_server.storage.interface import (
-    Commit,
     Condition,
     Delete,
     Op,
@@ -38,6 +38,8 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.large_values import LargeValue
+from rundlet_server.storage.outcomes.idempotency import Idempotency
+from rundlet_server.storage.outcomes.results import Commit
 
 # A stored page must never act for the site that serves it, whatever its content type.
 _VALUE_HEADERS = (
@@ -93,8 +95,10 @@ class ValueResource:
         content_type = content_type_given(req)
         conditions = self._tags.write_conditions(req, name)
         value = read_body(req, self._gate, "value_bytes_max", self._limits.value_bytes_max)
-        commit = self._commit(req, Put(name, value, content_type, ttl_s), conditions)
+        repeat = idempotency_of(req, self._store.idempotency_s, name, value)
+        commit = self._commit(req, Put(name, value, content_type, ttl_s), conditions, repeat)
         note_revision(req.env, commit.revision)
+        mark_replay(resp, is_replay=commit.is_replay)
         result = commit.results[0]
         resp.status = 204 if result.found else 201
         resp.set_headers(
@@ -111,10 +115,12 @@ class ValueResource:
         self._store.require_writable()
         Query(req)
         conditions = self._tags.write_conditions(req, name)
-        commit = self._commit(req, Delete(name), conditions)
+        repeat = idempotency_of(req, self._store.idempotency_s, name)
+        commit = self._commit(req, Delete(name), conditions, repeat)
         if not commit.results[0].found:
             raise _not_found(name)
         note_revision(req.env, commit.revision)
+        mark_replay(resp, is_replay=commit.is_replay)
         resp.status = 204
         resp.set_header("KV-Revision", str(commit.revision))
 
@@ -206,12 +212,25 @@ class ValueResource:
                 return wanted
         return 0, size - 1
 
-    def _commit(self, req: falcon.Request, op: Op, conditions: list[Condition]) -> Commit:
+    def _commit(
+        self,
+        req: falcon.Request,
+        op: Op,
+        conditions: list[Condition],
+        idempotency: Idempotency | None,
+    ) -> Commit:
         if has_unmodified_since(req):
-            held = unmodified_condition(req, self._store.peek(op.key))
+            try:
+                held = unmodified_condition(req, self._store.peek(op.key))
+            except Problem:
+                # What modified the value may be this very request, sent before.
+                done = self._store.commit(Txn([], idempotency=idempotency))
+                if not done.is_replay:
+                    raise
+                return done
             conditions += [held] if held else []
         try:
-            return self._store.commit(Txn([op], conditions))
+            return self._store.commit(Txn([op], conditions, idempotency=idempotency))
         except Conflict as ex:
             revision = ex.failed[0].revision
             if isinstance(op, Delete) and revision == 0:

@@ -1,4 +1,4 @@
-"""The rows of the limits on keys, values, transactions and lists."""
+"""The rows of the limits on keys, values, transactions and answers, which the store keeps to."""
 
 from __future__ import annotations
 

@@ -4,20 +4,22 @@ All keys of the store NAME begin with ``rundlet/NAME/``, then a letter, ``/`` an
 
     d/  key                     the value of a key, in an envelope
     t/  key                     the last deletion or expiry of a key, as a tombstone
+    e/  key                     an erased key of which etcd still has history (``erasing``)
     x/  expires_us u64 | key    a key that expires, by time; its value is the size of that value
     c/  16 hex digits           a counter slot (``slots``); every commit writes one, after all else
     m/  id, retention, claim, hold/ID, tokens   what is not data (``identity``, ``retention``)
+    o/  idempotency key         an outcome (``outcomes``): forgotten_s u64, then its bytes
 
-Keys below ``d``, ``t`` and ``x`` end with the raw UTF-8 bytes of the key. Numbers are big-endian.
-An envelope is::
+Keys below ``d``, ``t``, ``e`` and ``x`` end with the raw UTF-8 bytes of the key. Numbers are
+big-endian. An envelope is::
 
     format u8 = 1 | kind u8 (0 put, 1 restore) | time_us u64 | expires_us u64 (0: never)
     | content type size u8 | content type | value
 
 so that ``put a text/plain "v"`` at 1 µs is ``01 00 0000000000000001 0000000000000000 0a
-746578742f706c61696e 76``. A tombstone is ``kind u8 (0 delete, 1 expire) | time_us u64 | u64``, the
-last number being the revision, in etcd, of the value that ended. ``version`` is etcd's own version
-of the key: it counts from 1 since the key was created.
+746578742f706c61696e 76``. A tombstone is ``kind u8 (0 delete, 1 expire, 2 erase) | time_us u64 |
+u64``, the last number being the revision, in etcd, of the value that ended, 0 if it was erased.
+``version`` is etcd's own version of the key: it counts from 1 since the key was created.
 
 An entry below ``x/`` is of the value written at the same revision; if the key was written again
 meanwhile, it means nothing, and is removed when its time has come.
@@ -36,7 +38,7 @@ from rundlet_server.storage.timeline import EventKind
 ROOT: Final = b"rundlet/"
 FORMAT: Final = 1
 KINDS: Final[tuple[EventKind, ...]] = ("put", "restore")
-ENDS: Final[tuple[EventKind, ...]] = ("delete", "expire")
+ENDS: Final[tuple[EventKind, ...]] = ("delete", "expire", "erase")
 _HEAD: Final = struct.Struct(">BBQQB")
 _TOMBSTONE: Final = struct.Struct(">BQQ")
 _U64: Final = struct.Struct(">Q")
@@ -75,9 +77,11 @@ class Layout:
         self.root = ROOT + name.encode() + b"/"
         self.data = self.root + b"d/"
         self.tombs = self.root + b"t/"
+        self.erased = self.root + b"e/"
         self.expiries = self.root + b"x/"
         self.slots = self.root + b"c/"
         self.meta = self.root + b"m/"
+        self.outcomes = self.root + b"o/"
 
     def expiry(self, expires_us: int, key: bytes) -> bytes:
         """Return the key that lists a value by its expiry."""

@@ -53,7 +53,8 @@ class Reads:
             moment = moment or found.moment
             for key, answer in zip(chunk, found.answers, strict=True):
                 kv = first_of(answer)
-                entry = kv and self.entry(encoded[key], kv, moment)
+                is_shown = kv is not None and key not in found.hidden
+                entry = self.entry(encoded[key], kv, moment) if kv and is_shown else None
                 sizes[key] += len(entry.value) if entry else 0
                 kept_bytes += sizes[key]
                 if kept_bytes <= self._limits.answer_bytes_max or len(encoded) == 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -13,10 +12,8 @@ from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.errors import InvalidOperation, NotSupported, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
-    Commit,
     Entry,
     Feature,
-    Limits,
     Page,
     Put,
     Row,
@@ -26,6 +23,7 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.postgres.clock import StoreClock
 from rundlet_server.storage.postgres.connections import Connections
 from rundlet_server.storage.postgres.feed import Feed
@@ -39,14 +37,11 @@ from rundlet_server.storage.postgres.schema import prepare
 from rundlet_server.storage.postgres.timeline import PostgresTimeline
 from rundlet_server.storage.postgres.writing import Writer
 from rundlet_server.storage.reports import Gauge, Health
-from rundlet_server.storage.requests import check_txn, encode_key
+from rundlet_server.storage.requests import check_txn, encode_key, within
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import At, Changes, Erased, History, Moment, Retention
 
-KEY_BYTES_LIMIT: Final = 2_560
-"""A row of an index takes a third of a page of 8 KiB, at most."""
-VALUE_BYTES_LIMIT: Final = 256 * 1024 * 1024
-"""A message to the database takes 1 GiB at most, and a batch has the values of several requests."""
+_BACKEND: Final = "postgresql"
 _FEATURES: Final[frozenset[Feature]] = frozenset(
     {"history", "retention", "changes", "erase", "bulk_load", "compaction"}
 )
@@ -79,7 +74,7 @@ class PostgresStore:
         """
         place = Place.of(address)
         self._settings = settings
-        limits = self._limits = _limits(settings.limits)
+        limits = self._limits = within(_BACKEND, settings.limits)
         store_id = prepare(place, address.shown, is_read_only=settings.is_read_only)
         self._connections = Connections(place, is_read_only=settings.is_read_only)
         self._clock = StoreClock(settings.clock)
@@ -90,7 +85,7 @@ class PostgresStore:
         self._feed = Feed(self._connections, limits)
         self._dropping = Dropping(self._connections, self._writer, self._clock)
         self.info = StoreInfo(
-            "postgresql",
+            _BACKEND,
             store_id,
             settings.is_read_only,
             limits,
@@ -323,6 +318,7 @@ class PostgresStore:
 
     def _tend(self) -> None:
         self._dropping.expire()
+        self._dropping.forget()
         self._dropping.compact_if_due()
         self._timeline.renew_holds()
 
@@ -330,13 +326,3 @@ class PostgresStore:
         # What is left is dropped by the next pass; ``health`` reports that the database is away.
         with contextlib.suppress(StoreError):
             self._dropping.compact()
-
-
-def _limits(limits: Limits) -> Limits:
-    """Return the limits that the database can keep."""
-    return dataclasses.replace(
-        limits,
-        key_bytes_max=min(limits.key_bytes_max, KEY_BYTES_LIMIT),
-        value_bytes_max=min(limits.value_bytes_max, VALUE_BYTES_LIMIT),
-        txn_bytes_max=min(limits.txn_bytes_max, VALUE_BYTES_LIMIT),
-    )

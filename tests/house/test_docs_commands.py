@@ -43,6 +43,7 @@ PAGES = [
             "feed",
             "guide",
             "history",
+            "moving",
             "operations",
             "recipes",
             "security",

@@ -30,6 +30,7 @@ FOR_TYPE_CHECKERS = {"_typeshed"}  # there is no such module when a program runs
 FLOORS = {
     "storage": [
         "bounds errors large_values reports clock memory timeline backups",
+        "outcomes",
         "interface forks ranges",
         "files",
         "address checksum counting requests past",
@@ -60,15 +61,16 @@ FLOORS = {
         "slots",
         "views planning stream",
         "identity reads watching counts",
-        "lists past feed",
+        "lists past feed outcomes",
         "commits retention",
-        "tidying",
+        "tidying loading erasing",
         "store",
         "__init__",
     ],
     "storage/etcd/cluster": ["place calls requests", "client", "combining", "__init__"],
     "storage/postgres": [
-        "place failures clock deciding",
+        "place failures clock remembering",
+        "deciding",
         "schema",
         "failover",
         "looking",
@@ -98,7 +100,8 @@ FLOORS = {
     "functions/settings": [
         "kinds",
         "rows",
-        "connections feeds limits reading",
+        "connections feeds reading limits",
+        "writes",
         "server",
         "table",
         "rules",

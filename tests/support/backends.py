@@ -19,7 +19,6 @@ from rundlet_server.storage.etcd.cluster.place import EtcdPlace
 from rundlet_server.storage.etcd.store import EtcdStore
 from rundlet_server.storage.interface import (
     TEXT_CONTENT_TYPE,
-    Commit,
     Feature,
     Limits,
     Op,
@@ -29,6 +28,7 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.postgres.store import PostgresStore
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.textfile.store import open_text_file
@@ -58,6 +58,7 @@ class Backend(NamedTuple):
         open: opens the store at a place, by a clock, read-only or not; opened again after it was
             closed it is the same store if ``is_kept``.
         is_kept: the store outlives its closing.
+        erases_with_history: the bytes of what is erased go when its history does.
         lacks: features without which the tests that need them are not collected.
         retention: of a new store.
         retains: another one that it can have.
@@ -67,6 +68,7 @@ class Backend(NamedTuple):
     open: Callable[[Path, Clock, bool], Store]
     is_kept: bool = True
     lacks: frozenset[Feature] = frozenset()
+    erases_with_history: bool = False
     retention: Retention = Retention()
     retains: Retention = Retention(3, 0.5)
 
@@ -132,7 +134,7 @@ BACKENDS: Final = (
     Backend(
         "etcd",
         _open_etcd,
-        lacks=frozenset({"erase"}),
+        erases_with_history=True,
         retention=Retention(1),  # it keeps history by time only
         retains=Retention(1, 0.5),
     ),

@@ -15,6 +15,7 @@ from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings, SyncPolicy
 from tests.support.disks.sample_stores import State, state_of
+from tests.support.models.idempotent import numbered
 from tests.support.models.model import Clock
 
 FAILURES = (OSError, Unavailable, DiskFull, OutcomeUnknown)
@@ -176,6 +177,7 @@ class Workload:
         self._chance = chance
         self._clock = clock
         self._sync = sync
+        self._numbered = 0
 
     def run(self, files: Files, steps: int) -> None:
         """Run some steps on two stores that share the folder, as two processes do."""
@@ -204,13 +206,24 @@ class Workload:
                 store.close()
 
     def _step(self, store: LogStore) -> None:
-        steps: list[Callable[[LogStore], None]] = [*[self._commit] * 9, self._load, self._wait]
+        steps: list[Callable[[LogStore], None]] = [*[self._commit] * 7, *[self._commit_once] * 3]
+        steps += [self._load, self._wait]
         steps += [self._checkpoint, self._compact, self._expire, self._sync_all]
         self._chance.choice(steps)(store)
 
     def _commit(self, store: LogStore) -> None:
         keys = self._chance.sample(KEYS, self._chance.randint(1, 3))
         self._answer(store, [self._op(key) for key in keys], lambda ops: store.commit(Txn(ops)))
+
+    def _commit_once(self, store: LogStore) -> None:
+        """Commit with an idempotency key; sent again, it is answered and not done again."""
+        self._numbered += 1
+        keys = self._chance.sample(KEYS, self._chance.randint(1, 2))
+        txn = numbered([self._op(key) for key in keys], self._numbered)
+        if self._answer(store, txn.then, lambda _: store.commit(txn)):
+            first = _at_last(lambda: store.commit(txn))
+            assert first.is_replay
+            assert len(first.results) == len(txn.then)
 
     def _load(self, store: LogStore) -> None:
         """Load enough rows for a segment of their own, if that is possible now."""
