@@ -8,10 +8,24 @@
         assert value is not None and value.text == "hello"
         assert client.get("nothing") is None
 
-Start reading at ``client.Client``; the errors are one tree in ``errors``.
+``AsyncClient`` has the same methods for ``async`` and ``await``. Start reading at
+``client.Client``; the errors are one tree in ``errors``.
 """
 
-from rundlet.backups import Backup, BackupFile
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from rundlet.calls.backups import Backup, BackupFile
+from rundlet.calls.past import (
+    Difference,
+    Erased,
+    Place,
+    Retention,
+    RolledBack,
+    State,
+    Version,
+)
+from rundlet.calls.transfers import Imported, RowCounter
 from rundlet.client import DEFAULT_URL, Client
 from rundlet.errors import (
     BackupGone,
@@ -48,24 +62,20 @@ from rundlet.model import (
     Value,
     Written,
 )
-from rundlet.past import (
-    Difference,
-    Erased,
-    Place,
-    Retention,
-    RolledBack,
-    State,
-    Version,
-)
-from rundlet.transfers import Imported, RowCounter
 from rundlet.version import __version__
 from rundlet.watching import Watch
+
+if TYPE_CHECKING:
+    from rundlet.async_client import AsyncClient
+    from rundlet.async_watching import AsyncWatch
 
 __all__ = [
     "DEFAULT_CONTENT_TYPE",
     "DEFAULT_URL",
     "TEXT_CONTENT_TYPE",
     "Add",
+    "AsyncClient",
+    "AsyncWatch",
     "Backup",
     "BackupFile",
     "BackupGone",
@@ -109,3 +119,15 @@ __all__ = [
     "Written",
     "__version__",
 ]
+
+_LATER = {"AsyncClient": "rundlet.async_client", "AsyncWatch": "rundlet.async_watching"}
+"""What is imported when it is used: asyncio takes a third of the time that httpx takes."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    found: object = getattr(import_module(_LATER[name]), name)
+    globals()[name] = found
+    return found

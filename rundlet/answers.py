@@ -17,18 +17,36 @@ from rundlet.wire import Fields, decode_body, decode_key
 def value_of(key: str, response: httpx.Response) -> Value:
     """Return the value in the answer to a ``GET`` of one key."""
     headers = response.headers
-    expires = headers.get("KV-Expires")
-    modified = headers.get("Last-Modified")
     return Value(
         key=key,
         data=response.content,
         revision=header_number(response, "KV-Revision"),
         version=header_number(response, "KV-Version"),
         content_type=headers.get("Content-Type", DEFAULT_CONTENT_TYPE),
-        expires=datetime.fromisoformat(expires) if expires else None,
+        expires=_time(headers.get("KV-Expires")),
         etag=headers.get("ETag"),
-        modified=parsedate_to_datetime(modified).astimezone(UTC) if modified else None,
+        modified=_http_time(headers.get("Last-Modified")),
     )
+
+
+def info_of(key: str, response: httpx.Response) -> KeyInfo:
+    """Return what the answer to a ``HEAD`` of one key says."""
+    headers = response.headers
+    return KeyInfo(
+        key=key,
+        revision=header_number(response, "KV-Revision"),
+        version=header_number(response, "KV-Version"),
+        size=header_number(response, "Content-Length"),
+        content_type=headers.get("Content-Type", DEFAULT_CONTENT_TYPE),
+        time=_http_time(headers.get("Last-Modified")),
+        expires=_time(headers.get("KV-Expires")),
+        etag=headers.get("ETag"),
+    )
+
+
+def is_absent(response: httpx.Response) -> bool:
+    """Return whether an answer says that the key does not exist; other answers are successes."""
+    return response.status_code == 404
 
 
 def header_number(response: httpx.Response, name: str) -> int:
@@ -59,3 +77,11 @@ def next_page_query(response: httpx.Response) -> str | None:
     """Return the query of the next page; its path may lack what a proxy adds in front."""
     link = response.links.get("next")
     return urlsplit(link["url"]).query if link else None
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _http_time(text: str | None) -> datetime | None:
+    return parsedate_to_datetime(text).astimezone(UTC) if text else None
