@@ -8,6 +8,7 @@ import gc
 import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import falcon.testing
 import pytest
@@ -21,7 +22,7 @@ from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.postgres.store import PostgresStore
 from rundlet_server.storage.settings import StoreSettings
 from tests.support.backends import open_test_etcd
-from tests.support.campaign import SEED_VARIABLE, Campaign, summary
+from tests.support.campaign import SEED_VARIABLE, Campaign, Row, summary
 from tests.support.models.model import Clock, ModelStore
 from tests.support.postgres import postgres_server
 
@@ -42,6 +43,8 @@ ON_A_DATABASE = {
 }
 
 CAMPAIGNS = pytest.StashKey[list[Campaign]]()
+ROWS = pytest.StashKey[list[Row]]()
+"""What the campaigns of other processes did, where several run the tests side by side."""
 
 
 def pytest_sessionstart() -> None:
@@ -56,12 +59,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(0))
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Send what the campaigns did to the process that prints the summary, if it is another one."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["campaigns"] = [each.row for each in session.config.stash.get(CAMPAIGNS, [])]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Keep what a process that ran tests has sent."""
+    rows = getattr(node, "workeroutput", {}).get("campaigns", [])
+    node.config.stash.setdefault(ROWS, []).extend(rows)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what the campaigns of this run did."""
-    campaigns = terminalreporter.config.stash.get(CAMPAIGNS, [])
-    if campaigns:
+    stash = terminalreporter.config.stash
+    rows = [each.row for each in stash.get(CAMPAIGNS, [])] + sorted(stash.get(ROWS, []))
+    if rows:
         terminalreporter.section("fault campaigns")
-        for line in summary(campaigns):
+        for line in summary(rows):
             terminalreporter.write_line(line)
 
 

@@ -24,6 +24,7 @@ from granian.log import LogLevels
 from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.server.errors import ServeError
 from rundlet_server.server.granian import worker
+from rundlet_server.server.granian.interrupts import Interrupts
 from rundlet_server.server.granian.respawns import Respawns
 from rundlet_server.server.listen.address import HeldPort
 from rundlet_server.server.listen.tls import TlsFiles
@@ -101,6 +102,7 @@ def run(
         if is_ignored(signal.SIGHUP)
         else granian.signal_handler_interrupt
     )
+    granian.main_loop_interrupt = Interrupts()
     respawns = Respawns()
     granian.respawned_wrks = respawns
     threading.Thread(

@@ -87,7 +87,7 @@ def test_the_summary_tells_what_was_tried_and_what_was_found():
         loud.count("errors")
         loud.has_failed = True
 
-    assert summary([quiet, loud]) == [
+    assert summary([quiet.row, loud.row]) == [
         "campaign  rounds  found    faults injected",
         "quiet     2       nothing  1,200 crash states",
         f"loud one  1       seed {loud.seed}   1 errors",

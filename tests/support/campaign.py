@@ -32,6 +32,9 @@ _MINUTES_DEFAULT = 1.0
 PROGRESS_S = 10.0
 """A campaign says no more often how far it is, in seconds."""
 
+Row = tuple[str, str, str, str]
+"""A line of the summary: name, number of rounds, what was found, and what was tried."""
+
 
 class Campaign:
     """One run of a campaign: its seed, its time, and its counts for the summary.
@@ -101,20 +104,23 @@ class Campaign:
         """Return what was counted, in words."""
         return ", ".join(f"{count:,} {kind}" for kind, count in self.faults.items())
 
+    @property
+    def row(self) -> Row:
+        """Return this campaign's line of the summary."""
+        found = f"seed {self.seed}" if self.has_failed else "nothing"
+        return (self.name, str(self.round_count), found, self.counts)
+
     def _is_to_go_on(self, count: int | None) -> bool:
         if count is not None:
             return self.round_count < count
         return self.round_count == 0 or not self.is_over
 
 
-def summary(campaigns: Sequence[Campaign]) -> list[str]:
-    """Return a table of what the campaigns tried, one line for each."""
-    rows = [("campaign", "rounds", "found", "faults injected")]
-    for campaign in campaigns:
-        found = f"seed {campaign.seed}" if campaign.has_failed else "nothing"
-        rows.append((campaign.name, str(campaign.round_count), found, campaign.counts))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+def summary(rows: Sequence[Row]) -> list[str]:
+    """Return a table of what campaigns tried, one line for each."""
+    table = [("campaign", "rounds", "found", "faults injected"), *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(3)]
     return [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
-        for row in rows
+        for row in table
     ]

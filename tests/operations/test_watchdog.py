@@ -54,6 +54,7 @@ def test_stopped_server_falls_silent_until_it_goes_on(systemd, tmp_path, kind):
         finally:
             os.kill(server.process.pid, signal.SIGCONT)
         assert systemd.recv(100) == SIGN
+        assert server.stop() == 0
 
 
 @pytest.mark.parametrize("changed", ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"])
