@@ -10,7 +10,7 @@ import httpx
 
 from rundlet.calls.call import Request
 from rundlet.schemes import scheme_advice
-from rundlet.sending.origin import FAILURES, Origin
+from rundlet.sending.origin import FAILURES, NoCookies, Origin
 from rundlet.sending.retrying import attempts
 from rundlet.sending.running import run_async
 
@@ -76,7 +76,9 @@ class AsyncTransport:
 
     def _make_http(self) -> httpx.AsyncClient:
         origin = self.origin
-        return httpx.AsyncClient(verify=origin.trusted(), trust_env=origin.trusts_environment)
+        return httpx.AsyncClient(
+            verify=origin.trusted(), trust_env=origin.trusts_environment, cookies=NoCookies()
+        )
 
 
 class _Connections:

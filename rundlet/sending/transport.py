@@ -10,7 +10,7 @@ import httpx
 from rundlet.calls.call import Request
 from rundlet.schemes import scheme_advice
 from rundlet.sending.connections import Connections
-from rundlet.sending.origin import FAILURES, Origin
+from rundlet.sending.origin import FAILURES, NoCookies, Origin
 from rundlet.sending.retrying import attempts
 from rundlet.sending.running import run
 
@@ -95,4 +95,6 @@ class Transport:
 
     def _make_http(self) -> httpx.Client:
         origin = self.origin
-        return httpx.Client(verify=origin.trusted(), trust_env=origin.trusts_environment)
+        return httpx.Client(
+            verify=origin.trusted(), trust_env=origin.trusts_environment, cookies=NoCookies()
+        )
