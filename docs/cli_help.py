@@ -79,6 +79,8 @@ _CODES: Final[dict[str, str]] = {
     "incr": "Exit code 2: the value is not a number.",
     "mget": "Exit code 1: a key has no value; the values of the others are printed.",
     "import": "Exit code 2: a line is bad; nothing was loaded.",
+    "copy": "Exit code 3: TO has keys that are not of this copy. Exit code 5: keys are not the same"
+    " in both; the message names them.",
     "serve": "Exit code 2: a setting is wrong, or other machines could reach a server without "
     "tokens. Exit code 4: the port is in use.",
     "verify": "Exit code 5: something is damaged.",

@@ -58,6 +58,13 @@ from rundlet_server.functions.routes.service import (
 from rundlet_server.functions.routes.transfers import ExportResource, ImportResource
 from rundlet_server.functions.routes.values import ValueResource
 from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.functions.ui.files import read_assets
+from rundlet_server.functions.ui.resources import (
+    FileResource,
+    PageResource,
+    RedirectResource,
+    RootResource,
+)
 from rundlet_server.functions.version import software_version
 from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
 from rundlet_server.storage.counting.heartbeat import start_heartbeat
@@ -81,8 +88,8 @@ def create_app(
         settings: the functions use what they decide themselves: ``read_only``,
             ``open_without_tokens``, ``audit_path``, ``uploads_max``, ``downloads_max``,
             ``exports_max``, ``sending_bytes_max``, ``feeds``, ``log_format``, ``slow_s``,
-            ``cors_origins``, ``host_names``, and ``maintain_inline`` for ``/readyz``. They only
-            show the limits on connections.
+            ``cors_origins``, ``host_names``, ``no_ui``, and ``maintain_inline`` for ``/readyz``.
+            They only show the limits on connections.
         counters: count operations; by default this process counts for itself.
         tokens: the current tokens; without them there is no authentication.
 
@@ -125,6 +132,7 @@ def create_app(
     gates = Gates(gate, sending, Places(settings.exports_max or EXPORTS_DEFAULT))
     _add_values(app, counted, gates, source)
     _add_routes(app, counted, gates, limits, readiness)
+    _add_pages(app, with_dashboard=not settings.no_ui)
     return app
 
 
@@ -179,7 +187,6 @@ def _add_routes(
     readiness: Readiness,
 ) -> None:
     version = software_version()
-    app.add_route(routes.ROOT.template, FixedResource(_welcome(version)))
     app.add_route(routes.SERVICE.template, ServiceResource(store, version, limits))
     app.add_route(routes.KEYS.template, KeysResource(store, gates.sending))
     app.add_route(routes.MGET.template, MgetResource(store, gates))
@@ -203,6 +210,18 @@ def _add_routes(
     app.add_route(routes.METRICS.template, MetricsResource(store, readiness, version))
     app.add_route(routes.LIVEZ.template, LiveResource())
     app.add_route(routes.READYZ.template, ReadyResource(readiness))
+
+
+def _add_pages(app: falcon.App[falcon.Request, falcon.Response], *, with_dashboard: bool) -> None:
+    welcome = _welcome(software_version())
+    if not with_dashboard:
+        app.add_route(routes.ROOT.template, FixedResource(welcome))
+        return
+    assets = read_assets()
+    app.add_route(routes.ROOT.template, RootResource(welcome))
+    app.add_route(routes.UI.template, PageResource(assets))
+    app.add_route(routes.UI_BARE.template, RedirectResource())
+    app.add_route(routes.UI_FILE.template, FileResource(assets))
 
 
 def get_app() -> falcon.App[falcon.Request, falcon.Response]:

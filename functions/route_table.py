@@ -55,12 +55,14 @@ class Route:
         keys: how the prefix of a token applies.
         is_open: it answers without a token, as it tells nothing of the data, and probes, browsers
             and tools ask for it first.
+        is_page: it is a part of the dashboard, for browsers; the OpenAPI document leaves it out.
     """
 
     template: str
     rules: Mapping[str, Rule]
     keys: Keys
     is_open: bool = False
+    is_page: bool = False
 
     @property
     def has_key(self) -> bool:
@@ -126,6 +128,11 @@ METRICS: Final = Route("/metrics", _LONG_READS, keys="all")
 LIVEZ: Final = Route("/livez", _SHORT_READS, keys="none", is_open=True)
 READYZ: Final = Route("/readyz", _SHORT_READS, keys="none", is_open=True)
 OPENAPI: Final = Route("/openapi.json", _SHORT_READS, keys="none", is_open=True)
+UI: Final = Route("/ui/", _SHORT_READS, keys="none", is_open=True, is_page=True)
+UI_BARE: Final = Route("/ui", _SHORT_READS, keys="none", is_open=True, is_page=True)
+UI_FILE: Final = Route(
+    "/ui/static/{build}/{room}/{file}", _SHORT_READS, keys="none", is_open=True, is_page=True
+)
 
 ROUTES: Final = {
     route.template: route
@@ -135,6 +142,7 @@ ROUTES: Final = {
         *(EXPORT, IMPORT),
         *(BACKUPS, BACKUP, BACKUP_FILE),
         *(METRICS, LIVEZ, READYZ, OPENAPI),
+        *(UI, UI_BARE, UI_FILE),
     )
 }
 """The table, by template."""

@@ -113,6 +113,21 @@ class Event:
     is_value_omitted: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ChangesPage:
+    """A page of the changes.
+
+    Attributes:
+        events: whole commits, oldest first.
+        next_since: where the next page begins.
+        oldest_revision: the oldest revision that changes can be read from.
+    """
+
+    events: list[Event]
+    next_since: int
+    oldest_revision: int
+
+
 # --- transactions --------------------------------------------------------------------------
 
 

@@ -45,3 +45,9 @@ KEY_BYTES_LIMIT: Final = (1 << 16) - 1
 VALUE_BYTES_LIMIT: Final = (1 << 32) - (1 << 20)
 """The most that the limits on values and transactions can be set to: a frame has four bytes for its
 size, and holds a value with its key and its content type."""
+
+OUTCOME_BYTES_MAX: Final = 64 * 1024
+"""The most bytes of an outcome that is remembered for an idempotency key."""
+
+IDEMPOTENCY_S_MAX: Final = 30 * 86_400
+"""The longest time that outcomes can be remembered: each takes space for so long."""

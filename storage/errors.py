@@ -6,6 +6,7 @@
     │   │   └── MissingBackend    ... whose backend needs an extra that is not installed
     │   ├── InvalidKey            not a legal key
     │   ├── InvalidOperation      an operation of a transaction cannot be done; names its index
+    │   ├── IdempotencyKeyReused  the key came with another request, whose outcome is remembered
     │   └── LimitExceeded         larger or longer than a setting allows; names limit and got
     ├── Conflict                  a condition did not hold; names which
     ├── Compacted                 the requested revision is no longer kept
@@ -63,6 +64,13 @@ class InvalidOperation(InvalidRequest):
         super().__init__(f"operation {index}: {reason}")
         self.index = index
         self.reason = reason
+
+
+class IdempotencyKeyReused(InvalidRequest):
+    """The idempotency key was used for another request; nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__("the idempotency key was used for another request")
 
 
 class LimitExceeded(InvalidRequest):

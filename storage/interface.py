@@ -17,6 +17,8 @@ from typing import Literal, NamedTuple, Protocol
 
 from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.large_values import Admit, LargeValue
+from rundlet_server.storage.outcomes.idempotency import Idempotency
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.timeline import At, Moment, Timeline
 
@@ -191,39 +193,15 @@ class Txn:
 
     If every condition is true, ``then`` is done. Otherwise ``otherwise`` is done or, if that is
     ``None``, the commit fails with ``Conflict``. Each list may write a key only once.
+
+    If ``idempotency`` is given, the commit remembers its outcome under that key. A transaction with
+    a key that is remembered is neither judged nor done: the answer is that outcome.
     """
 
     then: Sequence[Op]
     conditions: Sequence[Condition] = ()
     otherwise: Sequence[Op] | None = None
-
-
-class OpResult(NamedTuple):
-    """The result of one operation.
-
-    Attributes:
-        found: the key had a value before.
-        version: the key's version now; 0 after a delete.
-        number: the new number, for ``Add`` only.
-    """
-
-    found: bool
-    version: int
-    number: int | None = None
-
-
-class Commit(NamedTuple):
-    """The result of a transaction.
-
-    Attributes:
-        succeeded: ``then`` was done; false if ``otherwise`` was.
-        revision: of this commit; of the head if nothing needed to be written.
-        results: one per operation done, in order.
-    """
-
-    succeeded: bool
-    revision: int
-    results: tuple[OpResult, ...]
+    idempotency: Idempotency | None = None
 
 
 # --- looking at the whole ------------------------------------------------------------------
@@ -314,6 +292,7 @@ class Store(Timeline, Protocol):
         Raises:
             Conflict: a condition failed and there is no ``otherwise``.
             InvalidOperation: an operation cannot be done; nothing was changed.
+            IdempotencyKeyReused: the key is remembered with another request.
             ReadOnly, Unavailable, OutcomeUnknown: see ``storage.errors``.
         """
 

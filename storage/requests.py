@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
@@ -11,9 +12,11 @@ from rundlet_server.storage.bounds import (
     EXPIRES_US_MAX,
     KEEP_FOR_S_MAX,
     KEEP_VERSIONS_MAX,
+    NUMBER_MAX,
     TTL_S_MAX,
 )
 from rundlet_server.storage.errors import (
+    FailedCondition,
     InvalidKey,
     InvalidOperation,
     InvalidRequest,
@@ -21,6 +24,8 @@ from rundlet_server.storage.errors import (
     NotSupported,
 )
 from rundlet_server.storage.interface import (
+    Add,
+    Condition,
     Delete,
     Feature,
     Limits,
@@ -34,6 +39,9 @@ from rundlet_server.storage.interface import (
 from rundlet_server.storage.large_values import Admit
 from rundlet_server.storage.timeline import Retention
 
+NUMBER_BYTES_MAX: Final = 1_000
+"""A value above this is no number, whatever it holds."""
+_NUMBER: Final = re.compile(rb"[+-]?[0-9]+")
 _WITH_TTL: Final = (Put, Touch, Restore)
 
 
@@ -86,6 +94,43 @@ def check_txn(txn: Txn, limits: Limits, encode: Callable[[str], bytes] | None = 
         encode(condition.key)
     for ops in (txn.then, txn.otherwise or ()):
         _check_ops(ops, limits, encode)
+
+
+def failed_conditions(
+    conditions: Sequence[Condition], find: Callable[[bytes], tuple[int, int]]
+) -> tuple[FailedCondition, ...]:
+    """Return the conditions that do not hold, in order.
+
+    Args:
+        conditions: of a transaction.
+        find: returns revision and version of a key; 0 and 0 if it has no value.
+    """
+    failed = []
+    for index, condition in enumerate(conditions):
+        revision, version = find(condition.key.encode())
+        holds = (
+            (condition.exists is None or condition.exists == (revision != 0))
+            and condition.version in (None, version)
+            and (condition.revisions is None or revision in condition.revisions)
+            and (condition.not_revisions is None or revision not in condition.not_revisions)
+        )
+        if not holds:
+            failed.append(FailedCondition(index, condition.key, revision))
+    return tuple(failed)
+
+
+def added(index: int, op: Add, value: bytes | None) -> int:
+    """Return the number that an operation makes of the value of its key; ``None`` is too large.
+
+    Raises:
+        InvalidOperation: the value is no decimal number, or the sum does not fit into 64 bits.
+    """
+    if value is None or len(value) > NUMBER_BYTES_MAX or not _NUMBER.fullmatch(value):
+        raise InvalidOperation(index, f"the value of {op.key!r} is not a decimal number")
+    number = int(value) + op.by
+    if not -NUMBER_MAX - 1 <= number <= NUMBER_MAX:
+        raise InvalidOperation(index, f"the number in {op.key!r} would not fit into 64 bits")
+    return number
 
 
 def check_answer(sizes: Collection[int], limits: Limits, admit: Admit | None) -> None:

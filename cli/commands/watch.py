@@ -1,4 +1,4 @@
-"""The command that follows changes, group *Data*: watch."""
+"""The command that follows changes, group *Time*: watch."""
 
 from __future__ import annotations
 

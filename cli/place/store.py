@@ -42,7 +42,10 @@ _OPTIONS = {
     Purpose.WRITE: StoreOptions(StoreSettings(), any_key=True),
     Purpose.COMPACT: StoreOptions(StoreSettings(), any_key=True),
 }
-_OPTIONS[Purpose.CHANGE] = _OPTIONS[Purpose.WRITE]
+for _purpose in (Purpose.CHANGE, Purpose.COPY_FROM, Purpose.COPY_TO):
+    _OPTIONS[_purpose] = _OPTIONS[Purpose.WRITE]
+_CREATING = (Purpose.WRITE, Purpose.COPY_TO)
+_OF_ANY_SIZE = (Purpose.READ, Purpose.COPY_FROM, Purpose.COPY_TO)
 _ANY_SIZE = Limits(key_bytes_max=KEY_BYTES_LIMIT, value_bytes_max=VALUE_BYTES_LIMIT)
 
 
@@ -96,7 +99,7 @@ class StoreTarget(StorePast):
             found = self.store.get_version(key, version)
             if found is None:
                 return None
-            return _value(found if isinstance(found, engine.Entry) else _whole(found))
+            return _value(found if isinstance(found, engine.Entry) else whole_entry(found))
         entry = self.store.get(key, at=place)
         return None if entry is None else _value(entry)
 
@@ -226,7 +229,7 @@ class StoreTarget(StorePast):
             yield from (_info(entry) for entry in snapshot.entries if entry is not None)
 
 
-def _whole(found: LargeValue) -> engine.Entry:
+def whole_entry(found: LargeValue) -> engine.Entry:
     """Return a large value with its bytes, verified."""
     found.pieces.verify()
     data = bytearray()
@@ -320,7 +323,7 @@ def open_store_target(address: StoreAddress, purpose: Purpose) -> StoreTarget:
     """
     is_new = address.folder is not None and not has_store(address.folder)
     is_folder_new = address.folder is not None and not address.folder.exists()
-    if is_new and purpose is not Purpose.WRITE:
+    if is_new and purpose not in _CREATING:
         message = f"no such store: there is none in {address.shown}; check --data"
         raise CommandError(message)
     relax_collector()
@@ -337,6 +340,6 @@ def _options(address: StoreAddress, purpose: Purpose) -> StoreOptions:
     Not so for a text file: its index depends on the limits, and is shared with servers.
     """
     options = _OPTIONS[purpose]
-    if purpose is not Purpose.READ or address.folder is None:
+    if purpose not in _OF_ANY_SIZE or address.folder is None:
         return options
     return replace(options, settings=replace(options.settings, limits=_ANY_SIZE))

@@ -36,6 +36,8 @@ class Purpose(enum.Enum):
     WRITE = enum.auto()  # creates a store where there is none, and says so
     CHANGE = enum.auto()  # writes, but creates nothing
     COMPACT = enum.auto()
+    COPY_FROM = enum.auto()  # reads, and keeps a revision readable meanwhile
+    COPY_TO = enum.auto()  # as WRITE, whatever the other store allows
 
 
 class Watching(Protocol):

@@ -33,11 +33,12 @@ class RowProgress:
         """Whether a person sees it."""
         return self._drawn is not None
 
-    def begin(self, total: int) -> None:
-        """Set the number of rows to come."""
+    def begin(self, total: int, *, done: int = 0) -> None:
+        """Set the number of rows in all, and how many of them an earlier run has done."""
         if self._drawn:
             bar, task = self._drawn
-            bar.update(task, total=total)
+            # What is done already says nothing about the speed.
+            bar.reset(task, total=total, completed=done)
 
     def advance(self, rows: int) -> None:
         """Count rows that are done; the bar hears of them in lots, as it is slow to update."""

@@ -16,6 +16,7 @@ from rundlet_server.functions.transfer import cbor
 from rundlet_server.functions.transfer.writing import readable_text
 from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage import interface as storage
+from rundlet_server.storage.outcomes.results import OpResult
 
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Text = Annotated[str, Meta(description="In JSON, of a content type that means text.")]
@@ -113,7 +114,7 @@ def encode_page(page: storage.Page, next_url: str | None, media_type: str) -> by
     return encode(answer, media_type)
 
 
-def operation_result(op: storage.Op, result: storage.OpResult) -> OperationResult:
+def operation_result(op: storage.Op, result: OpResult) -> OperationResult:
     """What an answer says of one operation."""
     if isinstance(op, storage.Delete):
         return {"found": result.found}

@@ -9,7 +9,6 @@ from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.counting.counters import OperationCounters
 from rundlet_server.storage.errors import LimitExceeded, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
-    Commit,
     Delete,
     Entry,
     Feature,
@@ -20,6 +19,7 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.requests import require_feature, restores
 from rundlet_server.storage.timeline import At, Erased, Moment, Retention
 

@@ -78,7 +78,7 @@ _FAMILIES: dict[str, tuple[str, dict[str, Json]]] = {
 
 def _paths() -> Json:
     """All paths, each operation with its family, and with the answers that a token may get."""
-    routes = {route.path: route for route in ROUTES.values()}
+    routes = {route.path: route for route in ROUTES.values() if not route.is_page}
     return {
         path: _path_item(name, item, routes[path])
         for name, (_, paths) in _FAMILIES.items()

@@ -30,7 +30,6 @@ from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT
 from rundlet_server.storage.errors import Conflict
 from rundlet_server.storage.interface import (
-    Commit,
     Condition,
     Delete,
     Op,
@@ -38,6 +37,7 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.large_values import LargeValue
+from rundlet_server.storage.outcomes.results import Commit
 
 # A stored page must never act for the site that serves it, whatever its content type.
 _VALUE_HEADERS = (

@@ -1,9 +1,9 @@
 """The settings of a server: one table, and everything that is derived from it.
 
 A row of the table is a field with its default: see ``rows``. The rows stand in ``connections``,
-``feeds``, ``server`` and ``table``, whose ``SETTINGS`` lists them all. ``kinds`` says how each kind
-of setting is read and shown. ``reading`` reads rows from options and environment variables and
-hands them over; ``rules`` is what settings mean together.
+``feeds``, ``limits``, ``server`` and ``table``, whose ``SETTINGS`` lists them all. ``kinds`` says
+how each kind of setting is read and shown. ``reading`` reads rows from options and environment
+variables and hands them over; ``rules`` is what settings mean together.
 
 Nothing here imports Falcon, numpy, Typer or a WSGI server: the help of the command line is made
 from the table.

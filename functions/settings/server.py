@@ -24,11 +24,11 @@ from rundlet_server.functions.settings.kinds import (
     Size,
     Words,
 )
+from rundlet_server.functions.settings.limits import LIMIT_ROWS, LIMITS_PANEL
 from rundlet_server.functions.settings.reading import read, written
 from rundlet_server.functions.settings.rows import Setting, group, setting
 from rundlet_server.functions.units import shown_seconds
 from rundlet_server.storage.address import StoreAddress
-from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, VALUE_BYTES_LIMIT
 from rundlet_server.storage.interface import Limits
 from rundlet_server.storage.settings import StoreSettings, SyncPolicy
 from rundlet_server.storage.timeline import Retention
@@ -37,64 +37,10 @@ LogFormat = Literal["text", "json"]
 
 _ACCESS: Final = "Access"
 _HISTORY: Final = "History"
-_LIMITS: Final = "Limits"
 _LOG: Final = "Log"
 
 _RETENTION: Final = Retention()
 _STORE: Final = StoreSettings(boot_id=0)  # for its defaults; asks the system nothing
-
-_LIMIT_ROWS: Final = {
-    "key_bytes_max": Setting(
-        Size(most=KEY_BYTES_LIMIT),
-        "The size of the longest key.",
-        variable="RUNDLET_MAX_KEY_BYTES",
-        option="--max-key-bytes",
-        panel=_LIMITS,
-        used_by="store",
-    ),
-    "value_bytes_max": Setting(
-        Size(most=VALUE_BYTES_LIMIT),
-        "The size of the largest value.",
-        variable="RUNDLET_MAX_VALUE_BYTES",
-        option="--max-value-bytes",
-        panel=_LIMITS,
-        used_by="store",
-    ),
-    "txn_ops_max": Setting(
-        Count(),
-        "The operations in a transaction.",
-        variable="RUNDLET_MAX_TXN_OPS",
-        option="--max-txn-ops",
-        panel=_LIMITS,
-        used_by="store",
-    ),
-    "txn_bytes_max": Setting(
-        Size(most=VALUE_BYTES_LIMIT),
-        "The size of all keys and values in a transaction.",
-        variable="RUNDLET_MAX_TXN_BYTES",
-        option="--max-txn-bytes",
-        panel=_LIMITS,
-        used_by="store",
-    ),
-    "list_keys_max": Setting(
-        Count(),
-        "The keys on a page of a list, or in an mget.",
-        variable="RUNDLET_MAX_LIST_KEYS",
-        option="--max-list-keys",
-        panel=_LIMITS,
-        used_by="store",
-    ),
-    "answer_bytes_max": Setting(
-        Size(),
-        "The size of all keys and values on a page of a list, or in the answer of an mget. One"
-        " value is never too large.",
-        variable="RUNDLET_MAX_ANSWER_BYTES",
-        option="--max-answer-bytes",
-        panel=_LIMITS,
-        used_by="store",
-    ),
-}
-"""The store's own class of limits has the defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +238,7 @@ class ServerSettings:
             "The request bodies that each process receives at a time.",
             variable="RUNDLET_MAX_UPLOADS",
             option="--max-uploads",
-            panel=_LIMITS,
+            panel=LIMITS_PANEL,
             default_text="half of the threads",
             only="granian",
             used_by="functions",
@@ -306,7 +252,7 @@ class ServerSettings:
             " above 1 MiB.",
             variable="RUNDLET_MAX_DOWNLOADS",
             option="--max-downloads",
-            panel=_LIMITS,
+            panel=LIMITS_PANEL,
             default_text="a quarter of the threads",
             only="granian",
             used_by="functions",
@@ -319,7 +265,7 @@ class ServerSettings:
             "The exports that each process sends at a time, each by a thread.",
             variable="RUNDLET_MAX_EXPORTS",
             option="--max-exports",
-            panel=_LIMITS,
+            panel=LIMITS_PANEL,
             default_text="a quarter of the threads",
             used_by="functions",
         ),
@@ -332,11 +278,11 @@ class ServerSettings:
             " read them. Single values are not among them: they are sent from the disk.",
             variable="RUNDLET_MAX_SENDING_BYTES",
             option="--max-sending-bytes",
-            panel=_LIMITS,
+            panel=LIMITS_PANEL,
             used_by="functions",
         ),
     )
-    limits: Limits = group(Limits, _LIMIT_ROWS)
+    limits: Limits = group(Limits, LIMIT_ROWS)
     feeds: FeedLimits = group(FeedLimits)
     cors_origins: tuple[str, ...] = setting(
         (),
@@ -359,6 +305,17 @@ class ServerSettings:
             option="--allow-host",
             panel=CONNECTIONS_PANEL,
             default_text="local names",
+            used_by="functions",
+        ),
+    )
+    no_ui: bool = setting(
+        False,
+        Setting(
+            Flag(),
+            "Do not serve the dashboard, which is at /ui/ otherwise.",
+            variable="RUNDLET_NO_UI",
+            option="--no-ui",
+            panel=CONNECTIONS_PANEL,
             used_by="functions",
         ),
     )

@@ -19,7 +19,8 @@ from rundlet_server.functions.transfer.formats import OnConflict
 from rundlet_server.functions.transfer.rows import Rows
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.errors import Conflict
-from rundlet_server.storage.interface import Commit, Condition, Put, Row, StoreInfo, Txn
+from rundlet_server.storage.interface import Condition, Put, Row, StoreInfo, Txn
+from rundlet_server.storage.outcomes.results import Commit
 
 _BULK_ROWS: Final = 65_536
 _BULK_BYTES: Final = 6 * 1024 * 1024

@@ -8,8 +8,8 @@ from typing import Final
 from rundlet.answers import fields_of
 from rundlet.calls.call import Call, needed, read
 from rundlet.calls.values import get
-from rundlet.feed import FeedReader, changes_path
-from rundlet.model import Value
+from rundlet.feed import FeedReader, changes_path, decode_event
+from rundlet.model import ChangesPage, Value
 from rundlet.wire import Fields
 
 _WAIT_S: Final = 25
@@ -21,6 +21,21 @@ def begin_feed(prefix: str, *, since: int | None, include_values: bool) -> Call[
     found = yield from _changes(changes_path(prefix, since, limit=1))
     position = found.number("next_since") if since is None else since
     return FeedReader(prefix, position, include_values=include_values)
+
+
+def changes(
+    since: int,
+    *,
+    prefix: str,
+    limit: int | None,
+    include_values: bool,
+    wait_s: float | None,
+) -> Call[ChangesPage]:
+    """One page of the changes after a revision."""
+    path = changes_path(prefix, since, include_values=include_values, limit=limit, wait_s=wait_s)
+    page = yield from _changes(path)
+    events = [decode_event(row, has_value=include_values) for row in page.rows("events")]
+    return ChangesPage(events, page.number("next_since"), page.number("oldest_revision"))
 
 
 def wait_for(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rundlet.calls import changes
 from rundlet.methods.base import AsyncMethods, Methods
-from rundlet.model import Value
+from rundlet.model import ChangesPage, Value
 from rundlet.watching import Watch
 
 if TYPE_CHECKING:  # see rundlet.methods.base
@@ -34,6 +34,36 @@ class WaitingMethods(Methods):
         """
         reader = self._run(changes.begin_feed(prefix, since=since, include_values=include_values))
         return Watch(self._transport, reader)
+
+    def changes(
+        self,
+        since: int,
+        *,
+        prefix: str = "",
+        limit: int | None = None,
+        include_values: bool = False,
+        wait_s: float | None = None,
+    ) -> ChangesPage:
+        """Return one page of the changes after a revision: whole commits, oldest first.
+
+        The page may end, even empty, before the newest commit; ``next_since`` is where the next one
+        begins.
+
+        Args:
+            since: events have higher revisions.
+            prefix: only keys that start with this.
+            limit: the most events, unless one commit has more.
+            include_values: with the values.
+            wait_s: if there is nothing yet, wait so long for it.
+
+        Raises:
+            Compacted: the history that is kept no longer reaches ``since``.
+        """
+        return self._run(
+            changes.changes(
+                since, prefix=prefix, limit=limit, include_values=include_values, wait_s=wait_s
+            )
+        )
 
     def wait_for(
         self, key: str, *, revision: int | None = None, timeout_s: float = 60.0
@@ -68,6 +98,22 @@ class AsyncWaitingMethods(AsyncMethods):
 
         opening = changes.begin_feed(prefix, since=since, include_values=include_values)
         return AsyncWatch(self._transport, opening)
+
+    async def changes(
+        self,
+        since: int,
+        *,
+        prefix: str = "",
+        limit: int | None = None,
+        include_values: bool = False,
+        wait_s: float | None = None,
+    ) -> ChangesPage:
+        """Return one page of the changes after a revision: whole commits, oldest first."""
+        return await self._run(
+            changes.changes(
+                since, prefix=prefix, limit=limit, include_values=include_values, wait_s=wait_s
+            )
+        )
 
     async def wait_for(
         self, key: str, *, revision: int | None = None, timeout_s: float = 60.0

@@ -31,6 +31,7 @@ _TURN_BYTES: Final = 128 * 1024
 the client takes it, and one thread sends for all connections: beside eight fast clients that read
 values of 8 to 32 MiB, half of all small reads took 0.17 s."""
 _STALLED_S: Final = 5.0
+_SETTLED_S: Final = 0.2
 _LINGER_S: Final = 10.0
 _LINGER_IDLE_S: Final = 2.0
 _LINGER_STEP_BYTES: Final = 64 * 1024
@@ -64,6 +65,13 @@ class Task(WSGITask):  # type: ignore[misc] # waitress has no types
         asked_to_close = self.request.headers.get("CONNECTION") == "close"
         if self.has_body or self.version != "1.1" or asked_to_close:
             super().set_close_on_finish()
+
+    def build_response_header(self) -> bytes:
+        """Return the headers, which ask a client to use no more a connection that ends soon."""
+        if self.channel.is_ending() and len(self.channel.requests) == 1:
+            super().set_close_on_finish()
+        header: bytes = super().build_response_header()
+        return header
 
     def finish(self) -> None:
         """End the answer, and close the connection if a pipelined request would block a thread.
@@ -115,7 +123,7 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
         super().__init__(server, sock, addr, adj, map)
         self.lingers = False
         self._body_limit = body_limit
-        self._is_ending = is_ending
+        self.is_ending = is_ending
         self._has_last_request = False
         self._linger_until_s: float | None = None
         self._discarded_bytes = 0
@@ -204,7 +212,7 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
         While a request is in flight the main thread reads nothing, so it does not notice that the
         client has closed the connection: the end of the input waits in the socket.
         """
-        if self._is_ending() or not self.connected:
+        if self.is_ending() or not self.connected:
             return True
         try:
             return not self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
@@ -239,13 +247,14 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
         """Return whether a server that shuts down may close the connection.
 
         It may if no request and no answer is interrupted, or if the client has stopped for
-        seconds in the middle of one.
+        seconds in the middle of one. A connection that is new, or was used just now, may have a
+        request on its way.
         """
         is_waiting = self.total_outbufs_len or (self.request is not None and not self.requests)
+        idle_s: float = time.time() - self.last_activity
         if is_waiting:
-            idle_s: float = time.time() - self.last_activity
             return idle_s > _STALLED_S
-        return not self.requests
+        return not self.requests and idle_s > _SETTLED_S
 
 
 def close_all(channels: Iterable[Channel]) -> None:

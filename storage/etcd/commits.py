@@ -44,12 +44,14 @@ from rundlet_server.storage.etcd.layout import (
     encode_size,
     encode_tombstone,
 )
+from rundlet_server.storage.etcd.outcomes import Memory, Outcomes
 from rundlet_server.storage.etcd.planning import Change, Holding, Plan, Sources
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
 from rundlet_server.storage.etcd.reads import Reads
 from rundlet_server.storage.etcd.slots import Counts, Slot, SlotPool, decode_slot
 from rundlet_server.storage.etcd.views import Views, first_of
-from rundlet_server.storage.interface import Commit, Limits, Txn
+from rundlet_server.storage.interface import Limits, Txn
+from rundlet_server.storage.outcomes.results import Commit
 
 CONTENTION_S: Final = 10.0
 """A transaction whose keys others write all the time is given up after this."""
@@ -69,6 +71,7 @@ class Commits:
         self._reads = reads
         self._limits = limits
         self._sources = sources
+        self._outcomes = Outcomes(views)
         self._pool = SlotPool(views.layout)
         self._stripes = [threading.Lock() for _ in range(_STRIPES)]
         self.newest = 0
@@ -88,7 +91,11 @@ class Commits:
         raise Unavailable("others wrote the same keys all the time; try again")
 
     def write(
-        self, changes: Sequence[Change], held: Sequence[tuple[bytes, int]], time_us: int
+        self,
+        changes: Sequence[Change],
+        held: Sequence[tuple[bytes, int]],
+        time_us: int,
+        memory: Memory | None = None,
     ) -> int | None:
         """Write changes as one commit.
 
@@ -97,6 +104,7 @@ class Commits:
             held: keys, and the revisions of etcd's at which they were last written, all of which
                 must still be so.
             time_us: of the commit.
+            memory: of its outcome, which nothing else may have written either.
 
         Returns:
             The revision of the commit, etcd's; ``None`` if something has changed.
@@ -108,7 +116,7 @@ class Commits:
         """
         slot = self._pool.take()
         counts = slot.counts.after(*_difference(changes), time_us)
-        request = self._request(changes, held, slot, counts)
+        request = self._request(changes, held, slot, counts, memory)
         try:
             response = self._views.client.write(request)
         except FailedCall as ex:
@@ -118,6 +126,7 @@ class Commits:
             raise _refused(ex, request, self._limits, len(changes)) from None
         except StoreError:
             self._pool.give_back(slot)
+            self._outcomes.end_lease()
             raise
         if response.succeeded:
             return self._written(slot, counts, response.header.revision)
@@ -129,6 +138,11 @@ class Commits:
     def _try(self, txn: Txn, keys: Sequence[bytes]) -> Commit | None:
         """Do a transaction if nothing comes between; otherwise return ``None``."""
         head, holdings = self._holdings(keys)
+        once, outcome_revision = txn.idempotency, 0
+        if once is not None:
+            done, outcome_revision = self._outcomes.done_before(once)
+            if done is not None:
+                return done
         views = self._views
         time_us = views.clock.now_us()
         plan = Plan(holdings, time_us, base=views.base, limits=self._limits, sources=self._sources)
@@ -145,18 +159,21 @@ class Commits:
         if not plan.changes:
             return Commit(not failed, head - views.base, tuple(plan.results))
         held = [(key, _revision(holdings.get(key))) for key in keys]
-        revision = self.write(plan.changes, held, time_us)
-        if revision is None:
-            return None
-        return Commit(not failed, revision - views.base, tuple(plan.results))
+        commit = Commit(not failed, 0, tuple(plan.results))
+        memory = None
+        if once is not None:
+            memory = self._outcomes.memory(once, commit, time_us, outcome_revision)
+        revision = self.write(plan.changes, held, time_us, memory)
+        return None if revision is None else commit._replace(revision=revision - views.base)
 
     def _keys(self, txn: Txn) -> list[bytes]:
         """Return every key whose value decides what is done."""
         ops = (*txn.then, *(txn.otherwise or ()))
         texts = [*(condition.key for condition in txn.conditions), *(op.key for op in ops)]
         keys = list(dict.fromkeys(text.encode() for text in texts))
-        if len(keys) >= OPS_MAX:
-            raise LimitExceeded("txn_ops_max", OPS_MAX - 1, len(keys))
+        keys_max = OPS_MAX - (1 if txn.idempotency is None else 2)
+        if len(keys) > keys_max:
+            raise LimitExceeded("txn_ops_max", keys_max, len(keys))
         return keys
 
     def _holdings(self, keys: Sequence[bytes]) -> tuple[int, dict[bytes, Holding]]:
@@ -179,6 +196,7 @@ class Commits:
         held: Sequence[tuple[bytes, int]],
         slot: Slot,
         counts: Counts,
+        memory: Memory | None,
     ) -> pb.TxnRequest:
         """Return the request that writes changes and the slot.
 
@@ -188,6 +206,9 @@ class Commits:
         layout = self._views.layout
         compares = [unchanged(layout.data + key, revision) for key, revision in held]
         ops = [op for change in changes for op in self._ops(change, counts.time_us)]
+        if memory is not None:
+            compares.append(memory.is_free)
+            ops.append(memory.write)
         room = OPS_MAX - 1 - len(ops)
         request = pb.TxnRequest(
             compare=[unchanged(slot.key, slot.revision), *compares],

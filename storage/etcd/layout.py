@@ -7,6 +7,7 @@ All keys of the store NAME begin with ``rundlet/NAME/``, then a letter, ``/`` an
     x/  expires_us u64 | key    a key that expires, by time; its value is the size of that value
     c/  16 hex digits           a counter slot (``slots``); every commit writes one, after all else
     m/  id, retention, claim, hold/ID, tokens   what is not data (``identity``, ``retention``)
+    o/  idempotency key         an outcome (``outcomes``): forgotten_s u64, then its bytes
 
 Keys below ``d``, ``t`` and ``x`` end with the raw UTF-8 bytes of the key. Numbers are big-endian.
 An envelope is::
@@ -78,6 +79,7 @@ class Layout:
         self.expiries = self.root + b"x/"
         self.slots = self.root + b"c/"
         self.meta = self.root + b"m/"
+        self.outcomes = self.root + b"o/"
 
     def expiry(self, expires_us: int, key: bytes) -> bytes:
         """Return the key that lists a value by its expiry."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from rundlet_server.storage.bounds import NUMBER_MAX
 from rundlet_server.storage.errors import (
     Compacted,
     FailedCondition,
@@ -22,14 +21,13 @@ from rundlet_server.storage.interface import (
     Entry,
     Limits,
     Op,
-    OpResult,
     Put,
     Restore,
     Touch,
 )
+from rundlet_server.storage.outcomes.results import OpResult
+from rundlet_server.storage.requests import added, failed_conditions
 from rundlet_server.storage.timeline import EventKind
-
-_NUMBER_DIGITS_MAX: Final = 1_000
 
 
 class Holding(NamedTuple):
@@ -96,20 +94,7 @@ class Plan:
 
     def failed(self, conditions: Sequence[Condition]) -> tuple[FailedCondition, ...]:
         """Return the conditions that do not hold."""
-        failed = []
-        for index, condition in enumerate(conditions):
-            holding = self._live(condition.key.encode())
-            revision = holding.revision - self._base if holding else 0
-            version = holding.version if holding else 0
-            holds = (
-                (condition.exists is None or condition.exists == (holding is not None))
-                and condition.version in (None, version)
-                and (condition.revisions is None or revision in condition.revisions)
-                and (condition.not_revisions is None or revision not in condition.not_revisions)
-            )
-            if not holds:
-                failed.append(FailedCondition(index, condition.key, revision))
-        return tuple(failed)
+        return failed_conditions(conditions, self._state)
 
     def expired(self, ops: Sequence[Op]) -> list[Change]:
         """Return the ends of values that the operations find expired; they come before."""
@@ -166,6 +151,10 @@ class Plan:
             return None
         return holding
 
+    def _state(self, key: bytes) -> tuple[int, int]:
+        holding = self._live(key)
+        return (holding.revision - self._base, holding.version) if holding else (0, 0)
+
     def _value(
         self,
         value: bytes,
@@ -181,11 +170,7 @@ class Plan:
         if before is None:
             return op.by, self._value(b"%d" % op.by, TEXT_CONTENT_TYPE)
         old = before.envelope
-        if len(old.value) > _NUMBER_DIGITS_MAX or not _is_decimal(old.value):
-            raise InvalidOperation(index, f"the value of {op.key!r} is not a decimal number")
-        number = int(old.value) + op.by
-        if not -NUMBER_MAX - 1 <= number <= NUMBER_MAX:
-            raise InvalidOperation(index, f"the number in {op.key!r} would not fit into 64 bits")
+        number = added(index, op, old.value)
         after = self._value(b"%d" % number, old.content_type, expires_us=old.expires_us)
         return number, after
 
@@ -207,8 +192,3 @@ class Plan:
         if self._copied_bytes and self._copied_bytes + size > limit:
             raise LimitExceeded("txn_bytes_max", limit, self._copied_bytes + size)
         self._copied_bytes += size
-
-
-def _is_decimal(value: bytes) -> bool:
-    digits = value[1:] if value[:1] in (b"-", b"+") else value
-    return digits.isdigit()

@@ -25,7 +25,6 @@ from rundlet_server.storage.etcd.tidying import Tidier, Tidying
 from rundlet_server.storage.etcd.views import Views
 from rundlet_server.storage.etcd.watching import Watching
 from rundlet_server.storage.interface import (
-    Commit,
     Entry,
     Feature,
     Limits,
@@ -37,6 +36,7 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.large_values import Admit
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.ranges import Range, encode_bound
 from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.requests import check_txn

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from rundlet_server.storage.errors import Compacted, InvalidRequest
 from rundlet_server.storage.etcd.cluster.calls import TXN
 from rundlet_server.storage.etcd.cluster.client import EtcdClient, FailedCall
+from rundlet_server.storage.etcd.cluster.combining import CombinedReads
 from rundlet_server.storage.etcd.cluster.requests import all_of, answers, one, span
 from rundlet_server.storage.etcd.layout import Layout, end_of
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
@@ -64,6 +65,7 @@ class Views:
         self.client = client
         self.layout = layout
         self.base = base
+        self._combined = CombinedReads(client)
         self._oldest = base
         summary, _ = self.summary()
         self.clock = StoreClock(clock, summary.time_us)
@@ -88,8 +90,8 @@ class Views:
     def read_one(self, at: At | None, key: bytes) -> tuple[Moment, pb.KeyValue | None]:
         """Read one key of etcd's, as ``read`` does; at the head it costs least."""
         if at is None:
-            response = self.client.range(one(key))
-            return self._head(response.header.revision), first_of(response)
+            revision, answer = self._combined.read(key)
+            return self._head(revision), first_of(answer)
         found = self.read(at, lambda revision: [one(key, revision=revision)])
         return found.moment, first_of(found.answers[0])
 

@@ -9,7 +9,6 @@ from typing import Final, NoReturn, get_args
 
 from rundlet_server.storage.errors import ReadOnly, StoreError
 from rundlet_server.storage.interface import (
-    Commit,
     Feature,
     Row,
     StoreInfo,
@@ -25,6 +24,7 @@ from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.reads import LogReads
 from rundlet_server.storage.log.timeline import LogTimeline
 from rundlet_server.storage.log.wiring import open_parts
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.reports import Health
 from rundlet_server.storage.requests import check_txn
 from rundlet_server.storage.settings import StoreSettings

@@ -14,8 +14,10 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from rundlet_server.storage.forks import ProcessGuard
+from rundlet_server.storage.postgres.failover.hosts import Hosts
+from rundlet_server.storage.postgres.failover.lifeline import Lifeline
+from rundlet_server.storage.postgres.failover.lives import Lives
 from rundlet_server.storage.postgres.failures import is_lost, is_retried, translated
-from rundlet_server.storage.postgres.lifeline import Lifeline
 from rundlet_server.storage.postgres.place import Place
 from rundlet_server.storage.postgres.schema import Statements
 
@@ -27,6 +29,8 @@ _RECONNECT_S: Final = 2.0
 """How long the pool tries on its own. It waits longer and longer between two attempts; if it gave
 up, the next request begins anew at once."""
 _ATTEMPTS: Final = 5
+_LOCKED_S: Final = 8
+"""How long a statement waits for a lock, and how long one that fails is tried again, at most."""
 _PAUSE_S: Final = 0.01
 """Between two attempts after another transaction has won, longer each time."""
 
@@ -38,9 +42,15 @@ logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())  # else line
 
 
 class Connections:
-    """The connections of one open store. Any thread may use them, in the process that made them."""
+    """The connections of one open store. Any thread may use them, in the process that made them.
 
-    def __init__(self, place: Place, *, size_max: int = CONNECTIONS_MAX) -> None:
+    Attributes:
+        lives: which revisions are lost.
+    """
+
+    def __init__(
+        self, place: Place, *, size_max: int = CONNECTIONS_MAX, is_read_only: bool = False
+    ) -> None:
         """Connect; ``size_max`` is the most connections.
 
         Raises:
@@ -50,24 +60,30 @@ class Connections:
         self.sql = self.statements.sql
         self._guard = ProcessGuard()
         self._lock = threading.Lock()
+        self.lives = Lives(self.statements, is_read_only=is_read_only)
+        self._hosts = Hosts(place.conninfo)
+        self._primary = ""
         self._pool = ConnectionPool(
-            place.conninfo,
+            self._find_primary,
             kwargs={"autocommit": True},
             min_size=1,
             max_size=size_max,
             timeout=_WAIT_S,
             reconnect_timeout=_RECONNECT_S,
-            configure=_configure,
+            configure=self._configure,
             open=False,
             name="rundlet",
         )
         self._drained_s = time.monotonic()
+        self._lifeline = Lifeline(
+            place.conninfo, self._leave_old_primary if self._hosts.are_several else None
+        )
         try:
             self._pool.open(wait=True, timeout=_WAIT_S)
         except Exception as ex:
+            self._lifeline.close()
             self._pool.close()
             raise translated(ex) from ex
-        self._lifeline = Lifeline(place.conninfo)
 
     def rows(self, text: str, arguments: Arguments = ()) -> Rows:
         """Do one statement that reads, and return its rows.
@@ -89,17 +105,19 @@ class Connections:
         After a failover all connections of the pool are broken, or never answer, so all are
         replaced.
         """
+        until_s = time.monotonic() + _LOCKED_S
         for attempt in range(1, _ATTEMPTS + 1):
             began_s = time.monotonic()
             try:
                 with self.connection() as link:
                     return work(link)
             except Exception as ex:
-                if attempt == _ATTEMPTS or not (is_retried(ex) or is_lost(ex)):
-                    raise translated(ex) from ex
-                if is_lost(ex):
+                is_last = attempt == _ATTEMPTS or time.monotonic() > until_s
+                if is_lost(ex) or is_lost(ex.__cause__):  # of ``OutcomeUnknown``
                     self._replace(began_s)
-                else:
+                if is_last or not (is_retried(ex) or is_lost(ex)):
+                    raise translated(ex) from ex
+                if not is_lost(ex):
                     time.sleep(random.uniform(0, _PAUSE_S * attempt))
         raise AssertionError("the last attempt returns or raises")
 
@@ -122,6 +140,36 @@ class Connections:
                 self._drained_s = time.monotonic()
                 self._pool.drain()
 
+    def _find_primary(self) -> str:
+        self._primary = self._hosts.primary()
+        return self._primary
+
+    def _leave_old_primary(self) -> None:
+        """Replace all connections if another host has taken over."""
+        with contextlib.suppress(psycopg.Error):
+            if self._hosts.primary() != self._primary:
+                self._replace(time.monotonic())
+
+    def _configure(self, link: psycopg.Connection) -> None:
+        """Set up a new connection.
+
+        Every list reads an index in its order: without statistics of a young table, the planner of
+        PostgreSQL reads and sorts all keys of a range for a page of a thousand. And a commit that
+        holds the lock of the store and cannot end, as one that waits for a standby, does not hold
+        up all others. Other databases may not have these settings.
+        """
+        self._lifeline.begin(link)
+        try:
+            for setting in ("enable_bitmapscan = off", f"lock_timeout = '{_LOCKED_S}s'"):
+                with contextlib.suppress(psycopg.ProgrammingError, psycopg.NotSupportedError):
+                    link.execute(f"SET {setting}")
+            self.lives.enter(link)
+        except BaseException:
+            link.close()
+            raise
+        finally:
+            self._lifeline.finish(link)
+
     def counts(self) -> Mapping[str, int]:
         """Return figures of the pool by name, as psycopg has them."""
         return dict(self._pool.get_stats())
@@ -136,13 +184,3 @@ class Connections:
         if not self._guard.is_inherited:
             self._lifeline.close()
             self._pool.close()
-
-
-def _configure(link: psycopg.Connection) -> None:
-    """Have every list read an index in its order.
-
-    Without statistics of a young table, the planner of PostgreSQL reads and sorts all keys of a
-    range for a page of a thousand. Other databases have no such setting.
-    """
-    with contextlib.suppress(psycopg.ProgrammingError, psycopg.NotSupportedError):
-        link.execute("SET enable_bitmapscan = off")

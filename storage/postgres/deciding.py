@@ -6,32 +6,27 @@ writes of those before it in the batch; nothing else does until all are committe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from rundlet_server.storage.bounds import NUMBER_MAX
-from rundlet_server.storage.errors import Conflict, FailedCondition, InvalidOperation, LimitExceeded
+from rundlet_server.storage.errors import Conflict, InvalidOperation, LimitExceeded
 from rundlet_server.storage.interface import (
     DEFAULT_CONTENT_TYPE,
     TEXT_CONTENT_TYPE,
     Add,
-    Commit,
-    Condition,
     Delete,
     Limits,
     Op,
-    OpResult,
     Put,
     Restore,
     Touch,
     Txn,
 )
+from rundlet_server.storage.outcomes.results import Commit, OpResult
+from rundlet_server.storage.postgres.remembering import Outcomes
+from rundlet_server.storage.requests import added, failed_conditions
 from rundlet_server.storage.timeline import EventKind
-
-NUMBER_BYTES_MAX: Final = 1_000
-_NUMBER: Final = re.compile(rb"[+-]?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +73,18 @@ class Batch:
         rows: in order; of the same key, each ends the one before.
         ended: key and revision of a row that was there, and the revision that ends it.
         commits: the revisions that the batch makes.
+        outcomes: found, and made.
         key_count, value_bytes: by how much it changes the totals.
     """
 
-    def __init__(self, head: Head, newest: Newest, limits: Limits, find_past: FindPast) -> None:
+    def __init__(
+        self,
+        head: Head,
+        newest: Newest,
+        limits: Limits,
+        find_past: FindPast,
+        outcomes: Outcomes | None = None,
+    ) -> None:
         """Begin a batch.
 
         Args:
@@ -89,6 +92,7 @@ class Batch:
             newest: rows of the keys that the transactions name, as far as these have values.
             limits: of a transaction.
             find_past: looks for what is to be restored.
+            outcomes: of the idempotency keys of the transactions; ``None`` if they have none.
         """
         self.revision = head.revision
         self.rows: list[Write] = []
@@ -96,6 +100,7 @@ class Batch:
         self.commits: list[int] = []
         self.key_count = 0
         self.value_bytes = 0
+        self.outcomes = outcomes or Outcomes((), head.time_us)
         self._now_us = head.time_us
         self._newest = dict(newest)
         self._limits = limits
@@ -107,10 +112,15 @@ class Batch:
 
         Raises:
             Conflict: conditions failed and there is no ``otherwise``.
+            IdempotencyKeyReused: another request was done with its key.
             InvalidOperation, LimitExceeded: an operation cannot be done; what has expired ends all
                 the same.
         """
-        failed = self._failed(txn.conditions) if txn.conditions else ()
+        if txn.idempotency is not None:
+            done_before = self.outcomes.done_before(txn.idempotency)
+            if done_before is not None:
+                return done_before
+        failed = failed_conditions(txn.conditions, self._state) if txn.conditions else ()
         if failed and txn.otherwise is None:
             raise Conflict(failed)
         ops = txn.then if not failed else txn.otherwise or ()
@@ -118,28 +128,22 @@ class Batch:
         self.expire(keys)
         self._copied_bytes = 0
         done = [self._do(index, op, keys[index]) for index, op in enumerate(ops)]
-        self._append([write for _, write in done if write is not None])
-        return Commit(not failed, self.revision, tuple(result for result, _ in done))
+        writes = [write for _, write in done if write is not None]
+        results = tuple(result for result, _ in done)
+        if writes and txn.idempotency is not None:
+            commit = Commit(not failed, self.revision + 1, results)
+            self.outcomes.remember(txn.idempotency, commit)
+        self._append(writes)
+        return Commit(not failed, self.revision, results)
 
     def expire(self, keys: Iterable[bytes]) -> None:
         """End what has expired at a revision of its own, before anything else."""
         due = [key for key in keys if key in self._newest and self._live(key) is None]
         self._append([self._end(key, "expire") for key in due])
 
-    def _failed(self, conditions: Sequence[Condition]) -> tuple[FailedCondition, ...]:
-        failed = []
-        for index, condition in enumerate(conditions):
-            current = self._live(condition.key.encode())
-            revision = current.revision if current else 0
-            holds = (
-                (condition.exists is None or condition.exists == (current is not None))
-                and condition.version in (None, current.version if current else 0)
-                and (condition.revisions is None or revision in condition.revisions)
-                and (condition.not_revisions is None or revision not in condition.not_revisions)
-            )
-            if not holds:
-                failed.append(FailedCondition(index, condition.key, revision))
-        return tuple(failed)
+    def _state(self, key: bytes) -> tuple[int, int]:
+        current = self._live(key)
+        return (current.revision, current.version) if current else (0, 0)
 
     def _do(self, index: int, op: Op, key: bytes) -> tuple[OpResult, Write | None]:
         """Return the result of an operation, and the row that it writes."""
@@ -154,7 +158,7 @@ class Batch:
             case Delete():
                 write = self._end(key, "delete")
             case Add():
-                number = _sum(index, op, current)
+                number = added(index, op, current.value if current else b"0")
                 content_type = current.content_type if current else TEXT_CONTENT_TYPE
                 write = self._put(key, current, b"%d" % number, content_type, None)
                 write = write._replace(expires_us=current.expires_us if current else None)
@@ -252,13 +256,3 @@ class Batch:
 def has_value(kind: EventKind) -> bool:
     """Return whether a row of this kind holds a value."""
     return kind in ("put", "restore")
-
-
-def _sum(index: int, op: Add, current: Write | None) -> int:
-    value = b"0" if current is None else current.value
-    if value is None or not _NUMBER.fullmatch(value) or len(value) > NUMBER_BYTES_MAX:
-        raise InvalidOperation(index, f"the value of {op.key!r} is not a decimal number")
-    number = int(value) + op.by
-    if not -NUMBER_MAX - 1 <= number <= NUMBER_MAX:
-        raise InvalidOperation(index, f"the number in {op.key!r} would not fit into 64 bits")
-    return number

@@ -32,6 +32,7 @@ _TROUBLES: Final = (
     PoolTimeout,
     PoolClosed,
 )
+_WAIT_FOR_STANDBY: Final = "SyncRepWaitForLSN"
 _PERMISSION: Final = "42501"
 _LOST: Final = ("57P", "08")
 
@@ -41,9 +42,11 @@ def is_retried(ex: BaseException) -> bool:
     return sqlstate_of(ex) in RETRIED
 
 
-def is_lost(ex: BaseException) -> bool:
+def is_lost(ex: BaseException | None) -> bool:
     """Return whether the connection is gone: broken, or ended by the server."""
-    if isinstance(ex, PoolTimeout | PoolClosed) or not isinstance(ex, psycopg.OperationalError):
+    if isinstance(ex, PoolTimeout | PoolClosed | None) or not isinstance(
+        ex, psycopg.OperationalError
+    ):
         return False
     state = sqlstate_of(ex)
     return not state or state.startswith(_LOST)
@@ -71,6 +74,32 @@ def after_commit(ex: BaseException) -> BaseException:
     if is_ours or (state[:2] in _CERTAIN_CLASSES and state not in _UNKNOWN):
         return translated(ex)
     return OutcomeUnknown(f"the database was lost during a commit: {_first_line(ex)}")
+
+
+class Unreplicated:
+    """Whether a commit did not wait for the synchronous standby.
+
+    If an operator cancels the wait (``pg_cancel_backend``), the database says COMMIT and warns: the
+    commit is on the primary and may be lost with it. The function that warns is known, the text
+    of the warning is in any language.
+    """
+
+    def __init__(self) -> None:
+        self._warning: str | None = None
+
+    def note(self, notice: psycopg.errors.Diagnostic) -> None:
+        """Look at a notice of the connection, which is readable only during this call."""
+        if notice.source_function == _WAIT_FOR_STANDBY:
+            self._warning = notice.message_primary or ""
+
+    def check(self) -> None:
+        """Refuse to acknowledge the commit.
+
+        Raises:
+            OutcomeUnknown: the database has warned.
+        """
+        if self._warning is not None:
+            raise OutcomeUnknown(f"the standby may not have the commit: {self._warning}")
 
 
 def sqlstate_of(ex: BaseException) -> str:

@@ -75,6 +75,7 @@ class Feed:
         head, oldest, oldest_us, reached = rows[0][:_HEAD_SIZE]
         if since < oldest:
             raise Compacted(oldest, oldest_us)
+        self._connections.lives.require_kept(since, oldest, oldest_us)
         require_reached(since, head)
         found = [row[_HEAD_SIZE:-1] for row in rows if row[_HEAD_SIZE] is not None]
         if len(found) > limit:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from rundlet_server.storage.errors import Compacted
+from rundlet_server.storage.postgres.failover.lives import Lives
 from rundlet_server.storage.requests import require_reached
 from rundlet_server.storage.timeline import At, Moment
 
@@ -41,29 +42,31 @@ class Look(NamedTuple):
         seen: whether a row of ``kv`` is seen.
         arguments: of the two.
         at: where the read looks; ``None`` for now.
+        lives: which revisions are lost.
     """
 
     head: str
     seen: str
     arguments: dict[str, object]
     at: At | None
+    lives: Lives
 
     @classmethod
-    def at_moment(cls, at: At | None, now_us: int) -> Look:
+    def at_moment(cls, at: At | None, now_us: int, lives: Lives) -> Look:
         """Return how to look at a moment; ``now_us`` is the time now."""
         if at is None:
-            return cls(_head(_NOW), f"{_NEWEST} AND {_UNEXPIRED}", {"now_us": now_us}, at)
+            return cls(_head(_NOW), f"{_NEWEST} AND {_UNEXPIRED}", {"now_us": now_us}, at, lives)
         seen = f"{_PAST} AND {_UNEXPIRED}"
         if isinstance(at, Moment):
             arguments: dict[str, object] = {"at": at.revision, "now_us": at.time_us}
-            return cls(_head(_GIVEN), seen, arguments, at)
-        return cls(_head(_OF_COMMIT), seen, {"at": at}, at)
+            return cls(_head(_GIVEN), seen, arguments, at, lives)
+        return cls(_head(_OF_COMMIT), seen, {"at": at}, at, lives)
 
     def moment(self, row: tuple[int, ...]) -> Moment:
         """Return the moment of a read, from the columns ``HEAD`` of one of its rows.
 
         Raises:
-            Compacted: it is no longer kept.
+            Compacted: it is no longer kept, or lost.
             InvalidRequest: it is above the head.
         """
         revision, oldest, oldest_us, time_us = row[:HEAD_SIZE]
@@ -72,6 +75,7 @@ class Look(NamedTuple):
         wanted = self.at.revision if isinstance(self.at, Moment) else self.at
         if wanted < oldest:
             raise Compacted(oldest, oldest_us)
+        self.lives.require_kept(wanted, oldest, oldest_us)
         require_reached(wanted, revision)
         return Moment(wanted, time_us)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from typing import Final, NamedTuple
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import unquote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -18,6 +18,7 @@ from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.errors import InvalidAddress
 
 SCHEMA: Final = "rundlet"
+_OPTION: Final = "schema="
 _SCHEMA_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _DEFAULTS: Final = {
     "application_name": "rundlet",
@@ -45,13 +46,16 @@ class Place(NamedTuple):
             InvalidAddress: it is no URL of a database, or the schema has an unusual name.
         """
         url, _, query = address.text.partition("?")
-        options = dict(parse_qsl(query, keep_blank_values=True))
-        schema = options.pop("schema", SCHEMA)
+        # Only libpq's own percent-decoding: to it a + is a +, not a space.
+        options = [part for part in query.split("&") if part]
+        schemas = [unquote(part[len(_OPTION) :]) for part in options if part.startswith(_OPTION)]
+        schema = schemas[-1] if schemas else SCHEMA
+        others = [part for part in options if not part.startswith(_OPTION)]
         if not _SCHEMA_NAME.fullmatch(schema):
             message = f"the schema {schema!r} in {address.shown} is not made of a-z, 0-9 and _"
             raise InvalidAddress(message)
-        if options:
-            url += f"?{urlencode(options)}"
+        if others:
+            url += f"?{'&'.join(others)}"
         try:
             given = {name: str(value) for name, value in conninfo_to_dict(url).items()}
             return cls(make_conninfo("", **(_DEFAULTS | given)), schema)

@@ -43,7 +43,7 @@ class Reads:
 
     def look(self, at: At | None) -> Look:
         """Return how to look at a moment."""
-        return Look.at_moment(at, self._clock.now_us())
+        return Look.at_moment(at, self._clock.now_us(), self._connections.lives)
 
     def get(self, key: str, encoded: bytes, at: At | None) -> Entry | None:
         """See ``Store.get``."""

@@ -20,6 +20,7 @@ import psycopg
 from rundlet_server.storage.postgres.clock import StoreClock
 from rundlet_server.storage.postgres.connections import Connections, Rows
 from rundlet_server.storage.postgres.deciding import Head
+from rundlet_server.storage.postgres.remembering import FORGET
 from rundlet_server.storage.postgres.writing import Statement, Writer
 
 PASS_EVERY_US: Final = 60 * 1_000_000
@@ -87,6 +88,10 @@ class Retention:
         if rows:
             self._writer.expire([key for (key,) in rows])
         return len(rows)
+
+    def forget(self) -> int:
+        """Forget outcomes whose time is over; return how many."""
+        return self._connections.execute(FORGET, (self._clock.now_us() // 1_000_000, _ROWS_MAX))
 
     def _raise(
         self, link: psycopg.Connection, head: Head, found: Sequence[Rows]

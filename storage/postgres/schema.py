@@ -6,7 +6,9 @@ All are in one schema of a database; a store is a schema with these tables::
     kv        a row for every event of every key
     commits   revision and time of every commit, back to the oldest revision
     holds     revisions that a long read needs
+    lives     one row for each timeline of the database (``failover.lives``)
     tokens    access tokens
+    outcomes  of commits with an idempotency key, until they are forgotten
 
 A row of ``kv`` is seen by reads at the revisions from ``rev`` on and below ``end_rev``, which is
 null in the newest version of a key that has a value, and ``rev`` itself in what has no value
@@ -33,7 +35,7 @@ from rundlet_server.storage.errors import ReadOnly, UnknownFormat
 from rundlet_server.storage.postgres.failures import MISSING_TABLES, RACES, translated
 from rundlet_server.storage.postgres.place import Place
 
-TABLES: Final = ("meta", "kv", "commits", "holds", "tokens")
+TABLES: Final = ("meta", "kv", "commits", "holds", "tokens", "lives", "outcomes")
 UPGRADES: Final = (
     (
         "CREATE SCHEMA IF NOT EXISTS {schema}",
@@ -96,6 +98,26 @@ UPGRADES: Final = (
         )
         """,
         "INSERT INTO {meta} VALUES (1, 1, {store_id}, 0, 0, 0, 0, 10, 3600000000, 0, 0, 0)",
+    ),
+    (
+        """
+        CREATE TABLE {lives} (
+            rev bigint PRIMARY KEY,
+            head bigint NOT NULL,
+            timeline text NOT NULL
+        )
+        """,
+    ),
+    (
+        """
+        CREATE TABLE {outcomes} (
+            id bytea PRIMARY KEY,
+            rev bigint NOT NULL,
+            forgotten_s bigint NOT NULL,
+            outcome bytea NOT NULL
+        )
+        """,
+        "CREATE INDEX outcomes_forgotten ON {outcomes} (forgotten_s)",
     ),
 )
 FORMAT: Final = len(UPGRADES)

@@ -13,7 +13,6 @@ from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.errors import InvalidOperation, NotSupported, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
-    Commit,
     Entry,
     Feature,
     Limits,
@@ -26,6 +25,7 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.postgres.clock import StoreClock
 from rundlet_server.storage.postgres.connections import Connections
 from rundlet_server.storage.postgres.feed import Feed
@@ -51,6 +51,10 @@ _FEATURES: Final[frozenset[Feature]] = frozenset(
     {"history", "retention", "changes", "erase", "bulk_load", "compaction"}
 )
 _HEAD: Final = "SELECT rev, time_us FROM {meta} WHERE id = 1"
+_LOST: Final = (
+    "the database has lost the last {} revisions that this process had seen: a standby took over"
+    " that did not have them, or it was restored; restart the server to end this warning"
+)
 _READ_ONLY: Final = "this store is served read-only"
 
 
@@ -77,7 +81,7 @@ class PostgresStore:
         self._settings = settings
         limits = self._limits = _limits(settings.limits)
         store_id = prepare(place, address.shown, is_read_only=settings.is_read_only)
-        self._connections = Connections(place)
+        self._connections = Connections(place, is_read_only=settings.is_read_only)
         self._clock = StoreClock(settings.clock)
         self._reads = Reads(self._connections, self._clock, limits)
         self._lists = Lists(self._connections, self._reads, limits)
@@ -97,7 +101,7 @@ class PostgresStore:
         self._begin()
         is_tended = is_tended and not settings.is_read_only
         self._keeper = Keeper(self._find_head, self._tend if is_tended else None)
-        self._writer.on_commit = self._keeper.note
+        self._writer.on_commit = self._note
 
     def get(self, key: str, *, at: At | None = None) -> Entry | None:
         """See ``Store.get``."""
@@ -238,6 +242,10 @@ class PostgresStore:
             "idle_connections": Gauge(
                 counts.get("pool_available", 0), "Those of them that are not in use."
             ),
+            "lives": Gauge(
+                len(self._connections.lives.known),
+                "Timelines of the database that have written the store; one more by a failover.",
+            ),
             "waiting_for_connection": Gauge(
                 counts.get("requests_waiting", 0), "Threads that wait for a connection."
             ),
@@ -263,7 +271,9 @@ class PostgresStore:
             [(_, time_us)] = self._connections.rows(_HEAD)
         except StoreError as ex:
             return Health([str(ex)])
-        return Health([], clock_ahead_s=self._clock.ahead_s(time_us))
+        lost = self._connections.lives.lost_revisions
+        warnings = [_LOST.format(lost)] if lost else []
+        return Health([], warnings=warnings, clock_ahead_s=self._clock.ahead_s(time_us))
 
     def close(self) -> None:
         """See ``Store.close``; in a forked child the store is the parent's, and stays open."""
@@ -304,10 +314,16 @@ class PostgresStore:
         [(revision, time_us)] = self._connections.rows(_HEAD)
         self._clock.now_us(time_us)
         head: int = revision
+        self._connections.lives.note(head)
         return head
+
+    def _note(self, revision: int) -> None:
+        self._connections.lives.note(revision)
+        self._keeper.note(revision)
 
     def _tend(self) -> None:
         self._dropping.expire()
+        self._dropping.forget()
         self._dropping.compact_if_due()
         self._timeline.renew_holds()
 

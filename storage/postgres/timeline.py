@@ -182,6 +182,7 @@ class PostgresTimeline:
         ) -> tuple[None, Sequence[Statement]]:
             if revision < head.oldest_revision:
                 raise Compacted(head.oldest_revision)
+            self._connections.lives.require_kept(revision, head.oldest_revision)
             require_reached(revision, head.revision)
             return None, [(_HOLD, (name, revision, head.time_us + HOLD_US))]
 

@@ -24,12 +24,14 @@ import psycopg
 
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.errors import Conflict, InvalidRequest, OutcomeUnknown
-from rundlet_server.storage.interface import Add, Commit, Limits, Op, Put, Restore, Txn
+from rundlet_server.storage.interface import Add, Limits, Op, Put, Restore, Txn
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.postgres.clock import StoreClock
 from rundlet_server.storage.postgres.connections import Arguments, Connections, Rows
-from rundlet_server.storage.postgres.deciding import NUMBER_BYTES_MAX, Batch, Head, Write
-from rundlet_server.storage.postgres.failures import after_commit, is_retried
-from rundlet_server.storage.requests import restores
+from rundlet_server.storage.postgres.deciding import Batch, Head, Write
+from rundlet_server.storage.postgres.failures import Unreplicated, after_commit, is_retried
+from rundlet_server.storage.postgres.remembering import FIND, REMEMBER, Outcomes, keys_of
+from rundlet_server.storage.requests import NUMBER_BYTES_MAX, restores
 
 _GROUP_MAX: Final = 256
 """Transactions in one batch, at most ..."""
@@ -198,6 +200,8 @@ class Writer:
             psycopg.Error: certainly not applied; try again.
             Unavailable, DiskFull, OutcomeUnknown: see ``failures.after_commit``.
         """
+        unreplicated = Unreplicated()
+        link.add_notice_handler(unreplicated.note)
         try:
             with link.pipeline():
                 for text, arguments in statements:
@@ -208,6 +212,9 @@ class Writer:
             if is_retried(ex):
                 raise
             raise after_commit(ex) from ex
+        finally:
+            link.remove_notice_handler(unreplicated.note)
+        unreplicated.check()
         if done.statusmessage != "COMMIT":
             raise OutcomeUnknown(f"the database ended a commit with {done.statusmessage}")
 
@@ -230,7 +237,7 @@ class Writer:
         """Commit transactions together, and note what became of each."""
         try:
             outcomes, revision = self.changing(
-                [(_NEWEST, _keys_of(group))],
+                [(_NEWEST, _keys_of(group)), *_remembered(group)],
                 lambda link, head, found: self._decide(group, insert, link, head, found),
             )
         except Exception as ex:
@@ -253,7 +260,8 @@ class Writer:
         def find_past(key: bytes, op: Restore) -> Write | None:
             return self._find_past(link, head, key, op)
 
-        batch = Batch(head, _newest(found[0]), self._limits, find_past)
+        known = Outcomes(found[1], head.time_us) if len(found) > 1 else None
+        batch = Batch(head, _newest(found[0]), self._limits, find_past, known)
         outcomes: list[Commit | Exception] = []
         for request in group:
             try:
@@ -263,7 +271,12 @@ class Writer:
         answer = outcomes, batch.revision
         if not batch.rows:
             return answer, []
-        return answer, [*insert(link, self._connections.sql, batch), *self._counted(batch, head)]
+        made = batch.outcomes.made()
+        return answer, [
+            *insert(link, self._connections.sql, batch),
+            *([(REMEMBER, made)] if made else []),
+            *self._counted(batch, head),
+        ]
 
     def _find_past(
         self, link: psycopg.Connection, head: Head, key: bytes, op: Restore
@@ -274,7 +287,7 @@ class Writer:
         else:
             # What has expired just now may be logged in this batch, one revision above the head.
             revision = op.revision or 0
-            if revision < head.oldest_revision:
+            if revision < head.oldest_revision or self._connections.lives.is_lost(revision):
                 return None
             now_us = head.time_us if revision > head.revision else None
             text, arguments = _AT_REVISION, {"k": key, "rev": revision, "now_us": now_us}
@@ -348,6 +361,12 @@ def _keys_of(group: Sequence[_Request]) -> Arguments:
     keys = {op.key.encode() for op in ops}
     keys |= {each.key.encode() for request in group for each in request.txn.conditions}
     return [op.key.encode() for op in ops if isinstance(op, Add)], list(keys)
+
+
+def _remembered(group: Sequence[_Request]) -> Sequence[Statement]:
+    """Return what looks for outcomes, if a transaction has an idempotency key."""
+    keys = keys_of(request.txn for request in group)
+    return [(FIND, (keys,))] if keys else []
 
 
 def _ops(txn: Txn) -> Sequence[Op]:

@@ -20,7 +20,6 @@ from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.errors import Damaged, NotSupported, ReadOnly
 from rundlet_server.storage.files import Files, RealFiles
 from rundlet_server.storage.interface import (
-    Commit,
     Entry,
     Feature,
     KeyInfo,
@@ -35,6 +34,7 @@ from rundlet_server.storage.interface import (
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.read.scan import Cost, list_page
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.pieces import Pieces, Place
 from rundlet_server.storage.ranges import Range
 from rundlet_server.storage.reports import Gauge, Health

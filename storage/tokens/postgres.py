@@ -43,7 +43,7 @@ class PostgresTokens:
         """
         place = Place.of(address)
         prepare(place, address.shown, is_read_only=False)
-        self._connections = Connections(place, size_max=1)
+        self._connections = Connections(place, size_max=1, is_read_only=True)
         self._clock = clock
 
     def read(self) -> list[Token]:

@@ -55,6 +55,7 @@ UNUSUAL = ServerSettings(
     sending_bytes_max=8_000,
     cors_origins=("https://a.example", "*"),
     host_names=("a.example", "b"),
+    no_ui=True,
     connections=ConnectionLimits(6, 7_000, 0.5, 1.5, 2.5),
     feeds=FeedLimits(7, 2.5),
     limits=Limits(1, 2, 3, 4, 5),

@@ -19,7 +19,6 @@ from rundlet_server.storage.etcd.cluster.place import EtcdPlace
 from rundlet_server.storage.etcd.store import EtcdStore
 from rundlet_server.storage.interface import (
     TEXT_CONTENT_TYPE,
-    Commit,
     Feature,
     Limits,
     Op,
@@ -29,6 +28,7 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.postgres.store import PostgresStore
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.textfile.store import open_text_file

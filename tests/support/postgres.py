@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import itertools
 import os
@@ -16,7 +17,8 @@ from typing import Final
 
 import psycopg
 
-from tests.support.processes.servers import free_port, wait_for
+from tests.support import PATIENCE_S
+from tests.support.processes.servers import children_of, free_port, wait_for
 from tests.support.programs import missing
 
 _FOLDERS: Final = ("/usr/lib/postgresql", "/usr/pgsql", "/opt/homebrew/opt/postgresql")
@@ -36,7 +38,13 @@ class PostgresServer:
     of pytest.
     """
 
-    def __init__(self, *settings: str) -> None:
+    def __init__(self, *settings: str, source: PostgresServer | None = None) -> None:
+        """Start it.
+
+        Args:
+            settings: of the server, each ``NAME=VALUE``; default those for one session.
+            source: the primary, whose standby this one becomes, under the name ``standby``.
+        """
         self._programs = _programs()
         self._user = next(filter(_is_user, _USERS)) if os.geteuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix="rundlet-postgres-"))
@@ -44,9 +52,14 @@ class PostgresServer:
             shutil.chown(self.folder, self._user)
         self.port = free_port()
         self._settings = settings or _SETTINGS
-        self._run("initdb", "--pgdata", self.data, "--auth=trust", "--username=me", "--no-sync")
-        self.process = self.start()
         atexit.register(self.stop)
+        if source is None:
+            self._run("initdb", "-D", self.data, "--auth=trust", "--username=me", "--no-sync")
+        else:
+            place = f"{source.conninfo} application_name=standby"
+            self._run("pg_basebackup", "-D", self.data, "-R", "-c", "fast", "-N", "-d", place)
+            self._settings = (*self._settings, f"primary_conninfo={place}")
+        self.process = self.start()
 
     @property
     def data(self) -> str:
@@ -81,12 +94,27 @@ class PostgresServer:
             cursor = link.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to all processes of the server: ``SIGSTOP`` freezes it."""
+        for pid in (self.process.pid, *children_of(self.process.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def kill(self) -> None:
+        """End all processes at once, frozen or not, as if the machine had died."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGSTOP)  # so that it starts no others meanwhile
+            self.send(signal.SIGKILL)
+            self.process.wait()
+
+    def promote(self) -> None:
+        """Make a standby the primary, as an operator does."""
+        self._run("pg_ctl", "promote", "-D", self.data, "-w", "-t", str(round(PATIENCE_S)))
+
     def stop(self) -> None:
         """End the server at once, without waiting for connections, and remove its folder."""
         atexit.unregister(self.stop)
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGQUIT)
-            self.process.wait()
+        self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -107,6 +135,39 @@ class PostgresServer:
             command, user=self._user, cwd=self.folder, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
+
+
+class PostgresPair:
+    """A primary and its standby, with all else as installed.
+
+    Attributes:
+        primary, standby: as they began; ``standby`` may have been promoted.
+    """
+
+    def __init__(self, *, is_synchronous: bool) -> None:
+        settings = ("shared_buffers=32MB", "listen_addresses=127.0.0.1")
+        names = ("synchronous_standby_names=standby",) if is_synchronous else ()
+        self.primary = PostgresServer(*settings, *names)
+        self.standby = PostgresServer(*settings, source=self.primary)
+        wait_for(self._is_streaming)
+
+    @property
+    def servers(self) -> tuple[PostgresServer, PostgresServer]:
+        return self.primary, self.standby
+
+    @property
+    def url(self) -> str:
+        """Return the address of a store, with both hosts in it."""
+        hosts = ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
+        return f"postgresql://me@{hosts}/postgres?target_session_attrs=read-write"
+
+    def close(self) -> None:
+        """End both, and remove their folders."""
+        for server in self.servers:
+            server.stop()
+
+    def _is_streaming(self) -> bool:
+        return self.primary.execute("SELECT state FROM pg_stat_replication") == [("streaming",)]
 
 
 @functools.cache

@@ -56,6 +56,11 @@ AUTHENTICATE: Final = Call[pb.AuthenticateRequest, pb.AuthenticateResponse](
     pb.AuthenticateRequest.SerializeToString,
     pb.AuthenticateResponse.FromString,
 )
+LEASE_GRANT: Final = Call[pb.LeaseGrantRequest, pb.LeaseGrantResponse](
+    "/etcdserverpb.Lease/LeaseGrant",
+    pb.LeaseGrantRequest.SerializeToString,
+    pb.LeaseGrantResponse.FromString,
+)
 WATCH: Final = Call[pb.WatchRequest, pb.WatchResponse](
     "/etcdserverpb.Watch/Watch", pb.WatchRequest.SerializeToString, pb.WatchResponse.FromString
 )
@@ -73,6 +78,7 @@ _MEANINGS: Final[tuple[tuple[str, Failure], ...]] = (
     ("revision of auth store is old", "login"),
     ("auth revision in header is old", "login"),
     ("user name is empty", "denied"),
+    ("requested lease not found", "denied"),
     ("too many requests", "not sent"),
     ("no leader", "not sent"),
     ("failed to connect to all addresses", "not sent"),

@@ -186,7 +186,7 @@ class EtcdClient:
         Raises:
             FailedCall: in the block, the stream broke.
         """
-        self._require_open()
+        self.require_open()
         return self._watching(requests, timeout_s)
 
     def close(self) -> None:
@@ -220,7 +220,7 @@ class EtcdClient:
     ) -> Response:
         """Call one endpoint after the other."""
         while True:
-            self._require_open()
+            self.require_open()
             endpoint = self._pick()
             try:
                 done: Response = endpoint.call(call)(
@@ -236,12 +236,17 @@ class EtcdClient:
                     raise self._failed(ex, failure) from None
                 time.sleep(_PAUSE_S)
             except ValueError:  # so gRPC tells that the channel was closed meanwhile
-                self._require_open()
+                self.require_open()
                 raise
             else:
                 return done
 
-    def _require_open(self) -> None:
+    def require_open(self) -> None:
+        """Refuse calls of a forked child, and after ``close``.
+
+        Raises:
+            OpenedBeforeFork, Unavailable: it is one of these.
+        """
         self._guard.require_own()
         if self._is_closed:
             raise Unavailable("this store was closed")

@@ -89,7 +89,7 @@ def _plausible_records(data: memoryview, start: int) -> Iterator[tuple[int, int]
         size = records.OVERHEAD + value_size + key_size + meta_size
         is_plausible = (
             key_size > 0
-            and kind in records.KIND_NAMES
+            and kind in records.KINDS
             and zero == 0
             and 0 < revision < REVISION_MAX
             and start + size <= len(data)

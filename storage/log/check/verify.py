@@ -170,7 +170,7 @@ class _Verifier:
         record = records.decode(bytes(data))
         is_appended = segment.header.origin == APPENDED
         lowest = frame.revision if is_appended else self._revision
-        if record.kind not in records.KIND_NAMES or not lowest <= record.revision <= frame.revision:
+        if record.kind not in records.KINDS or not lowest <= record.revision <= frame.revision:
             self._add(segment.path, offset, "the record has an impossible kind or revision")
             return
         self._revision = record.revision

@@ -10,6 +10,7 @@ from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.frame import BadFrame, Frame
 from rundlet_server.storage.log.format.record import (
     KIND_NAMES,
+    OUTCOME,
     TOMBSTONES,
     WELL_KNOWN_TYPES,
     BadRecord,
@@ -104,6 +105,8 @@ class Page:
 
     def _add_record(self, header: tuple[int, ...], record: memoryview) -> None:
         value_size, key_size, meta_size, version, kind, code, _, revision, time_us = header
+        if kind == OUTCOME:
+            return
         meta_start = _HEADER_SIZE + key_size
         key = bytes(record[_HEADER_SIZE:meta_start])
         if not key.startswith(self._prefix) or revision < self._erased.get(key, 0):

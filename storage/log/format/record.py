@@ -42,8 +42,17 @@ DELETE: Final = 2
 EXPIRE: Final = 3
 RESTORE: Final = 4
 ERASE: Final = 5
+OUTCOME: Final = 6
+"""The outcome of the commit that the record is in, as its value, under an idempotency key.
 
-TOMBSTONES: Final = (DELETE, EXPIRE, ERASE)
+Its version is the second, since the epoch, in which it is forgotten. Only the writer and compaction
+know of outcomes; for all else one is a tombstone, of a key that no request can name."""
+OUTCOME_KEY: Final = b"\xff"
+"""The first byte of the key of an outcome, before the idempotency key.
+
+No UTF-8 text has it, so it is above all other keys and outside of every range of them."""
+
+TOMBSTONES: Final = (DELETE, EXPIRE, ERASE, OUTCOME)
 """Kinds after which the key has no value."""
 VALUES: Final = (PUT, RESTORE)
 """Kinds with a value."""
@@ -55,6 +64,8 @@ KIND_NAMES: Final[Mapping[int, EventKind]] = {
     RESTORE: "restore",
     ERASE: "erase",
 }
+"""The kinds that are events of a key."""
+KINDS: Final = (*KIND_NAMES, OUTCOME)
 
 VERSION_MAX: Final = (1 << 32) - 1
 """The last version of a key that the header can hold."""

@@ -19,7 +19,7 @@ import xxhash
 
 from rundlet_server.storage.errors import Unavailable
 from rundlet_server.storage.log.format.locator import Locator
-from rundlet_server.storage.log.format.record import DELETE, ERASE, EXPIRE, OVERHEAD
+from rundlet_server.storage.log.format.record import DELETE, ERASE, EXPIRE, OUTCOME, OVERHEAD
 from rundlet_server.storage.log.index.delta import Delta
 
 ROW_DTYPE: Final = np.dtype(
@@ -375,5 +375,12 @@ def value_sizes(columns: Columns, rows: Places) -> Places:
 def is_tombstone(columns: Columns) -> Flags:
     """Return one flag per row: whether it is a tombstone."""
     kinds = columns.rows["flags"][:-1] & KIND_MASK
-    tombstones: Flags = (kinds == DELETE) | (kinds == EXPIRE) | (kinds == ERASE)
+    ends: Flags = (kinds == DELETE) | (kinds == EXPIRE)
+    tombstones: Flags = ends | (kinds == ERASE) | (kinds == OUTCOME)
     return tombstones
+
+
+def is_outcome(columns: Columns) -> Flags:
+    """Return one flag per row: whether it is the outcome of a commit."""
+    outcomes: Flags = (columns.rows["flags"][:-1] & KIND_MASK) == OUTCOME
+    return outcomes

@@ -10,6 +10,9 @@ nothing before the manifest says so, and hence a version that the rule keeps is 
 rule does not keep may be there, and is not shown: others between it and the newest may be gone.
 That can also be so for a version that the rule has begun to keep, because the retention was raised:
 versions of one life count up without a gap, so a gap tells.
+
+An outcome (``record.OUTCOME``) is needed until it is forgotten, and no longer. That takes no
+tombstone: if the log has an older record of its key, that one is forgotten, too.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from rundlet_server.storage.log.index.columns import (
     OLDER,
     Columns,
     Flags,
+    is_outcome,
     is_tombstone,
     select,
 )
@@ -64,10 +68,13 @@ def newest_life(kept: Iterable[Locator]) -> Iterator[Locator]:
             return
 
 
-def needed_versions(columns: Columns, horizon: int, keep_versions: int) -> Flags:
+def needed_versions(
+    columns: Columns, horizon: int, keep_versions: int, *, forgotten_s: int = 0
+) -> Flags:
     """Return one flag per row: false for versions that no read can ask for any more.
 
-    The newest version of every key is needed, even if it is a tombstone.
+    The newest version of every key is needed, even if it is a tombstone, but for an outcome that is
+    forgotten by the second ``forgotten_s``.
     """
     rows = columns.rows[:-1]
     is_older = (rows["flags"] & OLDER) != 0
@@ -79,8 +86,9 @@ def needed_versions(columns: Columns, horizon: int, keep_versions: int) -> Flags
     lives = np.cumsum(is_gone)
     is_in_newest_life = (lives == lives[first]) & ~is_gone[first]
     is_counted = is_in_newest_life & (numbers - first < keep_versions)
+    is_forgotten = is_outcome(columns) & (rows["version"] <= forgotten_s)
     needed: Flags = ~is_older | (successor > np.uint64(horizon)) | is_counted
-    return needed
+    return needed & ~is_forgotten
 
 
 def erasures(columns: Columns) -> dict[bytes, int]:

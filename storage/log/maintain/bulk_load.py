@@ -25,7 +25,7 @@ from typing import Final
 import numpy as np
 
 from rundlet_server.storage.errors import StoreError, Unavailable
-from rundlet_server.storage.interface import Commit, Limits, Put, Row, Txn
+from rundlet_server.storage.interface import Limits, Put, Row, Txn
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import VERSION_MAX
 from rundlet_server.storage.log.maintain.checkpoint import Checkpointer
@@ -33,6 +33,7 @@ from rundlet_server.storage.log.maintain.chunk import FRAME_BYTES_MAX, FRAME_REC
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import Head, View
 from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.settings import StoreSettings
 
 _WAITING_MAX: Final = 4_096

@@ -22,7 +22,7 @@ from rundlet_server.storage.log.index import columns as index_columns
 from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, MERGE_FACTOR, Columns
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.file import IndexFile
-from rundlet_server.storage.log.index.retention import needed_versions, without_erased
+from rundlet_server.storage.log.index.retention import without_erased
 from rundlet_server.storage.log.index.writer import write_index
 from rundlet_server.storage.log.maintain.horizon import Horizon, OutdatedError
 from rundlet_server.storage.log.read.follower import Follower
@@ -100,7 +100,7 @@ class Checkpointer:
         if count < 2:
             return 0
         merged = self.merged(view.indexes[:count])
-        is_needed = needed_versions(merged, horizon.revision, horizon.keep_versions)
+        is_needed = horizon.needed(merged)
         selected = index_columns.select(merged, is_needed)
         state = self.write(view, selected)
         dropping = horizon if selected is not merged else None

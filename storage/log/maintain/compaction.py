@@ -35,8 +35,7 @@ from rundlet_server.storage.log.format.manifest import Manifest, SegmentState
 from rundlet_server.storage.log.format.names import segment_name, times_name
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
 from rundlet_server.storage.log.index import columns as index_columns
-from rundlet_server.storage.log.index.columns import Columns, is_tombstone
-from rundlet_server.storage.log.index.retention import needed_versions
+from rundlet_server.storage.log.index.columns import Columns, is_outcome, is_tombstone
 from rundlet_server.storage.log.maintain.checkpoint import Checkpointer, replace_indexes
 from rundlet_server.storage.log.maintain.erasure import (
     EndLeases,
@@ -138,7 +137,7 @@ class Compactor:
         if not view.indexes:
             return CompactionResult()
         merged = self._checkpointer.merged(view.indexes)
-        is_needed = needed_versions(merged, horizon.revision, horizon.keep_versions)
+        is_needed = horizon.needed(merged)
         columns = index_columns.select(merged, is_needed)
         usages = _usages(view, columns)
         to_clean = segments_to_clean(view)
@@ -271,7 +270,10 @@ def _without_tombstones(
     runs: Sequence[Sequence[SegmentState]],
     horizon: int,
 ) -> Columns:
-    """Drop tombstones behind the horizon that no older record can need any more."""
+    """Drop tombstones behind the horizon that no older record can need any more.
+
+    An outcome is no tombstone in this: it is needed for itself.
+    """
     chosen = {state.number for run in runs for state in run}
     clean = []
     for usage in usages:
@@ -284,7 +286,8 @@ def _without_tombstones(
     is_behind = rows["revision"] <= np.uint64(horizon)
     is_clean = np.isin(rows["position"] >> _SEGMENT_SHIFT, np.array(clean, np.uint64))
     # A key with older versions still needed keeps its tombstone in front of them.
-    is_droppable = is_tombstone(columns) & is_first & is_last & is_behind & is_clean
+    is_end = is_tombstone(columns) & ~is_outcome(columns)
+    is_droppable = is_end & is_first & is_last & is_behind & is_clean
     return index_columns.select(columns, ~is_droppable)
 
 

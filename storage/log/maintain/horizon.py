@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from rundlet_server.storage.log.format.manifest import Manifest, Oldest
 from rundlet_server.storage.log.holds import Holds
+from rundlet_server.storage.log.index.columns import Columns, Flags
+from rundlet_server.storage.log.index.retention import needed_versions
 from rundlet_server.storage.log.read.times import newest_by, time_at
 from rundlet_server.storage.log.read.view import View
 
@@ -26,17 +28,24 @@ class Horizon(NamedTuple):
         keep_versions: newest versions of a key that are kept whatever their age.
         keep_for_s: the retention that led to the oldest state.
         holds: of long reads.
+        forgotten_s: outcomes are dropped that are forgotten by this second.
     """
 
     oldest: Oldest
     keep_versions: int
     keep_for_s: float
     holds: Holds
+    forgotten_s: int = 0
 
     @property
     def revision(self) -> int:
         """The revision behind which old versions may be dropped."""
         return self.oldest.revision
+
+    def needed(self, columns: Columns) -> Flags:
+        """Return one flag per row: false for what the pass drops."""
+        kept = (self.revision, self.keep_versions)
+        return needed_versions(columns, *kept, forgotten_s=self.forgotten_s)
 
     def require_kept(self, manifest: Manifest) -> None:
         """Refuse to install the work of a pass that keeps too little by now; with the lock held.
@@ -71,4 +80,5 @@ def horizon_of(view: View, holds: Holds, *, held: int | None, now_us: int, durab
     revision = min(revision, durable, revision if held is None else held)
     if revision > oldest.revision:
         oldest = Oldest(revision, time_at(view, revision))
-    return Horizon(oldest, retention.keep_versions, retention.keep_for_s, holds)
+    forgotten_s = now_us // 1_000_000
+    return Horizon(oldest, retention.keep_versions, retention.keep_for_s, holds, forgotten_s)

@@ -19,7 +19,7 @@ from rundlet_server.storage.log.format.names import (
     segment_name,
     segment_numbers,
 )
-from rundlet_server.storage.log.format.record import ERASE, Record
+from rundlet_server.storage.log.format.record import ERASE, OUTCOME, Record
 from rundlet_server.storage.log.format.segment import COMPACTED, HEADER_SIZE
 from rundlet_server.storage.log.open.recovery import REVISION_GAP
 from rundlet_server.storage.log.repair.extents import Extents
@@ -140,6 +140,8 @@ class LogRepair:
                 if (version.key, version.revision) in seen:
                     continue
                 seen.add((version.key, version.revision))
+                if version.kind == OUTCOME:
+                    continue  # of use only with its commit, whose loss is reported
                 source = by_number.get(version.segment)
                 where = Place(version.revision, version.segment, version.offset, version.size)
                 is_kept = source is not None and source.recover(where, version.key)

@@ -11,18 +11,15 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX, NUMBER_MAX
-from rundlet_server.storage.errors import Conflict, FailedCondition, InvalidOperation, LimitExceeded
+from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX
+from rundlet_server.storage.errors import Conflict, InvalidOperation, LimitExceeded
 from rundlet_server.storage.files import Buffer
 from rundlet_server.storage.interface import (
     TEXT_CONTENT_TYPE,
     Add,
-    Commit,
-    Condition,
     Delete,
     Limits,
     Op,
-    OpResult,
     Put,
     Restore,
     Touch,
@@ -46,8 +43,20 @@ from rundlet_server.storage.log.format.record import (
 from rundlet_server.storage.log.read.past import NotThereError, find_at, find_version, kept_of
 from rundlet_server.storage.log.read.view import Head, View
 from rundlet_server.storage.log.write.free_space import FreeSpace
+from rundlet_server.storage.log.write.remembering import (
+    is_forgotten,
+    outcome_key,
+    outcome_record,
+)
+from rundlet_server.storage.outcomes.idempotency import Idempotency
+from rundlet_server.storage.outcomes.remembering import replayed
+from rundlet_server.storage.outcomes.results import Commit, OpResult
+from rundlet_server.storage.requests import (
+    NUMBER_BYTES_MAX,
+    added,
+    failed_conditions,
+)
 
-_NUMBER_DIGITS_MAX: Final = 1_000
 _RECORD_OVERHEAD_MAX: Final = records.OVERHEAD + CONTENT_TYPE_BYTES_MAX + 32
 """Bytes of a record beside its key and value, at most."""
 _ANY_FRAME_BYTES_MAX: Final = frames.SIZE_MAX // 8
@@ -117,11 +126,16 @@ class Batch:
 
         Raises:
             Conflict: conditions failed and there is no ``otherwise``.
+            IdempotencyKeyReused: another request was done with its key.
             InvalidOperation, LimitExceeded: an operation cannot be done; what has expired is
                 logged all the same.
             DiskFull: it writes values, and the rest of the disk is kept for deletions; as above.
         """
-        failed = self._failed(txn.conditions) if txn.conditions else ()
+        if txn.idempotency is not None:
+            done = self._done_before(txn.idempotency)
+            if done is not None:
+                return done
+        failed = failed_conditions(txn.conditions, self._state) if txn.conditions else ()
         if failed and txn.otherwise is None:
             raise Conflict(failed)
         ops = txn.then if not failed else txn.otherwise or ()
@@ -131,6 +145,9 @@ class Batch:
         written: list[Record] = []
         results = [self._do(index, op, keys[index], written) for index, op in enumerate(ops)]
         if written:
+            if txn.idempotency is not None:
+                commit = Commit(not failed, self._next_revision(), tuple(results))
+                written.append(outcome_record(txn.idempotency, commit, self.head.time_us))
             if self._limits.txn_bytes_max > _ANY_FRAME_BYTES_MAX:
                 self._require_frame(written)
             if not self._free_space.is_plenty:
@@ -138,6 +155,14 @@ class Batch:
             self._append(written)
             self.commit_count += 1
         return Commit(not failed, self.head.revision, tuple(results))
+
+    def _done_before(self, idempotency: Idempotency) -> Commit | None:
+        """Return the outcome that is remembered for a key."""
+        key = outcome_key(idempotency)
+        locator = self._latest(key)
+        if locator is None or is_forgotten(locator, self.head.time_us):
+            return None
+        return replayed(self._read(key, locator).value, idempotency, locator.revision)
 
     def expire(self, expired: Sequence[Expire]) -> int:
         """Log expiries, except of keys that were written again meanwhile; return how many."""
@@ -159,20 +184,9 @@ class Batch:
         self._append([self._tombstone(key, ERASE)])
         return count
 
-    def _failed(self, conditions: Sequence[Condition]) -> tuple[FailedCondition, ...]:
-        failed = []
-        for index, condition in enumerate(conditions):
-            locator = self._live(condition.key.encode())
-            revision = locator.revision if locator else 0
-            holds = (
-                (condition.exists is None or condition.exists == (locator is not None))
-                and condition.version in (None, locator.version if locator else 0)
-                and (condition.revisions is None or revision in condition.revisions)
-                and (condition.not_revisions is None or revision not in condition.not_revisions)
-            )
-            if not holds:
-                failed.append(FailedCondition(index, condition.key, revision))
-        return tuple(failed)
+    def _state(self, key: bytes) -> tuple[int, int]:
+        locator = self._live(key)
+        return (locator.revision, locator.version) if locator else (0, 0)
 
     def _expire_first(self, keys: Sequence[bytes]) -> None:
         """Log the expiry of values that will be overwritten as events of their own, before that."""
@@ -239,13 +253,10 @@ class Batch:
     ) -> tuple[int, Record]:
         if current is None:
             return op.by, self._put(key, b"%d" % op.by, None, TEXT_CONTENT_TYPE)
-        is_short = current.value_size <= _NUMBER_DIGITS_MAX
+        is_short = current.value_size <= NUMBER_BYTES_MAX
         old = self._read(key, current) if is_short else None
-        if old is None or not _is_decimal(old.value):
-            raise InvalidOperation(index, f"the value of {op.key!r} is not a decimal number")
-        number = int(old.value) + op.by
-        if not -NUMBER_MAX - 1 <= number <= NUMBER_MAX:
-            raise InvalidOperation(index, f"the number in {op.key!r} would not fit into 64 bits")
+        number = added(index, op, old and old.value)
+        assert old is not None  # it is a number
         record = self._put(key, b"%d" % number, current, old.content_type)
         return number, record._replace(expires_us=old.expires_us)
 
@@ -387,8 +398,3 @@ class Batch:
 
 def _position(entry: tuple[bytes, Locator]) -> int:
     return entry[1].position
-
-
-def _is_decimal(value: bytes) -> bool:
-    digits = value[1:] if value[:1] in (b"-", b"+") else value
-    return digits.isdigit()

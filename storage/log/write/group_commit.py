@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.errors import OutcomeUnknown, StoreError, Unavailable
-from rundlet_server.storage.interface import Commit, Txn
+from rundlet_server.storage.interface import Txn
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.write.batch import Batch
 from rundlet_server.storage.log.write.writer import Writer
+from rundlet_server.storage.outcomes.results import Commit
 
 
 @dataclass(slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rundlet_server.storage.errors import Conflict, FailedCondition
-from rundlet_server.storage.interface import Commit, Condition, Delete, Put, Txn
+from rundlet_server.storage.interface import Condition, Delete, Put, Txn
+from rundlet_server.storage.outcomes.results import Commit
 from tests.support.backends import do, put
 
 

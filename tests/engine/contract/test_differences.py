@@ -7,7 +7,8 @@ import random
 import pytest
 
 from rundlet_server.storage.errors import Compacted, Conflict, InvalidRequest, LimitExceeded
-from rundlet_server.storage.interface import Add, Commit, Delete, Store, Touch, Txn
+from rundlet_server.storage.interface import Add, Delete, Store, Touch, Txn
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.past import differences as module
 from rundlet_server.storage.past.differences import Difference, differences, moment_of, state_of
 from rundlet_server.storage.past.rollback import Scope, roll_back

@@ -7,14 +7,13 @@ import pytest
 from rundlet_server.storage.errors import InvalidOperation
 from rundlet_server.storage.interface import (
     Add,
-    Commit,
     Condition,
     Delete,
-    OpResult,
     Put,
     Touch,
     Txn,
 )
+from rundlet_server.storage.outcomes.results import Commit, OpResult
 from rundlet_server.storage.timeline import Moment
 from tests.support.backends import do, kinds, names, put, value
 from tests.support.models.model import START_US

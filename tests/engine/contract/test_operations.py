@@ -8,14 +8,13 @@ from rundlet_server.storage.errors import InvalidOperation, LimitExceeded
 from rundlet_server.storage.interface import (
     TEXT_CONTENT_TYPE,
     Add,
-    Commit,
     Delete,
-    OpResult,
     Put,
     Restore,
     Touch,
     Txn,
 )
+from rundlet_server.storage.outcomes.results import Commit, OpResult
 from tests.support.backends import do, kinds, names, put, value
 from tests.support.models.model import START_US
 

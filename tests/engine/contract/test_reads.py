@@ -7,12 +7,11 @@ import pytest
 from rundlet_server.storage.errors import InvalidKey, LimitExceeded
 from rundlet_server.storage.interface import (
     DEFAULT_CONTENT_TYPE,
-    Commit,
     Condition,
-    OpResult,
     Page,
     Txn,
 )
+from rundlet_server.storage.outcomes.results import Commit, OpResult
 from tests.support.backends import LIMITS, names, put, value
 from tests.support.models.model import START_US
 

@@ -15,7 +15,8 @@ from rundlet_server.storage.errors import (
     UnknownFormat,
 )
 from rundlet_server.storage.interface import Add
-from rundlet_server.storage.postgres import connections, lifeline
+from rundlet_server.storage.postgres import connections
+from rundlet_server.storage.postgres.failover import lifeline
 from tests.support.backends import do, put, value
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.processes.servers import wait_for

@@ -13,10 +13,11 @@ import pytest
 
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, VALUE_BYTES_LIMIT
 from rundlet_server.storage.errors import Conflict, Unavailable
-from rundlet_server.storage.interface import Add, Commit, Condition, Delete, Limits, Put, Txn
+from rundlet_server.storage.interface import Add, Condition, Delete, Limits, Put, Txn
 from rundlet_server.storage.log.format.names import segment_name
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.settings import StoreSettings
 from tests.support import PATIENCE_S
 from tests.support.backends import value

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from hypothesis import strategies as st
 
 from rundlet_server.storage.errors import InvalidOperation
-from rundlet_server.storage.interface import Add, Commit, Op, Put, Store, Txn
+from rundlet_server.storage.interface import Add, Op, Put, Store, Txn
 from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.settings import StoreSettings
 from tests.conftest import SMALL_LIMITS
 from tests.support.campaign import Campaign

@@ -18,8 +18,9 @@ from rundlet_server.storage import errors
 from rundlet_server.storage.care import inspect
 from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
 from rundlet_server.storage.counting.measures import Measures
-from rundlet_server.storage.interface import Commit, Delete, Limits, Put, Txn
+from rundlet_server.storage.interface import Delete, Limits, Put, Txn
 from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.settings import StoreSettings
 from tests.support import ROOT
 from tests.support.models.model import ModelStore

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import socket
@@ -128,7 +129,10 @@ def test_write_that_was_sent_is_not_sent_again(kind, tmp_path):
             if kind == "haproxy":
                 wait_for(lambda: front.ask("GET", "/up").status == 200)
 
-            assert front.ask("PUT", "/v1/kv/a", b"1").status == 502
+            answer = front.ask("PUT", "/v1/kv/a", b"1")
+            assert answer.status == {"nginx": 504, "haproxy": 502}[kind]
+            if kind == "nginx":
+                assert json.loads(answer.body)["type"] == "/problems/outcome-unknown"
 
     assert len(writes) == 1
 
@@ -151,15 +155,28 @@ def hang_up(listener: socket.socket, writes: list[bytes]) -> None:
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
 
-def test_no_request_fails_if_one_of_two_servers_is_missing(server, tmp_path):
+def test_no_request_fails_if_one_of_two_servers_is_missing(kind, server, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         closed = f"http://127.0.0.1:{listener.getsockname()[1]}"
     slow_checks = {"inter 2s": "inter 1h"}  # so that HAProxy learns of it from requests alone
 
-    with haproxy([server.url, closed], tmp_path, slow_checks) as front:
+    changes = slow_checks if kind == "haproxy" else None
+    with FRONTS[kind]([server.url, closed], tmp_path, changes) as front:
         statuses = [front.ask("PUT", "/v1/kv/two", b"1").status for _ in range(20)]
 
     assert set(statuses) <= {201, 204}
+
+
+def test_request_that_no_server_took_can_be_sent_again(kind, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        closed = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    with FRONTS[kind]([closed, closed], tmp_path) as front:
+        answer = front.ask("PUT", "/v1/kv/a", b"1")
+
+    assert answer.status == 503
+    assert answer.headers["retry-after"] == "1"
+    assert json.loads(answer.body)["type"] == "/problems/unavailable"
 
 
 def test_server_that_is_not_ready_gets_no_request(server, tmp_path):

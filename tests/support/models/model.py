@@ -27,7 +27,6 @@ from rundlet_server.storage.interface import (
     DEFAULT_CONTENT_TYPE,
     TEXT_CONTENT_TYPE,
     Add,
-    Commit,
     Condition,
     Delete,
     Entry,
@@ -35,7 +34,6 @@ from rundlet_server.storage.interface import (
     KeyInfo,
     Limits,
     Op,
-    OpResult,
     Page,
     Put,
     Restore,
@@ -47,6 +45,8 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
+from rundlet_server.storage.outcomes.idempotency import Idempotency
+from rundlet_server.storage.outcomes.results import Commit, OpResult
 from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.timeline import (
     At,
@@ -60,6 +60,7 @@ from rundlet_server.storage.timeline import (
     Version,
 )
 from tests.support.models.model_backups import ModelBackups
+from tests.support.models.model_outcomes import ModelOutcomes
 
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
@@ -131,6 +132,7 @@ class ModelStore:
         self._has_committed = threading.Condition(self._lock)
         self._commits: list[tuple[int, int]] = []
         self._backups = ModelBackups()
+        self._outcomes = ModelOutcomes()
         self.all_commits: list[tuple[int, int]] = []
 
     # --- reading ---------------------------------------------------------------------------
@@ -355,7 +357,9 @@ class ModelStore:
                 raise ReadOnly("this store takes no writes")
             for ops in (txn.then, txn.otherwise or ()):
                 self._check_ops(ops)
-            self._now_us()
+            known = self._outcomes.recall(txn.idempotency, self._now_us())
+            if known is not None:
+                return known
             failed = tuple(
                 FailedCondition(index, condition.key, self._revision_of(condition.key))
                 for index, condition in enumerate(txn.conditions)
@@ -364,8 +368,7 @@ class ModelStore:
             if failed and txn.otherwise is None:
                 raise Conflict(failed)
             ops = txn.otherwise if failed and txn.otherwise is not None else txn.then
-            results = self._apply(ops)
-            return Commit(not failed, self._revision, results)
+            return self._apply(ops, not failed, txn.idempotency)
 
     def compact(self, *, wait: bool = False) -> None:  # noqa: ARG002 - there is nothing to do
         if self.info.read_only:
@@ -393,7 +396,7 @@ class ModelStore:
     def close(self) -> None:
         pass
 
-    def _apply(self, ops: Sequence[Op]) -> tuple[OpResult, ...]:
+    def _apply(self, ops: Sequence[Op], succeeded: bool, idempotency: Idempotency | None) -> Commit:
         """Work everything out first, so that an operation that fails leaves nothing behind.
 
         Only what has expired ends before that, at a revision of its own: it is over whatever
@@ -411,11 +414,14 @@ class ModelStore:
                 copied_bytes += len(change.value)
             changes.append(change)
         written = [(op.key, change) for op, change in zip(ops, changes, strict=True) if change]
+        results = tuple(self._result(op, change) for op, change in zip(ops, changes, strict=True))
         if written:
+            commit = Commit(succeeded, self._revision + 1, results)
+            self._outcomes.remember(idempotency, commit, self._time_us)
             self._next_revision()
         for key, change in written:
             self._append(key, change._replace(revision=self._revision))
-        return tuple(self._result(op, change) for op, change in zip(ops, changes, strict=True))
+        return Commit(succeeded, self._revision, results)
 
     def _change(self, index: int, op: Op) -> Record | None:
         """What an operation would append; ``None`` where it changes nothing."""

@@ -81,7 +81,9 @@ def nginx(
     configuration = adapted(
         NGINX.read_text(),
         {
-            "server 127.0.0.1:8000;": " ".join(f"server {_address(url)};" for url in urls),
+            "server 127.0.0.1:8000;": " ".join(
+                f"server {_address(url)} fail_timeout=1s;" for url in urls
+            ),
             "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
             "/etc/ssl/certs/kv.example.org.pem": str(cert),
             "/etc/ssl/private/kv.example.org.key": str(key),

@@ -1,0 +1,200 @@
+"""One copy, step by step; each step goes on where an earlier run has ended.
+
+1. Copy all keys of one revision: the oldest that is kept if history is copied, else the newest.
+2. Make the changes since, up to the newest commit.
+3. Compare both stores: FROM as it was at that commit, and TO as it is.
+
+Steps 1 and 2 hold the revision in FROM, where that is possible from here. If FROM has dropped it
+all the same, step 1 begins again at a newer one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import rundlet
+from rundlet_server.cli.copy.loading import load
+from rundlet_server.cli.copy.notes import Note, Notes
+from rundlet_server.cli.copy.patience import patiently
+from rundlet_server.cli.copy.replaying import replay
+from rundlet_server.cli.copy.sides import Side
+from rundlet_server.cli.copy.verifying import Comparison, compare
+from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.show.progress import RowProgress
+from rundlet_server.cli.show.terminal import escaped
+from rundlet_server.storage import errors
+
+_PATIENCE_S: Final = 60.0
+_COMPACTED: Final = (errors.Compacted, rundlet.Compacted)
+_ATTEMPTS: Final = 5
+
+
+def begun(
+    source: Side, to: Side, notes: Notes, *, merges: bool, with_history: bool
+) -> tuple[Note, bool]:
+    """Return how far a copy has come, and whether an earlier run has begun it.
+
+    Raises:
+        CommandError: TO takes no writes, is FROM, or has keys that are not of this copy.
+    """
+    here, there = source.facts, to.facts
+    if here.store_id == there.store_id:
+        raise CommandError("FROM and TO are the same store", ExitCode.USAGE)
+    if there.is_read_only:
+        raise CommandError(f"{there.shown} takes no writes", ExitCode.NOT_ALLOWED)
+    key_count = to.key_count()
+    note = notes.read(here.store_id, there.store_id)
+    if note is not None and (key_count or not note.is_begun):
+        note.merges |= merges
+        if note.to_head and not note.merges:
+            _require_untouched(to, note)
+        note.to_head = 0
+        return note, True
+    if key_count and not merges:
+        message = (
+            f"{there.shown} is not empty: it has {key_count} keys; copy to an empty store, or give"
+            " --merge to add to it, where FROM wins"
+        )
+        raise CommandError(message, ExitCode.CONFLICT)
+    with_history = with_history and here.keeps_history and there.keeps_history
+    base = source.oldest() if with_history else source.head()
+    about = (here.store_id, there.store_id, base, base, with_history)
+    note = Note(*about, merges=key_count > 0)
+    if with_history and not note.merges:
+        _retain_as(source, to)
+    return note, False
+
+
+def ended(to: Side, note: Note, notes: Notes) -> None:
+    """Note that the copy stopped by itself, so that what others write from now on is noticed."""
+    note.to_head = to.head()
+    notes.save(note)
+
+
+def bring_up_to_date(source: Side, to: Side, note: Note, notes: Notes) -> None:
+    """Copy what is missing, up to the newest commit.
+
+    Raises:
+        CommandError, RundletError, StoreError: it cannot go on now; the next run does.
+    """
+    for attempt in range(_ATTEMPTS):
+        try:
+            with source.hold(note.position):
+                _load(source, to, note, notes)
+                if source.facts.keeps_history:
+                    _replay(source, to, note, notes)
+        except _COMPACTED:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            lost = note.position
+            note.begin_again(source.head())
+            sys.stderr.write(
+                f"rundlet: FROM no longer keeps revision {lost}; copying again as of revision"
+                f" {note.base}\n"
+            )
+        else:
+            to.finish()
+            return
+
+
+def verify(source: Side, to: Side, note: Note) -> Comparison:
+    """Compare both stores.
+
+    Raises:
+        CommandError: FROM no longer keeps the revision that TO has reached.
+    """
+    compared: list[Comparison] = []
+
+    def once() -> None:
+        with source.hold(note.position), RowProgress("comparing", "keys") as progress:
+            progress.begin(source.key_count())
+            pages = source.pages("", note.position), to.pages("", None)
+            compared.append(compare(*pages, merges=note.merges, advance=progress.advance))
+
+    try:
+        patiently(once, lambda: None, patience_s=_PATIENCE_S)
+    except _COMPACTED as ex:
+        message = (
+            f"all is copied, but not compared: FROM no longer keeps revision {note.position}; keep"
+            " history for longer there (rundlet retention --keep-for) and run the same command"
+            " again"
+        )
+        raise CommandError(message, ExitCode.NOT_FOUND) from ex
+    return compared[-1]
+
+
+def _load(source: Side, to: Side, note: Note, notes: Notes) -> None:
+    if note.is_loaded:
+        return
+    if not note.total or note.is_again:
+        note.total = source.key_count()
+    with RowProgress("copying", "keys") as progress:
+        progress.begin(max(note.total, note.done), done=note.done)
+        _patiently(lambda: load(source, to, note, notes, progress.advance), note)
+
+
+def _replay(source: Side, to: Side, note: Note, notes: Notes) -> None:
+    head = source.head()
+    with RowProgress("catching up", "revisions") as progress:
+        progress.begin(head - note.position)
+
+        def on_reached(revision: int) -> None:
+            progress.advance(revision - note.position)
+            note.position = revision
+            notes.save(note, at_once=False)
+
+        _patiently(lambda: replay_until(source, to, note, head, on_reached), note)
+    notes.save(note)
+
+
+def replay_until(
+    source: Side, to: Side, note: Note, head: int, on_reached: Callable[[int], None]
+) -> None:
+    """Make the changes up to a revision, and those on the page with it."""
+    while note.position < head:
+        news = source.changes(note.position)
+        replay(to, news.commits, on_reached)
+        if news.reached > note.position:
+            on_reached(news.reached)
+
+
+def _patiently(work: Callable[[], None], note: Note) -> None:
+    patiently(work, lambda: (note.after, note.position), patience_s=_PATIENCE_S)
+
+
+def _retain_as(source: Side, to: Side) -> None:
+    """Let TO keep as much history as FROM does; only a token of the scope ``admin`` may."""
+    try:
+        to.retain(*source.retention())
+    except (rundlet.Forbidden, errors.ReadOnly) as ex:
+        sys.stderr.write(f"{escaped(f'rundlet: TO keeps its own retention: {ex}')}\n")
+
+
+def _require_untouched(to: Side, note: Note) -> None:
+    """Refuse to overwrite what others have written to TO since the copy ended.
+
+    Raises:
+        CommandError: there is such a change.
+    """
+    if not to.facts.keeps_history:
+        return
+    position = note.to_head
+    head = to.head()
+    while position < head:
+        try:
+            news = to.changes(position)
+        except (*_COMPACTED, errors.InvalidRequest, rundlet.BadRequest):
+            return  # too long ago: the comparison at the end will tell
+        for commit in news.commits:
+            for change in commit.changes:
+                message = (
+                    f"{to.facts.shown} was written to after the copy: {change.key[:200]!r} at its"
+                    f" revision {commit.revision}; give --merge to go on all the same, where FROM"
+                    " wins"
+                )
+                raise CommandError(message, ExitCode.CONFLICT)
+        if news.reached <= position:
+            return
+        position = news.reached

@@ -1,0 +1,121 @@
+"""How far a copy has come, noted in a file, so that it goes on after it was interrupted.
+
+The file is beside neither store: a key in the new one would be seen by its readers, and by the
+comparison at the end. It names both stores by their ids, so no other copy takes it for its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rundlet_server.cli.exits import CommandError
+
+_FORMAT: Final = 1
+_SAVE_EVERY_S: Final = 1.0
+
+
+@dataclass(slots=True)
+class Note:
+    """How far a copy has come.
+
+    Attributes:
+        from_id, to_id: of the stores.
+        base: the revision of FROM whose keys are copied first.
+        position: the revision of FROM up to which changes were made in TO.
+        with_history: older versions are copied, too.
+        after: the last key that was copied.
+        done: how many keys were copied.
+        total: how many there are.
+        is_loaded: all keys of ``base`` were copied.
+        is_again: they were copied before, so TO may have keys that FROM no longer has.
+        merges: TO had keys of its own.
+        to_head: the newest revision of TO when the copy stopped by itself; 0: it was interrupted.
+    """
+
+    from_id: str
+    to_id: str
+    base: int
+    position: int
+    with_history: bool
+    after: str = ""
+    done: int = 0
+    total: int = 0
+    is_loaded: bool = False
+    is_again: bool = False
+    merges: bool = False
+    to_head: int = 0
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything was copied."""
+        return self.done > 0 or self.position > self.base
+
+    def begin_again(self, base: int) -> None:
+        """Copy all keys again, of a newer revision."""
+        self.base = self.position = base
+        self.after, self.done, self.is_loaded, self.is_again = "", 0, False, True
+
+
+class Notes:
+    """The file of one copy."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._saved_s = 0.0
+
+    @classmethod
+    def of(cls, from_id: str, to_id: str) -> Notes:
+        """Return the notes of the copy from one store to another."""
+        home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+        name = hashlib.sha256(f"{from_id} {to_id}".encode()).hexdigest()[:32]
+        return cls(Path(home) / "rundlet" / "copies" / f"{name}.json")
+
+    def read(self, from_id: str, to_id: str) -> Note | None:
+        """Return the note; ``None`` if there is none of these two stores.
+
+        Raises:
+            CommandError: the file is not readable as a note.
+        """
+        try:
+            members = json.loads(self._path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as ex:
+            raise self._unreadable() from ex
+        if not isinstance(members, dict) or members.pop("format", None) != _FORMAT:
+            raise self._unreadable()
+        try:
+            note = Note(**members)
+        except TypeError as ex:
+            raise self._unreadable() from ex
+        return note if (note.from_id, note.to_id) == (from_id, to_id) else None
+
+    def save(self, note: Note, *, at_once: bool = True) -> None:
+        """Write the note; replaces the last one whole. If not ``at_once``, once a second is enough.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        now_s = time.monotonic()
+        if not at_once and now_s - self._saved_s < _SAVE_EVERY_S:
+            return
+        self._saved_s = now_s
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        part = self._path.with_suffix(".part")
+        with part.open("w") as file:
+            json.dump({"format": _FORMAT, **dataclasses.asdict(note)}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self._path)
+
+    def _unreadable(self) -> CommandError:
+        return CommandError(
+            f"{self._path} does not say how far the copy is; remove it, empty TO and begin again"
+        )

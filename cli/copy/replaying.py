@@ -1,0 +1,92 @@
+"""Makes the changes of one store in another: many small commits become fewer, none is torn.
+
+Commits that follow each other are made as one transaction, as long as no key is in two of them.
+So every version of every key is written, in order, and what one commit changed becomes visible at
+once. Only a commit that is larger than a transaction of the other store may be is made in parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from rundlet_server.cli.copy.loading import require_room
+from rundlet_server.cli.copy.sides import Change, Commit, Side
+from rundlet_server.storage.errors import LimitExceeded
+from rundlet_server.storage.interface import Limits
+
+_OPS_MAX: Final = 1_000
+_BYTES_MAX: Final = 8 * 1024 * 1024
+
+
+class Batch(NamedTuple):
+    """Changes of different keys, and the revision that the store has reached after them.
+
+    Attributes:
+        revision: 0 if it is a part of a commit, and not the last one.
+    """
+
+    changes: list[Change]
+    revision: int
+
+
+def replay(to: Side, commits: Iterable[Commit], on_reached: Callable[[int], None]) -> None:
+    """Make changes in a store.
+
+    Args:
+        to: the store.
+        commits: them, in order.
+        on_reached: called with the revision of the last whole commit after each transaction.
+
+    Raises:
+        CommandError: a key or a value is too large for the store.
+    """
+    for batch in batches(commits, to.facts.limits):
+        try:
+            to.apply(batch.changes)
+        except LimitExceeded:
+            require_room([change.item for change in batch.changes if change.item], to)
+            raise
+        if batch.revision:
+            on_reached(batch.revision)
+
+
+def batches(commits: Iterable[Commit], limits: Limits) -> Iterator[Batch]:
+    """Yield commits as few transactions."""
+    ops_max = min(_OPS_MAX, limits.txn_ops_max)
+    bytes_max = min(_BYTES_MAX, limits.txn_bytes_max)
+    waiting: list[Change] = []
+    keys: set[str] = set()
+    size = revision = 0
+    for commit in commits:
+        its_size = sum(map(_size, commit.changes))
+        is_room = len(waiting) + len(commit.changes) <= ops_max and size + its_size <= bytes_max
+        if waiting and not (is_room and keys.isdisjoint(each.key for each in commit.changes)):
+            yield Batch(waiting, revision)
+            waiting, keys, size = [], set(), 0
+        *parts, last = _parts(commit.changes, ops_max, bytes_max)
+        yield from (Batch(part, 0) for part in parts)
+        waiting += last
+        keys |= {each.key for each in last}
+        size += sum(map(_size, last))
+        revision = commit.revision
+    if waiting or revision:
+        yield Batch(waiting, revision)
+
+
+def _parts(changes: list[Change], ops_max: int, bytes_max: int) -> list[list[Change]]:
+    """Return the changes of one commit in parts that a transaction has room for; mostly one."""
+    parts: list[list[Change]] = [[]]
+    size = 0
+    for change in changes:
+        its_size = _size(change)
+        if parts[-1] and (len(parts[-1]) == ops_max or size + its_size > bytes_max):
+            parts.append([])
+            size = 0
+        parts[-1].append(change)
+        size += its_size
+    return parts
+
+
+def _size(change: Change) -> int:
+    return len(change.key.encode()) + (len(change.item.value) if change.item else 0)

@@ -1,0 +1,219 @@
+// The view of keys: search, list or tree on one side, the opened key on the other.
+
+import { button, fill, h, icon, setText } from "../core/dom.js";
+import { count, counted, visible } from "../core/format.js";
+import { offerKeys } from "../core/keyboard.js";
+import { change } from "../core/places.js";
+import { isWritable, limit } from "../core/server.js";
+import { copyMenu } from "../shell/copying.js";
+import { emptiness, failure } from "../shell/dialogs.js";
+import { KeyPane } from "../value/pane.js";
+import { countKeys, Listing } from "./listing.js";
+import { KeyTable } from "./table.js";
+import { Tree } from "./tree.js";
+
+const TYPING_MS = 120;
+
+class KeysView extends HTMLElement {
+  connectedCallback() {
+    this.table = new KeyTable({
+      open: (row) => change({ key: row.info.key, pane: "", new: "" }, { replace: Boolean(this.options.key) }),
+      toggle: (row) => this.source.toggle?.(row),
+      select: () => this.drawSelection(),
+      isSelectable: () => isWritable() && !this.isPast,
+    });
+    this.pane = new KeyPane(() => this.refresh());
+    this.build();
+    this.withdraw = offerKeys(this.bindings());
+    this.onAgain = () => this.refresh();
+    window.addEventListener("online-again", this.onAgain);
+  }
+
+  disconnectedCallback() {
+    this.withdraw();
+    this.source?.close();
+    this.counting?.abort();
+    this.table.close();
+    this.pane.close();
+    window.removeEventListener("online-again", this.onAgain);
+  }
+
+  build() {
+    this.className = "view keys-view";
+    this.search = h("input", { class: "input mono", type: "search", placeholder: "Prefix", "aria-label": "Prefix of the keys", autocomplete: "off", spellcheck: "false", on: { input: () => this.typed() } });
+    this.shape = h("div", { class: "segments", role: "group", "aria-label": "Shape" }, button("List", () => change({ tree: "" })), button("Tree", () => change({ tree: "1" })));
+    this.delimiter = h("input", { class: "input mono tiny", "aria-label": "Delimiter", title: "Delimiter of the tree", maxlength: "20", on: { change: () => change({ delimiter: this.delimiter.value === "/" ? "" : this.delimiter.value }) } });
+    this.order = button("", () => change({ reverse: this.options.reverse ? "" : "1" }), { class: "quiet" });
+    this.create = button([icon("plus"), h("span", {}, "New key")], () => change({ new: "1", key: "", pane: "" }), { class: "primary" });
+    this.summary = h("span", { class: "summary", role: "status" });
+    this.selection = h("div", { class: "selection", hidden: true });
+    this.message = h("div", { class: "message" });
+    fill(
+      this,
+      h(
+        "section",
+        { class: "browser", "aria-label": "Browse" },
+        h("header", { class: "bar-row" }, h("div", { class: "search" }, icon("search"), this.search), this.shape, this.delimiter, this.create),
+        h("div", { class: "sub-row" }, this.summary, h("span", { class: "spring" }), this.order, copyMenu(() => this.described())),
+        this.selection,
+        h("div", { class: "table-frame" }, this.table.element, this.message),
+      ),
+      this.pane.element,
+    );
+  }
+
+  bindings() {
+    const step = (by) => () => this.step(by);
+    return [
+      { key: "/", text: "Search", run: () => this.search.select() },
+      { key: "j", text: "Next key", run: step(1) },
+      { key: "ArrowDown", text: "Next key", run: step(1) },
+      { key: "k", text: "Previous key", run: step(-1) },
+      { key: "ArrowUp", text: "Previous key", run: step(-1) },
+      { key: "Enter", text: "Open", run: (event) => (event.target.closest("button, a") ? false : this.table.activate(this.table.active, { isOpened: true })) },
+      { key: "x", text: "Select", run: () => this.toggleSelected() },
+      { key: "n", text: "New key", run: () => isWritable() && change({ new: "1", key: "" }) },
+      { key: "e", text: "Edit", run: () => isWritable() && this.options.key && change({ pane: "edit" }) },
+      { key: "h", text: "History of the key", run: () => this.options.key && change({ pane: "history" }) },
+      { key: "Escape", text: "Close", run: () => this.leave() },
+    ];
+  }
+
+  get isPast() {
+    return Boolean(this.options.rev || this.options.at);
+  }
+
+  /** Show what the URL says. */
+  show(options) {
+    const before = this.options;
+    this.options = options;
+    const selection = JSON.stringify(this.selected());
+    if (!before || this.selectionText !== selection) {
+      this.selectionText = selection;
+      this.load();
+    }
+    this.drawControls();
+    const { key, pane, new: isNew, from } = options;
+    this.classList.toggle("has-pane", Boolean(key || isNew));
+    this.table.openKey = key ?? null;
+    this.pane.show({ key, pane, isNew: Boolean(isNew), from, prefix: options.prefix, rev: options.rev, at: options.at });
+    this.table.schedule();
+  }
+
+  selected() {
+    const { prefix, match, reverse, start, rev, at, tree, delimiter } = this.options;
+    return { prefix, match, reverse, start, rev, at, tree, delimiter: tree ? delimiter || "/" : undefined };
+  }
+
+  load({ keep = false } = {}) {
+    this.source?.close();
+    const selection = this.selected();
+    this.source = new (selection.tree ? Tree : Listing)(selection, () => this.drawState());
+    if (!keep) this.table.clearSelection();
+    this.table.show(this.source, { keep });
+    this.source.ensure(0, 0);
+    this.count(selection);
+    this.drawState();
+  }
+
+  refresh() {
+    this.load({ keep: true });
+  }
+
+  async count(selection) {
+    this.counting?.abort();
+    this.counting = new AbortController();
+    this.total = null;
+    try {
+      this.total = await countKeys(selection, this.counting.signal);
+    } catch {
+      return; // the list itself says what is wrong
+    }
+    this.drawState();
+  }
+
+  drawControls() {
+    const { prefix, reverse, tree, delimiter } = this.options;
+    if (document.activeElement !== this.search) this.search.value = prefix ?? "";
+    const [list, asTree] = this.shape.children;
+    list.setAttribute("aria-pressed", String(!tree));
+    asTree.setAttribute("aria-pressed", String(Boolean(tree)));
+    this.delimiter.hidden = !tree;
+    this.delimiter.value = delimiter || "/";
+    setText(this.order, reverse ? "Z → A" : "A → Z");
+    this.order.setAttribute("aria-label", reverse ? "Order: last key first" : "Order: first key first");
+    this.create.hidden = !isWritable() || this.isPast;
+  }
+
+  drawState() {
+    const { source, total } = this;
+    const { prefix } = this.options;
+    const texts = total === null ? (source.length ? "…" : "") : counted(total, "key");
+    setText(this.summary, [texts, source.revision !== null && `revision ${count(source.revision)}`].filter(Boolean).join(" · "));
+    this.element = null;
+    if (source.error) fill(this.message, failure(source.error, () => this.load()));
+    else if (source.length === 0 && source.isComplete) fill(this.message, this.nothing(prefix));
+    else if (source.length === 0) fill(this.message, h("div", { class: "skeleton", "aria-busy": "true", "aria-label": "Loading" }, Array.from({ length: 8 }, () => h("div", { class: "bar" }))));
+    else fill(this.message);
+    this.message.hidden = this.message.childElementCount === 0;
+    this.table.schedule();
+  }
+
+  nothing(prefix) {
+    if (prefix) {
+      return emptiness("No keys with this prefix", h("p", { class: "mono" }, visible(prefix)), button("Show all keys", () => change({ prefix: "" })), this.canCreate() && button("New key", () => change({ new: "1", key: "" }), { class: "primary" }));
+    }
+    return emptiness("No keys yet", this.isPast ? "The store was empty then." : "Everything that you store appears here.", this.canCreate() && button("New key", () => change({ new: "1", key: "" }), { class: "primary" }));
+  }
+
+  canCreate() {
+    return isWritable() && !this.isPast;
+  }
+
+  drawSelection() {
+    const { selected } = this.table;
+    this.selection.hidden = selected.size === 0;
+    if (selected.size === 0) return;
+    fill(this.selection, h("span", {}, `${counted(selected.size, "key")} selected`), button("Delete…", () => this.deleteSelected(), { class: "danger" }), button("Clear", () => this.table.clearSelection(), { class: "quiet" }));
+  }
+
+  async deleteSelected() {
+    const { deleteKeys } = await import("./deleting.js");
+    if (await deleteKeys([...this.table.selected.values()], limit("txn_ops_max", 1000))) {
+      this.table.clearSelection();
+      this.refresh();
+    }
+  }
+
+  typed() {
+    clearTimeout(this.typing);
+    this.typing = setTimeout(() => change({ prefix: this.search.value, start: "" }, { replace: true }), TYPING_MS);
+  }
+
+  step(by) {
+    const { table, source } = this;
+    if (table.active < 0 && this.options.key) table.active = source.indexOf(this.options.key);
+    table.activate(Math.max(0, table.active + by), { isOpened: false });
+    const row = source.row(table.active);
+    if (this.options.key && row?.kind === "key") change({ key: row.info.key }, { replace: true });
+  }
+
+  toggleSelected() {
+    const row = this.source.row(this.table.active);
+    if (row?.info && this.table.on.isSelectable()) this.table.select(this.table.active, !this.table.selected.has(row.info.key));
+  }
+
+  leave() {
+    if (document.activeElement === this.search) return this.search.blur();
+    if (this.options.pane) return change({ pane: "" });
+    if (this.options.key || this.options.new) return change({ key: "", new: "", pane: "" });
+    return false;
+  }
+
+  described() {
+    const { prefix, match, reverse, rev, at, start } = this.options;
+    return { act: "list", prefix, match, reverse, rev, at, start };
+  }
+}
+
+customElements.define("rundlet-keys", KeysView);

@@ -1,0 +1,29 @@
+"""The key that makes a transaction idempotent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+KEY_SIZE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """The key under which the outcome of a transaction is remembered.
+
+    Attributes:
+        key: ``KEY_SIZE`` bytes, a digest of the client's key and of whose it is.
+        fingerprint: a digest of the request.
+        keep_s: how long the outcome is remembered.
+        note: comes back with the outcome, as ``Commit.note``.
+    """
+
+    key: bytes
+    fingerprint: bytes
+    keep_s: int
+    note: bytes = b""
+
+    def forgotten_s(self, time_us: int) -> int:
+        """Return the second in which the outcome of a commit of this time is forgotten."""
+        return -(-time_us // 1_000_000) + self.keep_s
