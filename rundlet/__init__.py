@@ -36,6 +36,7 @@ from rundlet.errors import (
     Damaged,
     FailedCondition,
     Forbidden,
+    LockLost,
     OutcomeUnknown,
     PreconditionFailed,
     ReadOnly,
@@ -45,6 +46,7 @@ from rundlet.errors import (
     Unauthorized,
     Unavailable,
 )
+from rundlet.locks import Lock
 from rundlet.model import (
     DEFAULT_CONTENT_TYPE,
     TEXT_CONTENT_TYPE,
@@ -68,7 +70,10 @@ from rundlet.watching import Watch
 
 if TYPE_CHECKING:
     from rundlet.async_client import AsyncClient
+    from rundlet.async_locks import AsyncLock
     from rundlet.async_watching import AsyncWatch
+    from rundlet.codecs import Codec
+    from rundlet.mapping import StoreMapping
 
 __all__ = [
     "DEFAULT_CONTENT_TYPE",
@@ -76,6 +81,7 @@ __all__ = [
     "TEXT_CONTENT_TYPE",
     "Add",
     "AsyncClient",
+    "AsyncLock",
     "AsyncWatch",
     "Backup",
     "BackupFile",
@@ -83,6 +89,7 @@ __all__ = [
     "BadRequest",
     "ChangesPage",
     "Client",
+    "Codec",
     "Commit",
     "Compacted",
     "Condition",
@@ -97,6 +104,8 @@ __all__ = [
     "Forbidden",
     "Imported",
     "KeyInfo",
+    "Lock",
+    "LockLost",
     "Op",
     "OpResult",
     "OutcomeUnknown",
@@ -111,6 +120,7 @@ __all__ = [
     "RundletError",
     "ServerError",
     "State",
+    "StoreMapping",
     "TooLarge",
     "Touch",
     "Unauthorized",
@@ -122,7 +132,13 @@ __all__ = [
     "__version__",
 ]
 
-_LATER = {"AsyncClient": "rundlet.async_client", "AsyncWatch": "rundlet.async_watching"}
+_LATER = {
+    "AsyncClient": "rundlet.async_client",
+    "AsyncLock": "rundlet.async_locks",
+    "AsyncWatch": "rundlet.async_watching",
+    "Codec": "rundlet.codecs",
+    "StoreMapping": "rundlet.mapping",
+}
 """What is imported when it is used: asyncio takes a third of the time that httpx takes."""
 
 

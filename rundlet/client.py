@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, overload
 
 from rundlet.methods.many import ManyMethods
 from rundlet.methods.past import PastMethods
@@ -14,6 +14,11 @@ from rundlet.methods.waiting import WaitingMethods
 from rundlet.sending.origin import Origin, Settings
 from rundlet.sending.transport import Transport
 
+if TYPE_CHECKING:
+    from rundlet.codecs import Codec, CodecName
+    from rundlet.mapping import StoreMapping
+
+T = TypeVar("T")
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
 
@@ -48,6 +53,33 @@ class Client(
     ) -> None:
         self._origin = Origin(url, Settings(token, timeout_s, retries, ca_file))
         self._transport = Transport(self._origin)
+
+    @overload
+    def mapping(
+        self, prefix: str = "", *, codec: Literal["text"] = "text"
+    ) -> StoreMapping[str]: ...
+    @overload
+    def mapping(self, prefix: str = "", *, codec: Literal["bytes"]) -> StoreMapping[bytes]: ...
+    @overload
+    def mapping(self, prefix: str = "", *, codec: Literal["json", "cbor"]) -> StoreMapping[Any]: ...
+    @overload
+    def mapping(self, prefix: str = "", *, codec: Codec[T]) -> StoreMapping[T]: ...
+    def mapping(
+        self, prefix: str = "", *, codec: CodecName | Codec[Any] = "text"
+    ) -> StoreMapping[Any]:
+        """Return the keys with a prefix as a ``MutableMapping``.
+
+        Args:
+            prefix: stands before each key in the store, and is no part of the mapping's keys.
+            codec: what values are: ``text``, ``bytes``, ``json`` or ``cbor``; or an object that
+                makes bytes of values and values of bytes.
+        """
+        from rundlet.codecs import CODECS  # noqa: PLC0415 - few programs need it
+        from rundlet.mapping import StoreMapping  # noqa: PLC0415 - see above
+
+        if isinstance(codec, str):
+            return StoreMapping(self._transport, prefix, CODECS[codec])
+        return StoreMapping(self._transport, prefix, codec)
 
     def close(self) -> None:
         """Close all connections; closing twice is harmless."""

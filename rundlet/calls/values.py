@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 import httpx
 
@@ -47,6 +48,9 @@ class Demand:
         if self.if_absent:
             return {"If-None-Match": "*"}
         return {} if self.if_match is None else {"If-Match": self.if_match}
+
+
+_NO_DEMAND: Final = Demand()
 
 
 def get(
@@ -141,7 +145,7 @@ def set_value(
     *,
     ttl: float | None = None,
     content_type: str | None = None,
-    demand: Demand,
+    demand: Demand = _NO_DEMAND,
 ) -> Call[Written]:
     """Store a value."""
     put = put_of(key, value, ttl=ttl, content_type=content_type)
@@ -158,7 +162,7 @@ def set_value(
     )
 
 
-def delete(key: str, demand: Demand) -> Call[bool]:
+def delete(key: str, demand: Demand = _NO_DEMAND) -> Call[bool]:
     """Remove a key; whether it had a value."""
     headers = demand.headers()
     if demand.if_revision is not None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rundlet.calls import changes
+from rundlet.locks import Lock
 from rundlet.methods.base import AsyncMethods, Methods
 from rundlet.model import ChangesPage, Value
 from rundlet.watching import Watch
 
 if TYPE_CHECKING:  # see rundlet.methods.base
+    from rundlet.async_locks import AsyncLock
     from rundlet.async_watching import AsyncWatch
 
 
@@ -34,6 +36,19 @@ class WaitingMethods(Methods):
         """
         reader = self._run(changes.begin_feed(prefix, since=since, include_values=include_values))
         return Watch(self._transport, reader)
+
+    def lock(self, name: str, *, ttl: float = 30.0, renew: bool = True) -> Lock:
+        """Return a lock, not acquired yet, that one process at a time can hold.
+
+        Use it as a context manager: ``with client.lock("nightly") as lock: …``. Its ``token`` is a
+        fencing token.
+
+        Args:
+            name: the key that is the lock; nothing else writes it.
+            ttl: seconds after which the lock is free if its holder no longer renews it.
+            renew: renew it three times in each ``ttl``, by a thread or a task.
+        """
+        return Lock(self._transport, name, ttl=ttl, renew=renew)
 
     def changes(
         self,
@@ -98,6 +113,12 @@ class AsyncWaitingMethods(AsyncMethods):
 
         opening = changes.begin_feed(prefix, since=since, include_values=include_values)
         return AsyncWatch(self._transport, opening)
+
+    def lock(self, name: str, *, ttl: float = 30.0, renew: bool = True) -> AsyncLock:
+        """Return a lock, not acquired yet, that one process at a time can hold."""
+        from rundlet.async_locks import AsyncLock  # noqa: PLC0415 - see rundlet.methods.base
+
+        return AsyncLock(self._transport, name, ttl=ttl, renew=renew)
 
     async def changes(
         self,

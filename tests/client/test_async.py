@@ -255,10 +255,11 @@ def methods_of(kind: type) -> dict[str, Callable[..., object]]:
 
 
 def test_both_clients_have_the_same_methods():
-    assert methods_of(Client).keys() == methods_of(AsyncClient).keys()
+    only_sync = {"mapping"}  # there is no MutableMapping for asyncio
+    assert methods_of(Client).keys() - only_sync == methods_of(AsyncClient).keys()
 
 
-@pytest.mark.parametrize("name", methods_of(Client))
+@pytest.mark.parametrize("name", methods_of(AsyncClient))
 def test_methods_of_both_clients_agree(name: str):
     sync, other = methods_of(Client)[name], methods_of(AsyncClient)[name]
     ours, theirs = inspect.signature(sync), inspect.signature(other)

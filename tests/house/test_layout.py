@@ -120,7 +120,8 @@ FLOORS = {
         "calls",
         "sending",
         "following",
-        "watching async_watching",
+        "codecs watching async_watching locks",
+        "mapping async_locks",
         "methods",
         "client",
         "async_client",
@@ -132,6 +133,7 @@ FLOORS = {
         "batches",
         "values lists",
         "changes transfers",
+        "locks",
         "__init__",
     ],
     "rundlet/sending": [
