@@ -27,11 +27,14 @@ _PACKAGES: Final = (
     "rocksdict",
     "diskcache",
     "sqlitedict",
+    "grpcio",
+    "psycopg",
 )
 _PROGRAMS: Final = {
     "redis-server": "--version",
     "webdis": "",  # has no such option: it would take it as its settings file, and serve
     "etcd": "--version",
+    "psql": "--version",
     "nginx": "-v",
     "wrk": "-v",
 }

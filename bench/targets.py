@@ -109,7 +109,8 @@ def all_targets(results: Results) -> list[Target]:
     """Return all targets; those by number of keys use the numbers that were measured."""
     others = (*_latency_targets(results), *_import_targets(results))
     sizes = (*_diff_targets(results), *_size_targets(results))
-    return [*_HTTP, *others, *_ENGINE, *sizes]
+    backends = (*_BACKENDS, *_server_targets(results))
+    return [*_HTTP, *backends, *others, *_ENGINE, *sizes]
 
 
 def _get(system: str) -> Cell:
@@ -122,6 +123,10 @@ def _put(system: str) -> Cell:
 
 def _engine(question: str, system: str, case: str = "") -> Cell:
     return Cell(f"engine/{question}", system, "µs/op", case, is_less_better=True)
+
+
+def _through(system: str, clients: int) -> Cell:
+    return Cell("backends/get", system, "requests/s", f"{clients} clients")
 
 
 _GRANIAN: Final = "rundlet, granian"
@@ -151,6 +156,19 @@ _HTTP: Final = (
         least=_BATCH_KEYS_PER_S,
         unit="keys/s",
     ),
+)
+_BACKENDS: Final = tuple(
+    Target(
+        f"GET of {clients} clients on {engine}, Granian, to {other}",
+        _through(f"rundlet on {engine}, granian", clients),
+        _through(other, clients),
+        least=least,
+    )
+    for engine, other, least in (
+        ("etcd", "etcd, json gateway", 0.8),
+        ("postgresql", "fastapi + psycopg", 0.7),
+    )
+    for clients in (16, 64)
 )
 _ENGINE: Final = (
     # For times the ratio is the other's to Rundlet's, so that a larger ratio is always better.
@@ -250,6 +268,27 @@ def _import_targets(results: Results) -> Iterator[Target]:
             through = Cell("http/import", system, "s", is_less_better=True)
             what = f"time of an import to one into a folder, {system}"
             yield Target(what, through, folder, most=1.5)
+
+
+def _server_targets(results: Results) -> Iterator[Target]:
+    """Yield the gain of a second server on an engine, and say what limits it.
+
+    The load, the engine and the servers share the processor cores. If one server leaves no room for
+    a second one, the second must only cost nothing.
+    """
+    found = results.of("backends/servers")
+    for engine in found.names(lambda case: case.case):
+        two, one = (
+            Cell("backends/servers", name, "requests/s", engine)
+            for name in ("two servers", "one server")
+        )
+        used = found.spread("backends/servers", engine, "one server", "busy cores")
+        is_full = used is not None and used.median > CORES / 2
+        limit = (
+            f"; with one, {used.median:.1f} of {CORES} cores are busy" if used and is_full else ""
+        )
+        what = f"two servers to one on {engine}{limit}"
+        yield Target(what, two, one, least=0.9 if is_full else 1.7)
 
 
 def _diff_targets(results: Results) -> Iterator[Target]:

@@ -19,7 +19,7 @@ from rundlet_server.functions.access.routing import TargetRouter
 from rundlet_server.functions.feeds.places import FeedPlaces
 from rundlet_server.functions.feeds.stream import Source
 from rundlet_server.functions.feeds.waiting import Waiting
-from rundlet_server.functions.limits import EXPORTS_DEFAULT, shown_limits
+from rundlet_server.functions.limits import EXPORTS_DEFAULT, LimitAdvice, shown_limits
 from rundlet_server.functions.messages.gates import Gates
 from rundlet_server.functions.messages.places import Places
 from rundlet_server.functions.messages.sending import SendingGate
@@ -87,8 +87,9 @@ def create_app(
         store: the store that the functions read and write.
         settings: the functions use what they decide themselves: ``read_only``,
             ``open_without_tokens``, ``audit_path``, ``uploads_max``, ``downloads_max``,
-            ``exports_max``, ``sending_bytes_max``, ``feeds``, ``log_format``, ``slow_s``,
-            ``cors_origins``, ``host_names``, ``no_ui``, and ``maintain_inline`` for ``/readyz``.
+            ``exports_max``, ``sending_bytes_max``, ``writes``, ``feeds``, ``log_format``,
+            ``slow_s``, ``cors_origins``, ``host_names``, ``no_ui``, and ``maintain_inline`` for
+            ``/readyz``.
             They only show the limits on connections.
         counters: count operations; by default this process counts for itself.
         tokens: the current tokens; without them there is no authentication.
@@ -98,7 +99,12 @@ def create_app(
     """
     settings = settings or ServerSettings()
     counters = counters or OperationCounters()
-    counted = CountedStore(store, counters, read_only=settings.read_only)
+    counted = CountedStore(
+        store,
+        counters,
+        read_only=settings.read_only,
+        idempotency_s=settings.writes.idempotency_s,
+    )
     ids = RequestIds()
     middleware: list[AuditTrail | CorsHeaders] = []
     readiness = _readiness_of(counted, settings, tokens)
@@ -116,7 +122,7 @@ def create_app(
     )
     gate = UploadGate(settings.uploads_max)
     sending = SendingGate(settings.sending_bytes_max, settings.downloads_max, spare=gate.spare)
-    ErrorAnswers(ids, gate.discard).install(app)
+    ErrorAnswers(ids, gate.discard, LimitAdvice(store.info)).install(app)
     limits = shown_limits(settings, store.info.limits)
     source = Source(
         counted,

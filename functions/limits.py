@@ -10,7 +10,9 @@ from typing import Final
 
 from rundlet_server.functions.route_table import IMPORT, KV, KV64, MGET, RETENTION, ROLLBACK, TXN
 from rundlet_server.functions.settings import SETTINGS, ServerSettings
-from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.bounds import METADATA_COUNT_MAX
+from rundlet_server.storage.interface import Limits, StoreInfo
+from rundlet_server.storage.requests import limits_reached
 
 _OPTION_OF: Final = {row.name: row.option for row in SETTINGS if row.option}
 
@@ -18,6 +20,7 @@ SET_BY: Final = {
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().limits)},
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().connections)},
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().feeds)},
+    **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().writes)},
     "uploads_max": _OPTION_OF["uploads_max"],
     "downloads_max": _OPTION_OF["downloads_max"],
     "sending_bytes_max": _OPTION_OF["sending_bytes_max"],
@@ -33,6 +36,13 @@ SET_BY: Final = {
 
 _OF_ANSWERS: Final = ("answer_bytes_max",)
 
+_FOLLOWS: Final = {
+    "txn_body_bytes_max": "txn_bytes_max",
+    "txn_body_items_max": "txn_ops_max",
+    "import_body_bytes_max": "txn_bytes_max",
+}
+"""The limits of a store from which limits of bodies follow."""
+
 EXPORTS_DEFAULT: Final = 2
 """Exports at a time where the number of threads is not known."""
 
@@ -45,15 +55,32 @@ _ITEM_OVERHEAD_BYTES: Final = 512
 _LIKE_MGET: Final = (MGET.base, ROLLBACK.base, RETENTION.base)
 _OTHER_BODY_BYTES_MAX: Final = 64 * 1024
 
-# An operation is an object whose members have a name and a value each; a put has up to seven.
-_OP_ITEMS: Final = 16
+# An operation is an object whose members have a name and a value each; a put has up to eight, and
+# names and texts of metadata: room for these is that of one of the three lists.
+_OP_ITEMS: Final = 18
+_METADATA_ITEMS: Final = 2 * METADATA_COUNT_MAX
 _BODY_ITEMS: Final = 16
 
 
 def over_limit(what: str, limit: int, got: int) -> str:
     """Return a sentence about something over a limit that says what to do."""
-    todo = "ask for less" if what in _OF_ANSWERS else "send less"
-    return f"{what} is {limit}, got {got}; {todo}, or raise {SET_BY[what]} on the server"
+    return f"{what} is {limit}, got {got}; {LimitAdvice().on(what)}"
+
+
+class LimitAdvice:
+    """What can be done about a limit: no option of a server raises one of the engine's own."""
+
+    def __init__(self, info: StoreInfo | None = None) -> None:
+        """``info`` is of the store that is served."""
+        self._backend = info.backend if info else ""
+        self._own = limits_reached(info) if info else frozenset()
+
+    def on(self, what: str) -> str:
+        """Return what to do about something over a limit."""
+        todo = "ask for less" if what in _OF_ANSWERS else "send less"
+        if _FOLLOWS.get(what, what) in self._own:
+            return f"{todo}: it is a limit of {self._backend}, which no option of the server raises"
+        return f"{todo}, or raise {SET_BY[what]} on the server"
 
 
 def over_limit_now(what: str, limit: int, got: int) -> str:
@@ -90,7 +117,7 @@ def txn_body_items_max(limits: Limits) -> int:
     largest transaction has fewer, so that the error for one with a few operations too many names
     ``txn_ops_max``.
     """
-    return 3 * limits.txn_ops_max * _OP_ITEMS + _BODY_ITEMS
+    return limits.txn_ops_max * (3 * _OP_ITEMS + _METADATA_ITEMS) + _BODY_ITEMS
 
 
 def mget_body_items_max(limits: Limits) -> int:
@@ -129,6 +156,7 @@ def shown_limits(settings: ServerSettings, limits: Limits) -> dict[str, object]:
         "mget_body_bytes_max": mget_body_bytes_max(limits),
         "mget_body_items_max": mget_body_items_max(limits),
         "sending_bytes_max": settings.sending_bytes_max,
+        **dataclasses.asdict(settings.writes),
         **dataclasses.asdict(settings.feeds),
         **dataclasses.asdict(settings.connections),
     }

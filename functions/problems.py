@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import falcon
 
-from rundlet_server.functions.limits import over_limit
+from rundlet_server.functions.limits import LimitAdvice
 from rundlet_server.functions.request_ids import RequestIds
 from rundlet_server.functions.route_table import OPENAPI
 from rundlet_server.functions.units import rfc3339
@@ -24,6 +24,7 @@ from rundlet_server.storage.errors import (
     Conflict,
     Damaged,
     DiskFull,
+    IdempotencyKeyReused,
     InvalidKey,
     InvalidOperation,
     InvalidRequest,
@@ -59,6 +60,7 @@ class Problem(Exception):
         detail: one sentence: what is wrong and what to do.
         members: further members of the body.
         headers: further headers of the answer.
+        over: a limit that was exceeded; the answer adds what can be done about it.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Problem(Exception):
         members: Mapping[str, Member] | None = None,
         *,
         headers: Mapping[str, str] | None = None,
+        over: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -76,6 +79,14 @@ class Problem(Exception):
         self.detail = detail
         self.members = members or {}
         self.headers = headers or {}
+        self.over = over
+
+    def advised(self, advice: LimitAdvice) -> Problem:
+        """Return the problem with what can be done about a limit."""
+        if self.over is None:
+            return self
+        detail = f"{self.detail}; {advice.on(self.over)}"
+        return Problem(self.status, self.name, detail, self.members, headers=self.headers)
 
 
 class Failure(NamedTuple):
@@ -88,10 +99,16 @@ class Failure(NamedTuple):
 class ErrorAnswers:
     """Answers for exceptions, each with an id that the log repeats if it says more."""
 
-    def __init__(self, ids: RequestIds, discard_body: Callable[[falcon.Request], None]) -> None:
+    def __init__(
+        self,
+        ids: RequestIds,
+        discard_body: Callable[[falcon.Request], None],
+        advice: LimitAdvice,
+    ) -> None:
         """``discard_body`` reads and drops what a client is still sending."""
         self._ids = ids
         self._discard_body = discard_body
+        self._advice = advice
 
     def install(self, app: falcon.App[falcon.Request, falcon.Response]) -> None:
         """Make ``app`` answer every exception with a problem."""
@@ -107,7 +124,7 @@ class ErrorAnswers:
     ) -> None:
         """Fill in the response for an exception of any kind."""
         request_id = self._ids.of(req.env)
-        problem = problem_of(ex)
+        problem = problem_of(ex).advised(self._advice)
         if problem.status >= 500:
             req.env[_FAILURE] = Failure(problem, ex)
         self._discard_body(req)
@@ -166,6 +183,12 @@ def _of_request(ex: InvalidRequest) -> Problem:
             return Problem(422, "bad-operation", str(ex), {"index": ex.index})
         case InvalidKey():
             return Problem(400, "bad-key", str(ex))
+        case IdempotencyKeyReused():
+            detail = (
+                "this Idempotency-Key was sent before with another request, whose outcome is"
+                " remembered; send each request that differs with a key of its own"
+            )
+            return Problem(422, "idempotency-key-reused", detail)
         case _:
             return Problem(400, "bad-request", str(ex))
 
@@ -223,13 +246,14 @@ def _of_store(ex: StoreError) -> Problem:
 def too_large(what: str, limit: int, got: int) -> Problem:
     """413 for something over a limit, named as in ``/v1``."""
     members: dict[str, Member] = {"limit": limit, "got": got}
-    return Problem(413, "too-large", over_limit(what, limit, got), members)
+    return Problem(413, "too-large", f"{what} is {limit}, got {got}", members, over=what)
 
 
 def key_too_long(limit: int, got: int) -> Problem:
     """414 for a key that is longer, as UTF-8, than the limit."""
     members: dict[str, Member] = {"limit": limit, "got": got}
-    return Problem(414, "key-too-long", over_limit("key_bytes_max", limit, got), members)
+    detail = f"key_bytes_max is {limit}, got {got}"
+    return Problem(414, "key-too-long", detail, members, over="key_bytes_max")
 
 
 def _of_falcon(ex: falcon.HTTPError) -> Problem:

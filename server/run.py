@@ -46,6 +46,11 @@ from rundlet_server.storage.tokens.opening import open_tokens
 
 _COUNTERS: Final = "counters"
 _FILES_MAX: Final = 16_384
+_SYNCED_BY: Final = {
+    "etcd": "synced by most nodes of etcd",
+    "postgresql": "synced as synchronous_commit of the database says",
+}
+"""How durable a write is where ``sync`` means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +293,4 @@ def _what(options: ServeOptions) -> str:
 def _durability(settings: ServerSettings) -> str:
     if settings.read_only:
         return "read-only"
-    if settings.store.folder is None:
-        return "synced as the database says"
-    return f"sync={settings.sync}"
+    return _SYNCED_BY.get(settings.store.scheme, f"sync={settings.sync}")

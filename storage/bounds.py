@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 CONTENT_TYPE_BYTES_MAX: Final = 200
@@ -46,8 +47,41 @@ VALUE_BYTES_LIMIT: Final = (1 << 32) - (1 << 20)
 """The most that the limits on values and transactions can be set to: a frame has four bytes for its
 size, and holds a value with its key and its content type."""
 
+METADATA_COUNT_MAX: Final = 16
+"""The most names of metadata that a value has."""
+
+METADATA_NAME_BYTES_MAX: Final = 40
+"""The longest name of metadata; every byte of it is an ASCII character."""
+
+METADATA_BYTES_MAX: Final = 2_048
+"""The most bytes that names and texts of a value's metadata have together, as UTF-8."""
+
+OF_ENGINES: Final[Mapping[str, Mapping[str, int]]] = {
+    # etcd takes requests of 1.5 MiB; the keys of a transaction are in one more than once. It takes
+    # 128 operations; a write is up to two of them, and the counters are one.
+    "etcd": {
+        "value_bytes_max": 1_536 * 1024 - 64 * 1024,
+        "txn_bytes_max": 1_536 * 1024 - 64 * 1024,
+        "txn_ops_max": 63,
+    },
+    # A row of an index takes a third of a page of 8 KiB, at most. A message to the database takes
+    # 1 GiB at most, and a batch has the values of several requests.
+    "postgresql": {
+        "key_bytes_max": 2_560,
+        "value_bytes_max": 256 * 1024 * 1024,
+        "txn_bytes_max": 256 * 1024 * 1024,
+    },
+}
+"""Limits that are an engine's own, by their names in ``Limits``; no setting raises them."""
+
 OUTCOME_BYTES_MAX: Final = 64 * 1024
 """The most bytes of an outcome that is remembered for an idempotency key."""
+
+IDEMPOTENCY_KEY_BYTES_MAX: Final = 128
+"""The longest idempotency key of a client; a UUID has 36 bytes."""
+
+IDEMPOTENCY_S_DEFAULT: Final = 86_400
+"""How long an outcome is remembered: a day, unless a setting says otherwise."""
 
 IDEMPOTENCY_S_MAX: Final = 30 * 86_400
 """The longest time that outcomes can be remembered: each takes space for so long."""

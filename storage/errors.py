@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 
 class StoreError(Exception):
@@ -143,6 +144,13 @@ class NotInBackup(StoreError):
     """No backup holds the requested revision or time; the message says what they hold."""
 
 
+_INSTEAD: Final = {
+    ("etcd", "backup"): "etcdctl snapshot save FILE makes one of the whole cluster",
+    ("postgresql", "backup"): "pg_dump --schema SCHEMA makes one, pgBackRest one of all databases",
+}
+"""What does it in place of a feature, by backend."""
+
+
 class NotSupported(StoreError):
     """This backend cannot do what was requested, in any form.
 
@@ -153,7 +161,9 @@ class NotSupported(StoreError):
 
     def __init__(self, backend: str, feature: str) -> None:
         words = feature.replace("_", " ")
-        super().__init__(f"the backend {backend!r} of this store has no {words}")
+        instead = _INSTEAD.get((backend, feature))
+        rest = f"; {instead} (docs/backup.md)" if instead else ""
+        super().__init__(f"the backend {backend!r} of this store has no {words}{rest}")
         self.backend = backend
         self.feature = feature
 

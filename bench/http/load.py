@@ -42,6 +42,7 @@ class Plan:
         warm_up_s: the length of the load before that.
         processes: the number of processes that share the clients.
         rate_per_s: requests of all clients together; ``None`` for a closed loop.
+        further_ports: of more servers over the same data; each has as many of the clients.
     """
 
     port: int
@@ -51,6 +52,7 @@ class Plan:
     warm_up_s: float = 0.0
     processes: int = 1
     rate_per_s: float | None = None
+    further_ports: tuple[int, ...] = ()
 
 
 def run(plan: Plan, *, until: Callable[[], bool] | None = None) -> Outcome:
@@ -130,7 +132,9 @@ class _Client:
         self.due_s = 0.0
         self.began_s = 0.0
         self.request = Request("get", b"")
-        self.socket = socket.create_connection(("127.0.0.1", plan.port), timeout=_ANSWER_S_MAX)
+        ports = (plan.port, *plan.further_ports)
+        port = ports[number % len(ports)]
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=_ANSWER_S_MAX)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._answer = bytearray()
         self._answer_size = 0

@@ -26,10 +26,12 @@ class Processes:
 
     Attributes:
         folder: the folder for their files.
+        shared: process ids of servers that other systems use, too; it does not end them.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.shared: list[int] = []
         self._started: list[tuple[subprocess.Popen[bytes], Path]] = []
 
     def start(self, command: Sequence[str | Path], *, port: int) -> float:

@@ -38,7 +38,8 @@ def _start_rundlet(options: Sequence[str], processes: Processes, stage: Stage) -
     return serve_rundlet(options, processes, folder)
 
 
-def _start_peer(module: str, options: Sequence[str], processes: Processes, stage: Stage) -> int:
+def start_peer(module: str, options: Sequence[str], processes: Processes, stage: Stage) -> int:
+    """Start a small server of ``bench.peers`` with the rows of a stage; return its port."""
     rows_path = processes.folder / "rows"
     write_text_file(rows_path, stage.key_count, stage.value_size)
     port = free_port()
@@ -53,7 +54,7 @@ def _rundlet(layout: str, *options: str) -> System:
 
 
 def _peer(name: str, module: str, *options: str) -> System:
-    return System(name, PathDialect(), partial(_start_peer, module, options))
+    return System(name, PathDialect(), partial(start_peer, module, options))
 
 
 def _layout(workers: int, threads: int) -> str:

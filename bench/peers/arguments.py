@@ -18,6 +18,7 @@ class PeerArguments:
         server: the WSGI server, if there is a choice.
         workers: the number of processes.
         threads: the number of threads in each process.
+        database: what libpq connects to, for a server over PostgreSQL.
     """
 
     port: int
@@ -26,6 +27,7 @@ class PeerArguments:
     server: str
     workers: int
     threads: int
+    database: str
 
 
 def parse_arguments() -> PeerArguments:
@@ -37,4 +39,5 @@ def parse_arguments() -> PeerArguments:
     parser.add_argument("--server", choices=("waitress", "granian"), default="waitress")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--database", default="")
     return PeerArguments(**vars(parser.parse_args()))

@@ -11,15 +11,15 @@ all the same, step 1 begins again at a newer one.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import rundlet
 from rundlet_server.cli.copy.loading import load
 from rundlet_server.cli.copy.notes import Note, Notes
 from rundlet_server.cli.copy.patience import patiently
-from rundlet_server.cli.copy.replaying import replay
-from rundlet_server.cli.copy.sides import Side
+from rundlet_server.cli.copy.replaying import catch_up
+from rundlet_server.cli.copy.sides import Commit, Side
 from rundlet_server.cli.copy.verifying import Comparison, compare
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.show.progress import RowProgress
@@ -27,7 +27,7 @@ from rundlet_server.cli.show.terminal import escaped
 from rundlet_server.storage import errors
 
 _PATIENCE_S: Final = 60.0
-_COMPACTED: Final = (errors.Compacted, rundlet.Compacted)
+COMPACTED: Final = (errors.Compacted, rundlet.Compacted)
 _ATTEMPTS: Final = 5
 
 
@@ -84,8 +84,8 @@ def bring_up_to_date(source: Side, to: Side, note: Note, notes: Notes) -> None:
             with source.hold(note.position):
                 _load(source, to, note, notes)
                 if source.facts.keeps_history:
-                    _replay(source, to, note, notes)
-        except _COMPACTED:
+                    _catch_up(source, to, note, notes)
+        except COMPACTED:
             if attempt == _ATTEMPTS - 1:
                 raise
             lost = note.position
@@ -115,7 +115,7 @@ def verify(source: Side, to: Side, note: Note) -> Comparison:
 
     try:
         patiently(once, lambda: None, patience_s=_PATIENCE_S)
-    except _COMPACTED as ex:
+    except COMPACTED as ex:
         message = (
             f"all is copied, but not compared: FROM no longer keeps revision {note.position}; keep"
             " history for longer there (rundlet retention --keep-for) and run the same command"
@@ -135,7 +135,7 @@ def _load(source: Side, to: Side, note: Note, notes: Notes) -> None:
         _patiently(lambda: load(source, to, note, notes, progress.advance), note)
 
 
-def _replay(source: Side, to: Side, note: Note, notes: Notes) -> None:
+def _catch_up(source: Side, to: Side, note: Note, notes: Notes) -> None:
     head = source.head()
     with RowProgress("catching up", "revisions") as progress:
         progress.begin(head - note.position)
@@ -145,19 +145,18 @@ def _replay(source: Side, to: Side, note: Note, notes: Notes) -> None:
             note.position = revision
             notes.save(note, at_once=False)
 
-        _patiently(lambda: replay_until(source, to, note, head, on_reached), note)
+        _patiently(lambda: catch_up(to, _commits(source, note.position, head), on_reached), note)
     notes.save(note)
 
 
-def replay_until(
-    source: Side, to: Side, note: Note, head: int, on_reached: Callable[[int], None]
-) -> None:
-    """Make the changes up to a revision, and those on the page with it."""
-    while note.position < head:
-        news = source.changes(note.position)
-        replay(to, news.commits, on_reached)
-        if news.reached > note.position:
-            on_reached(news.reached)
+def _commits(source: Side, since: int, head: int) -> Iterator[Commit]:
+    """Yield the commits up to a revision, and those on the page with it."""
+    while since < head:
+        news = source.changes(since)
+        yield from news.commits
+        if not news.commits or news.reached > news.commits[-1].revision:
+            yield Commit(news.reached, 0, [])
+        since = news.reached
 
 
 def _patiently(work: Callable[[], None], note: Note) -> None:
@@ -185,7 +184,7 @@ def _require_untouched(to: Side, note: Note) -> None:
     while position < head:
         try:
             news = to.changes(position)
-        except (*_COMPACTED, errors.InvalidRequest, rundlet.BadRequest):
+        except (*COMPACTED, errors.InvalidRequest, rundlet.BadRequest):
             return  # too long ago: the comparison at the end will tell
         for commit in news.commits:
             for change in commit.changes:

@@ -8,12 +8,12 @@ import sys
 import time
 from typing import Final, NoReturn
 
-from rundlet_server.cli.copy.copying import ended
+from rundlet_server.cli.copy.copying import COMPACTED, ended
 from rundlet_server.cli.copy.notes import Note, Notes
 from rundlet_server.cli.copy.patience import patiently
 from rundlet_server.cli.copy.replaying import replay
 from rundlet_server.cli.copy.sides import Side
-from rundlet_server.cli.exits import Interrupted
+from rundlet_server.cli.exits import CommandError, ExitCode, Interrupted
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import stdout_is_terminal, write_line
 from rundlet_server.storage.clock import system_clock_us
@@ -42,11 +42,19 @@ class Follower:
 
         Raises:
             Interrupted: Ctrl-C; the message says how to go on.
+            CommandError: FROM was away for longer than it keeps history.
             RundletError, StoreError: an error that does not pass.
         """
         try:
             while True:
                 patiently(self._step, lambda: self._note.position, patience_s=math.inf)
+        except COMPACTED as ex:
+            message = (
+                f"FROM no longer keeps revision {self._note.position}, which TO has reached; keep"
+                " history for longer there (rundlet retention --keep-for), and run the same command"
+                " again: it copies all keys again"
+            )
+            raise CommandError(message, ExitCode.NOT_FOUND) from ex
         except KeyboardInterrupt as ex:
             if self._is_terminal:
                 write_line("")

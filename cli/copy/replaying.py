@@ -3,6 +3,9 @@
 Commits that follow each other are made as one transaction, as long as no key is in two of them.
 So every version of every key is written, in order, and what one commit changed becomes visible at
 once. Only a commit that is larger than a transaction of the other store may be is made in parts.
+
+While a copy catches up, no one reads the other store yet, so many commits of nothing but puts are
+stored in bulk.
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ from rundlet_server.storage.interface import Limits
 
 _OPS_MAX: Final = 1_000
 _BYTES_MAX: Final = 8 * 1024 * 1024
+_BULK_ROWS_MIN: Final = 5_000
+_BULK_ROWS_MAX: Final = 20_000
+_BULK_BYTES_MAX: Final = 6 * 1024 * 1024
 
 
 class Batch(NamedTuple):
@@ -28,6 +34,55 @@ class Batch(NamedTuple):
 
     changes: list[Change]
     revision: int
+
+
+def catch_up(to: Side, commits: Iterable[Commit], on_reached: Callable[[int], None]) -> None:
+    """Do as ``replay``, and store many puts in bulk, which may tear a commit if it is killed."""
+    waiting = _Waiting()
+    for commit in commits:
+        if not waiting.has_room(commit):
+            waiting.make(to, on_reached)
+            waiting = _Waiting()
+        waiting.add(commit)
+    waiting.make(to, on_reached)
+
+
+class _Waiting:
+    """Commits that can be stored in bulk: all of puts that do not expire, of different keys."""
+
+    def __init__(self) -> None:
+        self._commits: list[Commit] = []
+        self._keys: set[str] = set()
+        self._size = 0
+        self._is_plain = True
+
+    def has_room(self, commit: Commit) -> bool:
+        """Return whether a commit can be added."""
+        is_plain = _is_plain(commit)
+        if not self._commits:
+            return True
+        is_full = len(self._keys) >= _BULK_ROWS_MAX or self._size >= _BULK_BYTES_MAX
+        if is_full or is_plain != self._is_plain:
+            return False
+        return not is_plain or self._keys.isdisjoint(each.key for each in commit.changes)
+
+    def add(self, commit: Commit) -> None:
+        """Take a commit."""
+        if commit.changes:
+            self._is_plain = _is_plain(commit)
+        self._commits.append(commit)
+        self._keys |= {each.key for each in commit.changes}
+        self._size += sum(map(_size, commit.changes))
+
+    def make(self, to: Side, on_reached: Callable[[int], None]) -> None:
+        """Make all that was taken."""
+        items = [each.item for commit in self._commits for each in commit.changes if each.item]
+        if self._is_plain and len(items) >= _BULK_ROWS_MIN:
+            require_room(items, to)
+            to.put_all(items)
+            on_reached(self._commits[-1].revision)
+        else:
+            replay(to, self._commits, on_reached)
 
 
 def replay(to: Side, commits: Iterable[Commit], on_reached: Callable[[int], None]) -> None:
@@ -86,6 +141,10 @@ def _parts(changes: list[Change], ops_max: int, bytes_max: int) -> list[list[Cha
         parts[-1].append(change)
         size += its_size
     return parts
+
+
+def _is_plain(commit: Commit) -> bool:
+    return all(each.item is not None and each.item.expires_us is None for each in commit.changes)
 
 
 def _size(change: Change) -> int:

@@ -91,8 +91,11 @@ def _refused(reply: Reply) -> Finding:
 
 def _service(reply: Reply) -> Finding:
     about = json.loads(reply.body)
-    mode = "read-only" if about["read_only"] else f"sync {about.get('sync')}"
-    seen = f"Rundlet {about['version']}, backend {about['backend']}, {mode}"
+    seen = f"Rundlet {about['version']}, backend {about['backend']}"
+    if about["read_only"]:
+        seen += ", read-only"
+    elif about.get("sync"):  # a database decides on that itself
+        seen += f", sync {about['sync']}"
     if about["version"] != software_version():
         advice = f"this command is {software_version()}; only equal releases are tested together"
         return warning("service", seen, advice)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _LOT_ROWS = 250
+_LOT_S = 0.1
 
 
 class RowProgress:
@@ -22,6 +24,7 @@ class RowProgress:
         self._what = what
         self._drawn: tuple[Progress, TaskID] | None = None
         self._pending = 0
+        self._advanced_s = 0.0
         if stderr_is_terminal():
             from rundlet_server.cli.show.bars import row_bar  # noqa: PLC0415 - rich takes its time
 
@@ -43,10 +46,14 @@ class RowProgress:
     def advance(self, rows: int) -> None:
         """Count rows that are done; the bar hears of them in lots, as it is slow to update."""
         self._pending += rows
-        if self._drawn and self._pending >= _LOT_ROWS:
+        if not self._drawn:
+            return
+        now_s = time.monotonic()
+        if self._pending >= _LOT_ROWS or now_s - self._advanced_s >= _LOT_S:
             bar, task = self._drawn
             bar.advance(task, self._pending)
             self._pending = 0
+            self._advanced_s = now_s
 
     def __enter__(self) -> Self:
         if self._drawn:

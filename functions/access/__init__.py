@@ -1,5 +1,6 @@
 """Access control and routing.
 
 ``hosts`` rejects requests that name another site, ``cors`` admits web pages of allowed origins,
-``admission`` authenticates and authorizes, ``routing`` finds the route of a request.
+``admission`` authenticates and authorizes, ``routing`` finds the route of a request,
+``idempotency`` says which requests of a caller are the same.
 """

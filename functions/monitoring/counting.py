@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from rundlet_server.storage.backups import Backups
+from rundlet_server.storage.bounds import IDEMPOTENCY_S_DEFAULT
 from rundlet_server.storage.counting.counters import OperationCounters
 from rundlet_server.storage.errors import LimitExceeded, ReadOnly, StoreError
 from rundlet_server.storage.interface import (
@@ -35,15 +37,22 @@ class CountedStore:
         info: of the store, as this server serves it.
         store: the same without counting.
         counters: where the counts go.
+        idempotency_s: how long the outcomes of requests with an idempotency key are remembered.
     """
 
     def __init__(
-        self, store: Store, counters: OperationCounters, *, read_only: bool = False
+        self,
+        store: Store,
+        counters: OperationCounters,
+        *,
+        read_only: bool = False,
+        idempotency_s: float = IDEMPOTENCY_S_DEFAULT,
     ) -> None:
         is_read_only = read_only or store.info.read_only
         self.info = dataclasses.replace(store.info, read_only=is_read_only)
         self.store = store
         self.counters = counters
+        self.idempotency_s = math.ceil(idempotency_s)
         self.scan = store.scan
         self.count = store.count
         self.history = store.history
@@ -128,7 +137,8 @@ class CountedStore:
         if restores(txn):
             self.require("history")
         commit = self.store.commit(txn)
-        self._count_ops(txn.then if commit.succeeded else txn.otherwise or ())
+        if not commit.is_replay:
+            self._count_ops(txn.then if commit.succeeded else txn.otherwise or ())
         return commit
 
     def load(self, rows: Sequence[Row]) -> None:

@@ -13,6 +13,8 @@ from rundlet_server.functions.messages.requests import (
     Transaction,
 )
 from rundlet_server.functions.openapi.parts import (
+    IDEMPOTENCY_KEY,
+    REPLAYED,
     Json,
     either_type,
     link,
@@ -28,6 +30,28 @@ _BASE64_PATTERN = (
 )
 _BASE64: Json = {"type": "string", "contentEncoding": "base64"}
 _OPERATIONS = (Put, Delete, Add, Touch, Restore)
+
+_COMMITTED: Json = {
+    "description": "Done; 'succeeded' is false if 'else' was done.",
+    "headers": REPLAYED,
+    "content": either_type("TransactionAnswer"),
+    "links": {
+        "List": link(
+            "list_keys", "The keys as this commit left them.", rev="$response.body#/revision"
+        )
+    },
+}
+
+_COMMIT: Json = {
+    "operationId": "commit",
+    "summary": "Write many keys, all or none, on conditions.",
+    "parameters": [IDEMPOTENCY_KEY],
+    "requestBody": {"required": True, "content": either_type("Transaction")},
+    "responses": {
+        "200": _COMMITTED,
+        **problems(400, 403, 406, 409, 411, 413, 415, 422, 503, 504, 507),
+    },
+}
 
 BATCH_PATHS: dict[str, Json] = {
     MGET.path: {
@@ -51,27 +75,7 @@ BATCH_PATHS: dict[str, Json] = {
             },
         }
     },
-    TXN.path: {
-        "post": {
-            "operationId": "commit",
-            "summary": "Write many keys, all or none, on conditions.",
-            "requestBody": {"required": True, "content": either_type("Transaction")},
-            "responses": {
-                "200": {
-                    "description": "Done; 'succeeded' is false if 'else' was done.",
-                    "content": either_type("TransactionAnswer"),
-                    "links": {
-                        "List": link(
-                            "list_keys",
-                            "The keys as this commit left them.",
-                            rev="$response.body#/revision",
-                        )
-                    },
-                },
-                **problems(400, 403, 406, 409, 411, 413, 415, 422, 503, 504, 507),
-            },
-        }
-    },
+    TXN.path: {"post": _COMMIT},
 }
 
 

@@ -9,6 +9,8 @@ from rundlet_server.functions.messages.rollbacks import (
 )
 from rundlet_server.functions.messages.timelines import ErasedAnswer, HistoryPage, Retention
 from rundlet_server.functions.openapi.parts import (
+    IDEMPOTENCY_KEY,
+    REPLAYED,
     Json,
     either_type,
     header,
@@ -125,10 +127,12 @@ _DIFF: Json = {
 _ROLLBACK: Json = {
     "operationId": "roll_back",
     "summary": "Make keys hold what they held at a revision or a time.",
+    "parameters": [IDEMPOTENCY_KEY],
     "requestBody": {"required": True, "content": either_type("RollbackRequest")},
     "responses": {
         "200": {
             "description": "Done in one transaction, or, of a dry run, what would be.",
+            "headers": REPLAYED,
             "content": either_type("RollbackAnswer"),
             "links": {
                 "List": link(

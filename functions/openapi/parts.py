@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from rundlet_server.functions.problems import title_of
+from rundlet_server.storage.bounds import IDEMPOTENCY_KEY_BYTES_MAX
 
 Json = dict[str, object]
 
@@ -127,6 +128,18 @@ def link(operation_id: str, description: str, **parameters: str) -> Json:
     return {"operationId": operation_id, "description": description, "parameters": parameters}
 
 
+IDEMPOTENCY_KEY = request_header(
+    "Idempotency-Key",
+    "Makes the request safe to send again: the same request with the same key is done once, and"
+    " answered as the first time for idempotency_s seconds. Plain, or in double quotes.",
+    {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_BYTES_MAX},
+)
+REPLAYED: Json = {
+    "Idempotency-Replayed": header(
+        "true, if this is the answer to an earlier request with this Idempotency-Key.",
+        {"const": "true"},
+    ),
+}
 REVISION_OPTION = query(
     "rev",
     "As of this revision, which must not be beyond the head; by default the head.",

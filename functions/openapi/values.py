@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from rundlet_server.functions.openapi.parts import (
+    IDEMPOTENCY_KEY,
+    REPLAYED,
     REVISION_OPTION,
     TIME_OPTION,
     Json,
@@ -14,7 +16,12 @@ from rundlet_server.functions.openapi.parts import (
     schema,
 )
 from rundlet_server.functions.route_table import KV, KV64, SERVICE
-from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX
+from rundlet_server.storage.bounds import (
+    CONTENT_TYPE_BYTES_MAX,
+    METADATA_BYTES_MAX,
+    METADATA_COUNT_MAX,
+    METADATA_NAME_BYTES_MAX,
+)
 
 _REVISION_HEADERS: Json = {
     "ETag": header("Strong and opaque; changes with every write of the key."),
@@ -30,6 +37,7 @@ _VALUE_HEADERS: Json = {
     "X-Content-Type-Options": header("nosniff"),
     "Content-Security-Policy": header("sandbox"),
     "KV-Expires": header("RFC 3339, if the value expires."),
+    "KV-Meta-NAME": header("Metadata stored with the value, a header for each NAME."),
 }
 
 _WAITED: Json = {
@@ -110,13 +118,22 @@ def _read(method: str, route: str) -> Json:
 
 
 def _put(route: str) -> Json:
-    answer: Json = {"headers": _REVISION_HEADERS, "links": _links(route)}
+    answer: Json = {"headers": {**_REVISION_HEADERS, **REPLAYED}, "links": _links(route)}
     return {
         "operationId": f"put_{route}",
         "summary": "Store a value.",
         "parameters": [
             query("ttl", "By default the value does not expire.", schema("TtlSeconds")),
+            request_header(
+                "KV-Meta-NAME",
+                f"Metadata to store with the value, a header for each NAME: at most"
+                f" {METADATA_COUNT_MAX}, of 1 to {METADATA_NAME_BYTES_MAX} letters, digits and '-'."
+                f" Names and texts have at most {METADATA_BYTES_MAX} bytes together. What is not"
+                " printable ASCII is percent-encoded UTF-8, and so is '%'.",
+                schema("MetadataText"),
+            ),
             *_WRITE_CONDITIONS,
+            IDEMPOTENCY_KEY,
         ],
         "requestBody": {
             "description": (
@@ -130,20 +147,23 @@ def _put(route: str) -> Json:
         "responses": {
             "201": {"description": "The key is new.", **answer},
             "204": {"description": "The value was replaced.", **answer},
-            **problems(400, 403, 411, 412, 413, 414, 415, 503, 504, 507),
+            **problems(400, 403, 411, 412, 413, 414, 415, 422, 431, 503, 504, 507),
         },
     }
 
 
 def _delete(route: str) -> Json:
-    revision = {"KV-Revision": header("Revision of the deletion.", schema("Revision"))}
+    revision = {
+        "KV-Revision": header("Revision of the deletion.", schema("Revision")),
+        **REPLAYED,
+    }
     return {
         "operationId": f"delete_{route}",
         "summary": "Remove a value.",
-        "parameters": _WRITE_CONDITIONS,
+        "parameters": [*_WRITE_CONDITIONS, IDEMPOTENCY_KEY],
         "responses": {
             "204": {"description": "The value was removed.", "headers": revision},
-            **problems(400, 403, 404, 412, 414, 503, 504, 507),
+            **problems(400, 403, 404, 412, 414, 422, 503, 504, 507),
         },
     }
 

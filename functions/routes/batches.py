@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import falcon
 
 from rundlet_server.functions.access.admission import note_keys, note_revision, require_keys
+from rundlet_server.functions.access.idempotency import idempotency_of, mark_replay
 from rundlet_server.functions.limits import (
     mget_body_bytes_max,
     mget_body_items_max,
@@ -29,6 +32,7 @@ from rundlet_server.functions.messages.requests import (
 )
 from rundlet_server.functions.messages.uploads import UploadGate
 from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.functions.route_table import TXN
 
 
 class MgetResource:
@@ -81,11 +85,13 @@ class TxnResource:
         body = read_body(req, self._gate, "txn_body_bytes_max", self._body_bytes_max)
         with self._gate.decoding(len(body)):
             txn = self._decoder.decode(body, asked_type).to_storage(self._limits)
+        repeat = idempotency_of(req, self._store.idempotency_s, TXN.path, body)
         del body  # the values have been taken out of it; it need not wait for the disk
         note_keys(req.env, keys_of(txn))
         require_keys(req.env, keys_of(txn))
         require_accepted(lists_of(txn), self._limits, self._store.accepts_key)
-        commit = self._store.commit(txn)
+        commit = self._store.commit(dataclasses.replace(txn, idempotency=repeat))
+        mark_replay(resp, is_replay=commit.is_replay)
         ops = txn.then if commit.succeeded else txn.otherwise or ()
         if any(result.found or result.version for result in commit.results):
             note_revision(req.env, commit.revision)

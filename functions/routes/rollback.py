@@ -5,6 +5,7 @@ from __future__ import annotations
 import falcon
 
 from rundlet_server.functions.access.admission import note_keys, note_revision, require_keys
+from rundlet_server.functions.access.idempotency import idempotency_of, mark_replay
 from rundlet_server.functions.limits import mget_body_bytes_max, mget_body_items_max
 from rundlet_server.functions.messages.bodies import answer_type, body_type, read_body
 from rundlet_server.functions.messages.decoding import BodyDecoder
@@ -14,9 +15,11 @@ from rundlet_server.functions.messages.requests import require_accepted
 from rundlet_server.functions.messages.rollbacks import RollbackRequest, encode_rollback
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.problems import Problem
+from rundlet_server.functions.route_table import ROLLBACK
 from rundlet_server.storage.errors import Conflict
+from rundlet_server.storage.outcomes.idempotency import Idempotency
 from rundlet_server.storage.past.differences import moment_of
-from rundlet_server.storage.past.rollback import RolledBack, Scope, roll_back
+from rundlet_server.storage.past.rollback import RolledBack, Scope, recall, roll_back
 from rundlet_server.storage.timeline import Moment
 
 
@@ -51,18 +54,26 @@ class RollbackResource:
         self._store.require("history")
         if scope.keys is None:
             self._store.require("changes")
-        to = moment_of(self._store, asked.where(self._store.moment))
-        done = self._roll_back(to, scope, is_dry=is_dry)
+        repeat = None
+        if not is_dry:
+            repeat = idempotency_of(req, self._store.idempotency_s, ROLLBACK.path, body)
+        done = recall(self._store, repeat) if repeat else None
+        if done is None:
+            to = moment_of(self._store, asked.where(self._store.moment))
+            done = self._roll_back(to, scope, is_dry=is_dry, idempotency=repeat)
+        mark_replay(resp, is_replay=done.is_replay)
         note_keys(req.env, (change.key for change in done.changes))
-        if done.changes and not is_dry:
+        if (done.changes and not is_dry) or done.is_replay:
             note_revision(req.env, done.revision)
         resp.content_type = media_type
         with self._sending.hold() as hold:
             hold.send(req, resp, encode_rollback(done, media_type, dry_run=is_dry))
 
-    def _roll_back(self, to: Moment, scope: Scope, *, is_dry: bool) -> RolledBack:
+    def _roll_back(
+        self, to: Moment, scope: Scope, *, is_dry: bool, idempotency: Idempotency | None
+    ) -> RolledBack:
         try:
-            return roll_back(self._store, to, scope, dry_run=is_dry)
+            return roll_back(self._store, to, scope, dry_run=is_dry, idempotency=idempotency)
         except Conflict as ex:
             failed = [{"index": f.index, "key": f.key, "revision": f.revision} for f in ex.failed]
             detail = (

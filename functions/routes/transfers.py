@@ -221,7 +221,9 @@ def _stopped(problem: Problem, run: Import, line: int) -> Problem:
         headers.pop("Retry-After", None)  # it would say that nothing was done
     members: dict[str, Member] = {**problem.members, "line": line, "imported": run.imported}
     members["skipped"] = run.skipped
-    return Problem(problem.status, problem.name, detail, members, headers=headers)
+    return Problem(
+        problem.status, problem.name, detail, members, headers=headers, over=problem.over
+    )
 
 
 def _format(query: Query, allowed: tuple[Format, ...]) -> Format | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import falcon
 
 from rundlet_server.functions.access.admission import note_revision, require_keys
+from rundlet_server.functions.access.idempotency import idempotency_of, mark_replay
 from rundlet_server.functions.feeds.stream import Source
 from rundlet_server.functions.feeds.waiting import waited_for
 from rundlet_server.functions.messages.bodies import read_body
@@ -23,6 +24,7 @@ from rundlet_server.functions.messages.validators import (
     precondition_failed,
     unmodified_condition,
 )
+from rundlet_server.functions.metadata import metadata_given, metadata_headers
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.route_table import KEYS
@@ -37,6 +39,7 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.large_values import LargeValue
+from rundlet_server.storage.outcomes.idempotency import Idempotency
 from rundlet_server.storage.outcomes.results import Commit
 
 # A stored page must never act for the site that serves it, whatever its content type.
@@ -91,10 +94,14 @@ class ValueResource:
         ttl_s = Query(req, "ttl").ttl_s("ttl")
         _require_whole_value(req)
         content_type = content_type_given(req)
+        metadata = metadata_given(req.env)
         conditions = self._tags.write_conditions(req, name)
         value = read_body(req, self._gate, "value_bytes_max", self._limits.value_bytes_max)
-        commit = self._commit(req, Put(name, value, content_type, ttl_s), conditions)
+        repeat = idempotency_of(req, self._store.idempotency_s, name, value)
+        put = Put(name, value, content_type, ttl_s, metadata=metadata)
+        commit = self._commit(req, put, conditions, repeat)
         note_revision(req.env, commit.revision)
+        mark_replay(resp, is_replay=commit.is_replay)
         result = commit.results[0]
         resp.status = 204 if result.found else 201
         resp.set_headers(
@@ -111,10 +118,12 @@ class ValueResource:
         self._store.require_writable()
         Query(req)
         conditions = self._tags.write_conditions(req, name)
-        commit = self._commit(req, Delete(name), conditions)
+        repeat = idempotency_of(req, self._store.idempotency_s, name)
+        commit = self._commit(req, Delete(name), conditions, repeat)
         if not commit.results[0].found:
             raise _not_found(name)
         note_revision(req.env, commit.revision)
+        mark_replay(resp, is_replay=commit.is_replay)
         resp.status = 204
         resp.set_header("KV-Revision", str(commit.revision))
 
@@ -153,6 +162,7 @@ class ValueResource:
             resp.status = 304
         else:
             headers.append(("content-type", entry.content_type))
+            headers += metadata_headers(entry.metadata)
         resp.set_headers(headers)
         return None if status == 304 else entry
 
@@ -206,12 +216,25 @@ class ValueResource:
                 return wanted
         return 0, size - 1
 
-    def _commit(self, req: falcon.Request, op: Op, conditions: list[Condition]) -> Commit:
+    def _commit(
+        self,
+        req: falcon.Request,
+        op: Op,
+        conditions: list[Condition],
+        idempotency: Idempotency | None,
+    ) -> Commit:
         if has_unmodified_since(req):
-            held = unmodified_condition(req, self._store.peek(op.key))
+            try:
+                held = unmodified_condition(req, self._store.peek(op.key))
+            except Problem:
+                # What modified the value may be this very request, sent before.
+                done = self._store.commit(Txn([], idempotency=idempotency))
+                if not done.is_replay:
+                    raise
+                return done
             conditions += [held] if held else []
         try:
-            return self._store.commit(Txn([op], conditions))
+            return self._store.commit(Txn([op], conditions, idempotency=idempotency))
         except Conflict as ex:
             revision = ex.failed[0].revision
             if isinstance(op, Delete) and revision == 0:

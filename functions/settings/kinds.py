@@ -6,6 +6,7 @@ A kind reads the text of an option and of an environment variable alike. ``read`
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -224,11 +225,13 @@ class Duration:
     Attributes:
         plain_unit: the unit of a number that has none.
         may_be_zero: whether 0 means something.
+        most: the longest time in seconds, if there is one.
     """
 
     plain_unit: str = "s"
     may_be_zero: bool = True
     metavar: str = "TIME"
+    most: float = math.inf
 
     def read(self, text: str) -> float:
         """The seconds."""
@@ -238,6 +241,8 @@ class Duration:
             raise ValueError(f"write a time such as {TIME_EXAMPLES}") from ex
         if not seconds and not self.may_be_zero:
             raise ValueError(f"write a time above 0, such as {TIME_EXAMPLES}")
+        if seconds > self.most:
+            raise ValueError(f"write at most {shown_seconds(self.most)}")
         return seconds
 
     def write(self, value: object) -> str:

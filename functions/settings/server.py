@@ -27,6 +27,7 @@ from rundlet_server.functions.settings.kinds import (
 from rundlet_server.functions.settings.limits import LIMIT_ROWS, LIMITS_PANEL
 from rundlet_server.functions.settings.reading import read, written
 from rundlet_server.functions.settings.rows import Setting, group, setting
+from rundlet_server.functions.settings.writes import WriteSettings
 from rundlet_server.functions.units import shown_seconds
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.interface import Limits
@@ -283,6 +284,7 @@ class ServerSettings:
         ),
     )
     limits: Limits = group(Limits, LIMIT_ROWS)
+    writes: WriteSettings = group(WriteSettings)
     feeds: FeedLimits = group(FeedLimits)
     cors_origins: tuple[str, ...] = setting(
         (),

@@ -27,8 +27,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from rundlet_server.functions.feeds.connection import CONNECTION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from _typeshed import OptExcInfo
 
 _CHECK_EVERY_S: Final = 1.0
 _ENDING_S: Final = 5.0
@@ -82,6 +84,8 @@ class StalledConnections:
         if environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ:
             environ["wsgi.input"] = _WatchedInput(environ["wsgi.input"], self._waiting)
         environ[CONNECTION] = self._connection
+        if self._is_ending.is_set():
+            start_response = _closing(start_response)
         return self._app(environ, start_response)
 
     def start(self) -> None:
@@ -105,6 +109,17 @@ class StalledConnections:
             if is_waiting and traffic.idle_s > timeout_s:
                 with contextlib.suppress(OSError):  # the connection has ended by itself
                     connection.shutdown(socket.SHUT_RDWR)
+
+
+def _closing(start_response: StartResponse) -> StartResponse:
+    """Have an answer ask the client to use no more a connection that ends soon."""
+
+    def start(
+        status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None, /
+    ) -> Callable[[bytes], object]:
+        return start_response(status, [*headers, ("Connection", "close")], exc_info)
+
+    return start
 
 
 class _Connection:

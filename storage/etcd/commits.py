@@ -79,7 +79,7 @@ class Commits:
     def commit(self, txn: Txn) -> Commit:
         """See ``Store.commit``; the transaction was checked."""
         keys = self._keys(txn)
-        with self._stripe(keys):
+        with self.stripe(keys):
             until_s = time.monotonic() + CONTENTION_S
             pause_s = _PAUSE_S
             while time.monotonic() < until_s:
@@ -246,9 +246,12 @@ class Commits:
         layout = self._views.layout
         key, before, after, end = change
         if after is None:
-            tombstone = Tombstone(end, time_us, _revision(before))
+            is_erased = end == "erase"
+            tombstone = Tombstone(end, time_us, 0 if is_erased else _revision(before))
             yield delete(layout.data + key)
             yield put(layout.tombs + key, encode_tombstone(tombstone))
+            if is_erased:
+                yield put(layout.erased + key, b"")
             return
         yield put(layout.data + key, encode_envelope(after))
         if after.expires_us is not None:
@@ -294,7 +297,7 @@ class Commits:
         return revision
 
     @contextmanager
-    def _stripe(self, keys: Sequence[bytes]) -> Iterator[None]:
+    def stripe(self, keys: Sequence[bytes]) -> Iterator[None]:
         """Keep threads of this process from writing a key at once: all but one would fail."""
         with ExitStack() as stack:
             for number in sorted({hash(key) % _STRIPES for key in keys}):

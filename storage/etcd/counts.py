@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from rundlet_server.storage.etcd.cluster.requests import OPS_MAX, counting, one, span
-from rundlet_server.storage.etcd.layout import decode_size
+from rundlet_server.storage.etcd.layout import decode_envelope, decode_size
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
 from rundlet_server.storage.etcd.slots import sum_of
-from rundlet_server.storage.etcd.views import Views, first_of
+from rundlet_server.storage.etcd.views import Found, Views, first_of
 from rundlet_server.storage.interface import Stats
 from rundlet_server.storage.ranges import Range
 from rundlet_server.storage.timeline import At, Moment
@@ -54,7 +54,23 @@ class Counter:
             if wanted.low <= self._views.layout.expired_key(kv.key) < wanted.high
             and kv.key < self._views.layout.expiries_until(found.moment.time_us)[1]
         ]
-        return int(total.count) - len(self.lapsed(inside, found.revision))
+        hidden = [key for key in found.hidden if wanted.low <= key < wanted.high]
+        shown = int(total.count) - len(self.lapsed(inside, found.revision))
+        return shown - self._count_live(hidden, found) if hidden else shown
+
+    def _count_live(self, keys: list[bytes], found: Found) -> int:
+        """Return how many of some keys had an unexpired value at the moment of a read."""
+        count = 0
+        for start in range(0, len(keys), OPS_MAX):
+            requests = [
+                one(self._views.layout.data + key, revision=found.revision)
+                for key in keys[start : start + OPS_MAX]
+            ]
+            for answer in self._views.read_at(found.revision, requests):
+                kv = first_of(answer)
+                if kv is not None and not decode_envelope(kv).is_lapsed(found.moment.time_us):
+                    count += 1
+        return count
 
     def stats(self, oldest: Callable[[], int]) -> Stats:
         """See ``Store.stats``; ``oldest`` returns the oldest revision of etcd's."""
@@ -80,7 +96,7 @@ class Counter:
             return []
         found = self._views.read(at, lambda revision: [span(low, high, revision=revision)])
         lapsed = self.lapsed(list(found.answers[0].kvs), found.revision)
-        return [each.key.decode() for each in lapsed]
+        return [each.key.decode() for each in lapsed if each.key not in found.hidden]
 
     def lapsed(self, listed: list[pb.KeyValue], revision: int) -> list[Lapsed]:
         """Return the values that are listed by their expiry and are still there.

@@ -6,7 +6,7 @@ of its own, which etcd begins to answer only every tenth of a second.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from rundlet_server.storage.errors import InvalidRequest, Unavailable
@@ -15,6 +15,7 @@ from rundlet_server.storage.etcd.stream import CommitEvents, CommitStream
 from rundlet_server.storage.etcd.views import Views
 from rundlet_server.storage.etcd.watching import Watching
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.metadata import metadata_bytes
 from rundlet_server.storage.timeline import Changes, Event
 
 _STREAM_S: Final = 5.0
@@ -37,14 +38,15 @@ class Feed:
     ) -> Changes:
         """See ``Store.changes``."""
         base = self._views.base
-        summary, head = self._views.summary()
+        summary, head, erased = self._views.feed_head()
         oldest = self._views.oldest()
         if since + base > head:
             raise InvalidRequest(f"revision {since} does not exist yet; the head is {head - base}")
         if since + base < oldest:
             raise self._views.compacted()
         last = head if until is None else max(since + base, min(head, until + base))
-        page = _Page(self._limits, prefix, limit, include_values)
+        hidden = {key.decode(): revision - base for key, revision in erased.items()}
+        page = _Page(self._limits, prefix, limit, include_values, hidden)
         end = min(last, summary.revision)
         for commit in self._commits(since + base, end):
             if commit.revision > last or not page.add(commit):
@@ -98,7 +100,16 @@ class _Page:
         next_since: of the last commit on it; ``None`` before the first.
     """
 
-    def __init__(self, limits: Limits, prefix: str, limit: int, include_values: bool) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        prefix: str,
+        limit: int,
+        include_values: bool,
+        hidden: Mapping[str, int],
+    ) -> None:
+        """Begin a page; ``hidden`` has the revisions before which keys are not to be shown."""
+        self._hidden = hidden
         self._prefix = prefix
         self._limit = limit
         self._has_values = include_values
@@ -110,7 +121,12 @@ class _Page:
     def add(self, commit: CommitEvents) -> bool:
         """Add a whole commit if there is room for it; the first one always has room."""
         self._scanned_bytes += commit.read_bytes
-        wanted = [event for event in commit.events if event.key.startswith(self._prefix)]
+        wanted = [
+            event
+            for event in commit.events
+            if event.key.startswith(self._prefix)
+            and event.revision >= self._hidden.get(event.key, 0)
+        ]
         size = sum(self._size(event, self._has_values) for event in wanted)
         is_too_much = len(self.events) + len(wanted) > self._limit or size > self._bytes_left
         if self.events and wanted and is_too_much:
@@ -131,4 +147,5 @@ class _Page:
         return len(self.events) >= self._limit or self._scanned_bytes >= _SCANNED_BYTES_MAX
 
     def _size(self, event: Event, has_value: bool) -> int:
-        return len(event.key.encode()) + (event.size if has_value else 0)
+        size = len(event.key.encode()) + metadata_bytes(event.metadata)
+        return size + (event.size if has_value else 0)

@@ -14,13 +14,15 @@ from rundlet_server.storage.etcd.cluster.client import FailedCall
 from rundlet_server.storage.etcd.cluster.requests import span
 from rundlet_server.storage.etcd.layout import Envelope, decode_envelope, entry_of
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
-from rundlet_server.storage.etcd.views import Views
+from rundlet_server.storage.etcd.views import Found, Views
 from rundlet_server.storage.interface import KeyInfo, Limits, Page
 from rundlet_server.storage.large_values import Admit
+from rundlet_server.storage.metadata import NO_METADATA, metadata_bytes
 from rundlet_server.storage.ranges import Range, line_prefix
 from rundlet_server.storage.timeline import At, Moment
 
-_CHUNK_MAX: Final = 1_000
+_CHUNK_MAX: Final = 1_001
+"""A page of 1,000 keys, and the one that tells that there are more, come in one call."""
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -33,8 +35,14 @@ class Wanted:
     delimiter: str | None
     mark: bytes | None
     include_values: bool
+    include_metadata: bool
     at: At | None
     admit: Admit | None
+
+    @property
+    def has_cost(self) -> bool:
+        """Whether a page holds more of a key than a line."""
+        return self.include_values or self.include_metadata
 
 
 @dataclass(slots=True)
@@ -67,10 +75,10 @@ class Lists:
         moment: Moment | None = None
         resume: str | None = None
         while rest is not None and resume is None:
-            moment, kvs, has_more = self._chunk(rest, at, wanted.limit - len(making) + 1)
-            at = moment
+            found, kvs, has_more = self._chunk(rest, at, wanted.limit - len(making) + 1)
+            at = moment = found.moment
             rest = self._behind(rest, kvs[-1].key, None) if has_more else None
-            for key, kv, envelope in self._live(kvs, moment):
+            for key, kv, envelope in self._live(kvs, found):
                 prefix = line_prefix(key, wanted.range.prefix, mark)
                 if prefix is not None and making.prefixes[-1:] == [prefix.decode()]:
                     continue
@@ -81,13 +89,13 @@ class Lists:
                 # All keys under the prefix are one line: continue behind them, unread.
                 rest = rest.resumed(making.last, wanted.delimiter)
         moment = moment or self._views.read(at, lambda _: []).moment
-        if wanted.admit is not None and wanted.include_values:
+        if wanted.admit is not None and wanted.has_cost:
             wanted.admit(making.size)
         return Page(moment, making.keys, making.prefixes, resume)
 
     def _chunk(
         self, wanted: Range, at: At | None, limit: int
-    ) -> tuple[Moment, list[pb.KeyValue], bool]:
+    ) -> tuple[Found, list[pb.KeyValue], bool]:
         """Read the first keys of a range."""
         data = self._views.layout.data
         count = max(min(limit, _CHUNK_MAX, round(_CHUNK_BYTES / self._mean_bytes)), 2)
@@ -108,20 +116,21 @@ class Lists:
                 count = count // 2
                 continue
             if not found.answers or not found.answers[0].kvs:
-                return found.moment, [], False
+                return found, [], False
             kvs = list(found.answers[0].kvs)
             mean = sum(len(kv.value) for kv in kvs) / len(kvs)
             self._mean_bytes = max((self._mean_bytes + mean) / 2, mean, 64.0)
-            return found.moment, kvs, found.answers[0].more
+            return found, kvs, found.answers[0].more
 
     def _live(
-        self, kvs: list[pb.KeyValue], moment: Moment
+        self, kvs: list[pb.KeyValue], found: Found
     ) -> Iterator[tuple[bytes, pb.KeyValue, Envelope]]:
         start = len(self._views.layout.data)
         for kv in kvs:
             envelope = decode_envelope(kv)
-            if not envelope.is_lapsed(moment.time_us):
-                yield kv.key[start:], kv, envelope
+            key = kv.key[start:]
+            if not envelope.is_lapsed(found.moment.time_us) and key not in found.hidden:
+                yield key, kv, envelope
 
     def _behind(self, wanted: Range, key: bytes, delimiter: str | None) -> Range:
         return wanted.resumed(key[len(self._views.layout.data) :].decode(), delimiter)
@@ -136,8 +145,9 @@ class Lists:
         """Add a line if there is room for it."""
         key, kv, envelope = found
         size = making.size + len(prefix or key)
-        if wanted.include_values and prefix is None:
-            size += len(envelope.value)
+        if prefix is None:
+            size += len(envelope.value) if wanted.include_values else 0
+            size += metadata_bytes(envelope.metadata) if wanted.has_cost else 0
         if len(making) == wanted.limit or (size > self._limits.answer_bytes_max and len(making)):
             return False
         making.size = size
@@ -156,6 +166,7 @@ class Lists:
                 entry if wanted.include_values else None,
                 entry.time_us,
                 entry.expires_us,
+                entry.metadata if wanted.include_metadata else NO_METADATA,
             )
         )
         return True

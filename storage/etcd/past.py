@@ -55,9 +55,10 @@ class Past:
         _, head = self._views.summary()
         oldest = self._views.oldest()
         base = self._views.base
+        first = max(oldest, self._views.erased_at(encoded))
         place = head if before is None else min(head, base + before - 1)
         versions: list[Version] = []
-        while place >= oldest and len(versions) <= limit:
+        while place >= first and len(versions) <= limit:
             try:
                 kv, end = self._state(encoded, place)
             except Compacted:
@@ -76,12 +77,38 @@ class Past:
         _, head = self._views.summary()
         kv, end = self._state(encoded, head)
         if kv is None and end is not None:
-            place = decode_tombstone(end).value_revision
-            kv = self._value_at(encoded, place)
+            tombstone = decode_tombstone(end)
+            if tombstone.kind == "erase":
+                return None
+            kv = self._value_at(encoded, tombstone.value_revision)
         if kv is None or not 1 <= version <= kv.version:
             return None
         found = self._version_of(encoded, kv, version)
         return self._reads.entry(key, found, _NEVER_EXPIRED)
+
+    def count_values(self, key: bytes, since: int, place: int) -> int:
+        """Return how many values of a key can be read from one revision of etcd's up to another.
+
+        It takes two reads for each life of the key.
+        """
+        first = max(self._views.oldest(), since)
+        count = 0
+        try:
+            while place >= first:
+                kv, end = self._state(key, place)
+                if kv is None:
+                    if end is None:
+                        break
+                    place = end.mod_revision - 1
+                    continue
+                count += kv.version
+                if kv.create_revision < first:
+                    oldest = self._value_at(key, first)
+                    return count - (oldest.version - 1 if oldest is not None else 0)
+                place = kv.create_revision - 1
+        except Compacted:  # meanwhile; what is gone need not be erased
+            pass
+        return count
 
     def get_at(self, key: str, revision: int) -> Entry | None:
         """Return the value that a key had at a revision of ours, as ``get`` does."""
@@ -130,6 +157,7 @@ class Past:
                 len(found.value),
                 found.content_type,
                 found.expires_us,
+                found.metadata,
             )
         if end is None:
             return None

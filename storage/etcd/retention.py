@@ -97,7 +97,15 @@ class Keeping:
             except FailedCall as ex:
                 if ex.failure != "compacted":  # another process has just done it
                     raise Unavailable(f"etcd did not compact: {ex}") from ex
-        self._forget_tombstones(self._views.oldest())
+        oldest = self._views.oldest()
+        for prefix in (self._views.layout.tombs, self._views.layout.erased):
+            self._forget(prefix, oldest)
+
+    def kept_for_s(self) -> float:
+        """Return for how long history is kept, by the store of the cluster that keeps most."""
+        client = self._views.client
+        requests = [one(layout.meta + b"retention") for layout in self._stores()]
+        return max(_decode(first_of(client.range(request))).keep_for_s for request in requests)
 
     def compact_if_due(self) -> None:
         """Compact unless this, or another process, has done it in this interval."""
@@ -151,10 +159,9 @@ class Keeping:
             yield layout
             low = end_of(layout.root)
 
-    def _forget_tombstones(self, oldest: int) -> None:
-        """Remove tombstones of values that can no longer be read."""
-        tombs = self._views.layout.tombs
-        request = span(tombs, end_of(tombs), limit=_TOMBSTONES_AT_ONCE, keys_only=True)
+    def _forget(self, prefix: bytes, oldest: int) -> None:
+        """Remove what tells of values that can no longer be read."""
+        request = span(prefix, end_of(prefix), limit=_TOMBSTONES_AT_ONCE, keys_only=True)
         request.max_mod_revision = oldest
         while True:
             kvs = self._views.client.range(request).kvs

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Final
+from typing import Final, NoReturn
 
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.backups import Backups
@@ -14,10 +13,12 @@ from rundlet_server.storage.etcd.cluster.client import EtcdClient
 from rundlet_server.storage.etcd.cluster.place import EtcdPlace
 from rundlet_server.storage.etcd.commits import Commits
 from rundlet_server.storage.etcd.counts import Counter
+from rundlet_server.storage.etcd.erasing import Eraser
 from rundlet_server.storage.etcd.feed import Feed
 from rundlet_server.storage.etcd.identity import identify
 from rundlet_server.storage.etcd.layout import Layout
 from rundlet_server.storage.etcd.lists import Lists, Wanted
+from rundlet_server.storage.etcd.loading import Loader
 from rundlet_server.storage.etcd.past import Past
 from rundlet_server.storage.etcd.reads import Reads
 from rundlet_server.storage.etcd.retention import Keeping
@@ -27,7 +28,6 @@ from rundlet_server.storage.etcd.watching import Watching
 from rundlet_server.storage.interface import (
     Entry,
     Feature,
-    Limits,
     Page,
     Row,
     Snapshot,
@@ -39,16 +39,14 @@ from rundlet_server.storage.large_values import Admit
 from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.ranges import Range, encode_bound
 from rundlet_server.storage.reports import Gauge, Health
-from rundlet_server.storage.requests import check_txn
+from rundlet_server.storage.requests import check_txn, encode_key, within
 from rundlet_server.storage.settings import StoreSettings
-from rundlet_server.storage.timeline import At, Changes, Erased, History, Retention
+from rundlet_server.storage.timeline import At, Changes, Erased, History, Moment, Retention
 
 BACKEND: Final = "etcd"
-TXN_BYTES_MAX: Final = 1_536 * 1024 - 64 * 1024
-"""etcd takes requests of 1.5 MiB; the keys of a transaction are in one more than once."""
-TXN_OPS_MAX: Final = 63
-"""etcd takes 128 operations; a write is up to two of them, and the counters are one."""
-_FEATURES: Final = frozenset[Feature]({"history", "retention", "changes", "compaction"})
+_FEATURES: Final = frozenset[Feature](
+    {"history", "retention", "changes", "erase", "bulk_load", "compaction"}
+)
 _TIDY_S: Final = 1.0
 _PROBE_S: Final = 2.5
 
@@ -80,22 +78,21 @@ class EtcdStore:
         except BaseException:
             self._client.close()
             raise
-        limits = _limits(settings.limits)
+        limits = within(BACKEND, settings.limits)
         self._limits = limits
         self._reads = Reads(self._views, limits)
         self._lists = Lists(self._views, limits)
         self._counter = Counter(self._views)
         self._past = Past(self._views, self._reads, limits)
         self._commits = Commits(self._views, self._reads, limits, self._past)
+        self._loader = Loader(self._views, self._commits, limits)
         self._watching = Watching(self._views)
         self._feed = Feed(self._views, limits, self._watching)
         self._keeping = Keeping(self._views, self._past)
+        self._eraser = Eraser(self._views, self._commits, self._past, self._keeping)
         self._retain_as(settings)
         tidying = Tidying(self._views, self._commits, self._counter, self._keeping)
         self._tidier = None if tidy_s is None or is_read_only else Tidier(tidying, tidy_s)
-        self.moment = self._past.moment
-        self.get_version = self._past.get_version
-        self.expired = self._counter.expired
         self.info = StoreInfo(BACKEND, store_id, is_read_only, limits, {}, _FEATURES)
 
     # --- reading ---------------------------------------------------------------------------
@@ -112,6 +109,7 @@ class EtcdStore:
         self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
     ) -> Snapshot:
         """See ``Store.get_many``."""
+        self._client.require_own()
         return self._reads.get_many(keys, at, admit)
 
     def scan(
@@ -125,13 +123,16 @@ class EtcdStore:
         reverse: bool = False,
         delimiter: str | None = None,
         include_values: bool = False,
+        include_metadata: bool = False,
         at: At | None = None,
         admit: Admit | None = None,
     ) -> Page:
         """See ``Store.scan``."""
+        self._client.require_own()
         wanted = Range.of(prefix, start, end, reverse=reverse).resumed(after, delimiter)
         mark = encode_bound(delimiter) if delimiter else None
-        return self._lists.page(Wanted(wanted, limit, delimiter, mark, include_values, at, admit))
+        shown = (include_values, include_metadata)
+        return self._lists.page(Wanted(wanted, limit, delimiter, mark, *shown, at, admit))
 
     def count(
         self,
@@ -142,16 +143,34 @@ class EtcdStore:
         at: At | None = None,
     ) -> int:
         """See ``Store.count``; etcd counts the keys in its memory."""
+        self._client.require_own()
         return self._counter.count(Range.of(prefix, start, end, reverse=False), at)
+
+    def get_version(self, key: str, version: int) -> Entry | None:
+        """See ``Store.get_version``."""
+        self._client.require_own()
+        return self._past.get_version(key, version)
 
     def stats(self) -> Stats:
         """See ``Store.stats``."""
+        self._client.require_own()
         return self._counter.stats(self._views.oldest)
 
     # --- the past and the future -----------------------------------------------------------
 
+    def moment(self, time_us: int) -> Moment:
+        """See ``Store.moment``."""
+        self._client.require_own()
+        return self._past.moment(time_us)
+
+    def expired(self, after_us: int, at: Moment) -> list[str]:
+        """See ``Store.expired``."""
+        self._client.require_own()
+        return self._counter.expired(after_us, at)
+
     def history(self, key: str, *, limit: int = 1_000, before: int | None = None) -> History:
         """See ``Store.history``."""
+        self._client.require_own()
         return self._past.history(key, limit, before)
 
     def retention(self) -> Retention:
@@ -166,6 +185,7 @@ class EtcdStore:
 
     def hold(self, revision: int) -> AbstractContextManager[None]:
         """See ``Store.hold``."""
+        self._client.require_own()
         return self._keeping.hold(revision, is_read_only=self.info.read_only)
 
     def changes(
@@ -178,16 +198,24 @@ class EtcdStore:
         until: int | None = None,
     ) -> Changes:
         """See ``Store.changes``."""
+        self._client.require_own()
         return self._feed.changes(
             since, prefix=prefix, limit=limit, include_values=include_values, until=until
         )
 
-    def erase(self, key: str, *, wait_s: float = 0) -> Erased:  # noqa: ARG002 # as the interface
-        """See ``Store.erase``: etcd drops history by revision, not by key."""
-        raise NotSupported(BACKEND, "erase")
+    def erase(self, key: str, *, wait_s: float = 0) -> Erased:
+        """See ``Store.erase``; the bytes go with the history, when etcd compacts."""
+        self._client.require_own()
+        if self.info.read_only:
+            raise ReadOnly("this store is served read-only")
+        self._start_tidying()
+        erased = self._eraser.erase(encode_key(key, self._limits), wait_s)
+        self._watching.saw(self._commits.newest)
+        return erased
 
     def wait(self, since: int, timeout_s: float) -> int:
         """See ``Store.wait``."""
+        self._client.require_own()
         self._start_tidying()
         return self._watching.wait(since, timeout_s)
 
@@ -195,6 +223,7 @@ class EtcdStore:
 
     def commit(self, txn: Txn) -> Commit:
         """See ``Store.commit``; etcd syncs every commit on most of its nodes."""
+        self._client.require_own()
         if self.info.read_only:
             raise ReadOnly("this store is served read-only")
         check_txn(txn, self._limits)
@@ -203,9 +232,14 @@ class EtcdStore:
         self._watching.saw(self._commits.newest)
         return commit
 
-    def load(self, rows: Sequence[Row]) -> None:  # noqa: ARG002 # as the interface has it
-        """See ``Store.load``."""
-        raise NotSupported(BACKEND, "bulk_load")
+    def load(self, rows: Sequence[Row]) -> None:
+        """See ``Store.load``; if it fails, more than the first rows may be stored."""
+        self._client.require_own()
+        if self.info.read_only:
+            raise ReadOnly("this store is served read-only")
+        self._start_tidying()
+        self._loader.load(rows)
+        self._watching.saw(self._commits.newest)
 
     def finish_load(self) -> None:
         """See ``Store.finish_load``."""
@@ -215,6 +249,7 @@ class EtcdStore:
 
     def compact(self, *, wait: bool = False) -> None:
         """See ``Store.compact``; without ``wait``, etcd frees the space in the background."""
+        self._client.require_own()
         if self.info.read_only:
             raise ReadOnly("this store is served read-only")
         self._keeping.compact(wait=wait)
@@ -248,11 +283,18 @@ class EtcdStore:
         return Health(errors, clock_ahead_s=self._views.clock.ahead_s())
 
     def close(self) -> None:
-        """See ``Store.close``."""
+        """See ``Store.close``; in a forked child the store is the parent's, and stays open."""
+        if self._client.is_inherited:
+            return
         self._watching.close()
         if self._tidier is not None:
             self._tidier.close()
         self._client.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled."""
+        message = "an open store cannot be sent to a process; send its address, and open it there"
+        raise TypeError(message)
 
     def _retain_as(self, settings: StoreSettings) -> None:
         """Set the retention that the settings name, if they name any."""
@@ -273,13 +315,3 @@ def open_etcd_store(address: StoreAddress, settings: StoreSettings) -> EtcdStore
         InvalidAddress, Unavailable: see ``EtcdStore``.
     """
     return EtcdStore(EtcdPlace.of(address), settings)
-
-
-def _limits(wanted: Limits) -> Limits:
-    """Return limits that etcd, as it is delivered, can keep."""
-    return dataclasses.replace(
-        wanted,
-        value_bytes_max=min(wanted.value_bytes_max, TXN_BYTES_MAX),
-        txn_bytes_max=min(wanted.txn_bytes_max, TXN_BYTES_MAX),
-        txn_ops_max=min(wanted.txn_ops_max, TXN_OPS_MAX),
-    )

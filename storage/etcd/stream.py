@@ -81,15 +81,26 @@ class CommitStream:
                     *about,
                     is_last=False,
                     value=found.value,
+                    metadata=found.metadata,
                 )
             )
 
     def _whole(self) -> list[Event]:
-        """Return the events of a commit, deletions with their kind and time."""
+        """Return the events of a commit, deletions with their kind and time.
+
+        What is erased may have had no value; then its tombstone alone tells of it.
+        """
         events = self._events
         for number, event in enumerate(events):
             end = self._ends.get(event.key.encode())
             if end is not None:
                 tombstone = decode_tombstone(end)
                 events[number] = event._replace(kind=tombstone.kind, time_us=tombstone.time_us)
+        if not events:
+            events = [self._ended(key, kv) for key, kv in self._ends.items()]
         return events
+
+    def _ended(self, key: bytes, kv: pb.KeyValue) -> Event:
+        found = decode_tombstone(kv)
+        about = (key.decode(), 0, 0, DEFAULT_CONTENT_TYPE, None)
+        return Event(kv.mod_revision - self._base, found.time_us, found.kind, *about, is_last=False)

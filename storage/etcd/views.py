@@ -44,11 +44,19 @@ class StoreClock:
 
 
 class Found(NamedTuple):
-    """What was read: the moment, its revision in etcd, and the answers in order."""
+    """What was read.
+
+    Attributes:
+        moment: of the read.
+        revision: its revision in etcd.
+        answers: in order.
+        hidden: keys that were erased after it; the answers have them, and nothing is to show them.
+    """
 
     moment: Moment
     revision: int
     answers: list[pb.RangeResponse]
+    hidden: frozenset[bytes] = frozenset()
 
 
 class Views:
@@ -82,10 +90,14 @@ class Views:
             revision = response.header.revision
             return Found(self._head(revision), revision, answers(response))
         revision = self.base + (at if isinstance(at, int) else at.revision)
+        listed = self._erased_keys()
         if isinstance(at, Moment):
-            return Found(at, revision, self.read_at(revision, ranges(revision)))
-        slots, *found = self.read_at(revision, [self.slots(revision), *ranges(revision)])
-        return Found(Moment(at, sum_of(slots.kvs).time_us), revision, found)
+            erased, *found = self.read_at(revision, [listed, *ranges(revision)])
+            return Found(at, revision, found, self._hidden(erased, revision))
+        wanted = [listed, self.slots(revision), *ranges(revision)]
+        erased, slots, *found = self.read_at(revision, wanted)
+        moment = Moment(at, sum_of(slots.kvs).time_us)
+        return Found(moment, revision, found, self._hidden(erased, revision))
 
     def read_one(self, at: At | None, key: bytes) -> tuple[Moment, pb.KeyValue | None]:
         """Read one key of etcd's, as ``read`` does; at the head it costs least."""
@@ -93,7 +105,8 @@ class Views:
             revision, answer = self._combined.read(key)
             return self._head(revision), first_of(answer)
         found = self.read(at, lambda revision: [one(key, revision=revision)])
-        return found.moment, first_of(found.answers[0])
+        is_hidden = key[len(self.layout.data) :] in found.hidden
+        return found.moment, None if is_hidden else first_of(found.answers[0])
 
     def read_at(self, revision: int, ranges: Sequence[pb.RangeRequest]) -> list[pb.RangeResponse]:
         """Read ranges that name a revision of etcd's.
@@ -116,6 +129,35 @@ class Views:
         """Return all slots at the head, and the head's revision in etcd."""
         response = self.client.range(self.slots(0))
         return sum_of(response.kvs), response.header.revision
+
+    def feed_head(self) -> tuple[Summary, int, dict[bytes, int]]:
+        """Return what ``summary`` does, and the keys whose earlier events are not to be shown.
+
+        Each with the revision of its erasure, etcd's.
+        """
+        response = self.client.read(TXN, all_of([self.slots(0), self._erased_keys()]))
+        slots, erased = answers(response)
+        return sum_of(slots.kvs), response.header.revision, self._erasures(erased)
+
+    def erased_at(self, key: bytes) -> int:
+        """Return the revision, etcd's, at which a key was erased; 0 if it has nothing to hide."""
+        kv = first_of(self.client.range(one(self.layout.erased + key)))
+        return 0 if kv is None else int(kv.mod_revision)
+
+    def _erased_keys(self) -> pb.RangeRequest:
+        """Read the erased keys of now, whatever revision is read beside."""
+        erased = self.layout.erased
+        return span(erased, end_of(erased), keys_only=True)
+
+    def _erasures(self, response: pb.RangeResponse) -> dict[bytes, int]:
+        start = len(self.layout.erased)
+        return {kv.key[start:]: kv.mod_revision for kv in response.kvs}
+
+    def _hidden(self, response: pb.RangeResponse, revision: int) -> frozenset[bytes]:
+        if not response.kvs:
+            return frozenset()
+        erasures = self._erasures(response)
+        return frozenset(key for key, erased in erasures.items() if erased > revision)
 
     def slots(self, revision: int) -> pb.RangeRequest:
         """Read all slots."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from rundlet_server.storage.bounds import IDEMPOTENCY_S_MAX
+
 KEY_SIZE: Final = 16
 
 
@@ -23,6 +25,11 @@ class Idempotency:
     fingerprint: bytes
     keep_s: int
     note: bytes = b""
+
+    def __post_init__(self) -> None:
+        """Refuse what no record can hold."""
+        assert len(self.key) == KEY_SIZE
+        assert 0 < self.keep_s <= IDEMPOTENCY_S_MAX
 
     def forgotten_s(self, time_us: int) -> int:
         """Return the second in which the outcome of a commit of this time is forgotten."""

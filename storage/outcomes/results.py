@@ -34,3 +34,8 @@ class Commit(NamedTuple):
     revision: int
     results: tuple[OpResult, ...]
     note: bytes | None = None
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether this is the outcome of a request that was done before."""
+        return self.note is not None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import cbor2
+
 from rundlet_server.storage.errors import Conflict, InvalidOperation, LimitExceeded
 from rundlet_server.storage.interface import Condition, Delete, Op, Restore, Store, Txn
+from rundlet_server.storage.outcomes.idempotency import Idempotency
 from rundlet_server.storage.past.differences import (
     Difference,
     differ,
@@ -39,7 +43,8 @@ class RolledBack:
         restored: keys whose value was written again.
         deleted: keys that had no value then.
         unchanged: keys within the scope that were left alone.
-        changes: from the head to what is there now.
+        changes: from the head to what is there now; not known of a replay.
+        is_replay: it was done before, by the same request.
     """
 
     revision: int
@@ -47,9 +52,23 @@ class RolledBack:
     deleted: int
     unchanged: int
     changes: list[Difference]
+    is_replay: bool = False
 
 
-def roll_back(store: Store, to: Moment, scope: Scope, *, dry_run: bool = False) -> RolledBack:
+def recall(store: Store, idempotency: Idempotency) -> RolledBack | None:
+    """Return what a rollback did whose outcome is remembered."""
+    commit = store.commit(Txn([], idempotency=idempotency))
+    return None if commit.note is None else _replayed(commit.revision, commit.note)
+
+
+def roll_back(
+    store: Store,
+    to: Moment,
+    scope: Scope,
+    *,
+    dry_run: bool = False,
+    idempotency: Idempotency | None = None,
+) -> RolledBack:
     """Make keys hold what they held at a moment, in one transaction.
 
     A write of another client that comes between is never lost: the transaction names the revision
@@ -60,6 +79,7 @@ def roll_back(store: Store, to: Moment, scope: Scope, *, dry_run: bool = False) 
         to: the moment.
         scope: which keys.
         dry_run: only say what would be done.
+        idempotency: do it once; look with ``recall`` first if it was done.
 
     Raises:
         Conflict: other clients kept changing the keys.
@@ -72,17 +92,30 @@ def roll_back(store: Store, to: Moment, scope: Scope, *, dry_run: bool = False) 
         head = moment_of(store)
         changes = _changes(store, head, to, scope)
         _require_few(store, changes)
-        unchanged = _unchanged(store, head, scope, changes)
+        restored = sum(change.after is not None for change in changes)
+        counts = (restored, len(changes) - restored, _unchanged(store, head, scope, changes))
+        if dry_run:
+            return RolledBack(head.revision, *counts, changes)
+        txn = _transaction(changes, to)
+        if idempotency is not None:
+            noted = dataclasses.replace(idempotency, note=cbor2.dumps(counts))
+            txn = dataclasses.replace(txn, idempotency=noted)
         try:
-            revision = head.revision if dry_run else _commit(store, changes, to)
+            commit = store.commit(txn)
         except (Conflict, InvalidOperation):
             # Another write came first, or compaction has taken a value: see what there is now.
             if attempt == _ATTEMPTS:
                 raise
             attempt += 1
             continue
-        restored = sum(change.after is not None for change in changes)
-        return RolledBack(revision, restored, len(changes) - restored, unchanged, changes)
+        if commit.note is not None:
+            return _replayed(commit.revision, commit.note)
+        return RolledBack(commit.revision, *counts, changes)
+
+
+def _replayed(revision: int, note: bytes) -> RolledBack:
+    restored, deleted, unchanged = cbor2.loads(note)
+    return RolledBack(revision, restored, deleted, unchanged, [], is_replay=True)
 
 
 def _changes(store: Store, head: Moment, to: Moment, scope: Scope) -> list[Difference]:
@@ -115,7 +148,7 @@ def _unchanged(store: Store, head: Moment, scope: Scope, changes: Sequence[Diffe
     return count - sum(change.before is not None for change in changes)
 
 
-def _commit(store: Store, changes: Sequence[Difference], to: Moment) -> int:
+def _transaction(changes: Sequence[Difference], to: Moment) -> Txn:
     ops: list[Op] = [
         Delete(change.key) if change.after is None else Restore(change.key, revision=to.revision)
         for change in changes
@@ -124,4 +157,4 @@ def _commit(store: Store, changes: Sequence[Difference], to: Moment) -> int:
         Condition(change.key, revisions=(change.before.revision if change.before else 0,))
         for change in changes
     ]
-    return store.commit(Txn(ops, conditions)).revision
+    return Txn(ops, conditions)

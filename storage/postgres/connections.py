@@ -60,12 +60,16 @@ class Connections:
         self.sql = self.statements.sql
         self._guard = ProcessGuard()
         self._lock = threading.Lock()
+        self._is_session_ours = place.is_session_ours
+        kwargs: dict[str, Any] = {"autocommit": True}
+        if not place.is_session_ours:
+            kwargs["prepare_threshold"] = None
         self.lives = Lives(self.statements, is_read_only=is_read_only)
         self._hosts = Hosts(place.conninfo)
         self._primary = ""
         self._pool = ConnectionPool(
             self._find_primary,
-            kwargs={"autocommit": True},
+            kwargs=kwargs,
             min_size=1,
             max_size=size_max,
             timeout=_WAIT_S,
@@ -158,9 +162,10 @@ class Connections:
         holds the lock of the store and cannot end, as one that waits for a standby, does not hold
         up all others. Other databases may not have these settings.
         """
+        settings = ("enable_bitmapscan = off", f"lock_timeout = '{_LOCKED_S}s'")
         self._lifeline.begin(link)
         try:
-            for setting in ("enable_bitmapscan = off", f"lock_timeout = '{_LOCKED_S}s'"):
+            for setting in settings if self._is_session_ours else ():
                 with contextlib.suppress(psycopg.ProgrammingError, psycopg.NotSupportedError):
                     link.execute(f"SET {setting}")
             self.lives.enter(link)

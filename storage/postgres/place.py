@@ -1,13 +1,14 @@
 """Where the tables are: the URL of a database, and a schema in it.
 
-    postgresql://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME
+    postgresql://USER:PASSWORD@HOST:PORT/DATABASE?schema=NAME&pooling=transaction
 
-All but ``schema`` is as libpq has it: several hosts, a service, ``sslmode`` ...
+All but ``schema`` and ``pooling`` is as libpq has it: several hosts, a service, ``sslmode`` ...
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
@@ -18,8 +19,9 @@ from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.errors import InvalidAddress
 
 SCHEMA: Final = "rundlet"
-_OPTION: Final = "schema="
+_OPTIONS: Final = ("schema", "pooling")
 _SCHEMA_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_POOLING: Final = ("session", "transaction")
 _DEFAULTS: Final = {
     "application_name": "rundlet",
     "connect_timeout": "5",
@@ -33,10 +35,16 @@ _DEFAULTS: Final = {
 
 
 class Place(NamedTuple):
-    """Connection string of a database, and a schema in it."""
+    """Connection string of a database, and a schema in it.
+
+    Attributes:
+        is_session_ours: what is set or prepared on a connection is there for its next statement. It
+            is not if a proxy (PgBouncer) pools by transaction.
+    """
 
     conninfo: str
     schema: str
+    is_session_ours: bool = True
 
     @classmethod
     def of(cls, address: StoreAddress) -> Place:
@@ -48,18 +56,27 @@ class Place(NamedTuple):
         url, _, query = address.text.partition("?")
         # Only libpq's own percent-decoding: to it a + is a +, not a space.
         options = [part for part in query.split("&") if part]
-        schemas = [unquote(part[len(_OPTION) :]) for part in options if part.startswith(_OPTION)]
-        schema = schemas[-1] if schemas else SCHEMA
-        others = [part for part in options if not part.startswith(_OPTION)]
+        schema = _last(options, "schema", SCHEMA)
+        pooling = _last(options, "pooling", _POOLING[0])
+        others = [part for part in options if part.partition("=")[0] not in _OPTIONS]
         if not _SCHEMA_NAME.fullmatch(schema):
             message = f"the schema {schema!r} in {address.shown} is not made of a-z, 0-9 and _"
+            raise InvalidAddress(message)
+        if pooling not in _POOLING:
+            message = f"pooling is {pooling!r} in {address.shown}; write session or transaction"
             raise InvalidAddress(message)
         if others:
             url += f"?{'&'.join(others)}"
         try:
             given = {name: str(value) for name, value in conninfo_to_dict(url).items()}
-            return cls(make_conninfo("", **(_DEFAULTS | given)), schema)
+            return cls(make_conninfo("", **(_DEFAULTS | given)), schema, pooling == _POOLING[0])
         except psycopg.ProgrammingError as ex:
             # libpq quotes the option, which may be a password with a sign that is not escaped.
             message = f"{address.shown} is not the URL of a PostgreSQL database"
             raise InvalidAddress(message) from ex
+
+
+def _last(options: Sequence[str], name: str, default: str) -> str:
+    """Return the value of an option; of several with its name, the last."""
+    found = [part.partition("=")[2] for part in options if part.partition("=")[0] == name]
+    return unquote(found[-1]) if found else default

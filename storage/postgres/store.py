@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,7 +14,6 @@ from rundlet_server.storage.errors import InvalidOperation, NotSupported, ReadOn
 from rundlet_server.storage.interface import (
     Entry,
     Feature,
-    Limits,
     Page,
     Put,
     Row,
@@ -39,14 +37,11 @@ from rundlet_server.storage.postgres.schema import prepare
 from rundlet_server.storage.postgres.timeline import PostgresTimeline
 from rundlet_server.storage.postgres.writing import Writer
 from rundlet_server.storage.reports import Gauge, Health
-from rundlet_server.storage.requests import check_txn, encode_key
+from rundlet_server.storage.requests import check_txn, encode_key, within
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import At, Changes, Erased, History, Moment, Retention
 
-KEY_BYTES_LIMIT: Final = 2_560
-"""A row of an index takes a third of a page of 8 KiB, at most."""
-VALUE_BYTES_LIMIT: Final = 256 * 1024 * 1024
-"""A message to the database takes 1 GiB at most, and a batch has the values of several requests."""
+_BACKEND: Final = "postgresql"
 _FEATURES: Final[frozenset[Feature]] = frozenset(
     {"history", "retention", "changes", "erase", "bulk_load", "compaction"}
 )
@@ -79,7 +74,7 @@ class PostgresStore:
         """
         place = Place.of(address)
         self._settings = settings
-        limits = self._limits = _limits(settings.limits)
+        limits = self._limits = within(_BACKEND, settings.limits)
         store_id = prepare(place, address.shown, is_read_only=settings.is_read_only)
         self._connections = Connections(place, is_read_only=settings.is_read_only)
         self._clock = StoreClock(settings.clock)
@@ -90,7 +85,7 @@ class PostgresStore:
         self._feed = Feed(self._connections, limits)
         self._dropping = Dropping(self._connections, self._writer, self._clock)
         self.info = StoreInfo(
-            "postgresql",
+            _BACKEND,
             store_id,
             settings.is_read_only,
             limits,
@@ -134,6 +129,7 @@ class PostgresStore:
         reverse: bool = False,
         delimiter: str | None = None,
         include_values: bool = False,
+        include_metadata: bool = False,
         at: At | None = None,
         admit: Admit | None = None,
     ) -> Page:
@@ -143,7 +139,8 @@ class PostgresStore:
         size = len(prefix.encode())
         if after is not None:
             keys = keys.resumed(encode_bound(after), mark, size, reverse=reverse)
-        wanted = Wanted(keys, size, mark, limit, reverse, include_values)
+        shown = (include_values, include_metadata)
+        wanted = Wanted(keys, size, mark, limit, reverse, *shown)
         return self._lists.page(wanted, at, admit)
 
     def count(
@@ -331,13 +328,3 @@ class PostgresStore:
         # What is left is dropped by the next pass; ``health`` reports that the database is away.
         with contextlib.suppress(StoreError):
             self._dropping.compact()
-
-
-def _limits(limits: Limits) -> Limits:
-    """Return the limits that the database can keep."""
-    return dataclasses.replace(
-        limits,
-        key_bytes_max=min(limits.key_bytes_max, KEY_BYTES_LIMIT),
-        value_bytes_max=min(limits.value_bytes_max, VALUE_BYTES_LIMIT),
-        txn_bytes_max=min(limits.txn_bytes_max, VALUE_BYTES_LIMIT),
-    )

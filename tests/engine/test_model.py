@@ -15,13 +15,7 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from rundlet_server.storage.errors import Compacted, InvalidOperation, StoreError
 from rundlet_server.storage.interface import (
@@ -39,10 +33,12 @@ from rundlet_server.storage.interface import (
 from rundlet_server.storage.log.maintain.bulk_load import transactions
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.outcomes.idempotency import Idempotency
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import Event, Version
 from tests.support import PATIENCE_S
 from tests.support.disks.unsynced_files import UnsyncedFiles
+from tests.support.models.idempotent import idempotencies
 from tests.support.models.model import Clock, ModelStore
 
 KEYS = ["a", "a\0", "a/b", "a/b/c", "a/d", "b", "é"]
@@ -122,9 +118,9 @@ class StoreMachine(RuleBasedStateMachine):
                 outcomes.append((type(ex), details))
         assert outcomes[0] == outcomes[1], txn
 
-    @rule(place=places, op=operations)
-    def write(self, place: int, op: Op) -> None:
-        self.commit(place, Txn([op]))
+    @rule(place=places, op=operations, once=st.none() | idempotencies)
+    def write(self, place: int, op: Op, once: Idempotency | None) -> None:
+        self.commit(place, Txn([op], idempotency=once))
 
     @rule(
         place=places,

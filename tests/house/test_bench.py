@@ -24,6 +24,7 @@ from bench.http.outcome import Outcome, Samples
 from bench.http.script import MixScript
 from bench.publish import publish
 from bench.results import Case, Results
+from bench.scale import CORES
 from bench.targets import judge
 from bench.workload import READS, SOME_WRITES, WRITES, Mix, key_of, sample, value_of
 from tests.support import ROOT
@@ -238,6 +239,33 @@ def test_targets_are_ratios_within_a_repeat():
     assert reached.measured.lowest == reached.measured.highest == pytest.approx(0.9)
     assert reached.is_reached
     assert verdicts["durable PUT to etcd"].is_reached is None
+
+
+@pytest.mark.parametrize(
+    ("busy_cores", "gain", "is_reached"),
+    [(0.2 * CORES, 1.8, True), (0.2 * CORES, 1.5, False), (CORES, 1.5, True), (CORES, 0.8, False)],
+)
+def test_second_server_is_to_gain_where_there_are_cores_for_it(busy_cores, gain, is_reached):
+    figures = {"busy cores": busy_cores}
+    cases = [
+        Case("backends/servers", "etcd", system, 0, figures | {"requests/s": rate})
+        for system, rate in (("one server", 1_000.0), ("two servers", 1_000.0 * gain))
+    ]
+
+    [verdict] = [one for one in judge(Results(cases)) if one.target.what.startswith("two servers")]
+
+    assert verdict.is_reached is is_reached
+    assert ("cores are busy" in verdict.target.what) == (busy_cores == CORES)
+
+
+def test_load_is_dealt_out_to_servers(tiny_server):
+    with TinyServer() as other:
+        outcome = load.run(plan_for(tiny_server, WRITES, further_ports=(other.port,)))
+        other.shutdown()
+        other.thread.join()
+
+    assert tiny_server.entries.keys().isdisjoint(other.entries)
+    assert tiny_server.entries | other.entries == outcome.acknowledged
 
 
 def test_results_are_read_as_they_were_recorded(tmp_path):

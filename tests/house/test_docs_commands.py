@@ -44,6 +44,7 @@ PAGES = [
             "feed",
             "guide",
             "history",
+            "moving",
             "operations",
             "recipes",
             "security",

@@ -11,6 +11,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 
 import falcon
 import falcon.testing
+import httpx
 import pytest
 
 from rundlet_server.functions.app import create_app
@@ -18,9 +19,12 @@ from rundlet_server.functions.messages.sending import SendingGate
 from rundlet_server.functions.messages.uploads import UploadGate
 from rundlet_server.functions.request_ids import RequestIds
 from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.wsgi import ProcessApp
 from tests.support import PATIENCE_S
 from tests.support.models.model import ModelStore
-from tests.support.processes.forks import in_child
+from tests.support.postgres import postgres_server
+from tests.support.processes.etcd import shared_etcd, store_name
+from tests.support.processes.forks import ForkedChild, in_child
 
 # From Python 3.12 on; it is what these tests are about.
 pytestmark = pytest.mark.filterwarnings(
@@ -115,3 +119,33 @@ def test_parent_and_child_give_requests_different_ids():
 
     in_child(use)
     assert ids.of({}).partition("-")[0] == theirs
+
+
+@pytest.mark.parametrize("kind", ["etcd", "postgresql"])
+def test_an_application_on_a_database_serves_in_children_of_a_server_that_forks(
+    kind, tmp_path, monkeypatch
+):
+    address = (
+        f"etcd://{shared_etcd()}/{store_name(tmp_path)}"
+        if kind == "etcd"
+        else postgres_server().url()
+    )
+    monkeypatch.setenv("RUNDLET_STORE", address)
+    app = ProcessApp()
+    parent = httpx.Client(transport=httpx.WSGITransport(app), base_url="http://localhost")
+    assert parent.put("/v1/kv/a", content=b"parent").status_code == 201
+    threading.Thread(target=lambda: parent.get("/v1/changes?since=1&wait=1"), daemon=True).start()
+
+    def serve() -> None:
+        child = httpx.Client(transport=httpx.WSGITransport(app), base_url="http://localhost")
+        assert child.get("/v1/kv/a").status_code == 200
+        assert child.put("/v1/kv/a", content=b"child").status_code == 204
+        assert child.get("/readyz").status_code == 200
+
+    children = [ForkedChild(serve) for _ in range(3)]
+    assert parent.get("/v1/kv/a").status_code == 200
+    for child in children:
+        child.finish()
+
+    assert parent.get("/v1/kv/a").content == b"child"
+    assert parent.get("/v1/history/a").json()["versions"][0]["version"] == 4

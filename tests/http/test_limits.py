@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.storage.interface import Limits
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
+from tests.support.backends import open_test_etcd
 
 LIMITS = Limits(
     key_bytes_max=20,
@@ -138,3 +140,40 @@ def test_large_bodies_are_decoded_one_at_a_time_and_small_ones_at_once():
         assert decoded == ["small"]
     large.join(20)
     assert decoded == ["small", "large"]
+
+
+@pytest.mark.parametrize(
+    ("set_limits", "advice"),
+    [
+        (Limits(), "send less: it is a limit of etcd, which no option of the server raises"),
+        (Limits(value_bytes_max=9, txn_ops_max=2), "or raise --max-"),
+    ],
+)
+def test_an_option_is_advised_only_where_it_can_help(tmp_path: Path, set_limits: Limits, advice):
+    store = open_test_etcd(tmp_path, StoreSettings(limits=set_limits))
+    with contextlib.closing(store):
+        api = falcon.testing.TestClient(create_app(store, ServerSettings()))
+        limits = store.info.limits
+        then = [{**PUT, "key": f"{n}"} for n in range(limits.txn_ops_max + 1)]
+        refused = [
+            api.simulate_put("/v1/kv/a", body=bytes(limits.value_bytes_max + 1)),
+            api.simulate_post("/v1/txn", json={"then": then}),
+        ]
+        many = [*then[:1], *({"op": "delete", "key": f"{n}"} for n in range(128))]
+        refused.append(api.simulate_post("/v1/txn", json={"then": many}))
+
+    assert [answer.status_code for answer in refused] == [413] * 3
+    assert all(advice in answer.json["detail"] for answer in refused)
+
+
+def test_an_import_that_is_refused_says_what_helps_after_how_far_it_came(tmp_path: Path):
+    store = open_log_store(tmp_path / "data", StoreSettings(limits=LIMITS))
+    with contextlib.closing(store):
+        api = falcon.testing.TestClient(create_app(store, ServerSettings()))
+        body = gzip.compress(b"x" * 999_999)
+        headers = {"Content-Encoding": "gzip", "Content-Type": "application/jsonl"}
+
+        refused = api.simulate_post("/v1/import", body=body, headers=headers)
+
+    assert refused.status_code == 413
+    assert refused.json["detail"].endswith("send less, or raise --max-txn-bytes on the server")

@@ -160,6 +160,20 @@ def test_page_cannot_ask_for_a_compaction(store: Store):
     assert client.simulate_post("/v1/admin/compact").status_code == 202
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_dashboard_asks_for_a_compaction(store: Store, scheme: str):
+    headers = {"Host": "kv.example.org:8000", "Origin": f"{scheme}://kv.example.org:8000"}
+
+    assert client_of(store).simulate_post("/v1/admin/compact", headers=headers).status_code == 202
+
+
+@pytest.mark.parametrize("origin", ["null", "http://kv.example.org", "http://evil.example:8000"])
+def test_page_that_is_not_of_this_server_asks_for_nothing(store: Store, origin: str):
+    headers = {"Host": "kv.example.org:8000", "Origin": origin}
+
+    assert client_of(store).simulate_post("/v1/admin/compact", headers=headers).status_code == 403
+
+
 # --- names of the server --------------------------------------------------------------------
 
 

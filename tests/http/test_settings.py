@@ -21,6 +21,7 @@ from rundlet_server.functions.settings import (
 from rundlet_server.functions.settings.kinds import Duration
 from rundlet_server.functions.settings.reading import read
 from rundlet_server.functions.settings.rules import serve_options, with_file
+from rundlet_server.functions.settings.writes import WriteSettings
 from rundlet_server.functions.units import (
     bytes_of,
     seconds_of,
@@ -57,6 +58,7 @@ UNUSUAL = ServerSettings(
     host_names=("a.example", "b"),
     no_ui=True,
     connections=ConnectionLimits(6, 7_000, 0.5, 1.5, 2.5),
+    writes=WriteSettings(3.0),
     feeds=FeedLimits(7, 2.5),
     limits=Limits(1, 2, 3, 4, 5),
 )

@@ -338,6 +338,17 @@ def test_revoked_token_is_refused_on_a_snapshot_that_goes_on(tmp_path):
         wait_for(lambda: len(watch.current().tokens) == before - 1)
 
 
+def test_store_on_read_only_media_is_copied(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    filled(tmp_path / "data")
+    with frozen(tmp_path / "data") as snapshot:
+        copied = run("copy", str(snapshot), str(tmp_path / "to"))
+
+    assert copied.code == 0, copied.err
+    with closing(open_log_store(tmp_path / "to")) as store:
+        assert keys(store) == {f"k{number}": b"%d" % number for number in range(10)}
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")
 def test_backup_on_a_full_disk_is_read(tmp_path):
     filled(tmp_path / "data")

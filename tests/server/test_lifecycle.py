@@ -22,6 +22,7 @@ from tests.support.processes.servers import (
     children_of,
     free_port,
     is_running,
+    silent_clients,
     wait_for,
 )
 
@@ -115,6 +116,22 @@ def test_interrupt_ends_like_a_termination(start, layout, data):
         server.process.send_signal(signal.SIGINT)
 
         assert server.wait() == 0
+
+
+def test_last_answer_asks_the_client_to_leave_the_connection(start, layout, data):
+    waiting = b"GET /v1/changes?since=0&wait=50 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with (
+        start(*layout, "--data", data) as server,
+        silent_clients(server, 1, waiting) as [opened],
+        opened.makefile("rb") as answer,
+    ):
+        wait_for(lambda: "rundlet_feeds_open 1" in server.client.get("/metrics").text)
+        server.process.send_signal(signal.SIGTERM)
+
+        head = b"".join(iter(answer.readline, b"\r\n")).lower()
+        assert server.wait() == 0
+    assert b"200 ok" in head
+    assert b"\r\nconnection: close\r\n" in head
 
 
 def test_workers_see_each_others_writes(start, data):

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.postgres import postgres_server
 from tests.support.processes.command_line import run_process
+from tests.support.processes.etcd import shared_etcd, store_name
 from tests.support.processes.servers import RundletServer, wait_for
 
 
@@ -66,6 +67,24 @@ def test_database_is_served_by_all_workers(server_options, tmp_path):
         refused = server.client.post("/v1/backup", headers=allowed)
         assert refused.status_code == 501
         assert "postgresql" in refused.json()["detail"]
+        assert "pg_dump" in refused.json()["detail"]
+
+    assert "synced as synchronous_commit of the database says" in server.stderr
+    assert "sync=" not in server.stderr
+
+
+def test_a_server_on_etcd_says_what_syncs(tmp_path):
+    address = f"etcd://{shared_etcd()}/{store_name(tmp_path)}"
+    with RundletServer("--store", address, stderr_path=tmp_path / "stderr") as server:
+        refused = server.client.post("/v1/backup")
+        found = run_process("doctor", "--url", server.url)
+
+    assert "synced by most nodes of etcd" in server.stderr
+    assert (refused.status_code, "etcdctl snapshot save" in refused.json()["detail"]) == (501, True)
+    assert "backend etcd" in found.out.decode()
+    assert "sync None" not in found.out.decode()
+    ended = run_process("backup", str(tmp_path / "backup"), "--store", address)
+    assert (ended.code, "etcdctl snapshot save" in ended.err) == (2, True)
 
 
 @pytest.mark.parametrize("address", ["mysql://me:s3cret@db/kv"])

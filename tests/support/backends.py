@@ -27,6 +27,7 @@ from rundlet_server.storage.interface import (
     Store,
     Txn,
 )
+from rundlet_server.storage.metadata import Metadata
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.postgres.store import PostgresStore
@@ -58,6 +59,7 @@ class Backend(NamedTuple):
         open: opens the store at a place, by a clock, read-only or not; opened again after it was
             closed it is the same store if ``is_kept``.
         is_kept: the store outlives its closing.
+        erases_with_history: the bytes of what is erased go when its history does.
         lacks: features without which the tests that need them are not collected.
         retention: of a new store.
         retains: another one that it can have.
@@ -67,6 +69,7 @@ class Backend(NamedTuple):
     open: Callable[[Path, Clock, bool], Store]
     is_kept: bool = True
     lacks: frozenset[Feature] = frozenset()
+    erases_with_history: bool = False
     retention: Retention = Retention()
     retains: Retention = Retention(3, 0.5)
 
@@ -132,7 +135,7 @@ BACKENDS: Final = (
     Backend(
         "etcd",
         _open_etcd,
-        lacks=frozenset({"erase"}),
+        erases_with_history=True,
         retention=Retention(1),  # it keeps history by time only
         retains=Retention(1, 0.5),
     ),
@@ -170,7 +173,7 @@ def only_on(*names: str) -> pytest.MarkDecorator:
 FILLED: Final = (*map(_filled, BACKENDS), Filled("text file", _open_text_file))
 
 
-def put(store: Store, key: str, value: bytes = b"v", **options: float | str) -> Commit:
+def put(store: Store, key: str, value: bytes = b"v", **options: float | str | Metadata) -> Commit:
     return store.commit(Txn([Put(key, value, **options)]))
 
 

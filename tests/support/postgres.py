@@ -19,7 +19,7 @@ import psycopg
 
 from tests.support import PATIENCE_S
 from tests.support.processes.servers import children_of, free_port, wait_for
-from tests.support.programs import missing
+from tests.support.programs import missing, program
 
 _FOLDERS: Final = ("/usr/lib/postgresql", "/usr/pgsql", "/opt/homebrew/opt/postgresql")
 _USERS: Final = ("postgres", "nobody")
@@ -35,7 +35,8 @@ class PostgresServer:
     """A cluster in a new folder, on a free port.
 
     PostgreSQL refuses to run as root, so root runs it as another user, who cannot enter the folders
-    of pytest.
+    of pytest. ``setpriv`` changes the user, because ``subprocess`` would fork for that instead of
+    starting the program at once, and such a child dies of gRPC's handlers if etcd is watched here.
     """
 
     def __init__(self, *settings: str, source: PostgresServer | None = None) -> None:
@@ -45,11 +46,13 @@ class PostgresServer:
             settings: of the server, each ``NAME=VALUE``; default those for one session.
             source: the primary, whose standby this one becomes, under the name ``standby``.
         """
-        self._programs = _programs()
-        self._user = next(filter(_is_user, _USERS)) if os.geteuid() == 0 else None
+        self.programs = _programs()
         self.folder = Path(tempfile.mkdtemp(prefix="rundlet-postgres-"))
-        if self._user is not None:
-            shutil.chown(self.folder, self._user)
+        self._as_user: list[str] = []
+        if os.geteuid() == 0:
+            user = next(filter(_is_user, _USERS))
+            self._as_user = [program("setpriv"), "--reuid", user]
+            shutil.chown(self.folder, user)
         self.port = free_port()
         self._settings = settings or _SETTINGS
         atexit.register(self.stop)
@@ -70,10 +73,10 @@ class PostgresServer:
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(
                 [
-                    *(self._programs / "postgres", "-D", self.data, "-p", str(self.port)),
+                    *self._as_user,
+                    *(self.programs / "postgres", "-D", self.data, "-p", str(self.port)),
                     *("-k", self.folder, *settings),
                 ],
-                user=self._user,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -130,10 +133,8 @@ class PostgresServer:
         return True
 
     def _run(self, name: str, *arguments: str) -> None:
-        command = [str(self._programs / name), *arguments]
-        done = subprocess.run(
-            command, user=self._user, cwd=self.folder, capture_output=True, text=True, check=False
-        )
+        command = [*self._as_user, str(self.programs / name), *arguments]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
 

@@ -196,6 +196,19 @@ class EtcdClient:
             for endpoint in self._endpoints:
                 endpoint.close()
 
+    @property
+    def is_inherited(self) -> bool:
+        """Whether the client belongs to the parent process."""
+        return self._guard.is_inherited
+
+    def require_own(self) -> None:
+        """Refuse before a lock is taken, which a thread of the parent may hold for ever.
+
+        Raises:
+            OpenedBeforeFork: the parent process made the client.
+        """
+        self._guard.require_own()
+
     @contextmanager
     def _watching(
         self, requests: Iterator[pb.WatchRequest], timeout_s: float | None

@@ -64,16 +64,15 @@ def option(address: str) -> tuple[str, str]:
     return ("--url" if address.startswith("http") else "--store", address)
 
 
-def held(address: str) -> dict[str, tuple[str, ...]]:
+def held(address: str) -> dict[str, dict[str, object]]:
     """Return all that a store holds, as its export shows it."""
     exported = run("export", *option(address))
     assert exported.code == 0, exported.err
-    found = {}
-    for line in exported.text.splitlines():
-        row = json.loads(line)
-        value = row.get("text", row.get("base64"))
-        found[row["key"]] = (value, row["content_type"], row.get("expires", ""))
-    return found
+    rows = map(json.loads, exported.text.splitlines())
+    of_each_store = ("key", "revision", "version")
+    return {
+        row["key"]: {name: row[name] for name in row if name not in of_each_store} for row in rows
+    }
 
 
 def versions(address: str, key: str) -> list[bytes]:

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from rundlet import Client
-from rundlet_server.storage.interface import Delete, Put, Txn
+from rundlet_server.cli.copy.sides import Item
+from rundlet_server.storage.interface import Delete, Entry, Put, Txn
 from tests.cli.copy.conftest import KINDS, held, opened, option, versions
 from tests.support.processes.command_line import run
 
@@ -52,6 +53,12 @@ def test_a_copy_holds_what_the_store_held(make_place, from_kind, to_kind):
     assert held(to) == held(source)
     assert f"copied {len(held(source))} keys" in copied.text
     assert versions(to, "a") == [b"1", b"2", b"3"]
+
+
+def test_everything_that_a_store_keeps_with_a_value_is_copied():
+    of_each_store = {"time_us"}
+
+    assert set(Item._fields) == set(Entry._fields) - of_each_store
 
 
 def test_older_versions_than_the_feed_reaches_are_copied(make_place):
@@ -122,7 +129,7 @@ def test_a_store_with_other_keys_is_refused_and_unchanged(make_place, kind):
 
     assert run("copy", source, to, "--merge").code == 0
     present = held(to)
-    assert present.pop("mine")[0] == "1"
+    assert present.pop("mine")["text"] == "1"
     assert present == held(source)
 
 

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from rundlet import Client, Delete, Put
-from tests.cli.copy.conftest import held
+import rundlet
+from rundlet import Client
+from rundlet_server.storage.interface import Put, Txn
+from tests.cli.copy.conftest import held, opened
 from tests.support import PATIENCE_S
 from tests.support.processes.command_line import run
 from tests.support.processes.servers import RundletServer, wait_for
@@ -50,7 +52,9 @@ class Writers:
                     keys = [f"w{number}/{chosen.randrange(200)}" for _ in range(3)]
                     first, *others = dict.fromkeys(keys)
                     value = b"%d" % count
-                    client.txn([Delete(first), *(Put(key, value) for key in others)])
+                    client.txn(
+                        [rundlet.Delete(first), *(rundlet.Put(key, value) for key in others)]
+                    )
                     self.acknowledged |= {first: None, **dict.fromkeys(others, value)}
                     client.set(f"count/{number}", value, content_type="text/plain")
                     self.acknowledged[f"count/{number}"] = value
@@ -114,7 +118,9 @@ def server(tmp_path: Path) -> Iterator[RundletServer]:
     folder = tmp_path / "from"
     with RundletServer("--data", folder, stderr_path=tmp_path / "stderr") as served:
         with Client(served.url) as client:
-            client.import_(Put(f"first/{number:05d}", b"x" * 100) for number in range(FIRST))
+            client.import_(
+                rundlet.Put(f"first/{number:05d}", b"x" * 100) for number in range(FIRST)
+            )
         yield served
 
 
@@ -150,7 +156,29 @@ def test_nothing_is_lost_in_a_cut_over_under_load(server, make_place, tmp_path, 
     assert mine.keys() == present.keys()
     assert sum(key.startswith("first/") for key in found) == FIRST
     for number in range(WRITERS):
-        assert found[f"count/{number}"][:2] == (present[f"count/{number}"], "text/plain")
+        count = {"content_type": "text/plain", "text": present[f"count/{number}"]}
+        assert found[f"count/{number}"] == count
+
+
+@pytest.mark.parametrize("kind", ["etcd", "postgresql", "folder"])
+def test_every_store_with_a_feed_can_be_followed(make_place, tmp_path, kind):
+    source, to = make_place(kind, "from"), make_place("folder", "to")
+    run("set", "a", "1", "--store", source)
+    with following(source, to, out=tmp_path / "out") as follow:
+        wait_for(lambda: follow.reached(1))
+        for key in ("a", "b"):
+            run("set", key, "2", "--store", source)
+        run("del", "b", "--store", source)
+        with opened(source) as store:
+            store.commit(Txn([Put("large", bytes(1_000_000)), Put("c", b"", "text/css")]))
+            head = store.get_many(()).revision
+        wait_for(lambda: follow.reached(head))
+        follow.process.send_signal(signal.SIGINT)
+        assert follow.process.wait(PATIENCE_S) == 130
+
+    assert held(to) == held(source)
+    assert set(held(to)) == {"a", "c", "large"}
+    assert run("copy", source, to).code == 0
 
 
 def test_following_goes_on_through_a_restart_of_the_server(server, make_place, tmp_path):

@@ -14,8 +14,8 @@ import pytest
 
 from rundlet_server.cli.copy.copying import bring_up_to_date, verify
 from rundlet_server.cli.copy.notes import Note, Notes
-from rundlet_server.cli.copy.replaying import batches
-from rundlet_server.cli.copy.sides import Change, Commit, Item
+from rundlet_server.cli.copy.replaying import batches, catch_up
+from rundlet_server.cli.copy.sides import Change, Commit, Facts, Item
 from rundlet_server.cli.copy.stores import StoreSide
 from rundlet_server.cli.exits import CommandError
 from rundlet_server.cli.place.store import StoreTarget
@@ -230,3 +230,44 @@ def test_a_commit_is_torn_only_if_it_must_be():
 def test_commits_without_changes_move_the_position():
     assert shape([commit(7)]) == [("", 7)]
     assert shape([]) == []
+
+
+def bulk(commits: list[Commit]) -> tuple[list[str], list[int]]:
+    """Catch up; return what was done, by its size, and the revisions that were reached."""
+    done: list[str] = []
+    reached: list[int] = []
+
+    class Noted:
+        facts = Facts("there", "id", Limits(), keeps_history=True, is_read_only=False)
+
+        def put_all(self, items):
+            done.append(f"bulk {len(items)}")
+
+        def apply(self, changes):
+            done.append(f"txn {len(changes)}")
+
+    catch_up(Noted(), commits, reached.append)
+    return done, reached
+
+
+def test_many_puts_are_stored_in_bulk_while_a_copy_catches_up():
+    puts = [commit(number, f"k{number}") for number in range(1, 6_001)]
+    deletes = [Commit(6_001, 0, [Change("k1")])]
+    few = [commit(6_002, "k2"), commit(6_003)]
+
+    assert bulk([*puts, *deletes, *few]) == (["bulk 6000", "txn 1", "txn 1"], [6_000, 6_001, 6_003])
+
+
+def test_a_key_that_comes_again_is_not_in_the_same_bulk():
+    puts = [commit(number, f"k{number % 5_500}") for number in range(1, 11_001)]
+
+    assert bulk(puts)[0] == ["bulk 5500", "bulk 5500"]
+
+
+def test_values_that_expire_are_not_stored_in_bulk():
+    commits = [
+        Commit(number, 0, [Change(f"k{number}", Item(f"k{number}", b"", "", 1))])
+        for number in range(1, 6_001)
+    ]
+
+    assert set(bulk(commits)[0]) == {"txn 1000"}

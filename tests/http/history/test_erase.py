@@ -8,7 +8,6 @@ import pytest
 from rundlet_server.functions.app import create_app
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.storage.interface import Delete, Op, Put, Store, Txn
-from tests.support.backends import only_on
 from tests.support.models.model import ModelStore
 
 
@@ -16,7 +15,6 @@ def do(store: Store, *ops: Op) -> int:
     return store.commit(Txn(ops)).revision
 
 
-@only_on("model", "log")  # etcd erases nothing
 @pytest.mark.parametrize("path", ["/v1/history/a%2Fb", "/v1/history64/YS9i"])
 def test_no_route_shows_any_version_of_an_erased_key(api, api_store: Store, path: str):
     for value in (b"1", b"2"):
@@ -44,7 +42,6 @@ def test_no_route_shows_any_version_of_an_erased_key(api, api_store: Store, path
     assert rolled.json["restored"] == 0
 
 
-@only_on("model", "log")  # etcd erases nothing
 def test_erased_key_can_be_written_again(api, api_store: Store):
     do(api_store, Put("a", b"1"))
     api.simulate_delete("/v1/history/a?wait=5")
@@ -55,7 +52,6 @@ def test_erased_key_can_be_written_again(api, api_store: Store):
     assert [(v["op"], v["version"]) for v in versions] == [("put", 1), ("erase", 0)]
 
 
-@only_on("model", "log")  # etcd erases nothing
 def test_deleted_key_is_erased_and_an_unknown_one_is_404(api, api_store: Store):
     do(api_store, Put("a", b"1"))
     do(api_store, Delete("a"))
@@ -66,7 +62,6 @@ def test_deleted_key_is_erased_and_an_unknown_one_is_404(api, api_store: Store):
     assert api.simulate_delete("/v1/history/none").status_code == 404
 
 
-@only_on("model", "log")  # etcd erases nothing
 @pytest.mark.parametrize("query", ["wait=-1", "wait=x", "limit=1"])
 def test_query_that_means_nothing_is_400(api, api_store: Store, query: str):
     do(api_store, Put("a", b"1"))

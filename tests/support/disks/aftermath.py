@@ -18,6 +18,7 @@ from tests.support.campaign import Campaign
 from tests.support.disks.sample_stores import State, state_of
 from tests.support.disks.simulated_disk import MODES, Mode, SimulatedDisk, laid_out
 from tests.support.disks.unsynced_files import UnsyncedFiles
+from tests.support.models.idempotent import check_outcomes
 from tests.support.models.model import Clock
 from tests.support.models.workload import Expectation, tiny_settings
 
@@ -105,6 +106,7 @@ class Aftermath:
         with contextlib.closing(
             open_log_store(folder, self._settings(UnsyncedFiles(), boot_id))
         ) as store:
+            check_outcomes(store, found)
             store.commit(Txn([Put("used", b"1", "text/css")]))
             store.maintainer.remove_orphans()
             assert state_of(store) == {**found, "used": (b"1", 1, "text/css")}

@@ -12,9 +12,11 @@ from rundlet_server.storage.errors import DiskFull, OutcomeUnknown, Unavailable
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.interface import Add, Delete, Op, Put, Restore, Row, Touch, Txn
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.metadata import NO_METADATA, metadata_of
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings, SyncPolicy
-from tests.support.disks.sample_stores import State, state_of
+from tests.support.disks.sample_stores import State, described, state_of
+from tests.support.models.idempotent import numbered
 from tests.support.models.model import Clock
 
 FAILURES = (OSError, Unavailable, DiskFull, OutcomeUnknown)
@@ -23,7 +25,11 @@ FAILURES_MAX = 20
 """The number of calls in a row that may fail."""
 KEYS = ["a", "b", "c/1", "c/2", "é"]
 NUMBER_TYPE = "text/plain; charset=utf-8"
-
+METADATA = {
+    3: metadata_of({"by": "ü"}),
+    700: metadata_of({f"name-{number:02}": "x" * 100 for number in range(16)}),
+}
+"""The metadata of values of these sizes; others have none."""
 
 _Answer = TypeVar("_Answer")
 
@@ -140,9 +146,10 @@ class Expectation:
     def _apply(self, state: Contents, op: Op) -> None:
         old = state.get(op.key, Held(b"0", 0, NUMBER_TYPE))
         match op:
-            case Put(_, value, content_type, ttl_s, expires_us):
+            case Put(_, value, content_type, ttl_s, expires_us, metadata):
                 end = self._end(ttl_s) if expires_us is None else expires_us
-                state[op.key] = Held(value, old.version + 1, content_type, end)
+                about = described(content_type, metadata)
+                state[op.key] = Held(value, old.version + 1, about, end)
             case Delete():
                 state.pop(op.key, None)
             case Add(_, by):
@@ -176,6 +183,7 @@ class Workload:
         self._chance = chance
         self._clock = clock
         self._sync = sync
+        self._numbered = 0
 
     def run(self, files: Files, steps: int) -> None:
         """Run some steps on two stores that share the folder, as two processes do."""
@@ -204,13 +212,24 @@ class Workload:
                 store.close()
 
     def _step(self, store: LogStore) -> None:
-        steps: list[Callable[[LogStore], None]] = [*[self._commit] * 9, self._load, self._wait]
+        steps: list[Callable[[LogStore], None]] = [*[self._commit] * 7, *[self._commit_once] * 3]
+        steps += [self._load, self._wait]
         steps += [self._checkpoint, self._compact, self._expire, self._sync_all]
         self._chance.choice(steps)(store)
 
     def _commit(self, store: LogStore) -> None:
         keys = self._chance.sample(KEYS, self._chance.randint(1, 3))
         self._answer(store, [self._op(key) for key in keys], lambda ops: store.commit(Txn(ops)))
+
+    def _commit_once(self, store: LogStore) -> None:
+        """Commit with an idempotency key; sent again, it is answered and not done again."""
+        self._numbered += 1
+        keys = self._chance.sample(KEYS, self._chance.randint(1, 2))
+        txn = numbered([self._op(key) for key in keys], self._numbered)
+        if self._answer(store, txn.then, lambda _: store.commit(txn)):
+            first = _at_last(lambda: store.commit(txn))
+            assert first.is_replay
+            assert len(first.results) == len(txn.then)
 
     def _load(self, store: LogStore) -> None:
         """Load enough rows for a segment of their own, if that is possible now."""
@@ -254,7 +273,9 @@ class Workload:
             case "touch" if self.expected.is_held(key):
                 return Touch(key, self._chance.choice([None, 1_000.0]))
         size = self._chance.choice([0, 3, 700, 5_000])
-        return Put(key, self._chance.randbytes(size), self._chance.choice(["text/css", "x/rare"]))
+        value = self._chance.randbytes(size)
+        content_type = self._chance.choice(["text/css", "x/rare"])
+        return Put(key, value, content_type, metadata=METADATA.get(size, NO_METADATA))
 
     def _wait(self, store: LogStore) -> None:
         self._clock.advance(3)

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from tests.support import PATIENCE_S
+from tests.support.processes.networks import CutNetwork
 from tests.support.processes.servers import free_port
 from tests.support.programs import program
 
@@ -24,6 +25,7 @@ class EtcdNode:
     Attributes:
         endpoint: ``HOST:PORT`` for clients.
         peer_url: for the other nodes.
+        prefix: of the command that starts it.
     """
 
     def __init__(self, folder: Path, name: str = "node", *, scheme: str = "http") -> None:
@@ -31,6 +33,7 @@ class EtcdNode:
         self._scheme = scheme
         self.endpoint = f"127.0.0.1:{free_port()}"
         self.peer_url = f"http://127.0.0.1:{free_port()}"
+        self.prefix: tuple[str, ...] = ()
         self._folder = folder / name
         self._options: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
@@ -47,7 +50,7 @@ class EtcdNode:
         with (self._folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *(program("etcd"), "--name", self.name),
+                    *(*self.prefix, program("etcd"), "--name", self.name),
                     *("--data-dir", str(self._folder / "data")),
                     *("--listen-client-urls", client_url, "--advertise-client-urls", client_url),
                     *("--listen-peer-urls", self.peer_url),
@@ -79,9 +82,16 @@ class EtcdNode:
 
     def is_leader(self) -> bool:
         """Return whether the node leads its cluster, by its own metrics."""
+        return self._tells(b"\netcd_server_is_leader 1")
+
+    def has_leader(self) -> bool:
+        """Return whether the node knows the leader, also while an alarm makes it unhealthy."""
+        return self._tells(b"\netcd_server_has_leader 1")
+
+    def _tells(self, line: bytes) -> bool:
         try:
             with urlopen(f"http://{self.endpoint}/metrics", timeout=1) as response:
-                return b"\netcd_server_is_leader 1" in response.read()
+                return line in response.read()
         except OSError:
             return False
 
@@ -140,6 +150,16 @@ class EtcdCluster:
 
     def __init__(self, folder: Path) -> None:
         self.nodes = [EtcdNode(folder, f"n{number}") for number in range(3)]
+
+    @classmethod
+    def in_network(cls, folder: Path, network: CutNetwork) -> EtcdCluster:
+        """Return nodes that each have a machine of a network."""
+        cluster = cls(folder)
+        for number, node in enumerate(cluster.nodes):
+            node.endpoint = f"{network.address(number)}:2379"
+            node.peer_url = f"http://{network.inner_address(number)}:2380"
+            node.prefix = (program("ip"), "netns", "exec", network.names[number])
+        return cluster
 
     def start(self) -> None:
         """Start all nodes, and wait until they have a leader."""

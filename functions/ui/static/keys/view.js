@@ -9,6 +9,7 @@ import { copyMenu } from "../shell/copying.js";
 import { emptiness, failure } from "../shell/dialogs.js";
 import { KeyPane } from "../value/pane.js";
 import { countKeys, Listing } from "./listing.js";
+import { PastBar } from "./past.js";
 import { KeyTable } from "./table.js";
 import { Tree } from "./tree.js";
 
@@ -23,6 +24,7 @@ class KeysView extends HTMLElement {
       isSelectable: () => isWritable() && !this.isPast,
     });
     this.pane = new KeyPane(() => this.refresh());
+    this.past = new PastBar();
     this.build();
     this.withdraw = offerKeys(this.bindings());
     this.onAgain = () => this.refresh();
@@ -45,6 +47,7 @@ class KeysView extends HTMLElement {
     this.delimiter = h("input", { class: "input mono tiny", "aria-label": "Delimiter", title: "Delimiter of the tree", maxlength: "20", on: { change: () => change({ delimiter: this.delimiter.value === "/" ? "" : this.delimiter.value }) } });
     this.order = button("", () => change({ reverse: this.options.reverse ? "" : "1" }), { class: "quiet" });
     this.create = button([icon("plus"), h("span", {}, "New key")], () => change({ new: "1", key: "", pane: "" }), { class: "primary" });
+    this.pastButton = button([icon("clock"), h("span", {}, "As of")], () => this.togglePast(), { class: "quiet copy-as", title: "Show the store as it was" });
     this.summary = h("span", { class: "summary", role: "status" });
     this.selection = h("div", { class: "selection", hidden: true });
     this.message = h("div", { class: "message" });
@@ -54,7 +57,8 @@ class KeysView extends HTMLElement {
         "section",
         { class: "browser", "aria-label": "Browse" },
         h("header", { class: "bar-row" }, h("div", { class: "search" }, icon("search"), this.search), this.shape, this.delimiter, this.create),
-        h("div", { class: "sub-row" }, this.summary, h("span", { class: "spring" }), this.order, copyMenu(() => this.described())),
+        h("div", { class: "sub-row" }, this.summary, h("span", { class: "spring" }), this.order, this.pastButton, copyMenu(() => this.described())),
+        this.past.element,
         this.selection,
         h("div", { class: "table-frame" }, this.table.element, this.message),
       ),
@@ -75,6 +79,7 @@ class KeysView extends HTMLElement {
       { key: "n", text: "New key", run: () => isWritable() && change({ new: "1", key: "" }) },
       { key: "e", text: "Edit", run: () => isWritable() && this.options.key && change({ pane: "edit" }) },
       { key: "h", text: "History of the key", run: () => this.options.key && change({ pane: "history" }) },
+      { key: "t", text: "As of another time", run: () => this.togglePast() },
       { key: "Escape", text: "Close", run: () => this.leave() },
     ];
   }
@@ -93,6 +98,7 @@ class KeysView extends HTMLElement {
       this.load();
     }
     this.drawControls();
+    this.past.show(options);
     const { key, pane, new: isNew, from } = options;
     this.classList.toggle("has-pane", Boolean(key || isNew));
     this.table.openKey = key ?? null;
@@ -196,6 +202,11 @@ class KeysView extends HTMLElement {
     table.activate(Math.max(0, table.active + by), { isOpened: false });
     const row = source.row(table.active);
     if (this.options.key && row?.kind === "key") change({ key: row.info.key }, { replace: true });
+  }
+
+  togglePast() {
+    if (this.past.isOpen) this.past.leave();
+    else change({ past: "1" });
   }
 
   toggleSelected() {

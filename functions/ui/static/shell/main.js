@@ -15,6 +15,8 @@ import { failure } from "./dialogs.js";
 const VIEWS = {
   keys: { title: "Keys", tag: "rundlet-keys", load: () => import("../keys/view.js") },
   changes: { title: "Changes", tag: "rundlet-changes", load: () => import("../changes/view.js") },
+  deleted: { title: "Deleted", tag: "rundlet-deleted", load: () => import("../history/deleted.js") },
+  overview: { title: "Overview", tag: "rundlet-overview", load: () => import("../overview/view.js") },
 };
 
 const main = h("main", { class: "main", id: "main", tabindex: "-1" });
@@ -116,6 +118,8 @@ describeTheme();
 offerKeys([
   { key: "?", text: "This help", run: showHelp },
   { key: "g", text: "Keys", run: () => goTo("keys") },
+  { key: "d", text: "Deleted keys", run: () => goTo("deleted") },
+  { key: "o", text: "Overview", run: () => goTo("overview") },
   { key: "c", text: "Changes", run: () => goTo("changes") },
 ]);
 onPlace(show);

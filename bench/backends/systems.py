@@ -1,0 +1,73 @@
+"""The servers to compare: Rundlet on etcd and on PostgreSQL, and these engines without it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from bench.backends.engines import etcd_store, postgres, postgres_store
+from bench.http.dialects import EtcdDialect, LinearizableEtcdDialect, PathDialect
+from bench.http.external import start_etcd
+from bench.http.processes import Processes, free_port
+from bench.http.system import Stage, System
+from bench.http.systems import granian_options, start_peer
+from bench.scale import CORES
+
+MakeStore = Callable[[Processes, Stage], str]
+
+
+def serve(address: str, options: Sequence[str], processes: Processes) -> int:
+    """Start ``rundlet serve`` on a store; return its port."""
+    port = free_port()
+    command = [sys.executable, "-m", "rundlet_server", "serve", "--port", str(port)]
+    processes.start([*command, "--store", address, *options], port=port)
+    return port
+
+
+def _start(make: MakeStore, options: Sequence[str], processes: Processes, stage: Stage) -> int:
+    return serve(make(processes, stage), options, processes)
+
+
+def _start_psycopg(options: Sequence[str], processes: Processes, stage: Stage) -> int:
+    processes.shared.append(postgres().process.pid)
+    options = [*options, "--database", postgres().conninfo]
+    return start_peer("fastapi_psycopg", options, processes, stage)
+
+
+def _rundlets(engine: str, make: MakeStore, programs: Sequence[str]) -> tuple[System, ...]:
+    layouts = {"waitress": ["--server", "waitress"]} | {
+        f"granian {workers}x32": granian_options(workers, 32) for workers in _COUNTS
+    }
+    return tuple(
+        System(
+            f"rundlet on {engine}, {layout}",
+            PathDialect(),
+            partial(_start, make, options),
+            programs,
+        )
+        for layout, options in layouts.items()
+    )
+
+
+_COUNTS: Final = tuple(dict.fromkeys((1, CORES)))  # one process, and one process for each core
+
+ON_ETCD: Final = _rundlets("etcd", etcd_store, ("etcd",))
+GATEWAYS: Final = (
+    System("etcd, json gateway, linearizable", LinearizableEtcdDialect(), start_etcd, ("etcd",)),
+    System("etcd, json gateway, serializable", EtcdDialect(), start_etcd, ("etcd",)),
+)
+ON_POSTGRES: Final = _rundlets("postgresql", postgres_store, ())
+PSYCOPGS: Final = tuple(
+    System(
+        f"fastapi + psycopg, uvicorn {workers}",
+        PathDialect(),
+        partial(_start_psycopg, ["--workers", str(workers)]),
+    )
+    for workers in _COUNTS
+)
+
+READERS: Final = (*ON_ETCD, *GATEWAYS, *ON_POSTGRES, *PSYCOPGS)
+DURABLE_WRITERS: Final = (*ON_ETCD, GATEWAYS[0], *ON_POSTGRES, *PSYCOPGS)
+"""Each of these syncs a write to the disk before it acknowledges the write."""

@@ -1,0 +1,28 @@
+"""The row of what the functions do for writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rundlet_server.functions.settings.kinds import Duration
+from rundlet_server.functions.settings.limits import LIMITS_PANEL
+from rundlet_server.functions.settings.rows import Setting, setting
+from rundlet_server.storage.bounds import IDEMPOTENCY_S_DEFAULT, IDEMPOTENCY_S_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSettings:
+    """What the functions do for writes; it is a setting and is shown by ``/v1``."""
+
+    idempotency_s: float = setting(
+        float(IDEMPOTENCY_S_DEFAULT),
+        Setting(
+            Duration(may_be_zero=False, most=IDEMPOTENCY_S_MAX),
+            "How long the outcome of a write with an Idempotency-Key is remembered. It takes space"
+            " in the store for so long.",
+            variable="RUNDLET_IDEMPOTENCY_TIME",
+            option="--idempotency-time",
+            panel=LIMITS_PANEL,
+            used_by="functions",
+        ),
+    )

@@ -1,0 +1,70 @@
+"""Test the view of the server: figures, charts, readiness, upkeep."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+from rundlet import Client
+from tests.dashboard.conftest import address
+from tests.support.browser.chromium import Page
+from tests.support.processes.servers import RundletServer
+
+TILES = "[...document.querySelectorAll('.tile')].map((e) => e.innerText.replaceAll('\\n', ' '))"
+
+
+def test_figures_are_those_of_the_server(any_server: RundletServer, page: Page):
+    with Client(any_server.url) as client:
+        client.set("overview/1", "12345")
+        page.open(address(any_server, "overview"))
+        page.wait_for_text("Ready: the store reads and writes", ".overview")
+
+        stats = client.stats()
+
+    tiles = page.run(TILES)
+    assert any(tile.startswith(f"Keys {stats['keys']:,}") for tile in tiles), tiles
+    assert any(tile.startswith("Disk free") for tile in tiles)
+    assert "worker" in page.text(".small-table")
+
+
+def test_charts_show_what_others_ask_and_not_the_dashboard(
+    server: RundletServer, client: Client, page: Page
+):
+    page.open(address(server, "overview"))
+    page.wait_for_text("reads 0", ".legend")
+    quiet = page.text(".legend")
+
+    for number in range(200):
+        client.get(f"nothing/{number}")
+
+    page.wait_for("/reads [1-9]/.test(document.querySelector('.legend').innerText)")
+    assert "others 0" in quiet
+    assert page.run("document.querySelector('.line-a').getAttribute('d').length") > 10
+
+
+def test_compaction_is_started_and_followed_to_its_end(
+    server: RundletServer, client: Client, page: Page
+):
+    for _ in range(20):
+        client.set("overview/big", b"x" * 50_000)
+    page.open(address(server, "overview"))
+    page.click("Compact now…")
+    page.click("Compact", "dialog")
+
+    page.wait_for_text("Compaction", ".notices")
+
+
+def test_reasons_are_shown_when_the_server_is_not_ready(page: Page, tmp_path: Path):
+    data = tmp_path / "data"
+    with contextlib.ExitStack() as stack:
+        options = ("--data", data, "--tokens", tmp_path / "tokens")
+        server = stack.enter_context(RundletServer(*options, stderr_path=tmp_path / "stderr"))
+        page.open(address(server, "overview"))
+        page.wait_for_text("Ready", ".overview")
+
+        shutil.rmtree(data)
+
+        page.wait_for_text("Not ready", ".overview")
+        assert page.run("document.querySelectorAll('.reasons li').length") > 0
+    page.problems = [text for text in page.problems if "50" not in text and "ERR_" not in text]
