@@ -6,7 +6,7 @@ from tests.faults.mutant import Mutant
 
 CONTRACT = "tests/engine/contract/test_idempotency.py"
 OUTCOMES = "tests/engine/maintain/test_outcomes.py"
-OVER_HTTP = "tests/http/test_idempotency.py"
+OVER_HTTP = "tests/http/conditions/test_idempotency.py"
 BATCH = "storage/log/write/batch.py"
 KEYS = "functions/access/idempotency.py"
 
