@@ -36,7 +36,7 @@ def doctor(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a folder, database or server.
+    """Check a store or server.
 
     Reports what is wrong and what to do. Exit code 0: nothing, or warnings only; 5: damage;
     6: the token is not allowed to look; 4: anything else.
