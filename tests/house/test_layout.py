@@ -143,7 +143,7 @@ FLOORS = {
     ],
     "rundlet/sending": [
         "retrying running",
-        "origin connections",
+        "origin connections idempotency",
         "transport async_transport",
         "__init__",
     ],
