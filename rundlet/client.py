@@ -15,8 +15,8 @@ from rundlet.sending.origin import Origin, Settings
 from rundlet.sending.transport import Transport
 
 if TYPE_CHECKING:
-    from rundlet.codecs import Codec, CodecName
-    from rundlet.mapping import StoreMapping
+    from rundlet.mappings.codecs import Codec, CodecName
+    from rundlet.mappings.mapping import StoreMapping
 
 T = TypeVar("T")
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
@@ -77,8 +77,8 @@ class Client(
             codec: what values are: ``text``, ``bytes``, ``json`` or ``cbor``; or an object that
                 makes bytes of values and values of bytes.
         """
-        from rundlet.codecs import CODECS  # noqa: PLC0415 - few programs need it
-        from rundlet.mapping import StoreMapping  # noqa: PLC0415 - see above
+        from rundlet.mappings.codecs import CODECS  # noqa: PLC0415 - few programs need it
+        from rundlet.mappings.mapping import StoreMapping  # noqa: PLC0415 - see above
 
         if isinstance(codec, str):
             return StoreMapping(self._transport, prefix, CODECS[codec])

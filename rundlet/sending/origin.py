@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from dataclasses import dataclass
 from http.cookiejar import CookieJar
 from ipaddress import ip_address
 from typing import Final
@@ -14,6 +13,7 @@ import httpx
 
 from rundlet.calls.call import Request
 from rundlet.errors import BadRequest, ConnectionFailed, OutcomeUnknown, RundletError
+from rundlet.records import Record
 from rundlet.sending.retrying import may_repeat
 from rundlet.version import __version__
 
@@ -29,8 +29,7 @@ _PLAIN: Final = re.compile(r"(?:[A-Za-z0-9_/?=&-]|(?<!/)\.)+")
 """A path and query that httpx leaves as they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Record):
     """What a client was made with; attributes as in ``Client``."""
 
     token: str | None
