@@ -36,6 +36,7 @@ class Settings(Record):
     timeout_s: float
     retries: int
     ca_file: str | os.PathLike[str] | None
+    idempotent_retries: bool = False
 
 
 class NoCookies(CookieJar):
@@ -52,6 +53,7 @@ class Origin:
         timeout_s: for connecting, and for each pause in an answer.
         retries: how often a request is sent again.
         has_answered: a server has answered at this address.
+        has_keys, remembers_keys: see ``idempotency.Server``.
     """
 
     def __init__(self, url: str, settings: Settings) -> None:
@@ -69,6 +71,8 @@ class Origin:
         self.retries = settings.retries
         self.timeout_s = settings.timeout_s
         self.has_answered = False
+        self.has_keys = settings.idempotent_retries
+        self.remembers_keys = False
         self._extensions = {"timeout": httpx.Timeout(settings.timeout_s).as_dict()}
         self._each_headers = {
             "Accept": "*/*",

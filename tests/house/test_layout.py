@@ -143,13 +143,19 @@ FLOORS = {
     ],
     "rundlet/sending": [
         "retrying running",
-        "origin connections",
+        "origin connections idempotency",
         "transport async_transport",
         "__init__",
     ],
     "rundlet/mappings": ["codecs", "mapping", "__init__"],
     "rundlet/methods": ["base", "values many past server transfers waiting", "__init__"],
-    "server": ["errors signals", "listen helpers", "waitress granian", "run", "__init__"],
+    "server": [
+        "errors signals",
+        "listen helpers",
+        "greeting waitress granian",
+        "run",
+        "__init__",
+    ],
     "cli": [
         "arguments exits helptexts parameters show table",
         "process place serve",
