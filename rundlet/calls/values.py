@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -26,10 +26,10 @@ from rundlet.model import (
     Value,
     Written,
 )
+from rundlet.records import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(Record):
     """What a write demands of the value that is there; see ``Client.set``."""
 
     if_absent: bool = False
