@@ -65,6 +65,7 @@ COMMANDS: Final = (
     Row("retention", Panel.TIME, "commands.history", "Show or set retention."),
     Row("erase", Panel.TIME, "commands.history", "Erase a key for good."),
     Row("serve", Panel.SERVER, "serve.command", "Run the server."),
+    Row("demo", Panel.SERVER, "commands.demo", "Load sample data."),
     Row("stats", Panel.SERVER, "commands.care", "Print counts."),
     Row("token", Panel.SERVER, "commands.tokens", "Manage tokens."),
     Row("top", Panel.SERVER, "commands.top", "Watch the load."),
