@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Final
 
-from rundlet_server.cli.arguments import PLACE_OPTIONS
+from rundlet_server.cli.arguments import CONTEXT_HELP, PLACE_OPTIONS
 from rundlet_server.cli.exits import MEANINGS
 from rundlet_server.cli.table import Row, panels
 
@@ -23,6 +23,7 @@ _OPTION_WIDTH: Final = 16
 DOCUMENTS: Final = "https://github.com/rundlet/rundlet/tree/main/docs"
 
 _TIE: Final = "\0"
+_OPTIONS: Final = (*PLACE_OPTIONS, ("-c NAME", CONTEXT_HELP))
 _FLAGS: Final = "--json, --ca-file FILE, COMMAND --help, --version, --install-completion"
 
 
@@ -36,7 +37,7 @@ def _lines(columns: int) -> Iterator[str]:
     yield "Usage: rundlet COMMAND [OPTIONS] [ARGS]..."
     for panel, rows in panels():
         yield from _labelled(panel, _cells(rows, columns))
-    for option, text in PLACE_OPTIONS:
+    for option, text in _OPTIONS:
         yield from _wrapped("", f"{option:<{_OPTION_WIDTH}}", text, columns)
     yield from _wrapped("", "", _FLAGS, columns)
     # A code stays on the line of its meaning.

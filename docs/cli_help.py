@@ -42,8 +42,10 @@ Every command on data works on a server or on a store that it opens itself:
 | `--data DIR` | `RUNDLET_DATA` | the folder of a store, also while a server runs on it |
 | `--store ADDRESS` | `RUNDLET_STORE` | a folder, `file:words.txt` or `etcd://HOSTS/NAME` |
 | `--token TOKEN` | `RUNDLET_TOKEN` | the token to send to the server |
+| `-c NAME` | `RUNDLET_CONTEXT` | a place with a name, see [rundlet context](#rundlet-context) |
 
-These options may stand before or after the command.
+These options may stand before or after the command. An option wins over a variable, a variable over
+the context that `rundlet context use` chose.
 
 ## Exit codes
 
@@ -94,6 +96,8 @@ _CODES: Final[dict[str, str]] = {
     "verify": "Exit code 5: something is damaged.",
     "repair": "Exit code 1: something is lost, or a key has an older value again; the report says "
     "what.",
+    "context use": "Exit code 1: there is no such context.",
+    "context rm": "Exit code 1: there is no such context.",
     "token rm": "Exit code 1: there is no such token.",
     "bench": "If any operation failed, the exit code is that of the first error.",
 }

@@ -71,7 +71,7 @@ def ttl(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the time left.
+    """Print time left.
 
     A time such as 90s or 1h30m, or never; a terminal shows the moment, too.
 
@@ -104,7 +104,7 @@ def touch(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Set the time left.
+    """Set time left.
 
     From now on; the value stays as it is, as a new version. With never it does not expire.
 

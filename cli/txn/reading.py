@@ -60,7 +60,7 @@ def _read_lines(text: str) -> Wanted:
     wanted = Wanted()
     for number, line in enumerate(text.split("\n"), start=1):
         try:
-            words = shlex.split(line, comments=True)
+            words = [] if line.lstrip().startswith("#") else shlex.split(line)
             if words:
                 _take(wanted, words)
         except (ValueError, typer.BadParameter) as ex:  # of shlex, of units, and BadLine

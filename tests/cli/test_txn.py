@@ -13,7 +13,7 @@ from rundlet_server.cli.txn.reading import read
 LINES = """
 # who comes first
 if a exists
-if b missing   # and this
+if b missing
 if c revision 0
 if d version 2
 

@@ -162,7 +162,7 @@ FLOORS = {
         "process place serve",
         "overview transfer bench doctor backup copy",
         "commands group txn",
-        "main",
+        "shell main",
         "start",
         "__init__",
     ],
