@@ -10,7 +10,7 @@ CA_OPTION = "--ca-file"
 CA_HELP: Final = f"Authority of an https server, PEM [{CA_VARIABLE}]."
 CONTEXT_VARIABLE = "RUNDLET_CONTEXT"
 CONTEXT_OPTIONS: Final = ("-c", "--context")
-CONTEXT_HELP: Final = f"A place by its name, see rundlet context [{CONTEXT_VARIABLE}]."
+CONTEXT_HELP: Final = f"A place by name, see rundlet context [{CONTEXT_VARIABLE}]."
 
 URL_HELP: Final = "A server [RUNDLET_URL; default http://127.0.0.1:8000]."
 DATA_HELP: Final = "A store's folder, also a served one [RUNDLET_DATA]."

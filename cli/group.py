@@ -46,6 +46,10 @@ class CommandGroup(TyperGroup):
         if self._is_listing:
             return TyperCommand(name=cmd_name, help=_ROWS[cmd_name].summary)
         command = loaded(cmd_name)
+        if ctx.resilient_parsing:  # of a completion
+            from rundlet_server.cli.place.completing import complete_keys  # noqa: PLC0415 - loads the client
+
+            complete_keys(command)
         quicken(command.get_params(ctx))
         return command
 

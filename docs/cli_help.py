@@ -69,8 +69,8 @@ Ctrl-C, and 141 if the reader of a pipe has gone, as in `rundlet ls | head -1`.
 Times take a unit: `500ms`, `90s`, `15m`, `12h`, `30d`, `4w`; a bare number counts seconds, except
 for `--expires`, which needs a unit. Sizes are `100`, `64KiB` (1,024) or `10MB` (1,000,000).
 
-`rundlet --install-completion` lets bash, zsh, fish or PowerShell complete commands and options;
-`--show-completion` prints the script for your own set-up.
+`rundlet --install-completion` lets bash, zsh, fish or PowerShell complete commands, options and the
+keys of the store; `--show-completion` prints the script for your own set-up.
 """
 
 # What a code means for one command, where that is more than the table above says.
@@ -88,6 +88,7 @@ _CODES: Final[dict[str, str]] = {
     "incr": "Exit code 2: the value is not a number.",
     "mget": "Exit code 1: a key has no value; the values of the others are printed.",
     "txn": "Exit code 3: a condition failed, and there is no else; nothing was changed.",
+    "shell": "In a pipe, the exit code is that of the first line that failed.",
     "import": "Exit code 2: a line is bad; nothing was loaded.",
     "copy": "Exit code 3: TO has keys that are not of this copy. Exit code 5: keys are not the same"
     " in both; the message names them.",

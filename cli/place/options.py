@@ -21,6 +21,7 @@ from rundlet_server.cli.arguments import CA_VARIABLE, DATA_HELP, STORE_HELP, TOK
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.ask import Asking
 from rundlet_server.cli.place.contexts import Context, chosen_context
+from rundlet_server.cli.place.session import current_session
 from rundlet_server.cli.place.target import Purpose, Target
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ Place = TypeVar("Place")
 
 _PANEL = "Where the data is"
 DEFAULT_FOLDER = Path("data")
+_TIMEOUT_S = 30.0
+_RETRIES = 3
 _NUMBERS = {2: "two", 3: "three"}
 
 
@@ -119,6 +122,10 @@ def open_target(
         CommandError: two places are named, or there is no store in the folder.
         InvalidAddress: ``--store`` is no address of a store that can be opened here.
     """
+    session = current_session()
+    if session is not None and url is None and data is None and store is None and token is None:
+        yield session.target
+        return
     url, address = chosen_place(url, data, store)
     if address is not None:
         from rundlet_server.cli.place.store import open_store_target  # noqa: PLC0415 - loads the engine, which takes its time
@@ -138,10 +145,12 @@ def open_target(
         client.close()
 
 
-def open_client(url: str, token: str | None) -> Client:
-    """Return a client of the server at ``url``, with what the environment adds."""
+def open_client(
+    url: str, token: str | None, *, timeout_s: float = _TIMEOUT_S, retries: int = _RETRIES
+) -> Client:
+    """Return a client of the server at ``url``, with what the environment or a context adds."""
     token, ca_file = _credentials(url, token)
-    return Client(url, token=token, ca_file=ca_file)
+    return Client(url, token=token, ca_file=ca_file, timeout_s=timeout_s, retries=retries)
 
 
 def open_asking(url: str, token: str | None) -> Asking:
