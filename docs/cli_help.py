@@ -1,4 +1,4 @@
-"""Writes ``docs/cli.md`` from the help texts of the commands: ``python docs/cli_help.py``."""
+"""Writes ``docs/cli.md`` and the man page from the help texts: ``python docs/cli_help.py``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final, Literal, get_args, get_origin
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
+from docs.man_page import MAN_PATH, man_page
 from rundlet_server.cli.group import loaded
 from rundlet_server.cli.main import app
 from rundlet_server.cli.table import panels
@@ -227,3 +228,4 @@ def _plain(text: str | None) -> str:
 
 if __name__ == "__main__":
     PAGE_PATH.write_text(page())
+    MAN_PATH.write_text(man_page(page()))
