@@ -10,6 +10,7 @@ import httpx
 
 from rundlet.errors import ServerError
 from rundlet.keys import key_bytes
+from rundlet.metadata import metadata_of
 from rundlet.model import DEFAULT_CONTENT_TYPE, KeyInfo, Value
 from rundlet.wire import Fields, decode_body, decode_key
 
@@ -28,6 +29,7 @@ def value_of(key: str, response: httpx.Response) -> Value:
         expires=datetime.fromisoformat(expires) if expires else None,
         etag=headers.get("ETag"),
         modified=parsedate_to_datetime(modified).astimezone(UTC) if modified else None,
+        meta=metadata_of(headers),
     )
 
 

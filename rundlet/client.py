@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
 from os import PathLike
 from typing import NoReturn, Self
@@ -16,6 +17,7 @@ from rundlet.answers import fields_of, header_number, next_page_query, page_of, 
 from rundlet.backups import BackupCalls
 from rundlet.errors import BadRequest, Conflict, PreconditionFailed, ServerError
 from rundlet.keys import key_bytes, key_path
+from rundlet.metadata import metadata_headers
 from rundlet.model import (
     DEFAULT_CONTENT_TYPE,
     TEXT_CONTENT_TYPE,
@@ -125,6 +127,7 @@ class Client(BackupCalls, PastCalls, TransferCalls, WatchCalls):
         *,
         ttl: float | None = None,
         content_type: str | None = None,
+        meta: Mapping[str, str] | None = None,
         if_absent: bool = False,
         if_revision: int | None = None,
         if_match: str | None = None,
@@ -137,6 +140,8 @@ class Client(BackupCalls, PastCalls, TransferCalls, WatchCalls):
             ttl: seconds until the key expires, at most 100 years (3,162,240,000 seconds); without
                 it, the key does not expire.
             content_type: default ``application/octet-stream``, for text ``text/plain``.
+            meta: metadata to store with it, at most 16 texts by name and 2 KiB in all. Names have
+                letters, digits and ``-``, and come back in lower case.
             if_absent: only if the key has no value yet.
             if_revision: only if the key's revision is still this one.
             if_match: only if the value's ETag is still this one.
@@ -147,11 +152,11 @@ class Client(BackupCalls, PastCalls, TransferCalls, WatchCalls):
             ReadOnly: this server takes no writes.
         """
         _at_most_one(if_absent, if_revision is not None, if_match is not None)
-        put = _put(key, value, ttl=ttl, content_type=content_type)
+        put = replace(_put(key, value, ttl=ttl, content_type=content_type), meta=meta or {})
         if if_revision is not None:
             commit = self._commit_if_revision(put, if_revision)
             return Written(commit.revision, commit.results[0].version or 0)
-        headers = {"Content-Type": put.content_type}
+        headers = {"Content-Type": put.content_type, **metadata_headers(put.meta)}
         if if_absent:
             headers["If-None-Match"] = "*"
         if if_match is not None:
@@ -245,6 +250,7 @@ class Client(BackupCalls, PastCalls, TransferCalls, WatchCalls):
         reverse: bool = False,
         delimiter: str | None = None,
         values: bool = False,
+        meta: bool = False,
         revision: int | None = None,
         at: datetime | str | None = None,
     ) -> Iterator[KeyInfo]:
@@ -259,6 +265,7 @@ class Client(BackupCalls, PastCalls, TransferCalls, WatchCalls):
             delimiter: yield the keys that share the text up to its first occurrence after the
                 prefix as one prefix.
             values: with the values.
+            meta: with metadata.
             revision: as of this revision; by default the newest when the first page is read.
             at: as of this time, instead of a revision.
 
@@ -273,7 +280,7 @@ class Client(BackupCalls, PastCalls, TransferCalls, WatchCalls):
             "limit": limit if limit is not None and limit < _PAGE_KEYS else None,
             "reverse": "true" if reverse else None,
             "delimiter": delimiter,
-            "include": "value" if values else None,
+            "include": ",".join(["value"] * values + ["meta"] * meta) or None,
             "rev": revision,
             "at": None if at is None else time_text(at),
         }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
@@ -22,6 +23,7 @@ class Value:
         expires: when it expires (UTC); ``None``: never.
         etag: strong and opaque, for ``if_match``; ``None`` if many values came at once.
         modified: when it was written, to the second (UTC); ``None`` if many came at once.
+        meta: metadata that was stored with it, texts by name.
     """
 
     key: str
@@ -32,6 +34,7 @@ class Value:
     expires: datetime | None = None
     etag: str | None = None
     modified: datetime | None = None
+    meta: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def text(self) -> str:
@@ -53,6 +56,7 @@ class KeyInfo:
             numbers are 0.
         time: when the value was written (UTC).
         expires: when it expires (UTC); ``None``: never.
+        meta: of the value; empty unless metadata was asked for.
     """
 
     key: str
@@ -64,6 +68,7 @@ class KeyInfo:
     is_prefix: bool = False
     time: datetime | None = None
     expires: datetime | None = None
+    meta: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,7 @@ class Event:
         is_last: it is the last event of its commit.
         data: the value, if values were asked for and there is one.
         is_value_omitted: the value was asked for, and is too large for a feed: ``get`` it.
+        meta: of the value.
     """
 
     key: str
@@ -108,6 +114,7 @@ class Event:
     is_last: bool = True
     data: bytes | None = None
     is_value_omitted: bool = False
+    meta: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +137,13 @@ class ChangesPage:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Store a value; without ``ttl`` (seconds) it does not expire."""
+    """Store a value; without ``ttl`` (seconds) it does not expire; ``meta`` are texts by name."""
 
     key: str
     value: bytes
     content_type: str = DEFAULT_CONTENT_TYPE
     ttl: float | None = None
+    meta: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +155,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Add to a value that is decimal text; a missing key counts as 0. Keeps type and expiry."""
+    """Add to a value that is decimal text; a missing key counts as 0. Keeps all else."""
 
     key: str
     by: int = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -31,6 +31,7 @@ class Version:
         time: of the commit.
         size: of the value, in bytes.
         expires: when the value expires; ``None``: never.
+        meta: metadata of the value.
     """
 
     revision: int
@@ -40,6 +41,7 @@ class Version:
     size: int
     content_type: str = ""
     expires: datetime | None = None
+    meta: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class State:
     size: int
     content_type: str
     expires: datetime | None = None
+    meta: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +315,7 @@ def _version(row: Fields) -> Version:
         size=row.number("size"),
         content_type=row.text("content_type", ""),
         expires=_expires(row),
+        meta=row.texts_by_name("meta"),
     )
 
 
@@ -332,6 +336,7 @@ def _state(row: Fields) -> State:
         size=row.number("size"),
         content_type=row.text("content_type"),
         expires=_expires(row),
+        meta=row.texts_by_name("meta"),
     )
 
 

@@ -32,7 +32,7 @@ from rundlet.model import (
 CBOR_TYPE = "application/cbor"
 ACCEPTED_TYPES = "application/cbor, application/json;q=0.9"
 
-Wire = str | int | float | bool | bytes
+Wire = str | int | float | bool | bytes | dict[str, str]
 
 
 def encode_txn(
@@ -49,9 +49,11 @@ def encode_txn(
 
 def _op_fields(op: Op) -> dict[str, Wire]:
     match op:
-        case Put(key, value, content_type, ttl):
+        case Put(key, value, content_type, ttl, meta):
             fields: dict[str, Wire] = {"op": "put", "key": key, "value": value}
             fields["content_type"] = content_type
+            if meta:
+                fields["meta"] = dict(meta)
             return fields if ttl is None else fields | {"ttl": ttl}
         case Delete(key):
             return {"op": "delete", "key": key}
@@ -137,6 +139,15 @@ class Fields:
         """A list of text."""
         return [str(member) for member in self._list(name)]
 
+    def texts_by_name(self, name: str) -> dict[str, str]:
+        """An object of texts; empty if there is none."""
+        member = self._members.get(name)
+        if member is None:
+            return {}
+        if isinstance(member, dict):
+            return {str(name): str(text) for name, text in member.items()}
+        raise self._unexpected(name)
+
     def value(self) -> bytes:
         """A value's bytes, in whichever of the three forms they came."""
         if "value" in self:
@@ -188,6 +199,7 @@ def decode_item(item: Fields) -> Value | None:
         version=item.number("version"),
         content_type=item.text("content_type", DEFAULT_CONTENT_TYPE),
         expires=datetime.fromisoformat(item.text("expires")) if "expires" in item else None,
+        meta=item.texts_by_name("meta"),
     )
 
 
@@ -202,6 +214,7 @@ def decode_key(row: Fields, *, has_value: bool) -> KeyInfo:
         value=decode_item(row) if has_value else None,
         time=datetime.fromisoformat(row.text("time")) if "time" in row else None,
         expires=datetime.fromisoformat(row.text("expires")) if "expires" in row else None,
+        meta=row.texts_by_name("meta"),
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.metadata import NO_METADATA, Metadata
 
 
 class Item(NamedTuple):
@@ -24,6 +25,7 @@ class Item(NamedTuple):
     expires_us: int | None
     version: int = 0
     revision: int = 0
+    metadata: Metadata = NO_METADATA
 
 
 class Change(NamedTuple):
