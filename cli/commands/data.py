@@ -125,7 +125,7 @@ def set_(
     ] = None,
     meta: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=TEXT", help="Metadata to keep with it; may be repeated."),
+        typer.Option(metavar="TEXT", help="Metadata as NAME=TEXT; may be repeated."),
     ] = None,
     if_absent: Annotated[
         bool, typer.Option("--if-absent", help="Only if the key has no value.")
