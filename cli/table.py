@@ -68,7 +68,7 @@ COMMANDS: Final = (
     Row("restore", Panel.CARE, "backup.restoring", "Make a store of a backup."),
     Row("verify", Panel.CARE, "commands.care", "Find damage."),
     Row("repair", Panel.CARE, "commands.care", "Keep what is whole."),
-    Row("doctor", Panel.CARE, "doctor.command", "Check a folder or server."),
+    Row("doctor", Panel.CARE, "doctor.command", "Check a store or server."),
 )
 
 

@@ -55,6 +55,7 @@ from rundlet_server.functions.routes.service import (
     ServiceResource,
     StatsResource,
 )
+from rundlet_server.functions.routes.tokens import TokenKeeper, TokenResource, TokensResource
 from rundlet_server.functions.routes.transfers import ExportResource, ImportResource
 from rundlet_server.functions.routes.values import ValueResource
 from rundlet_server.functions.settings import ServerSettings
@@ -71,7 +72,7 @@ from rundlet_server.storage.counting.heartbeat import start_heartbeat
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.interface import Store
 from rundlet_server.storage.opening import StoreOptions, open_store
-from rundlet_server.storage.tokens.interface import TokenSource
+from rundlet_server.storage.tokens.interface import TokenSource, TokenStore
 from rundlet_server.storage.tokens.opening import open_tokens
 
 
@@ -80,6 +81,8 @@ def create_app(
     settings: ServerSettings | None = None,
     counters: OperationCounters | None = None,
     tokens: TokenSource | None = None,
+    *,
+    token_store: TokenStore | None = None,
 ) -> falcon.App[falcon.Request, falcon.Response]:
     """Return the application over an open store, which the caller closes.
 
@@ -93,6 +96,7 @@ def create_app(
             They only show the limits on connections.
         counters: count operations; by default this process counts for itself.
         tokens: the current tokens; without them there is no authentication.
+        token_store: where ``/v1/tokens`` changes them.
 
     Raises:
         OSError: the file for the audit trail cannot be opened.
@@ -138,6 +142,9 @@ def create_app(
     gates = Gates(gate, sending, Places(settings.exports_max or EXPORTS_DEFAULT))
     _add_values(app, counted, gates, source)
     _add_routes(app, counted, gates, limits, readiness)
+    keeper = TokenKeeper(counted, token_store)
+    app.add_route(routes.TOKENS.template, TokensResource(keeper, counted, gate))
+    app.add_route(routes.TOKEN.template, TokenResource(keeper))
     _add_pages(app, with_dashboard=not settings.no_ui)
     return app
 
@@ -240,18 +247,21 @@ def get_app() -> falcon.App[falcon.Request, falcon.Response]:
     settings = ServerSettings.from_environ(os.environ)
     shared = SharedCounters(settings.counters_path)
     start_heartbeat(shared)
-    store = open_configured_store(settings, shared)
-    return create_app(store, settings, OperationCounters(shared), watch_tokens(settings))
+    return create_configured_app(open_configured_store(settings, shared), settings, shared)
 
 
-def watch_tokens(settings: ServerSettings) -> TokenSource | None:
-    """Return the tokens for requests; ``None`` if the settings name no place for tokens.
+def create_configured_app(
+    store: Store, settings: ServerSettings, shared: SharedCounters
+) -> falcon.App[falcon.Request, falcon.Response]:
+    """Return the application over an open store, with the tokens that the settings name.
 
     Raises:
-        StoreError, OSError: see ``TokenStore.watch``.
+        StoreError, OSError: see ``TokenStore.watch`` and ``create_app``.
     """
     tokens = open_tokens(settings.store, settings.tokens_path)
-    return None if tokens is None else tokens.watch()
+    source = None if tokens is None else tokens.watch()
+    counters = OperationCounters(shared)
+    return create_app(store, settings, counters, source, token_store=tokens)
 
 
 def _welcome(version: str) -> dict[str, object]:

@@ -8,7 +8,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from rundlet_server.functions.route_table import IMPORT, KV, KV64, MGET, RETENTION, ROLLBACK, TXN
+from rundlet_server.functions.route_table import (
+    IMPORT,
+    KV,
+    KV64,
+    MGET,
+    RETENTION,
+    ROLLBACK,
+    TOKENS,
+    TXN,
+)
 from rundlet_server.functions.settings import SETTINGS, ServerSettings
 from rundlet_server.storage.bounds import METADATA_COUNT_MAX
 from rundlet_server.storage.interface import Limits, StoreInfo
@@ -52,7 +61,7 @@ LIST_KEYS_DEFAULT: Final = 1_000
 # Everything is doubled or tripled by JSON's escapes; beside that, each item has its names.
 _JSON_GROWTH: Final = 3
 _ITEM_OVERHEAD_BYTES: Final = 512
-_LIKE_MGET: Final = (MGET.base, ROLLBACK.base, RETENTION.base)
+_LIKE_MGET: Final = (MGET.base, ROLLBACK.base, RETENTION.base, TOKENS.base)
 _OTHER_BODY_BYTES_MAX: Final = 64 * 1024
 
 # An operation is an object whose members have a name and a value each; a put has up to eight, and

@@ -20,7 +20,7 @@ HEADER: Final = "KV-Meta-"
 TEXT_PATTERN: Final = "(?:[\\x20-\\x24\\x26-\\x7e]|%[0-9A-Fa-f]{2})*"
 """What may stand in a header, before it is decoded."""
 
-_IN_ENVIRON: Final = "HTTP_KV_META_"
+IN_ENVIRON: Final = "HTTP_KV_META_"
 _PREFIX: Final = HEADER.lower()
 _TEXT: Final = re.compile(TEXT_PATTERN)
 _ENCODED: Final = re.compile(r"^ +| +$|[^\x20-\x24\x26-\x7e]+")
@@ -32,12 +32,12 @@ def metadata_given(environ: Mapping[str, object]) -> Metadata:
     Raises:
         Problem: 400 ``bad-metadata``, 431 ``metadata-too-large``.
     """
-    names = [name for name in environ if name.startswith(_IN_ENVIRON)]
+    names = [name for name in environ if name.startswith(IN_ENVIRON)]
     if not names:
         return NO_METADATA
     texts = {}
     for name in names:
-        shown = name[len(_IN_ENVIRON) :].replace("_", "-").lower()
+        shown = name[len(IN_ENVIRON) :].replace("_", "-").lower()
         texts[shown] = _decoded(shown, str(environ[name]))
     try:
         return metadata_of(texts)

@@ -124,6 +124,8 @@ RETENTION: Final = Route(
 BACKUPS: Final = Route("/v1/backup", {"POST": _ADMINISTER}, keys="all")
 BACKUP: Final = Route("/v1/backup/{id}", {**_ADMIN_READS, "DELETE": _ADMINISTER}, keys="all")
 BACKUP_FILE: Final = Route("/v1/backup/{id}/{file}", _ADMIN_READS, keys="all")
+TOKENS: Final = Route("/v1/tokens", {**_ADMIN_READS, "POST": _ADMINISTER}, keys="all")
+TOKEN: Final = Route("/v1/tokens/{name}", {"DELETE": _ADMINISTER}, keys="all")
 METRICS: Final = Route("/metrics", _LONG_READS, keys="all")
 LIVEZ: Final = Route("/livez", _SHORT_READS, keys="none", is_open=True)
 READYZ: Final = Route("/readyz", _SHORT_READS, keys="none", is_open=True)
@@ -141,6 +143,7 @@ ROUTES: Final = {
         *(HISTORY, HISTORY64, DIFF, ROLLBACK, RETENTION),
         *(EXPORT, IMPORT),
         *(BACKUPS, BACKUP, BACKUP_FILE),
+        *(TOKENS, TOKEN),
         *(METRICS, LIVEZ, READYZ, OPENAPI),
         *(UI, UI_BARE, UI_FILE),
     )

@@ -8,10 +8,24 @@
         assert value is not None and value.text == "hello"
         assert client.get("nothing") is None
 
-Start reading at ``client.Client``; the errors are one tree in ``errors``.
+``AsyncClient`` has the same methods for ``async`` and ``await``. Start reading at
+``client.Client``; the errors are one tree in ``errors``.
 """
 
-from rundlet.backups import Backup, BackupFile
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from rundlet.calls.backups import Backup, BackupFile
+from rundlet.calls.past import (
+    Difference,
+    Erased,
+    Place,
+    Retention,
+    RolledBack,
+    State,
+    Version,
+)
+from rundlet.calls.transfers import Imported, RowCounter
 from rundlet.client import DEFAULT_URL, Client
 from rundlet.errors import (
     BackupGone,
@@ -22,6 +36,7 @@ from rundlet.errors import (
     Damaged,
     FailedCondition,
     Forbidden,
+    LockLost,
     OutcomeUnknown,
     PreconditionFailed,
     ReadOnly,
@@ -31,6 +46,7 @@ from rundlet.errors import (
     Unauthorized,
     Unavailable,
 )
+from rundlet.locks import Lock
 from rundlet.model import (
     DEFAULT_CONTENT_TYPE,
     TEXT_CONTENT_TYPE,
@@ -49,30 +65,31 @@ from rundlet.model import (
     Value,
     Written,
 )
-from rundlet.past import (
-    Difference,
-    Erased,
-    Place,
-    Retention,
-    RolledBack,
-    State,
-    Version,
-)
-from rundlet.transfers import Imported, RowCounter
 from rundlet.version import __version__
 from rundlet.watching import Watch
+
+if TYPE_CHECKING:
+    from rundlet.async_client import AsyncClient
+    from rundlet.async_locks import AsyncLock
+    from rundlet.async_watching import AsyncWatch
+    from rundlet.codecs import Codec
+    from rundlet.mapping import StoreMapping
 
 __all__ = [
     "DEFAULT_CONTENT_TYPE",
     "DEFAULT_URL",
     "TEXT_CONTENT_TYPE",
     "Add",
+    "AsyncClient",
+    "AsyncLock",
+    "AsyncWatch",
     "Backup",
     "BackupFile",
     "BackupGone",
     "BadRequest",
     "ChangesPage",
     "Client",
+    "Codec",
     "Commit",
     "Compacted",
     "Condition",
@@ -87,6 +104,8 @@ __all__ = [
     "Forbidden",
     "Imported",
     "KeyInfo",
+    "Lock",
+    "LockLost",
     "Op",
     "OpResult",
     "OutcomeUnknown",
@@ -101,6 +120,7 @@ __all__ = [
     "RundletError",
     "ServerError",
     "State",
+    "StoreMapping",
     "TooLarge",
     "Touch",
     "Unauthorized",
@@ -111,3 +131,21 @@ __all__ = [
     "Written",
     "__version__",
 ]
+
+_LATER = {
+    "AsyncClient": "rundlet.async_client",
+    "AsyncLock": "rundlet.async_locks",
+    "AsyncWatch": "rundlet.async_watching",
+    "Codec": "rundlet.codecs",
+    "StoreMapping": "rundlet.mapping",
+}
+"""What is imported when it is used: asyncio takes a third of the time that httpx takes."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    found: object = getattr(import_module(_LATER[name]), name)
+    globals()[name] = found
+    return found

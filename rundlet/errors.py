@@ -8,6 +8,7 @@
     │   └── ReadOnly          this server takes no writes
     ├── PreconditionFailed    the key did not meet the condition; has the current revision
     ├── Conflict              conditions of a transaction failed; says which
+    ├── LockLost              a lock was lost before it was released
     ├── Compacted             the revision asked for is no longer kept
     ├── BackupGone            the lease of a backup has ended
     ├── Unavailable           not applied; try again later
@@ -111,6 +112,10 @@ class Conflict(RundletError):
     def __init__(self, message: str, *, failed: tuple[FailedCondition, ...] = ()) -> None:
         super().__init__(message)
         self.failed = failed
+
+
+class LockLost(RundletError):
+    """A lock was lost before it was released: its time was over, or its key was written."""
 
 
 class Compacted(RundletError):

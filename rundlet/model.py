@@ -23,6 +23,7 @@ class Value:
         expires: when it expires (UTC); ``None``: never.
         etag: strong and opaque, for ``if_match``; ``None`` if many values came at once.
         modified: when it was written, to the second (UTC); ``None`` if many came at once.
+        size: of the whole value, if ``data`` is the part of it that was asked for.
         meta: metadata that was stored with it, texts by name.
     """
 
@@ -34,6 +35,7 @@ class Value:
     expires: datetime | None = None
     etag: str | None = None
     modified: datetime | None = None
+    size: int | None = None
     meta: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
@@ -47,7 +49,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """What a list shows of a key.
+    """What a list, or ``head``, shows of a key.
 
     Attributes:
         size: of the value, in bytes.
@@ -68,6 +70,7 @@ class KeyInfo:
     is_prefix: bool = False
     time: datetime | None = None
     expires: datetime | None = None
+    etag: str | None = None
     meta: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 

@@ -16,10 +16,9 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from rundlet_server.functions.app import (
-    create_app,
+    create_configured_app,
     get_app,
     open_configured_store,
-    watch_tokens,
 )
 from rundlet_server.functions.limits import body_bytes_max_at
 from rundlet_server.functions.monitoring.logs import open_log
@@ -36,7 +35,7 @@ from rundlet_server.server.listen.tls import TlsFiles, load_tls_files
 from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
 from rundlet_server.server.waitress.server import GracefulServer
 from rundlet_server.storage.address import MEMORY, StoreAddress
-from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
+from rundlet_server.storage.counting.counters import SharedCounters
 from rundlet_server.storage.counting.heartbeat import start_heartbeat
 from rundlet_server.storage.interface import Store
 from rundlet_server.storage.memory.allocator import keep_little_free
@@ -196,7 +195,7 @@ class _Life:
         start_heartbeat(shared)
         store = self.stack.enter_context(self._open_store(shared))
         server = GracefulServer(
-            create_app(store, settings, OperationCounters(shared), watch_tokens(settings)),
+            create_configured_app(store, settings, shared),
             self.port.listener,
             threads=self.options.threads + settings.feeds.feeds_max,
             body_limit=functools.partial(body_bytes_max_at, settings.limits),

@@ -21,6 +21,7 @@ from rundlet_server.storage.interface import Limits, Store
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.postgres.store import PostgresStore
 from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.tokens.file import TokenFile
 from tests.support.backends import open_test_etcd
 from tests.support.campaign import SEED_VARIABLE, Campaign, Row, summary
 from tests.support.models.model import Clock, ModelStore
@@ -178,6 +179,10 @@ def api_counters() -> OperationCounters:
 
 
 @pytest.fixture
-def api(api_store: Store, api_counters: OperationCounters) -> falcon.testing.TestClient:
+def api(
+    api_store: Store, api_counters: OperationCounters, tmp_path: Path
+) -> falcon.testing.TestClient:
     """The functions over ``api_store``, called without a server."""
-    return falcon.testing.TestClient(create_app(api_store, ServerSettings(), api_counters))
+    kept = TokenFile(tmp_path / "tokens")
+    app = create_app(api_store, ServerSettings(), api_counters, token_store=kept)
+    return falcon.testing.TestClient(app)

@@ -146,5 +146,7 @@ def older_of(item: Item, history: Iterable[tuple[int, int]]) -> list[Item]:
             continue
         if not version or version >= item.version:
             break
-        found.append(item._replace(value=b"", version=version, revision=revision))
+        found.append(
+            item._replace(value=b"", metadata=NO_METADATA, version=version, revision=revision)
+        )
     return found[::-1]

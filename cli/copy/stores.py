@@ -187,8 +187,8 @@ class StoreSide:
         if value is None:
             return None  # erased since, which a later change says
         expires_us = None if event.expires_us is None else event.expires_us - self._ahead_us
-        item = Item(event.key, value, event.content_type, expires_us, metadata=event.metadata)
-        return Change(event.key, item)
+        about = (event.content_type, expires_us, event.version, event.revision, event.metadata)
+        return Change(event.key, Item(event.key, value, *about))
 
     def _op(self, change: Change) -> Op:
         if change.item is None:

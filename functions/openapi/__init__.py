@@ -14,6 +14,7 @@ from rundlet_server.functions.openapi.lists import LIST_PATHS, LIST_SCHEMAS
 from rundlet_server.functions.openapi.parts import PROBLEM_SCHEMAS, Json, problems
 from rundlet_server.functions.openapi.scalars import scalar_schemas
 from rundlet_server.functions.openapi.service import SERVICE_PATHS, SERVICE_SCHEMAS
+from rundlet_server.functions.openapi.tokens import TOKEN_PATHS, TOKEN_SCHEMAS
 from rundlet_server.functions.openapi.transfers import TRANSFER_PATHS, TRANSFER_SCHEMAS
 from rundlet_server.functions.openapi.values import VALUE_PATHS
 from rundlet_server.functions.route_table import ROUTES, Route
@@ -32,6 +33,7 @@ def openapi_document(version: str, limits: Limits, feeds: FeedLimits | None = No
         **history_schemas(limits),
         **BACKUP_SCHEMAS,
         **TRANSFER_SCHEMAS,
+        **TOKEN_SCHEMAS,
         **SERVICE_SCHEMAS,
     }
     return {
@@ -72,6 +74,7 @@ _FAMILIES: dict[str, tuple[str, dict[str, Json]]] = {
     "history": ("What was there before.", HISTORY_PATHS),
     "transfer": ("Exports and imports.", TRANSFER_PATHS),
     "backup": ("Copies of the whole store.", BACKUP_PATHS),
+    "tokens": ("Who may use the server.", TOKEN_PATHS),
     "service": ("The server itself.", SERVICE_PATHS),
 }
 

@@ -19,7 +19,7 @@ from tests.support.processes.servers import RundletServer
 
 STATIC = ROOT / "functions/ui/static"
 FILES = sorted(path for path in STATIC.rglob("*") if path.is_file())
-ALL_BYTES_MAX = 150_000
+SENT_BYTES_MAX = 100_000
 
 
 @pytest.fixture
@@ -175,4 +175,4 @@ def test_modules_of_the_dashboard_stay_short_enough_to_read(path: Path):
 def test_all_files_together_are_small():
     packed = sum(len(gzip.compress(path.read_bytes())) for path in FILES)
 
-    assert packed < ALL_BYTES_MAX / 2
+    assert packed < SENT_BYTES_MAX

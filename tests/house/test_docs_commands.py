@@ -39,6 +39,7 @@ PAGES = [
         for name in (
             "answers",
             "backup",
+            "client",
             "deployment",
             "feed",
             "guide",

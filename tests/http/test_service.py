@@ -69,6 +69,7 @@ CACHE_CONTROL = {
     "/metrics": "no-store",
     "/livez": "no-store",
     "/readyz": "no-store",
+    "/v1/tokens": "no-store",
     "/ui/": "no-cache",
     "/ui": "no-cache",
 }

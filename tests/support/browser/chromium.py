@@ -242,6 +242,13 @@ class Page:
             " e.dispatchEvent(new Event(name, {bubbles: true})); })()"
         )
 
+    def choose(self, label: str, path: Path) -> None:
+        """Choose a file in the field with a label."""
+        find = f"document.querySelector('input[type=file][aria-label={json.dumps(label)}]')"
+        self.wait_for(f"Boolean({find})")
+        found = self.call("Runtime.evaluate", expression=find)["result"]["objectId"]
+        self.call("DOM.setFileInputFiles", files=[str(path)], objectId=found)
+
     def press(self, key: str) -> None:
         """Press a key of the keyboard."""
         text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}

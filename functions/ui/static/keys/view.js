@@ -46,8 +46,8 @@ class KeysView extends HTMLElement {
     this.shape = h("div", { class: "segments", role: "group", "aria-label": "Shape" }, button("List", () => change({ tree: "" })), button("Tree", () => change({ tree: "1" })));
     this.delimiter = h("input", { class: "input mono tiny", "aria-label": "Delimiter", title: "Delimiter of the tree", maxlength: "20", on: { change: () => change({ delimiter: this.delimiter.value === "/" ? "" : this.delimiter.value }) } });
     this.order = button("", () => change({ reverse: this.options.reverse ? "" : "1" }), { class: "quiet" });
-    this.create = button([icon("plus"), h("span", {}, "New key")], () => change({ new: "1", key: "", pane: "" }), { class: "primary" });
-    this.pastButton = button([icon("clock"), h("span", {}, "As of")], () => this.togglePast(), { class: "quiet copy-as", title: "Show the store as it was" });
+    this.create = button([icon("plus"), h("span", {}, "New key")], () => change({ new: "1", key: "", pane: "" }), { class: "primary", "aria-label": "New key" });
+    this.pastButton = button([icon("clock"), h("span", {}, "As of")], () => this.togglePast(), { class: "quiet copy-as", "aria-label": "As of", title: "Show the store as it was" });
     this.summary = h("span", { class: "summary", role: "status" });
     this.selection = h("div", { class: "selection", hidden: true });
     this.message = h("div", { class: "message" });

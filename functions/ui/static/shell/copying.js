@@ -22,7 +22,7 @@ export async function copyText(text, what = "Copied") {
 /** Return a button with a menu; `describe()` returns the act of `core/commands.js` that is shown now. */
 export function copyMenu(describe) {
   const menu = h("div", { class: "menu", role: "menu", popover: "auto" });
-  const opener = button([icon("copy"), h("span", {}, "Copy as")], open, { class: "quiet copy-as", "aria-haspopup": "menu", title: "Copy as a command" });
+  const opener = button([icon("copy"), h("span", {}, "Copy as")], open, { class: "quiet copy-as", "aria-label": "Copy as", "aria-haspopup": "menu", title: "Copy as a command" });
   function open() {
     const items = Object.entries(commandsOf(describe())).map(([language, text]) =>
       h(

@@ -17,6 +17,8 @@ const VIEWS = {
   changes: { title: "Changes", tag: "rundlet-changes", load: () => import("../changes/view.js") },
   deleted: { title: "Deleted", tag: "rundlet-deleted", load: () => import("../history/deleted.js") },
   overview: { title: "Overview", tag: "rundlet-overview", load: () => import("../overview/view.js") },
+  transfer: { title: "Import, export", tag: "rundlet-transfer", load: () => import("../transfer/view.js") },
+  tokens: { title: "Tokens", tag: "rundlet-tokens", load: () => import("../tokens/view.js") },
 };
 
 const main = h("main", { class: "main", id: "main", tabindex: "-1" });
