@@ -6,7 +6,7 @@ from tests.faults.mutant import Mutant
 
 CONTRACT = "tests/engine/contract/test_metadata.py"
 ON_DISK = "tests/engine/format/test_metadata_on_disk.py"
-HTTP = "tests/http/test_metadata.py"
+HTTP = "tests/http/bodies/test_metadata.py"
 BATCH = "storage/log/write/batch.py"
 RECORD = "storage/log/format/record.py"
 
