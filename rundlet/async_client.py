@@ -43,8 +43,9 @@ class AsyncClient(
         timeout_s: float = 30.0,
         retries: int = 3,
         ca_file: str | PathLike[str] | None = None,
+        idempotent_retries: bool = False,
     ) -> None:
-        self._origin = Origin(url, Settings(token, timeout_s, retries, ca_file))
+        self._origin = Origin(url, Settings(token, timeout_s, retries, ca_file, idempotent_retries))
         self._transport = AsyncTransport(self._origin)
 
     async def close(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import translate
 from itertools import islice
@@ -16,13 +15,13 @@ from rundlet.calls.call import Call, Listing, Progress, Request, needed, read
 from rundlet.calls.past import time_text
 from rundlet.errors import BadRequest, TooLarge
 from rundlet.model import Delete, KeyInfo
+from rundlet.records import Record
 
 _PAGE_KEYS: Final = 1_000
 _OPS: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(Record):
     """Which keys, as of when; attributes as in ``Client.scan``."""
 
     prefix: str = ""

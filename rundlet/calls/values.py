@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -27,11 +27,11 @@ from rundlet.model import (
     Value,
     Written,
 )
+from rundlet.records import Record
 from rundlet.wire import metadata_headers
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(Record):
     """What a write demands of the value that is there; see ``Client.set``."""
 
     if_absent: bool = False

@@ -10,6 +10,7 @@ import httpx
 
 from rundlet.calls.call import Request
 from rundlet.schemes import scheme_advice
+from rundlet.sending.idempotency import safe_attempts
 from rundlet.sending.origin import FAILURES, NoCookies, Origin
 from rundlet.sending.retrying import attempts
 from rundlet.sending.running import run_async
@@ -24,7 +25,7 @@ class AsyncTransport:
 
     async def send(self, request: Request) -> httpx.Response:
         """Send a request, and send it again if that is safe."""
-        return await run_async(attempts(request, self.origin.retries), self._send_once)
+        return await run_async(safe_attempts(request, self.origin), self._send_once)
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[httpx.Response]:

@@ -10,6 +10,7 @@ import httpx
 from rundlet.calls.call import Request
 from rundlet.schemes import scheme_advice
 from rundlet.sending.connections import Connections
+from rundlet.sending.idempotency import safe_attempts
 from rundlet.sending.origin import FAILURES, NoCookies, Origin
 from rundlet.sending.retrying import attempts
 from rundlet.sending.running import run
@@ -31,7 +32,7 @@ class Transport:
         Raises:
             RundletError: see the tree in ``rundlet.errors``.
         """
-        return run(attempts(request, self.origin.retries), self._send_once)
+        return run(safe_attempts(request, self.origin), self._send_once)
 
     @contextmanager
     def stream(self, request: Request) -> Iterator[httpx.Response]:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-import rundlet
 from rundlet import AsyncClient, Client, Put
 from tests.support import PATIENCE_S
 from tests.support.processes.servers import RundletServer, free_port
@@ -281,9 +280,3 @@ def test_methods_of_both_clients_agree(name: str):
 
 def first_line(function: Callable[..., object]) -> str:
     return (function.__doc__ or "").partition("\n")[0]
-
-
-def test_clients_and_records_are_exported():
-    assert all(hasattr(rundlet, name) for name in rundlet.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
-        rundlet.Nothing  # noqa: B018
