@@ -7,6 +7,7 @@ from tests.faults.mutant import Mutant
 CONTRACT = "tests/engine/contract/test_idempotency.py"
 OUTCOMES = "tests/engine/maintain/test_outcomes.py"
 OVER_HTTP = "tests/http/conditions/test_idempotency.py"
+LEASES = "tests/engine/etcd/test_outcomes.py"
 BATCH = "storage/log/write/batch.py"
 KEYS = "functions/access/idempotency.py"
 
@@ -80,6 +81,13 @@ MUTANTS_OF_RETRIES = (
         "            if done is not None:\n                return done\n",
         "",
         (CONTRACT,),
+    ),
+    Mutant(
+        "etcd-does-two-requests-with-one-key",
+        "storage/etcd/commits.py",
+        "            compares.append(memory.is_free)\n",
+        "",
+        (LEASES,),
     ),
     Mutant(
         "a-key-is-anybodys",

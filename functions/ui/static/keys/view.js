@@ -149,7 +149,7 @@ class KeysView extends HTMLElement {
     this.delimiter.hidden = !tree;
     this.delimiter.value = delimiter || "/";
     setText(this.order, reverse ? "Z → A" : "A → Z");
-    this.order.setAttribute("aria-label", reverse ? "Order: last key first" : "Order: first key first");
+    this.order.setAttribute("aria-label", reverse ? "Z → A, last key first" : "A → Z, first key first");
     this.create.hidden = !isWritable() || this.isPast;
   }
 
@@ -161,7 +161,7 @@ class KeysView extends HTMLElement {
     this.deleteAll.hidden = !this.canCreate() || !(prefix || match) || !source.length;
     if (source.error) fill(this.message, failure(source.error, () => this.load()));
     else if (source.length === 0 && source.isComplete) fill(this.message, this.nothing((prefix ?? "") + (match ?? "")));
-    else if (source.length === 0) fill(this.message, h("div", { class: "skeleton", "aria-busy": "true", "aria-label": "Loading" }, Array.from({ length: 8 }, () => h("div", { class: "bar" }))));
+    else if (source.length === 0) fill(this.message, h("div", { class: "skeleton", role: "status", "aria-busy": "true", "aria-label": "Loading" }, Array.from({ length: 8 }, () => h("div", { class: "bar" }))));
     else fill(this.message);
     this.message.hidden = this.message.childElementCount === 0;
     this.table.schedule();
@@ -171,7 +171,18 @@ class KeysView extends HTMLElement {
     if (prefix) {
       return emptiness(this.options.match ? "No keys match" : "No keys with this prefix", h("p", { class: "mono" }, visible(prefix)), button("Show all keys", () => change({ prefix: "", match: "" })), this.canCreate() && button("New key", () => change({ new: "1", key: "" }), { class: "primary" }));
     }
+    if (this.canCreate() && !this.options.match && !this.options.start) return this.tour();
     return emptiness("No keys yet", this.isPast ? "The store was empty then." : "Everything that you store appears here.", this.canCreate() && button("New key", () => change({ new: "1", key: "" }), { class: "primary" }));
+  }
+
+  /** What shows a first user around, loaded for an empty store only. */
+  tour() {
+    const place = h("div", {});
+    import("../tour/tour.js").then(
+      ({ Tour }) => place.isConnected && fill(place, new Tour(() => this.refresh()).element),
+      () => fill(place, emptiness("No keys yet", "Everything that you store appears here.")),
+    );
+    return place;
   }
 
   canCreate() {
