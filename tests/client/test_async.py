@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rundlet import AsyncClient, Client, Put
+from rundlet import AsyncClient, Client, ConnectionFailed, Put
 from tests.support import PATIENCE_S
 from tests.support.processes.servers import RundletServer, free_port
 
@@ -189,6 +189,23 @@ def test_a_watch_goes_on_after_a_restart(tmp_path: Path):
 
     port = free_port()
     assert asyncio.run(scenario()) == ["a", "b"]
+
+
+def test_a_watch_that_did_not_begin_can_begin_later(tmp_path: Path):
+    async def scenario() -> None:
+        port = free_port()
+        async with AsyncClient(f"http://127.0.0.1:{port}", retries=0) as client:
+            watch = client.watch(since=0)
+            for _ in range(2):
+                with pytest.raises(ConnectionFailed):
+                    await anext(watch)
+            arguments = ("--data", tmp_path / "data", "--port", str(port))
+            with RundletServer(*arguments, stderr_path=tmp_path / "stderr"):
+                await client.set("k", "v")
+                assert (await anext(watch)).key == "k"
+                await watch.close()
+
+    asyncio.run(scenario())
 
 
 def test_a_change_is_waited_for(run):
