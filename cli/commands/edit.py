@@ -92,8 +92,8 @@ def edit(
 ) -> None:
     """Edit a value.
 
-    In $VISUAL or $EDITOR, and saves it if it is still the one that was opened; type and expiry
-    stay. Otherwise it shows what has changed meanwhile, and keeps the edited text in a file. A key
+    In $VISUAL or $EDITOR, and saves it if it is still the one that was opened; all else
+    stays. Otherwise it shows what has changed meanwhile, and keeps the edited text in a file. A key
     without a value begins empty. A newline that the editor adds at the end is left out.
 
     Example: rundlet edit config/app
@@ -114,6 +114,7 @@ def edit(
                     edited,
                     ttl=before.ttl_s,
                     content_type=before.content_type,
+                    meta={} if before.value is None else before.value.meta,
                     if_revision=before.revision,
                 )
             except Exception as ex:

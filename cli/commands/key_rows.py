@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from rundlet_server.cli.place.looking import seconds_left
 from rundlet_server.cli.show.formats import Shape
+from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import escaped, escaped_value, shown_key
 from rundlet_server.cli.show.times import exact_time, shown_time, time_left
 from rundlet_server.cli.transfer.jsonlines import data_members
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from rundlet_server.cli.place.target import Target
 
 _VALUE_CHARACTERS_MAX: Final = 100
-_COLUMNS: Final = ("revision", "version", "size", "content_type", "time", "expires")
+_COLUMNS: Final = ("revision", "version", "size", "content_type", "time", "expires", "meta")
 
 
 def shape_of(target: Target, *, long: bool, values: bool, urls: bool) -> Shape[KeyInfo]:
@@ -57,6 +58,8 @@ class _Shown:
         for name, time in (("time", info.time), ("expires", info.expires)):
             if time is not None:
                 members[name] = exact_time(time)
+        if info.meta:
+            members["meta"] = dict(info.meta)
         if info.value is not None:
             members |= data_members(info.value)
         return members | self._url(info)
@@ -66,13 +69,14 @@ class _Shown:
         values = ["value"] if self._has_values else []
         if not self._is_long:
             return []
-        return [">revision", ">version", ">size", "type", "expires", "key", *values]
+        return [">revision", ">version", ">size", "type", "expires", "key", *values, "meta"]
 
     def cells(self, info: KeyInfo) -> Sequence[str]:
         """A row of a table."""
         value = [_short(info)] if self._has_values else []
         if not self._is_long:
             return [self._name(info), *value]
+        meta = [to_line(dict(info.meta))] if info.meta else []
         about = ["", "", "", "", ""]
         if not info.is_prefix:
             *numbers, content_type = _about(info)
@@ -80,15 +84,17 @@ class _Shown:
             left_s = seconds_left(info)
             left = "" if left_s is None else time_left(left_s)
             about = [*numbers, content_type.partition(";")[0], left]
-        return [*about, self._name(info), *value]
+        return [*about, self._name(info), *value, *meta]
 
     def piped(self, info: KeyInfo) -> Sequence[str]:
-        """A row in a pipe, whose first columns are the same for keys with and without expiry."""
+        """A row in a pipe: empty columns at the end are left out."""
         if not self._is_long:
             return [self._name(info)]
         about = ["", "", "", ""] if info.is_prefix else _about(info)
         value = [_short(info)] if self._has_values else []
-        return [*about, self._name(info), *([_expires(info)] if info.expires else []), *value]
+        meta = [to_line(dict(info.meta))] if info.meta else []
+        expires = [_expires(info)] if info.expires or meta or value else []
+        return [*about, self._name(info), *expires, *value, *meta]
 
     def _name(self, info: KeyInfo) -> str:
         if self._is_url:

@@ -137,7 +137,7 @@ def copy(
 ) -> None:
     """Copy a value.
 
-    With its type and its time of expiry. A value that the new key has is replaced.
+    With its type, its time of expiry and its metadata. A value that the new key has is replaced.
 
     Example: rundlet cp config/app config/app.old
     """
@@ -149,6 +149,7 @@ def copy(
             value.data,
             ttl=_ttl(value),
             content_type=value.content_type,
+            meta=value.meta,
             if_absent=if_absent,
         )
     if as_json:
@@ -170,8 +171,8 @@ def move(
 ) -> None:
     """Rename a key.
 
-    In one transaction, with its type and its time of expiry: every reader sees either the old key
-    or the new one. A value that the new key has is replaced.
+    In one transaction, with its type, its time of expiry and its metadata: every reader sees either
+    the old key or the new one. A value that the new key has is replaced.
 
     Example: rundlet mv config/new config/app
     """
@@ -187,7 +188,7 @@ def _move(target: Target, source: str, new: str, *, if_absent: bool) -> tuple[in
     absent = [Condition(new, exists=False)] if if_absent else []
     for _ in range(_ATTEMPTS):
         value = _value(target, source)
-        put = Put(new, value.data, value.content_type, _ttl(value))
+        put = Put(new, value.data, value.content_type, _ttl(value), value.meta)
         unchanged = Condition(source, revision=value.revision)
         try:
             commit = target.txn([put, Delete(source)], conditions=[unchanged, *absent])

@@ -50,7 +50,9 @@ class Selection:
     rev: int | None
     at: datetime | None
 
-    def scan(self, target: Target, *, limit: int | None, values: bool) -> Iterator[KeyInfo]:
+    def scan(
+        self, target: Target, *, limit: int | None, values: bool = False, meta: bool = False
+    ) -> Iterator[KeyInfo]:
         """Yield the keys and prefixes."""
         found = target.scan(
             prefix=self.prefix,
@@ -60,6 +62,7 @@ class Selection:
             reverse=self.reverse,
             delimiter=self.delimiter,
             values=values,
+            meta=meta,
             revision=self.rev,
             at=self.at,
         )
@@ -71,7 +74,8 @@ def ls(
     prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="How the keys begin.")] = "",
     *,
     long: Annotated[
-        bool, typer.Option("--long", "-l", help="With revision, version, size, type and expiry.")
+        bool,
+        typer.Option("--long", "-l", help="With revision, size, type, expiry, metadata."),
     ] = False,
     values: Annotated[bool, typer.Option("--values", help="With the values.")] = False,
     tree: Annotated[
@@ -132,11 +136,12 @@ def ls(
         if tree:
             from rundlet_server.cli.commands.tree import write_tree  # noqa: PLC0415 - rarely used
 
-            infos = keys.scan(target, limit=None, values=False)
+            infos = keys.scan(target, limit=None)
             write_tree(infos, prefix, delimiter or _DELIMITER, depth, wanted)
             return
+        has_meta = long or wanted not in (None, "table")
         more = None if limit is None else limit + 1
-        found = _Limited(keys.scan(target, limit=more, values=values), limit)
+        found = _Limited(keys.scan(target, limit=more, values=values, meta=has_meta), limit)
         if values and not long and wanted is None and not stdout_is_terminal():
             for info in found:
                 write_bytes(tabbed(info))

@@ -89,12 +89,15 @@ def test_touch_needs_a_value_and_a_time(place):
 
 
 def test_cp_takes_bytes_type_and_expiry(place):
-    place.run("set", "a", "-", "--type", "image/x", "--ttl", "1h", stdin=b"\xff\x00")
+    place.run(
+        "set", "a", "-", "--type", "image/x", "--ttl", "1h", "--meta", "a=b", stdin=b"\xff\x00"
+    )
 
     assert place.run("cp", "a", "b").text == ""
 
     about = json.loads(place.run("get", "b", "--json").out)
     assert (about["base64"], about["content_type"]) == ("/wA=", "image/x")
+    assert about["meta"] == {"a": "b"}
     assert place.run("ttl", "b").text.startswith("59m")
     assert place.run("get", "a").out == b"\xff\x00"
 
@@ -114,12 +117,13 @@ def test_cp_and_mv_replace_unless_they_must_not(place):
 
 
 def test_mv_is_one_commit(place):
-    place.run("set", "a", "1", "--ttl", "1h")
+    place.run("set", "a", "1", "--ttl", "1h", "--meta", "a=b")
 
     told = json.loads(place.run("mv", "a", "b", "--json").out)
 
     assert told["key"] == "b"
     assert place.run("get", "a").code == 1
+    assert json.loads(place.run("get", "b", "--json").out)["meta"] == {"a": "b"}
     assert place.run("ttl", "b").text.startswith("59m")
     before = place.run("mget", "a", "b", "--rev", str(told["revision"] - 1))
     after = place.run("mget", "a", "b", "--rev", str(told["revision"]))

@@ -95,7 +95,7 @@ def test_every_format_holds_the_same(place):
     assert [line.split("\t")[0] for line in tabs] == ["key", "a\\tb", "c,d"]
     assert {line.count("\t") for line in tabs} == {tabs[0].count("\t")}
     heading, *rows = place.run("ls", "--long", "--format", "table").text.splitlines()
-    assert heading.split() == ["revision", "version", "size", "type", "expires", "key"]
+    assert heading.split() == ["revision", "version", "size", "type", "expires", "key", "meta"]
     assert len(rows) == 2
 
 
