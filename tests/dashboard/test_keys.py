@@ -202,3 +202,21 @@ def test_prefix_is_deleted_with_the_count_asked_back(
     assert [info.revision for info in client.scan(prefix="all/")] == [changed]
     assert client.get("alone") is not None
     page.problems = [text for text in page.problems if "409" not in text]
+
+
+FIRST_VIEW_BYTES_MAX = 75_000
+
+
+def test_first_view_loads_little(server: RundletServer, page: Page):
+    page.open(address(server, prefix="no-key-at-all/"))
+    page.wait_for_text("No keys with this prefix", ".message")
+
+    sent = page.run(
+        "[...performance.getEntriesByType('resource'),"
+        " ...performance.getEntriesByType('navigation')]"
+        ".filter((e) => e.name.includes('/ui/'))"
+        ".reduce((sum, e) => sum + e.encodedBodySize, 0)"
+    )
+
+    assert 10_000 < sent < FIRST_VIEW_BYTES_MAX
+    assert all(url.startswith(server.url) for url in page.requests if url[:4] == "http")
