@@ -19,6 +19,7 @@ from rundlet_server.functions.route_table import (
     TXN,
 )
 from rundlet_server.functions.settings import SETTINGS, ServerSettings
+from rundlet_server.storage.bounds import METADATA_COUNT_MAX
 from rundlet_server.storage.interface import Limits, StoreInfo
 from rundlet_server.storage.requests import limits_reached
 
@@ -63,8 +64,10 @@ _ITEM_OVERHEAD_BYTES: Final = 512
 _LIKE_MGET: Final = (MGET.base, ROLLBACK.base, RETENTION.base, TOKENS.base)
 _OTHER_BODY_BYTES_MAX: Final = 64 * 1024
 
-# An operation is an object whose members have a name and a value each; a put has up to seven.
-_OP_ITEMS: Final = 16
+# An operation is an object whose members have a name and a value each; a put has up to eight, and
+# names and texts of metadata: room for these is that of one of the three lists.
+_OP_ITEMS: Final = 18
+_METADATA_ITEMS: Final = 2 * METADATA_COUNT_MAX
 _BODY_ITEMS: Final = 16
 
 
@@ -123,7 +126,7 @@ def txn_body_items_max(limits: Limits) -> int:
     largest transaction has fewer, so that the error for one with a few operations too many names
     ``txn_ops_max``.
     """
-    return 3 * limits.txn_ops_max * _OP_ITEMS + _BODY_ITEMS
+    return limits.txn_ops_max * (3 * _OP_ITEMS + _METADATA_ITEMS) + _BODY_ITEMS
 
 
 def mget_body_items_max(limits: Limits) -> int:

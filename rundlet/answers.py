@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,28 +17,42 @@ from rundlet.wire import Fields, decode_body, decode_key
 
 def value_of(key: str, response: httpx.Response) -> Value:
     """Return the value in the answer to a ``GET`` of one key."""
-    headers = response.headers
-    expires = headers.get("KV-Expires")
-    modified = headers.get("Last-Modified")
+    headers = _headers_of(response)
     return Value(
         key=key,
         data=response.content,
-        revision=header_number(response, "KV-Revision"),
-        version=header_number(response, "KV-Version"),
-        content_type=headers.get("Content-Type", DEFAULT_CONTENT_TYPE),
-        expires=datetime.fromisoformat(expires) if expires else None,
-        etag=headers.get("ETag"),
-        modified=parsedate_to_datetime(modified).astimezone(UTC) if modified else None,
+        revision=_number(headers, b"kv-revision"),
+        version=_number(headers, b"kv-version"),
+        content_type=headers.get(b"content-type", DEFAULT_CONTENT_TYPE),
+        expires=_time(headers.get(b"kv-expires")),
+        etag=headers.get(b"etag"),
+        modified=_http_time(headers.get(b"last-modified")),
     )
+
+
+def info_of(key: str, response: httpx.Response) -> KeyInfo:
+    """Return what the answer to a ``HEAD`` of one key says."""
+    headers = _headers_of(response)
+    return KeyInfo(
+        key=key,
+        revision=_number(headers, b"kv-revision"),
+        version=_number(headers, b"kv-version"),
+        size=_number(headers, b"content-length"),
+        content_type=headers.get(b"content-type", DEFAULT_CONTENT_TYPE),
+        time=_http_time(headers.get(b"last-modified")),
+        expires=_time(headers.get(b"kv-expires")),
+        etag=headers.get(b"etag"),
+    )
+
+
+def is_absent(response: httpx.Response) -> bool:
+    """Return whether an answer says that the key does not exist; other answers are successes."""
+    return response.status_code == 404
 
 
 def header_number(response: httpx.Response, name: str) -> int:
     """Return a header that is a whole number; raise ``ServerError`` if it is missing."""
-    header = response.headers.get(name, "")
-    if header.isdecimal():
-        return int(header)
-    message = f"the answer has no header {name}; is this a Rundlet server?"
-    raise ServerError(message)
+    return _number(_headers_of(response), name.lower().encode())
 
 
 def fields_of(response: httpx.Response) -> Fields:
@@ -59,3 +74,25 @@ def next_page_query(response: httpx.Response) -> str | None:
     """Return the query of the next page; its path may lack what a proxy adds in front."""
     link = response.links.get("next")
     return urlsplit(link["url"]).query if link else None
+
+
+def _headers_of(response: httpx.Response) -> dict[bytes, str]:
+    """Return all headers at once: httpx searches the whole list for each that it is asked for."""
+    return {name.lower(): text.decode("latin-1") for name, text in response.headers.raw}
+
+
+def _number(headers: dict[bytes, str], name: bytes) -> int:
+    header = headers.get(name, "")
+    if header.isdecimal():
+        return int(header)
+    message = f"the answer has no header {name.decode()}; is this a Rundlet server?"
+    raise ServerError(message)
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+@lru_cache(maxsize=64)
+def _http_time(text: str | None) -> datetime | None:
+    return parsedate_to_datetime(text).astimezone(UTC) if text else None

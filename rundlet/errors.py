@@ -8,6 +8,7 @@
     │   └── ReadOnly          this server takes no writes
     ├── PreconditionFailed    the key did not meet the condition; has the current revision
     ├── Conflict              conditions of a transaction failed; says which
+    ├── LockLost              a lock was lost before it was released
     ├── Compacted             the revision asked for is no longer kept
     ├── BackupGone            the lease of a backup has ended
     ├── Unavailable           not applied; try again later
@@ -21,7 +22,7 @@ Absence is not an error: a missing key is ``None``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from rundlet.records import Record
 
 
 class RundletError(Exception):
@@ -92,8 +93,7 @@ class PreconditionFailed(RundletError):
         self.revision = revision
 
 
-@dataclass(frozen=True, slots=True)
-class FailedCondition:
+class FailedCondition(Record):
     """A condition that did not hold: its index, key, and the key's revision (0: no value)."""
 
     index: int
@@ -111,6 +111,10 @@ class Conflict(RundletError):
     def __init__(self, message: str, *, failed: tuple[FailedCondition, ...] = ()) -> None:
         super().__init__(message)
         self.failed = failed
+
+
+class LockLost(RundletError):
+    """A lock was lost before it was released: its time was over, or its key was written."""
 
 
 class Compacted(RundletError):

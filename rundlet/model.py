@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from rundlet.records import Record
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(Record):
     """One value of one key, as one commit wrote it.
 
     Attributes:
@@ -22,6 +22,7 @@ class Value:
         expires: when it expires (UTC); ``None``: never.
         etag: strong and opaque, for ``if_match``; ``None`` if many values came at once.
         modified: when it was written, to the second (UTC); ``None`` if many came at once.
+        size: of the whole value, if ``data`` is the part of it that was asked for.
     """
 
     key: str
@@ -32,6 +33,7 @@ class Value:
     expires: datetime | None = None
     etag: str | None = None
     modified: datetime | None = None
+    size: int | None = None
 
     @property
     def text(self) -> str:
@@ -42,9 +44,8 @@ class Value:
         return self.data
 
 
-@dataclass(frozen=True, slots=True)
-class KeyInfo:
-    """What a list shows of a key.
+class KeyInfo(Record):
+    """What a list, or ``head``, shows of a key.
 
     Attributes:
         size: of the value, in bytes.
@@ -64,10 +65,10 @@ class KeyInfo:
     is_prefix: bool = False
     time: datetime | None = None
     expires: datetime | None = None
+    etag: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Record):
     """What a ``set`` did; the key is new if ``version`` is 1.
 
     Attributes:
@@ -79,8 +80,7 @@ class Written:
     etag: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Record):
     """One change of one key.
 
     Attributes:
@@ -110,8 +110,7 @@ class Event:
     is_value_omitted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ChangesPage:
+class ChangesPage(Record):
     """A page of the changes.
 
     Attributes:
@@ -128,8 +127,7 @@ class ChangesPage:
 # --- transactions --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(Record):
     """Store a value; without ``ttl`` (seconds) it does not expire."""
 
     key: str
@@ -138,31 +136,27 @@ class Put:
     ttl: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(Record):
     """Remove a key; a missing key is no error."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Add:
+class Add(Record):
     """Add to a value that is decimal text; a missing key counts as 0. Keeps type and expiry."""
 
     key: str
     by: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
+class Touch(Record):
     """Give an existing key a new time to live in seconds (``None``: it no longer expires)."""
 
     key: str
     ttl: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Restore:
+class Restore(Record):
     """Write again a value that a key had, named by a version or by a revision.
 
     Attributes:
@@ -180,8 +174,7 @@ class Restore:
 Op = Put | Delete | Add | Touch | Restore
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Record):
     """What must hold of a key at the moment of the commit; all fields given must hold.
 
     Attributes:
@@ -196,8 +189,7 @@ class Condition:
     exists: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OpResult:
+class OpResult(Record):
     """What one operation did; fields that do not apply to its kind are ``None``.
 
     Attributes:
@@ -211,8 +203,7 @@ class OpResult:
     number: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Record):
     """The outcome of a transaction.
 
     Attributes:

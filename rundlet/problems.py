@@ -44,6 +44,12 @@ def error_of(response: httpx.Response, *, is_write: bool) -> RundletError:
     return error
 
 
+def is_problem(response: httpx.Response) -> bool:
+    """Return whether an answer is of the type that errors of the server have."""
+    content_type: str = response.headers.get("Content-Type", "")
+    return content_type.startswith("application/problem+json")
+
+
 def problem_name(response: httpx.Response) -> str:
     """Return ``not-found`` for ``/problems/not-found``; empty if it is not problem+json."""
     problem_type = _problem_members(response).get("type")
@@ -99,6 +105,8 @@ def _message(response: httpx.Response, members: dict[str, object]) -> str:
     detail = members.get("detail") or members.get("title")
     if isinstance(detail, str):
         return detail
+    if is_problem(response):  # of HEAD, without a body
+        return f"the server answered {response.status_code} {response.reason_phrase}"
     url = str(response.request.url.copy_with(raw_path=b"/")).rstrip("/")
     advice = scheme_advice_of_answer(url, response.status_code, response.text)
     return advice or (
@@ -108,7 +116,7 @@ def _message(response: httpx.Response, members: dict[str, object]) -> str:
 
 
 def _problem_members(response: httpx.Response) -> dict[str, object]:
-    if not response.headers.get("Content-Type", "").startswith("application/problem+json"):
+    if not is_problem(response):
         return {}
     try:
         members = json.loads(response.content)

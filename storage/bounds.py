@@ -47,6 +47,15 @@ VALUE_BYTES_LIMIT: Final = (1 << 32) - (1 << 20)
 """The most that the limits on values and transactions can be set to: a frame has four bytes for its
 size, and holds a value with its key and its content type."""
 
+METADATA_COUNT_MAX: Final = 16
+"""The most names of metadata that a value has."""
+
+METADATA_NAME_BYTES_MAX: Final = 40
+"""The longest name of metadata; every byte of it is an ASCII character."""
+
+METADATA_BYTES_MAX: Final = 2_048
+"""The most bytes that names and texts of a value's metadata have together, as UTF-8."""
+
 OF_ENGINES: Final[Mapping[str, Mapping[str, int]]] = {
     # etcd takes requests of 1.5 MiB; the keys of a transaction are in one more than once. It takes
     # 128 operations; a write is up to two of them, and the counters are one.

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.large_values import Admit, LargeValue
+from rundlet_server.storage.metadata import NO_METADATA, Metadata
 from rundlet_server.storage.outcomes.idempotency import Idempotency
 from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.reports import Gauge, Health
@@ -24,6 +25,7 @@ from rundlet_server.storage.timeline import At, Moment, Timeline
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
+
 
 Feature = Literal["history", "retention", "changes", "erase", "bulk_load", "compaction", "backup"]
 """What some backends can do and others cannot. Every backend can do everything else.
@@ -60,10 +62,11 @@ class Entry(NamedTuple):
     time_us: int
     content_type: str
     expires_us: int | None
+    metadata: Metadata = NO_METADATA
 
 
 class KeyInfo(NamedTuple):
-    """A key in a list; ``entry`` only if the list was to include values."""
+    """A key in a list; ``entry`` and ``metadata`` only if the list was to include them."""
 
     key: str
     revision: int
@@ -73,6 +76,7 @@ class KeyInfo(NamedTuple):
     entry: Entry | None = None
     time_us: int = 0
     expires_us: int | None = None
+    metadata: Metadata = NO_METADATA
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,7 @@ class Put:
     content_type: str = DEFAULT_CONTENT_TYPE
     ttl_s: float | None = None
     expires_us: int | None = None
+    metadata: Metadata = NO_METADATA
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Add to a value that is decimal text; a missing key counts as 0. Keeps type and expiry."""
+    """Add to a value that is decimal text; a missing key counts as 0. Keeps all but the number."""
 
     key: str
     by: int = 1
@@ -141,7 +146,7 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """Give an existing key a new time to live (``None``: it no longer expires)."""
+    """Give an existing key a new time to live (``None``: it no longer expires); keep the rest."""
 
     key: str
     ttl_s: float | None = None
@@ -154,7 +159,7 @@ class Restore:
     Attributes:
         version: of the key's newest life ...
         revision: ... or the value that the key had then; one of the two is given.
-        ttl_s: as in ``Put``; the restored value does not keep its old expiry.
+        ttl_s: as in ``Put``; of its old self the value keeps all but the expiry.
     """
 
     key: str
@@ -307,6 +312,7 @@ class Store(Timeline, Protocol):
         reverse: bool = False,
         delimiter: str | None = None,
         include_values: bool = False,
+        include_metadata: bool = False,
         at: At | None = None,
         admit: Admit | None = None,
     ) -> Page:
@@ -321,6 +327,7 @@ class Store(Timeline, Protocol):
             reverse: descending order.
             delimiter: roll up what follows its first occurrence after the prefix.
             include_values: fill in ``KeyInfo.entry``.
+            include_metadata: fill in ``KeyInfo.metadata``.
             at: as it was then; default now.
             admit: see ``Admit``.
         """

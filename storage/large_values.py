@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from rundlet_server.storage.metadata import NO_METADATA, Metadata
+
 Admit = Callable[[int], None]
 """Called with the size of all keys and values of an answer before the values are read; it may raise
 to refuse that. If a read begins anew, it is called again."""
@@ -45,3 +47,4 @@ class LargeValue(NamedTuple):
     time_us: int
     content_type: str
     expires_us: int | None
+    metadata: Metadata = NO_METADATA

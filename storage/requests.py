@@ -29,6 +29,7 @@ from rundlet_server.storage.interface import (
     Add,
     Condition,
     Delete,
+    Entry,
     Feature,
     Limits,
     Op,
@@ -39,6 +40,7 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.large_values import Admit
+from rundlet_server.storage.metadata import Metadata, check_metadata, metadata_bytes
 from rundlet_server.storage.timeline import Retention
 
 NUMBER_BYTES_MAX: Final = 1_000
@@ -148,6 +150,11 @@ def check_answer(sizes: Collection[int], limits: Limits, admit: Admit | None) ->
         admit(size)
 
 
+def shown_bytes(entry: Entry) -> int:
+    """Return what a value adds to the size of an answer that shows it, beside its key."""
+    return len(entry.value) + metadata_bytes(entry.metadata)
+
+
 def require_reached(at: int, head: int) -> None:
     """Refuse a revision that no commit has reached yet.
 
@@ -194,8 +201,8 @@ def _check_ops(ops: Sequence[Op], limits: Limits, encode: Callable[[str], bytes]
         seen.add(key)
         size += len(key)
         if isinstance(op, Put):
-            size += len(op.value)
             _check_put(index, op, limits)
+            size += len(op.value) + metadata_bytes(op.metadata)
         if isinstance(op, Restore) and (op.version is None) == (op.revision is None):
             raise InvalidOperation(index, "a restore names a version or a revision, one of the two")
         ttl_s = op.ttl_s if isinstance(op, _WITH_TTL) else None
@@ -220,6 +227,17 @@ def _check_put(index: int, op: Put, limits: Limits) -> None:
     content_type_bytes = len(op.content_type.encode())
     if content_type_bytes > CONTENT_TYPE_BYTES_MAX:
         raise LimitExceeded("content_type_bytes_max", CONTENT_TYPE_BYTES_MAX, content_type_bytes)
+    if op.metadata:
+        _check_metadata(index, op.metadata)
+
+
+def _check_metadata(index: int, metadata: Metadata) -> None:
+    try:
+        check_metadata(metadata)
+    except LimitExceeded:
+        raise
+    except InvalidRequest as ex:
+        raise InvalidOperation(index, str(ex)) from ex
 
 
 def within(backend: str, wanted: Limits) -> Limits:

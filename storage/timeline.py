@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
+from rundlet_server.storage.metadata import NO_METADATA, Metadata
+
 EventKind = Literal["put", "delete", "expire", "restore", "erase"]
 
 
@@ -40,6 +42,7 @@ class Version(NamedTuple):
     size: int
     content_type: str
     expires_us: int | None = None
+    metadata: Metadata = NO_METADATA
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class Event(NamedTuple):
     is_last: bool
     value: bytes | None = None
     is_value_omitted: bool = False
+    metadata: Metadata = NO_METADATA
 
 
 @dataclass(frozen=True, slots=True)

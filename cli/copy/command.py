@@ -22,7 +22,7 @@ from rundlet_server.cli.place.store import StoreTarget
 from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import escaped, write_line
-from rundlet_server.storage.errors import StoreError
+from rundlet_server.storage.errors import ReadOnly
 
 commands = typer.Typer()
 
@@ -98,7 +98,7 @@ def _opened_source(text: str, token: str | None) -> Iterator[Side]:
     with ExitStack() as stack:
         try:
             side = stack.enter_context(_opened(text, token, Purpose.COPY_FROM))
-        except (OSError, StoreError):
+        except (OSError, ReadOnly):
             side = stack.enter_context(_opened(text, token, Purpose.READ))
         yield side
 
@@ -151,9 +151,11 @@ def _compared(here: Side, there: Side, note: Note) -> Comparison:
         named = "; ".join(f"{each.key[:200]!r} {each.what}" for each in comparison.differences)
         others = comparison.difference_count - len(comparison.differences)
         more = f"; and {others} more" if others else ""
+        count = comparison.difference_count
+        keys = "1 key is" if count == 1 else f"{count} keys are"
         message = (
-            f"{comparison.difference_count} keys are not the same: {named}{more}; find out what else"
-            " writes to TO, or empty it and copy again"
+            f"{keys} not the same: {named}{more}; find out what"
+            " else writes to TO, or empty it and copy again"
         )
         raise CommandError(message, ExitCode.DAMAGED)
     return comparison

@@ -144,7 +144,8 @@ def _parts(changes: list[Change], ops_max: int, bytes_max: int) -> list[list[Cha
 
 
 def _is_plain(commit: Commit) -> bool:
-    return all(each.item is not None and each.item.expires_us is None for each in commit.changes)
+    items = [each.item for each in commit.changes]
+    return all(item and item.expires_us is None and not item.metadata for item in items)
 
 
 def _size(change: Change) -> int:

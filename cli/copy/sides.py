@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.metadata import NO_METADATA, Metadata
 
 
 class Item(NamedTuple):
@@ -24,6 +25,7 @@ class Item(NamedTuple):
     expires_us: int | None
     version: int = 0
     revision: int = 0
+    metadata: Metadata = NO_METADATA
 
 
 class Change(NamedTuple):
@@ -144,5 +146,7 @@ def older_of(item: Item, history: Iterable[tuple[int, int]]) -> list[Item]:
             continue
         if not version or version >= item.version:
             break
-        found.append(item._replace(value=b"", version=version, revision=revision))
+        found.append(
+            item._replace(value=b"", metadata=NO_METADATA, version=version, revision=revision)
+        )
     return found[::-1]

@@ -122,7 +122,8 @@ class StoreSide:
             for place, item in enumerate(items)
             if item.expires_us is not None
         }
-        run.add(Rows(rows, range(len(rows)), expires_us))
+        metadata = {place: item.metadata for place, item in enumerate(items) if item.metadata}
+        run.add(Rows(rows, range(len(rows)), expires_us, metadata=metadata))
         run.flush()
 
     def apply(self, changes: Sequence[Change]) -> None:
@@ -171,6 +172,7 @@ class StoreSide:
             None if entry.expires_us is None else entry.expires_us - self._ahead_us,
             entry.version,
             entry.revision,
+            entry.metadata,
         )
 
     def _change(self, event: Event) -> Change | None:
@@ -185,14 +187,15 @@ class StoreSide:
         if value is None:
             return None  # erased since, which a later change says
         expires_us = None if event.expires_us is None else event.expires_us - self._ahead_us
-        return Change(event.key, Item(event.key, value, event.content_type, expires_us))
+        about = (event.content_type, expires_us, event.version, event.revision, event.metadata)
+        return Change(event.key, Item(event.key, value, *about))
 
     def _op(self, change: Change) -> Op:
         if change.item is None:
             return Delete(change.key)
-        key, value, content_type, expires_us, _, _ = change.item
+        key, value, content_type, expires_us, _, _, metadata = change.item
         at = None if expires_us is None else expires_us + self._ahead_us
-        return Put(key, value, content_type, expires_us=at)
+        return Put(key, value, content_type, expires_us=at, metadata=metadata)
 
 
 class _TooLarge(Exception):

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from rundlet_server.cli.copy.sides import Item
 from rundlet_server.storage.clock import system_clock_us
+from rundlet_server.storage.metadata import encode_metadata
 
 _NAMED_MAX: Final = 10
 _CLOCKS_US: Final = 2_000_000
@@ -101,6 +102,8 @@ def _difference(here: Item | None, there: Item | None, *, merges: bool) -> str:
         return "has another value in TO"
     if here.content_type != there.content_type:
         return "has another content type in TO"
+    if here.metadata != there.metadata:
+        return "has other metadata in TO"
     return "" if here.expires_us == there.expires_us else "expires at another time in TO"
 
 
@@ -112,4 +115,5 @@ def _bytes(item: Item) -> bytes:
     """Return what of an item is compared; no two that differ have the same bytes."""
     key = item.key.encode()
     about = f"{len(key)} {len(item.value)} {item.expires_us} {item.content_type}\n"
-    return about.encode() + key + item.value
+    metadata = encode_metadata(item.metadata) if item.metadata else b""
+    return about.encode() + key + item.value + metadata

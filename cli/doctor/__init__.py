@@ -1,5 +1,5 @@
 """``rundlet doctor``: what is wrong with a server or a folder, and what to do.
 
-``command`` is the command; ``findings`` is what a check reports; ``folder``, ``machine`` and
-``server`` hold the checks.
+``command`` is the command; ``findings`` is what a check reports; ``folder``, ``databases``,
+``machine`` and ``server`` hold the checks.
 """

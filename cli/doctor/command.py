@@ -36,7 +36,7 @@ def doctor(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a folder or server.
+    """Check a store or server.
 
     Reports what is wrong and what to do. Exit code 0: nothing, or warnings only; 5: damage;
     6: the token is not allowed to look; 4: anything else.
@@ -60,8 +60,12 @@ def _check(url: str | None, store: StoreAddress | None, token: str | None) -> Se
         store = StoreAddress.of_folder(DEFAULT_FOLDER)
     # Both load parts of the engine or of the server, which take their time.
     if store is not None:
+        if store.scheme in ("etcd", "postgresql"):
+            from rundlet_server.cli.doctor.databases import check_database  # noqa: PLC0415
+
+            return list(check_database(store))
         if store.folder is None:
-            message = f"doctor checks a folder or a server, and {store.shown} is neither"
+            message = f"doctor checks a folder, a database or a server, not {store.shown}"
             raise CommandError(message, ExitCode.USAGE)
         from rundlet_server.cli.doctor.folder import check_folder  # noqa: PLC0415 - see above
 

@@ -139,7 +139,7 @@ def _difference(difference: differences.Difference) -> Difference:
 def _state(state: differences.KeyState | None) -> State | None:
     if state is None:
         return None
-    revision, version, time_us, size, content_type, expires_us = state
+    revision, version, time_us, size, content_type, expires_us, _ = state
     expires = _expires(expires_us)
     return State(revision, version, moment_of_us(time_us), size, content_type, expires)
 

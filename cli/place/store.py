@@ -45,7 +45,10 @@ _OPTIONS = {
 for _purpose in (Purpose.CHANGE, Purpose.COPY_FROM, Purpose.COPY_TO):
     _OPTIONS[_purpose] = _OPTIONS[Purpose.WRITE]
 _CREATING = (Purpose.WRITE, Purpose.COPY_TO)
-_OF_ANY_SIZE = (Purpose.READ, Purpose.COPY_FROM, Purpose.COPY_TO)
+_COPYING = (Purpose.COPY_FROM, Purpose.COPY_TO)
+_OF_ANY_SIZE = (Purpose.READ, *_COPYING)
+_COPIED_BYTES_MAX = 8 * 1024 * 1024
+"""Of a page of the feed; a copy has several in memory."""
 _ANY_SIZE = Limits(key_bytes_max=KEY_BYTES_LIMIT, value_bytes_max=VALUE_BYTES_LIMIT)
 
 
@@ -340,6 +343,9 @@ def _options(address: StoreAddress, purpose: Purpose) -> StoreOptions:
     Not so for a text file: its index depends on the limits, and is shared with servers.
     """
     options = _OPTIONS[purpose]
-    if purpose not in _OF_ANY_SIZE or address.folder is None:
-        return options
-    return replace(options, settings=replace(options.settings, limits=_ANY_SIZE))
+    limits = options.settings.limits
+    if purpose in _OF_ANY_SIZE and address.folder is not None:
+        limits = _ANY_SIZE
+    if purpose in _COPYING and address.scheme != "file":
+        limits = replace(limits, answer_bytes_max=_COPIED_BYTES_MAX)
+    return replace(options, settings=replace(options.settings, limits=limits))

@@ -120,8 +120,11 @@ def _pieces(loading: Loading, bytes_max: int) -> Iterator[Piece]:
 def _items(rows: Rows, *, is_text: bool) -> Iterator[bytes]:
     if is_text:
         return (key + b" " + value + b"\n" for key, value, _ in rows.rows)
-    expires_us = rows.expires_us
-    return (cbor_row(row, expires_us.get(place)) for place, row in enumerate(rows.rows))
+    expires_us, metadata = rows.expires_us, rows.metadata
+    return (
+        cbor_row(row, expires_us.get(place), metadata.get(place, ()))
+        for place, row in enumerate(rows.rows)
+    )
 
 
 def _body_bytes_max(client: Client) -> int:

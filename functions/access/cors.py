@@ -6,13 +6,17 @@ an answer nor write, because a browser asks before it sends any write of this AP
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Final
 
 import falcon
 
+from rundlet_server.functions.metadata import HEADER
 from rundlet_server.functions.route_table import METHODS
 from rundlet_server.functions.settings.kinds import EVERY_ORIGIN
+from rundlet_server.storage.bounds import METADATA_COUNT_MAX
+from rundlet_server.storage.metadata import NAME_PATTERN
 
 _METHODS: Final = ", ".join(METHODS)
 _REQUEST_HEADERS: Final = (
@@ -23,7 +27,10 @@ _ANSWER_HEADERS: Final = (
     "Accept-Ranges, Allow, Content-Range, ETag, Idempotency-Replayed, KV-Count, KV-Expires, "
     "KV-Revision, KV-Version, Link, Preference-Applied, Request-Id, Retry-After, WWW-Authenticate"
 )
+_METADATA_NAMES: Final = re.compile(rf"{HEADER}{NAME_PATTERN}", re.IGNORECASE)
 _PREFLIGHT_LIFE_S: Final = 3_600
+_ASKED_MAX: Final = 4_096
+"""More characters than browsers list with all names of metadata that there can be."""
 
 
 class CorsHeaders:
@@ -48,7 +55,7 @@ class CorsHeaders:
         resp.set_headers(
             {
                 "Access-Control-Allow-Methods": _METHODS,
-                "Access-Control-Allow-Headers": _REQUEST_HEADERS,
+                "Access-Control-Allow-Headers": ", ".join([_REQUEST_HEADERS, *_metadata(req)]),
                 "Access-Control-Max-Age": str(_PREFLIGHT_LIFE_S),
             }
         )
@@ -65,7 +72,8 @@ class CorsHeaders:
         allowed = self._allowed(req)
         if allowed is not None:
             resp.set_header("Access-Control-Allow-Origin", allowed)
-            resp.set_header("Access-Control-Expose-Headers", _ANSWER_HEADERS)
+            shown = [name for name in resp.headers if _METADATA_NAMES.fullmatch(name)]
+            resp.set_header("Access-Control-Expose-Headers", ", ".join([_ANSWER_HEADERS, *shown]))
 
     def _allowed(self, req: falcon.Request) -> str | None:
         """Return the origin to name as allowed; ``None`` if it is not allowed or not given."""
@@ -75,3 +83,10 @@ class CorsHeaders:
         if self._is_open:
             return EVERY_ORIGIN
         return origin if origin in self._origins else None
+
+
+def _metadata(req: falcon.Request) -> list[str]:
+    """Return the headers of metadata that a preflight asks for: no list can name them all."""
+    asked: str = req.env.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
+    names = (name.strip() for name in asked[:_ASKED_MAX].split(","))
+    return [name for name in names if _METADATA_NAMES.fullmatch(name)][:METADATA_COUNT_MAX]

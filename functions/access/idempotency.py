@@ -14,6 +14,7 @@ from typing import Final
 import falcon
 
 from rundlet_server.functions.access.admission import caller_of
+from rundlet_server.functions.metadata import IN_ENVIRON as METADATA_IN_ENVIRON
 from rundlet_server.functions.problems import Problem
 from rundlet_server.storage.bounds import IDEMPOTENCY_KEY_BYTES_MAX
 from rundlet_server.storage.outcomes.idempotency import KEY_SIZE, Idempotency
@@ -28,7 +29,6 @@ _CONDITIONS: Final = (
     "HTTP_IF_NONE_MATCH",
     "HTTP_IF_UNMODIFIED_SINCE",
 )
-_METADATA: Final = "HTTP_KV_META_"
 
 
 def idempotency_of(
@@ -84,7 +84,7 @@ def _text_of(header: str) -> str:
 def _request(req: falcon.Request, target: str) -> bytes:
     """Return what a request says beside its body, so that no two say the same."""
     environ: Mapping[str, str] = req.env
-    metadata = sorted(name for name in environ if name.startswith(_METADATA))
+    metadata = sorted(name for name in environ if name.startswith(METADATA_IN_ENVIRON))
     named = ((name, environ[name]) for name in (*_CONDITIONS, *metadata) if name in environ)
     parts = [req.method, target, req.query_string, *(text for pair in named for text in pair)]
     return _joined([part.encode("utf-8", "surrogateescape") for part in parts])

@@ -8,7 +8,13 @@ from typing import Annotated, Final, Literal, NotRequired, Protocol, TypedDict
 import msgspec
 from msgspec import Meta
 
-from rundlet_server.functions.messages.answers import Base64, ByteString, Text, Time
+from rundlet_server.functions.messages.answers import (
+    Base64,
+    ByteString,
+    Text,
+    Texts,
+    Time,
+)
 from rundlet_server.functions.messages.bodies import CBOR_TYPE, JSON_TYPE, encode
 from rundlet_server.functions.transfer.writing import readable_text
 from rundlet_server.functions.units import rfc3339
@@ -33,6 +39,7 @@ class ChangeEvent(TypedDict):
     size: Annotated[int, Meta(description="Of the value in bytes.")]
     content_type: str
     expires: NotRequired[Time]
+    meta: NotRequired[Texts]
     last: Annotated[bool, Meta(description="It is the last event of its commit.")]
     text: NotRequired[Text]
     base64: NotRequired[Base64]
@@ -74,6 +81,8 @@ def shown_event(event: Event, media_type: str) -> ChangeEvent:
     }
     if event.expires_us is not None:
         shown["expires"] = rfc3339(event.expires_us)
+    if event.metadata:
+        shown["meta"] = dict(event.metadata)
     if event.is_value_omitted:
         shown["value_omitted"] = True
     elif event.value is not None:

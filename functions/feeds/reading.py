@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from rundlet_server.storage.metadata import metadata_bytes
 from rundlet_server.storage.timeline import Changes, Timeline
 
 EventBytes: Final = 256
@@ -60,7 +61,7 @@ def _reach(page: Changes, bytes_max: int) -> tuple[int, int]:
     """Return the last revision whose commits fit, and the size of them all; at least one fits."""
     until, fitting, size = 0, 0, 0
     for event in page.events:
-        size += EventBytes + len(event.key) + event.size
+        size += EventBytes + len(event.key) + event.size + metadata_bytes(event.metadata)
         if event.is_last:
             if until and size > bytes_max:
                 return until, fitting

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from rundlet_server.functions.messages.bodies import CBOR_TYPE, encode
 from rundlet_server.functions.transfer import cbor
+from rundlet_server.functions.transfer.shapes import ShapesOfValues
 from rundlet_server.functions.transfer.writing import readable_text
 from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage import interface as storage
@@ -21,6 +22,7 @@ from rundlet_server.storage.outcomes.results import OpResult
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Text = Annotated[str, Meta(description="In JSON, of a content type that means text.")]
 Base64 = Annotated[bytes, Meta(description="In JSON otherwise.")]
+Texts = Annotated[dict[str, str], Meta(description="The metadata of the value, if it has any.")]
 ByteString = Annotated[object, Meta(description="The value as a byte string, in CBOR.")]
 
 
@@ -33,6 +35,7 @@ class MgetItem(TypedDict):
     version: NotRequired[int]
     content_type: NotRequired[str]
     expires: NotRequired[Time]
+    meta: NotRequired[Texts]
     text: NotRequired[Text]
     base64: NotRequired[Base64]
     value: NotRequired[ByteString]
@@ -71,6 +74,7 @@ class KeyInfo(TypedDict):
     content_type: str
     time: Annotated[Time, Meta(description="When it was written.")]
     expires: NotRequired[Time]
+    meta: NotRequired[Texts]
     text: NotRequired[Text]
     base64: NotRequired[Base64]
     value: NotRequired[ByteString]
@@ -126,9 +130,9 @@ def operation_result(op: storage.Op, result: OpResult) -> OperationResult:
 
 _MGET: Final = cbor.Shape("revision", "items")
 _MISSING: Final = cbor.Shape("key", "found")
-_ENTRY: Final = ("key", "found", "revision", "version", "content_type")
-_FOUND: Final = cbor.Shape(*_ENTRY, "value")
-_EXPIRING: Final = cbor.Shape(*_ENTRY, "expires", "value")
+_FOUND: Final = ShapesOfValues(
+    *("key", "found", "revision", "version", "content_type"), last=("value",)
+)
 
 
 def _cbor_items(keys: Sequence[str], entries: Sequence[storage.Entry | None]) -> list[bytes]:
@@ -146,11 +150,7 @@ def _cbor_items(keys: Sequence[str], entries: Sequence[storage.Entry | None]) ->
             cbor.repeated_text(entry.content_type),
         )
         value_head = cbor.byte_string_head(entry.value)
-        if entry.expires_us is None:
-            pieces.append(_FOUND.encode(*members, value_head))
-        else:
-            expires = cbor.text(rfc3339(entry.expires_us))
-            pieces.append(_EXPIRING.encode(*members, expires, value_head))
+        pieces.append(_FOUND.encode(members, entry.expires_us, entry.metadata, value_head))
         pieces.append(entry.value)
     return pieces
 
@@ -158,9 +158,7 @@ def _cbor_items(keys: Sequence[str], entries: Sequence[storage.Entry | None]) ->
 _PAGE: Final = ("revision", "keys", "prefixes")
 _LAST_PAGE: Final = cbor.Shape(*_PAGE)
 _NOT_LAST_PAGE: Final = cbor.Shape(*_PAGE, "next")
-_KEY: Final = ("key", "revision", "version", "size", "content_type", "time")
-_KEY_INFO: Final = cbor.Shape(*_KEY)
-_EXPIRING_KEY_INFO: Final = cbor.Shape(*_KEY, "expires")
+_KEY_INFO: Final = ShapesOfValues("key", "revision", "version", "size", "content_type", "time")
 
 
 def _cbor_page(page: storage.Page, next_url: str | None) -> bytes:
@@ -178,7 +176,7 @@ def _cbor_page(page: storage.Page, next_url: str | None) -> bytes:
 
 
 def _cbor_key_info(info: storage.KeyInfo) -> bytes:
-    key, revision, version, size, content_type, _, time_us, expires_us = info
+    key, revision, version, size, content_type, _, time_us, expires_us, metadata = info
     members = (
         cbor.text(key),
         cbor.number(revision),
@@ -187,9 +185,7 @@ def _cbor_key_info(info: storage.KeyInfo) -> bytes:
         cbor.repeated_text(content_type),
         cbor.text(rfc3339(time_us)),
     )
-    if expires_us is None:
-        return _KEY_INFO.encode(*members)
-    return _EXPIRING_KEY_INFO.encode(*members, cbor.text(rfc3339(expires_us)))
+    return _KEY_INFO.encode(members, expires_us, metadata)
 
 
 def _mget_item(key: str, entry: storage.Entry | None, media_type: str) -> MgetItem:
@@ -202,12 +198,14 @@ def _mget_item(key: str, entry: storage.Entry | None, media_type: str) -> MgetIt
         "version": entry.version,
         "content_type": entry.content_type,
     }
+    if entry.metadata:
+        item["meta"] = dict(entry.metadata)
     _add_value(item, entry, media_type)
     return item
 
 
 def _key_info(info: storage.KeyInfo, media_type: str) -> KeyInfo:
-    key, revision, version, size, content_type, entry, time_us, expires_us = info
+    key, revision, version, size, content_type, entry, time_us, expires_us, metadata = info
     shown: KeyInfo = {
         "key": key,
         "revision": revision,
@@ -218,6 +216,8 @@ def _key_info(info: storage.KeyInfo, media_type: str) -> KeyInfo:
     }
     if expires_us is not None:
         shown["expires"] = rfc3339(expires_us)
+    if metadata:
+        shown["meta"] = dict(metadata)
     if entry is not None:
         _add_value(shown, entry, media_type)
     return shown

@@ -45,6 +45,16 @@ class Query:
             return False
         raise bad_query(f"the option '{name}' is neither true nor false; send one of them")
 
+    def words(self, name: str, known: tuple[str, ...]) -> frozenset[str]:
+        """Return the words of a list with commas between them, each one of those known."""
+        text = self._options.get(name)
+        words = frozenset(text.split(",")) if text is not None else frozenset()
+        if not words <= set(known):
+            options = " or ".join(f"'{word}'" for word in known)
+            more = ", or both with a comma between them" if len(known) > 1 else ""
+            raise bad_query(f"the option '{name}' can only be {options}{more}; or leave it out")
+        return words
+
     def count(self, name: str, *, default: int, most: int, limit: str) -> int:
         """Return a whole number from 1 to ``most``, which is the limit named ``limit``."""
         text = self._options.get(name)

@@ -20,7 +20,15 @@ from rundlet_server.functions.messages.moments import MomentAt, time_us_of
 from rundlet_server.functions.messages.query import REVISION_MAX, TTL_S_MIN
 from rundlet_server.functions.problems import Member, Problem, too_large
 from rundlet_server.storage import interface as storage
-from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, NUMBER_MAX, TTL_S_MAX
+from rundlet_server.storage.bounds import (
+    KEY_BYTES_LIMIT,
+    METADATA_BYTES_MAX,
+    METADATA_COUNT_MAX,
+    NUMBER_MAX,
+    TTL_S_MAX,
+)
+from rundlet_server.storage.errors import InvalidRequest, LimitExceeded
+from rundlet_server.storage.metadata import NAME_PATTERN_ANY_CASE, Metadata, metadata_of
 from rundlet_server.storage.timeline import At
 
 Key = Annotated[str, Meta(min_length=1, description="At most key_bytes_max bytes as UTF-8.")]
@@ -28,6 +36,19 @@ Revision = Annotated[int, Meta(ge=0, le=REVISION_MAX)]
 Version = Annotated[int, Meta(ge=1, le=REVISION_MAX)]
 Number = Annotated[int, Meta(ge=-NUMBER_MAX - 1, le=NUMBER_MAX)]
 Seconds = Annotated[float, Meta(ge=TTL_S_MIN, le=TTL_S_MAX, description="Time to live.")]
+Texts = Annotated[
+    dict[
+        Annotated[str, Meta(pattern=f"^{NAME_PATTERN_ANY_CASE}$")],
+        Annotated[str, Meta(min_length=1)],
+    ],
+    Meta(
+        description=(
+            f"Metadata: at most {METADATA_COUNT_MAX} texts by name, names and texts together at"
+            f" most {METADATA_BYTES_MAX} bytes."
+        ),
+        extra_json_schema={"maxProperties": METADATA_COUNT_MAX},
+    ),
+]
 _BASE64: Final = Meta(
     description="The value in base64.", extra_json_schema={"contentEncoding": "base64"}
 )
@@ -103,6 +124,7 @@ class Put(_Operation, tag="put"):
         Meta(description="Default: text/plain; charset=utf-8 with text, else octet-stream."),
     ] = None
     ttl: Seconds | None = None
+    meta: Texts | None = None
 
     def to_storage(self) -> storage.Op:
         """Convert it to what the store takes."""
@@ -112,7 +134,11 @@ class Put(_Operation, tag="put"):
         elif self.text is not None:
             content_type = storage.TEXT_CONTENT_TYPE
         return storage.Put(
-            self.key, self._bytes(), content_type or storage.DEFAULT_CONTENT_TYPE, self.ttl
+            self.key,
+            self._bytes(),
+            content_type or storage.DEFAULT_CONTENT_TYPE,
+            self.ttl,
+            metadata=_metadata(self.meta),
         )
 
     def _bytes(self) -> bytes:
@@ -307,6 +333,15 @@ def _require_content_type(content_type: str) -> None:
         require_header_safe(content_type)
     except Problem as ex:
         raise Wrong(ex.detail) from ex
+
+
+def _metadata(texts: Mapping[str, str] | None) -> Metadata:
+    try:
+        return metadata_of(texts or {})
+    except LimitExceeded as ex:
+        raise Wrong(str(ex), "metadata-too-large", limit=ex.limit, got=ex.got) from ex
+    except InvalidRequest as ex:
+        raise Wrong(str(ex)) from ex
 
 
 def _encoded(name: str, text: str) -> bytes:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 
 from msgspec import Meta, Struct
 
-from rundlet_server.functions.messages.answers import Time
+from rundlet_server.functions.messages.answers import Texts, Time
 from rundlet_server.functions.messages.bodies import encode
 from rundlet_server.functions.messages.moments import MomentAt, time_us_of
 from rundlet_server.functions.messages.requests import Key, Revision
@@ -32,6 +32,7 @@ class StateInfo(TypedDict):
     size: Annotated[int, Meta(description="In bytes.")]
     content_type: str
     expires: NotRequired[Time]
+    meta: NotRequired[Texts]
 
 
 DifferenceInfo = TypedDict(
@@ -164,6 +165,8 @@ def _state(state: KeyState) -> StateInfo:
     }
     if state.expires_us is not None:
         shown["expires"] = rfc3339(state.expires_us)
+    if state.metadata:
+        shown["meta"] = dict(state.metadata)
     return shown
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 
 from msgspec import Meta, Struct
 
-from rundlet_server.functions.messages.answers import Time
+from rundlet_server.functions.messages.answers import Texts, Time
 from rundlet_server.functions.messages.bodies import encode
 from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage import timeline as storage
@@ -28,6 +28,7 @@ class VersionInfo(TypedDict):
     size: Annotated[int, Meta(description="In bytes.")]
     content_type: str
     expires: NotRequired[Time]
+    meta: NotRequired[Texts]
 
 
 class HistoryPage(TypedDict):
@@ -115,4 +116,6 @@ def _shown(version: storage.Version) -> VersionInfo:
     }
     if version.expires_us is not None:
         shown["expires"] = rfc3339(version.expires_us)
+    if version.metadata:
+        shown["meta"] = dict(version.metadata)
     return shown

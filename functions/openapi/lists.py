@@ -30,7 +30,11 @@ _OPTIONS = [
         "Roll up keys that have this after the prefix into 'prefixes'.",
         {"type": "string", "minLength": 1},
     ),
-    query("include", "'value': give the values too.", schema("Include")),
+    query(
+        "include",
+        "'value': give the values too; 'meta': give metadata too; both with a comma between them.",
+        schema("Included"),
+    ),
     REVISION_OPTION,
     TIME_OPTION,
     query(
@@ -90,5 +94,6 @@ LIST_PATHS: dict[str, Json] = {
 
 LIST_SCHEMAS: dict[str, Json] = {
     "Include": {"type": "string", "enum": ["value"]},
+    "Included": {"type": "string", "enum": ["value", "meta", "value,meta", "meta,value"]},
     **schemas_of(KeyPage),
 }

@@ -10,7 +10,12 @@ from rundlet_server.functions.limits import LIST_KEYS_DEFAULT
 from rundlet_server.functions.messages.query import REVISION_MAX, TTL_S_MIN
 from rundlet_server.functions.messages.validators import ENTITY_TAGS_PATTERN
 from rundlet_server.functions.openapi.parts import Json
-from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX, TTL_S_MAX
+from rundlet_server.storage.bounds import (
+    CONTENT_TYPE_BYTES_MAX,
+    METADATA_BYTES_MAX,
+    METADATA_NAME_BYTES_MAX,
+    TTL_S_MAX,
+)
 from rundlet_server.storage.interface import Limits
 
 _NOT_DOTS = r"(?:[^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)?"
@@ -79,6 +84,13 @@ def scalar_schemas(limits: Limits) -> dict[str, Json]:
             "type": "string",
             "pattern": "^[\\t\\x20-\\x7e]*$",
             "maxLength": CONTENT_TYPE_BYTES_MAX,
+        },
+        "MetadataText": {
+            "type": "string",
+            "pattern": "^(?:[\\x20-\\x24\\x26-\\x7e]|%[0-7][0-9A-Fa-f])*$",
+            "minLength": 1,
+            "maxLength": METADATA_BYTES_MAX - METADATA_NAME_BYTES_MAX,
+            "description": "Or longer, and with any percent-encoded UTF-8 in it.",
         },
         "EntityTags": {
             "type": "string",

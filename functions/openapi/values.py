@@ -16,7 +16,12 @@ from rundlet_server.functions.openapi.parts import (
     schema,
 )
 from rundlet_server.functions.route_table import KV, KV64, SERVICE
-from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX
+from rundlet_server.storage.bounds import (
+    CONTENT_TYPE_BYTES_MAX,
+    METADATA_BYTES_MAX,
+    METADATA_COUNT_MAX,
+    METADATA_NAME_BYTES_MAX,
+)
 
 _REVISION_HEADERS: Json = {
     "ETag": header("Strong and opaque; changes with every write of the key."),
@@ -32,6 +37,7 @@ _VALUE_HEADERS: Json = {
     "X-Content-Type-Options": header("nosniff"),
     "Content-Security-Policy": header("sandbox"),
     "KV-Expires": header("RFC 3339, if the value expires."),
+    "KV-Meta-NAME": header("Metadata stored with the value, a header for each NAME."),
 }
 
 _WAITED: Json = {
@@ -118,6 +124,14 @@ def _put(route: str) -> Json:
         "summary": "Store a value.",
         "parameters": [
             query("ttl", "By default the value does not expire.", schema("TtlSeconds")),
+            request_header(
+                "KV-Meta-NAME",
+                f"Metadata to store with the value, a header for each NAME: at most"
+                f" {METADATA_COUNT_MAX}, of 1 to {METADATA_NAME_BYTES_MAX} letters, digits and '-'."
+                f" Names and texts have at most {METADATA_BYTES_MAX} bytes together. What is not"
+                " printable ASCII is percent-encoded UTF-8, and so is '%'.",
+                schema("MetadataText"),
+            ),
             *_WRITE_CONDITIONS,
             IDEMPOTENCY_KEY,
         ],
@@ -133,7 +147,7 @@ def _put(route: str) -> Json:
         "responses": {
             "201": {"description": "The key is new.", **answer},
             "204": {"description": "The value was replaced.", **answer},
-            **problems(400, 403, 411, 412, 413, 414, 415, 422, 503, 504, 507),
+            **problems(400, 403, 411, 412, 413, 414, 415, 422, 431, 503, 504, 507),
         },
     }
 

@@ -25,6 +25,8 @@ _OPTIONS = (
     *("rev", "at", "cursor"),
 )
 
+_INCLUDED = ("value", "meta")
+
 
 class KeysResource:
     """The list of keys."""
@@ -87,7 +89,8 @@ class KeysResource:
             limit=selection.limit,
             reverse=selection.reverse,
             delimiter=selection.delimiter,
-            include_values=selection.include_values,
+            include_values="value" in selection.included,
+            include_metadata="meta" in selection.included,
             at=selection.at,
             admit=hold.admit,
         )
@@ -95,7 +98,11 @@ class KeysResource:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which keys, in which order: the options of a list. Attributes as in ``Store.scan``."""
+    """Which keys, in which order: the options of a list. Attributes as in ``Store.scan``.
+
+    Attributes:
+        included: what is shown of a key beside its line, of ``_INCLUDED``.
+    """
 
     prefix: str
     start: str | None
@@ -103,7 +110,7 @@ class Selection:
     limit: int
     reverse: bool
     delimiter: str | None
-    include_values: bool
+    included: frozenset[str]
     at: At | None
     after: str | None
 
@@ -114,8 +121,6 @@ class Selection:
         Raises:
             Problem: 400 ``bad-query``.
         """
-        if query.text("include") not in (None, "value"):
-            raise bad_query("the option 'include' can only be 'value'; send that, or leave it out")
         if query.text("delimiter") == "":
             raise bad_query("the option 'delimiter' is empty; leave it out to roll up nothing")
         after = None
@@ -133,7 +138,7 @@ class Selection:
             ),
             reverse=query.flag("reverse"),
             delimiter=query.text("delimiter"),
-            include_values=query.text("include") == "value",
+            included=query.words("include", _INCLUDED),
             at=at,
             after=after,
         )
@@ -147,7 +152,7 @@ class Selection:
             "limit": str(self.limit),
             "reverse": "true" if self.reverse else None,
             "delimiter": self.delimiter,
-            "include": "value" if self.include_values else None,
+            "include": ",".join(sorted(self.included)) or None,
             "cursor": cursor,
         }
         given = {name: option for name, option in options.items() if option is not None}

@@ -24,6 +24,7 @@ from rundlet_server.functions.messages.validators import (
     precondition_failed,
     unmodified_condition,
 )
+from rundlet_server.functions.metadata import metadata_given, metadata_headers
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.route_table import KEYS
@@ -93,10 +94,12 @@ class ValueResource:
         ttl_s = Query(req, "ttl").ttl_s("ttl")
         _require_whole_value(req)
         content_type = content_type_given(req)
+        metadata = metadata_given(req.env)
         conditions = self._tags.write_conditions(req, name)
         value = read_body(req, self._gate, "value_bytes_max", self._limits.value_bytes_max)
         repeat = idempotency_of(req, self._store.idempotency_s, name, value)
-        commit = self._commit(req, Put(name, value, content_type, ttl_s), conditions, repeat)
+        put = Put(name, value, content_type, ttl_s, metadata=metadata)
+        commit = self._commit(req, put, conditions, repeat)
         note_revision(req.env, commit.revision)
         mark_replay(resp, is_replay=commit.is_replay)
         result = commit.results[0]
@@ -159,6 +162,7 @@ class ValueResource:
             resp.status = 304
         else:
             headers.append(("content-type", entry.content_type))
+            headers += metadata_headers(entry.metadata)
         resp.set_headers(headers)
         return None if status == 304 else entry
 

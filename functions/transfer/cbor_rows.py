@@ -1,9 +1,9 @@
 """A CBOR sequence (RFC 8742), read: one map for each key.
 
 Its members are ``key``, ``value`` (a byte string), ``content_type``, ``expires`` (RFC 3339),
-``ttl`` (seconds), and ``revision`` and ``version``, which are not read. All but the first two may
-be missing. Nothing else is decoded, so no item can take more memory than its bytes: no lists, no
-tags, no strings of indefinite length.
+``ttl`` (seconds), ``meta`` (a map of texts), and ``revision`` and ``version``, which are not read.
+All but the first two may be missing. Nothing else is decoded, so no item can take more memory than
+a small multiple of its bytes: no lists, no tags, no strings of indefinite length.
 """
 
 from __future__ import annotations
@@ -11,18 +11,25 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from rundlet_server.functions.transfer.rows import BadRow, Rows, Rules, expiry_of
+from rundlet_server.functions.transfer.rows import (
+    BadRow,
+    Rows,
+    Rules,
+    expiry_of,
+    metadata_given,
+)
+from rundlet_server.storage.bounds import METADATA_COUNT_MAX
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE
 
-Item = int | float | str | bytes | None
+Item = int | float | str | bytes | dict[str, str] | None
 
 _MEMBERS_MAX: Final = 8
 _NUMBER, _BYTES, _TEXT, _MAP, _OTHER = 0, 2, 3, 5, 7
 _NULL: Final = 22
 _FLOATS: Final = {25: (2, ">e"), 26: (4, ">f"), 27: (8, ">d")}
 _MEMBERS: Final = frozenset(
-    {"key", "value", "content_type", "expires", "ttl", "revision", "version"}
+    {"key", "value", "content_type", "expires", "ttl", "meta", "revision", "version"}
 )
 
 
@@ -114,7 +121,8 @@ class CborReader:
         if not isinstance(expires, str | None) or not isinstance(ttl, int | float | None):
             raise BadRow("'expires' is not text, or 'ttl' no number")
         row = self._rules.row(key, value, content_type)
-        found.add(self._number, row, expiry_of(expires, ttl, now_us))
+        metadata = metadata_given(members.get("meta"))
+        found.add(self._number, row, expiry_of(expires, ttl, now_us), metadata)
 
 
 def _map(data: bytes, place: int) -> tuple[dict[str, Item], int]:
@@ -151,7 +159,23 @@ def _item(data: bytes, place: int) -> tuple[Item, int]:
         return argument, place
     if major == _OTHER:
         return _simple(info, argument), place
-    raise _Malformed("a member is a list, a map, a tag or a negative number")
+    if major == _MAP and argument <= METADATA_COUNT_MAX:
+        return _texts(data, place, argument)
+    raise _Malformed("a member is a list, a large map, a tag or a negative number")
+
+
+def _texts(data: bytes, place: int, count: int) -> tuple[dict[str, str], int]:
+    """Return a map of texts by name, and where it ends."""
+    found: list[str] = []
+    for _ in range(2 * count):
+        if place < len(data) and data[place] >> 5 != _TEXT:
+            raise _Malformed("a map within an item holds something else than text")
+        text, place = _item(data, place)
+        found.append(str(text))
+    texts = dict(zip(found[::2], found[1::2], strict=True))
+    if len(texts) < count:
+        raise _Malformed("a name is there twice in a map")
+    return texts, place
 
 
 def _argument(data: bytes, place: int, info: int) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 Columns may come in any order, and all but ``key`` and ``value`` may be missing. Fields are quoted
 as RFC 4180 says; a field in quotes may hold line feeds, so that a row may take several lines. Lines
-end with LF or CRLF. ``encoding`` is ``text``, also if it is empty, or ``base64``.
+end with LF or CRLF. ``encoding`` is ``text``, also if it is empty, or ``base64``; ``meta`` is a
+JSON object of texts.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import csv
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -20,9 +22,11 @@ from rundlet_server.functions.transfer.rows import (
     Rules,
     encoded_text,
     expiry_of,
+    metadata_given,
 )
 from rundlet_server.functions.transfer.writing import CSV_COLUMNS
 from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE
+from rundlet_server.storage.metadata import NO_METADATA, Metadata
 
 _NEEDED = ("key", "value")
 
@@ -96,7 +100,8 @@ class CsvReader(LineReader):
 
         value, usual_type = _value(field("encoding"), field("value"))
         row = self.rules.row(field("key"), value, field("content_type") or usual_type)
-        found.add(line, row, expiry_of(field("expires") or None, None, 0))
+        expires_us = expiry_of(field("expires") or None, None, 0)
+        found.add(line, row, expires_us, _metadata(field("meta")))
 
 
 def _columns_of(fields: Sequence[str]) -> dict[str, int]:
@@ -117,6 +122,16 @@ def _value(encoding: str, text: str) -> tuple[bytes, str]:
         return base64.b64decode(text, validate=True), DEFAULT_CONTENT_TYPE
     except (binascii.Error, ValueError) as ex:
         raise BadRow(f"'value' is broken base64: {ex}") from ex
+
+
+def _metadata(text: str) -> Metadata:
+    if not text:
+        return NO_METADATA
+    try:
+        texts = json.loads(text)
+    except (ValueError, RecursionError) as ex:
+        raise BadRow(f"'meta' is not JSON: {ex}") from ex
+    return metadata_given(texts)
 
 
 def _lines(text: str) -> Iterator[str]:

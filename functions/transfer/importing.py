@@ -13,13 +13,14 @@ stored all or none, except one of many rows that ``Store.load`` takes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from rundlet_server.functions.transfer.formats import OnConflict
 from rundlet_server.functions.transfer.rows import Rows
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.errors import Conflict
 from rundlet_server.storage.interface import Condition, Put, Row, StoreInfo, Txn
+from rundlet_server.storage.metadata import NO_METADATA, Metadata, metadata_bytes
 from rundlet_server.storage.outcomes.results import Commit
 
 _BULK_ROWS: Final = 65_536
@@ -38,6 +39,20 @@ class KeyExists(Exception):
     def __init__(self, key: str, line: int) -> None:
         super().__init__(f"the key {key[:200]!r} has a value already")
         self.line = line
+
+
+class _Item(NamedTuple):
+    """A row that waits, and what is known of it beside what ``Store.load`` takes."""
+
+    row: Row
+    line: int
+    expires_us: int | None
+    metadata: Metadata
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether ``Store.load`` can store it."""
+        return self.expires_us is None and not self.metadata
 
 
 class Imported(Protocol):
@@ -83,7 +98,7 @@ class Import:
         self._on_conflict = on_conflict
         self._ahead_us = ahead_us
         self._on_stored = on_stored
-        self._waiting: list[tuple[Row, int, int | None]] = []
+        self._waiting: list[_Item] = []
         self._size = 0
         limits = store.info.limits
         self._has_load = "bulk_load" in store.info.features
@@ -100,13 +115,14 @@ class Import:
         Raises:
             KeyExists, StoreError: what was stored before stays; see ``imported``.
         """
-        expires_us = rows.expires_us
+        expires_us, metadata = rows.expires_us.get, rows.metadata.get
         for place, (row, line) in enumerate(zip(rows.rows, rows.lines, strict=True)):
-            size = len(row[0]) + len(row[1])
+            texts = metadata(place, NO_METADATA)
+            size = len(row[0]) + len(row[1]) + metadata_bytes(texts)
             is_full = len(self._waiting) >= self._rows_max or self._size + size > self._bytes_max
             if self._waiting and is_full:
                 self.flush()
-            self._waiting.append((row, line, expires_us.get(place) if expires_us else None))
+            self._waiting.append(_Item(row, line, expires_us(place), texts))
             self._size += size
 
     def flush(self) -> None:
@@ -121,28 +137,26 @@ class Import:
         else:
             self._create(current)
         self.skipped += len(waiting) - len(current)
-        self.next_line = waiting[-1][1] + 1
+        self.next_line = waiting[-1].line + 1
         if self._on_stored:
             self._on_stored(len(waiting))
 
-    def _unexpired(
-        self, waiting: list[tuple[Row, int, int | None]]
-    ) -> list[tuple[Row, int, int | None]]:
+    def _unexpired(self, waiting: list[_Item]) -> list[_Item]:
         now_us = system_clock_us()
-        return [item for item in waiting if item[2] is None or item[2] > now_us]
+        return [item for item in waiting if item.expires_us is None or item.expires_us > now_us]
 
-    def _replace(self, items: list[tuple[Row, int, int | None]]) -> None:
+    def _replace(self, items: list[_Item]) -> None:
         """Store rows; of a key that comes twice, the later one."""
-        if self._has_load and all(expires_us is None for _, _, expires_us in items):
+        if self._has_load and all(item.is_plain for item in items):
             if items:
-                self._store.load([row for row, _, _ in items])
+                self._store.load([item.row for item in items])
             return
-        newest = {row[0]: (row, expires_us) for row, _, expires_us in items}
-        plain = [row for row, expires_us in newest.values() if expires_us is None]
-        others = [(row, at) for row, at in newest.values() if at is not None or not self._has_load]
+        newest = {item.row[0]: item for item in items}.values()
+        plain = [item.row for item in newest if item.is_plain]
+        others = [item for item in newest if not (item.is_plain and self._has_load)]
         if plain and self._has_load:
             self._store.load(plain)
-        for puts in self._transactions([self._put(row, at) for row, at in others]):
+        for puts in self._transactions([self._put(item) for item in others]):
             self._store.commit(Txn(puts))
 
     def _transactions(self, puts: list[Put]) -> list[list[Put]]:
@@ -151,7 +165,7 @@ class Import:
         batches: list[list[Put]] = []
         size = 0
         for put in puts:
-            put_size = len(put.value) + len(put.key.encode())
+            put_size = len(put.value) + len(put.key.encode()) + metadata_bytes(put.metadata)
             is_full = batches and len(batches[-1]) == limits.txn_ops_max
             if not batches or is_full or size + put_size > bytes_max:
                 batches.append([])
@@ -160,19 +174,19 @@ class Import:
             size += put_size
         return batches
 
-    def _create(self, items: list[tuple[Row, int, int | None]]) -> None:
+    def _create(self, items: list[_Item]) -> None:
         """Store rows whose keys have no value, as one transaction."""
-        first: dict[bytes, tuple[Row, int, int | None]] = {}
+        first: dict[bytes, _Item] = {}
         repeated = 0
         for place, item in enumerate(items):
-            if first.setdefault(item[0][0], item) is not item:
+            if first.setdefault(item.row[0], item) is not item:
                 if self._on_conflict is OnConflict.FAIL:
                     self._create(items[:place])
-                    raise KeyExists(item[0][0].decode(), item[1])
+                    raise KeyExists(item.row[0].decode(), item.line)
                 repeated += 1
         left = list(first.values())
         while left:
-            puts = [self._put(row, expires_us) for row, _, expires_us in left]
+            puts = [self._put(item) for item in left]
             conditions = [Condition(put.key, exists=False) for put in puts]
             try:
                 self._store.commit(Txn(puts, conditions))
@@ -181,7 +195,7 @@ class Import:
                 if self._on_conflict is OnConflict.FAIL:
                     place = min(failed)
                     self._create(left[:place])
-                    raise KeyExists(puts[place].key, left[place][1]) from ex
+                    raise KeyExists(puts[place].key, left[place].line) from ex
                 self.skipped += len(failed)
                 left = [item for place, item in enumerate(left) if place not in failed]
             else:
@@ -189,7 +203,7 @@ class Import:
                 break
         self.skipped += repeated
 
-    def _put(self, row: Row, expires_us: int | None) -> Put:
-        key, value, content_type = row
-        at = None if expires_us is None else expires_us + self._ahead_us
-        return Put(key.decode(), value, content_type, expires_us=at)
+    def _put(self, item: _Item) -> Put:
+        key, value, content_type = item.row
+        at = None if item.expires_us is None else item.expires_us + self._ahead_us
+        return Put(key.decode(), value, content_type, expires_us=at, metadata=item.metadata)

@@ -3,8 +3,9 @@
     {"key": "a", "content_type": "text/plain", "text": "hi", "revision": 7, "version": 1}
     {"key": "b", "base64": "AAH/", "expires": "2030-01-01T00:00:00Z"}
 
-``text`` or ``base64`` is the value. ``content_type``, ``expires`` (RFC 3339) and ``ttl`` (seconds)
-may be missing; ``revision`` and ``version`` say where a line came from and are not read.
+``text`` or ``base64`` is the value. ``content_type``, ``expires`` (RFC 3339), ``ttl`` (seconds) and
+``meta`` (an object of texts) may be missing; ``revision`` and ``version`` say where a line came
+from and are not read.
 """
 
 from __future__ import annotations
@@ -18,12 +19,18 @@ from typing import Final
 import msgspec
 
 from rundlet_server.functions.transfer.reading import LineReader
-from rundlet_server.functions.transfer.rows import BadRow, Rows, encoded_text, expiry_of
+from rundlet_server.functions.transfer.rows import (
+    BadRow,
+    Rows,
+    encoded_text,
+    expiry_of,
+    metadata_given,
+)
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE
 
 _MEMBERS: Final = frozenset(
-    {"key", "text", "base64", "content_type", "expires", "ttl", "revision", "version"}
+    {"key", "text", "base64", "content_type", "expires", "ttl", "meta", "revision", "version"}
 )
 
 
@@ -34,6 +41,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     content_type: str | None = None
     expires: str | None = None
     ttl: float | None = None
+    meta: dict[str, str] | None = None
     revision: int = 0
     version: int = 0
 
@@ -55,10 +63,11 @@ class JsonReader(LineReader):
                     value, content_type = _value(read)
                     row = rules.row(read.key, value, read.content_type or content_type)
                     expires_us = expiry_of(read.expires, read.ttl, now_us)
+                    metadata = metadata_given(read.meta)
                 except BadRow as ex:
                     found.refuse(number, str(ex))
                 else:
-                    found.add(number, row, expires_us)
+                    found.add(number, row, expires_us, metadata)
         return found
 
 
@@ -105,6 +114,7 @@ def _explained(data: bytes) -> _Line:
     if ttl is not None:
         is_number = isinstance(ttl, int | float) and not isinstance(ttl, bool)
         read.ttl = float(ttl) if is_number and abs(ttl) < 1e300 else math.nan
+    read.meta = dict(metadata_given(members.get("meta")))
     return read
 
 

@@ -13,7 +13,9 @@ from rundlet_server.storage.bounds import (
     LARGE_VALUE_BYTES,
     TTL_S_MAX,
 )
+from rundlet_server.storage.errors import InvalidRequest
 from rundlet_server.storage.interface import Limits, Row
+from rundlet_server.storage.metadata import NO_METADATA, Metadata, metadata_of
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -47,6 +49,7 @@ class Rows:
         rows: the good ones.
         lines: the line of each.
         expires_us: when a row expires, by its place in ``rows``.
+        metadata: of a row, by its place in ``rows``.
         bad: the first of the others, in order.
         bad_count: how many others there are.
     """
@@ -56,6 +59,7 @@ class Rows:
     expires_us: dict[int, int] = field(default_factory=dict)
     bad: list[Bad] = field(default_factory=list)
     bad_count: int = 0
+    metadata: dict[int, Metadata] = field(default_factory=dict)
 
     def refuse(self, line: int, reason: str) -> None:
         """Count a bad row."""
@@ -63,11 +67,15 @@ class Rows:
         if len(self.bad) < _BAD_MAX:
             self.bad.append(Bad(line, reason))
 
-    def add(self, line: int, row: Row, expires_us: int | None) -> None:
+    def add(
+        self, line: int, row: Row, expires_us: int | None, metadata: Metadata = NO_METADATA
+    ) -> None:
         """Add a good row."""
         assert isinstance(self.lines, list)
         if expires_us is not None:
             self.expires_us[len(self.rows)] = expires_us
+        if metadata:
+            self.metadata[len(self.rows)] = metadata
         self.rows.append(row)
         self.lines.append(line)
 
@@ -79,7 +87,8 @@ class Rows:
     def first(self, count: int) -> Rows:
         """Return so many of the good rows."""
         expires_us = {place: time for place, time in self.expires_us.items() if place < count}
-        return Rows(self.rows[:count], self.lines[:count], expires_us)
+        metadata = {place: texts for place, texts in self.metadata.items() if place < count}
+        return Rows(self.rows[:count], self.lines[:count], expires_us, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +133,22 @@ class Rules:
         if not is_content_type(content_type):
             raise BadRow("'content_type' is not printable ASCII text of a sensible length")
         return encoded, value, content_type
+
+
+def metadata_given(texts: object) -> Metadata:
+    """Return the metadata of a row.
+
+    Raises:
+        BadRow: a store does not take it.
+    """
+    if texts is None:
+        return NO_METADATA
+    if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+        raise BadRow("'meta' is no object of texts")
+    try:
+        return metadata_of(texts)
+    except InvalidRequest as ex:
+        raise BadRow(f"'meta' cannot be stored: {ex}") from ex
 
 
 def is_content_type(text: str) -> bool:

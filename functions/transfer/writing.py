@@ -18,11 +18,13 @@ import msgspec
 
 from rundlet_server.functions.transfer import cbor
 from rundlet_server.functions.transfer.formats import Format
+from rundlet_server.functions.transfer.shapes import ShapesOfValues
 from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage.interface import Entry, Row
 from rundlet_server.storage.large_values import LargeValue
+from rundlet_server.storage.metadata import Metadata
 
-CSV_COLUMNS: Final = ("key", "content_type", "expires", "encoding", "value")
+CSV_COLUMNS: Final = ("key", "content_type", "expires", "meta", "encoding", "value")
 _PIECE_BYTES: Final = 96 * 1024
 """Base64 turns three bytes into four characters, so that pieces of this size can be joined."""
 
@@ -94,6 +96,8 @@ class _JsonLines:
         members: dict[str, object] = {"key": value.key, "content_type": value.content_type}
         if value.expires_us is not None:
             members["expires"] = rfc3339(value.expires_us - self._ahead_us)
+        if value.metadata:
+            members["meta"] = dict(value.metadata)
         members |= {"revision": value.revision, "version": value.version, "base64": ""}
         head = _JSON.encode(members)
         yield head.removesuffix(b'"}')
@@ -101,7 +105,7 @@ class _JsonLines:
         yield b'"}\n'
 
     def _members(self, entry: Entry) -> dict[str, object]:
-        key, value, revision, version, _, content_type, expires_us = entry
+        key, value, revision, version, _, content_type, expires_us, metadata = entry
         text = readable_text(value, content_type)
         members: dict[str, object] = {"key": key, "content_type": content_type}
         if text is None:
@@ -110,13 +114,15 @@ class _JsonLines:
             members["text"] = text
         if expires_us is not None:
             members["expires"] = rfc3339(expires_us - self._ahead_us)
+        if metadata:
+            members["meta"] = dict(metadata)
         members["revision"] = revision
         members["version"] = version
         return members
 
 
 class _Csv:
-    """A row of ``CSV_COLUMNS`` each; ``encoding`` is ``text`` or ``base64``.
+    """A row of ``CSV_COLUMNS`` each; ``encoding`` is ``text`` or ``base64``, ``meta`` JSON.
 
     Lines end with LF. A value with NUL, which many programs cannot read, is in base64.
     """
@@ -130,20 +136,19 @@ class _Csv:
     def rows(self, entries: Sequence[Entry]) -> bytes:
         lines = io.StringIO()
         writer = csv.writer(lines, lineterminator="\n")
-        for key, value, _, _, _, content_type, expires_us in entries:
+        for key, value, _, _, _, content_type, expires_us, metadata in entries:
             text = readable_text(value, content_type)
             is_text = text is not None and "\0" not in text
             shown = text if is_text else base64.b64encode(value).decode("ascii")
             encoding = "text" if is_text else "base64"
-            writer.writerow((key, content_type, self._expires(expires_us), encoding, shown))
+            about = (content_type, self._expires(expires_us), _meta_text(metadata))
+            writer.writerow((key, *about, encoding, shown))
         return lines.getvalue().encode()
 
     def large(self, value: LargeValue) -> Iterator[bytes]:
         lines = io.StringIO()
-        expires = self._expires(value.expires_us)
-        csv.writer(lines, lineterminator="\n").writerow(
-            (value.key, value.content_type, expires, "base64", "")
-        )
+        about = (value.content_type, self._expires(value.expires_us), _meta_text(value.metadata))
+        csv.writer(lines, lineterminator="\n").writerow((value.key, *about, "base64", ""))
         yield lines.getvalue().encode().removesuffix(b"\n")
         yield from _base64_pieces(value)
         yield b"\n"
@@ -152,9 +157,13 @@ class _Csv:
         return "" if expires_us is None else rfc3339(expires_us - self._ahead_us)
 
 
-_MEMBERS: Final = ("key", "revision", "version", "content_type")
-_PLAIN: Final = cbor.Shape(*_MEMBERS, "value")
-_EXPIRING: Final = cbor.Shape(*_MEMBERS, "expires", "value")
+def _meta_text(metadata: Metadata) -> str:
+    """Return metadata as a JSON object, so that any text fits into one field."""
+    return _JSON.encode(dict(metadata)).decode() if metadata else ""
+
+
+_ENTRIES: Final = ShapesOfValues("key", "revision", "version", "content_type", last=("value",))
+_ROWS: Final = ShapesOfValues("key", "content_type", last=("value",))
 
 
 class _CborSequence:
@@ -185,24 +194,17 @@ class _CborSequence:
             cbor.repeated_text(entry.content_type),
         )
         value_head = cbor.byte_string_head_of(size)
-        if entry.expires_us is None:
-            return _PLAIN.encode(*members, value_head)
-        expires = cbor.text(rfc3339(entry.expires_us - self._ahead_us))
-        return _EXPIRING.encode(*members, expires, value_head)
+        expires_us = entry.expires_us
+        if expires_us is not None:
+            expires_us -= self._ahead_us
+        return _ENTRIES.encode(members, expires_us, entry.metadata, value_head)
 
 
-_ROW: Final = cbor.Shape("key", "content_type", "value")
-_EXPIRING_ROW: Final = cbor.Shape("key", "content_type", "expires", "value")
-
-
-def cbor_row(row: Row, expires_us: int | None) -> bytes:
+def cbor_row(row: Row, expires_us: int | None, metadata: Metadata) -> bytes:
     """Return a row that is to be stored as an item of a CBOR sequence."""
     key, value, content_type = row
     head = cbor.encoded_text(key), cbor.repeated_text(content_type)
-    value_head = cbor.byte_string_head(value)
-    if expires_us is None:
-        return _ROW.encode(*head, value_head) + value
-    return _EXPIRING_ROW.encode(*head, cbor.text(rfc3339(expires_us)), value_head) + value
+    return _ROWS.encode(head, expires_us, metadata, cbor.byte_string_head(value)) + value
 
 
 def _base64_pieces(value: LargeValue) -> Iterator[bytes]:

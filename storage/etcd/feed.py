@@ -15,6 +15,7 @@ from rundlet_server.storage.etcd.stream import CommitEvents, CommitStream
 from rundlet_server.storage.etcd.views import Views
 from rundlet_server.storage.etcd.watching import Watching
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.metadata import metadata_bytes
 from rundlet_server.storage.timeline import Changes, Event
 
 _STREAM_S: Final = 5.0
@@ -146,4 +147,5 @@ class _Page:
         return len(self.events) >= self._limit or self._scanned_bytes >= _SCANNED_BYTES_MAX
 
     def _size(self, event: Event, has_value: bool) -> int:
-        return len(event.key.encode()) + (event.size if has_value else 0)
+        size = len(event.key.encode()) + metadata_bytes(event.metadata)
+        return size + (event.size if has_value else 0)

@@ -13,13 +13,14 @@ All keys of the store NAME begin with ``rundlet/NAME/``, then a letter, ``/`` an
 Keys below ``d``, ``t``, ``e`` and ``x`` end with the raw UTF-8 bytes of the key. Numbers are
 big-endian. An envelope is::
 
-    format u8 = 1 | kind u8 (0 put, 1 restore) | time_us u64 | expires_us u64 (0: never)
-    | content type size u8 | content type | value
+    format u8 | kind u8 (0 put, 1 restore) | time_us u64 | expires_us u64 (0: never)
+    | content type size u8 | content type | metadata size u16 | metadata | value
 
 so that ``put a text/plain "v"`` at 1 µs is ``01 00 0000000000000001 0000000000000000 0a
-746578742f706c61696e 76``. A tombstone is ``kind u8 (0 delete, 1 expire, 2 erase) | time_us u64 |
-u64``, the last number being the revision, in etcd, of the value that ended, 0 if it was erased.
-``version`` is etcd's own version of the key: it counts from 1 since the key was created.
+746578742f706c61696e 76``. Format 1 has no metadata, nor a size of it; in format 2 it is a CBOR map
+of texts by name. A tombstone is ``kind u8 (0 delete, 1 expire, 2 erase) | time_us u64 | u64``, the
+last number being the revision, in etcd, of the value that ended, 0 if it was erased. ``version`` is
+etcd's own version of the key: it counts from 1 since the key was created.
 
 An entry below ``x/`` is of the value written at the same revision; if the key was written again
 meanwhile, it means nothing, and is removed when its time has come.
@@ -33,14 +34,22 @@ from typing import Final, NamedTuple
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
 from rundlet_server.storage.interface import Entry
+from rundlet_server.storage.metadata import (
+    NO_METADATA,
+    Metadata,
+    decode_metadata,
+    encode_metadata,
+)
 from rundlet_server.storage.timeline import EventKind
 
 ROOT: Final = b"rundlet/"
 FORMAT: Final = 1
+FORMAT_WITH_METADATA: Final = 2
 KINDS: Final[tuple[EventKind, ...]] = ("put", "restore")
 ENDS: Final[tuple[EventKind, ...]] = ("delete", "expire", "erase")
 _HEAD: Final = struct.Struct(">BBQQB")
 _TOMBSTONE: Final = struct.Struct(">BQQ")
+_U16: Final = struct.Struct(">H")
 _U64: Final = struct.Struct(">Q")
 
 
@@ -52,6 +61,7 @@ class Envelope(NamedTuple):
     expires_us: int | None
     content_type: str
     value: bytes
+    metadata: Metadata = NO_METADATA
 
     def is_lapsed(self, time_us: int) -> bool:
         """Return whether the value has expired by a time."""
@@ -105,13 +115,16 @@ def encode_envelope(envelope: Envelope) -> bytes:
     """Return the bytes of an envelope."""
     content_type = envelope.content_type.encode()
     head = _HEAD.pack(
-        FORMAT,
+        FORMAT_WITH_METADATA if envelope.metadata else FORMAT,
         KINDS.index(envelope.kind),
         envelope.time_us,
         envelope.expires_us or 0,
         len(content_type),
     )
-    return head + content_type + envelope.value
+    if not envelope.metadata:
+        return head + content_type + envelope.value
+    metadata = encode_metadata(envelope.metadata)
+    return head + content_type + _U16.pack(len(metadata)) + metadata + envelope.value
 
 
 def decode_envelope(kv: pb.KeyValue) -> Envelope:
@@ -123,11 +136,17 @@ def decode_envelope(kv: pb.KeyValue) -> Envelope:
     data: bytes = kv.value
     try:
         version, kind, time_us, expires_us, size = _HEAD.unpack_from(data)
-        if version != FORMAT:
+        if version not in (FORMAT, FORMAT_WITH_METADATA):
             raise ValueError(f"its format is {version}")
         start = _HEAD.size + size
         content_type = data[_HEAD.size : start].decode()
-        return Envelope(KINDS[kind], time_us, expires_us or None, content_type, data[start:])
+        metadata = NO_METADATA
+        if version == FORMAT_WITH_METADATA:
+            size, start = _U16.unpack_from(data, start)[0], start + _U16.size
+            metadata = decode_metadata(data[start : start + size])
+            start += size
+        about = (KINDS[kind], time_us, expires_us or None, content_type)
+        return Envelope(*about, data[start:], metadata)
     except (struct.error, ValueError, IndexError) as ex:
         place = kv.key.decode(errors="replace")
         raise Damaged(f"etcd:{place}", 0, f"this is no value of this release: {ex}") from ex
@@ -172,4 +191,5 @@ def entry_of(key: str, kv: pb.KeyValue, base: int, envelope: Envelope) -> Entry:
         envelope.time_us,
         envelope.content_type,
         envelope.expires_us,
+        envelope.metadata,
     )

@@ -17,6 +17,7 @@ from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
 from rundlet_server.storage.etcd.views import Found, Views
 from rundlet_server.storage.interface import KeyInfo, Limits, Page
 from rundlet_server.storage.large_values import Admit
+from rundlet_server.storage.metadata import NO_METADATA, metadata_bytes
 from rundlet_server.storage.ranges import Range, line_prefix
 from rundlet_server.storage.timeline import At, Moment
 
@@ -34,8 +35,14 @@ class Wanted:
     delimiter: str | None
     mark: bytes | None
     include_values: bool
+    include_metadata: bool
     at: At | None
     admit: Admit | None
+
+    @property
+    def has_cost(self) -> bool:
+        """Whether a page holds more of a key than a line."""
+        return self.include_values or self.include_metadata
 
 
 @dataclass(slots=True)
@@ -82,7 +89,7 @@ class Lists:
                 # All keys under the prefix are one line: continue behind them, unread.
                 rest = rest.resumed(making.last, wanted.delimiter)
         moment = moment or self._views.read(at, lambda _: []).moment
-        if wanted.admit is not None and wanted.include_values:
+        if wanted.admit is not None and wanted.has_cost:
             wanted.admit(making.size)
         return Page(moment, making.keys, making.prefixes, resume)
 
@@ -138,8 +145,9 @@ class Lists:
         """Add a line if there is room for it."""
         key, kv, envelope = found
         size = making.size + len(prefix or key)
-        if wanted.include_values and prefix is None:
-            size += len(envelope.value)
+        if prefix is None:
+            size += len(envelope.value) if wanted.include_values else 0
+            size += metadata_bytes(envelope.metadata) if wanted.has_cost else 0
         if len(making) == wanted.limit or (size > self._limits.answer_bytes_max and len(making)):
             return False
         making.size = size
@@ -158,6 +166,7 @@ class Lists:
                 entry if wanted.include_values else None,
                 entry.time_us,
                 entry.expires_us,
+                entry.metadata if wanted.include_metadata else NO_METADATA,
             )
         )
         return True

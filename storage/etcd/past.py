@@ -157,6 +157,7 @@ class Past:
                 len(found.value),
                 found.content_type,
                 found.expires_us,
+                found.metadata,
             )
         if end is None:
             return None

@@ -123,6 +123,7 @@ class Plan:
         match op:
             case Put():
                 after = self._value(op.value, op.content_type, op.ttl_s, op.expires_us)
+                after = after._replace(metadata=op.metadata)
             case Delete():
                 if before is not None:
                     self.changes.append(Change(key, before, None))
@@ -133,14 +134,10 @@ class Plan:
             case Touch():
                 if before is None:
                     raise InvalidOperation(index, f"there is no key {op.key!r}")
-                old = before.envelope
-                self._copy(len(old.value))
-                after = self._value(old.value, old.content_type, op.ttl_s)
+                after = self._copied(before.envelope, op.ttl_s)
             case Restore():
                 source = self._source(index, op)
-                self._copy(len(source.value))
-                after = self._value(source.value, source.content_type, op.ttl_s)
-                after = after._replace(kind="restore")
+                after = self._copied(source, op.ttl_s)._replace(kind="restore")
         self.changes.append(Change(key, before, after))
         version = before.version + 1 if before else 1
         self.results.append(OpResult(before is not None, version, number))
@@ -172,7 +169,7 @@ class Plan:
         old = before.envelope
         number = added(index, op, old.value)
         after = self._value(b"%d" % number, old.content_type, expires_us=old.expires_us)
-        return number, after
+        return number, after._replace(metadata=old.metadata)
 
     def _source(self, index: int, op: Restore) -> Entry:
         try:
@@ -186,9 +183,15 @@ class Plan:
             raise InvalidOperation(index, f"{op.key!r} cannot be restored: it had no such value")
         return found
 
-    def _copy(self, size: int) -> None:
-        """Count a value that is written once more; small requests can name many large ones."""
+    def _copied(self, source: Envelope | Entry, ttl_s: float | None) -> Envelope:
+        """Return a value that is written once more.
+
+        The limit is needed because small requests can name many large values.
+        """
+        size = len(source.value)
         limit = self._limits.txn_bytes_max
         if self._copied_bytes and self._copied_bytes + size > limit:
             raise LimitExceeded("txn_bytes_max", limit, self._copied_bytes + size)
         self._copied_bytes += size
+        after = self._value(source.value, source.content_type, ttl_s)
+        return after._replace(metadata=source.metadata)

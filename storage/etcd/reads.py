@@ -12,7 +12,7 @@ from rundlet_server.storage.etcd.proto import rundlet_etcd_pb2 as pb
 from rundlet_server.storage.etcd.views import Found, Views, first_of
 from rundlet_server.storage.interface import Entry, Limits, Snapshot
 from rundlet_server.storage.large_values import Admit
-from rundlet_server.storage.requests import check_answer, encode_key
+from rundlet_server.storage.requests import check_answer, encode_key, shown_bytes
 from rundlet_server.storage.timeline import At, Moment
 
 _CHUNK: Final = OPS_MAX - 4  # beside it, the slots are read
@@ -55,7 +55,7 @@ class Reads:
                 kv = first_of(answer)
                 is_shown = kv is not None and key not in found.hidden
                 entry = self.entry(encoded[key], kv, moment) if kv and is_shown else None
-                sizes[key] += len(entry.value) if entry else 0
+                sizes[key] += shown_bytes(entry) if entry else 0
                 kept_bytes += sizes[key]
                 if kept_bytes <= self._limits.answer_bytes_max or len(encoded) == 1:
                     entries[encoded[key]] = entry

@@ -123,6 +123,7 @@ class EtcdStore:
         reverse: bool = False,
         delimiter: str | None = None,
         include_values: bool = False,
+        include_metadata: bool = False,
         at: At | None = None,
         admit: Admit | None = None,
     ) -> Page:
@@ -130,7 +131,8 @@ class EtcdStore:
         self._client.require_own()
         wanted = Range.of(prefix, start, end, reverse=reverse).resumed(after, delimiter)
         mark = encode_bound(delimiter) if delimiter else None
-        return self._lists.page(Wanted(wanted, limit, delimiter, mark, include_values, at, admit))
+        shown = (include_values, include_metadata)
+        return self._lists.page(Wanted(wanted, limit, delimiter, mark, *shown, at, admit))
 
     def count(
         self,

@@ -81,6 +81,7 @@ class CommitStream:
                     *about,
                     is_last=False,
                     value=found.value,
+                    metadata=found.metadata,
                 )
             )
 

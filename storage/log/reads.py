@@ -15,13 +15,14 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log.format.locator import Locator
-from rundlet_server.storage.log.format.record import VALUES
+from rundlet_server.storage.log.format.record import OVERHEAD, VALUES
 from rundlet_server.storage.log.read.answers import (
     key_info,
     live_at,
     moment_of,
     read_many,
     revision_of,
+    with_metadata,
 )
 from rundlet_server.storage.log.read.keys import KnownKeys
 from rundlet_server.storage.log.read.scan import Cost, list_page, scan_range
@@ -93,7 +94,7 @@ class LogReads:
                     sizes.append(len(key))
                 else:
                     locators[key] = locator
-                    sizes.append(len(key) + locator.value_size)
+                    sizes.append(locator.size - OVERHEAD)
             if len(named) < len(encoded):
                 sizes_by_key = dict(zip(locators, sizes, strict=True))
                 sizes = [sizes_by_key[key] for key in encoded]
@@ -116,6 +117,7 @@ class LogReads:
         reverse: bool = False,
         delimiter: str | None = None,
         include_values: bool = False,
+        include_metadata: bool = False,
         at: At | None = None,
         admit: Admit | None = None,
     ) -> Page:
@@ -131,11 +133,13 @@ class LogReads:
                 delimiter=delimiter,
                 at=moment.revision,
                 is_live=live_at(moment),
-                cost=Cost(include_values, self._limits.answer_bytes_max),
+                cost=Cost(include_values, self._limits.answer_bytes_max, include_metadata),
             )
-            if admit is not None and include_values:
+            if admit is not None and (include_values or include_metadata):
                 admit(found.size)
             keys = [key_info(view, key, locator, include_values) for key, locator in found.keys]
+            if include_metadata:
+                keys = with_metadata(view, keys, [locator for _, locator in found.keys])
             return Page(moment, keys, found.prefixes, found.resume)
 
         return self._read(at, read)

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Final, Literal, NamedTuple
 
 from rundlet_server.storage.interface import Entry, Store
+from rundlet_server.storage.metadata import Metadata
 from rundlet_server.storage.timeline import At, Event, Moment
 
 Change = Literal["added", "changed", "removed"]
@@ -33,6 +34,7 @@ class KeyState(NamedTuple):
     size: int
     content_type: str
     expires_us: int | None
+    metadata: Metadata
 
 
 class Difference(NamedTuple):
@@ -130,7 +132,13 @@ def state_of(store: Store, key: str, at: Moment) -> KeyState | None:
         return None
     size = len(entry.value) if isinstance(entry, Entry) else entry.size
     return KeyState(
-        entry.revision, entry.version, entry.time_us, size, entry.content_type, entry.expires_us
+        entry.revision,
+        entry.version,
+        entry.time_us,
+        size,
+        entry.content_type,
+        entry.expires_us,
+        entry.metadata,
     )
 
 
@@ -152,6 +160,7 @@ def _state_after(event: Event | None, moment: Moment) -> KeyState | None:
         event.size,
         event.content_type,
         event.expires_us,
+        event.metadata,
     )
 
 

@@ -23,6 +23,7 @@ from rundlet_server.storage.interface import (
     Touch,
     Txn,
 )
+from rundlet_server.storage.metadata import encode_metadata
 from rundlet_server.storage.outcomes.results import Commit, OpResult
 from rundlet_server.storage.postgres.remembering import Outcomes
 from rundlet_server.storage.requests import added, failed_conditions
@@ -42,6 +43,7 @@ class Write(NamedTuple):
     """A row of ``kv``; see ``schema``.
 
     Attributes:
+        metadata: as ``encode_metadata`` returns it; ``None`` if there is none.
         value: ``None`` if it has none, is not known here, or is copied.
         source: the revision of the row of the same key that the value is copied from.
     """
@@ -56,6 +58,7 @@ class Write(NamedTuple):
     content_type: str
     expires_us: int | None
     size: int
+    metadata: bytes | None = None
     value: bytes | None = None
     source: int | None = None
 
@@ -153,15 +156,21 @@ class Batch:
             case Put():
                 write = self._put(key, current, op.value, op.content_type, op.ttl_s)
                 write = write._replace(expires_us=op.expires_us or write.expires_us)
+                if op.metadata:
+                    write = write._replace(metadata=encode_metadata(op.metadata))
             case Delete() if current is None:
                 return OpResult(found=False, version=0), None
             case Delete():
                 write = self._end(key, "delete")
             case Add():
                 number = added(index, op, current.value if current else b"0")
-                content_type = current.content_type if current else TEXT_CONTENT_TYPE
-                write = self._put(key, current, b"%d" % number, content_type, None)
-                write = write._replace(expires_us=current.expires_us if current else None)
+                write = self._put(key, current, b"%d" % number, TEXT_CONTENT_TYPE, None)
+                if current is not None:
+                    write = write._replace(
+                        content_type=current.content_type,
+                        expires_us=current.expires_us,
+                        metadata=current.metadata,
+                    )
             case Touch() | Restore():
                 write = self._copied(index, op, key, current)
         return OpResult(current is not None, write.version, number), write
@@ -200,7 +209,7 @@ class Batch:
             content_type,
             None if ttl_s is None else self._now_us + max(1, round(ttl_s * 1_000_000)),
             len(value or b""),
-            value,
+            value=value,
         )
 
     def _copy(self, key: bytes, current: Write | None, source: Write, ttl_s: float | None) -> Write:
@@ -213,6 +222,7 @@ class Batch:
             raise LimitExceeded("txn_bytes_max", self._limits.txn_bytes_max, size)
         self._copied_bytes = size
         write = self._put(key, current, source.value, source.content_type, ttl_s)
+        write = write._replace(metadata=source.metadata)
         if source.value is not None:
             return write
         origin = source.revision if source.source is None else source.source

@@ -12,15 +12,17 @@ from typing import Any, Final
 
 from rundlet_server.storage.errors import Compacted
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.metadata import metadata_bytes
 from rundlet_server.storage.postgres.connections import Connections, Rows
 from rundlet_server.storage.postgres.deciding import has_value
 from rundlet_server.storage.postgres.listing import Range
+from rundlet_server.storage.postgres.reading import metadata_of_row, shown_size
 from rundlet_server.storage.requests import require_reached
 from rundlet_server.storage.timeline import Changes, Event
 
 _REVISIONS_MAX: Final = 100_000
 """A page ends after so many revisions, even if few of their keys are wanted."""
-_ABOUT: Final = "rev, time_us, kind, k, version, size, type, expires_us"
+_ABOUT: Final = "rev, time_us, kind, k, version, size, type, expires_us, metadata"
 _SELECT: Final = f"""
 WITH m AS (SELECT rev, oldest_rev, oldest_us, LEAST(rev, %(last)s::bigint) AS last
     FROM {{meta}} WHERE id = 1)
@@ -123,7 +125,7 @@ def _fitting(
         if before is not None and size > left:
             return events, before
         for event in _events(writes, left if include_values else None):
-            left -= len(event.key.encode())
+            left -= len(event.key.encode()) + metadata_bytes(event.metadata)
             left -= event.size if include_values and not event.is_value_omitted else 0
             events.append(event)
         before = revision
@@ -133,7 +135,7 @@ def _fitting(
 def _events(writes: Sequence[tuple[Any, ...]], left: int | None) -> Iterator[Event]:
     """Yield the events of a commit; those whose values exceed ``left`` bytes omit them."""
     for number, row in enumerate(writes, 1):
-        revision, time_us, kind, key, version, size, content_type, expires_us = row
+        revision, time_us, kind, key, version, size, content_type, expires_us, metadata = row
         is_omitted = False
         if left is not None:
             is_omitted = has_value(kind) and _size(row, True) > left
@@ -142,9 +144,9 @@ def _events(writes: Sequence[tuple[Any, ...]], left: int | None) -> Iterator[Eve
             *(revision, time_us, kind, key.decode(), version, size, content_type, expires_us),
             is_last=number == len(writes),
             is_value_omitted=is_omitted,
+            metadata=metadata_of_row(metadata),
         )
 
 
 def _size(row: tuple[Any, ...], include_value: bool) -> int:
-    size: int = len(row[3]) + (row[5] if include_value else 0)
-    return size
+    return len(row[3]) + shown_size(row[5] if include_value else 0, row[8])

@@ -7,14 +7,20 @@ from typing import Any, Final, NamedTuple
 from rundlet_server.storage.errors import InvalidKey
 from rundlet_server.storage.interface import Entry, KeyInfo, Limits, Page
 from rundlet_server.storage.large_values import Admit
+from rundlet_server.storage.metadata import NO_METADATA
 from rundlet_server.storage.postgres.connections import Connections
 from rundlet_server.storage.postgres.looking import HEAD, HEAD_SIZE, Look
-from rundlet_server.storage.postgres.reading import AT_ONCE_BYTES_MAX, Reads
+from rundlet_server.storage.postgres.reading import (
+    AT_ONCE_BYTES_MAX,
+    Reads,
+    metadata_of_row,
+    shown_size,
+)
 from rundlet_server.storage.timeline import At, Moment
 
 _ABOVE_ALL_KEYS: Final = b"\xff"
 """No UTF-8 text starts with this byte."""
-_LINE: Final = "k, rev, version, time_us, type, expires_us, size"
+_LINE: Final = "k, rev, version, time_us, type, expires_us, size, metadata"
 
 
 class Range(NamedTuple):
@@ -56,6 +62,12 @@ class Wanted(NamedTuple):
     limit: int
     reverse: bool
     include_values: bool
+    include_metadata: bool
+
+    @property
+    def has_cost(self) -> bool:
+        """Whether a page holds more of a key than a line."""
+        return self.include_values or self.include_metadata
 
 
 class _Line(NamedTuple):
@@ -80,17 +92,17 @@ class Lists:
             lines = [_line(row, wanted) for row in rows]
             shown, size = _fitting(lines, wanted, self._limits.answer_bytes_max)
             resume = shown[-1].name.decode() if len(shown) < len(lines) else None
-            if admit is not None and wanted.include_values:
+            if admit is not None and wanted.has_cost:
                 admit(size)
             missing = {
                 line.name: line.row[1]
                 for line in shown
-                if wanted.include_values and line.row is not None and line.row[7] is None
+                if wanted.include_values and line.row is not None and line.row[8] is None
             }
             values = self._reads.values_of(missing)
             if values is not None:
                 keys = [
-                    _key_info(line.row, values.get(line.name), wanted.include_values)
+                    _key_info(line.row, values.get(line.name), wanted)
                     for line in shown
                     if line.row is not None
                 ]
@@ -178,8 +190,8 @@ def _fitting(lines: list[_Line], wanted: Wanted, bytes_max: int) -> tuple[list[_
     size = 0
     for line in lines:
         with_line = size + len(line.name)
-        if wanted.include_values and line.row is not None:
-            with_line += line.row[6]
+        if wanted.has_cost and line.row is not None:
+            with_line += shown_size(line.row[6] if wanted.include_values else 0, line.row[7])
         if len(shown) == wanted.limit or (with_line > bytes_max and shown):
             break
         shown.append(line)
@@ -187,14 +199,16 @@ def _fitting(lines: list[_Line], wanted: Wanted, bytes_max: int) -> tuple[list[_
     return shown, size
 
 
-def _key_info(row: tuple[Any, ...], value: bytes | None, include_value: bool) -> KeyInfo:
-    encoded, revision, version, time_us, content_type, expires_us, size, held = row
+def _key_info(row: tuple[Any, ...], value: bytes | None, wanted: Wanted) -> KeyInfo:
+    encoded, revision, version, time_us, content_type, expires_us, size, packed, held = row
     key = encoded.decode()
     entry = None
-    if include_value:
+    metadata = metadata_of_row(packed) if wanted.has_cost else NO_METADATA
+    if wanted.include_values:
         found = held if value is None else value
-        entry = Entry(key, found, revision, version, time_us, content_type, expires_us)
-    return KeyInfo(key, revision, version, size, content_type, entry, time_us, expires_us)
+        entry = Entry(key, found, revision, version, time_us, content_type, expires_us, metadata)
+    about = (entry, time_us, expires_us, metadata if wanted.include_metadata else NO_METADATA)
+    return KeyInfo(key, revision, version, size, content_type, *about)
 
 
 def encode_bound(bound: str) -> bytes:

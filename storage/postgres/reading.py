@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
+from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.interface import Entry, Limits, Snapshot, Stats
 from rundlet_server.storage.large_values import Admit, LargeValue
+from rundlet_server.storage.metadata import NO_METADATA, Metadata, decode_metadata
 from rundlet_server.storage.postgres.clock import StoreClock
 from rundlet_server.storage.postgres.connections import Connections
 from rundlet_server.storage.postgres.looking import HEAD, HEAD_SIZE, Look
@@ -19,7 +21,7 @@ AT_ONCE_BYTES_MAX: Final = 1024 * 1024
 """Values come with their sizes if all together take no more; else in a second statement, so that
 their sizes can be refused first."""
 
-_ABOUT: Final = "rev, version, time_us, type, expires_us, size"
+_ABOUT: Final = "rev, version, time_us, type, expires_us, size, metadata"
 _SMALL: Final = f"CASE WHEN size <= {LARGE_VALUE_BYTES} THEN v END"
 # Counts and sizes of statements differ by constants of this module only.
 _GET: Final = f"SELECT {_ABOUT}, v FROM {{kv}} WHERE k = %s AND end_rev IS NULL"
@@ -57,12 +59,12 @@ class Reads:
 
     def entry_or_large(self, key: str, encoded: bytes, row: tuple[Any, ...]) -> Entry | LargeValue:
         """Return the value of a row that leaves out large ones."""
-        revision, version, time_us, content_type, expires_us, size, value = row
+        revision, version, time_us, content_type, expires_us, size, metadata, value = row
         if value is not None:
             return _entry(key, row)
         pieces = RowPieces(self._connections, encoded, revision)
         about = (revision, version, time_us, content_type, expires_us)
-        return LargeValue(key, pieces, size, *about)
+        return LargeValue(key, pieces, size, *about, metadata_of_row(metadata))
 
     def get_many(
         self, keys: Mapping[bytes, str], asked: Sequence[bytes], at: At | None, admit: Admit | None
@@ -83,13 +85,16 @@ class Reads:
             found = {
                 row[HEAD_SIZE]: row[HEAD_SIZE + 1 :] for row in rows if row[HEAD_SIZE] is not None
             }
-            sizes = {key: len(key) + (found[key][5] if key in found else 0) for key in keys}
+            sizes = {
+                key: len(key) + (shown_size(*found[key][5:7]) if key in found else 0)
+                for key in keys
+            }
             check_answer([sizes[key] for key in asked], self._limits, admit)
-            values = self.values_of({key: row[0] for key, row in found.items() if row[6] is None})
+            values = self.values_of({key: row[0] for key, row in found.items() if row[7] is None})
             if values is None:
                 continue
             entries = {
-                key: _entry(keys[key], (*row[:6], values.get(key, row[6])))
+                key: _entry(keys[key], (*row[:7], values.get(key, row[7])))
                 for key, row in found.items()
             }
             return Snapshot(moment, [entries.get(key) for key in asked])
@@ -133,6 +138,26 @@ class Reads:
         return row[HEAD_SIZE:] if row[HEAD_SIZE] is not None else None
 
 
+def metadata_of_row(encoded: bytes | None) -> Metadata:
+    """Return the metadata of a row.
+
+    Raises:
+        Damaged: another program wrote it.
+    """
+    if encoded is None:
+        return NO_METADATA
+    try:
+        return decode_metadata(encoded)
+    except ValueError as ex:
+        raise Damaged("the column metadata", 0, str(ex)) from ex
+
+
+def shown_size(size: int, metadata: bytes | None) -> int:
+    """Return what a row adds to the size of an answer that shows it, beside its key."""
+    return size + len(metadata or b"")
+
+
 def _entry(key: str, row: tuple[Any, ...]) -> Entry:
-    revision, version, time_us, content_type, expires_us, _, value = row
-    return Entry(key, value, revision, version, time_us, content_type, expires_us)
+    revision, version, time_us, content_type, expires_us, _, metadata, value = row
+    about = (revision, version, time_us, content_type, expires_us)
+    return Entry(key, value, *about, metadata_of_row(metadata))

@@ -119,6 +119,7 @@ UPGRADES: Final = (
         """,
         "CREATE INDEX outcomes_forgotten ON {outcomes} (forgotten_s)",
     ),
+    ("ALTER TABLE {kv} ADD COLUMN metadata bytea",),  # a CBOR map of texts by name, or null
 )
 FORMAT: Final = len(UPGRADES)
 _ATTEMPTS: Final = 5

@@ -129,6 +129,7 @@ class PostgresStore:
         reverse: bool = False,
         delimiter: str | None = None,
         include_values: bool = False,
+        include_metadata: bool = False,
         at: At | None = None,
         admit: Admit | None = None,
     ) -> Page:
@@ -138,7 +139,8 @@ class PostgresStore:
         size = len(prefix.encode())
         if after is not None:
             keys = keys.resumed(encode_bound(after), mark, size, reverse=reverse)
-        wanted = Wanted(keys, size, mark, limit, reverse, include_values)
+        shown = (include_values, include_metadata)
+        wanted = Wanted(keys, size, mark, limit, reverse, *shown)
         return self._lists.page(wanted, at, admit)
 
     def count(

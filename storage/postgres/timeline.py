@@ -16,7 +16,7 @@ from rundlet_server.storage.large_values import LargeValue
 from rundlet_server.storage.postgres.clock import StoreClock
 from rundlet_server.storage.postgres.connections import Connections, Rows
 from rundlet_server.storage.postgres.deciding import Head
-from rundlet_server.storage.postgres.reading import Reads
+from rundlet_server.storage.postgres.reading import Reads, metadata_of_row
 from rundlet_server.storage.postgres.writing import Statement, Writer
 from rundlet_server.storage.requests import check_retention, require_past, require_reached
 from rundlet_server.storage.timeline import Erased, History, Moment, Retention, Version
@@ -33,14 +33,14 @@ SELECT m.oldest_rev, m.oldest_us, n.kind, l.newest, o.* FROM {{meta}} m
 LEFT JOIN (SELECT kind FROM {{kv}} WHERE k = %(k)s ORDER BY rev DESC LIMIT 1) n ON true
 LEFT JOIN (SELECT life, version AS newest FROM {{kv}} WHERE k = %(k)s AND version > 0
     ORDER BY rev DESC LIMIT 1) l ON true
-LEFT JOIN (SELECT rev, version, time_us, type, expires_us, size,
+LEFT JOIN (SELECT rev, version, time_us, type, expires_us, size, metadata,
     CASE WHEN size <= {LARGE_VALUE_BYTES} THEN v END, life
     FROM {{kv}} WHERE k = %(k)s AND version = %(version)s AND version > 0) o ON o.life = l.life
 WHERE m.id = 1
 """
 _HISTORY: Final = """
 SELECT m.rev, m.oldest_rev, p.* FROM {meta} m LEFT JOIN (
-    SELECT rev, version, kind, time_us, size, type, expires_us FROM {kv}
+    SELECT rev, version, kind, time_us, size, type, expires_us, metadata FROM {kv}
     WHERE k = %s AND rev < %s ORDER BY rev DESC LIMIT %s) p ON true
 WHERE m.id = 1 ORDER BY p.rev DESC
 """
@@ -102,7 +102,11 @@ class PostgresTimeline:
         below = _ABOVE_ALL_REVISIONS if before is None else before
         rows = self._connections.rows(_HISTORY, (encoded, below, limit + 1))
         head, oldest = rows[0][:2]
-        versions = [Version(*row[2:]) for row in rows if row[2] is not None]
+        versions = [
+            Version(*row[2:-1])._replace(metadata=metadata_of_row(row[-1]))
+            for row in rows
+            if row[2] is not None
+        ]
         resume = None
         if len(versions) > limit:
             resume = versions[limit - 1].revision if limit else before

@@ -41,7 +41,7 @@ _GROUP_BYTES_MAX: Final = 16 * 1024 * 1024
 _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _LOCK: Final = "SELECT rev, oldest_rev, time_us FROM {meta} WHERE id = 1 FOR UPDATE"
 _NEWEST: Final = f"""
-SELECT k, rev, seq, kind, version, life, time_us, type, expires_us, size,
+SELECT k, rev, seq, kind, version, life, time_us, type, expires_us, size, metadata,
     CASE WHEN k = ANY(%b::bytea[]) AND size <= {NUMBER_BYTES_MAX} THEN v END
 FROM {{kv}} WHERE end_rev IS NULL AND k = ANY(%b::bytea[])
 """
@@ -49,10 +49,12 @@ _END: Final = """
 UPDATE {kv} SET end_rev = u.end_rev FROM unnest(%b::bytea[], %b::bigint[], %b::bigint[])
     AS u(k, rev, end_rev) WHERE kv.k = u.k AND kv.rev = u.rev
 """
-COLUMNS: Final = "k, rev, seq, end_rev, life, kind, version, time_us, type, expires_us, size, v"
+COLUMNS: Final = (
+    "k, rev, seq, end_rev, life, kind, version, time_us, type, expires_us, size, metadata, v"
+)
 _COLUMN_TYPES: Final = (
     *("bytea", "int8", "int4", "int8", "int8", "text", "int8", "int8", "text", "int8", "int8"),
-    "bytea",
+    *("bytea", "bytea"),
 )
 _ARRAYS: Final = ", ".join(f"%b::{each}[]" for each in _COLUMN_TYPES)
 _INSERT: Final = f"INSERT INTO {{kv}} ({COLUMNS}) SELECT * FROM unnest({_ARRAYS})"
@@ -68,12 +70,12 @@ UPDATE {meta} SET rev = %s, time_us = %s, key_count = key_count + %s,
     value_bytes = value_bytes + %s WHERE id = 1
 """
 _AT_VERSION: Final = """
-SELECT k, rev, seq, kind, version, life, time_us, type, expires_us, size FROM {kv}
+SELECT k, rev, seq, kind, version, life, time_us, type, expires_us, size, metadata FROM {kv}
     WHERE k = %(k)s AND version = %(version)s AND version > 0 AND life = (SELECT life FROM {kv}
         WHERE k = %(k)s AND version > 0 ORDER BY rev DESC LIMIT 1)
 """
 _AT_REVISION: Final = """
-SELECT k, rev, seq, kind, version, life, time_us, type, expires_us, size FROM {kv}
+SELECT k, rev, seq, kind, version, life, time_us, type, expires_us, size, metadata FROM {kv}
     WHERE k = %(k)s AND rev <= %(rev)s AND (end_rev IS NULL OR end_rev > %(rev)s)
     AND (expires_us IS NULL OR expires_us > COALESCE(%(now_us)s::bigint,
         (SELECT time_us FROM {commits} WHERE rev <= %(rev)s ORDER BY rev DESC LIMIT 1)))
@@ -338,6 +340,7 @@ def _tuples(batch: Batch) -> list[tuple[object, ...]]:
             row.content_type,
             row.expires_us,
             row.size,
+            row.metadata,
             row.value,
         )
         for row in batch.rows

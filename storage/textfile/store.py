@@ -33,9 +33,9 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.pieces import Pieces, Place
 from rundlet_server.storage.log.read.scan import Cost, list_page
 from rundlet_server.storage.outcomes.results import Commit
-from rundlet_server.storage.pieces import Pieces, Place
 from rundlet_server.storage.ranges import Range
 from rundlet_server.storage.reports import Gauge, Health
 from rundlet_server.storage.requests import check_answer, encode_key, require_past, require_reached
@@ -124,6 +124,7 @@ class TextFileStore:
         reverse: bool = False,
         delimiter: str | None = None,
         include_values: bool = False,
+        include_metadata: bool = False,  # noqa: ARG002 # a line has none
         at: At | None = None,
         admit: Admit | None = None,
     ) -> Page:

@@ -58,17 +58,19 @@ def freeze_follower(cluster: EtcdCluster) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("fault", [kill_leader, kill_follower, freeze_leader, freeze_follower])
-def test_one_node_may_fail(cluster, fault):
+def test_one_node_may_fail(cluster, fault, tell):
     with writing(cluster.address("load")) as (load, stores):
         followed = Following(stores[0])
         begun_s = time.monotonic()
         mend = fault(cluster)
-        assert load.wait_for_writes(begun_s) < BACK_S
+        back_s = load.wait_for_writes(begun_s)
+        assert back_s < BACK_S
         assert value(stores[1], "0/0") == b"0"
         mend()
     check(load, reopened := open_store(StoreAddress.parse(cluster.address("load"))))
     followed.check(load)
     reopened.close()
+    tell(f"back after {back_s:.1f} s, {len(load.acknowledged)} acknowledged, none lost")
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from tests.cluster.load import (
 from tests.faults.test_linearizability import run_clients
 from tests.support.backends import put, value
 from tests.support.postgres import PostgresPair
-from tests.support.processes.servers import wait_for
+from tests.support.processes.servers import RundletServer, wait_for
 
 pytestmark = pytest.mark.cluster
 
@@ -68,17 +68,19 @@ def freeze_primary(pair: PostgresPair) -> None:
 
 
 @pytest.mark.parametrize("fault", [kill_primary, freeze_primary])
-def test_the_standby_takes_over(pair, fault):
+def test_the_standby_takes_over(pair, fault, tell):
     with writing(pair.url) as (load, stores):
         followed = Following(stores[0])
         begun_s = time.monotonic()
         fault(pair)
         pair.standby.promote()
-        assert load.wait_for_writes(begun_s) < BACK_S
+        back_s = load.wait_for_writes(begun_s)
+        assert back_s < BACK_S
         assert value(stores[1], "0/0") == b"0"
     with reopened(pair) as store:
         check(load, store)
     followed.check(load)
+    tell(f"back after {back_s:.1f} s, {len(load.acknowledged)} acknowledged, none lost")
 
 
 def pause_standby_and_kill_both(pair: PostgresPair, load: Load) -> int:
@@ -98,16 +100,17 @@ def pause_standby_and_kill_both(pair: PostgresPair, load: Load) -> int:
     return meanwhile
 
 
-def test_a_standby_that_pauses_before_the_primary_dies_has_everything(pair):
+def test_a_standby_that_pauses_before_the_primary_dies_has_everything(pair, tell):
     with writing(pair.url) as (load, _):
         # What was in flight may still be acknowledged; without the standby, nothing new is.
         assert pause_standby_and_kill_both(pair, load) <= WRITERS
         assert load.wait_for_writes(time.monotonic()) < BACK_S
     with reopened(pair) as store:
         check(load, store)
+    tell(f"{len(load.acknowledged)} acknowledged, none lost")
 
 
-def test_an_asynchronous_standby_loses_acknowledged_writes(lossy_pair):
+def test_an_asynchronous_standby_loses_acknowledged_writes(lossy_pair, tell):
     with writing(lossy_pair.url) as (load, stores):
         before = stores[0].stats().revision
         assert pause_standby_and_kill_both(lossy_pair, load) > WRITERS
@@ -124,6 +127,7 @@ def test_an_asynchronous_standby_loses_acknowledged_writes(lossy_pair):
         for read in (store.changes, lambda at: store.get("0/0", at=at)):
             with pytest.raises(Compacted, match="restored"):
                 read(last)
+    tell(f"{len(lost)} of {len(load.acknowledged)} acknowledged writes lost, as they must be")
 
 
 def test_a_primary_that_comes_back_is_left_alone(pair):
@@ -173,3 +177,26 @@ def test_what_clients_see_through_a_failover_is_linearizable(pair, fault):
     assert recorder.wrong_keys() == []
     for store in opened:
         store.close()
+
+
+def test_answers_over_http_say_what_may_have_been_applied(pair, tmp_path):
+    with RundletServer("--store", pair.url, stderr_path=tmp_path / "stderr") as server:
+
+        def put_status(content: str) -> tuple[int, str | None]:
+            answer = server.client.put("/v1/kv/a", content=content)
+            return answer.status_code, answer.headers.get("Retry-After")
+
+        assert put_status("1") == (201, None)
+        pair.standby.send(signal.SIGSTOP)
+        assert put_status("2") == (504, None)  # it waits for the standby
+        assert put_status("3") == (503, "1")  # the one before has locked the store
+        assert server.client.get("/v1/kv/a").text == "1"
+        pair.standby.send(signal.SIGCONT)
+        wait_for(lambda: server.client.get("/v1/kv/a").text == "2")
+
+        pair.primary.kill()
+        assert put_status("3") == (503, "1")
+        assert server.client.get("/readyz").status_code == 503
+        pair.standby.promote()
+        wait_for(lambda: put_status("4") == (204, None))
+        assert server.client.get("/v1/history/a").json()["versions"][-1]["revision"] == 1

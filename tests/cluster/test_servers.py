@@ -1,4 +1,4 @@
-"""Servers of both kinds on one store in etcd: each sees at once what the other wrote."""
+"""Servers of both kinds on one store in an engine: each sees at once what the other wrote."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import contextlib
 import pytest
 
 from tests.support.processes.command_line import run
-from tests.support.processes.etcd import shared_etcd, store_name
+from tests.support.processes.engines import store_address
 from tests.support.processes.servers import RundletServer, wait_for
 
 KINDS = {"waitress": ("--threads", "4"), "granian": ("--server", "granian", "--workers", "2")}
 
 
+@pytest.fixture(params=["etcd", "postgresql"])
+def engine(request) -> str:
+    return request.param
+
+
 @pytest.fixture
-def address(tmp_path) -> str:
-    return f"etcd://{shared_etcd()}/{store_name(tmp_path)}"
+def address(engine, tmp_path) -> str:
+    return store_address(engine, tmp_path)
 
 
 @pytest.fixture
@@ -30,7 +35,7 @@ def servers(address, tmp_path):
         ]
 
 
-def test_a_write_on_one_server_is_read_on_the_other_at_once(servers):
+def test_a_write_on_one_server_is_read_on_the_other_at_once(servers, engine):
     for number in range(20):
         writer, reader = servers[number % 2], servers[1 - number % 2]
         written = writer.client.put("/v1/kv/a", content=b"%d" % number)
@@ -38,7 +43,7 @@ def test_a_write_on_one_server_is_read_on_the_other_at_once(servers):
         read = reader.client.get("/v1/kv/a")
         assert (read.content, read.headers["ETag"]) == (b"%d" % number, written.headers["ETag"])
 
-    assert servers[0].client.get("/v1").json()["backend"] == "etcd"
+    assert servers[0].client.get("/v1").json()["backend"] == engine
     assert servers[1].client.get("/v1/history/a").json()["versions"][-1]["revision"] == 1
     assert servers[0].client.get("/readyz").status_code == 200
 
@@ -54,6 +59,7 @@ def test_a_feed_follows_what_another_server_writes(servers):
         assert '"op":"expire"' in next(lines)
 
 
+@pytest.mark.parametrize("engine", ["etcd"])
 def test_what_is_too_large_for_etcd_is_told_with_its_limit(servers):
     limit = servers[0].client.get("/v1").json()["limits"]["value_bytes_max"]
 
@@ -72,6 +78,7 @@ def test_a_token_is_in_force_on_all_servers(servers, address):
         assert server.client.put("/v1/kv/a", headers=headers).status_code == 403
 
 
+@pytest.mark.parametrize("engine", ["etcd"])
 def test_the_command_line_uses_the_store_beside_servers(servers, address):
     assert run("set", "a", "hello", "--store", address).code == 0
 

@@ -34,7 +34,7 @@ EXPIRY_ORDER = "storage/log/index/expiry.py"
 EXPIRED_COUNT = "storage/log/read/expired.py"
 READS = "storage/log/reads.py"
 ANSWERS = "storage/log/read/answers.py"
-PIECES = "storage/pieces.py"
+PIECES = "storage/log/format/pieces.py"
 READ_ONLY = "storage/log/open/read_only.py"
 
 MUTANTS_AROUND_THE_LOG = (

@@ -66,7 +66,7 @@ MUTANTS_OF_ERASURES = (
     Mutant(
         "manifest-forgets-an-erasure",
         "storage/log/format/manifest.py",
-        '            "erased": dict(manifest.erased),\n',
+        '        "erased": dict(manifest.erased),\n',
         "",
         (BYTES, UNFINISHED),
     ),

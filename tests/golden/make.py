@@ -1,6 +1,6 @@
 """Make the golden folder of the format that this release writes.
 
-    python -m tests.golden.make tests/golden/format-2
+    python -m tests.golden.make tests/golden/format-3
 
 Run it once for a format version, at its release, and never again after that: every later release
 must read that folder. ``expected.json`` comes from the model, not from the store.
@@ -13,10 +13,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rundlet_server.storage.interface import Add, Delete, Op, Put, Restore, Store, Touch, Txn
+from rundlet_server.storage.interface import (
+    Add,
+    Delete,
+    Entry,
+    Op,
+    Put,
+    Restore,
+    Store,
+    Touch,
+    Txn,
+)
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.metadata import metadata_of
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.timeline import Version
 from rundlet_server.storage.tokens.file import TokenFile
 from tests.support.models.model import START_US, Clock, ModelStore
 
@@ -25,6 +37,9 @@ KEEP_VERSIONS = 3
 NOW_US = START_US + 1_000 * 1_000_000
 """The time at which the folder is to be read: one key has expired since it was written."""
 KEYS = ["a", "c/1", "c/2", "é", "deleted", "expired", "expires", "number", "large", "\0", "z" * 200]
+KEYS += ["described"]
+ABOUT = metadata_of({"author": "Zoë", "blank": " "})
+LONG = metadata_of({f"name-{number:02}": "x" * 100 for number in range(16)})
 
 OLD: list[Sequence[Op]] = [
     [Put("a", b"one", "text/plain")],
@@ -34,6 +49,7 @@ OLD: list[Sequence[Op]] = [
     [Delete("deleted"), Put("z" * 200, "ü".encode(), "text/html; charset=utf-8")],
     [Restore("a", 1)],
     [Put("expired", b"logged", ttl_s=5.0), Put("expires", b"not yet logged", ttl_s=500.0)],
+    [Put("described", b"first", "text/plain", metadata=ABOUT)],
 ]
 """Commits that are compacted."""
 NEW: list[Sequence[Op]] = [
@@ -41,6 +57,8 @@ NEW: list[Sequence[Op]] = [
     [Put("é", b"new", "application/json"), Delete("c/2")],
     [Put("a", b"three"), Put("deleted", b"again")],
     [Delete("deleted")],
+    [Put("described", b"second", "image/x-rare", ttl_s=2_000 * DAY_S, metadata=LONG)],
+    [Restore("described", 1)],
 ]
 """Commits in the segments behind."""
 
@@ -86,7 +104,9 @@ def contents(store: Store) -> dict[str, object]:
     return {
         "revisions": {str(at): listed(store, at) for at in range(1, head + 1)},
         "histories": {
-            key: [list(version) for version in store.history(key).versions] for key in KEYS
+            key: [described(version) for version in store.history(key).versions]
+            for key in KEYS
+            if store.history(key).versions
         },
         "key_count": store.stats().key_count,
         "value_bytes": store.stats().value_bytes,
@@ -97,10 +117,15 @@ def listed(store: Store, at: int) -> list[list[object]]:
     """The entries of a revision; bytes as text in hex."""
     entries = [info.entry for info in store.scan(include_values=True, at=at).keys]
     return [
-        [value.hex() if isinstance(value, bytes) else value for value in entry]
+        [value.hex() if isinstance(value, bytes) else value for value in described(entry)]
         for entry in entries
         if entry is not None
     ]
+
+
+def described(found: Entry | Version) -> list[object]:
+    """All that is known of a value; its metadata, which the first formats did not have, if any."""
+    return list(found) if found.metadata else list(found[:-1])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from docs import client_reference
 from docs.cli_help import PAGE_PATH, page
 from rundlet_server.cli.group import loaded
 from tests.support import ROOT
@@ -103,3 +104,9 @@ def test_page_of_settings_tells_every_option_of_serve_with_its_variable():
 
 def test_page_of_the_command_line_is_up_to_date():
     assert PAGE_PATH.read_text() == page(), "run: python docs/cli_help.py"
+
+
+def test_the_page_of_the_python_client_is_what_its_docstrings_say():
+    page = client_reference.page()
+
+    assert client_reference.PAGE_PATH.read_text() == page, "run: python docs/client_reference.py"

@@ -14,8 +14,8 @@ from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.interface import TEXT_CONTENT_TYPE, Entry, Put, Store, Txn
 from rundlet_server.storage.large_values import LargeValue
+from rundlet_server.storage.log.format.pieces import PIECE_BYTES
 from rundlet_server.storage.opening import open_log_store
-from rundlet_server.storage.pieces import PIECE_BYTES
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.textfile.store import open_text_file
 from tests.memory.test_answers import peak_of

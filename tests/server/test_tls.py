@@ -14,7 +14,8 @@ from typing import NoReturn
 import httpx
 import pytest
 
-from rundlet import BadRequest, Client, ConnectionFailed, OutcomeUnknown, transport
+from rundlet import BadRequest, Client, ConnectionFailed, OutcomeUnknown
+from rundlet.sending import transport
 from tests.support import PATIENCE_S
 from tests.support.processes.certificates import PrivateAuthority
 from tests.support.processes.servers import RundletServer
@@ -140,7 +141,7 @@ def test_client_that_had_answers_does_not_ask_for_the_scheme(
     monkeypatch.setattr(transport, "scheme_advice", lambda url, _: asked.append(url))
     with Client(plain.url, retries=0) as client:
         client.set("a", "1")
-        monkeypatch.setattr(client._transport._connections, "request", broken)
+        monkeypatch.setattr(client._transport._connections, "send", broken)
 
         with pytest.raises(OutcomeUnknown):
             client.set("a", "2")
@@ -148,7 +149,7 @@ def test_client_that_had_answers_does_not_ask_for_the_scheme(
     assert asked == []
 
 
-def broken(*_: object) -> NoReturn:
+def broken(*_: object, **__: object) -> NoReturn:
     raise httpx.ReadError("reset")
 
 

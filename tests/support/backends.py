@@ -27,6 +27,7 @@ from rundlet_server.storage.interface import (
     Store,
     Txn,
 )
+from rundlet_server.storage.metadata import Metadata
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.postgres.store import PostgresStore
@@ -172,7 +173,7 @@ def only_on(*names: str) -> pytest.MarkDecorator:
 FILLED: Final = (*map(_filled, BACKENDS), Filled("text file", _open_text_file))
 
 
-def put(store: Store, key: str, value: bytes = b"v", **options: float | str) -> Commit:
+def put(store: Store, key: str, value: bytes = b"v", **options: float | str | Metadata) -> Commit:
     return store.commit(Txn([Put(key, value, **options)]))
 
 

@@ -46,7 +46,7 @@ class PostgresServer:
             settings: of the server, each ``NAME=VALUE``; default those for one session.
             source: the primary, whose standby this one becomes, under the name ``standby``.
         """
-        self._programs = _programs()
+        self.programs = _programs()
         self.folder = Path(tempfile.mkdtemp(prefix="rundlet-postgres-"))
         self._as_user: list[str] = []
         if os.geteuid() == 0:
@@ -74,7 +74,7 @@ class PostgresServer:
             process = subprocess.Popen(
                 [
                     *self._as_user,
-                    *(self._programs / "postgres", "-D", self.data, "-p", str(self.port)),
+                    *(self.programs / "postgres", "-D", self.data, "-p", str(self.port)),
                     *("-k", self.folder, *settings),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -133,7 +133,7 @@ class PostgresServer:
         return True
 
     def _run(self, name: str, *arguments: str) -> None:
-        command = [*self._as_user, str(self._programs / name), *arguments]
+        command = [*self._as_user, str(self.programs / name), *arguments]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 

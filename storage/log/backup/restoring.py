@@ -262,6 +262,7 @@ class Restore:
             oldest_time_us=old.oldest_time_us,
             retention=old.retention,
             gaps=(*(gap for gap in old.gaps if gap[0] < head), (head, floor)),
+            needs=old.needs,
         )
 
     def _make_active(self, manifest: Manifest) -> None:

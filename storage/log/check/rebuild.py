@@ -15,6 +15,7 @@ from rundlet_server.storage.log.index.columns import (
     is_tombstone,
 )
 from rundlet_server.storage.log.index.delta import Delta
+from rundlet_server.storage.log.index.meta_sizes import meta_sizes
 
 
 class IndexBuilder:
@@ -63,5 +64,5 @@ def count_totals(columns: Columns) -> Totals:
     is_live = live_rows(columns)
     rows = columns.rows[:-1]
     key_sizes = np.diff(columns.rows["key_offset"].astype(np.int64))
-    sizes = rows["size"].astype(np.int64) - OVERHEAD - key_sizes - rows["meta_size"]
+    sizes = rows["size"].astype(np.int64) - OVERHEAD - key_sizes - meta_sizes(rows)
     return Totals(int(is_live.sum()), int(sizes[is_live].sum()))

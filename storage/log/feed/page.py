@@ -15,6 +15,7 @@ from rundlet_server.storage.log.format.record import (
     WELL_KNOWN_TYPES,
     BadRecord,
 )
+from rundlet_server.storage.metadata import NO_METADATA, Metadata
 from rundlet_server.storage.timeline import Event
 
 _HEADER_SIZE: Final = records.HEADER.size
@@ -113,13 +114,13 @@ class Page:
             return
         value = None
         is_omitted = False
-        size = key_size
+        size = key_size + meta_size
         if self._include_values and kind not in TOMBSTONES:
             size += value_size
             if size <= self._bytes_left:
                 value = bytes(record[meta_start + meta_size : -CHECKSUM_SIZE])
             else:
-                size, is_omitted = key_size, True
+                size, is_omitted = key_size + meta_size, True
         is_too_much = is_omitted or size > self._bytes_left or len(self.events) >= self._limit
         if is_too_much and self._first:
             del self.events[self._first :]
@@ -127,9 +128,10 @@ class Page:
             return
         self._bytes_left -= size
         if meta_size or code >= _TYPE_COUNT:
-            content_type, expires_us = _meta(code, record[meta_start : meta_start + meta_size])
+            meta = record[meta_start : meta_start + meta_size]
+            content_type, expires_us, metadata = _meta(code, meta)
         else:
-            content_type, expires_us = WELL_KNOWN_TYPES[code], None
+            content_type, expires_us, metadata = WELL_KNOWN_TYPES[code], None, NO_METADATA
         name = KIND_NAMES.get(kind)
         if name is None:
             raise BadFrame(f"unknown kind {kind} of a record")
@@ -146,14 +148,15 @@ class Page:
                 False,
                 value,
                 is_omitted,
+                metadata,
             )
         )
 
 
-def _meta(code: int, meta: memoryview) -> tuple[str, int | None]:
-    """Return content type and expiry of a record that has a meta map."""
+def _meta(code: int, meta: memoryview) -> tuple[str, int | None, Metadata]:
+    """Return content type, expiry and metadata of a record that has a meta map."""
     try:
-        content_type, expires_us = records.decode_meta(code, meta)
+        content_type, expires_us, metadata = records.decode_meta(code, meta)
     except BadRecord as ex:
         raise BadFrame(f"a record cannot be decoded: {ex}") from ex
-    return content_type, expires_us or None
+    return content_type, expires_us or None, metadata

@@ -213,7 +213,7 @@ def locate(body: memoryview, place: int, position: int) -> tuple[bytes, Locator]
     key_end = key_start + key_size
     meta = body[key_end : key_end + meta_size] if meta_size else b""
     try:
-        content_type, expires_us = records.decode_meta(code, meta)
+        content_type, expires_us, _ = records.decode_meta(code, meta)
     except BadRecord as ex:
         raise BadFrame(str(ex)) from ex
     return bytes(body[key_start:key_end]), Locator(

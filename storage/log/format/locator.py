@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from rundlet_server.storage.log.format.record import TOMBSTONES
+from rundlet_server.storage.log.format.record import META_UNIT, OVERHEAD, TOMBSTONES
 
 OFFSET_BITS: Final = 40
 _OFFSET_MASK: Final = (1 << OFFSET_BITS) - 1
@@ -36,6 +36,15 @@ class Locator(NamedTuple):
     def is_tombstone(self) -> bool:
         """Whether the key has no value from this revision on."""
         return self.kind in TOMBSTONES
+
+
+def may_have_metadata(key: bytes, locator: Locator) -> bool:
+    """Return whether a value can have metadata, without a look at its record.
+
+    Few records without any have a meta map, and few of those maps have such a size.
+    """
+    meta_size = locator.size - OVERHEAD - locator.value_size - len(key)
+    return meta_size > 0 and meta_size % META_UNIT == 0
 
 
 def pack_position(segment: int, offset: int) -> int:

@@ -5,6 +5,9 @@ file, sync, rename, sync of the folder): it holds the old or the new state, neve
 so a manifest that cannot be read is damaged, not torn.
 
     "RNDLTMAN" | format u32 | size of the CBOR map u32 | CBOR map | CRC32C
+
+The format of a store that ``needs`` nothing is 2, so that earlier releases can open it. Else it is
+3, and says what a release must know to read the store right.
 """
 
 from __future__ import annotations
@@ -27,11 +30,18 @@ from rundlet_server.storage.timeline import Retention
 
 FILE_NAME: Final = "MANIFEST"
 MAGIC: Final = b"RNDLTMAN"
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
+_WITHOUT_NEEDS: Final = 2
 _OLD_FORMAT: Final = 1
 """Read, and never written. It says nothing of the retention, which was a setting of the server."""
 _OLD_RETENTION: Final = Retention(keep_versions=1, keep_for_s=3_600.0)
 """What a server with the old format kept if it was not told otherwise."""
+METADATA: Final = "metadata"
+"""Records may have user metadata, see ``record``."""
+OUTCOMES: Final = "outcomes"
+"""Commits may have outcomes, see ``record``."""
+KNOWN_NEEDS: Final = frozenset({METADATA, OUTCOMES})
+"""What this release knows."""
 FILE_IS_MISSING: Final = "the manifest names this file and it is missing"
 """Why a file is damaged that a manifest names and that is not there."""
 SEGMENT_IS_UNKNOWN: Final = "the manifest does not name the segment that was published last"
@@ -100,6 +110,7 @@ class Manifest:
             an index file; those of other segments their deltas know.
         gaps: pairs of revisions that a restore has left: those above the first and up to the
             second may have been other commits of a store that was backed up, and never come back.
+        needs: what a release must know to read the files; from ``KNOWN_NEEDS``.
     """
 
     generation: int
@@ -115,6 +126,7 @@ class Manifest:
     retention: Retention = _NEW_RETENTION
     erased: Mapping[bytes, int] = field(default_factory=dict)
     gaps: tuple[tuple[int, int], ...] = ()
+    needs: frozenset[str] = frozenset()
 
     @property
     def oldest(self) -> Oldest:
@@ -182,25 +194,27 @@ def write_manifest(files: Files, folder: Path, manifest: Manifest) -> None:
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """Return the content of the file that says a state."""
-    payload = cbor2.dumps(
-        {
-            "generation": manifest.generation,
-            "store_id": manifest.store_id,
-            "next_segment": manifest.next_segment,
-            "next_index": manifest.next_index,
-            "oldest_revision": manifest.oldest_revision,
-            "oldest_time_us": manifest.oldest_time_us,
-            "keep_versions": manifest.retention.keep_versions,
-            "keep_for_s": manifest.retention.keep_for_s,
-            "revision_floor": manifest.revision_floor,
-            "is_lax": manifest.is_lax,
-            "erased": dict(manifest.erased),
-            "segments": [dataclasses.astuple(segment) for segment in manifest.segments],
-            "indexes": [dataclasses.astuple(index) for index in manifest.indexes],
-            "gaps": manifest.gaps,
-        }
-    )
-    header = _HEADER.pack(MAGIC, FORMAT_VERSION, len(payload))
+    state: dict[str, object] = {
+        "generation": manifest.generation,
+        "store_id": manifest.store_id,
+        "next_segment": manifest.next_segment,
+        "next_index": manifest.next_index,
+        "oldest_revision": manifest.oldest_revision,
+        "oldest_time_us": manifest.oldest_time_us,
+        "keep_versions": manifest.retention.keep_versions,
+        "keep_for_s": manifest.retention.keep_for_s,
+        "revision_floor": manifest.revision_floor,
+        "is_lax": manifest.is_lax,
+        "erased": dict(manifest.erased),
+        "segments": [dataclasses.astuple(segment) for segment in manifest.segments],
+        "indexes": [dataclasses.astuple(index) for index in manifest.indexes],
+        "gaps": manifest.gaps,
+    }
+    if manifest.needs:
+        state["needs"] = sorted(manifest.needs)
+    payload = cbor2.dumps(state)
+    version = FORMAT_VERSION if manifest.needs else _WITHOUT_NEEDS
+    header = _HEADER.pack(MAGIC, version, len(payload))
     return seal(header + payload)
 
 
@@ -225,14 +239,20 @@ def decode_manifest(data: bytes, path: Path) -> Manifest:
     if len(data) < _HEADER.size + CHECKSUM_SIZE or not is_whole(data):
         raise Damaged(path, 0, "the checksum of the manifest does not match")
     magic, version, size = _HEADER.unpack_from(data)
-    if magic != MAGIC or version not in (FORMAT_VERSION, _OLD_FORMAT):
+    if magic != MAGIC or not _OLD_FORMAT <= version <= FORMAT_VERSION:
         raise UnknownFormat(
             f"{path}: this release does not know manifest format {magic!r} {version}"
         )
     try:
-        return _decode(data[_HEADER.size : _HEADER.size + size], version)
+        manifest = _decode(data[_HEADER.size : _HEADER.size + size], version)
     except (cbor2.CBORDecodeError, LookupError, TypeError, ValueError) as ex:
         raise Damaged(path, _HEADER.size, f"the manifest cannot be decoded: {ex}") from ex
+    unknown = manifest.needs - KNOWN_NEEDS
+    if unknown:
+        raise UnknownFormat(
+            f"{path}: this release does not know {', '.join(sorted(unknown))}, which the store has"
+        )
+    return manifest
 
 
 def _decode(payload: bytes, version: int) -> Manifest:
@@ -260,4 +280,5 @@ def _decode(payload: bytes, version: int) -> Manifest:
         else Retention(int(state["keep_versions"]), float(state["keep_for_s"])),
         {bytes(key): int(revision) for key, revision in state.get("erased", {}).items()},
         tuple((after, through) for after, through in state.get("gaps", ())),
+        frozenset(map(str, state.get("needs", ()))),
     )

@@ -12,6 +12,11 @@ r"""A record: one write of one key. The unit that is read, verified and moved.
 All numbers are little-endian. The checksum has no seed: a record carries its own key and
 revision, no two records of a store share both, and a reader checks both, so stale, copied or
 misplaced bytes cannot pass for another record. That lets compaction move records as they are.
+
+If the value has user metadata, the meta map has a checksum of its own (type code
+``TYPE_AND_METADATA``): it is read without the value for lists and histories, and before the value
+where that is large. It takes a multiple of ``META_UNIT`` bytes, so that an index row has room for
+its size.
 """
 
 from __future__ import annotations
@@ -22,13 +27,19 @@ from typing import Final, NamedTuple
 
 import cbor2
 
-from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum, seal
+from rundlet_server.storage.bounds import (
+    CONTENT_TYPE_BYTES_MAX,
+    METADATA_BYTES_MAX,
+    METADATA_COUNT_MAX,
+)
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum, is_whole, seal
 from rundlet_server.storage.files import Buffer
 from rundlet_server.storage.interface import (
     DEFAULT_CONTENT_TYPE,
     TEXT_CONTENT_TYPE,
     Entry,
 )
+from rundlet_server.storage.metadata import NO_METADATA, Metadata, metadata_in
 from rundlet_server.storage.timeline import EventKind
 
 HEADER: Final = struct.Struct("<IHHIBBHQQ")
@@ -72,8 +83,16 @@ VERSION_MAX: Final = (1 << 32) - 1
 
 META_CONTENT_TYPE: Final = 1
 META_EXPIRES_US: Final = 2
+META_METADATA: Final = 3
 
 TYPE_IN_META: Final = 255
+TYPE_AND_METADATA: Final = 254
+"""The content type and the metadata are in the meta map. It is sealed, after zeros that make it a
+multiple of ``META_UNIT``. Releases without metadata do not know the code, and take the record for
+damaged; they refuse the store by its manifest before that."""
+META_UNIT: Final = 16
+META_BYTES_MAX: Final = CONTENT_TYPE_BYTES_MAX + METADATA_BYTES_MAX + 5 * METADATA_COUNT_MAX + 64
+"""The most bytes that a meta map has: what it holds, the headers of that, and zeros."""
 WELL_KNOWN_TYPES: Final = (
     DEFAULT_CONTENT_TYPE,
     TEXT_CONTENT_TYPE,
@@ -107,6 +126,7 @@ class Record(NamedTuple):
     time_us: int
     content_type: str = DEFAULT_CONTENT_TYPE
     expires_us: int = 0
+    metadata: Metadata = NO_METADATA
 
     @property
     def is_tombstone(self) -> bool:
@@ -116,10 +136,13 @@ class Record(NamedTuple):
 
 def encode(record: Record) -> list[Buffer]:
     """Return the bytes of a record, in one buffer or in three: a large value is never copied."""
-    key, value, kind, revision, version, time_us, content_type, expires_us = record
+    key, value, kind, revision, version, time_us, content_type, expires_us, metadata = record
     meta = b""
     code = TYPE_CODES.get(content_type, TYPE_IN_META)
-    if code == TYPE_IN_META or expires_us:
+    if metadata:
+        code = TYPE_AND_METADATA
+        meta = _encode_with_metadata(record)
+    elif code == TYPE_IN_META or expires_us:
         meta = _encode_meta(code, record)
     data = HEADER.pack(len(value), len(key), len(meta), version, kind, code, 0, revision, time_us)
     data += key + meta
@@ -138,6 +161,15 @@ def _encode_meta(code: int, record: Record) -> bytes:
     return cbor2.dumps(meta)
 
 
+def _encode_with_metadata(record: Record) -> bytes:
+    meta: dict[int, object] = {META_CONTENT_TYPE: record.content_type}
+    if record.expires_us:
+        meta[META_EXPIRES_US] = record.expires_us
+    meta[META_METADATA] = dict(record.metadata)
+    data = cbor2.dumps(meta)
+    return seal(data + bytes(-(len(data) + CHECKSUM_SIZE) % META_UNIT))
+
+
 def to_entry(key: str, record: Record) -> Entry:
     """Return the record of a value as readers of the store see it."""
     return Entry(
@@ -148,6 +180,7 @@ def to_entry(key: str, record: Record) -> Entry:
         record.time_us,
         record.content_type,
         record.expires_us or None,
+        record.metadata,
     )
 
 
@@ -175,8 +208,8 @@ def decode_entry(data: bytes, key: str, encoded: bytes, revision: int) -> Entry:
     value = data[value_offset:-CHECKSUM_SIZE]
     if code < len(WELL_KNOWN_TYPES) and not meta_size:
         return Entry(key, value, revision, version, time_us, WELL_KNOWN_TYPES[code], None)
-    content_type, expires_us = decode_meta(code, data[meta_offset:value_offset])
-    return Entry(key, value, revision, version, time_us, content_type, expires_us or None)
+    content_type, expires_us, metadata = decode_meta(code, data[meta_offset:value_offset])
+    return Entry(key, value, revision, version, time_us, content_type, expires_us or None, metadata)
 
 
 def decode(data: bytes, *, verify: bool = True) -> Record:
@@ -199,7 +232,6 @@ def decode(data: bytes, *, verify: bool = True) -> Record:
         raise BadRecord("the lengths do not add up")
     meta_offset = HEADER.size + key_size
     value_offset = meta_offset + meta_size
-    content_type, expires_us = decode_meta(code, data[meta_offset:value_offset])
     return Record(
         data[HEADER.size : meta_offset],
         data[value_offset:-CHECKSUM_SIZE],
@@ -207,27 +239,34 @@ def decode(data: bytes, *, verify: bool = True) -> Record:
         revision,
         version,
         time_us,
-        content_type,
-        expires_us,
+        *decode_meta(code, data[meta_offset:value_offset]),
     )
 
 
-def decode_meta(code: int, meta: Buffer) -> tuple[str, int]:
-    """Return content type and expiry (microseconds since the epoch, 0 for never).
+def decode_meta(code: int, meta: Buffer) -> tuple[str, int, Metadata]:
+    """Return content type, expiry (microseconds since the epoch, 0 for never) and metadata.
 
     Raises:
         BadRecord: the bytes are not what ``encode`` writes.
     """
     if code < len(WELL_KNOWN_TYPES) and not meta:
-        return WELL_KNOWN_TYPES[code], 0
-    if code >= len(WELL_KNOWN_TYPES) and code != TYPE_IN_META:
+        return WELL_KNOWN_TYPES[code], 0, NO_METADATA
+    if code >= len(WELL_KNOWN_TYPES) and code not in (TYPE_IN_META, TYPE_AND_METADATA):
         raise BadRecord(f"unknown type code {code}")
+    if code == TYPE_AND_METADATA and (len(meta) % META_UNIT or not is_whole(meta)):
+        raise BadRecord("the checksum of the meta map does not match")
     fields = _meta_fields(meta)
-    content_type = fields.get(META_CONTENT_TYPE) if code == TYPE_IN_META else WELL_KNOWN_TYPES[code]
+    is_known = code < len(WELL_KNOWN_TYPES)
+    content_type = WELL_KNOWN_TYPES[code] if is_known else fields.get(META_CONTENT_TYPE)
     expires_us = fields.get(META_EXPIRES_US, 0)
     if not isinstance(content_type, str) or not isinstance(expires_us, int):
         raise BadRecord("the meta map has a member of the wrong type")
-    return content_type, expires_us
+    if code != TYPE_AND_METADATA:
+        return content_type, expires_us, NO_METADATA
+    try:
+        return content_type, expires_us, metadata_in(fields.get(META_METADATA))
+    except ValueError as ex:
+        raise BadRecord(str(ex)) from ex
 
 
 def _meta_fields(meta: Buffer) -> dict[object, object]:

@@ -31,8 +31,9 @@ from rundlet_server.storage.log.format.commit_times import CommitTimes, commits_
 from rundlet_server.storage.log.format.frame import BadFrame, Frame
 from rundlet_server.storage.log.format.locator import OFFSET_MAX, Locator, offset_of
 from rundlet_server.storage.log.format.names import segment_name
+from rundlet_server.storage.log.format.pieces import Pieces, Place
 from rundlet_server.storage.log.format.record import BadRecord, Record
-from rundlet_server.storage.pieces import Pieces, Place
+from rundlet_server.storage.metadata import Metadata
 
 MAGIC: Final = b"RNDLTSEG"
 FORMAT_VERSION: Final = 1
@@ -156,7 +157,8 @@ class Segment:
             whole=RESIDUE,
         )
         about = (record.revision, record.version, record.time_us, record.content_type)
-        return LargeValue(key, Pieces(place), size, *about, record.expires_us or None)
+        pieces = Pieces(place)
+        return LargeValue(key, pieces, size, *about, record.expires_us or None, record.metadata)
 
     def read(self, key: bytes, locator: Locator) -> Record:
         """Return the record at a locator, verified: checksum, key and revision.
@@ -175,6 +177,14 @@ class Segment:
         if record.key != key or record.revision != locator.revision:
             raise Damaged(self.path, offset, "this is the record of another key or revision")
         return record
+
+    def read_metadata(self, key: bytes, locator: Locator) -> Metadata:
+        """Return the metadata of the value at a locator, verified; the value is not read.
+
+        Raises:
+            Damaged: the bytes are not that record, as far as they are read.
+        """
+        return self._decode_head(self._read_head(locator), key, locator).metadata
 
     def _read_large(self, key: bytes, locator: Locator) -> Record:
         """Do as ``read`` does, but read the value straight into the bytes that are handed out."""
@@ -201,10 +211,10 @@ class Segment:
         if head[records.HEADER.size : key_end] != key or revision != locator.revision:
             raise Damaged(self.path, offset, "this is the record of another key or revision")
         try:
-            content_type, expires_us = records.decode_meta(code, head[key_end:])
+            about = records.decode_meta(code, head[key_end:])
         except BadRecord as ex:
             raise Damaged(self.path, offset, str(ex)) from ex
-        return Record(key, b"", kind, revision, version, time_us, content_type, expires_us)
+        return Record(key, b"", kind, revision, version, time_us, *about)
 
     def frames(self, start: int, end: int, *, read_size: int = _READ_SIZE) -> Iterator[Frame]:
         """Yield the frames from offset ``start`` to ``end``, each verified.

@@ -19,8 +19,15 @@ import xxhash
 
 from rundlet_server.storage.errors import Unavailable
 from rundlet_server.storage.log.format.locator import Locator
-from rundlet_server.storage.log.format.record import DELETE, ERASE, EXPIRE, OUTCOME, OVERHEAD
+from rundlet_server.storage.log.format.record import (
+    DELETE,
+    ERASE,
+    EXPIRE,
+    OUTCOME,
+    OVERHEAD,
+)
 from rundlet_server.storage.log.index.delta import Delta
+from rundlet_server.storage.log.index.meta_sizes import meta_sizes, set_meta_sizes
 
 ROW_DTYPE: Final = np.dtype(
     [
@@ -142,7 +149,7 @@ def from_versions(keys: Sequence[bytes], locators: Sequence[Locator]) -> Columns
     filled["version"] = column("version")
     filled["type"] = np.minimum(type_numbers, TYPE_IN_RECORD)
     filled["flags"] = flags
-    filled["meta_size"] = sizes - np.uint64(OVERHEAD) - key_sizes - column("value_size")
+    set_meta_sizes(filled, sizes - np.uint64(OVERHEAD) - key_sizes - column("value_size"))
 
     firsts = np.flatnonzero(~is_older)
     tags = np.fromiter((key_tag(keys[row]) for row in firsts.tolist()), np.uint64, len(firsts))
@@ -368,7 +375,7 @@ def value_sizes(columns: Columns, rows: Places) -> Places:
     """Return the size of the value of each of some rows."""
     ends, sizes = columns.rows["key_offset"], columns.rows["size"]
     key_sizes = ends[rows + 1].astype(np.int64) - ends[rows]
-    found: Places = sizes[rows] - key_sizes - columns.rows["meta_size"][rows] - OVERHEAD
+    found: Places = sizes[rows] - key_sizes - meta_sizes(columns.rows[rows]) - OVERHEAD
     return found
 
 

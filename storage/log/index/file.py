@@ -47,9 +47,12 @@ from rundlet_server.storage.log.index.columns import (
     Places,
 )
 from rundlet_server.storage.log.index.expiry import ExpiryOrder
+from rundlet_server.storage.log.index.meta_sizes import META_SHIFT
 
 MAGIC: Final = b"RNDLTIDX"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+"""In format 1, all sizes of meta maps are in bytes; an index of no others is still of that."""
+WITHOUT_UNITS: Final = 1
 BLOCK_BITS: Final = 16
 BLOCK_SIZE: Final = 1 << BLOCK_BITS
 
@@ -61,6 +64,7 @@ _REVISION: Final = 0
 _KEY_START: Final = 2
 _FLAGS: Final = 6
 _KEY_END: Final = 8
+_FLAGS_MAX: Final = (1 << META_SHIFT) - 1
 _NO_ROW: Final = (0,) * 9
 _ROW_MASK: Final = (1 << ROW_BITS) - 1
 
@@ -107,7 +111,7 @@ class IndexFile:
         if not is_whole(header):
             raise Damaged(self.path, 0, "the checksum of the header does not match")
         magic, version, _, self.store_id, offset, size = HEADER.unpack_from(header)
-        if magic != MAGIC or version != FORMAT_VERSION:
+        if magic != MAGIC or version not in (FORMAT_VERSION, WITHOUT_UNITS):
             raise UnknownFormat(
                 f"{self.path}: this release does not know index format {magic!r} {version}"
             )
@@ -223,6 +227,8 @@ class IndexFile:
     def _locator(self, row: int, fields: _Fields, key_size: int) -> Locator:
         """Return what a row says; the content type is empty if only the record knows it."""
         revision, position, _, size, version, type_number, flags, meta_size, _ = fields
+        if flags > _FLAGS_MAX:  # in nearly all rows, the unit is one byte
+            meta_size <<= flags >> META_SHIFT
         types = self.types
         return Locator(
             revision,

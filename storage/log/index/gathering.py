@@ -34,6 +34,7 @@ from rundlet_server.storage.log.index.columns import (
     shared_size,
     used_types,
 )
+from rundlet_server.storage.log.index.meta_sizes import set_meta_sizes
 
 _WORD: Final = 8
 
@@ -69,7 +70,7 @@ class RowGatherer:
         rows["size"] = record_sizes(headers)
         rows["version"] = headers["version"]
         rows["flags"] = headers["kind"]
-        rows["meta_size"] = headers["meta_size"]
+        set_meta_sizes(rows, headers["meta_size"])
         rows["type"] = self._numbers_of_codes()[headers["type_code"]]
         is_odd = (headers["meta_size"] > 0) | (headers["type_code"] >= len(WELL_KNOWN_TYPES))
         for row in np.flatnonzero(is_odd).tolist():
@@ -77,7 +78,7 @@ class RowGatherer:
             start = place + records.HEADER.size + int(header["key_size"])
             meta = stretch.data[start : start + int(header["meta_size"])]
             try:
-                content_type, expires_us = records.decode_meta(int(header["type_code"]), meta)
+                content_type, expires_us, _ = records.decode_meta(int(header["type_code"]), meta)
             except BadRecord as ex:
                 raise Damaged(stretch.path, stretch.offset + place, str(ex)) from ex
             rows["type"][row] = self._number_of(content_type)

@@ -20,7 +20,9 @@ from rundlet_server.storage.log.index.file import (
     HEADER,
     HEADER_SIZE,
     MAGIC,
+    WITHOUT_UNITS,
 )
+from rundlet_server.storage.log.index.meta_sizes import META_SHIFT
 
 _SECTION_ALIGNMENT: Final = 64
 _KEYS_PER_BUCKET: Final = 4
@@ -71,9 +73,9 @@ def write_index(
         fields["about"] = dict(about)
     contents = seal(cbor2.dumps(fields))
     contents_offset = blocks_offset + 4 * block_count
-    header = HEADER.pack(
-        MAGIC, FORMAT_VERSION, BLOCK_SIZE, store_id, contents_offset, len(contents)
-    )
+    has_units = bool((columns.rows["flags"] >> META_SHIFT).any())
+    version = FORMAT_VERSION if has_units else WITHOUT_UNITS
+    header = HEADER.pack(MAGIC, version, BLOCK_SIZE, store_id, contents_offset, len(contents))
     pieces[0] = seal(header)
     pieces += [_block_checksums(pieces), contents]
     files.unlink(path)

@@ -32,7 +32,7 @@ from rundlet_server.storage.log.read.clock import SharedClock
 from rundlet_server.storage.log.read.expired import due
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import View
-from rundlet_server.storage.log.write.batch import Expire
+from rundlet_server.storage.log.write.expire import Expire
 from rundlet_server.storage.log.write.writer import Writer
 from rundlet_server.storage.settings import StoreSettings
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from rundlet_server.storage.interface import Entry, KeyInfo
 from rundlet_server.storage.log.format.locator import Locator
@@ -32,6 +32,20 @@ def key_info(view: View, encoded: bytes, locator: Locator, include_values: bool)
         time_us,
         locator.expires_us or None,
     )
+
+
+def with_metadata(
+    view: View, keys: Sequence[KeyInfo], locators: Sequence[Locator]
+) -> list[KeyInfo]:
+    """Return lines of a list with their metadata; a record is read only if it can have any."""
+    return [
+        info._replace(
+            metadata=info.entry.metadata
+            if info.entry
+            else view.read_metadata(info.key.encode(), locator)
+        )
+        for info, locator in zip(keys, locators, strict=True)
+    ]
 
 
 def read_many(
@@ -83,6 +97,7 @@ def key_history(view: View, key: bytes, *, limit: int, before: int | None) -> Hi
             locator.value_size,
             locator.content_type or view.read(key, locator).content_type,
             locator.expires_us or None,
+            view.read_metadata(key, locator),
         )
         for locator in found
     ]

@@ -11,9 +11,12 @@ from typing import Final
 
 from rundlet_server.storage.interface import Entry
 from rundlet_server.storage.log.read.disposal import Disposal
+from rundlet_server.storage.metadata import metadata_bytes
 
 ENTRY_OVERHEAD: Final = 600
 """What an entry costs in memory beside its key and value, about."""
+METADATA_OVERHEAD: Final = 200
+"""What a name and a text of its metadata cost beside their characters, about."""
 _SHARE_MAX: Final = 256
 """A value larger than this part of the cache is not kept."""
 
@@ -61,6 +64,8 @@ class EntryCache:
     def put(self, key: bytes, entry: Entry) -> None:
         """Keep an entry."""
         size = 2 * len(key) + len(entry.value) + ENTRY_OVERHEAD
+        if entry.metadata:
+            size += metadata_bytes(entry.metadata) + METADATA_OVERHEAD * len(entry.metadata)
         if size > self._entry_bytes_max:
             return
         self._young[key] = entry

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.record import OVERHEAD
 from rundlet_server.storage.ranges import Range, encode_bound, line_prefix
 
 
@@ -21,10 +22,16 @@ class Sorted(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What may be on a page: so many bytes of keys, and of values if it has any."""
+    """What may be on a page: so many bytes of keys, and of values and metadata if it has any."""
 
     has_values: bool
     bytes_max: int
+    has_metadata: bool = False
+
+    def of(self, key_size: int, locator: Locator) -> int:
+        """Return what a value adds to its key."""
+        size = locator.size - OVERHEAD - key_size
+        return size if self.has_values else size - locator.value_size
 
 
 @dataclass(slots=True)
@@ -56,6 +63,7 @@ def list_page(
     """
     page = FoundPage()
     mark = encode_bound(delimiter) if delimiter else None
+    has_cost = cost.has_values or cost.has_metadata
     rest: Range | None = wanted
     last = ""
     while rest is not None:
@@ -65,8 +73,8 @@ def list_page(
                 continue
             rolled_up = line_prefix(key, wanted.prefix, mark)
             size = page.size + len(rolled_up or key)
-            if cost.has_values and rolled_up is None:
-                size += locator.value_size
+            if has_cost and rolled_up is None:
+                size += cost.of(len(key), locator)
             if len(page) == limit or (size > cost.bytes_max and len(page)):
                 page.resume = last
                 return page

@@ -17,7 +17,12 @@ from rundlet_server.storage.interface import Entry
 from rundlet_server.storage.large_values import LargeValue
 from rundlet_server.storage.log.format.commit_times import CommitTimes
 from rundlet_server.storage.log.format.frame import Totals
-from rundlet_server.storage.log.format.locator import Locator, pack_position, segment_of
+from rundlet_server.storage.log.format.locator import (
+    Locator,
+    may_have_metadata,
+    pack_position,
+    segment_of,
+)
 from rundlet_server.storage.log.format.manifest import Manifest
 from rundlet_server.storage.log.format.record import ERASE, Record
 from rundlet_server.storage.log.format.segment import Segment
@@ -25,6 +30,7 @@ from rundlet_server.storage.log.index.delta import Delta, newest_at
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.read.entry_cache import EntryCache
 from rundlet_server.storage.log.read.sealed_times import SealedTimes
+from rundlet_server.storage.metadata import NO_METADATA, Metadata
 
 
 class Head(NamedTuple):
@@ -191,6 +197,12 @@ class View:
         number = segment_of(locator.position)
         segment = self.segments.get(number) or self.segment(number)
         return segment.read_entry(key, encoded, locator)
+
+    def read_metadata(self, key: bytes, locator: Locator) -> Metadata:
+        """Return the metadata of the value at a locator; raises what ``read`` raises."""
+        if not may_have_metadata(key, locator):
+            return NO_METADATA
+        return self.segment(segment_of(locator.position)).read_metadata(key, locator)
 
     def peek(self, key: str, encoded: bytes, locator: Locator) -> Entry | LargeValue:
         """Do as ``read_entry`` does, but return a large value without its bytes."""

@@ -77,6 +77,11 @@ class LogRepair:
         self.deletes_kept = 0
         self.is_mixed = False
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """What a release must know to read what was found."""
+        return frozenset[str]().union(*(source.needs for source in self.sources))
+
     def run(self) -> list[SegmentState]:
         """Return the segments of the repaired store, in log order and on stable storage."""
         self._open_sources()

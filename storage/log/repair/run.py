@@ -238,6 +238,7 @@ class _Repair:
             indexes=indexes,
             erased=self._erased,
             gaps=old.gaps if old else (),
+            needs=log.needs | (old.needs if old else frozenset()),
         )
 
     def _next_index(self) -> int:

@@ -15,7 +15,7 @@ from rundlet_server.storage.log.check import salvage
 from rundlet_server.storage.log.check.salvage import Gap
 from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.frame import BadFrame, Frame, Totals
-from rundlet_server.storage.log.format.manifest import SegmentState
+from rundlet_server.storage.log.format.manifest import METADATA, OUTCOMES, SegmentState
 from rundlet_server.storage.log.format.names import segment_name
 from rundlet_server.storage.log.format.record import BadRecord, Record
 from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment
@@ -46,6 +46,7 @@ class Source:
         offsets, revisions: of all whole records, in the order of the file.
         found_by_index: whole records in gaps that only an index file could find.
         refused_from: commits from this revision on were never acknowledged; 0 if all were.
+        needs: what a release must know to read its records, see ``Manifest``.
     """
 
     number: int
@@ -64,6 +65,7 @@ class Source:
     revisions: array[int] = field(default_factory=lambda: array("Q"))
     found_by_index: list[Place] = field(default_factory=list)
     refused_from: int = 0
+    needs: set[str] = field(default_factory=set)
 
     @classmethod
     def open(cls, files: Files, folder: Path, number: int, end: int | None) -> Source:
@@ -98,7 +100,9 @@ class Source:
         """Read the segment once and note what is in it."""
         for piece in self._pieces():
             for offset, data in self._whole_records(piece):
-                revision, time_us = records.HEADER.unpack_from(data)[7:9]
+                header = records.HEADER.unpack_from(data)
+                revision, time_us = header[7:9]
+                self._note_needs(header[4], header[5])
                 self.offsets.append(offset)
                 self.revisions.append(revision)
                 self._note(revision, time_us)
@@ -151,6 +155,8 @@ class Source:
             return False
         if not self.refused_from or record.revision < self.refused_from:
             self.found_by_index.append(place)
+            code = records.TYPE_AND_METADATA if record.metadata else 0
+            self._note_needs(record.kind, code)
             self._note(record.revision, record.time_us)
         return True
 
@@ -187,6 +193,12 @@ class Source:
         self.first_revision = min(self.first_revision or revision, revision)
         self.last_revision = max(self.last_revision, revision)
         self.last_time_us = max(self.last_time_us, time_us)
+
+    def _note_needs(self, kind: int, type_code: int) -> None:
+        if type_code == records.TYPE_AND_METADATA:
+            self.needs.add(METADATA)
+        if kind == records.OUTCOME:
+            self.needs.add(OUTCOMES)
 
     def _pieces(self) -> Iterator[Frame | Gap]:
         if self.segment is not None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX
 from rundlet_server.storage.errors import Conflict, InvalidOperation, LimitExceeded
 from rundlet_server.storage.files import Buffer
 from rundlet_server.storage.interface import (
@@ -30,10 +29,12 @@ from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.commit_times import CommitPlace
 from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.locator import Locator, pack_position
+from rundlet_server.storage.log.format.manifest import METADATA, OUTCOMES
 from rundlet_server.storage.log.format.record import (
     DELETE,
     ERASE,
     EXPIRE,
+    OUTCOME,
     PUT,
     RESTORE,
     TOMBSTONES,
@@ -42,6 +43,7 @@ from rundlet_server.storage.log.format.record import (
 )
 from rundlet_server.storage.log.read.past import NotThereError, find_at, find_version, kept_of
 from rundlet_server.storage.log.read.view import Head, View
+from rundlet_server.storage.log.write.expire import Expire
 from rundlet_server.storage.log.write.free_space import FreeSpace
 from rundlet_server.storage.log.write.remembering import (
     is_forgotten,
@@ -57,17 +59,10 @@ from rundlet_server.storage.requests import (
     failed_conditions,
 )
 
-_RECORD_OVERHEAD_MAX: Final = records.OVERHEAD + CONTENT_TYPE_BYTES_MAX + 32
+_RECORD_OVERHEAD_MAX: Final = records.OVERHEAD + records.META_BYTES_MAX
 """Bytes of a record beside its key and value, at most."""
 _ANY_FRAME_BYTES_MAX: Final = frames.SIZE_MAX // 8
 """A transaction whose limit is at most this fits into a frame, whatever it copies."""
-
-
-class Expire(NamedTuple):
-    """Log that a key's value has expired, if it still is the value of ``revision``."""
-
-    key: str
-    revision: int
 
 
 class Batch:
@@ -80,6 +75,7 @@ class Batch:
         head: the state of the store after them.
         size: bytes of all frames.
         commit_count: transactions among them.
+        needs: what a release must know to read the records, see ``Manifest``.
     """
 
     def __init__(
@@ -119,6 +115,7 @@ class Batch:
         self.commits: list[CommitPlace] = []
         self.size = 0
         self.commit_count = 0
+        self.needs: set[str] = set()
         self.head = Head(view.head.revision, now_us, view.head.totals)
 
     def add(self, txn: Txn) -> Commit:
@@ -225,6 +222,8 @@ class Batch:
 
     def _given(self, op: Put, key: bytes, current: Locator | None) -> Record:
         record = self._put(key, op.value, current, op.content_type, op.ttl_s)
+        if op.metadata:
+            record = record._replace(metadata=op.metadata)
         return record if op.expires_us is None else record._replace(expires_us=op.expires_us)
 
     def _put(
@@ -258,13 +257,12 @@ class Batch:
         number = added(index, op, old and old.value)
         assert old is not None  # it is a number
         record = self._put(key, b"%d" % number, current, old.content_type)
-        return number, record._replace(expires_us=old.expires_us)
+        return number, record._replace(expires_us=old.expires_us, metadata=old.metadata)
 
     def _touched(self, index: int, op: Touch, key: bytes, current: Locator | None) -> Record:
         if current is None:
             raise InvalidOperation(index, f"there is no key {op.key!r}")
-        old = self._copy(key, current)
-        return self._put(key, old.value, current, old.content_type, op.ttl_s)
+        return self._copied(key, current, current, op.ttl_s)
 
     def _restored(self, index: int, op: Restore, key: bytes, current: Locator | None) -> Record:
         """Return a record with the value that the key had at a version or a revision."""
@@ -278,9 +276,7 @@ class Batch:
                 raise NotThereError(f"revision {op.revision} does not exist yet")
         except NotThereError as ex:
             raise InvalidOperation(index, f"{op.key!r} cannot be restored: {ex}") from ex
-        old = self._copy(key, source)
-        record = self._put(key, old.value, current, old.content_type, op.ttl_s)
-        return record._replace(kind=RESTORE)
+        return self._copied(key, source, current, op.ttl_s)._replace(kind=RESTORE)
 
     def _versions(self, key: bytes) -> Iterator[Locator]:
         pending = self._newest.get(key)
@@ -312,7 +308,7 @@ class Batch:
         key_count, value_bytes = self.head.totals
         encoded: list[list[Buffer]] = []
         for record in written:
-            key, value, kind, revision, version, _, content_type, expires_us = record
+            key, value, kind, revision, version, _, content_type, expires_us, metadata = record
             value_size = len(value)
             previous = self._latest(key)
             if previous is not None:
@@ -324,6 +320,8 @@ class Batch:
             if kind not in TOMBSTONES:
                 key_count += 1
                 value_bytes += value_size
+            if metadata or kind == OUTCOME:
+                self.needs.add(METADATA if metadata else OUTCOMES)
             pieces = records.encode(record)
             encoded.append(pieces)
             size = sum(map(len, pieces))
@@ -375,26 +373,28 @@ class Batch:
     def _is_due(self, locator: Locator) -> bool:
         return 0 < locator.expires_us <= self.head.time_us
 
-    def _copy(self, key: bytes, locator: Locator) -> Record:
-        """Return a record whose value is written once more.
+    def _copied(
+        self, key: bytes, source: Locator, current: Locator | None, ttl_s: float | None
+    ) -> Record:
+        """Return a new version with a value that the key has or had.
 
         The limit is needed because small requests can name many large values.
         """
-        size = self._copied_bytes + locator.value_size
+        size = self._copied_bytes + source.value_size
         if self._copied_bytes and size > self._limits.txn_bytes_max:
             raise LimitExceeded("txn_bytes_max", self._limits.txn_bytes_max, size)
         self._copied_bytes = size
-        return self._read(key, locator)
+        old = self._read(key, source)
+        record = self._put(key, old.value, current, old.content_type, ttl_s)
+        return record._replace(metadata=old.metadata)
 
     def _read(self, key: bytes, locator: Locator) -> Record:
         if not self._is_pending(locator):
             return self._view.read(key, locator)
-        return self._records[bisect_left(self.entries, locator.position, key=_position)]
+        return self._records[
+            bisect_left(self.entries, locator.position, key=lambda entry: entry[1].position)
+        ]
 
     def _is_pending(self, locator: Locator) -> bool:
         """Return whether a version belongs to this batch and is not in the view yet."""
         return locator.revision > self._revision_before
-
-
-def _position(entry: tuple[bytes, Locator]) -> int:
-    return entry[1].position

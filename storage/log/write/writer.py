@@ -134,6 +134,8 @@ class Writer:
         """
         if not batch.size:
             return
+        if not batch.needs <= view.manifest.needs:
+            view = self._noted(view, batch.needs)
         segment = self._active(view)
         start = view.active.offset
         is_synced = self._settings.sync == "always"
@@ -315,6 +317,11 @@ class Writer:
         if is_full or self._commit_page.abandoned == active.segment:
             view = self.roll(view)
         return view
+
+    def _noted(self, view: View, needs: set[str]) -> View:
+        """Say in the manifest what the log needs from now on, before any of it is there."""
+        manifest = view.manifest.changed()
+        return self.install_manifest(dataclasses.replace(manifest, needs=manifest.needs | needs))
 
     def _without_tail(self, view: View, segment: Segment, size: int) -> View:
         """Truncate what is behind the published end, and return the view.

@@ -56,7 +56,7 @@ class Hosts:
             else:
                 found.append(answer)
         if not found:
-            told = "; ".join(str(each).strip() for each in reasons)
+            told = "; ".join(str(each).strip().partition("\n")[0] for each in reasons)
             raise psycopg.OperationalError(told or "no host answers")
         return max(found)[1]
 

@@ -61,6 +61,22 @@ def test_everything_that_a_store_keeps_with_a_value_is_copied():
     assert set(Item._fields) == set(Entry._fields) - of_each_store
 
 
+@pytest.mark.parametrize("kind", ["folder", "etcd", "postgresql"])
+def test_user_metadata_is_copied(make_place, kind):
+    source, to = make_place("folder", "from"), make_place(kind, "to")
+    with opened(source) as store:
+        store.commit(Txn([Put("a", b"1", metadata=(("owner", "me"),))]))
+    for extra in ((), ("--no-history",)):
+        with opened(source) as store:
+            store.commit(Txn([Put("b", b"1", metadata=(("owner", "you"),))]))
+
+        assert run("copy", source, to, *extra).code == 0
+
+        with opened(to) as store:
+            assert store.get("a").metadata == (("owner", "me"),)
+            assert store.get("b").metadata == (("owner", "you"),)
+
+
 def test_older_versions_than_the_feed_reaches_are_copied(make_place):
     source, to = make_place("folder", "from"), make_place("folder", "to")
     with opened(source) as store:

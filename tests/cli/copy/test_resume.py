@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import ExitStack, closing
@@ -65,6 +66,26 @@ def test_a_killed_copy_goes_on_where_it_was(make_place, state_home, kind):
     with opened(to) as store:
         for number in (0, KEYS - 1):  # only what the kill was in the middle of is stored twice
             assert store.get(f"k/{number:06d}").version == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("options", [(), ("--no-history",)])
+def test_a_copy_takes_little_memory(make_place, options):
+    source, to = make_place("folder", "from"), make_place("folder", "to")
+    with opened(source) as store:
+        for number in range(50):
+            store.commit(Txn([Put(f"k/{number}", os.urandom(10_000) * 200)]))
+    # The peak that getrusage shows would be that of the process that started it.
+    program = (
+        "import sys; from rundlet_server.cli.main import app; sys.argv[0] = 'rundlet';"
+        " app(standalone_mode=False); print(open('/proc/self/status').read())"
+    )
+    command = [sys.executable, "-c", program, "copy", source, to, *options]
+
+    copied = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    peak = re.search(r"VmHWM:\s*(\d+) kB", copied.stdout)
+    assert int(peak[1]) < 100 * 1024, "the values have 100 MB"
 
 
 class Sides:

@@ -96,7 +96,7 @@ def test_difference_tells_both_states(store, clock):
     found = differences(store, moment_of(store, 1), moment_of(store)).found
 
     later_us = START_US + SECOND_US
-    assert found[0].before == (1, 1, START_US, 1, "text/css", None)
+    assert found[0].before == (1, 1, START_US, 1, "text/css", None, ())
     assert found[0].after is not None
     assert found[0].after[:4] == (2, 2, later_us, 2)
     assert found[0].after.expires_us == later_us + 5 * SECOND_US

@@ -65,7 +65,7 @@ def generations(draw: st.DrawFn) -> list[Versions]:
 @st.composite
 def locators(draw: st.DrawFn, revision: int, key: bytes) -> Locator:
     value_size = draw(st.integers(0, 1_000))
-    meta_size = draw(st.sampled_from([0, 0, 11, 214]))
+    meta_size = draw(st.sampled_from([0, 0, 11, 214, 240, 256, 2_400]))
     return Locator(
         revision,
         pack_position(draw(st.integers(1, 1 << 24 - 1)), 8 * revision),

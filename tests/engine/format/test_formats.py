@@ -25,6 +25,7 @@ from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.frame import BadFrame, Totals
 from rundlet_server.storage.log.format.locator import Locator, pack_position
 from rundlet_server.storage.log.format.manifest import (
+    KNOWN_NEEDS,
     IndexState,
     Manifest,
     SegmentState,
@@ -51,6 +52,7 @@ from rundlet_server.storage.log.index.columns import KEY_BYTES_MAX, from_delta, 
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.index.writer import write_index
+from rundlet_server.storage.metadata import NAME_PATTERN, NO_METADATA, metadata_of
 from tests.support.disks.sample_stores import folder_in_memory
 
 SALT = 0x1234_5678
@@ -65,6 +67,10 @@ RECORDS = st.builds(
     time_us=st.integers(0, 1 << 62),
     content_type=st.sampled_from(WELL_KNOWN_TYPES) | st.text(max_size=40),
     expires_us=st.integers(0, 1 << 62),
+    metadata=st.just(NO_METADATA)
+    | st.dictionaries(
+        st.from_regex(NAME_PATTERN, fullmatch=True), st.text(min_size=1, max_size=100), max_size=4
+    ).map(metadata_of),
 )
 MANIFESTS = st.builds(
     Manifest,
@@ -90,6 +96,7 @@ MANIFESTS = st.builds(
         max_size=4,
     ).map(tuple),
     indexes=st.lists(st.builds(IndexState, REVISIONS, REVISIONS, REVISIONS), max_size=3).map(tuple),
+    needs=st.sampled_from([frozenset(), KNOWN_NEEDS]),
 )
 quick = settings(
     max_examples=150,

@@ -43,7 +43,7 @@ def opened(golden: Path) -> LogStore:
 
 
 def test_there_is_one_of_every_format():
-    assert FORMATS == ["format-1", "format-2"]
+    assert FORMATS == ["format-1", "format-2", "format-3"]
 
 
 def test_every_revision_of_every_key_is_read(golden: Path):

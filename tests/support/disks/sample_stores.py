@@ -10,13 +10,14 @@ from pathlib import Path
 
 from rundlet_server.storage.interface import Add, Delete, Op, Put, Restore, Touch, Txn
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.metadata import Metadata
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.faulty_files import FaultyFiles
 from tests.support.models.model import Clock
 
 State = dict[str, tuple[bytes, int, str]]
-"""Value, version and content type by key."""
+"""Value, version and ``described`` by key."""
 
 
 class Sample:
@@ -86,10 +87,16 @@ def state_of(store: LogStore) -> State:
     found = {}
     for key in keys:
         assert key.entry is not None
-        found[key.key] = (key.entry.value, key.version, key.content_type)
+        about = described(key.content_type, key.entry.metadata)
+        found[key.key] = (key.entry.value, key.version, about)
     assert store.stats().key_count == len(found)
     assert store.stats().value_bytes == sum(len(value) for value, _, _ in found.values())
     return found
+
+
+def described(content_type: str, metadata: Metadata) -> str:
+    """Return content type and metadata as one text."""
+    return f"{content_type} with {metadata}" if metadata else content_type
 
 
 def fill(sample: Sample) -> None:
@@ -106,7 +113,7 @@ def fill(sample: Sample) -> None:
         sample.states[6] = state_of(store)
         sample.commit(store, Delete("d"))
         sample.commit(store, Touch("a", 5_000.0))
-        sample.commit(store, Put("é", b"last" * 8))
+        sample.commit(store, Put("é", b"last" * 8, metadata=(("by", "ü"),)))
 
 
 def flipped(path: Path, bit: int) -> None:

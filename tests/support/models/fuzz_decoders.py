@@ -44,7 +44,7 @@ with atheris.instrument_imports(include=["rundlet_server.storage.log"]):
     from rundlet_server.storage.log.index.writer import write_index
 
 SALT, OFFSET = 7, 64
-RECORD = Record(b"key", b"value", records.PUT, 3, 1, 9, "image/x-rare", 8)
+RECORD = Record(b"key", b"value", records.PUT, 3, 1, 9, "image/x-rare", 8, (("a", "b"),))
 SEGMENT = SegmentState(1, 64, 1, 1, 1, Totals(1, 5), False)
 MANIFEST = Manifest(1, bytes(16), 2, 1, 0, 0, False, (SEGMENT,), ())
 FILES = RealFiles()

@@ -45,6 +45,7 @@ from rundlet_server.storage.interface import (
     Txn,
 )
 from rundlet_server.storage.large_values import Admit, LargeValue
+from rundlet_server.storage.metadata import Metadata
 from rundlet_server.storage.outcomes.idempotency import Idempotency
 from rundlet_server.storage.outcomes.results import Commit, OpResult
 from rundlet_server.storage.reports import Gauge, Health
@@ -62,6 +63,7 @@ from rundlet_server.storage.timeline import (
 from tests.support.models.model_backups import ModelBackups
 from tests.support.models.model_outcomes import ModelOutcomes
 
+METADATA_NAME = re.compile(r"[a-z0-9-]{1,40}")
 NUMBER = re.compile(rb"[+-]?[0-9]+")
 NUMBER_BYTES_MAX = 1_000
 TTL_S_MAX = 100 * 366 * 86_400
@@ -94,6 +96,7 @@ class Record(NamedTuple):
     value: bytes = b""
     content_type: str = DEFAULT_CONTENT_TYPE
     expires_us: int | None = None
+    metadata: Metadata = ()
 
     @property
     def has_value(self) -> bool:
@@ -158,7 +161,7 @@ class ModelStore:
             moment = self._at(at)
             entries = [self.get(key, at=moment) for key in keys]
             size = sum(len(key.encode()) for key in keys)
-            size += sum(len(entry.value) for entry in entries if entry)
+            size += sum(map(_shown_size, filter(None, entries)))
             if len(keys) > 1:
                 _check_limit("answer_bytes_max", self.info.limits.answer_bytes_max, size)
             if admit is not None:
@@ -176,6 +179,7 @@ class ModelStore:
         reverse: bool = False,
         delimiter: str | None = None,
         include_values: bool = False,
+        include_metadata: bool = False,
         at: At | None = None,
         admit: Admit | None = None,  # noqa: ARG002 - its values are in memory already
     ) -> Page:
@@ -194,14 +198,15 @@ class ModelStore:
                 if rolled is not None and rolled in page.prefixes:
                     continue
                 size += len(name.encode())
-                size += len(entry.value) if include_values and rolled is None else 0
+                if rolled is None:
+                    size += _listed_size(entry, include_values, include_metadata)
                 count = len(page.keys) + len(page.prefixes)
                 if count == limit or (count and size > self.info.limits.answer_bytes_max):
                     return Page(moment, page.keys, page.prefixes, resume)
                 if rolled is not None:
                     page.prefixes.append(rolled)
                 else:
-                    page.keys.append(_key_info(entry, include_values))
+                    page.keys.append(_key_info(entry, include_values, include_metadata))
                 resume = name
             return page
 
@@ -253,6 +258,7 @@ class ModelStore:
                     len(record.value),
                     record.content_type,
                     record.expires_us,
+                    record.metadata,
                 )
                 for record in reversed(self._records.get(key, []))
                 if before is None or record.revision < before
@@ -430,29 +436,26 @@ class ModelStore:
         match op:
             case Delete():
                 return Record(0, 0, "delete", self._time_us) if old else None
-            case Put(_, value, content_type, ttl_s, expires_us):
+            case Put(_, value, content_type, ttl_s, expires_us, metadata):
                 if ttl_s is not None:
                     expires_us = self._expiry(ttl_s)
-                return Record(0, version, "put", self._time_us, value, content_type, expires_us)
+                about = (content_type, expires_us, metadata)
+                return Record(0, version, "put", self._time_us, value, *about)
             case Add(_, by):
                 content_type = old.content_type if old else TEXT_CONTENT_TYPE
                 value = _sum(index, old.value if old else b"0", by)
                 expires_us = old.expires_us if old else None
-                return Record(0, version, "put", self._time_us, value, content_type, expires_us)
+                about = (content_type, expires_us, old.metadata if old else ())
+                return Record(0, version, "put", self._time_us, value, *about)
             case Touch(_, ttl_s):
                 if old is None:
                     raise InvalidOperation(index, "there is no such key to touch")
-                expires_us = self._expiry(ttl_s)
-                return Record(
-                    0, version, "put", self._time_us, old.value, old.content_type, expires_us
-                )
+                about = (old.content_type, self._expiry(ttl_s), old.metadata)
+                return Record(0, version, "put", self._time_us, old.value, *about)
             case Restore():
                 source = self._source(index, op)
-                expires_us = self._expiry(op.ttl_s)
-                content_type = source.content_type
-                return Record(
-                    0, version, "restore", self._time_us, source.value, content_type, expires_us
-                )
+                about = (source.content_type, self._expiry(op.ttl_s), source.metadata)
+                return Record(0, version, "restore", self._time_us, source.value, *about)
 
     def _result(self, op: Op, change: Record | None) -> OpResult:
         found = change is not None and (change.kind == "delete" or change.version > 1)
@@ -595,6 +598,8 @@ class ModelStore:
             value = op.value if isinstance(op, Put) else b""
             _check_limit("value_bytes_max", limits.value_bytes_max, len(value))
             size += len(op.key.encode()) + len(value)
+            if isinstance(op, Put):
+                size += _check_metadata(index, op.metadata)
             if isinstance(op, Restore) and (op.version is None) == (op.revision is None):
                 raise InvalidOperation(index, "a restore takes a version or a revision")
             ttl_s = op.ttl_s if isinstance(op, Put | Touch | Restore) else None
@@ -620,7 +625,37 @@ def _entry(key: str, record: Record) -> Entry:
         record.time_us,
         record.content_type,
         record.expires_us,
+        record.metadata,
     )
+
+
+def _shown_size(entry: Entry) -> int:
+    return len(entry.value) + _metadata_size(entry.metadata)
+
+
+def _listed_size(entry: Entry, include_value: bool, include_metadata: bool) -> int:
+    size = len(entry.value) if include_value else 0
+    return size + (_metadata_size(entry.metadata) if include_value or include_metadata else 0)
+
+
+def _metadata_size(metadata: Metadata) -> int:
+    return len("".join(name + text for name, text in metadata).encode())
+
+
+def _check_metadata(index: int, metadata: Metadata) -> int:
+    """The size of metadata in bytes."""
+    _check_limit("metadata_count_max", 16, len(metadata))
+    names = [name for name, _ in metadata]
+    if names != sorted(set(names)) or not all(METADATA_NAME.fullmatch(name) for name in names):
+        raise InvalidOperation(index, "these are no names of metadata")
+    if not all(text for _, text in metadata):
+        raise InvalidOperation(index, "a text is empty")
+    try:
+        size = _metadata_size(metadata)
+    except UnicodeEncodeError as ex:
+        raise InvalidOperation(index, "metadata is not encodable as UTF-8") from ex
+    _check_limit("metadata_bytes_max", 2_048, size)
+    return size
 
 
 def _order(key: str) -> bytes:
@@ -642,7 +677,7 @@ def _comes_after(name: str, after: str, reverse: bool) -> bool:
     return _order(name) < _order(after) if reverse else _order(name) > _order(after)
 
 
-def _key_info(entry: Entry, include_value: bool) -> KeyInfo:
+def _key_info(entry: Entry, include_value: bool, include_metadata: bool) -> KeyInfo:
     return KeyInfo(
         entry.key,
         entry.revision,
@@ -652,6 +687,7 @@ def _key_info(entry: Entry, include_value: bool) -> KeyInfo:
         entry if include_value else None,
         entry.time_us,
         entry.expires_us,
+        entry.metadata if include_metadata else (),
     )
 
 
@@ -667,11 +703,13 @@ def _event(key: str, record: Record, is_last: bool, include_value: bool) -> Even
         record.expires_us,
         is_last,
         record.value if include_value and record.has_value else None,
+        metadata=record.metadata,
     )
 
 
 def _event_size(key: str, record: Record, include_value: bool) -> int:
-    return len(key.encode()) + (len(record.value) if include_value else 0)
+    size = len(record.value) if include_value else 0
+    return len(key.encode()) + _metadata_size(record.metadata) + size
 
 
 def _sum(index: int, value: bytes, by: int) -> bytes:

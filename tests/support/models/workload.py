@@ -12,9 +12,10 @@ from rundlet_server.storage.errors import DiskFull, OutcomeUnknown, Unavailable
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.interface import Add, Delete, Op, Put, Restore, Row, Touch, Txn
 from rundlet_server.storage.log.store import LogStore
+from rundlet_server.storage.metadata import NO_METADATA, metadata_of
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings, SyncPolicy
-from tests.support.disks.sample_stores import State, state_of
+from tests.support.disks.sample_stores import State, described, state_of
 from tests.support.models.idempotent import numbered
 from tests.support.models.model import Clock
 
@@ -24,7 +25,11 @@ FAILURES_MAX = 20
 """The number of calls in a row that may fail."""
 KEYS = ["a", "b", "c/1", "c/2", "é"]
 NUMBER_TYPE = "text/plain; charset=utf-8"
-
+METADATA = {
+    3: metadata_of({"by": "ü"}),
+    700: metadata_of({f"name-{number:02}": "x" * 100 for number in range(16)}),
+}
+"""The metadata of values of these sizes; others have none."""
 
 _Answer = TypeVar("_Answer")
 
@@ -141,9 +146,10 @@ class Expectation:
     def _apply(self, state: Contents, op: Op) -> None:
         old = state.get(op.key, Held(b"0", 0, NUMBER_TYPE))
         match op:
-            case Put(_, value, content_type, ttl_s, expires_us):
+            case Put(_, value, content_type, ttl_s, expires_us, metadata):
                 end = self._end(ttl_s) if expires_us is None else expires_us
-                state[op.key] = Held(value, old.version + 1, content_type, end)
+                about = described(content_type, metadata)
+                state[op.key] = Held(value, old.version + 1, about, end)
             case Delete():
                 state.pop(op.key, None)
             case Add(_, by):
@@ -267,7 +273,9 @@ class Workload:
             case "touch" if self.expected.is_held(key):
                 return Touch(key, self._chance.choice([None, 1_000.0]))
         size = self._chance.choice([0, 3, 700, 5_000])
-        return Put(key, self._chance.randbytes(size), self._chance.choice(["text/css", "x/rare"]))
+        value = self._chance.randbytes(size)
+        content_type = self._chance.choice(["text/css", "x/rare"])
+        return Put(key, value, content_type, metadata=METADATA.get(size, NO_METADATA))
 
     def _wait(self, store: LogStore) -> None:
         self._clock.advance(3)

@@ -171,7 +171,18 @@ class KeysView extends HTMLElement {
     if (prefix) {
       return emptiness(this.options.match ? "No keys match" : "No keys with this prefix", h("p", { class: "mono" }, visible(prefix)), button("Show all keys", () => change({ prefix: "", match: "" })), this.canCreate() && button("New key", () => change({ new: "1", key: "" }), { class: "primary" }));
     }
+    if (this.canCreate() && !this.options.match && !this.options.start) return this.tour();
     return emptiness("No keys yet", this.isPast ? "The store was empty then." : "Everything that you store appears here.", this.canCreate() && button("New key", () => change({ new: "1", key: "" }), { class: "primary" }));
+  }
+
+  /** What shows a first user around, loaded for an empty store only. */
+  tour() {
+    const place = h("div", {});
+    import("../tour/tour.js").then(
+      ({ Tour }) => place.isConnected && fill(place, new Tour(() => this.refresh()).element),
+      () => fill(place, emptiness("No keys yet", "Everything that you store appears here.")),
+    );
+    return place;
   }
 
   canCreate() {

@@ -12,7 +12,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Final, Protocol
 from weakref import WeakSet
 
@@ -40,44 +40,17 @@ class Connections:
         self._streams: WeakSet[_Stream] = WeakSet()
         _ALL.add(self)
 
-    def request(
-        self, method: str, url: httpx.URL, headers: Mapping[str, str], body: bytes | None
-    ) -> httpx.Response:
-        """Send a request, and return the answer, read to its end.
+    def send(self, request: httpx.Request, *, is_stream: bool = False) -> httpx.Response:
+        """Send a request, and return the answer; ``is_stream`` leaves its body to be read.
 
         Raises:
             httpx.RequestError: there is no whole answer.
             RuntimeError: ``close`` was called.
         """
         http = self._http or self._connected_again()
-        response = http.request(method, url, headers=headers, content=body)
+        response = http.send(request, stream=is_stream)
         self._streams.add(response.extensions["network_stream"])
         return response
-
-    def open_stream(
-        self, url: httpx.URL, headers: Mapping[str, str], timeout: httpx.Timeout
-    ) -> httpx.Response:
-        """Send a GET, and return the answer as soon as its headers are there; close it.
-
-        Raises:
-            httpx.RequestError: there is no answer.
-            RuntimeError: ``close`` was called.
-        """
-        http = self._http or self._connected_again()
-        request = http.build_request("GET", url, headers=headers, timeout=timeout)
-        response = http.send(request, stream=True)
-        self._streams.add(response.extensions["network_stream"])
-        return response
-
-    @contextlib.contextmanager
-    def stream(
-        self, method: str, url: httpx.URL, headers: Mapping[str, str]
-    ) -> Iterator[httpx.Response]:
-        """Send a request whose answer is read piece by piece; raises as ``request``."""
-        http = self._http or self._connected_again()
-        with http.stream(method, url, headers=headers) as response:
-            self._streams.add(response.extensions["network_stream"])
-            yield response
 
     def close(self) -> None:
         """Close all connections; closing twice is harmless."""

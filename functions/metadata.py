@@ -1,0 +1,72 @@
+"""User metadata in headers: ``KV-Meta-NAME: text``, of requests that write and answers that show.
+
+WSGI gives header names in upper case with underscores for hyphens. That can be undone, because the
+names of metadata have neither. A text is printable ASCII, and everything else in it is
+percent-encoded UTF-8; so is ``%`` itself, and a blank at either end, which HTTP would cut off.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from rundlet_server.functions.problems import Member, Problem
+from rundlet_server.storage.errors import InvalidRequest, LimitExceeded
+from rundlet_server.storage.metadata import NO_METADATA, Metadata, metadata_of
+
+HEADER: Final = "KV-Meta-"
+TEXT_PATTERN: Final = "(?:[\\x20-\\x24\\x26-\\x7e]|%[0-9A-Fa-f]{2})*"
+"""What may stand in a header, before it is decoded."""
+
+IN_ENVIRON: Final = "HTTP_KV_META_"
+_PREFIX: Final = HEADER.lower()
+_TEXT: Final = re.compile(TEXT_PATTERN)
+_ENCODED: Final = re.compile(r"^ +| +$|[^\x20-\x24\x26-\x7e]+")
+
+
+def metadata_given(environ: Mapping[str, object]) -> Metadata:
+    """Return the metadata in the headers of a request.
+
+    Raises:
+        Problem: 400 ``bad-metadata``, 431 ``metadata-too-large``.
+    """
+    names = [name for name in environ if name.startswith(IN_ENVIRON)]
+    if not names:
+        return NO_METADATA
+    texts = {}
+    for name in names:
+        shown = name[len(IN_ENVIRON) :].replace("_", "-").lower()
+        texts[shown] = _decoded(shown, str(environ[name]))
+    try:
+        return metadata_of(texts)
+    except LimitExceeded as ex:
+        members: dict[str, Member] = {"limit": ex.limit, "got": ex.got}
+        raise Problem(431, "metadata-too-large", f"{ex}; send less", members) from ex
+    except InvalidRequest as ex:
+        raise Problem(400, "bad-metadata", str(ex)) from ex
+
+
+def metadata_headers(metadata: Metadata) -> Iterator[tuple[str, str]]:
+    """Yield the headers that show metadata."""
+    for name, text in metadata:
+        yield _PREFIX + name, _ENCODED.sub(_percent_encoded, text)
+
+
+def _decoded(name: str, text: str) -> str:
+    if _TEXT.fullmatch(text):
+        try:
+            return unquote_to_bytes(text).decode() if "%" in text else text
+        except UnicodeDecodeError:
+            pass
+    raise Problem(
+        400,
+        "bad-metadata",
+        f"the header {HEADER}{name[:80]} is not printable ASCII; percent-encode everything else in"
+        " it as UTF-8, and send '%25' for '%'",
+    )
+
+
+def _percent_encoded(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode())

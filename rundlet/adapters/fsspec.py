@@ -1,0 +1,324 @@
+"""A filesystem for fsspec: pandas, pyarrow, dask, xarray and zarr open ``rundlet://`` addresses.
+
+    import pandas
+
+    frame = pandas.read_parquet("rundlet://127.0.0.1:8000/data/flights.parquet")
+
+A file is a key, and a slash in it ends the name of a folder, which exists as long as a key is in
+it. There are no empty folders: ``mkdir`` does nothing.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+from fsspec.asyn import AsyncFileSystem, sync
+from fsspec.spec import AbstractBufferedFile
+
+from rundlet.adapters.places import PROTOCOLS, refuse_token, split_address, token_or_variable
+from rundlet.async_client import AsyncClient
+from rundlet.client import DEFAULT_URL
+from rundlet.errors import PreconditionFailed
+from rundlet.model import KeyInfo, Value
+
+Info = dict[str, Any]
+"""What fsspec knows of a file, by its names."""
+
+
+class RundletFileSystem(AsyncFileSystem):
+    """The keys of a server as files.
+
+    ``pipe_file`` and ``open`` for writing take a ``ttl`` in seconds, and a ``content_type``, which
+    by default follows from the name.
+    """
+
+    protocol: ClassVar = tuple(PROTOCOLS)
+    root_marker = ""
+
+    def __init__(self, url: str = DEFAULT_URL, token: str | None = None, **options: Any) -> None:
+        """Make a filesystem; nothing is sent yet.
+
+        Args:
+            url: address of the server, which an address of a file implies.
+            token: by default that of the variable RUNDLET_TOKEN.
+            options: those of fsspec.
+        """
+        super().__init__(url=url, token=token, **options)
+        self._token = token
+        self.client = AsyncClient(url, token=token_or_variable(token))
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        if isinstance(path, list):
+            return [cls._strip_protocol(one) for one in path]
+        text = str(path)
+        if text.partition("://")[0] in PROTOCOLS:
+            text = split_address(text)[1]
+        return text.strip("/")
+
+    @staticmethod
+    def _get_kwargs_from_urls(path: str) -> dict[str, str]:
+        return {"url": split_address(path)[0]} if "://" in path else {}
+
+    def unstrip_protocol(self, name: str) -> str:
+        """Return the whole address of a file."""
+        scheme, _, host = self.client.url.partition("://")
+        protocol = next(one for one, spoken in PROTOCOLS.items() if spoken == scheme)
+        return f"{protocol}://{host}/{self._strip_protocol(name)}"
+
+    async def _info(self, path: str, **_: Any) -> Info:
+        key = self._strip_protocol(path)
+        if not key:
+            return _folder(key)
+        info = await self.client.head(key)
+        if info is not None:
+            return _file(info)
+        async for _ in self.client.scan(prefix=f"{key}/", limit=1):
+            return _folder(key)
+        raise FileNotFoundError(path)
+
+    async def _ls(self, path: str, detail: bool = True, **_: Any) -> list[Info] | list[str]:
+        key = self._strip_protocol(path)
+        prefix = f"{key}/" if key else ""
+        found = [
+            _folder(info.key.rstrip("/")) if info.is_prefix else _file(info)
+            async for info in self.client.scan(prefix=prefix, delimiter="/")
+            if info.key != prefix
+        ]
+        if not found and key:
+            found = [await self._info(key)]
+            if found[0]["type"] == "directory":
+                return []
+        return found if detail else sorted({one["name"] for one in found})
+
+    async def _find(
+        self, path: str, maxdepth: int | None = None, withdirs: bool = False, **options: Any
+    ) -> dict[str, Info] | list[str]:
+        """List all keys below a folder in one pass, not folder by folder."""
+        if maxdepth is not None and maxdepth < 1:
+            raise ValueError("maxdepth must be at least 1")
+        key = self._strip_protocol(path)
+        prefix = f"{key}/" if key else ""
+        found: dict[str, Info] = {}
+        async for info in self.client.scan(prefix=prefix):
+            depth = info.key.count("/", len(prefix)) + 1
+            if maxdepth is None or depth <= maxdepth:
+                found[info.key] = _file(info)
+            if withdirs:
+                for parent in _parents(info.key, len(prefix)):
+                    if maxdepth is None or parent.count("/", len(prefix)) + 1 <= maxdepth:
+                        found.setdefault(parent, _folder(parent))
+                if key:
+                    found.setdefault(key, _folder(key))
+        if not found and key and (info := await self.client.head(key)):
+            found[key] = _file(info)
+        names = sorted(found)
+        return {name: found[name] for name in names} if options.get("detail") else names
+
+    async def _cat_file(
+        self, path: str, start: int | None = None, end: int | None = None, **_: Any
+    ) -> bytes:
+        key = self._strip_protocol(path)
+        if end is not None and (end < 0 or (start or 0) < 0):
+            start, end = await self._whole_range(key, start or 0, end)
+        return (await self._read(key, start=start, end=end)).data
+
+    async def _pipe_file(
+        self, path: str, value: bytes, mode: str = "overwrite", **options: Any
+    ) -> None:
+        key = self._strip_protocol(path)
+        await self.store(key, value, if_absent=mode == "create", **options)
+
+    async def _put_file(
+        self, lpath: str, rpath: str, mode: str = "overwrite", **options: Any
+    ) -> None:
+        if not Path(lpath).is_dir():
+            options.pop("callback", None)
+            await self._pipe_file(rpath, Path(lpath).read_bytes(), mode, **options)
+
+    async def _get_file(self, rpath: str, lpath: str, **_: Any) -> None:
+        local = Path(lpath)
+        if await self._isdir(rpath):
+            local.mkdir(parents=True, exist_ok=True)
+            return
+        data = await self._cat_file(rpath)
+        local.parent.mkdir(parents=True, exist_ok=True)
+        local.write_bytes(data)
+
+    async def _cp_file(self, path1: str, path2: str, **_: Any) -> None:
+        if await self._isdir(path1):
+            return
+        value = await self._read(self._strip_protocol(path1))
+        key = self._strip_protocol(path2)
+        await self.client.set(key, value.data, content_type=value.content_type)
+
+    async def _rm_file(self, path: str, **_: Any) -> None:
+        if not await self.client.delete(self._strip_protocol(path)):
+            raise FileNotFoundError(path)
+
+    async def _rm(
+        self, path: Any, recursive: bool = False, maxdepth: int | None = None, **_: Any
+    ) -> None:
+        paths = await self._expand_path(path, recursive=recursive, maxdepth=maxdepth)
+        if not await self.client.delete_many(one for one in paths if one):
+            raise FileNotFoundError(path)
+
+    def modified(self, path: str) -> datetime:
+        """Return when the value was written (UTC)."""
+        written: datetime = self.info(path)["mtime"]
+        return written
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> RundletFile:
+        return RundletFile(self, path, mode, **options)
+
+    def close(self) -> None:
+        """Close all connections; the filesystem is of no more use."""
+        sync(self.loop, self.client.close)
+
+    async def store(
+        self,
+        key: str,
+        data: bytes,
+        *,
+        ttl: float | None = None,
+        content_type: str | None = None,
+        if_absent: bool = False,
+        if_revision: int | None = None,
+    ) -> None:
+        """Store a value; arguments as in ``Client.set``.
+
+        Raises:
+            FileExistsError: the key has a value, with ``if_absent``.
+        """
+        try:
+            await self.client.set(
+                key,
+                bytes(data),
+                ttl=ttl,
+                content_type=content_type or mimetypes.guess_type(key)[0],
+                if_absent=if_absent,
+                if_revision=if_revision,
+            )
+        except PreconditionFailed as ex:
+            if not if_absent:
+                raise
+            raise FileExistsError(key) from ex
+
+    async def read_as_of(self, key: str, revision: int, start: int, end: int) -> bytes:
+        """Return a part of the value that a commit wrote, also if there is another one by now."""
+        value = await self.client.get(key, start=start, end=end)
+        if value is None or value.revision != revision:
+            value = await self._read(key, revision=revision, start=start, end=end)
+        return value.data
+
+    async def _read(self, key: str, **options: int | None) -> Value:
+        value = await self.client.get(key, **options) if key else None
+        if value is None:
+            raise FileNotFoundError(key)
+        return value
+
+    async def _whole_range(self, key: str, start: int, end: int) -> tuple[int, int]:
+        """Return a range whose bounds count from the start, as slices mean negative ones."""
+        size = (await self._info(key))["size"]
+        first, last, _ = slice(start, end).indices(size)
+        return first, last
+
+    def __reduce__(self) -> Any:
+        refuse_token(self._token)
+        return super().__reduce__()
+
+
+class RundletFile(AbstractBufferedFile):
+    """One value as a file: read by ranges, or written as a whole when it is closed.
+
+    A file that is read shows the value that the key had when it was opened. To append is to write
+    it as a whole, too, and fails if the key was written since it was opened.
+    """
+
+    fs: RundletFileSystem
+
+    def __init__(
+        self,
+        fs: RundletFileSystem,
+        path: str,
+        mode: str,
+        *,
+        ttl: float | None = None,
+        content_type: str | None = None,
+        **options: Any,
+    ) -> None:
+        """See ``RundletFileSystem``."""
+        self._ttl = ttl
+        self._content_type = content_type
+        self._old = b""
+        self._revision: int | None = None
+        self._whole = b""
+        if mode == "xb" and fs.exists(path):
+            raise FileExistsError(path)
+        super().__init__(fs, path, mode, **options)
+        if mode == "ab":
+            value = sync(fs.loop, fs.client.get, path)
+            self._revision = value.revision if value else 0
+            self._old = value.data if value else b""
+            self.loc = len(self._old)
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        read: bytes = sync(
+            self.fs.loop, self.fs.read_as_of, self.path, self.details["revision"], start, end
+        )
+        return read
+
+    def _upload_chunk(self, final: bool = False) -> bool:
+        """Keep all in the buffer until the file is closed."""
+        if not final:
+            return False
+        self._whole = self._old + self.buffer.getvalue()
+        if self.autocommit:
+            self.commit()
+        return True
+
+    def commit(self) -> None:
+        """Store the value."""
+        sync(
+            self.fs.loop,
+            self.fs.store,
+            self.path,
+            self._whole,
+            ttl=self._ttl,
+            content_type=self._content_type,
+            if_absent=self.mode == "xb",
+            if_revision=self._revision,
+        )
+
+    def discard(self) -> None:
+        """Store nothing."""
+        self._whole = b""
+
+
+def _file(info: KeyInfo) -> Info:
+    return {
+        "name": info.key,
+        "size": info.size,
+        "type": "file",
+        "mtime": info.time,
+        "revision": info.revision,
+        "version": info.version,
+        "content_type": info.content_type,
+        "expires": info.expires,
+    }
+
+
+def _folder(key: str) -> Info:
+    return {"name": key, "size": 0, "type": "directory"}
+
+
+def _parents(key: str, begin: int) -> Iterator[str]:
+    """Yield the folders that a key is in, after the first ``begin`` characters."""
+    at = key.find("/", begin)
+    while at >= 0:
+        yield key[:at]
+        at = key.find("/", at + 1)

@@ -1,0 +1,47 @@
+"""Where an adapter keeps its data: a server, and the prefix of all keys there."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from rundlet.errors import BadRequest
+
+PROTOCOLS: Final = {"rundlet": "http", "rundlets": "https"}
+"""The schemes of addresses that name a key or a prefix, and what the server there speaks."""
+
+TOKEN_VARIABLE: Final = "RUNDLET_TOKEN"  # noqa: S105 - its name
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """Return the server and the key of ``rundlet://HOST:PORT/KEY``, whose key may be empty.
+
+    The key stands there as it is, without percent-encoding.
+
+    Raises:
+        BadRequest: the address is another one.
+    """
+    scheme, _, rest = address.partition("://")
+    host, _, key = rest.partition("/")
+    if scheme not in PROTOCOLS or not host:
+        message = f"{address!r} is no address of a key; write it as rundlet://HOST:PORT/KEY"
+        raise BadRequest(message)
+    return f"{PROTOCOLS[scheme]}://{host}", key
+
+
+def token_or_variable(token: str | None) -> str | None:
+    """Return the token, or that of the environment."""
+    return token or os.environ.get(TOKEN_VARIABLE) or None
+
+
+def refuse_token(token: str | None) -> None:
+    """Let nothing that has a token of its own be sent to another process, which writes it down.
+
+    Raises:
+        TypeError: there is a token.
+    """
+    if token is not None:
+        message = (
+            f"what has a token cannot be sent to another process; set {TOKEN_VARIABLE} in both"
+        )
+        raise TypeError(message)

@@ -1,0 +1,59 @@
+"""The client for ``async`` and ``await``."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Self
+
+from rundlet.client import DEFAULT_URL
+from rundlet.methods.many import AsyncManyMethods
+from rundlet.methods.past import AsyncPastMethods
+from rundlet.methods.server import AsyncServerMethods
+from rundlet.methods.transfers import AsyncTransferMethods
+from rundlet.methods.values import AsyncValueMethods
+from rundlet.methods.waiting import AsyncWaitingMethods
+from rundlet.sending.async_transport import AsyncTransport
+from rundlet.sending.origin import Origin, Settings
+
+
+class AsyncClient(
+    AsyncValueMethods,
+    AsyncManyMethods,
+    AsyncTransferMethods,
+    AsyncWaitingMethods,
+    AsyncPastMethods,
+    AsyncServerMethods,
+):
+    """A connection to a Rundlet server for asyncio; may be used by many tasks.
+
+    It has the methods of ``Client``, which says what each does and raises. What ``Client`` returns
+    is awaited here, and what it iterates over is iterated over with ``async for``.
+
+    One event loop uses it at a time; another one gets connections of its own. A task that is
+    cancelled leaves no connection behind. A write that was being sent then may have been applied.
+
+    The arguments are those of ``Client``.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        token: str | None = None,
+        timeout_s: float = 30.0,
+        retries: int = 3,
+        ca_file: str | PathLike[str] | None = None,
+        idempotent_retries: bool = False,
+    ) -> None:
+        self._origin = Origin(url, Settings(token, timeout_s, retries, ca_file, idempotent_retries))
+        self._transport = AsyncTransport(self._origin)
+
+    async def close(self) -> None:
+        """Close all connections; closing twice is harmless."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()

@@ -1,0 +1,91 @@
+"""What an operation is, before anything is sent.
+
+An operation is a generator. It yields what it wants done, a ``Request`` to be sent or a ``Pause``,
+is resumed with the answer, and returns its result. An error of the request is thrown into it. So it
+decides what is sent and what an answer means, and never how to wait: ``rundlet.sending.running``
+does that, once with threads and once with ``await``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from types import MappingProxyType
+from typing import Final, Protocol, TypeAlias, TypeVar
+
+import httpx
+
+from rundlet.errors import ServerError
+from rundlet.records import Record
+from rundlet.wire import ACCEPTED_TYPES, CBOR_TYPE
+
+T = TypeVar("T")
+Row_contra = TypeVar("Row_contra", contravariant=True)
+T_co = TypeVar("T_co", covariant=True)
+
+
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Request(Record):
+    """One request, which may be sent several times.
+
+    Attributes:
+        path: raw path below the server's address, with the query, percent-encoded.
+        is_write: it may change something, so it is sent again only if it was not applied.
+    """
+
+    method: str
+    path: str
+    is_write: bool
+    headers: Mapping[str, str] = _NO_HEADERS
+    body: bytes | None = None
+
+
+class Pause(Record):
+    """A wait before the next request."""
+
+    seconds: float
+
+
+Call: TypeAlias = Generator[Request | Pause, httpx.Response, T]
+"""An operation. An answer is a success, or says that the key does not exist."""
+
+Listing: TypeAlias = Generator[Request | Pause | list[T], httpx.Response, None]
+"""An operation with many results, which it yields in lists: a list for each answer."""
+
+Progress: TypeAlias = Callable[[int], None]
+"""Is called with the number of rows that are done."""
+
+
+class Feeding(Protocol[Row_contra, T_co]):
+    """An operation on rows that come one by one."""
+
+    def add(self, row: Row_contra) -> Call[None] | None:
+        """Take a row; return what is to be done before the next one, mostly nothing."""
+
+    def end(self) -> Call[T_co]:
+        """Return what is to be done at the end."""
+
+
+def read(path: str) -> Request:
+    """Return the request that reads something other than a value."""
+    return Request("GET", path, False, {"Accept": ACCEPTED_TYPES})
+
+
+def post(path: str, body: bytes, *, is_write: bool, method: str = "POST") -> Request:
+    """Return the request that sends a body in CBOR."""
+    headers = {"Content-Type": CBOR_TYPE, "Accept": ACCEPTED_TYPES}
+    return Request(method, path, is_write, headers, body)
+
+
+def needed(response: httpx.Response) -> httpx.Response:
+    """Return an answer to a request for what every server has.
+
+    Raises:
+        ServerError: the server does not have it.
+    """
+    if response.status_code == 404:
+        url = response.request.url
+        message = f"{url.copy_with(raw_path=b'/')} knows no {url.path}; is it an older server?"
+        raise ServerError(message)
+    return response

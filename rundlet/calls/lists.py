@@ -1,0 +1,164 @@
+"""Operations on the keys of a range: lists, counts, deletion."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from fnmatch import translate
+from itertools import islice
+from typing import Final, NamedTuple
+from urllib.parse import urlencode
+
+from rundlet.answers import header_number, next_page_query, page_of
+from rundlet.calls.batches import txn
+from rundlet.calls.call import Call, Listing, Progress, Request, needed, read
+from rundlet.calls.past import time_text
+from rundlet.errors import BadRequest, TooLarge
+from rundlet.model import Delete, KeyInfo
+from rundlet.records import Record
+
+_PAGE_KEYS: Final = 1_000
+_OPS: Final = 1_000
+
+
+class Range(Record):
+    """Which keys, as of when; attributes as in ``Client.scan``."""
+
+    prefix: str = ""
+    start: str | None = None
+    end: str | None = None
+    match: str | None = None
+    revision: int | None = None
+    at: datetime | str | None = None
+
+    def options(self) -> dict[str, str | int | None]:
+        """Return what a query says of it."""
+        if self.revision is not None and self.at is not None:
+            message = "give at most one of revision and at"
+            raise BadRequest(message)
+        return {
+            "prefix": self.prefix or None,
+            "start": self.start,
+            "end": self.end,
+            "rev": self.revision,
+            "at": None if self.at is None else time_text(self.at),
+        }
+
+
+class _Page(NamedTuple):
+    """A page of a list, of what is wanted of it."""
+
+    infos: list[KeyInfo]
+    next_query: str | None
+
+
+def scan(
+    keys: Range,
+    *,
+    limit: int | None = None,
+    reverse: bool = False,
+    delimiter: str | None = None,
+    values: bool = False,
+) -> Listing[KeyInfo]:
+    """The keys of a range, in order."""
+    is_filtered = keys.match is not None
+    if is_filtered and delimiter is not None:
+        message = "give at most one of match and delimiter"
+        raise BadRequest(message)
+    options = keys.options() | {
+        # The server's page size is the default; only a shorter list needs a limit.
+        "limit": limit if limit is not None and limit < _PAGE_KEYS and not is_filtered else None,
+        "reverse": "true" if reverse else None,
+        "delimiter": delimiter,
+        "include": "value" if values else None,
+    }
+    query = _query(options)
+    left = limit
+    while query is not None and left != 0:
+        infos, query = yield from _page(query, keys, reverse=reverse, values=values)
+        yield infos[:left]
+        if left is not None:
+            left = max(0, left - len(infos))
+
+
+def count(keys: Range) -> Call[int]:
+    """The number of keys of a range."""
+    query = _query(keys.options())
+    if keys.match is None:
+        response = yield Request("HEAD", f"/v1/keys?{query}", is_write=False)
+        return header_number(needed(response), "KV-Count")
+    found = 0
+    while query is not None:
+        infos, query = yield from _page(query, keys)
+        found += len(infos)
+    return found
+
+
+def delete_prefix(prefix: str, *, match: str | None, progress: Progress | None) -> Call[int]:
+    """Delete the keys with a prefix; how many had a value."""
+    if not prefix:
+        message = "the prefix is empty, which means all keys; name the keys, with delete_many"
+        raise BadRequest(message)
+    keys = Range(prefix, match=match)
+    query = _query(keys.options())
+    deleting = Deleting(progress)
+    while query is not None:
+        infos, query = yield from _page(query, keys)
+        for info in infos:
+            call = deleting.add(info.key)
+            if call is not None:
+                yield from call
+    return (yield from deleting.end())
+
+
+class Deleting:
+    """Deletes keys that come one by one, in transactions."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._done = 0
+        self._deleted = 0
+        self._size = _OPS
+        self._keys: dict[str, None] = {}
+
+    def add(self, key: str) -> Call[None] | None:
+        """Take a key."""
+        self._keys[key] = None
+        return self._send() if len(self._keys) >= self._size else None
+
+    def end(self) -> Call[int]:
+        """Delete the last ones; how many had a value."""
+        if self._keys:
+            yield from self._send()
+        return self._deleted
+
+    def _send(self) -> Call[None]:
+        while self._keys:
+            some = list(islice(self._keys, self._size))
+            try:
+                commit = yield from txn([Delete(key) for key in some])
+            except TooLarge:
+                if len(some) == 1:
+                    raise
+                self._size = len(some) // 2  # the server allows fewer than most do
+                continue
+            for key in some:
+                del self._keys[key]
+            self._done += len(some)
+            self._deleted += sum(result.found is True for result in commit.results)
+            if self._progress:
+                self._progress(self._done)
+
+
+def _page(query: str, keys: Range, *, reverse: bool = False, values: bool = False) -> Call[_Page]:
+    response = needed((yield read(f"/v1/keys?{query}")))
+    infos = page_of(response, reverse=reverse, values=values)
+    if keys.match is not None:
+        is_match = re.compile(translate(keys.match)).match
+        skipped = len(keys.prefix)
+        infos = [info for info in infos if is_match(info.key, skipped)]
+    return _Page(infos, next_page_query(response))
+
+
+def _query(options: dict[str, str | int | None]) -> str | None:
+    return urlencode({name: given for name, given in options.items() if given is not None})

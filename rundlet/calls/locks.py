@@ -1,0 +1,145 @@
+"""A lock, as its holder knows it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+
+from rundlet.calls.batches import txn
+from rundlet.calls.call import Call
+from rundlet.calls.changes import revision_of, wait_for
+from rundlet.calls.values import Demand, get, set_value
+from rundlet.errors import BadRequest, Conflict, LockLost, OutcomeUnknown, PreconditionFailed
+from rundlet.model import Commit, Condition, Delete, Op, Touch
+
+
+class Lease:
+    """Holds a key for a time, with a value that no other holder has.
+
+    Each renewal is a commit, which changes the revision of the key. So a write with an unknown
+    outcome is found again by the value, and the next one demands the revision that it then has.
+
+    Attributes:
+        token: the revision of the key when the lock was acquired; 0 before that.
+    """
+
+    def __init__(self, key: str, ttl: float) -> None:
+        """Make a lease that is not held yet.
+
+        Raises:
+            BadRequest: the time to live is no time.
+        """
+        if not ttl > 0:
+            message = f"the ttl of a lock is more than 0 seconds, got {ttl}"
+            raise BadRequest(message)
+        self.key = key
+        self.ttl = ttl
+        self.token = 0
+        self._owner = secrets.token_hex(16)
+        self._revision = 0
+        self._ends_s = 0.0
+
+    @property
+    def left_s(self) -> float:
+        """How long it is certainly held, if it is not renewed: 0 or less when it may be lost."""
+        return self._ends_s - time.monotonic()
+
+    def acquire(self, timeout_s: float | None, answer_s: float) -> Call[bool]:
+        """Wait until no other holder is there; whether the lock is held now.
+
+        Args:
+            timeout_s: how long to wait; ``None``: without an end.
+            answer_s: how long the client waits for an answer.
+        """
+        ends_s = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            seen = yield from self._try()
+            if seen is None:
+                return True
+            left_s = self.ttl if ends_s is None else ends_s - time.monotonic()
+            if left_s <= 0:
+                return False
+            try:
+                yield from wait_for(self.key, revision=seen, timeout_s=left_s, answer_s=answer_s)
+            except TimeoutError:
+                continue
+
+    def renew(self) -> Call[bool]:
+        """Make the lock last for another ``ttl``; whether it is still held."""
+        while True:
+            began_s = time.monotonic()
+            try:
+                commit = yield from txn([Touch(self.key, self.ttl)], conditions=[self._condition()])
+            except (Conflict, OutcomeUnknown):
+                if (yield from self._look()):
+                    continue
+                self._ends_s = 0.0
+                return False
+            self._revision = commit.revision
+            self._ends_s = began_s + self.ttl
+            return True
+
+    def release(self) -> Call[bool]:
+        """Let other holders have the lock; whether it was held until now."""
+        self._ends_s = 0.0
+        while True:
+            try:
+                yield from txn([Delete(self.key)], conditions=[self._condition()])
+            except Conflict:
+                if not (yield from self._look()):
+                    return False
+            except OutcomeUnknown:
+                if not (yield from self._look()):
+                    return True
+            else:
+                return True
+
+    def txn(self, then: Sequence[Op], conditions: Sequence[Condition]) -> Call[Commit]:
+        """Many writes, all or none, if the lock is still held."""
+        while True:
+            try:
+                return (yield from txn(then, conditions=[*conditions, self._condition()]))
+            except Conflict as ex:
+                if all(failed.key != self.key for failed in ex.failed):
+                    raise
+                if not (yield from self._look()):
+                    raise self.lost() from ex
+
+    def withdraw(self) -> Call[None]:
+        """Release the lock if an attempt to acquire it, which was given up, succeeded."""
+        if (yield from self._look()):
+            yield from self.release()
+
+    def lost(self) -> LockLost:
+        """Return the error that says that the lock was lost."""
+        return LockLost(f"the lock {self.key!r} was lost: it expired, or its key was written")
+
+    def _try(self) -> Call[int | None]:
+        """Try to acquire; the revision of the other holder, 0 for none, ``None`` on success."""
+        began_s = time.monotonic()
+        try:
+            written = yield from set_value(
+                self.key, self._owner, ttl=self.ttl, demand=Demand(if_absent=True)
+            )
+        except (PreconditionFailed, OutcomeUnknown):
+            value = yield from get(self.key)
+            if value is None or value.data != self._owner.encode():
+                return revision_of(value)
+            # A write of unknown outcome was applied, some time ago.
+            self.token = self._revision = value.revision
+            return None if (yield from self.renew()) else 0
+        self.token = self._revision = written.revision
+        self._ends_s = began_s + self.ttl
+        return None
+
+    def _look(self) -> Call[bool]:
+        """Note the revision that the key has now; whether the lock is held."""
+        value = yield from get(self.key)
+        if value is None or value.data != self._owner.encode():
+            return False
+        self._revision = value.revision
+        return True
+
+    def _condition(self) -> Condition:
+        return Condition(self.key, revision=self._revision)

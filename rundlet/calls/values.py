@@ -1,0 +1,198 @@
+"""Operations on one value."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+import httpx
+
+from rundlet.answers import header_number, info_of, is_absent, value_of
+from rundlet.calls.batches import commit_if_revision, txn
+from rundlet.calls.call import Call, Request
+from rundlet.calls.past import place_query
+from rundlet.errors import BadRequest, Conflict, ServerError
+from rundlet.keys import key_path
+from rundlet.model import (
+    DEFAULT_CONTENT_TYPE,
+    TEXT_CONTENT_TYPE,
+    Add,
+    Condition,
+    Delete,
+    KeyInfo,
+    Put,
+    Touch,
+    Value,
+    Written,
+)
+from rundlet.records import Record
+
+
+class Demand(Record):
+    """What a write demands of the value that is there; see ``Client.set``."""
+
+    if_absent: bool = False
+    if_revision: int | None = None
+    if_match: str | None = None
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that say so; a revision has none.
+
+        Raises:
+            BadRequest: it is more than one thing.
+        """
+        if self.if_absent + (self.if_revision is not None) + (self.if_match is not None) > 1:
+            message = "give at most one of if_absent, if_revision and if_match"
+            raise BadRequest(message)
+        if self.if_absent:
+            return {"If-None-Match": "*"}
+        return {} if self.if_match is None else {"If-Match": self.if_match}
+
+
+_NO_DEMAND: Final = Demand()
+
+
+def get(
+    key: str,
+    *,
+    revision: int | None = None,
+    at: datetime | str | None = None,
+    version: int | None = None,
+    start: int | None = None,
+    end: int | None = None,
+) -> Call[Value | None]:
+    """The value of a key, or a part of it."""
+    path = key_path(key) + place_query(revision, at, version)
+    if start is None and end is None:
+        response = yield Request("GET", path, is_write=False)
+        return None if is_absent(response) else value_of(key, response)
+    return (yield from _part(key, path, start or 0, end))
+
+
+def get_bytes(key: str) -> Call[bytes | None]:
+    """The bytes of a key's value."""
+    value = yield from get(key)
+    return None if value is None else value.data
+
+
+def _part(key: str, path: str, start: int, end: int | None) -> Call[Value | None]:
+    response: httpx.Response | None = None
+    if end is None or start < end:
+        headers = {"Range": _range(start, end)}
+        try:
+            response = yield Request("GET", path, False, headers)
+        except BadRequest as ex:
+            if ex.status != 416:
+                raise
+        else:
+            if is_absent(response):
+                return None
+            value = value_of(key, response)
+            size = _whole_size(response)
+            return replace(value, size=size)
+    # No byte of it: the answer to HEAD has all the rest.
+    response = yield Request("HEAD", path, is_write=False)
+    if is_absent(response):
+        return None
+    return replace(
+        value_of(key, response), data=b"", size=header_number(response, "Content-Length")
+    )
+
+
+def _range(start: int, end: int | None) -> str:
+    if start >= 0:
+        return f"bytes={start}-" if end is None else f"bytes={start}-{end - 1}"
+    if end is None:
+        return f"bytes={start}"
+    message = "start counts from the end if it is negative; then leave end out"
+    raise BadRequest(message)
+
+
+def _whole_size(response: httpx.Response) -> int:
+    """Return the size of the whole value, of which the answer may be a part."""
+    if response.status_code != 206:
+        return len(response.content)
+    size = response.headers.get("Content-Range", "").rpartition("/")[2]
+    if size.isdecimal():
+        return int(size)
+    message = "the answer has no usable Content-Range; is this a Rundlet server?"
+    raise ServerError(message)
+
+
+def head(
+    key: str,
+    *,
+    revision: int | None = None,
+    at: datetime | str | None = None,
+    version: int | None = None,
+) -> Call[KeyInfo | None]:
+    """What a key's value is, without its bytes."""
+    path = key_path(key) + place_query(revision, at, version)
+    response = yield Request("HEAD", path, is_write=False)
+    return None if is_absent(response) else info_of(key, response)
+
+
+def exists(key: str) -> Call[bool]:
+    """Whether a key has a value."""
+    response = yield Request("HEAD", key_path(key), is_write=False)
+    return not is_absent(response)
+
+
+def set_value(
+    key: str,
+    value: bytes | str,
+    *,
+    ttl: float | None = None,
+    content_type: str | None = None,
+    demand: Demand = _NO_DEMAND,
+) -> Call[Written]:
+    """Store a value."""
+    put = put_of(key, value, ttl=ttl, content_type=content_type)
+    headers = {"Content-Type": put.content_type, **demand.headers()}
+    if demand.if_revision is not None:
+        commit = yield from commit_if_revision(put, demand.if_revision)
+        return Written(commit.revision, commit.results[0].version or 0)
+    query = "" if ttl is None else f"?ttl={ttl:.6f}"
+    response = yield Request("PUT", key_path(key) + query, True, headers, put.value)
+    return Written(
+        revision=header_number(response, "KV-Revision"),
+        version=header_number(response, "KV-Version"),
+        etag=response.headers.get("ETag"),
+    )
+
+
+def delete(key: str, demand: Demand = _NO_DEMAND) -> Call[bool]:
+    """Remove a key; whether it had a value."""
+    headers = demand.headers()
+    if demand.if_revision is not None:
+        commit = yield from commit_if_revision(Delete(key), demand.if_revision)
+        return commit.results[0].found is True
+    response = yield Request("DELETE", key_path(key), True, headers)
+    return not is_absent(response)
+
+
+def incr(key: str, by: int) -> Call[int]:
+    """Add to a number; the sum."""
+    commit = yield from txn([Add(key, by)])
+    number = commit.results[0].number
+    if number is None:
+        message = "the answer to an addition has no number; is this a Rundlet server?"
+        raise ServerError(message)
+    return number
+
+
+def touch(key: str, ttl: float | None) -> Call[bool]:
+    """Give a key a new time to live; whether it has a value."""
+    try:
+        yield from txn([Touch(key, ttl)], conditions=[Condition(key, exists=True)])
+    except Conflict:
+        return False
+    return True
+
+
+def put_of(key: str, value: bytes | str, *, ttl: float | None, content_type: str | None) -> Put:
+    """Return the put of bytes, or of text as UTF-8."""
+    if isinstance(value, str):
+        return Put(key, value.encode(), content_type or TEXT_CONTENT_TYPE, ttl)
+    return Put(key, value, content_type or DEFAULT_CONTENT_TYPE, ttl)

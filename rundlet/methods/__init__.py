@@ -1,0 +1,1 @@
+"""The methods of ``Client`` and ``AsyncClient``, side by side: each runs one operation."""

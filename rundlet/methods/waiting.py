@@ -1,0 +1,146 @@
+"""Methods that wait for changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rundlet.calls import changes
+from rundlet.locks import Lock
+from rundlet.methods.base import AsyncMethods, Methods
+from rundlet.model import ChangesPage, Value
+from rundlet.watching import Watch
+
+if TYPE_CHECKING:  # see rundlet.methods.base
+    from rundlet.async_locks import AsyncLock
+    from rundlet.async_watching import AsyncWatch
+
+
+class WaitingMethods(Methods):
+    """Follow changes; wait for one key."""
+
+    def watch(
+        self, prefix: str = "", *, since: int | None = None, include_values: bool = False
+    ) -> Watch:
+        """Return an iterator over all changes from now on, or from after a revision.
+
+        It goes on through failures of the server and the network, without a loss or a repeat. A
+        list at revision R and a watch since R together miss nothing.
+
+        Args:
+            prefix: only keys that start with this.
+            since: events have higher revisions.
+            include_values: with the values.
+
+        Raises:
+            Compacted: the history that is kept no longer reaches ``since``.
+        """
+        reader = self._run(changes.begin_feed(prefix, since=since, include_values=include_values))
+        return Watch(self._transport, reader)
+
+    def lock(self, name: str, *, ttl: float = 30.0, renew: bool = True) -> Lock:
+        """Return a lock, not acquired yet, that one process at a time can hold.
+
+        Use it as a context manager: ``with client.lock("nightly") as lock: …``. Its ``token`` is a
+        fencing token.
+
+        Args:
+            name: the key that is the lock; nothing else writes it.
+            ttl: seconds after which the lock is free if its holder no longer renews it.
+            renew: renew it three times in each ``ttl``, by a thread or a task.
+        """
+        return Lock(self._transport, name, ttl=ttl, renew=renew)
+
+    def changes(
+        self,
+        since: int,
+        *,
+        prefix: str = "",
+        limit: int | None = None,
+        include_values: bool = False,
+        wait_s: float | None = None,
+    ) -> ChangesPage:
+        """Return one page of the changes after a revision: whole commits, oldest first.
+
+        The page may end, even empty, before the newest commit; ``next_since`` is where the next one
+        begins.
+
+        Args:
+            since: events have higher revisions.
+            prefix: only keys that start with this.
+            limit: the most events, unless one commit has more.
+            include_values: with the values.
+            wait_s: if there is nothing yet, wait so long for it.
+
+        Raises:
+            Compacted: the history that is kept no longer reaches ``since``.
+        """
+        return self._run(
+            changes.changes(
+                since, prefix=prefix, limit=limit, include_values=include_values, wait_s=wait_s
+            )
+        )
+
+    def wait_for(
+        self, key: str, *, revision: int | None = None, timeout_s: float = 60.0
+    ) -> Value | None:
+        """Wait until a key changes, and return its value then; ``None`` if it has none.
+
+        Args:
+            key: which key.
+            revision: the last one that was seen, 0 for no value; by default that of now.
+            timeout_s: how long to wait.
+
+        Raises:
+            TimeoutError: the key has not changed within that time.
+        """
+        answer_s = self._origin.timeout_s
+        return self._run(
+            changes.wait_for(key, revision=revision, timeout_s=timeout_s, answer_s=answer_s)
+        )
+
+
+class AsyncWaitingMethods(AsyncMethods):
+    """Does as ``WaitingMethods`` does."""
+
+    def watch(
+        self, prefix: str = "", *, since: int | None = None, include_values: bool = False
+    ) -> AsyncWatch:
+        """Return an iterator over all changes from now on, or from after a revision.
+
+        It begins when its block is entered, or with the first event.
+        """
+        from rundlet.async_watching import AsyncWatch  # noqa: PLC0415 - see rundlet.methods.base
+
+        opening = changes.begin_feed(prefix, since=since, include_values=include_values)
+        return AsyncWatch(self._transport, opening)
+
+    def lock(self, name: str, *, ttl: float = 30.0, renew: bool = True) -> AsyncLock:
+        """Return a lock, not acquired yet, that one process at a time can hold."""
+        from rundlet.async_locks import AsyncLock  # noqa: PLC0415 - see rundlet.methods.base
+
+        return AsyncLock(self._transport, name, ttl=ttl, renew=renew)
+
+    async def changes(
+        self,
+        since: int,
+        *,
+        prefix: str = "",
+        limit: int | None = None,
+        include_values: bool = False,
+        wait_s: float | None = None,
+    ) -> ChangesPage:
+        """Return one page of the changes after a revision: whole commits, oldest first."""
+        return await self._run(
+            changes.changes(
+                since, prefix=prefix, limit=limit, include_values=include_values, wait_s=wait_s
+            )
+        )
+
+    async def wait_for(
+        self, key: str, *, revision: int | None = None, timeout_s: float = 60.0
+    ) -> Value | None:
+        """Wait until a key changes, and return its value then; ``None`` if it has none."""
+        answer_s = self._origin.timeout_s
+        return await self._run(
+            changes.wait_for(key, revision=revision, timeout_s=timeout_s, answer_s=answer_s)
+        )

@@ -1,0 +1,212 @@
+"""The server as requests see it: its address, what each request to it has, what failures mean."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from http.cookiejar import CookieJar
+from ipaddress import ip_address
+from typing import Final
+
+import httpx
+
+from rundlet.calls.call import Request
+from rundlet.errors import BadRequest, ConnectionFailed, OutcomeUnknown, RundletError
+from rundlet.records import Record
+from rundlet.sending.retrying import may_repeat
+from rundlet.version import __version__
+
+FAILURES: Final = (httpx.RequestError, UnicodeEncodeError)
+"""What httpx raises if a request has no answer, or is no legal HTTP."""
+
+_NOTHING_SENT: Final = (
+    *(httpx.ConnectError, httpx.ConnectTimeout),
+    *(httpx.PoolTimeout, httpx.ProxyError),
+)
+_ILLEGAL: Final = (httpx.LocalProtocolError, UnicodeEncodeError)
+_PLAIN: Final = re.compile(r"(?:[A-Za-z0-9_/?=&-]|(?<!/)\.)+")
+"""A path and query that httpx leaves as they are."""
+
+
+class Settings(Record):
+    """What a client was made with; attributes as in ``Client``."""
+
+    token: str | None
+    timeout_s: float
+    retries: int
+    ca_file: str | os.PathLike[str] | None
+    idempotent_retries: bool = False
+
+
+class NoCookies(CookieJar):
+    """Keeps no cookies: a server sets none, and to look for them takes a tenth of a request."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        """Take none."""
+
+
+class Origin:
+    """One server.
+
+    Attributes:
+        timeout_s: for connecting, and for each pause in an answer.
+        retries: how often a request is sent again.
+        has_answered: a server has answered at this address.
+        has_keys, remembers_keys: see ``idempotency.Server``.
+    """
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        """Check the arguments of a client.
+
+        Raises:
+            BadRequest: one of them cannot be.
+        """
+        self._url = _checked_url(url)
+        if settings.retries < 0:
+            message = f"retries is at least 0, got {settings.retries}"
+            raise BadRequest(message)
+        self._base = self.base_url
+        self._prefix = self._url.raw_path.rstrip(b"/")
+        self.retries = settings.retries
+        self.timeout_s = settings.timeout_s
+        self.has_answered = False
+        self.has_keys = settings.idempotent_retries
+        self.remembers_keys = False
+        self._extensions = {"timeout": httpx.Timeout(settings.timeout_s).as_dict()}
+        self._each_headers = {
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",  # the bytes as stored, and strong ETags
+            "Connection": "keep-alive",
+            "User-Agent": f"rundlet-client/{__version__}",
+        }
+        if settings.token is not None:
+            self._each_headers["Authorization"] = f"Bearer {_checked_token(settings.token)}"
+        self._headers = httpx.Headers(self._each_headers)
+        # A forked child reads it again, and may have gone to another folder.
+        ca_file = settings.ca_file
+        self._ca_path = None if ca_file is None else os.path.abspath(ca_file)
+
+    @property
+    def base_url(self) -> str:
+        """The server's address, without a slash at the end."""
+        return str(self._url).rstrip("/")
+
+    @property
+    def trusts_environment(self) -> bool:
+        """HTTP_PROXY and the like are meant for other machines, never for this one."""
+        return not _is_loopback(self._url.host)
+
+    def trusted(self) -> ssl.SSLContext | bool:
+        """Return the authorities that may sign the server's certificate; ``True``: httpx's list.
+
+        httpx reads ``SSL_CERT_FILE`` only together with the proxies of the environment.
+        """
+        if self._url.scheme != "https":
+            # Trusts no authority, and no connection uses it. Otherwise httpx loads its whole list,
+            # which takes longer than a request.
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        path = self._ca_path or os.environ.get("SSL_CERT_FILE")
+        if not path:
+            return True
+        try:
+            return ssl.create_default_context(cafile=path)
+        except (OSError, ssl.SSLError) as ex:
+            message = f"cannot use {path} as certificates of authorities: {ex}"
+            raise BadRequest(message) from ex
+
+    def prepared(self, request: Request, timeout: httpx.Timeout | None = None) -> httpx.Request:
+        """Return a request as httpx sends it, without what its clients would add to each.
+
+        Args:
+            request: which one.
+            timeout: of this request; by default that of the client.
+        """
+        path = request.path
+        if _PLAIN.fullmatch(path):
+            url = httpx.URL(self._base + path)
+        else:
+            # As raw bytes, which take twice as long, the path is sent as it is. Otherwise httpx
+            # resolves dots, and quotes again what it takes for unquoted.
+            url = self._url.copy_with(raw_path=self._prefix + path.encode("ascii"))
+        headers = self._headers
+        if request.headers:
+            headers = httpx.Headers({**self._each_headers, **request.headers})
+        return httpx.Request(
+            request.method,
+            url,
+            headers=headers,
+            content=request.body,
+            extensions=self._extensions if timeout is None else {"timeout": timeout.as_dict()},
+        )
+
+    def needs_advice(self, ex: Exception) -> bool:
+        """Return whether ``scheme_advice`` may know why there is no answer."""
+        if self.has_answered or isinstance(ex, httpx.TimeoutException | httpx.LocalProtocolError):
+            return False
+        if isinstance(ex, _NOTHING_SENT):
+            return self._url.scheme == "https" and isinstance(ex, httpx.ConnectError)
+        return isinstance(ex, httpx.RequestError)
+
+    def error_of(self, ex: Exception, request: Request, advice: str | None) -> RundletError:
+        """Return what the failure of an attempt means; ``ConnectionFailed`` if another is safe.
+
+        Args:
+            ex: one of ``FAILURES``.
+            request: which was sent, or not.
+            advice: what ``scheme_advice`` says.
+        """
+        if isinstance(ex, _ILLEGAL):
+            return BadRequest(f"the request is not legal HTTP: {ex}")
+        if advice is not None:
+            return ConnectionFailed(advice)  # a port that speaks TLS has not understood the request
+        if isinstance(ex, _NOTHING_SENT):
+            message = f"no answer from {self.base_url} ({_reason(ex)}); {_advice(ex)}"
+            return ConnectionFailed(message)
+        if may_repeat(request):
+            return ConnectionFailed(f"{self.base_url} broke off the answer ({_reason(ex)})")
+        message = (
+            f"{self.base_url} broke off ({_reason(ex)}); the write may or may not have "
+            "been applied: read before trying again"
+        )
+        return OutcomeUnknown(message)
+
+
+def _reason(ex: Exception) -> str:
+    if isinstance(ex, httpx.TimeoutException):
+        return "timed out"
+    return str(ex) or type(ex).__name__
+
+
+def _advice(ex: Exception) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in str(ex):
+        return "name the authority that signed its certificate with ca_file (--ca-file)"
+    return "is the server running?"
+
+
+def _checked_url(url: str) -> httpx.URL:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as ex:
+        message = f"{url!r} is not a URL: {ex}"
+        raise BadRequest(message) from ex
+    if parsed.scheme not in {"http", "https"} or not parsed.host or parsed.query:
+        message = f"{url!r} is not the address of a server; write it as http://HOST:PORT"
+        raise BadRequest(message)
+    return parsed
+
+
+def _checked_token(token: str) -> str:
+    if token.isascii() and token.isprintable() and token.strip() == token and token:
+        return token
+    message = "the token has characters that no token has; check it for a newline"
+    raise BadRequest(message)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
