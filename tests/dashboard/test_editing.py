@@ -173,3 +173,16 @@ def test_key_is_deleted_as_it_was_seen(server: RundletServer, client: Client, pa
     page.wait_for("document.querySelector('.pane').hidden")
     assert client.get("seen") is None
     page.problems = [text for text in page.problems if "412" not in text]
+
+
+def test_metadata_is_shown_and_kept_by_an_edit(server: RundletServer, page: Page):
+    headers = {"KV-Meta-Author": "ann", "Content-Type": TEXT}
+    server.client.put("/v1/kv/with/meta", content=b"before", headers=headers)
+    page.open(address(server, key="with/meta"))
+    page.wait_for_text("ann", ".facts")
+    page.press("e")
+    page.fill("Value", "after")
+    page.click("Save")
+    page.wait_for_text("after", ".shown")
+
+    assert server.client.get("/v1/kv/with/meta").headers["KV-Meta-Author"] == "ann"
