@@ -29,6 +29,8 @@ class AsyncClient(
     It has the methods of ``Client``, which says what each does and raises. What ``Client`` returns
     is awaited here, and what it iterates over is iterated over with ``async for``.
 
+    Any number of tasks may send requests: 100 are under way at a time, beside watches and exports.
+
     One event loop uses it at a time; another one gets connections of its own. A task that is
     cancelled leaves no connection behind. A write that was being sent then may have been applied.
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from rundlet.records import Record
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
+NO_META: Mapping[str, str] = {}
+"""No metadata. Nothing ever changes it; what refuses changes cannot be pickled."""
 
 
 class Value(Record):
@@ -23,6 +26,7 @@ class Value(Record):
         etag: strong and opaque, for ``if_match``; ``None`` if many values came at once.
         modified: when it was written, to the second (UTC); ``None`` if many came at once.
         size: of the whole value, if ``data`` is the part of it that was asked for.
+        meta: metadata that was stored with it, texts by name.
     """
 
     key: str
@@ -34,6 +38,7 @@ class Value(Record):
     etag: str | None = None
     modified: datetime | None = None
     size: int | None = None
+    meta: Mapping[str, str] = NO_META
 
     @property
     def text(self) -> str:
@@ -54,6 +59,7 @@ class KeyInfo(Record):
             numbers are 0.
         time: when the value was written (UTC).
         expires: when it expires (UTC); ``None``: never.
+        meta: of the value; empty unless metadata was asked for.
     """
 
     key: str
@@ -66,6 +72,7 @@ class KeyInfo(Record):
     time: datetime | None = None
     expires: datetime | None = None
     etag: str | None = None
+    meta: Mapping[str, str] = NO_META
 
 
 class Written(Record):
@@ -95,6 +102,7 @@ class Event(Record):
         is_last: it is the last event of its commit.
         data: the value, if values were asked for and there is one.
         is_value_omitted: the value was asked for, and is too large for a feed: ``get`` it.
+        meta: of the value.
     """
 
     key: str
@@ -108,6 +116,7 @@ class Event(Record):
     is_last: bool = True
     data: bytes | None = None
     is_value_omitted: bool = False
+    meta: Mapping[str, str] = NO_META
 
 
 class ChangesPage(Record):
@@ -128,12 +137,13 @@ class ChangesPage(Record):
 
 
 class Put(Record):
-    """Store a value; without ``ttl`` (seconds) it does not expire."""
+    """Store a value; without ``ttl`` (seconds) it does not expire; ``meta`` are texts by name."""
 
     key: str
     value: bytes
     content_type: str = DEFAULT_CONTENT_TYPE
     ttl: float | None = None
+    meta: Mapping[str, str] = NO_META
 
 
 class Delete(Record):
@@ -143,7 +153,7 @@ class Delete(Record):
 
 
 class Add(Record):
-    """Add to a value that is decimal text; a missing key counts as 0. Keeps type and expiry."""
+    """Add to a value that is decimal text; a missing key counts as 0. Keeps all else."""
 
     key: str
     by: int = 1

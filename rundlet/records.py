@@ -8,7 +8,7 @@ Here the first instance of a class compiles its ``__init__``; all else is the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import Field, FrozenInstanceError, field, fields, make_dataclass
 from typing import Any, ClassVar, NoReturn, Self, dataclass_transform
 
@@ -30,15 +30,22 @@ class _Fields:
 
     def __get__(self, _: object, owner: type[Record]) -> dict[str, Field[Any]]:
         types, defaults = owner.__annotations__, owner._defaults
-        rows = [
-            (name, types[name], field(default=defaults[name]) if name in defaults else field())
-            for name in owner.__match_args__
-        ]
+        rows = [(name, types[name], _field(defaults, name)) for name in owner.__match_args__]
         return {each.name: each for each in fields(make_dataclass("Twin", rows))}
 
 
+def _field(defaults: Mapping[str, object], name: str) -> Any:  # noqa: ANN401 - as ``field``
+    """Return a field; a default that has no hash ``dataclasses`` takes from a function only."""
+    if name not in defaults:
+        return field()
+    default = defaults[name]
+    if isinstance(default, Mapping):
+        return field(default_factory=lambda: default)
+    return field(default=default)
+
+
 class Record(metaclass=RecordType):
-    """Is equal to another one of its class that has equal fields."""
+    """Is equal to another one of its class that has equal fields; mappings have no hash."""
 
     _defaults: ClassVar[dict[str, object]]
     __match_args__: ClassVar[tuple[str, ...]]
@@ -58,7 +65,7 @@ class Record(metaclass=RecordType):
         return _values(self) == _values(other) if type(other) is type(self) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(_values(self))
+        return hash(tuple([each for each in _values(self) if not isinstance(each, Mapping)]))
 
     def __setattr__(self, name: str, _: object) -> NoReturn:
         message = f"cannot assign to field {name!r}"

@@ -59,6 +59,7 @@ def scan(
     reverse: bool = False,
     delimiter: str | None = None,
     values: bool = False,
+    meta: bool = False,
 ) -> Listing[KeyInfo]:
     """The keys of a range, in order."""
     is_filtered = keys.match is not None
@@ -70,7 +71,7 @@ def scan(
         "limit": limit if limit is not None and limit < _PAGE_KEYS and not is_filtered else None,
         "reverse": "true" if reverse else None,
         "delimiter": delimiter,
-        "include": "value" if values else None,
+        "include": ",".join(["value"] * values + ["meta"] * meta) or None,
     }
     query = _query(options)
     left = limit

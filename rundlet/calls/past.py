@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -12,6 +12,7 @@ from rundlet.answers import fields_of, is_absent, next_page_query
 from rundlet.calls.call import Call, Listing, Request, needed, post, read
 from rundlet.errors import BadRequest
 from rundlet.keys import key_bytes, key_path
+from rundlet.model import NO_META
 from rundlet.records import Record
 from rundlet.wire import ACCEPTED_TYPES, Fields
 
@@ -28,6 +29,7 @@ class Version(Record):
         time: of the commit.
         size: of the value, in bytes.
         expires: when the value expires; ``None``: never.
+        meta: metadata of the value.
     """
 
     revision: int
@@ -37,6 +39,7 @@ class Version(Record):
     size: int
     content_type: str = ""
     expires: datetime | None = None
+    meta: Mapping[str, str] = NO_META
 
 
 class State(Record):
@@ -48,6 +51,7 @@ class State(Record):
     size: int
     content_type: str
     expires: datetime | None = None
+    meta: Mapping[str, str] = NO_META
 
 
 class Difference(Record):
@@ -232,6 +236,7 @@ def _version(row: Fields) -> Version:
         size=row.number("size"),
         content_type=row.text("content_type", ""),
         expires=_expires(row),
+        meta=row.texts_by_name("meta"),
     )
 
 
@@ -252,6 +257,7 @@ def _state(row: Fields) -> State:
         size=row.number("size"),
         content_type=row.text("content_type"),
         expires=_expires(row),
+        meta=row.texts_by_name("meta"),
     )
 
 

@@ -189,6 +189,8 @@ def _encoded(row: Put | Value) -> bytes:
             members["ttl"] = row.ttl
     elif row.expires is not None:
         members["expires"] = row.expires.isoformat()
+    if row.meta:
+        members["meta"] = dict(row.meta)
     members["value"] = row.value if is_put else row.data  # type: ignore[union-attr] # as above
     return cbor2.dumps(members)
 

@@ -24,6 +24,10 @@ _NOTHING_SENT: Final = (
     *(httpx.ConnectError, httpx.ConnectTimeout),
     *(httpx.PoolTimeout, httpx.ProxyError),
 )
+CONNECTIONS: Final = 100
+"""Requests of an ``AsyncClient`` that are under way at a time, and connections that are kept."""
+LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS)
+"""A watch or an export keeps its connection, and never takes that of another request."""
 _ILLEGAL: Final = (httpx.LocalProtocolError, UnicodeEncodeError)
 _PLAIN: Final = re.compile(r"(?:[A-Za-z0-9_/?=&-]|(?<!/)\.)+")
 """A path and query that httpx leaves as they are."""

@@ -83,7 +83,7 @@ def test_list_is_reversed(server: RundletServer, client: Client, page: Page):
     page.open(address(server, prefix="rev/"))
     page.wait_for(f"{SHOWN}.join() === 'rev/0,rev/1,rev/2'")
 
-    page.click("Order: first key first")
+    page.click("A → Z, first key first")
 
     page.wait_for(f"{SHOWN}.join() === 'rev/2,rev/1,rev/0'")
 

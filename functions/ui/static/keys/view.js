@@ -149,7 +149,7 @@ class KeysView extends HTMLElement {
     this.delimiter.hidden = !tree;
     this.delimiter.value = delimiter || "/";
     setText(this.order, reverse ? "Z → A" : "A → Z");
-    this.order.setAttribute("aria-label", reverse ? "Order: last key first" : "Order: first key first");
+    this.order.setAttribute("aria-label", reverse ? "Z → A, last key first" : "A → Z, first key first");
     this.create.hidden = !isWritable() || this.isPast;
   }
 
@@ -161,7 +161,7 @@ class KeysView extends HTMLElement {
     this.deleteAll.hidden = !this.canCreate() || !(prefix || match) || !source.length;
     if (source.error) fill(this.message, failure(source.error, () => this.load()));
     else if (source.length === 0 && source.isComplete) fill(this.message, this.nothing((prefix ?? "") + (match ?? "")));
-    else if (source.length === 0) fill(this.message, h("div", { class: "skeleton", "aria-busy": "true", "aria-label": "Loading" }, Array.from({ length: 8 }, () => h("div", { class: "bar" }))));
+    else if (source.length === 0) fill(this.message, h("div", { class: "skeleton", role: "status", "aria-busy": "true", "aria-label": "Loading" }, Array.from({ length: 8 }, () => h("div", { class: "bar" }))));
     else fill(this.message);
     this.message.hidden = this.message.childElementCount === 0;
     this.table.schedule();
