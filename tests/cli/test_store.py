@@ -125,4 +125,4 @@ def test_doctor_looks_into_folders_only(words):
     ended = run("doctor", "--store", words)
 
     assert ended.code == 2
-    assert "doctor checks a folder or a server" in ended.err
+    assert "doctor checks a folder, a database or a server" in ended.err
