@@ -7,7 +7,9 @@ is accepted, and every answer is as described. What a schema cannot say is in
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 import tomllib
 from collections.abc import Iterable
@@ -46,8 +48,9 @@ class Served:
         store = ModelStore(Clock(), LIMITS, features=FEATURES | {"backup"})
         store.commit(Txn([Put("a", b"1", "text/plain"), Put("0", b"\xff\x00")]))
         # Nothing reads these tokens, so the requests that follow need none.
-        self._folder = tempfile.TemporaryDirectory()
-        self._app = create_app(store, token_store=TokenFile(Path(self._folder.name)))
+        folder = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, folder)
+        self._app = create_app(store, token_store=TokenFile(Path(folder)))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # The tool's client for WSGI leaves the length of an empty body out; real clients do not.

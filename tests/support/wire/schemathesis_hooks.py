@@ -98,6 +98,10 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, object]) -> 
         case.query.setdefault("from", "0")
     if isinstance(case.body, dict):
         case.body = _within_rules(case.body)
+        if case.operation.path.endswith("/tokens"):
+            case.body["name"] = f"token {next(_numbers)}"  # printable, and not taken
+            if case.body.get("expires") is not None:
+                case.body["expires"] = "2030-01-31T12:00:00Z"
     if case.operation.path.endswith("/export") and case.query:
         case.query.pop("at", None)  # it may be before the first commit, and excludes 'rev'
 
