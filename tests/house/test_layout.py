@@ -150,7 +150,7 @@ FLOORS = {
     "rundlet/mappings": ["codecs", "mapping", "__init__"],
     "rundlet/methods": ["base", "values many past server transfers waiting", "__init__"],
     "server": [
-        "errors signals",
+        "errors own_command signals",
         "listen helpers",
         "greeting waitress granian",
         "run",
