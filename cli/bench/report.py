@@ -160,7 +160,7 @@ def shown(report: Report, console: Console) -> str:
     """Return the report for people: lines, a table, charts; in colour on a terminal only."""
     with console.capture() as capture:
         for line in (report.headline, report.setting, ""):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
         rows = [_cells(figures) for figures in report.figures]
         is_narrow = console.width < _TABLE_WIDTH
         console.print(_upright(rows) if is_narrow else _table(rows))
@@ -169,7 +169,8 @@ def shown(report: Report, console: Console) -> str:
                 console.print(f"\n{name}: share of operations by latency, up to", highlight=False)
                 for row in _chart(histogram, COLOURS[name]):
                     console.print(row, no_wrap=True)
-        console.print(f"\nNote: {report.caveat}.", highlight=False, soft_wrap=True)
+        note = f"\nNote: {report.caveat}."
+        console.print(note, highlight=False, soft_wrap=not console.is_terminal)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 

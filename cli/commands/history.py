@@ -281,7 +281,8 @@ def _history_shape(key: str) -> Shape[Version]:
     def members(version: Version) -> Mapping[str, object]:
         return {"key": key, **_version_members(version)}
 
-    return Shape(members, ("key", "op", *_STATE, "meta"), _HISTORY_TITLES, _version_cells)
+    columns = ("key", "op", *_STATE, "meta")
+    return Shape(members, columns, _HISTORY_TITLES, _version_line, _version_cells)
 
 
 def _difference_members(difference: Difference) -> dict[str, object]:
@@ -323,6 +324,13 @@ def _version_cells(version: Version) -> tuple[str, ...]:
         "" if version.expires is None else shown_time(version.expires),
         *([to_line(dict(version.meta))] if version.meta else []),
     )
+
+
+def _version_line(version: Version) -> tuple[str, ...]:
+    """A line for people, which has no room for microseconds nor for parameters of the type."""
+    revision, number, op, _, size, content_type, *others = _version_cells(version)
+    time = shown_time(version.time)
+    return (revision, number, op, time, size, content_type.partition(";")[0], *others)
 
 
 def _cells_of(difference: Difference) -> tuple[str, ...]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from rundlet import Put
+from rundlet import Put, Value
 from rundlet_server.cli.exits import CommandError, ExitCode, no_value
 from rundlet_server.cli.place.options import (
     DataOption,
@@ -20,8 +21,10 @@ from rundlet_server.cli.place.options import (
     open_target,
 )
 from rundlet_server.cli.place.target import Purpose
+from rundlet_server.cli.show.formats import FormatOption, Shape, format_of, write_rows
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import (
+    escaped,
     escaped_value,
     read_stdin,
     shown_key,
@@ -94,6 +97,7 @@ def mget(
     *,
     rev: RevisionOption = None,
     at: TimeOption = None,
+    output_format: FormatOption = None,
     url: UrlOption = None,
     data: DataOption = None,
     store: StoreOption = None,
@@ -103,19 +107,20 @@ def mget(
     """Print many values.
 
     All of one snapshot, as key, tab, value on a line each. If values hold newlines or tabs, use
-    --json, which prints one object per key.
+    --json, which prints one object per key, or another --format.
 
     Example: rundlet mget name role --json
     """
     require_one_place(rev=rev, at=at)
+    wanted = format_of(output_format, as_json=as_json)
     with open_target(url, data, token, store=store) as target:
         values = target.mget(keys, revision=rev, at=at)
-    for key, value in zip(keys, values, strict=True):
-        if as_json:
-            members = {"key": key} if value is None else value_members(value)
-            write_line(to_line(members | {"found": value is not None}))
-        elif value is not None:
-            write_bytes(_tabbed(key, value.data))
+    if wanted is not None:
+        write_rows(zip(keys, values, strict=True), _SHAPE, wanted)
+    else:
+        for key, value in zip(keys, values, strict=True):
+            if value is not None:
+                write_bytes(_tabbed(key, value.data))
     missing = [key for key, value in zip(keys, values, strict=True) if value is None]
     if missing:
         raise no_value(missing)
@@ -158,3 +163,19 @@ def _tabbed(key: str, value: bytes) -> bytes:
     if stdout_is_terminal():
         return f"{shown_key(key)}\t{escaped_value(value)}\n".encode()
     return key.encode() + b"\t" + value + b"\n"
+
+
+def _members(row: tuple[str, Value | None]) -> Mapping[str, object]:
+    key, value = row
+    members = {"key": key} if value is None else value_members(value)
+    return members | {"found": value is not None}
+
+
+def _cells(row: tuple[str, Value | None]) -> Sequence[str]:
+    key, value = row
+    shown = "" if value is None else escaped(escaped_value(value.data))
+    return [shown_key(key), "no" if value is None else "yes", shown]
+
+
+_COLUMNS: Final = ("revision", "version", "content_type", "expires", "meta", "text", "base64")
+_SHAPE: Final = Shape(_members, ("key", "found", *_COLUMNS), ("key", "found", "value"), _cells)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Final, get_args
 
 import typer
 
@@ -17,6 +17,7 @@ from rundlet_server.cli.place.options import (
     chosen_store,
     has_store,
 )
+from rundlet_server.cli.show.formats import FormatOption, Shape, format_of, write_rows
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import (
     escaped,
@@ -97,18 +98,22 @@ def add(
 
 @token.command("ls")
 def list_(
-    data: FolderOption = None, store: StoreOption = None, as_json: JsonOption = False
+    data: FolderOption = None,
+    store: StoreOption = None,
+    output_format: FormatOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List the tokens, without their secrets.
 
     Example: rundlet token ls
     """
+    wanted = format_of(output_format, as_json=as_json)
     tokens = _tokens(data, store)[1].read()
-    if as_json:
-        write_lines(to_line(_members(found)) for found in tokens)
-        return
-    now_us = system_clock_us()
-    write_lines(_line(found, now_us) for found in tokens)
+    if wanted is None:
+        now_us = system_clock_us()
+        write_lines(_line(found, now_us) for found in tokens)
+    else:
+        write_rows(tokens, _SHAPE, wanted)
 
 
 @token.command("rm")
@@ -184,3 +189,15 @@ def _line(found: Token, now_us: int) -> str:
         return line
     word = "expired" if found.expires_us <= now_us else "expires"
     return f"{line}  {word} {shown_moment(found.expires_us)}"
+
+
+def _cells(found: Token) -> tuple[str, ...]:
+    return tuple("" if each is None else shown_key(str(each)) for each in _members(found).values())
+
+
+_SHAPE: Final = Shape(
+    _members,
+    ("id", "name", "scope", "prefix", "created", "expires"),
+    ("id", "name", "scope", "prefix", "created", "expires"),
+    _cells,
+)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Annotated, NamedTuple
 
 import typer
@@ -25,6 +26,10 @@ from rundlet_server.cli.show.times import seconds_of
 commands = typer.Typer()
 
 _EVERY_S_MIN, _EVERY_S_MAX = 0.1, 3_600.0
+_LEVELS = " ▁▂▃▄▅▆▇█"
+_PAST_LOOKS = 200
+_CURVE_MARGIN = 27  # the name before a curve, and the highest amount behind it
+_CURVE_MIN = 10
 _OWN_ROUTE = "/metrics"  # by which it looks
 _DURATIONS = "rundlet_http_request_duration_seconds"
 _SYNCS = "rundlet_sync_seconds"
@@ -70,7 +75,8 @@ def top(
 ) -> None:
     """Watch the load.
 
-    Shows requests, latency, keys and bytes; in a pipe one line for each look. The requests by
+    Shows requests, latency, keys and bytes, with curves of the last looks; in a pipe one line for
+    each look. The requests by
     which it looks are not counted.
 
     Example: rundlet top --every 5s
@@ -110,13 +116,55 @@ def _show(url: str, looks: Iterator[Figures], *, as_json: bool) -> None:
         # Rich takes its time to load, and only a terminal needs it.
         from rich.console import Console  # noqa: PLC0415 - see above
         from rich.live import Live  # noqa: PLC0415 - see above
+        from rich.text import Text  # noqa: PLC0415 - see above
 
-        with Live(f"watching {url}", console=Console(highlight=False), transient=True) as live:
+        console = Console(highlight=False)
+        past = Past()
+        with Live(f"watching {url}", console=console, transient=True) as live:
             for look in looks:
-                live.update("\n".join([url, *panel(look)]), refresh=True)
+                past.add(look)
+                shown = [url, *panel(look), *past.lines(console.width)]
+                live.update(Text("\n".join(shown), no_wrap=True, overflow="ellipsis"), refresh=True)
     else:
         for look in looks:
             write_line(line(look))
+
+
+class Past:
+    """The figures of the last looks, of which a terminal shows curves."""
+
+    def __init__(self) -> None:
+        self._looks: deque[Figures] = deque(maxlen=_PAST_LOOKS)
+
+    def add(self, look: Figures) -> None:
+        """Take the newest."""
+        self._looks.append(look)
+
+    def lines(self, width: int) -> Iterator[str]:
+        """Return a curve for each figure whose course matters, the newest look on the right."""
+        room = max(_CURVE_MIN, width - _CURVE_MARGIN)
+        for name, unit, amounts in (
+            ("requests", "/s", [look.requests for look in self._looks]),
+            ("p99", " ms", [look.p99_ms or 0.0 for look in self._looks]),
+            ("failed", "/s", [look.failures for look in self._looks]),
+        ):
+            shown = amounts[-room:]
+            highest = max(shown)
+            yield f"{name:<10}{curve(shown):>{room}}  to {highest:,.{_digits(highest)}f}{unit}"
+
+
+def curve(amounts: Sequence[float]) -> str:
+    """Return a character for each amount, as high as its share of the highest one."""
+    highest = max(amounts, default=0.0)
+    top = len(_LEVELS) - 1
+    return "".join(
+        _LEVELS[0] if amount <= 0 else _LEVELS[max(1, round(top * amount / highest))]
+        for amount in amounts
+    )
+
+
+def _digits(highest: float) -> int:
+    return 0 if highest >= 10 or not highest else 1
 
 
 def figures(before: Metrics, after: Metrics, elapsed_s: float) -> Figures:
@@ -193,7 +241,7 @@ def panel(look: Figures) -> Iterator[str]:
     yield f"store     {look.keys:,.0f} keys   {shown_bytes(look.value_bytes)} of values"
     log = f"{shown_bytes(look.log_bytes)}, {look.dead_bytes / max(1, look.log_bytes):.0%} dead"
     yield f"log       {log}   {look.unindexed_segments:.0f} segments unindexed"
-    memory = f"{shown_bytes(look.private_memory_bytes)} memory   {look.open_fds:.0f} open files"
+    memory = f"{shown_bytes(look.private_memory_bytes)} memory   {look.open_fds:.0f} files"
     yield f"machine   {memory}   {shown_bytes(look.disk_free_bytes)} of disk free"
 
 

@@ -86,11 +86,18 @@ def _lines(rows: Iterable[Row], shape: Shape[Row], wanted: Format | None) -> Ite
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield aligned lines below their titles, if there are titles, and a row at all."""
+    """Yield aligned lines below their titles, if there are titles, and a row at all.
+
+    Columns without any content are left out, if there are few enough rows to know.
+    """
     coming = iter(rows)
     first = list(islice(coming, _MEASURED_ROWS))
     if not first:
         return
+    if titles and len(first) < _MEASURED_ROWS:
+        used = [column for column in range(len(titles)) if any(map(_has(column), first))]
+        titles = [titles[column] for column in used]
+        first = [[cells[column] for column in used if column < len(cells)] for cells in first]
     rights = [title.startswith(_RIGHT) for title in titles]
     heading = [[title.removeprefix(_RIGHT) for title in titles]] if titles else []
     known = [*heading, *first]
@@ -100,6 +107,10 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]
     ]
     for cells in chain(known, coming):
         yield "  ".join(_padded(cells, widths, rights)).rstrip()
+
+
+def _has(column: int) -> Callable[[Sequence[str]], bool]:
+    return lambda cells: column < len(cells) and bool(cells[column])
 
 
 def _padded(cells: Sequence[str], widths: Sequence[int], rights: Sequence[bool]) -> Iterator[str]:

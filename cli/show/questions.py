@@ -18,7 +18,11 @@ def confirmed(question: str) -> bool:
         raise CommandError(message, ExitCode.USAGE)
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
-    answer = sys.stdin.readline()
+    try:
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+        raise
     if not answer:
         sys.stderr.write("\n")  # after Ctrl-D
     return answer.strip().lower() in ("y", "yes")

@@ -158,6 +158,16 @@ def test_table_has_every_figure_at_any_width(tmp_path, columns):
     assert max(map(len, lines)) <= columns
 
 
+def test_narrow_terminal_gets_whole_words(tmp_path):
+    ended = run_on_terminal("bench", *SMALL, "--data", str(tmp_path), COLUMNS="60", TERM="xterm")
+
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", ended.text)
+    shown = plain[plain.rindex("operation  ") :]
+    note = " ".join(shown[shown.index("Note: ") :].split())
+    assert max(map(len, shown.splitlines())) <= 60
+    assert "clients and store shared this one Python process" in note
+
+
 def test_terminal_shows_colours(tmp_path):
     ended = run_on_terminal("bench", *SMALL, "--data", str(tmp_path))
 

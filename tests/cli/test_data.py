@@ -213,6 +213,22 @@ def test_mget_prints_what_there_is_and_names_what_is_missing(place):
     assert lines[0]["text"] == "2"
 
 
+def test_mget_has_every_format(place):
+    place.run("mset", "a=1", "b=x\ty")
+
+    array = json.loads(place.run("mget", "a", "none", "--format", "json").text)
+    tabs = place.run("mget", "b", "--format", "tsv").text.splitlines()
+    table = place.run("mget", "a", "none", "--format", "table").text.splitlines()
+
+    assert [(row["key"], row["found"]) for row in array] == [("a", True), ("none", False)]
+    assert [line.split("\t")[7] for line in tabs] == ["text", "x\\ty"]
+    assert [line.split() for line in table] == [
+        ["key", "found", "value"],
+        ["a", "yes", "1"],
+        ["none", "no"],
+    ]
+
+
 def test_ls_narrows_and_rolls_up(place):
     place.run("mset", "a/1=1", "a/2=22", "b=333", "c/1=1")
 

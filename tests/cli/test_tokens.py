@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -35,6 +36,19 @@ def test_token_is_made_listed_and_taken_back(tmp_path: Path):
     assert "write" in listed
     assert secret.strip() not in listed
     assert run("token", "ls", "--data", data) == ""
+
+
+def test_list_has_a_form_for_machines_without_secrets(tmp_path: Path):
+    data = str(tmp_path / "data")
+    secret = run("token", "add", "app", "--prefix", "a,b/", "--create", "--data", data).strip()
+
+    comma = run("token", "ls", "--format", "csv", "--data", data)
+    table = run("token", "ls", "--format", "table", "--data", data)
+
+    (row,) = csv.DictReader(comma.splitlines())
+    assert (row["name"], row["scope"], row["prefix"], row["expires"]) == ("app", "read", "a,b/", "")
+    assert table.splitlines()[0].split() == ["id", "name", "scope", "prefix", "created"]
+    assert secret not in comma + table
 
 
 def test_place_may_stand_before_the_command(tmp_path: Path):

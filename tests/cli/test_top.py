@@ -8,7 +8,7 @@ from math import inf
 
 import pytest
 
-from rundlet_server.cli.commands.top import figures, line, panel, quantile
+from rundlet_server.cli.commands.top import Past, curve, figures, line, panel, quantile
 from rundlet_server.cli.place.ask import Metrics
 from tests.support.models.model import ModelStore
 from tests.support.processes.command_line import run, run_on_terminal
@@ -61,6 +61,27 @@ def test_idle_server_has_no_percentiles():
     assert found.p99_ms is None
     assert "p99 -" in line(found)
     assert len(list(panel(found))) == 8
+    assert max(map(len, panel(found))) <= 60
+
+
+def test_curve_rises_with_the_amounts():
+    assert curve([0, 1, 4, 8, 0.01]) == " ▁▄█▁"
+    assert curve([0, 0]) == "  "
+    assert curve([]) == ""
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_past_looks_fit_the_terminal(width):
+    past = Past()
+    for number in range(300):
+        past.add(figures(metrics(1, 0, 5), metrics(1, 1_000 * number, 5), 1.0))
+
+    lines = list(past.lines(width))
+
+    assert [line.split()[0] for line in lines] == ["requests", "p99", "failed"]
+    assert all(len(line) <= width for line in lines)
+    assert "to 299,000/s" in lines[0]
+    assert lines[0].rstrip().count("█") > 1
 
 
 def test_requests_of_a_running_server_are_seen(tmp_path):

@@ -95,7 +95,7 @@ def test_every_format_holds_the_same(place):
     assert [line.split("\t")[0] for line in tabs] == ["key", "a\\tb", "c,d"]
     assert {line.count("\t") for line in tabs} == {tabs[0].count("\t")}
     heading, *rows = place.run("ls", "--long", "--format", "table").text.splitlines()
-    assert heading.split() == ["revision", "version", "size", "type", "expires", "key", "meta"]
+    assert heading.split() == ["revision", "version", "size", "type", "key"]
     assert len(rows) == 2
 
 
@@ -179,6 +179,18 @@ def test_table_is_as_wide_as_its_cells():
         "100  bc",
     ]
     assert list(table((">n", "name"), [])) == []
+
+
+def test_table_leaves_out_empty_columns_if_it_knows_all_rows():
+    assert list(table((">n", "note", "name"), [["1", "", "a"], ["2", "", "b"]])) == [
+        "n  name",
+        "1  a",
+        "2  b",
+    ]
+    many = [*([["1", "", "a"]] * 500), ["1", "late", "a"]]
+    lines = list(table((">n", "note", "name"), many))
+    assert lines[0].split() == ["n", "note", "name"]
+    assert lines[-1].split() == ["1", "late", "a"]
 
 
 def test_terminal_gets_no_control_characters_in_any_format():

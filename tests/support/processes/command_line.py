@@ -61,13 +61,13 @@ def run_process(*arguments: str | bytes, stdin: bytes = b"", **environ: str) -> 
     return Ended(ended.returncode, ended.stdout, ended.stderr.decode())
 
 
-def run_on_terminal(*arguments: str) -> Ended:
+def run_on_terminal(*arguments: str, **environ: str) -> Ended:
     """Run a command with stdout and stderr on a terminal, which shows both as one."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "rundlet_server", *arguments]
     try:
         with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=_CLEAN
+            command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=_CLEAN | environ
         ) as process:
             os.close(theirs)
             shown = _read_to_end(ours)

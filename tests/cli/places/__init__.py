@@ -1,0 +1,1 @@
+"""Test where a command goes: contexts, the dashboard of a server."""
