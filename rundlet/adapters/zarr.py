@@ -9,7 +9,6 @@ array = zarr.create_array(RundletStore("rundlet://127.0.0.1:8000/field"), data=n
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
@@ -23,8 +22,12 @@ from zarr.abc.store import (
 )
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
-from rundlet.adapters.places import refuse_token, split_address, token_or_variable
-from rundlet.client import Client
+from rundlet.adapters.places import (
+    refuse_token,
+    shared_client,
+    split_address,
+    token_or_variable,
+)
 from rundlet.errors import PreconditionFailed
 from rundlet.model import KeyInfo
 
@@ -55,8 +58,7 @@ class RundletStore(Store):
         self._address = address.rstrip("/")
         self._token = token
         self._prefix = f"{folder}/" if folder else ""
-        self._url = url
-        self._connect()
+        self.client = shared_client(url, token_or_variable(token))
 
     def with_read_only(self, read_only: bool = False) -> RundletStore:
         """Return a store of the same keys."""
@@ -167,16 +169,6 @@ class RundletStore(Store):
             if name and name not in seen:
                 seen.add(name)
                 yield name
-
-    def close(self) -> None:
-        """Close the connections; a later call opens others."""
-        super().close()
-        self._finalizer()
-        self._connect()
-
-    def _connect(self) -> None:
-        self.client = Client(self._url, token=token_or_variable(self._token))
-        self._finalizer = weakref.finalize(self, self.client.close)
 
     def _folder(self, name: str) -> str:
         return f"{self._prefix}{name.rstrip('/')}/" if name.strip("/") else self._prefix
