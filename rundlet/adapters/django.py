@@ -21,7 +21,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django.core.cache.backends.redis import RedisSerializer
 
 from rundlet.adapters.caching import CachedBytes
-from rundlet.codecs import CODECS, Codec, Tree
+from rundlet.codecs import CODECS, Codec, CodecName, Tree
 
 Timeout = float | None
 """Seconds; ``None``: never, and ``DEFAULT_TIMEOUT`` an object of Django's."""
@@ -41,7 +41,7 @@ class RundletCache(BaseCache):
         super().__init__(params)
         options = params.get("OPTIONS", {})
         self._bytes = CachedBytes(location, options.get("token"))
-        codec: str | Codec[Any] | None = options.get("codec")
+        codec: CodecName | Codec[Any] | None = options.get("codec")
         if isinstance(codec, str):
             codec = CODECS[codec]
         self._codec: Codec[Any] = codec or _Pickled()

@@ -8,10 +8,10 @@ import pytest
 
 pytest.importorskip("dogpile.cache")
 
-from dogpile.cache import register_backend  # noqa: E402
-from dogpile.testing import fixtures  # noqa: E402
+from dogpile.cache import register_backend
+from dogpile.testing import fixtures
 
-from rundlet.adapters.dogpile import RundletBackend  # noqa: E402
+from rundlet.adapters.dogpile import RundletBackend
 
 register_backend("rundlet.tested", "rundlet.adapters.dogpile", "RundletBackend")
 
@@ -27,16 +27,22 @@ class OnTheServer:
 
 
 class TestBackend(OnTheServer, fixtures._GenericBackendTestSuite):
+    """All tests that dogpile.cache has for every backend."""
+
     config_args = {"arguments": {"address": "rundlet://127.0.0.1:1/later"}}  # noqa: RUF012
 
 
 class TestMutex(OnTheServer, fixtures._GenericMutexTestSuite):
+    """All that it has for a mutex of many processes."""
+
     config_args = {"arguments": {"address": "rundlet://127.0.0.1:1/later"}}  # noqa: RUF012
 
 
 class TestSerializers(
     OnTheServer, fixtures._GenericSerializerTestSuite, fixtures._GenericBackendFixture
 ):
+    """All that it has for serializers other than pickle."""
+
     config_args = {"arguments": {"address": "rundlet://127.0.0.1:1/later"}}  # noqa: RUF012
     region_args = {  # noqa: RUF012 - a class of dogpile.cache says so
         "serializer": lambda value: json.dumps(value).encode(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
 
 import pytest
 
@@ -11,7 +10,7 @@ from rundlet import Client
 
 zarr = pytest.importorskip("zarr")
 
-from zarr.core.buffer import Buffer, cpu, default_buffer_prototype  # noqa: E402
+from zarr.core.buffer import Buffer, cpu  # noqa: E402
 from zarr.testing.store import StoreTests  # noqa: E402 - it may not be there
 
 from rundlet.adapters.zarr import RundletStore  # noqa: E402
