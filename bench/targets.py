@@ -110,7 +110,7 @@ def all_targets(results: Results) -> list[Target]:
     others = (*_latency_targets(results), *_import_targets(results))
     sizes = (*_diff_targets(results), *_size_targets(results))
     backends = (*_BACKENDS, *_server_targets(results))
-    return [*_HTTP, *backends, *others, *_ENGINE, *sizes]
+    return [*_HTTP, *_CLIENTS, *backends, *others, *_ENGINE, *sizes]
 
 
 def _get(system: str) -> Cell:
@@ -156,6 +156,19 @@ _HTTP: Final = (
         least=_BATCH_KEYS_PER_S,
         unit="keys/s",
     ),
+)
+_CLIENTS: Final = tuple(
+    Target(
+        f"reads of {system}, {case or 'one thread'}, to httpx alone, by processor time",
+        Cell("http/python_client", system, "of httpx", case),
+        None,
+        least=0.9,
+    )
+    for system, case in (
+        ("rundlet.Client", ""),
+        ("rundlet.AsyncClient", "1 tasks"),
+        ("rundlet.AsyncClient", "16 tasks"),
+    )
 )
 _BACKENDS: Final = tuple(
     Target(

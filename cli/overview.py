@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from rundlet_server.cli.arguments import CA_HELP, CA_OPTION, PLACE_OPTIONS
+from rundlet_server.cli.arguments import PLACE_OPTIONS
 from rundlet_server.cli.exits import MEANINGS
 from rundlet_server.cli.table import COMMANDS, SUMMARY_CHARACTERS_MAX, Row, panels
 
@@ -23,8 +23,7 @@ _OPTION_WIDTH: Final = 16
 DOCUMENTS: Final = "https://github.com/rundlet/rundlet/tree/main/docs"
 
 _TIE: Final = "\0"
-_OPTIONS: Final = ((f"{CA_OPTION} FILE", CA_HELP),)
-_FLAGS: Final = "--json (errors, too), COMMAND --help, --version, --install-completion"
+_FLAGS: Final = "--json, --ca-file FILE, COMMAND --help, --version, --install-completion"
 
 
 def overview() -> str:
@@ -37,7 +36,7 @@ def _lines(columns: int) -> Iterator[str]:
     yield "Usage: rundlet COMMAND [OPTIONS] [ARGS]..."
     for panel, rows in panels():
         yield from _labelled(panel, _cells(rows, columns))
-    for option, text in (*PLACE_OPTIONS, *_OPTIONS):
+    for option, text in PLACE_OPTIONS:
         yield from _wrapped("", f"{option:<{_OPTION_WIDTH}}", text, columns)
     yield from _wrapped("", "", _FLAGS, columns)
     # A code stays on the line of its meaning.

@@ -58,6 +58,7 @@ COMMANDS: Final = (
     Row("retention", Panel.TIME, "commands.history", "Show or set retention."),
     Row("erase", Panel.TIME, "commands.history", "Erase a key for good."),
     Row("serve", Panel.SERVER, "serve.command", "Run the server."),
+    Row("demo", Panel.SERVER, "commands.demo", "Load sample data."),
     Row("stats", Panel.SERVER, "commands.care", "Print counts and sizes."),
     Row("token", Panel.SERVER, "commands.tokens", "Add, list, revoke tokens."),
     Row("top", Panel.SERVER, "commands.top", "Watch a server's load."),

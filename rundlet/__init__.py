@@ -13,67 +13,59 @@
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from rundlet.calls.backups import Backup, BackupFile
-from rundlet.calls.past import (
-    Difference,
-    Erased,
-    Place,
-    Retention,
-    RolledBack,
-    State,
-    Version,
-)
-from rundlet.calls.transfers import Imported, RowCounter
-from rundlet.client import DEFAULT_URL, Client
-from rundlet.errors import (
-    BackupGone,
-    BadRequest,
-    Compacted,
-    Conflict,
-    ConnectionFailed,
-    Damaged,
-    FailedCondition,
-    Forbidden,
-    LockLost,
-    OutcomeUnknown,
-    PreconditionFailed,
-    ReadOnly,
-    RundletError,
-    ServerError,
-    TooLarge,
-    Unauthorized,
-    Unavailable,
-)
-from rundlet.locks import Lock
-from rundlet.model import (
-    DEFAULT_CONTENT_TYPE,
-    TEXT_CONTENT_TYPE,
-    Add,
-    ChangesPage,
-    Commit,
-    Condition,
-    Delete,
-    Event,
-    KeyInfo,
-    Op,
-    OpResult,
-    Put,
-    Restore,
-    Touch,
-    Value,
-    Written,
-)
 from rundlet.version import __version__
-from rundlet.watching import Watch
 
 if TYPE_CHECKING:
     from rundlet.async_client import AsyncClient
     from rundlet.async_locks import AsyncLock
     from rundlet.async_watching import AsyncWatch
-    from rundlet.codecs import Codec
-    from rundlet.mapping import StoreMapping
+    from rundlet.calls.backups import Backup, BackupFile
+    from rundlet.calls.past import Difference, Erased, Place, Retention, RolledBack, State, Version
+    from rundlet.calls.transfers import Imported, RowCounter
+    from rundlet.client import DEFAULT_URL, Client
+    from rundlet.errors import (
+        BackupGone,
+        BadRequest,
+        Compacted,
+        Conflict,
+        ConnectionFailed,
+        Damaged,
+        FailedCondition,
+        Forbidden,
+        LockLost,
+        OutcomeUnknown,
+        PreconditionFailed,
+        ReadOnly,
+        RundletError,
+        ServerError,
+        TooLarge,
+        Unauthorized,
+        Unavailable,
+    )
+    from rundlet.locks import Lock
+    from rundlet.mappings.codecs import Codec
+    from rundlet.mappings.mapping import StoreMapping
+    from rundlet.model import (
+        DEFAULT_CONTENT_TYPE,
+        TEXT_CONTENT_TYPE,
+        Add,
+        ChangesPage,
+        Commit,
+        Condition,
+        Delete,
+        Event,
+        KeyInfo,
+        Op,
+        OpResult,
+        Put,
+        Restore,
+        Touch,
+        Value,
+        Written,
+    )
+    from rundlet.watching import Watch
 
 __all__ = [
     "DEFAULT_CONTENT_TYPE",
@@ -132,20 +124,87 @@ __all__ = [
     "__version__",
 ]
 
-_LATER = {
-    "AsyncClient": "rundlet.async_client",
-    "AsyncLock": "rundlet.async_locks",
-    "AsyncWatch": "rundlet.async_watching",
-    "Codec": "rundlet.codecs",
-    "StoreMapping": "rundlet.mapping",
+_MODULES: Final = {
+    "rundlet.async_client": ("AsyncClient",),
+    "rundlet.async_locks": ("AsyncLock",),
+    "rundlet.async_watching": ("AsyncWatch",),
+    "rundlet.calls.backups": (
+        "Backup",
+        "BackupFile",
+    ),
+    "rundlet.calls.past": (
+        "Difference",
+        "Erased",
+        "Place",
+        "Retention",
+        "RolledBack",
+        "State",
+        "Version",
+    ),
+    "rundlet.calls.transfers": (
+        "Imported",
+        "RowCounter",
+    ),
+    "rundlet.client": (
+        "Client",
+        "DEFAULT_URL",
+    ),
+    "rundlet.mappings.codecs": ("Codec",),
+    "rundlet.errors": (
+        "BackupGone",
+        "BadRequest",
+        "Compacted",
+        "Conflict",
+        "ConnectionFailed",
+        "Damaged",
+        "FailedCondition",
+        "Forbidden",
+        "LockLost",
+        "OutcomeUnknown",
+        "PreconditionFailed",
+        "ReadOnly",
+        "RundletError",
+        "ServerError",
+        "TooLarge",
+        "Unauthorized",
+        "Unavailable",
+    ),
+    "rundlet.locks": ("Lock",),
+    "rundlet.mappings.mapping": ("StoreMapping",),
+    "rundlet.model": (
+        "Add",
+        "ChangesPage",
+        "Commit",
+        "Condition",
+        "DEFAULT_CONTENT_TYPE",
+        "Delete",
+        "Event",
+        "KeyInfo",
+        "Op",
+        "OpResult",
+        "Put",
+        "Restore",
+        "TEXT_CONTENT_TYPE",
+        "Touch",
+        "Value",
+        "Written",
+    ),
+    "rundlet.watching": ("Watch",),
 }
-"""What is imported when it is used: asyncio takes a third of the time that httpx takes."""
+"""Where each name is defined. A module is imported when a name of it is used: a program that uses
+records alone does not import httpx, and one that uses ``Client`` does not import asyncio."""
+
+_MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LATER:
+    if name not in _MODULE_OF:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    found: object = getattr(import_module(_LATER[name]), name)
+    found: object = getattr(import_module(_MODULE_OF[name]), name)
     globals()[name] = found
     return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

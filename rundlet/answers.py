@@ -12,7 +12,7 @@ import httpx
 from rundlet.errors import ServerError
 from rundlet.keys import key_bytes
 from rundlet.model import DEFAULT_CONTENT_TYPE, KeyInfo, Value
-from rundlet.wire import Fields, decode_body, decode_key
+from rundlet.wire import Fields, decode_body, decode_key, metadata_of
 
 
 def value_of(key: str, response: httpx.Response) -> Value:
@@ -27,6 +27,7 @@ def value_of(key: str, response: httpx.Response) -> Value:
         expires=_time(headers.get(b"kv-expires")),
         etag=headers.get(b"etag"),
         modified=_http_time(headers.get(b"last-modified")),
+        meta=metadata_of(headers),
     )
 
 
@@ -42,6 +43,7 @@ def info_of(key: str, response: httpx.Response) -> KeyInfo:
         time=_http_time(headers.get(b"last-modified")),
         expires=_time(headers.get(b"kv-expires")),
         etag=headers.get(b"etag"),
+        meta=metadata_of(headers),
     )
 
 

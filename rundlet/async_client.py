@@ -29,6 +29,8 @@ class AsyncClient(
     It has the methods of ``Client``, which says what each does and raises. What ``Client`` returns
     is awaited here, and what it iterates over is iterated over with ``async for``.
 
+    Any number of tasks may send requests: 100 are under way at a time, beside watches and exports.
+
     One event loop uses it at a time; another one gets connections of its own. A task that is
     cancelled leaves no connection behind. A write that was being sent then may have been applied.
 
@@ -43,8 +45,9 @@ class AsyncClient(
         timeout_s: float = 30.0,
         retries: int = 3,
         ca_file: str | PathLike[str] | None = None,
+        idempotent_retries: bool = False,
     ) -> None:
-        self._origin = Origin(url, Settings(token, timeout_s, retries, ca_file))
+        self._origin = Origin(url, Settings(token, timeout_s, retries, ca_file, idempotent_retries))
         self._transport = AsyncTransport(self._origin)
 
     async def close(self) -> None:

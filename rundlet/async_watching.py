@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Self
 
 import httpx
@@ -26,7 +26,7 @@ class AsyncWatch:
     also from another task, ends it.
     """
 
-    def __init__(self, transport: AsyncTransport, opening: Call[FeedReader]) -> None:
+    def __init__(self, transport: AsyncTransport, opening: Callable[[], Call[FeedReader]]) -> None:
         """``opening`` is done when the block is entered, or before the first event."""
         self._transport = transport
         self._opening = opening
@@ -69,7 +69,7 @@ class AsyncWatch:
 
     async def _begun(self) -> Following:
         if self._following is None:
-            reader = await run_async(self._opening, self._transport.send)
+            reader = await run_async(self._opening(), self._transport.send)
             self._following = Following(reader)
         return self._following
 

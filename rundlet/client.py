@@ -15,8 +15,8 @@ from rundlet.sending.origin import Origin, Settings
 from rundlet.sending.transport import Transport
 
 if TYPE_CHECKING:
-    from rundlet.codecs import Codec, CodecName
-    from rundlet.mapping import StoreMapping
+    from rundlet.mappings.codecs import Codec, CodecName
+    from rundlet.mappings.mapping import StoreMapping
 
 T = TypeVar("T")
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
@@ -40,6 +40,8 @@ class Client(
         retries: how often a request is sent again, if that cannot apply it twice.
         ca_file: PEM file of the authority that signed the server's certificate; by default
             ``SSL_CERT_FILE``, or the authorities that httpx trusts.
+        idempotent_retries: send a write again if its answer is lost, too. Each has an
+            ``Idempotency-Key``, by which the server does it once; it remembers each for a day.
     """
 
     def __init__(
@@ -50,8 +52,9 @@ class Client(
         timeout_s: float = 30.0,
         retries: int = 3,
         ca_file: str | PathLike[str] | None = None,
+        idempotent_retries: bool = False,
     ) -> None:
-        self._origin = Origin(url, Settings(token, timeout_s, retries, ca_file))
+        self._origin = Origin(url, Settings(token, timeout_s, retries, ca_file, idempotent_retries))
         self._transport = Transport(self._origin)
 
     @overload
@@ -74,8 +77,8 @@ class Client(
             codec: what values are: ``text``, ``bytes``, ``json`` or ``cbor``; or an object that
                 makes bytes of values and values of bytes.
         """
-        from rundlet.codecs import CODECS  # noqa: PLC0415 - few programs need it
-        from rundlet.mapping import StoreMapping  # noqa: PLC0415 - see above
+        from rundlet.mappings.codecs import CODECS  # noqa: PLC0415 - few programs need it
+        from rundlet.mappings.mapping import StoreMapping  # noqa: PLC0415 - see above
 
         if isinstance(codec, str):
             return StoreMapping(self._transport, prefix, CODECS[codec])

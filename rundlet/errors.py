@@ -22,7 +22,7 @@ Absence is not an error: a missing key is ``None``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from rundlet.records import Record
 
 
 class RundletError(Exception):
@@ -93,8 +93,7 @@ class PreconditionFailed(RundletError):
         self.revision = revision
 
 
-@dataclass(frozen=True, slots=True)
-class FailedCondition:
+class FailedCondition(Record):
     """A condition that did not hold: its index, key, and the key's revision (0: no value)."""
 
     index: int

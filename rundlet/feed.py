@@ -102,6 +102,7 @@ def decode_event(fields: Fields, *, has_value: bool) -> Event:
         is_last=fields.fact("last"),
         data=fields.value() if has_value and _shows_value(fields) else None,
         is_value_omitted=is_omitted,
+        meta=fields.texts_by_name("meta"),
     )
 
 

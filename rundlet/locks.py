@@ -99,6 +99,8 @@ class Lock:
                     run(self._lease.renew(), self._transport.send)
                 except RundletError:
                     continue  # until the time is over
+                except RuntimeError:
+                    return  # the client is closed
 
     def __enter__(self) -> Self:
         self.acquire()

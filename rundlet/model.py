@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
+
+from rundlet.records import Record
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
+NO_META: Mapping[str, str] = {}
+"""No metadata. Nothing ever changes it; what refuses changes cannot be pickled."""
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(Record):
     """One value of one key, as one commit wrote it.
 
     Attributes:
@@ -23,6 +26,7 @@ class Value:
         etag: strong and opaque, for ``if_match``; ``None`` if many values came at once.
         modified: when it was written, to the second (UTC); ``None`` if many came at once.
         size: of the whole value, if ``data`` is the part of it that was asked for.
+        meta: metadata that was stored with it, texts by name.
     """
 
     key: str
@@ -34,6 +38,7 @@ class Value:
     etag: str | None = None
     modified: datetime | None = None
     size: int | None = None
+    meta: Mapping[str, str] = NO_META
 
     @property
     def text(self) -> str:
@@ -44,8 +49,7 @@ class Value:
         return self.data
 
 
-@dataclass(frozen=True, slots=True)
-class KeyInfo:
+class KeyInfo(Record):
     """What a list, or ``head``, shows of a key.
 
     Attributes:
@@ -55,6 +59,7 @@ class KeyInfo:
             numbers are 0.
         time: when the value was written (UTC).
         expires: when it expires (UTC); ``None``: never.
+        meta: of the value; empty unless metadata was asked for.
     """
 
     key: str
@@ -67,10 +72,10 @@ class KeyInfo:
     time: datetime | None = None
     expires: datetime | None = None
     etag: str | None = None
+    meta: Mapping[str, str] = NO_META
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Record):
     """What a ``set`` did; the key is new if ``version`` is 1.
 
     Attributes:
@@ -82,8 +87,7 @@ class Written:
     etag: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Record):
     """One change of one key.
 
     Attributes:
@@ -98,6 +102,7 @@ class Event:
         is_last: it is the last event of its commit.
         data: the value, if values were asked for and there is one.
         is_value_omitted: the value was asked for, and is too large for a feed: ``get`` it.
+        meta: of the value.
     """
 
     key: str
@@ -111,10 +116,10 @@ class Event:
     is_last: bool = True
     data: bytes | None = None
     is_value_omitted: bool = False
+    meta: Mapping[str, str] = NO_META
 
 
-@dataclass(frozen=True, slots=True)
-class ChangesPage:
+class ChangesPage(Record):
     """A page of the changes.
 
     Attributes:
@@ -131,41 +136,37 @@ class ChangesPage:
 # --- transactions --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
-    """Store a value; without ``ttl`` (seconds) it does not expire."""
+class Put(Record):
+    """Store a value; without ``ttl`` (seconds) it does not expire; ``meta`` are texts by name."""
 
     key: str
     value: bytes
     content_type: str = DEFAULT_CONTENT_TYPE
     ttl: float | None = None
+    meta: Mapping[str, str] = NO_META
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(Record):
     """Remove a key; a missing key is no error."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Add:
-    """Add to a value that is decimal text; a missing key counts as 0. Keeps type and expiry."""
+class Add(Record):
+    """Add to a value that is decimal text; a missing key counts as 0. Keeps all else."""
 
     key: str
     by: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
+class Touch(Record):
     """Give an existing key a new time to live in seconds (``None``: it no longer expires)."""
 
     key: str
     ttl: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Restore:
+class Restore(Record):
     """Write again a value that a key had, named by a version or by a revision.
 
     Attributes:
@@ -183,8 +184,7 @@ class Restore:
 Op = Put | Delete | Add | Touch | Restore
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Record):
     """What must hold of a key at the moment of the commit; all fields given must hold.
 
     Attributes:
@@ -199,8 +199,7 @@ class Condition:
     exists: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OpResult:
+class OpResult(Record):
     """What one operation did; fields that do not apply to its kind are ``None``.
 
     Attributes:
@@ -214,8 +213,7 @@ class OpResult:
     number: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Record):
     """The outcome of a transaction.
 
     Attributes:

@@ -1,6 +1,7 @@
 """Bodies on the wire: transactions to CBOR, answers in CBOR or JSON to records.
 
-Values travel as byte strings in CBOR; a JSON answer has ``text`` or ``base64`` instead.
+Values travel as byte strings in CBOR; a JSON answer has ``text`` or ``base64`` instead. Metadata of
+a single value is in headers, percent-encoded where that is needed.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from urllib.parse import unquote
 
 import cbor2
 
-from rundlet.errors import ServerError
+from rundlet.errors import BadRequest, ServerError
 from rundlet.model import (
     DEFAULT_CONTENT_TYPE,
     Add,
@@ -32,7 +35,47 @@ from rundlet.model import (
 CBOR_TYPE = "application/cbor"
 ACCEPTED_TYPES = "application/cbor, application/json;q=0.9"
 
-Wire = str | int | float | bool | bytes
+_META_PREFIX = "kv-meta-"
+_META_PREFIX_BYTES = _META_PREFIX.encode()
+_META_NAME = re.compile(r"[A-Za-z0-9-]+")
+_META_ENCODED = re.compile(r"^ +| +$|[^\x20-\x24\x26-\x7e]+")
+Wire = str | int | float | bool | bytes | dict[str, str]
+
+
+def metadata_headers(meta: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that store metadata.
+
+    Raises:
+        BadRequest: a name cannot be part of a header, or a text has no UTF-8 form.
+    """
+    headers = {}
+    for name, text in meta.items():
+        if not _META_NAME.fullmatch(name):
+            message = f"{name!r} is no name of metadata; write letters a to z, digits and '-'"
+            raise BadRequest(message)
+        header = _META_PREFIX + name.lower()
+        if header in headers:
+            message = f"the metadata has {name.lower()!r} twice; names are the same in any case"
+            raise BadRequest(message)
+        try:
+            headers[header] = _META_ENCODED.sub(_percent_encoded, text)
+        except UnicodeEncodeError as ex:
+            message = f"the metadata {name!r} cannot be encoded as UTF-8"
+            raise BadRequest(message) from ex
+    return headers
+
+
+def metadata_of(headers: Mapping[bytes, str]) -> dict[str, str]:
+    """Return the metadata in the headers of an answer, whose names are in lower case."""
+    return {
+        name[len(_META_PREFIX) :].decode(): unquote(text)
+        for name, text in headers.items()
+        if name.startswith(_META_PREFIX_BYTES)
+    }
+
+
+def _percent_encoded(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode())
 
 
 def encode_txn(
@@ -49,9 +92,11 @@ def encode_txn(
 
 def _op_fields(op: Op) -> dict[str, Wire]:
     match op:
-        case Put(key, value, content_type, ttl):
+        case Put(key, value, content_type, ttl, meta):
             fields: dict[str, Wire] = {"op": "put", "key": key, "value": value}
             fields["content_type"] = content_type
+            if meta:
+                fields["meta"] = dict(meta)
             return fields if ttl is None else fields | {"ttl": ttl}
         case Delete(key):
             return {"op": "delete", "key": key}
@@ -137,6 +182,15 @@ class Fields:
         """A list of text."""
         return [str(member) for member in self._list(name)]
 
+    def texts_by_name(self, name: str) -> dict[str, str]:
+        """An object of texts; empty if there is none."""
+        member = self._members.get(name)
+        if member is None:
+            return {}
+        if isinstance(member, dict):
+            return {str(name): str(text) for name, text in member.items()}
+        raise self._unexpected(name)
+
     def value(self) -> bytes:
         """A value's bytes, in whichever of the three forms they came."""
         if "value" in self:
@@ -188,6 +242,7 @@ def decode_item(item: Fields) -> Value | None:
         version=item.number("version"),
         content_type=item.text("content_type", DEFAULT_CONTENT_TYPE),
         expires=datetime.fromisoformat(item.text("expires")) if "expires" in item else None,
+        meta=item.texts_by_name("meta"),
     )
 
 
@@ -202,6 +257,7 @@ def decode_key(row: Fields, *, has_value: bool) -> KeyInfo:
         value=decode_item(row) if has_value else None,
         time=datetime.fromisoformat(row.text("time")) if "time" in row else None,
         expires=datetime.fromisoformat(row.text("expires")) if "expires" in row else None,
+        meta=row.texts_by_name("meta"),
     )
 
 

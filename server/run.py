@@ -22,9 +22,9 @@ from rundlet_server.functions.app import (
 )
 from rundlet_server.functions.limits import body_bytes_max_at
 from rundlet_server.functions.monitoring.logs import open_log
-from rundlet_server.functions.settings import ServeOptions, ServerSettings
-from rundlet_server.functions.version import software_version
+from rundlet_server.functions.settings import ServeOptions
 from rundlet_server.server.errors import ExposedError, GranianMissingError
+from rundlet_server.server.greeting import first_steps, headline
 from rundlet_server.server.helpers.hung import HungProcesses
 from rundlet_server.server.helpers.needed import helpers
 from rundlet_server.server.helpers.scratch import ScratchFolder
@@ -45,11 +45,6 @@ from rundlet_server.storage.tokens.opening import open_tokens
 
 _COUNTERS: Final = "counters"
 _FILES_MAX: Final = 16_384
-_SYNCED_BY: Final = {
-    "etcd": "synced by most nodes of etcd",
-    "postgresql": "synced as synchronous_commit of the database says",
-}
-"""How durable a write is where ``sync`` means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +82,8 @@ def serve(options: ServeOptions, telling: Telling) -> None:
         StoreError: the store does not open, or refuses the file.
     """
     tls = _tls_files(options)
-    options = _with_access(options)
+    has_tokens = _has_tokens(options)
+    options = _with_access(options, has_tokens=has_tokens)
     if options.settings.audit_path is not None:
         os.close(open_log(options.settings.audit_path))  # each worker opens it for itself
     _allow_many_files()
@@ -100,7 +96,7 @@ def serve(options: ServeOptions, telling: Telling) -> None:
         stack.enter_context(Watchdog(os.environ))  # first of all: to load a file may take minutes
         port = stack.enter_context(_held_port(options))
         scratch = stack.enter_context(ScratchFolder())
-        life = _Life(_with_scratch(options, scratch), tls, port, stack, telling)
+        life = _Life(_with_scratch(options, scratch), tls, port, stack, telling, has_tokens)
         if options.server == "granian":
             life.run_granian()
         else:
@@ -114,7 +110,7 @@ def _tls_files(options: ServeOptions) -> TlsFiles | None:
     return load_tls_files(options.tls_cert, options.tls_key)
 
 
-def _with_access(options: ServeOptions) -> ServeOptions:
+def _with_access(options: ServeOptions, *, has_tokens: bool) -> ServeOptions:
     """Decide which requests are admitted while there are no tokens.
 
     A server on a loopback address then admits all requests that call it by one of its own names
@@ -126,16 +122,20 @@ def _with_access(options: ServeOptions) -> ServeOptions:
     is_open = options.insecure or is_local
     names = (*((options.host,) if is_local else ()), *options.settings.host_names)
     settings = replace(options.settings, open_without_tokens=is_open, host_names=names)
-    address = _address(options)
-    tokens = open_tokens(address, settings.tokens_path)
-    if not is_open and (tokens is None or not tokens.read()):
+    if not is_open and not has_tokens:
+        place = _token_place(settings.tokens_path or _address(options).folder)
         raise ExposedError(
             f"--host {options.host} can be reached from other machines, and anyone there could"
             f" read and change everything; create a token first: rundlet token add NAME --create"
-            f"{_token_place(settings.tokens_path or address.folder)}"
+            f"{place}"
             " (or add --insecure, if that is wanted)"
         )
     return replace(options, settings=settings)
+
+
+def _has_tokens(options: ServeOptions) -> bool:
+    tokens = open_tokens(_address(options), options.settings.tokens_path)
+    return tokens is not None and bool(tokens.read())
 
 
 def _address(options: ServeOptions) -> StoreAddress:
@@ -188,6 +188,7 @@ class _Life:
     port: HeldPort
     stack: contextlib.ExitStack
     telling: Telling
+    has_tokens: bool
 
     def run_waitress(self, shared: SharedCounters) -> None:
         """Serve in this process."""
@@ -255,41 +256,8 @@ class _Life:
             self.stack.enter_context(HungProcesses(settings.counters_path))
 
     def _say_ready(self) -> None:
-        self.telling.say(_headline(self.options, self.port))
-
-
-def _headline(options: ServeOptions, port: HeldPort) -> str:
-    """Return the line that says what runs where; on a terminal, add a command to try."""
-    layout = _count(options.threads, "thread")
-    if options.server == "granian":
-        each = " each" if options.workers > 1 else ""
-        layout = f"{_count(options.workers, 'worker')}, {layout}{each}"
-    url = port.address.url
-    line = (
-        f"Rundlet {software_version()} serving {_what(options)} on {url}"
-        f" ({options.server}, {layout}, {_durability(options.settings)})"
-    )
-    if sys.stderr.isatty():
-        line += f"\nTry: curl -d hello -X PUT {url}/v1/kv/greeting && curl {url}/v1/kv/greeting"
-    return line
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' if number > 1 else ''}"
-
-
-def _what(options: ServeOptions) -> str:
-    if options.in_memory:
-        return "in memory"
-    address = options.settings.store
-    if address.path is None:
-        return address.shown
-    path = address.path
-    shown = shlex.quote(str(path))
-    return shown if path.is_absolute() or shown.startswith((".", "'")) else f"./{shown}"
-
-
-def _durability(settings: ServerSettings) -> str:
-    if settings.read_only:
-        return "read-only"
-    return _SYNCED_BY.get(settings.store.scheme, f"sync={settings.sync}")
+        address = self.port.address
+        self.telling.say(headline(self.options, address))
+        if sys.stderr.isatty():
+            steps = first_steps(self.options.settings, address, has_tokens=self.has_tokens)
+            self.telling.say(steps)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -25,11 +27,16 @@ from rundlet_server.cli.show.terminal import read_stdin, write_line, write_value
 from rundlet_server.cli.show.times import require_one_place, seconds_above_0, time_ago
 from rundlet_server.cli.show.values import existing_file, is_media_type, typed_argument
 from rundlet_server.cli.transfer.jsonlines import value_members
-from rundlet_server.storage.bounds import CONTENT_TYPE_BYTES_MAX, NUMBER_MAX
+from rundlet_server.storage.bounds import (
+    CONTENT_TYPE_BYTES_MAX,
+    METADATA_NAME_BYTES_MAX,
+    NUMBER_MAX,
+)
 
 commands = typer.Typer()
 
 _SHOWN_CHARACTERS_MAX = 80
+_METADATA_NAME = re.compile(rf"[A-Za-z0-9-]{{1,{METADATA_NAME_BYTES_MAX}}}")
 
 
 def _checked_content_type(content_type: str | None) -> str | None:
@@ -116,6 +123,10 @@ def set_(
             help="Content type of the value.",
         ),
     ] = None,
+    meta: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Metadata as NAME=TEXT; may be repeated."),
+    ] = None,
     if_absent: Annotated[
         bool, typer.Option("--if-absent", help="Only if the key has no value.")
     ] = False,
@@ -138,6 +149,7 @@ def set_(
     if if_absent and if_revision is not None:
         message = "--if-absent and --if-revision exclude each other; give one of them"
         raise CommandError(message, ExitCode.USAGE)
+    texts = _metadata(meta or ())
     stored, default_type = _given_value(value, file)
     with open_target(url, data, token, Purpose.WRITE, store=store) as target:
         written = target.set(
@@ -145,6 +157,7 @@ def set_(
             stored,
             ttl=ttl,
             content_type=content_type or default_type,
+            meta=texts,
             if_absent=if_absent,
             if_revision=if_revision,
         )
@@ -209,6 +222,28 @@ def incr(
     with open_target(url, data, token, Purpose.WRITE, store=store) as target:
         number = target.incr(key, by)
     write_line(to_line({"key": key, "number": number}) if as_json else str(number))
+
+
+def _metadata(pairs: Sequence[str]) -> dict[str, str]:
+    """Return what ``--meta`` was given; the store decides what is too much.
+
+    Raises:
+        CommandError: one of them is no NAME=TEXT, or names what another one does.
+    """
+    texts: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not _METADATA_NAME.fullmatch(name) or not text:
+            message = (
+                f"--meta {pair[:_SHOWN_CHARACTERS_MAX]!r} is not NAME=TEXT; a name has 1 to"
+                f" {METADATA_NAME_BYTES_MAX} letters a to z, digits and '-'"
+            )
+            raise CommandError(message, ExitCode.USAGE)
+        if name.lower() in texts:
+            message = f"--meta gives {name.lower()!r} twice; give each name once"
+            raise CommandError(message, ExitCode.USAGE)
+        texts[name.lower()] = text
+    return texts
 
 
 def _given_value(value: str | None, file: Path | None) -> tuple[bytes, str]:

@@ -32,7 +32,7 @@ commands = typer.Typer()
 
 _ERASE_PATIENCE_S: Final = 60.0
 _SEARCHED_VERSIONS: Final = 1_000
-_HISTORY_TITLES: Final = ("revision", "version", "op", "time", "size", "type", "expires")
+_HISTORY_TITLES: Final = ("revision", "version", "op", "time", "size", "type", "expires", "meta")
 _DIFF_TITLES: Final = ("change", "before", "after", "key")
 
 
@@ -63,7 +63,9 @@ def history(
         if as_json:
             write_lines(to_line({"key": key, **_version_members(each)}) for each in rows)
         else:
-            write_lines(_table(_HISTORY_TITLES, map(_version_cells, rows), (9, 7, 7, 27, 10, 26)))
+            write_lines(
+                _table(_HISTORY_TITLES, map(_version_cells, rows), (9, 7, 7, 27, 10, 26, 20))
+            )
 
 
 @commands.command("diff")
@@ -300,6 +302,8 @@ def _state_members(state: State | Version) -> dict[str, object]:
     }
     if state.expires is not None:
         members["expires"] = _exact_time(state.expires)
+    if state.meta:
+        members["meta"] = dict(state.meta)
     return members
 
 
@@ -317,6 +321,7 @@ def _version_cells(version: Version) -> tuple[str, ...]:
         str(version.size) if has_value else "",
         shown_key(version.content_type) if has_value else "",
         "" if version.expires is None else _shown_time(version.expires),
+        *([to_line(dict(version.meta))] if version.meta else []),
     )
 
 

@@ -128,7 +128,7 @@ def ls(
     prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="How the keys begin.")] = "",
     *,
     long: Annotated[
-        bool, typer.Option("--long", "-l", help="With revision, version, size and type.")
+        bool, typer.Option("--long", "-l", help="With revision, version, size, type and metadata.")
     ] = False,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N.")] = None,
     delimiter: Annotated[
@@ -159,7 +159,14 @@ def ls(
         if long and not as_json and stdout_is_terminal():
             write_line(_aligned("revision", "version", "size", "type", "key"))
         ends_with = "\0" if null else "\n"
-        infos = target.scan(prefix=prefix, limit=limit, delimiter=delimiter, revision=rev, at=at)
+        infos = target.scan(
+            prefix=prefix,
+            limit=limit,
+            delimiter=delimiter,
+            meta=long or as_json,
+            revision=rev,
+            at=at,
+        )
         write_lines((show(info) for info in infos), end=ends_with)
 
 
@@ -175,15 +182,16 @@ def _shower(target: Target, *, as_json: bool, long: bool, urls: bool) -> Callabl
 def _json_line(info: KeyInfo) -> str:
     if info.is_prefix:
         return to_line({"prefix": info.key})
-    return to_line(
-        {
-            "key": info.key,
-            "revision": info.revision,
-            "version": info.version,
-            "size": info.size,
-            "content_type": info.content_type,
-        }
-    )
+    members: dict[str, object] = {
+        "key": info.key,
+        "revision": info.revision,
+        "version": info.version,
+        "size": info.size,
+        "content_type": info.content_type,
+    }
+    if info.meta:
+        members["meta"] = dict(info.meta)
+    return to_line(members)
 
 
 def _long_line(info: KeyInfo) -> str:
@@ -193,7 +201,10 @@ def _long_line(info: KeyInfo) -> str:
     else:
         content_type = shown_key(info.content_type)
         cells = (str(info.revision), str(info.version), str(info.size), content_type, key)
-    return _aligned(*cells) if stdout_is_terminal() else "\t".join(cells)
+    meta = [to_line(dict(info.meta))] if info.meta else []
+    if stdout_is_terminal():
+        return " ".join([_aligned(*cells), *meta])
+    return "\t".join([*cells, *meta])
 
 
 def _aligned(revision: str, version: str, size: str, content_type: str, key: str) -> str:

@@ -151,8 +151,10 @@ def _compared(here: Side, there: Side, note: Note) -> Comparison:
         named = "; ".join(f"{each.key[:200]!r} {each.what}" for each in comparison.differences)
         others = comparison.difference_count - len(comparison.differences)
         more = f"; and {others} more" if others else ""
+        count = comparison.difference_count
+        keys = "1 key is" if count == 1 else f"{count} keys are"
         message = (
-            f"{comparison.difference_count} keys are not the same: {named}{more}; find out what"
+            f"{keys} not the same: {named}{more}; find out what"
             " else writes to TO, or empty it and copy again"
         )
         raise CommandError(message, ExitCode.DAMAGED)

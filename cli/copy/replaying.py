@@ -17,6 +17,7 @@ from rundlet_server.cli.copy.loading import require_room
 from rundlet_server.cli.copy.sides import Change, Commit, Side
 from rundlet_server.storage.errors import LimitExceeded
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.metadata import metadata_bytes
 
 _OPS_MAX: Final = 1_000
 _BYTES_MAX: Final = 8 * 1024 * 1024
@@ -149,4 +150,7 @@ def _is_plain(commit: Commit) -> bool:
 
 
 def _size(change: Change) -> int:
-    return len(change.key.encode()) + (len(change.item.value) if change.item else 0)
+    size = len(change.key.encode())
+    if change.item is None:
+        return size
+    return size + len(change.item.value) + metadata_bytes(change.item.metadata)

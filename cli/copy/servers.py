@@ -13,6 +13,7 @@ from rundlet import Client, RundletError, Value
 from rundlet_server.cli.copy.sides import Change, Commit, Facts, Item, News, older_of
 from rundlet_server.storage.bounds import CLOCK_AHEAD_S_MAX
 from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.metadata import metadata_of
 
 _PAGE_KEYS: Final = 1_000
 _PAGE_EVENTS: Final = 1_000
@@ -64,6 +65,7 @@ class ServerSide:
         infos = self._client.scan(
             start=after + "\0" if after else None,
             values=True,
+            meta=True,
             revision=revision if self.facts.keeps_history else None,
         )
         while page := list(islice(infos, _PAGE_KEYS)):
@@ -114,7 +116,8 @@ class ServerSide:
             if item is None or (item.expires_us is not None and _time(item.expires_us) <= now):
                 ops.append(rundlet.Delete(change.key))
             elif item.expires_us is None:
-                ops.append(rundlet.Put(item.key, item.value, item.content_type))
+                meta = dict(item.metadata)
+                ops.append(rundlet.Put(item.key, item.value, item.content_type, meta=meta))
             else:
                 expiring.append(item)
         if ops:
@@ -159,7 +162,7 @@ class ServerSide:
     def _item(self, value: Value) -> Item:
         expires_us = self._expires_us(value.expires)
         about = (value.content_type, expires_us, value.version, value.revision)
-        return Item(value.key, value.data, *about)
+        return Item(value.key, value.data, *about, metadata_of(value.meta))
 
     def _expires_us(self, expires: datetime | None) -> int | None:
         return None if expires is None else (expires - self._ahead - _EPOCH) // _MICROSECOND
@@ -176,12 +179,15 @@ class ServerSide:
         if data is None:
             return None  # erased since, which a later change says
         expires_us = self._expires_us(event.expires)
-        return Change(event.key, Item(event.key, data, event.content_type, expires_us))
+        metadata = metadata_of(event.meta)
+        item = Item(event.key, data, event.content_type, expires_us, metadata=metadata)
+        return Change(event.key, item)
 
 
 def _value(item: Item) -> Value:
     expires = None if item.expires_us is None else _time(item.expires_us)
-    return Value(item.key, item.value, 0, 0, item.content_type, expires)
+    meta = dict(item.metadata)
+    return Value(item.key, item.value, 0, 0, item.content_type, expires, meta=meta)
 
 
 def _time(time_us: int) -> datetime:

@@ -114,6 +114,7 @@ def _may_have_expired(item: Item) -> bool:
 def _bytes(item: Item) -> bytes:
     """Return what of an item is compared; no two that differ have the same bytes."""
     key = item.key.encode()
-    about = f"{len(key)} {len(item.value)} {item.expires_us} {item.content_type}\n"
-    metadata = encode_metadata(item.metadata) if item.metadata else b""
-    return about.encode() + key + item.value + metadata
+    metadata = encode_metadata(item.metadata)
+    sizes = f"{len(key)} {len(item.value)} {len(metadata)}"
+    about = f"{sizes} {item.expires_us} {item.content_type}\n"
+    return about.encode() + key + metadata + item.value

@@ -127,6 +127,7 @@ def _version(version: timeline.Version) -> Version:
         version.size,
         version.content_type,
         _expires(version.expires_us),
+        dict(version.metadata),
     )
 
 
@@ -139,9 +140,9 @@ def _difference(difference: differences.Difference) -> Difference:
 def _state(state: differences.KeyState | None) -> State | None:
     if state is None:
         return None
-    revision, version, time_us, size, content_type, expires_us, _ = state
-    expires = _expires(expires_us)
-    return State(revision, version, moment_of_us(time_us), size, content_type, expires)
+    revision, version, time_us, size, content_type, expires_us, metadata = state
+    about = (content_type, _expires(expires_us), dict(metadata))
+    return State(revision, version, moment_of_us(time_us), size, *about)
 
 
 def _expires(expires_us: int | None) -> datetime | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -26,6 +26,7 @@ from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Limits
 from rundlet_server.storage.large_values import LargeValue
 from rundlet_server.storage.memory.collector import relax_collector
+from rundlet_server.storage.metadata import metadata_of
 from rundlet_server.storage.opening import StoreOptions, open_store
 from rundlet_server.storage.requests import require_feature, restores
 from rundlet_server.storage.settings import StoreSettings
@@ -113,11 +114,13 @@ class StoreTarget(StorePast):
         *,
         ttl: float | None = None,
         content_type: str | None = None,
+        meta: Mapping[str, str] | None = None,
         if_absent: bool = False,
         if_revision: int | None = None,
     ) -> Written:
         """Store a value; raise ``PreconditionFailed`` if the key does not meet the condition."""
-        put = rundlet.Put(key, value, content_type or rundlet.DEFAULT_CONTENT_TYPE, ttl)
+        given_type = content_type or rundlet.DEFAULT_CONTENT_TYPE
+        put = rundlet.Put(key, value, given_type, ttl, meta or {})
         conditions = []
         if if_absent:
             conditions.append(Condition(key, exists=False))
@@ -162,6 +165,7 @@ class StoreTarget(StorePast):
         limit: int | None = None,
         delimiter: str | None = None,
         values: bool = False,
+        meta: bool = False,
         revision: int | None = None,
         at: datetime | str | None = None,
     ) -> Iterator[KeyInfo]:
@@ -174,6 +178,7 @@ class StoreTarget(StorePast):
                 prefix=prefix,
                 delimiter=delimiter,
                 after=after,
+                include_metadata=meta,
                 at=moment,
                 limit=_PAGE_KEYS if left is None else min(left, _PAGE_KEYS),
             )
@@ -239,7 +244,7 @@ def whole_entry(found: LargeValue) -> engine.Entry:
     while len(data) < found.size:
         data += found.pieces.read(len(data), found.size - len(data))
     about = (found.revision, found.version, found.time_us, found.content_type, found.expires_us)
-    return engine.Entry(found.key, bytes(data), *about)
+    return engine.Entry(found.key, bytes(data), *about, found.metadata)
 
 
 def _value(entry: engine.Entry) -> Value:
@@ -252,6 +257,7 @@ def _value(entry: engine.Entry) -> Value:
         content_type=entry.content_type,
         expires=None if expires_us is None else _EPOCH + timedelta(microseconds=expires_us),
         modified=_EPOCH + timedelta(microseconds=entry.time_us),
+        meta=dict(entry.metadata),
     )
 
 
@@ -263,6 +269,7 @@ def _info(entry: engine.Entry) -> KeyInfo:
         size=len(entry.value),
         content_type=entry.content_type,
         value=_value(entry),
+        meta=dict(entry.metadata),
     )
 
 
@@ -272,6 +279,7 @@ def _infos(page: engine.Page) -> list[KeyInfo]:
             *(k.key, k.revision, k.version, k.size, k.content_type),
             time=moment_of_us(k.time_us),
             expires=None if k.expires_us is None else moment_of_us(k.expires_us),
+            meta=dict(k.metadata),
         )
         for k in page.keys
     ]
@@ -295,8 +303,8 @@ def _batches(infos: list[KeyInfo]) -> Iterator[list[KeyInfo]]:
 
 def _engine_op(op: Op) -> engine.Op:
     match op:
-        case rundlet.Put(key, value, content_type, ttl):
-            return engine.Put(key, value, content_type, ttl)
+        case rundlet.Put(key, value, content_type, ttl, meta):
+            return engine.Put(key, value, content_type, ttl, metadata=metadata_of(meta))
         case rundlet.Delete(key):
             return engine.Delete(key)
         case rundlet.Add(key, by):

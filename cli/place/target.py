@@ -8,7 +8,7 @@ which ``cli.exits`` maps.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, Self
 
@@ -77,6 +77,7 @@ class Target(Protocol):
         *,
         ttl: float | None = None,
         content_type: str | None = None,
+        meta: Mapping[str, str] | None = None,
         if_absent: bool = False,
         if_revision: int | None = None,
     ) -> Written:
@@ -100,6 +101,7 @@ class Target(Protocol):
         limit: int | None = None,
         delimiter: str | None = None,
         values: bool = False,
+        meta: bool = False,
         revision: int | None = None,
         at: datetime | str | None = None,
     ) -> Iterator[KeyInfo]:

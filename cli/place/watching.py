@@ -83,4 +83,5 @@ def _shown(event: timeline.Event) -> rundlet.Event:
         time=_EPOCH + timedelta(microseconds=event.time_us),
         expires=None if expires_us is None else _EPOCH + timedelta(microseconds=expires_us),
         is_last=event.is_last,
+        meta=dict(event.metadata),
     )

@@ -125,4 +125,5 @@ def _values(rows: Rows) -> Iterator[Value]:
     for place, (key, value, content_type) in enumerate(rows.rows):
         expires_us = rows.expires_us.get(place)
         expires = None if expires_us is None else _EPOCH + timedelta(microseconds=expires_us)
-        yield Value(key.decode(), value, 0, 0, content_type, expires)
+        meta = dict(rows.metadata.get(place, ()))
+        yield Value(key.decode(), value, 0, 0, content_type, expires, meta=meta)

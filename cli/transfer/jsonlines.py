@@ -5,9 +5,9 @@ One object per line::
     {"key": "a", "content_type": "text/plain", "text": "hi", "revision": 7, "version": 1}
     {"key": "b", "base64": "AAH/", "expires": "2030-01-01T00:00:00Z"}
 
-``text`` or ``base64`` is the value. ``content_type``, ``expires`` (RFC 3339) and ``ttl``
-(seconds) may be missing; ``revision`` and ``version`` say where a line came from and are
-not read.
+``text`` or ``base64`` is the value. ``content_type``, ``expires`` (RFC 3339), ``ttl``
+(seconds) and ``meta`` (an object of texts) may be missing; ``revision`` and ``version`` say
+where a line came from and are not read.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from rundlet import DEFAULT_CONTENT_TYPE, TEXT_CONTENT_TYPE, Put, Value
@@ -25,7 +25,7 @@ from rundlet_server.cli.show.values import is_content_type
 from rundlet_server.storage.bounds import TTL_S_MAX
 
 _MEMBERS = frozenset(
-    {"key", "text", "base64", "content_type", "expires", "ttl", "revision", "version"}
+    {"key", "text", "base64", "content_type", "expires", "ttl", "meta", "revision", "version"}
 )
 _CLOCK_SKEW_S_MAX = 86_400
 """The clock of the server that a line was exported from may be ahead of this one by a day."""
@@ -40,6 +40,7 @@ class Row:
     content_type: str
     ttl: float | None = None
     expires: datetime | None = None
+    meta: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def put(self, now: datetime) -> Put | None:
         """Return the write that stores the row; ``None`` if it has expired already.
@@ -57,7 +58,7 @@ class Row:
         if ttl is not None and ttl > TTL_S_MAX:
             message = "it expires in more than 100 years; leave the time out to keep it for ever"
             raise BadLine(message)
-        return Put(self.key, self.value, self.content_type, ttl)
+        return Put(self.key, self.value, self.content_type, ttl, self.meta)
 
 
 class BadLine(ValueError):
@@ -70,6 +71,8 @@ def value_members(value: Value) -> dict[str, object]:
     members |= _data_members(value)
     if value.expires is not None:
         members["expires"] = value.expires.isoformat().replace("+00:00", "Z")
+    if value.meta:
+        members["meta"] = dict(value.meta)
     return members | {"revision": value.revision, "version": value.version}
 
 
@@ -118,7 +121,7 @@ def _row(members: dict[str, object]) -> Row:
     if ttl is not None and expires is not None:
         message = "both 'ttl' and 'expires'"
         raise BadLine(message)
-    return Row(key, value, content_type, ttl, expires)
+    return Row(key, value, content_type, ttl, expires, _metadata(members.get("meta")))
 
 
 def _data_members(value: Value) -> dict[str, object]:
@@ -147,6 +150,15 @@ def _decoded_value(members: dict[str, object]) -> tuple[bytes, str]:
     except (binascii.Error, ValueError) as ex:
         message = f"'base64' is broken: {ex}"
         raise BadLine(message) from ex
+
+
+def _metadata(texts: object) -> Mapping[str, str]:
+    if texts is None:
+        return {}
+    if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+        message = "'meta' is no object of texts"
+        raise BadLine(message)
+    return texts
 
 
 def _text(members: dict[str, object], name: str) -> str:

@@ -6,6 +6,8 @@ Schema cannot say stands in a description: sizes in bytes, and that base64url ho
 
 from __future__ import annotations
 
+from typing import Final
+
 from rundlet_server.functions.limits import LIST_KEYS_DEFAULT
 from rundlet_server.functions.messages.query import REVISION_MAX, TTL_S_MIN
 from rundlet_server.functions.messages.validators import ENTITY_TAGS_PATTERN
@@ -13,7 +15,6 @@ from rundlet_server.functions.openapi.parts import Json
 from rundlet_server.storage.bounds import (
     CONTENT_TYPE_BYTES_MAX,
     METADATA_BYTES_MAX,
-    METADATA_NAME_BYTES_MAX,
     TTL_S_MAX,
 )
 from rundlet_server.storage.interface import Limits
@@ -26,6 +27,10 @@ _BASE64URL_PATTERN = (
     "(?:[A-Za-z0-9_-]{4}|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048]|[A-Za-z0-9_-][AQgw])$"
 )
 """No spelling but the one that encoders give: without padding, unused bits zero."""
+
+_PLAIN: Final = r"[\x20-\x24\x26-\x7e]*"
+_METADATA_TEXT_PATTERN: Final = rf"^{_PLAIN}[\x21-\x24\x26-\x7e]{_PLAIN}$"
+"""Not only blanks, which HTTP cuts off."""
 
 
 def scalar_schemas(limits: Limits) -> dict[str, Json]:
@@ -87,10 +92,10 @@ def scalar_schemas(limits: Limits) -> dict[str, Json]:
         },
         "MetadataText": {
             "type": "string",
-            "pattern": "^(?:[\\x20-\\x24\\x26-\\x7e]|%[0-7][0-9A-Fa-f])*$",
+            "pattern": _METADATA_TEXT_PATTERN,
             "minLength": 1,
-            "maxLength": METADATA_BYTES_MAX - METADATA_NAME_BYTES_MAX,
-            "description": "Or longer, and with any percent-encoded UTF-8 in it.",
+            "maxLength": METADATA_BYTES_MAX - len("NAME"),
+            "description": "Beyond this pattern, UTF-8 that is percent-encoded, '%' among it.",
         },
         "EntityTags": {
             "type": "string",

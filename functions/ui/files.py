@@ -22,6 +22,7 @@ _TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
     ".svg": "image/svg+xml",
 }
 _IMPORT: Final = re.compile(r'^(?:import|export)\b[^"\n]*(?:\{[^}]*\}[^"\n]*)?"([^"]+)";$', re.M)

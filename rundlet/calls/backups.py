@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from rundlet.answers import fields_of
 from rundlet.calls.call import Call, Request, needed
+from rundlet.records import Record
 from rundlet.wire import Fields
 
 
-@dataclass(frozen=True, slots=True)
-class BackupFile:
+class BackupFile(Record):
     """One file of a backup.
 
     Attributes:
@@ -23,8 +22,7 @@ class BackupFile:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Backup:
+class Backup(Record):
     """A store at one revision, which the server holds until the lease ends.
 
     Attributes:

@@ -9,12 +9,13 @@ does that, once with threads and once with ``await``.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, TypeVar
+from types import MappingProxyType
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import httpx
 
 from rundlet.errors import ServerError
+from rundlet.records import Record
 from rundlet.wire import ACCEPTED_TYPES, CBOR_TYPE
 
 T = TypeVar("T")
@@ -22,8 +23,10 @@ Row_contra = TypeVar("Row_contra", contravariant=True)
 T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Request(Record):
     """One request, which may be sent several times.
 
     Attributes:
@@ -34,12 +37,11 @@ class Request:
     method: str
     path: str
     is_write: bool
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = _NO_HEADERS
     body: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Record):
     """A wait before the next request."""
 
     seconds: float

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import translate
 from itertools import islice
@@ -16,13 +15,13 @@ from rundlet.calls.call import Call, Listing, Progress, Request, needed, read
 from rundlet.calls.past import time_text
 from rundlet.errors import BadRequest, TooLarge
 from rundlet.model import Delete, KeyInfo
+from rundlet.records import Record
 
 _PAGE_KEYS: Final = 1_000
 _OPS: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(Record):
     """Which keys, as of when; attributes as in ``Client.scan``."""
 
     prefix: str = ""
@@ -60,6 +59,7 @@ def scan(
     reverse: bool = False,
     delimiter: str | None = None,
     values: bool = False,
+    meta: bool = False,
 ) -> Listing[KeyInfo]:
     """The keys of a range, in order."""
     is_filtered = keys.match is not None
@@ -71,7 +71,7 @@ def scan(
         "limit": limit if limit is not None and limit < _PAGE_KEYS and not is_filtered else None,
         "reverse": "true" if reverse else None,
         "delimiter": delimiter,
-        "include": "value" if values else None,
+        "include": ",".join(["value"] * values + ["meta"] * meta) or None,
     }
     query = _query(options)
     left = limit

@@ -5,13 +5,16 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from typing import Final
 
 from rundlet.calls.batches import txn
-from rundlet.calls.call import Call
+from rundlet.calls.call import Call, Pause
 from rundlet.calls.changes import revision_of, wait_for
 from rundlet.calls.values import Demand, get, set_value
 from rundlet.errors import BadRequest, Conflict, LockLost, OutcomeUnknown, PreconditionFailed
 from rundlet.model import Commit, Condition, Delete, Op, Touch
+
+_AGAIN_S: Final = 0.02
 
 
 class Lease:
@@ -60,6 +63,9 @@ class Lease:
             left_s = self.ttl if ends_s is None else ends_s - time.monotonic()
             if left_s <= 0:
                 return False
+            if not seen:  # it was released meanwhile, or the attempt to acquire it was lost
+                yield Pause(_AGAIN_S)
+                continue
             try:
                 yield from wait_for(self.key, revision=seen, timeout_s=left_s, answer_s=answer_s)
             except TimeoutError:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -13,14 +12,15 @@ from rundlet.answers import fields_of, is_absent, next_page_query
 from rundlet.calls.call import Call, Listing, Request, needed, post, read
 from rundlet.errors import BadRequest
 from rundlet.keys import key_bytes, key_path
+from rundlet.model import NO_META
+from rundlet.records import Record
 from rundlet.wire import ACCEPTED_TYPES, Fields
 
 Place = int | datetime | str
 """A state of the store: a revision, or a time, as text in the form of RFC 3339."""
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Record):
     """One line of a key's history.
 
     Attributes:
@@ -29,6 +29,7 @@ class Version:
         time: of the commit.
         size: of the value, in bytes.
         expires: when the value expires; ``None``: never.
+        meta: metadata of the value.
     """
 
     revision: int
@@ -38,10 +39,10 @@ class Version:
     size: int
     content_type: str = ""
     expires: datetime | None = None
+    meta: Mapping[str, str] = NO_META
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Record):
     """What a key held at one of two moments; fields as in ``Version``."""
 
     revision: int
@@ -50,10 +51,10 @@ class State:
     size: int
     content_type: str
     expires: datetime | None = None
+    meta: Mapping[str, str] = NO_META
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Record):
     """A key that differs between two moments.
 
     Attributes:
@@ -67,8 +68,7 @@ class Difference:
     after: State | None
 
 
-@dataclass(frozen=True, slots=True)
-class RolledBack:
+class RolledBack(Record):
     """What a rollback did, or would do.
 
     Attributes:
@@ -83,8 +83,7 @@ class RolledBack:
     changes: tuple[Difference, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Retention:
+class Retention(Record):
     """Which history a store keeps.
 
     Attributes:
@@ -96,8 +95,7 @@ class Retention:
     keep_for_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Erased:
+class Erased(Record):
     """What an erasure did.
 
     Attributes:
@@ -238,6 +236,7 @@ def _version(row: Fields) -> Version:
         size=row.number("size"),
         content_type=row.text("content_type", ""),
         expires=_expires(row),
+        meta=row.texts_by_name("meta"),
     )
 
 
@@ -258,6 +257,7 @@ def _state(row: Fields) -> State:
         size=row.number("size"),
         content_type=row.text("content_type"),
         expires=_expires(row),
+        meta=row.texts_by_name("meta"),
     )
 
 

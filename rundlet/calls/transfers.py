@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import accumulate, takewhile
 from typing import Final, Literal
 from urllib.parse import urlencode
@@ -18,6 +17,7 @@ from rundlet.calls.values import put_of
 from rundlet.errors import ConnectionFailed, RundletError, ServerError, TooLarge
 from rundlet.keys import key_bytes
 from rundlet.model import Put, Value
+from rundlet.records import Record
 from rundlet.wire import ACCEPTED_TYPES, Fields, decode_item
 
 ExportFormat = Literal["jsonl", "csv", "cbor-seq"]
@@ -29,8 +29,7 @@ _PIECE_ROWS: Final = 50_000
 _ENDS: Final = {"jsonl": b"}\n", "csv": b"\n"}
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(Record):
     """What an import did.
 
     Attributes:
@@ -190,6 +189,8 @@ def _encoded(row: Put | Value) -> bytes:
             members["ttl"] = row.ttl
     elif row.expires is not None:
         members["expires"] = row.expires.isoformat()
+    if row.meta:
+        members["meta"] = dict(row.meta)
     members["value"] = row.value if is_put else row.data  # type: ignore[union-attr] # as above
     return cbor2.dumps(members)
 

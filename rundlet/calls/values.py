@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -26,10 +27,11 @@ from rundlet.model import (
     Value,
     Written,
 )
+from rundlet.records import Record
+from rundlet.wire import metadata_headers
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(Record):
     """What a write demands of the value that is there; see ``Client.set``."""
 
     if_absent: bool = False
@@ -145,11 +147,13 @@ def set_value(
     *,
     ttl: float | None = None,
     content_type: str | None = None,
+    meta: Mapping[str, str] | None = None,
     demand: Demand = _NO_DEMAND,
 ) -> Call[Written]:
     """Store a value."""
-    put = put_of(key, value, ttl=ttl, content_type=content_type)
-    headers = {"Content-Type": put.content_type, **demand.headers()}
+    put = replace(put_of(key, value, ttl=ttl, content_type=content_type), meta=meta or {})
+    described = metadata_headers(put.meta)
+    headers = {"Content-Type": put.content_type, **described, **demand.headers()}
     if demand.if_revision is not None:
         commit = yield from commit_if_revision(put, demand.if_revision)
         return Written(commit.revision, commit.results[0].version or 0)

@@ -58,6 +58,7 @@ class ManyMethods(Methods):
         reverse: bool = False,
         delimiter: str | None = None,
         values: bool = False,
+        meta: bool = False,
         revision: int | None = None,
         at: datetime | str | None = None,
     ) -> Iterator[KeyInfo]:
@@ -74,6 +75,7 @@ class ManyMethods(Methods):
             delimiter: yield the keys that share the text up to its first occurrence after the
                 prefix as one prefix.
             values: with the values.
+            meta: with metadata.
             revision: as of this revision; by default the newest when the first page is read.
             at: as of this time, instead of a revision.
 
@@ -82,7 +84,9 @@ class ManyMethods(Methods):
         """
         keys = Range(prefix, start, end, match, revision, at)
         return self._each(
-            lists.scan(keys, limit=limit, reverse=reverse, delimiter=delimiter, values=values)
+            lists.scan(
+                keys, limit=limit, reverse=reverse, delimiter=delimiter, values=values, meta=meta
+            )
         )
 
     def count(
@@ -185,13 +189,16 @@ class AsyncManyMethods(AsyncMethods):
         reverse: bool = False,
         delimiter: str | None = None,
         values: bool = False,
+        meta: bool = False,
         revision: int | None = None,
         at: datetime | str | None = None,
     ) -> AsyncIterator[KeyInfo]:
         """Yield keys in the order of their UTF-8 bytes, page by page, all of one snapshot."""
         keys = Range(prefix, start, end, match, revision, at)
         return self._each(
-            lists.scan(keys, limit=limit, reverse=reverse, delimiter=delimiter, values=values)
+            lists.scan(
+                keys, limit=limit, reverse=reverse, delimiter=delimiter, values=values, meta=meta
+            )
         )
 
     async def count(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from rundlet.calls import values
@@ -70,6 +71,7 @@ class ValueMethods(Methods):
         *,
         ttl: float | None = None,
         content_type: str | None = None,
+        meta: Mapping[str, str] | None = None,
         if_absent: bool = False,
         if_revision: int | None = None,
         if_match: str | None = None,
@@ -82,6 +84,8 @@ class ValueMethods(Methods):
             ttl: seconds until the key expires, at most 100 years (3,162,240,000 seconds); without
                 it, the key does not expire.
             content_type: default ``application/octet-stream``, for text ``text/plain``.
+            meta: metadata to store with it, at most 16 texts by name and 2 KiB in all. Names have
+                letters, digits and ``-``, and come back in lower case.
             if_absent: only if the key has no value yet.
             if_revision: only if the key's revision is still this one.
             if_match: only if the value's ETag is still this one.
@@ -93,7 +97,9 @@ class ValueMethods(Methods):
         """
         demand = Demand(if_absent, if_revision, if_match)
         return self._run(
-            values.set_value(key, value, ttl=ttl, content_type=content_type, demand=demand)
+            values.set_value(
+                key, value, ttl=ttl, content_type=content_type, meta=meta, demand=demand
+            )
         )
 
     def delete(
@@ -175,6 +181,7 @@ class AsyncValueMethods(AsyncMethods):
         *,
         ttl: float | None = None,
         content_type: str | None = None,
+        meta: Mapping[str, str] | None = None,
         if_absent: bool = False,
         if_revision: int | None = None,
         if_match: str | None = None,
@@ -182,7 +189,9 @@ class AsyncValueMethods(AsyncMethods):
         """Store a value."""
         demand = Demand(if_absent, if_revision, if_match)
         return await self._run(
-            values.set_value(key, value, ttl=ttl, content_type=content_type, demand=demand)
+            values.set_value(
+                key, value, ttl=ttl, content_type=content_type, meta=meta, demand=demand
+            )
         )
 
     async def delete(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rundlet.calls import changes
@@ -111,7 +112,7 @@ class AsyncWaitingMethods(AsyncMethods):
         """
         from rundlet.async_watching import AsyncWatch  # noqa: PLC0415 - see rundlet.methods.base
 
-        opening = changes.begin_feed(prefix, since=since, include_values=include_values)
+        opening = partial(changes.begin_feed, prefix, since=since, include_values=include_values)
         return AsyncWatch(self._transport, opening)
 
     def lock(self, name: str, *, ttl: float = 30.0, renew: bool = True) -> AsyncLock:

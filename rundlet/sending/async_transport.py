@@ -10,7 +10,8 @@ import httpx
 
 from rundlet.calls.call import Request
 from rundlet.schemes import scheme_advice
-from rundlet.sending.origin import FAILURES, NoCookies, Origin
+from rundlet.sending.idempotency import safe_attempts
+from rundlet.sending.origin import CONNECTIONS, FAILURES, LIMITS, NoCookies, Origin
 from rundlet.sending.retrying import attempts
 from rundlet.sending.running import run_async
 
@@ -24,7 +25,7 @@ class AsyncTransport:
 
     async def send(self, request: Request) -> httpx.Response:
         """Send a request, and send it again if that is safe."""
-        return await run_async(attempts(request, self.origin.retries), self._send_once)
+        return await run_async(safe_attempts(request, self.origin), self._send_once)
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[httpx.Response]:
@@ -77,7 +78,10 @@ class AsyncTransport:
     def _make_http(self) -> httpx.AsyncClient:
         origin = self.origin
         return httpx.AsyncClient(
-            verify=origin.trusted(), trust_env=origin.trusts_environment, cookies=NoCookies()
+            verify=origin.trusted(),
+            trust_env=origin.trusts_environment,
+            limits=LIMITS,
+            cookies=NoCookies(),
         )
 
 
@@ -92,6 +96,7 @@ class _Connections:
         self._make_http = make_http
         self._http: httpx.AsyncClient | None = make_http()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._turns = asyncio.Semaphore(CONNECTIONS)
         self._is_closed = False
 
     async def send(self, request: httpx.Request, *, is_stream: bool = False) -> httpx.Response:
@@ -101,7 +106,11 @@ class _Connections:
             httpx.RequestError: there is no whole answer.
             RuntimeError: ``close`` was called.
         """
-        return await self._current().send(request, stream=is_stream)
+        http = self._current()
+        if is_stream:
+            return await http.send(request, stream=True)
+        async with self._turns:  # however many tasks there are
+            return await http.send(request)
 
     async def close(self) -> None:
         """Close all connections; closing twice is harmless."""
@@ -118,5 +127,6 @@ class _Connections:
             raise RuntimeError("this client is closed; make another one")
         if self._http is None or self._loop is not None:
             self._http = self._make_http()
+            self._turns = asyncio.Semaphore(CONNECTIONS)
         self._loop = loop
         return self._http

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from dataclasses import dataclass
 from http.cookiejar import CookieJar
 from ipaddress import ip_address
 from typing import Final
@@ -14,6 +13,7 @@ import httpx
 
 from rundlet.calls.call import Request
 from rundlet.errors import BadRequest, ConnectionFailed, OutcomeUnknown, RundletError
+from rundlet.records import Record
 from rundlet.sending.retrying import may_repeat
 from rundlet.version import __version__
 
@@ -24,19 +24,23 @@ _NOTHING_SENT: Final = (
     *(httpx.ConnectError, httpx.ConnectTimeout),
     *(httpx.PoolTimeout, httpx.ProxyError),
 )
+CONNECTIONS: Final = 100
+"""Requests of an ``AsyncClient`` that are under way at a time, and connections that are kept."""
+LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS)
+"""A watch or an export keeps its connection, and never takes that of another request."""
 _ILLEGAL: Final = (httpx.LocalProtocolError, UnicodeEncodeError)
 _PLAIN: Final = re.compile(r"(?:[A-Za-z0-9_/?=&-]|(?<!/)\.)+")
 """A path and query that httpx leaves as they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Record):
     """What a client was made with; attributes as in ``Client``."""
 
     token: str | None
     timeout_s: float
     retries: int
     ca_file: str | os.PathLike[str] | None
+    idempotent_retries: bool = False
 
 
 class NoCookies(CookieJar):
@@ -53,6 +57,7 @@ class Origin:
         timeout_s: for connecting, and for each pause in an answer.
         retries: how often a request is sent again.
         has_answered: a server has answered at this address.
+        has_keys, remembers_keys: see ``idempotency.Server``.
     """
 
     def __init__(self, url: str, settings: Settings) -> None:
@@ -70,6 +75,8 @@ class Origin:
         self.retries = settings.retries
         self.timeout_s = settings.timeout_s
         self.has_answered = False
+        self.has_keys = settings.idempotent_retries
+        self.remembers_keys = False
         self._extensions = {"timeout": httpx.Timeout(settings.timeout_s).as_dict()}
         self._each_headers = {
             "Accept": "*/*",

@@ -11,6 +11,9 @@ broken connection or time-out after sending    again               ``OutcomeUnkn
 502 or 504, from a proxy or the server         again               ``OutcomeUnknown``
 any other answer                               final               final
 =============================================  ==================  =======================
+
+A write with an idempotency key is sent again where another one is of unknown outcome: the server
+applies it once. If the attempts end after one whose answer was lost, the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -22,9 +25,10 @@ from typing import Final
 import httpx
 
 from rundlet.calls.call import Pause, Request
-from rundlet.errors import ConnectionFailed
+from rundlet.errors import ConnectionFailed, OutcomeUnknown, Unavailable
 from rundlet.problems import error_of, is_problem, problem_name, retry_after_s
 
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 _BACKOFF_FIRST_S: Final = 0.05
 _BACKOFF_MAX_S: Final = 5.0
 _RETRY_AFTER_MAX_S: Final = 60.0
@@ -43,24 +47,35 @@ def attempts(
     Raises:
         RundletError: see the tree in ``rundlet.errors``.
     """
-    for attempt in range(retries):
+    lost: OutcomeUnknown | None = None
+    for attempt in range(retries + 1):
+        is_last = attempt == retries
+        wait_s: float | None = backoff_s(attempt)
         try:
             response = yield request
-        except ConnectionFailed:
-            yield Pause(backoff_s(attempt))
-            continue
-        if response.is_success:
-            return response
-        wait_s = _wait_before_retry_s(request, response, attempt)
-        if wait_s is None:
-            return _outcome(request, response)
-        yield Pause(wait_s)
-    return _outcome(request, (yield request))
+        except ConnectionFailed as ex:
+            if is_last:
+                raise (lost or ex) from ex
+        except OutcomeUnknown as ex:
+            if is_last or not _has_key(request):
+                raise
+            lost = ex
+        else:
+            wait_s = None if is_last else _wait_before_retry_s(request, response, attempt)
+            if wait_s is None:
+                return _final(request, response, lost)
+        yield Pause(wait_s or 0)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def may_repeat(request: Request) -> bool:
     """Return whether a request changes nothing if it is applied for a second time."""
     return not request.is_write
+
+
+def _has_key(request: Request) -> bool:
+    """Return whether the server answers a second request without applying it."""
+    return IDEMPOTENCY_KEY in request.headers
 
 
 def backoff_s(attempt: int) -> float:
@@ -74,9 +89,20 @@ def _wait_before_retry_s(request: Request, response: httpx.Response, attempt: in
         asked_s = retry_after_s(response)
         if asked_s is not None:
             return asked_s if asked_s <= _RETRY_AFTER_MAX_S else None
-    if response.status_code in _GATEWAY_STATUSES and may_repeat(request):
+    is_safe = may_repeat(request) or _has_key(request)
+    if response.status_code in _GATEWAY_STATUSES and is_safe:
         return backoff_s(attempt)
     return None
+
+
+def _final(
+    request: Request, response: httpx.Response, lost: OutcomeUnknown | None
+) -> httpx.Response:
+    """Return the last answer, or raise what it means after one that was lost."""
+    try:
+        return _outcome(request, response)
+    except Unavailable as ex:
+        raise (lost or ex) from ex  # the last attempt was not applied; the lost one may have been
 
 
 def _outcome(request: Request, response: httpx.Response) -> httpx.Response:

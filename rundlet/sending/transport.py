@@ -10,7 +10,8 @@ import httpx
 from rundlet.calls.call import Request
 from rundlet.schemes import scheme_advice
 from rundlet.sending.connections import Connections
-from rundlet.sending.origin import FAILURES, NoCookies, Origin
+from rundlet.sending.idempotency import safe_attempts
+from rundlet.sending.origin import FAILURES, LIMITS, NoCookies, Origin
 from rundlet.sending.retrying import attempts
 from rundlet.sending.running import run
 
@@ -31,7 +32,7 @@ class Transport:
         Raises:
             RundletError: see the tree in ``rundlet.errors``.
         """
-        return run(attempts(request, self.origin.retries), self._send_once)
+        return run(safe_attempts(request, self.origin), self._send_once)
 
     @contextmanager
     def stream(self, request: Request) -> Iterator[httpx.Response]:
@@ -96,5 +97,8 @@ class Transport:
     def _make_http(self) -> httpx.Client:
         origin = self.origin
         return httpx.Client(
-            verify=origin.trusted(), trust_env=origin.trusts_environment, cookies=NoCookies()
+            verify=origin.trusted(),
+            trust_env=origin.trusts_environment,
+            limits=LIMITS,
+            cookies=NoCookies(),
         )

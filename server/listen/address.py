@@ -6,8 +6,10 @@ import errno
 import ipaddress
 import socket
 import sys
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
+from typing import Final, Self
+
+_LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 # looked up, not bound
 
 
 class PortError(OSError):
@@ -27,6 +29,11 @@ class Address:
         """The URL for people and clients; an address of all interfaces stays as it is."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def reachable(self) -> Address:
+        """The same address; one of all interfaces becomes that of this machine."""
+        return replace(self, host=_LOOPBACK_OF.get(self.host, self.host))
 
 
 class HeldPort:
@@ -76,8 +83,7 @@ class HeldPort:
         Raises:
             OSError: no server listens.
         """
-        own = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 # looked up, not bound
-        host = own.get(self.numeric_host, self.numeric_host)
+        host = _LOOPBACK_OF.get(self.numeric_host, self.numeric_host)
         return socket.create_connection((host, self.address.port), timeout=1)
 
     def __enter__(self) -> Self:

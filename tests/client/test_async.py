@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import inspect
 import pickle
@@ -13,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-import rundlet
-from rundlet import AsyncClient, Client, Put
+from rundlet import AsyncClient, Client, ConnectionFailed, Put
 from tests.support import PATIENCE_S
 from tests.support.processes.servers import RundletServer, free_port
 
@@ -191,6 +191,23 @@ def test_a_watch_goes_on_after_a_restart(tmp_path: Path):
     assert asyncio.run(scenario()) == ["a", "b"]
 
 
+def test_a_watch_that_did_not_begin_can_begin_later(tmp_path: Path):
+    async def scenario() -> None:
+        port = free_port()
+        async with AsyncClient(f"http://127.0.0.1:{port}", retries=0) as client:
+            watch = client.watch(since=0)
+            for _ in range(2):
+                with pytest.raises(ConnectionFailed):
+                    await anext(watch)
+            arguments = ("--data", tmp_path / "data", "--port", str(port))
+            with RundletServer(*arguments, stderr_path=tmp_path / "stderr"):
+                await client.set("k", "v")
+                assert (await anext(watch)).key == "k"
+                await watch.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_change_is_waited_for(run):
     async def scenario(client: AsyncClient) -> None:
         await client.set("one", "1")
@@ -246,6 +263,37 @@ def test_an_async_client_is_not_pickled(server):
         pickle.dumps(AsyncClient(server.url))
 
 
+def test_more_watches_than_connections_leave_other_requests_alone():
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                if b"/v1/changes" in head:
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n")
+                else:
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async def scenario() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        async with asyncio.timeout(PATIENCE_S), AsyncClient(f"http://{host}:{port}") as client:
+            follow = client._transport.follow
+            followed = [await follow("/v1/changes", {}, read_s=PATIENCE_S) for _ in range(120)]
+
+            assert all(await asyncio.gather(*(client.exists(str(n)) for n in range(300))))
+
+            connections = client._transport._connections._http._transport._pool.connections
+            assert len(connections) <= 120 + 100
+            for response in followed:
+                await response.aclose()
+        server.close()
+        await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
+
+    asyncio.run(scenario())
+
+
 # --- both clients are one ------------------------------------------------------------------
 
 
@@ -281,9 +329,3 @@ def test_methods_of_both_clients_agree(name: str):
 
 def first_line(function: Callable[..., object]) -> str:
     return (function.__doc__ or "").partition("\n")[0]
-
-
-def test_clients_and_records_are_exported():
-    assert all(hasattr(rundlet, name) for name in rundlet.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
-        rundlet.Nothing  # noqa: B018

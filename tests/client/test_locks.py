@@ -146,6 +146,24 @@ def test_a_waiter_is_woken_by_the_release(client: Client):
     other.release()
 
 
+def test_a_lock_that_is_released_while_it_is_looked_at_is_acquired_at_once(client: Client):
+    client.set("looked", "another holder")
+    transport, send = client._transport, client._transport.send
+
+    def release_before(request: Request):
+        if request.method == "GET" and request.path == "/v1/kv/looked":
+            del transport.send
+            client.delete("looked")
+        return send(request)
+
+    transport.send = release_before
+    began_s = time.monotonic()
+
+    assert client.lock("looked", ttl=PATIENCE_S, renew=False).acquire(timeout_s=PATIENCE_S)
+
+    assert time.monotonic() - began_s < PATIENCE_S / 2
+
+
 # --- writes of unknown outcome -------------------------------------------------------------
 
 
@@ -175,9 +193,11 @@ def losing(client: Client, method: str, path: str, *, applied: bool) -> Iterator
 def test_an_acquisition_of_unknown_outcome_is_found(client: Client, applied: bool):
     lock = client.lock("unknown", ttl=PATIENCE_S, renew=False)
 
+    began_s = time.monotonic()
     with losing(client, "PUT", "/v1/kv/unknown", applied=applied):
         assert lock.acquire(timeout_s=PATIENCE_S)
 
+    assert time.monotonic() - began_s < PATIENCE_S / 2
     assert lock.is_held
     assert lock.token > 0
     lock.release()

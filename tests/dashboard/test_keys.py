@@ -83,7 +83,7 @@ def test_list_is_reversed(server: RundletServer, client: Client, page: Page):
     page.open(address(server, prefix="rev/"))
     page.wait_for(f"{SHOWN}.join() === 'rev/0,rev/1,rev/2'")
 
-    page.click("Order: first key first")
+    page.click("A → Z, first key first")
 
     page.wait_for(f"{SHOWN}.join() === 'rev/2,rev/1,rev/0'")
 
@@ -157,3 +157,48 @@ def test_keyboard_goes_through_keys(server: RundletServer, client: Client, page:
     page.press("Escape")
     page.press("?")
     page.wait_for_text("Previous key", "dialog")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fitting"),
+    [
+        ("pat/*/name", "pat/1/name,pat/2/x/name"),
+        ("pat/?/age", "pat/1/age"),
+        ("pat/[13]*", "pat/1/age,pat/1/name,pat/3.+(x)"),
+        ("pat/[!1-2]*", "pat/3.+(x)"),
+        ("pat/*.+(x)", "pat/3.+(x)"),
+        ("pat/[", ""),
+    ],
+)
+def test_pattern_selects_keys(
+    server: RundletServer, client: Client, page: Page, pattern: str, fitting: str
+):
+    for key in ("1/age", "1/name", "2/x/name", "3.+(x)"):
+        client.set(f"pat/{key}", "")
+    page.open(address(server))
+
+    page.fill("Prefix of the keys", pattern)
+
+    count = len(fitting.split(",")) if fitting else 0
+    page.wait_for_text(f"{count} match", ".summary")
+    page.wait_for(f"{SHOWN}.join() === {fitting!r}")
+
+
+def test_prefix_is_deleted_with_the_count_asked_back(
+    server: RundletServer, client: Client, page: Page
+):
+    for start in range(0, 2_500, 500):
+        client.txn([Put(f"all/{n:04d}", b"") for n in range(start, start + 500)])
+    client.set("alone", "")
+    page.open(address(server, prefix="all/"))
+    page.click("Delete all…")
+    page.wait_for_text("Delete 2,500 keys?", "dialog")
+    changed = client.set("all/1234", "changed since").revision
+
+    page.fill("Type 2500 to confirm", "2,500")
+    page.click("Delete 2,500", "dialog")
+
+    page.wait_for_text("1 key was not deleted", "dialog")
+    assert [info.revision for info in client.scan(prefix="all/")] == [changed]
+    assert client.get("alone") is not None
+    page.problems = [text for text in page.problems if "409" not in text]

@@ -54,6 +54,12 @@ PAGES = [
 ]
 EXAMPLES = sorted(path.name for path in (ROOT / "docs/examples").iterdir() if path.is_file())
 URL = "http://127.0.0.1:8000"
+INTERPRETERS = {
+    ".sh": ["bash"],
+    ".py": [sys.executable],
+    ".mjs": ["node"],
+    ".go": ["go", "run"],
+}
 BEHIND_COMMAND = "--- behind the command ---"
 
 NOT_RUN = {
@@ -129,7 +135,9 @@ def environ(folder: Path, url: str) -> dict[str, str]:
     (folder / ".curlrc").write_text("silent\nshow-error\n")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RUNDLET_")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-    return kept | {"RUNDLET_URL": url, "PATH": path, "HOME": str(folder), "LC_ALL": "C.UTF-8"}
+    given = {"RUNDLET_URL": url, "PATH": path, "HOME": str(folder), "LC_ALL": "C.UTF-8"}
+    cache = str(Path.home() / ".cache/go-build")  # go compiles its library once, not for each test
+    return {"GOCACHE": cache, **kept, **given}
 
 
 def run(command: list[str], folder: Path, url: str) -> str:
@@ -236,9 +244,11 @@ def test_every_block_has_a_language_that_says_whether_it_is_run():
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_example_runs(name, server, folder):
     path = ROOT / "docs/examples" / name
-    interpreter = {".sh": "bash", ".py": sys.executable}[path.suffix]
+    interpreter = INTERPRETERS[path.suffix]
+    if shutil.which(interpreter[0]) is None:
+        pytest.skip(f"needs {interpreter[0]}")
 
-    shown = run([interpreter, str(path)], folder, server.url)
+    shown = run([*interpreter, str(path)], folder, server.url)
 
     assert shown.rstrip().endswith("done"), shown
 

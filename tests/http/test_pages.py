@@ -85,6 +85,21 @@ def test_page_reads_what_it_needs_of_an_answer(store: Store):
     assert {"etag", "link", "request-id", "content-range", "kv-expires"} <= set(exposed)
 
 
+def test_page_writes_and_reads_metadata(store: Store):
+    client = client_of(store, cors_origins=(APP,))
+    asked = {**PREFLIGHT, "Access-Control-Request-Headers": "kv-meta-author, x-other, kv-meta-a_b"}
+
+    preflight = client.simulate_options("/v1/kv/a", headers={"Origin": APP, **asked})
+    client.simulate_put("/v1/kv/a", body=b"1", headers={"KV-Meta-Author": "x"})
+    answer = client.simulate_get("/v1/kv/a", headers={"Origin": APP})
+
+    allowed = preflight.headers["Access-Control-Allow-Headers"].lower().split(", ")
+    assert "kv-meta-author" in allowed
+    assert not {"x-other", "kv-meta-a_b"} & set(allowed)
+    exposed = answer.headers["Access-Control-Expose-Headers"].lower().split(", ")
+    assert "kv-meta-author" in exposed
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

@@ -14,6 +14,7 @@ from tests.cli.copy.conftest import KINDS, held, opened, option, versions
 from tests.support.processes.command_line import run
 
 HOUR_US = 3_600_000_000
+ABOUT = (("author", "Zoë"), ("odd", " %\n"))
 
 
 def fill(address: str) -> None:
@@ -23,7 +24,8 @@ def fill(address: str) -> None:
         [Put(f"many/{number}", b"%d" % number) for number in range(60)],
         [Put("a", b"1"), Put("gone", b"x"), Put("..", b""), Put("🗝\n", "schön".encode())],
         [Put("a", b"2", "text/plain"), Delete("gone")],
-        [Put("a", b"3", "text/css"), Put("soon", b"s", "text/plain", expires_us=now_us + HOUR_US)],
+        [Put("a", b"3", "text/css", metadata=ABOUT)],
+        [Put("soon", b"s", "text/plain", expires_us=now_us + HOUR_US, metadata=ABOUT)],
         [Put("large", bytes(range(256)) * 1_200, "image/png")],
     ]
     if address.startswith("http"):
@@ -32,8 +34,8 @@ def fill(address: str) -> None:
                 client.set(f"many/{number}", b"%d" % number)
             client.set("a", b"1")
             client.set("a", b"2", content_type="text/plain")
-            client.set("a", b"3", content_type="text/css")
-            client.set("soon", b"s", ttl=3_600)
+            client.set("a", b"3", content_type="text/css", meta=dict(ABOUT))
+            client.set("soon", b"s", ttl=3_600, meta=dict(ABOUT))
             client.set("large", bytes(range(256)) * 1_200, content_type="image/png")
         return
     with opened(address) as store:

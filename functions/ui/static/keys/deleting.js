@@ -1,9 +1,10 @@
 // Delete many keys: the count is asked back, and a key that was changed meanwhile is kept.
 
-import { postJson } from "../core/api.js";
+import { getJson, isAbort, postJson } from "../core/api.js";
 import { fill, h } from "../core/dom.js";
 import { count, counted, visible } from "../core/format.js";
 import { confirm, notify, openDialog } from "../shell/dialogs.js";
+import { matcher } from "./pattern.js";
 
 /** Delete keys as they were listed, in transactions of `most`. Return whether anything was done. */
 export async function deleteKeys(infos, most) {
@@ -11,25 +12,87 @@ export async function deleteKeys(infos, most) {
   const isSure = await confirm(`Delete ${counted(infos.length, "key")}?`, ["History keeps the values for as long as the store is told to.", shown], { verb: `Delete ${count(infos.length)}`, typed: infos.length > 1 ? infos.length : null });
   if (!isSure) return false;
   const failed = [];
-  for (let at = 0; at < infos.length; at += most) {
-    const part = infos.slice(at, at + most);
-    try {
-      await postJson("v1/txn", { if: part.map(({ key, revision }) => ({ key, revision })), then: part.map(({ key }) => ({ op: "delete", key })) });
-    } catch (error) {
-      failed.push({ error, part });
+  await withProgress("Deleting", async (tell, signal) => {
+    for (let at = 0; at < infos.length && !signal.aborted; at += most) {
+      const part = infos.slice(at, at + most);
+      tell(at / infos.length, `${count(at)} of ${count(infos.length)}`);
+      try {
+        await postJson("v1/txn", { if: part.map(({ key, revision }) => ({ key, revision })), then: part.map(({ key }) => ({ op: "delete", key })) });
+      } catch (error) {
+        failed.push(...(await oneByOne(part, error)));
+      }
     }
-  }
-  const kept = failed.reduce((sum, { part }) => sum + part.length, 0);
-  if (kept < infos.length) notify(`Deleted ${counted(infos.length - kept, "key")}`);
-  if (failed.length) tellFailed(failed, kept);
+  });
+  if (failed.length < infos.length) notify(`Deleted ${counted(infos.length - failed.length, "key")}`);
+  if (failed.length) tellFailed(failed);
   return true;
 }
 
-function tellFailed(failed, kept) {
-  const list = h("div", { class: "stack" });
-  fill(list, h("p", {}, `${counted(kept, "key")} ${kept === 1 ? "was" : "were"} not deleted.`), failed.map(({ error, part }) => [
-    h("p", { class: "problem" }, error.message),
-    error.problem.failed && h("ul", { class: "sample" }, error.problem.failed.slice(0, 5).map(({ key }) => h("li", { class: "mono" }, visible(key ?? part[0].key)))),
-  ]));
+/** Delete all keys of a prefix and pattern, as they are now. */
+export async function deletePrefix({ prefix, match }, most, pageKeys) {
+  const fits = matcher(prefix ?? "", match);
+  const infos = [];
+  let isStopped = false;
+  try {
+    await withProgress("Counting", async (tell, signal) => {
+      let page = await getJson("v1/keys", { prefix, limit: pageKeys }, signal);
+      for (;;) {
+        for (const { key, revision } of page.keys) if (fits(key)) infos.push({ key, revision });
+        tell(null, counted(infos.length, "key"));
+        if (!page.next) return;
+        page = await getJson(page.next.replace(/^\//, ""), {}, signal);
+      }
+    });
+  } catch (error) {
+    isStopped = true;
+    if (!isAbort(error)) notify(error.message, { isError: true });
+  }
+  return !isStopped && infos.length > 0 && deleteKeys(infos, most);
+}
+
+/** A transaction failed: if keys in it were changed, delete the others; return what was not deleted and why. */
+async function oneByOne(part, error) {
+  const changed = new Set((error.problem.failed ?? []).map(({ key }) => key));
+  const rest = part.filter(({ key }) => !changed.has(key));
+  const failed = part.filter(({ key }) => changed.has(key)).map(({ key }) => ({ key, error }));
+  if (!changed.size || !rest.length) return part.map(({ key }) => ({ key, error }));
+  try {
+    await postJson("v1/txn", { if: rest.map(({ key, revision }) => ({ key, revision })), then: rest.map(({ key }) => ({ op: "delete", key })) });
+  } catch (again) {
+    failed.push(...rest.map(({ key }) => ({ key, error: again })));
+  }
+  return failed;
+}
+
+/** Show a dialog with a bar while work goes on; closing it aborts the signal. Small work shows none. */
+async function withProgress(title, work) {
+  const aborting = new AbortController();
+  const bar = h("progress", { class: "progress", max: "1", "aria-label": title });
+  const words = h("span", { role: "status" });
+  let close = () => {};
+  const timer = setTimeout(() => {
+    openDialog(title, (closing) => ((close = closing), h("div", { class: "sub-row flat" }, bar, words))).then(() => aborting.abort());
+  }, 400);
+  try {
+    await work((share, text) => {
+      if (share !== null) bar.value = share;
+      fill(words, text);
+    }, aborting.signal);
+  } finally {
+    clearTimeout(timer);
+    close();
+  }
+}
+
+function tellFailed(failed) {
+  const kept = failed.length;
+  const reasons = [...new Set(failed.map(({ error }) => error.message))];
+  const list = h(
+    "div",
+    { class: "stack" },
+    h("p", {}, `${counted(kept, "key")} ${kept === 1 ? "was" : "were"} not deleted.`),
+    reasons.map((text) => h("p", { class: "problem" }, text)),
+    h("ul", { class: "sample" }, failed.slice(0, 20).map(({ key }) => h("li", { class: "mono" }, visible(key))), kept > 20 && h("li", {}, `and ${count(kept - 20)} more`)),
+  );
   openDialog("Not deleted", () => list);
 }

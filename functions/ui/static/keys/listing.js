@@ -1,14 +1,18 @@
 // The rows of a list of keys: pages by cursor, all of one snapshot, with bounded memory.
 
 import { getJson, isAbort, send } from "../core/api.js";
+import { limit } from "../core/server.js";
+import { matcher } from "./pattern.js";
 
 const PAGE_KEYS = 500;
+// A pattern may leave few of them.
+const PAGE_KEYS_WITH_PATTERN = 5_000;
 const PAGES_HELD = 40;
 
-/** How many keys a selection has; `KV-Count` of HEAD. */
+/** How many keys a selection has; `KV-Count` of HEAD. Patterns are not counted: that would be as much as to list them. */
 export async function countKeys(selection, signal) {
-  const { prefix, match, rev, at } = selection;
-  const answer = await send("v1/keys", { method: "HEAD", query: { prefix, match, rev, at }, signal });
+  const { prefix, rev, at } = selection;
+  const answer = await send("v1/keys", { method: "HEAD", query: { prefix, rev, at }, signal });
   return Number(answer.headers.get("KV-Count"));
 }
 
@@ -26,7 +30,10 @@ export class Listing {
     this.aborting = new AbortController();
     this.clock = 0;
     const { prefix, match, start, reverse, rev, at } = selection;
-    this.next = { path: "v1/keys", query: { prefix, match, start, reverse: reverse ? "true" : "", rev, at, limit: PAGE_KEYS } };
+    this.looked = 0;
+    this.fits = matcher(prefix ?? "", match);
+    const most = Math.min(match ? PAGE_KEYS_WITH_PATTERN : PAGE_KEYS, limit("list_keys_max", PAGE_KEYS));
+    this.next = { path: "v1/keys", query: { prefix, start, reverse: reverse ? "true" : "", rev, at, limit: most } };
   }
 
   /** Return a row `{kind: "key", info}`, or null while it is being loaded. */
@@ -82,7 +89,8 @@ export class Listing {
     const answer = await this.fetch(page);
     this.isGrowing = false;
     if (!answer) return;
-    page.count = answer.keys.length;
+    page.count = page.keys.length;
+    this.looked += answer.keys.length;
     this.revision = answer.revision;
     if (page.count) this.pages.push(page);
     this.length += page.count;
@@ -102,7 +110,7 @@ export class Listing {
   async fetch(page) {
     try {
       const answer = await getJson(page.path, page.query, this.aborting.signal);
-      page.keys = answer.keys;
+      page.keys = answer.keys.filter(({ key }) => this.fits(key));
       return answer;
     } catch (error) {
       if (!isAbort(error)) {

@@ -19,7 +19,7 @@ export class KeyTable {
     this.pool = [];
     this.canvas = h("div", { class: "table-canvas", role: "presentation" });
     this.head = h("div", { class: "table-row table-head", role: "row" }, h("span", { role: "columnheader", class: "cell check" }, h("span", { class: "offscreen" }, "Select")), COLUMNS.map((name) => h("span", { role: "columnheader", class: `cell ${name.toLowerCase()}` }, name)));
-    this.scroller = h("div", { class: "table-scroller", role: "presentation", tabindex: "-1" }, this.canvas);
+    this.scroller = h("div", { class: "table-scroller", role: "rowgroup" }, this.canvas);
     this.element = h("div", { class: "table", role: "grid", "aria-label": "Keys", tabindex: "0" }, h("div", { role: "rowgroup" }, this.head), this.scroller);
     this.scroller.addEventListener("scroll", () => this.schedule(), { passive: true });
     this.resizing = new ResizeObserver(() => this.schedule());
@@ -29,6 +29,7 @@ export class KeyTable {
   /** Show another source; with `keep`, where it was scrolled to. */
   show(source, { keep = false } = {}) {
     this.source = source;
+    this.element.setAttribute("role", source.toggle ? "treegrid" : "grid");
     if (!keep) {
       this.scroller.scrollTop = 0;
       this.active = -1;

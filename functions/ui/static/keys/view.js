@@ -10,6 +10,7 @@ import { emptiness, failure } from "../shell/dialogs.js";
 import { KeyPane } from "../value/pane.js";
 import { countKeys, Listing } from "./listing.js";
 import { PastBar } from "./past.js";
+import { searchOf } from "./pattern.js";
 import { KeyTable } from "./table.js";
 import { Tree } from "./tree.js";
 
@@ -42,12 +43,13 @@ class KeysView extends HTMLElement {
 
   build() {
     this.className = "view keys-view";
-    this.search = h("input", { class: "input mono", type: "search", placeholder: "Prefix", "aria-label": "Prefix of the keys", autocomplete: "off", spellcheck: "false", on: { input: () => this.typed() } });
+    this.search = h("input", { class: "input mono", type: "search", placeholder: "Prefix, or a pattern as users/*/name", "aria-label": "Prefix of the keys", autocomplete: "off", spellcheck: "false", on: { input: () => this.typed() } });
     this.shape = h("div", { class: "segments", role: "group", "aria-label": "Shape" }, button("List", () => change({ tree: "" })), button("Tree", () => change({ tree: "1" })));
     this.delimiter = h("input", { class: "input mono tiny", "aria-label": "Delimiter", title: "Delimiter of the tree", maxlength: "20", on: { change: () => change({ delimiter: this.delimiter.value === "/" ? "" : this.delimiter.value }) } });
     this.order = button("", () => change({ reverse: this.options.reverse ? "" : "1" }), { class: "quiet" });
     this.create = button([icon("plus"), h("span", {}, "New key")], () => change({ new: "1", key: "", pane: "" }), { class: "primary", "aria-label": "New key" });
     this.pastButton = button([icon("clock"), h("span", {}, "As of")], () => this.togglePast(), { class: "quiet copy-as", "aria-label": "As of", title: "Show the store as it was" });
+    this.deleteAll = button("Delete all…", () => this.deleteSelection(), { class: "quiet danger", hidden: true });
     this.summary = h("span", { class: "summary", role: "status" });
     this.selection = h("div", { class: "selection", hidden: true });
     this.message = h("div", { class: "message" });
@@ -57,7 +59,7 @@ class KeysView extends HTMLElement {
         "section",
         { class: "browser", "aria-label": "Browse" },
         h("header", { class: "bar-row" }, h("div", { class: "search" }, icon("search"), this.search), this.shape, this.delimiter, this.create),
-        h("div", { class: "sub-row" }, this.summary, h("span", { class: "spring" }), this.order, this.pastButton, copyMenu(() => this.described())),
+        h("div", { class: "sub-row" }, this.summary, h("span", { class: "spring" }), this.deleteAll, this.order, this.pastButton, copyMenu(() => this.described())),
         this.past.element,
         this.selection,
         h("div", { class: "table-frame" }, this.table.element, this.message),
@@ -114,7 +116,7 @@ class KeysView extends HTMLElement {
   load({ keep = false } = {}) {
     this.source?.close();
     const selection = this.selected();
-    this.source = new (selection.tree ? Tree : Listing)(selection, () => this.drawState());
+    this.source = new (selection.tree && !selection.match ? Tree : Listing)(selection, () => this.drawState());
     if (!keep) this.table.clearSelection();
     this.table.show(this.source, { keep });
     this.source.ensure(0, 0);
@@ -139,27 +141,27 @@ class KeysView extends HTMLElement {
   }
 
   drawControls() {
-    const { prefix, reverse, tree, delimiter } = this.options;
-    if (document.activeElement !== this.search) this.search.value = prefix ?? "";
+    const { prefix, match, reverse, tree, delimiter } = this.options;
+    if (document.activeElement !== this.search) this.search.value = (prefix ?? "") + (match ?? "");
     const [list, asTree] = this.shape.children;
     list.setAttribute("aria-pressed", String(!tree));
     asTree.setAttribute("aria-pressed", String(Boolean(tree)));
     this.delimiter.hidden = !tree;
     this.delimiter.value = delimiter || "/";
     setText(this.order, reverse ? "Z → A" : "A → Z");
-    this.order.setAttribute("aria-label", reverse ? "Order: last key first" : "Order: first key first");
+    this.order.setAttribute("aria-label", reverse ? "Z → A, last key first" : "A → Z, first key first");
     this.create.hidden = !isWritable() || this.isPast;
   }
 
   drawState() {
     const { source, total } = this;
-    const { prefix } = this.options;
-    const texts = total === null ? (source.length ? "…" : "") : counted(total, "key");
+    const { prefix, match } = this.options;
+    const texts = match ? `${counted(source.length, "match").replace(/hs$/, "hes")}${source.isComplete ? "" : ` in ${counted(source.looked, "key")} so far`}` : total === null ? (source.length ? "…" : "") : counted(total, "key");
     setText(this.summary, [texts, source.revision !== null && `revision ${count(source.revision)}`].filter(Boolean).join(" · "));
-    this.element = null;
+    this.deleteAll.hidden = !this.canCreate() || !(prefix || match) || !source.length;
     if (source.error) fill(this.message, failure(source.error, () => this.load()));
-    else if (source.length === 0 && source.isComplete) fill(this.message, this.nothing(prefix));
-    else if (source.length === 0) fill(this.message, h("div", { class: "skeleton", "aria-busy": "true", "aria-label": "Loading" }, Array.from({ length: 8 }, () => h("div", { class: "bar" }))));
+    else if (source.length === 0 && source.isComplete) fill(this.message, this.nothing((prefix ?? "") + (match ?? "")));
+    else if (source.length === 0) fill(this.message, h("div", { class: "skeleton", role: "status", "aria-busy": "true", "aria-label": "Loading" }, Array.from({ length: 8 }, () => h("div", { class: "bar" }))));
     else fill(this.message);
     this.message.hidden = this.message.childElementCount === 0;
     this.table.schedule();
@@ -167,9 +169,20 @@ class KeysView extends HTMLElement {
 
   nothing(prefix) {
     if (prefix) {
-      return emptiness("No keys with this prefix", h("p", { class: "mono" }, visible(prefix)), button("Show all keys", () => change({ prefix: "" })), this.canCreate() && button("New key", () => change({ new: "1", key: "" }), { class: "primary" }));
+      return emptiness(this.options.match ? "No keys match" : "No keys with this prefix", h("p", { class: "mono" }, visible(prefix)), button("Show all keys", () => change({ prefix: "", match: "" })), this.canCreate() && button("New key", () => change({ new: "1", key: "" }), { class: "primary" }));
     }
+    if (this.canCreate() && !this.options.match && !this.options.start) return this.tour();
     return emptiness("No keys yet", this.isPast ? "The store was empty then." : "Everything that you store appears here.", this.canCreate() && button("New key", () => change({ new: "1", key: "" }), { class: "primary" }));
+  }
+
+  /** What shows a first user around, loaded for an empty store only. */
+  tour() {
+    const place = h("div", {});
+    import("../tour/tour.js").then(
+      ({ Tour }) => place.isConnected && fill(place, new Tour(() => this.refresh()).element),
+      () => fill(place, emptiness("No keys yet", "Everything that you store appears here.")),
+    );
+    return place;
   }
 
   canCreate() {
@@ -191,9 +204,15 @@ class KeysView extends HTMLElement {
     }
   }
 
+  /** Delete every key that the search box selects. */
+  async deleteSelection() {
+    const { deletePrefix } = await import("./deleting.js");
+    if (await deletePrefix(this.options, limit("txn_ops_max", 1000), limit("list_keys_max", 1000))) this.refresh();
+  }
+
   typed() {
     clearTimeout(this.typing);
-    this.typing = setTimeout(() => change({ prefix: this.search.value, start: "" }, { replace: true }), TYPING_MS);
+    this.typing = setTimeout(() => change({ ...searchOf(this.search.value), start: "" }, { replace: true }), TYPING_MS);
   }
 
   step(by) {

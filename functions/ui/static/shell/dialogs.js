@@ -75,5 +75,5 @@ export function emptiness(title, text, ...actions) {
 
 /** Fill an element with grey bars, as long as an answer is awaited. */
 export function showLoading(element, lines = 6) {
-  fill(element, h("div", { class: "skeleton", "aria-busy": "true", "aria-label": "Loading" }, Array.from({ length: lines }, () => h("div", { class: "bar" }))));
+  fill(element, h("div", { class: "skeleton", role: "status", "aria-busy": "true", "aria-label": "Loading" }, Array.from({ length: lines }, () => h("div", { class: "bar" }))));
 }

@@ -89,11 +89,13 @@ export function formatJson(text) {
   return out;
 }
 
-/** Fill a place with the tree of a text, or with what is wrong with it and the text itself. */
+/** Fill a place with the tree of a text, or with what is wrong with it and the text itself. Return whether it is JSON. */
 export function showJson(place, text) {
   try {
     fill(place, jsonTree(parseJson(text)));
+    return true;
   } catch (error) {
     fill(place, h("p", { class: "problem" }, `Not valid JSON: ${error.message}`), h("pre", { class: "text", tabindex: "0" }, text));
+    return false;
   }
 }

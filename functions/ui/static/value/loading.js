@@ -42,8 +42,8 @@ export function kindOf({ type, bytes }) {
   if (media === "application/json" || media.endsWith("+json")) return isText(bytes) ? "json" : "bytes";
   if (HTML_SAFE.test(media)) return media === "application/pdf" ? "pdf" : media.split("/")[0];
   if (media.startsWith("text/") || /^application\/(?:xml|yaml|toml|x-ndjson|jsonl|javascript|sql)$/.test(media) || media.endsWith("+xml")) return isText(bytes) ? "text" : "bytes";
-  // Many programs store text without a type.
-  return media === "application/octet-stream" && bytes.length > 0 && isText(bytes) && !/[\u0000-\u0008\u000e-\u001f]/.test(textOf(bytes)) ? "text" : "bytes";
+  // Many programs store text without a type; curl -d names the type of a form.
+  return /^application\/(?:octet-stream|x-www-form-urlencoded)$/.test(media) && bytes.length > 0 && isText(bytes) && !/[\u0000-\u0008\u000e-\u001f]/.test(textOf(bytes)) ? "text" : "bytes";
 }
 
 /** Return the text of bytes; what a cut at the end leaves of a character is left out. */

@@ -59,11 +59,11 @@ export class ShownValue {
 
   drawJson(key, value, place) {
     const text = textOf(value.bytes);
-    const place_ = h("div", { class: "value-body" });
+    const tree = h("div", { class: "value-body" });
     const raw = button("As stored", () => fill(this.element, back, h("pre", { class: "text", tabindex: "0" }, text)), { class: "link corner" });
     const back = button("Formatted", () => this.drawJson(key, value, place), { class: "link corner" });
-    showJson(place_, text);
-    fill(this.element, raw, place_);
+    const isValid = showJson(tree, text);
+    fill(this.element, isValid && raw, tree);
   }
 
   mediaView(value, kind) {

@@ -9,8 +9,8 @@ from rundlet.calls import lists, values
 from rundlet.calls.call import Call
 from rundlet.calls.lists import Range
 from rundlet.calls.transfers import Importing
-from rundlet.codecs import Codec
 from rundlet.errors import PreconditionFailed
+from rundlet.mappings.codecs import Codec
 from rundlet.model import KeyInfo, Put
 from rundlet.sending.running import run, run_each, run_fed
 from rundlet.sending.transport import Transport

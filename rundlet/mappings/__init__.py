@@ -1,0 +1,1 @@
+"""Keys and values as a dict, and how values become bytes."""

@@ -1,0 +1,71 @@
+"""Idempotency keys: which writes carry one, so that they may be sent again if no answer comes.
+
+A server does a request with a key once. The client asks ``/v1`` first whether it does: an older
+server would ignore the key, and do the request again.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Generator
+from typing import Final, Protocol
+
+import httpx
+
+from rundlet.calls.call import Pause, Request
+from rundlet.errors import ServerError
+from rundlet.sending.retrying import IDEMPOTENCY_KEY, attempts
+
+_ROUTES: Final = ("/v1/kv/", "/v1/kv64/", "/v1/txn", "/v1/rollback")
+_LIMIT: Final = "idempotency_s"
+
+
+class Server(Protocol):
+    """What is known of a server.
+
+    Attributes:
+        retries: how often a request is sent again.
+        has_keys: writes are to carry keys.
+        remembers_keys: the server has said that it remembers them.
+    """
+
+    retries: int
+    has_keys: bool
+    remembers_keys: bool
+
+
+def safe_attempts(
+    request: Request, server: Server
+) -> Generator[Request | Pause, httpx.Response, httpx.Response]:
+    """Do as ``attempts`` does, with a key where the request may have one.
+
+    Raises:
+        ServerError: the server does not remember keys; nothing was sent.
+        RundletError: as ``attempts``.
+    """
+    if server.has_keys and request.is_write and request.path.startswith(_ROUTES):
+        if not server.remembers_keys:
+            yield from _require_memory(server)
+            server.remembers_keys = True
+        request = _with_key(request)
+    return (yield from attempts(request, server.retries))
+
+
+def _require_memory(server: Server) -> Generator[Request | Pause, httpx.Response, None]:
+    response = yield from attempts(Request("GET", "/v1", is_write=False), server.retries)
+    try:
+        remembers = _LIMIT in response.json()["limits"]
+    except (ValueError, LookupError, TypeError):
+        remembers = False
+    if not remembers:
+        message = (
+            f"{response.request.url} does not say that it remembers idempotency keys; update the"
+            " server, or make the client without idempotent_retries"
+        )
+        raise ServerError(message)
+
+
+def _with_key(request: Request) -> Request:
+    """Return the request with a key that no other one has."""
+    headers = {**request.headers, IDEMPOTENCY_KEY: f'"{uuid.uuid4()}"'}
+    return Request(request.method, request.path, request.is_write, headers, request.body)

@@ -1,0 +1,94 @@
+"""What a server says once it accepts connections: what runs where, and what to try first."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from rundlet_server.functions.route_table import UI
+from rundlet_server.functions.settings import ServeOptions, ServerSettings
+from rundlet_server.functions.version import software_version
+from rundlet_server.server.listen.address import Address
+
+_SYNCED_BY: Final = {
+    "etcd": "synced by most nodes of etcd",
+    "postgresql": "synced as synchronous_commit of the database says",
+}
+"""How durable a write is where ``sync`` means nothing."""
+
+_COMMAND: Final = "rundlet"
+_USUAL_URL: Final = "http://127.0.0.1:8000"
+"""Where the command looks for a server; a test compares it with the client's."""
+
+
+def headline(options: ServeOptions, address: Address) -> str:
+    """Return the line that says what runs where."""
+    layout = _count(options.threads, "thread")
+    if options.server == "granian":
+        each = " each" if options.workers > 1 else ""
+        layout = f"{_count(options.workers, 'worker')}, {layout}{each}"
+    return (
+        f"Rundlet {software_version()} serving {_what(options)} on {address.url}"
+        f" ({options.server}, {layout}, {_durability(options.settings)})"
+    )
+
+
+def first_steps(settings: ServerSettings, address: Address, *, has_tokens: bool) -> str:
+    """Return the addresses to open and the commands to try first, for a person at a terminal.
+
+    Args:
+        settings: of the server.
+        address: where it listens; one of all interfaces is shown as one that can be opened here.
+        has_tokens: the server admits only requests with a token.
+    """
+    steps = _steps(settings, address.reachable.url, has_tokens=has_tokens)
+    return "\n" + "\n".join(f"  {name:<11}{text}" for name, text in steps) + "\n"
+
+
+def _steps(settings: ServerSettings, url: str, *, has_tokens: bool) -> Iterator[tuple[str, str]]:
+    if not settings.no_ui:
+        yield "Dashboard", f"{url}{UI.path}"
+    yield "API", f"{url}/openapi.json"
+    token = '-H "Authorization: Bearer $RUNDLET_TOKEN" ' if has_tokens else ""
+    if settings.read_only:
+        yield "Try", f"curl {token}'{url}/v1/keys?limit=5'"
+        return
+    yield "Try", f"curl {token}-X PUT -d hello {url}/v1/kv/greeting"
+    place = "" if url == _USUAL_URL else f" --url {url}"
+    yield "Samples", f"{_own_command()} demo{place}"
+
+
+def _own_command() -> str:
+    """Return how a shell in this directory finds the command of this installation."""
+    own = Path(sys.executable).parent / _COMMAND
+    found = shutil.which(_COMMAND)
+    if not own.exists() or (found is not None and own.samefile(found)):
+        return _COMMAND
+    near = os.path.relpath(own)
+    return shlex.quote(str(own) if near.startswith(os.pardir) else near)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number > 1 else ''}"
+
+
+def _what(options: ServeOptions) -> str:
+    if options.in_memory:
+        return "in memory"
+    address = options.settings.store
+    if address.path is None:
+        return address.shown
+    path = address.path
+    shown = shlex.quote(str(path))
+    return shown if path.is_absolute() or shown.startswith((".", "'")) else f"./{shown}"
+
+
+def _durability(settings: ServerSettings) -> str:
+    if settings.read_only:
+        return "read-only"
+    return _SYNCED_BY.get(settings.store.scheme, f"sync={settings.sync}")

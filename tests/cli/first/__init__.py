@@ -1,0 +1,1 @@
+"""Test the first minutes: what a server says when it starts, and the sample data."""
