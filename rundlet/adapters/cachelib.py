@@ -18,7 +18,7 @@ from cachelib.base import BaseCache
 from cachelib.serializers import RedisSerializer
 
 from rundlet.adapters.caching import CachedBytes
-from rundlet.codecs import CODECS, Codec, CodecName, Tree
+from rundlet.mappings.codecs import CODECS, Codec, CodecName, Tree
 
 
 class Serializer(Protocol):

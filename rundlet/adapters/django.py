@@ -21,7 +21,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django.core.cache.backends.redis import RedisSerializer
 
 from rundlet.adapters.caching import CachedBytes
-from rundlet.codecs import CODECS, Codec, CodecName, Tree
+from rundlet.mappings.codecs import CODECS, Codec, CodecName, Tree
 
 Timeout = float | None
 """Seconds; ``None``: never, and ``DEFAULT_TIMEOUT`` an object of Django's."""
