@@ -5,8 +5,8 @@
     cache = RundletCache("rundlet://127.0.0.1:8000/cache")
     cache.set("greeting", "hello", timeout=60)
 
-By default values are pickled, as cachelib does it for Redis: whoever may write to the store can run
-programs in the app. ``codec="cbor"`` or ``"json"`` takes fewer types and runs nothing.
+By default values are pickled, as cachelib does it for Redis: a client that may write to the store
+can run programs in the app. ``codec="cbor"`` or ``"json"`` takes fewer types and runs nothing.
 """
 
 from __future__ import annotations
@@ -121,28 +121,6 @@ class RundletCache(BaseCache):
     def _ttl(self, timeout: int | timedelta | None) -> float | None:
         """Return seconds; cachelib says 0 where it means never."""
         return self._normalize_timeout(timeout) or None
-
-
-def flask_caching(
-    app: object, config: dict[str, Any], args: list[Any], options: dict[str, Any]
-) -> RundletCache:
-    """Make the cache of Flask-Caching: ``CACHE_TYPE = "rundlet.adapters.cachelib.flask_caching"``.
-
-    Args:
-        app: of Flask.
-        config: ``CACHE_RUNDLET_ADDRESS`` is the address; ``CACHE_RUNDLET_TOKEN`` and
-            ``CACHE_RUNDLET_CODEC`` are the token and the codec, if need be.
-        args: none.
-        options: ``default_timeout``, and those of ``RundletCache``.
-    """
-    del app
-    return RundletCache(
-        config["CACHE_RUNDLET_ADDRESS"],
-        *args,
-        token=config.get("CACHE_RUNDLET_TOKEN"),
-        codec=config.get("CACHE_RUNDLET_CODEC"),
-        **options,
-    )
 
 
 class _Coded:

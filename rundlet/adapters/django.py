@@ -7,9 +7,9 @@
         }
     }
 
-By default values are pickled, as by Django's other backends: whoever may write to the store can run
-programs in the app. ``"OPTIONS": {"codec": "cbor"}`` (or ``"json"``) takes fewer types and runs
-nothing.
+By default values are pickled, as by Django's other backends: a client that may write to the store
+can run programs in the app. ``"OPTIONS": {"codec": "cbor"}`` (or ``"json"``) takes fewer types and
+runs nothing.
 """
 
 from __future__ import annotations

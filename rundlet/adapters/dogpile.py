@@ -6,8 +6,8 @@
         "rundlet", expiration_time=60, arguments={"address": "rundlet://127.0.0.1:8000/cache"}
     )
 
-dogpile.cache pickles values by default: whoever may write to the store can run programs in the
-app. Its ``serializer`` and ``deserializer`` (of ``make_region``) say otherwise.
+dogpile.cache pickles values by default: a client that may write to the store can run programs in
+the app. Its ``serializer`` and ``deserializer`` (of ``make_region``) say otherwise.
 """
 
 from __future__ import annotations
