@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Final
 
 CA_VARIABLE = "RUNDLET_CA_FILE"
 CA_OPTION = "--ca-file"
 CA_HELP: Final = f"Authority of an https server, PEM [{CA_VARIABLE}]."
+CONTEXT_VARIABLE = "RUNDLET_CONTEXT"
+CONTEXT_OPTIONS: Final = ("-c", "--context")
+CONTEXT_HELP: Final = f"A place by name, see rundlet context [{CONTEXT_VARIABLE}]."
 
 URL_HELP: Final = "A server [RUNDLET_URL; default http://127.0.0.1:8000]."
 DATA_HELP: Final = "A store's folder, also a served one [RUNDLET_DATA]."
@@ -19,22 +23,33 @@ PLACE_OPTIONS: Final = (
 )
 """Where the data mostly is, with the help of each option, for the help of ``rundlet``."""
 
+PLACE_VARIABLES: Final = ("RUNDLET_URL", "RUNDLET_DATA", "RUNDLET_STORE", "RUNDLET_TOKEN")
+
 _WITH_VALUE = frozenset({"--store", *(option.split()[0] for option, _ in PLACE_OPTIONS)})
 _WITHOUT_VALUE = frozenset({"--json"})
+_GENERAL = frozenset({CA_OPTION, *CONTEXT_OPTIONS})
+_ENDS = frozenset({"--", "--exec"})  # what follows belongs to others
+_OF_TWO_WORDS = frozenset({"token", "context"})
 
 
-def without_ca_file(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """``--ca-file`` with its value, wherever it stands, and the arguments without it.
+def general_first(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """``--ca-file`` and ``-c`` with their values, wherever they stand, and the other arguments.
 
-    It is an option before all commands, and no command's own.
+    They are options before all commands, and no command's own.
     """
-    end = arguments.index("--") if "--" in arguments else len(arguments)
-    for position, argument in enumerate(arguments[:end]):
-        if argument.partition("=")[0] == CA_OPTION:
-            size = 1 if "=" in argument else 2
-            option = arguments[position : position + size]
-            return option, arguments[:position] + arguments[position + size :]
-    return [], arguments
+    first: list[str] = []
+    others: list[str] = []
+    coming = iter(arguments)
+    for argument in coming:
+        name, equals, _ = argument.partition("=")
+        if argument in _ENDS:
+            others.append(argument)
+            break
+        if name not in _GENERAL or (equals and not name.startswith("--")):
+            others.append(argument)
+        else:
+            first += [argument] if equals else [argument, *islice(coming, 1)]
+    return first, [*others, *coming]
 
 
 def asks_for_json(arguments: list[str]) -> bool:
@@ -60,6 +75,6 @@ def moved_behind_command(arguments: list[str]) -> list[str]:
     command = arguments[position : position + 1]
     if not command or command[0].startswith("-"):
         return arguments
-    size = 2 if command == ["token"] else 1  # its commands have two words
+    size = 2 if command[0] in _OF_TWO_WORDS else 1
     command = arguments[position : position + size]
     return command + arguments[:position] + arguments[position + size :]

@@ -90,6 +90,23 @@ def exit_code_of(error: Exception) -> ExitCode | None:
     return None
 
 
+def is_conflict(error: Exception) -> bool:
+    """Return whether a condition of a write failed, on a server or in a store opened here."""
+    return not isinstance(error, CommandError) and exit_code_of(error) is ExitCode.CONFLICT
+
+
+def failed_conditions(error: Exception) -> list[tuple[str, int]]:
+    """Return the keys whose conditions failed, each with its revision, 0 if it has no value."""
+    import rundlet  # noqa: PLC0415 - see above
+    from rundlet_server.storage import errors  # noqa: PLC0415 - see above
+
+    if isinstance(error, rundlet.Conflict):
+        return [(each.key, each.revision) for each in error.failed]
+    if isinstance(error, errors.Conflict):
+        return [(each.key, each.revision) for each in error.failed]
+    return []
+
+
 def message_of(error: Exception) -> str:
     """Return the line that a person reads of an error: what is wrong and what to do."""
     if isinstance(error, CommandError):

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from rundlet_server.cli.arguments import asks_for_json, moved_behind_command, without_ca_file
+from rundlet_server.cli.arguments import asks_for_json, general_first, moved_behind_command
 from rundlet_server.cli.exits import ExitCode, Interrupted, exit_code_of, message_of, print_error
 from rundlet_server.cli.helptexts import unify
 from rundlet_server.cli.overview import overview
@@ -46,6 +46,10 @@ class CommandGroup(TyperGroup):
         if self._is_listing:
             return TyperCommand(name=cmd_name, help=_ROWS[cmd_name].summary)
         command = loaded(cmd_name)
+        if ctx.resilient_parsing:  # of a completion
+            from rundlet_server.cli.place.completing import complete_keys  # noqa: PLC0415 - loads the client
+
+            complete_keys(command)
         quicken(command.get_params(ctx))
         return command
 
@@ -87,8 +91,8 @@ class CommandGroup(TyperGroup):
             typer.echo(overview(), nl=False)
             raise typer.Exit(ExitCode.USAGE)
         try:
-            ca_file, args = without_ca_file(args)
-            return super().parse_args(ctx, ca_file + moved_behind_command(args))
+            general, args = general_first(args)
+            return super().parse_args(ctx, general + moved_behind_command(args))
         except typer.TyperException as ex:
             raise _usage_error(ctx, ex) from ex
         except OSError as ex:  # of the help or the version, which end here

@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from rundlet_server.cli.arguments import CA_HELP, CA_OPTION, CA_VARIABLE
+from rundlet_server.cli.arguments import (
+    CA_HELP,
+    CA_OPTION,
+    CA_VARIABLE,
+    CONTEXT_HELP,
+    CONTEXT_OPTIONS,
+    CONTEXT_VARIABLE,
+    PLACE_VARIABLES,
+)
 from rundlet_server.cli.group import CommandGroup
 from rundlet_server.cli.process import run
 
@@ -81,10 +89,17 @@ def _rundlet(
             help=CA_HELP,
         ),
     ] = None,
+    context: Annotated[
+        str | None, typer.Option(*CONTEXT_OPTIONS, metavar="NAME", help=CONTEXT_HELP)
+    ] = None,
 ) -> None:
     """Rundlet, a key-value server: one command to start, ordinary HTTP to use."""
     if ca_file is not None:
         os.environ[CA_VARIABLE] = str(ca_file)  # cli.place reads it there
+    if context is not None:
+        os.environ[CONTEXT_VARIABLE] = context  # as the line above
+        for variable in PLACE_VARIABLES:  # the command line wins over the environment
+            os.environ.pop(variable, None)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,21 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Final
 
-from rundlet_server.cli.arguments import PLACE_OPTIONS
+from rundlet_server.cli.arguments import CONTEXT_HELP, PLACE_OPTIONS
 from rundlet_server.cli.exits import MEANINGS
-from rundlet_server.cli.table import COMMANDS, SUMMARY_CHARACTERS_MAX, Row, panels
+from rundlet_server.cli.table import Row, panels
 
 _MARGIN: Final = 8
-_NAME_WIDTH: Final = max(len(row.name) for row in COMMANDS)
-_CELL_WIDTH: Final = _NAME_WIDTH + SUMMARY_CHARACTERS_MAX + 2
+_COLUMNS_OF_GROUP_MAX: Final = 3
 _COLUMNS_MAX: Final = 100
 _OPTION_WIDTH: Final = 16
 DOCUMENTS: Final = "https://github.com/rundlet/rundlet/tree/main/docs"
 
 _TIE: Final = "\0"
+_OPTIONS: Final = (*PLACE_OPTIONS, ("-c NAME", CONTEXT_HELP))
 _FLAGS: Final = "--json, --ca-file FILE, COMMAND --help, --version, --install-completion"
 
 
@@ -36,7 +37,7 @@ def _lines(columns: int) -> Iterator[str]:
     yield "Usage: rundlet COMMAND [OPTIONS] [ARGS]..."
     for panel, rows in panels():
         yield from _labelled(panel, _cells(rows, columns))
-    for option, text in PLACE_OPTIONS:
+    for option, text in _OPTIONS:
         yield from _wrapped("", f"{option:<{_OPTION_WIDTH}}", text, columns)
     yield from _wrapped("", "", _FLAGS, columns)
     # A code stays on the line of its meaning.
@@ -46,15 +47,23 @@ def _lines(columns: int) -> Iterator[str]:
 
 
 def _cells(rows: Sequence[Row], columns: int) -> Iterator[str]:
-    """The commands of a group, read from top to bottom in each column."""
-    cells = [f"{row.name:<{_NAME_WIDTH}}  {row.summary.removesuffix('.')}" for row in rows]
-    if columns < _MARGIN + 2 * _CELL_WIDTH:
-        yield from cells
-        return
-    height = (len(cells) + 1) // 2
-    right = [*cells[height:], ""]
-    for left, beside in zip(cells[:height], right, strict=False):
-        yield f"{left:<{_CELL_WIDTH}}{beside}".rstrip()
+    """The commands of a group, read from top to bottom in each of up to three columns."""
+    for count in range(_COLUMNS_OF_GROUP_MAX, 0, -1):
+        height = -(-len(rows) // count)
+        parts = [rows[start : start + height] for start in range(0, len(rows), height)]
+        blocks = [_block(part) for part in parts]
+        lines = ["  ".join(line).rstrip() for line in zip_longest(*blocks, fillvalue="")]
+        if count == 1 or max(map(len, lines)) <= columns - _MARGIN:
+            yield from lines
+            return
+
+
+def _block(rows: Sequence[Row]) -> list[str]:
+    """Commands below each other, all lines of one width."""
+    name_width = max(len(row.name) for row in rows)
+    lines = [f"{row.name:<{name_width}} {row.summary.removesuffix('.')}" for row in rows]
+    width = max(map(len, lines))
+    return [f"{line:<{width}}" for line in lines]
 
 
 def _labelled(label: str, lines: Iterator[str]) -> Iterator[str]:

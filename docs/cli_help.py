@@ -1,4 +1,4 @@
-"""Writes ``docs/cli.md`` from the help texts of the commands: ``python docs/cli_help.py``."""
+"""Writes ``docs/cli.md`` and the man page from the help texts: ``python docs/cli_help.py``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final, Literal, get_args, get_origin
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
+from docs.man_page import MAN_PATH, man_page
 from rundlet_server.cli.group import loaded
 from rundlet_server.cli.main import app
 from rundlet_server.cli.table import panels
@@ -42,8 +43,10 @@ Every command on data works on a server or on a store that it opens itself:
 | `--data DIR` | `RUNDLET_DATA` | the folder of a store, also while a server runs on it |
 | `--store ADDRESS` | `RUNDLET_STORE` | a folder, `file:words.txt` or `etcd://HOSTS/NAME` |
 | `--token TOKEN` | `RUNDLET_TOKEN` | the token to send to the server |
+| `-c NAME` | `RUNDLET_CONTEXT` | a place with a name, see [rundlet context](#rundlet-context) |
 
-These options may stand before or after the command.
+These options may stand before or after the command. An option wins over a variable, a variable over
+the context that `rundlet context use` chose.
 
 ## Exit codes
 
@@ -67,8 +70,8 @@ Ctrl-C, and 141 if the reader of a pipe has gone, as in `rundlet ls | head -1`.
 Times take a unit: `500ms`, `90s`, `15m`, `12h`, `30d`, `4w`; a bare number counts seconds, except
 for `--expires`, which needs a unit. Sizes are `100`, `64KiB` (1,024) or `10MB` (1,000,000).
 
-`rundlet --install-completion` lets bash, zsh, fish or PowerShell complete commands and options;
-`--show-completion` prints the script for your own set-up.
+`rundlet --install-completion` lets bash, zsh, fish or PowerShell complete commands, options and the
+keys of the store; `--show-completion` prints the script for your own set-up.
 """
 
 # What a code means for one command, where that is more than the table above says.
@@ -76,8 +79,17 @@ _CODES: Final[dict[str, str]] = {
     "get": "Exit code 1: the key has no value, or the revision is no longer kept.",
     "set": "Exit code 3: the condition (`--if-absent`, `--if-revision`) failed.",
     "del": "Exit code 1: none of the keys had a value.",
+    "exists": "Exit code 1: one of the keys has no value.",
+    "ttl": "Exit code 1: the key has no value.",
+    "touch": "Exit code 1: the key has no value.",
+    "cp": "Exit code 1: the key has no value. Exit code 3: the new key has one (`--if-absent`).",
+    "mv": "Exit code 1: the key has no value. Exit code 3: the new key has one (`--if-absent`), or"
+    " the key changed all the time.",
+    "edit": "Exit code 3: the value has changed since it was opened.",
     "incr": "Exit code 2: the value is not a number.",
     "mget": "Exit code 1: a key has no value; the values of the others are printed.",
+    "txn": "Exit code 3: a condition failed, and there is no else; nothing was changed.",
+    "shell": "In a pipe, the exit code is that of the first line that failed.",
     "import": "Exit code 2: a line is bad; nothing was loaded.",
     "copy": "Exit code 3: TO has keys that are not of this copy. Exit code 5: keys are not the same"
     " in both; the message names them.",
@@ -86,6 +98,8 @@ _CODES: Final[dict[str, str]] = {
     "verify": "Exit code 5: something is damaged.",
     "repair": "Exit code 1: something is lost, or a key has an older value again; the report says "
     "what.",
+    "context use": "Exit code 1: there is no such context.",
+    "context rm": "Exit code 1: there is no such context.",
     "token rm": "Exit code 1: there is no such token.",
     "bench": "If any operation failed, the exit code is that of the first error.",
 }
@@ -214,3 +228,4 @@ def _plain(text: str | None) -> str:
 
 if __name__ == "__main__":
     PAGE_PATH.write_text(page())
+    MAN_PATH.write_text(man_page(page()))

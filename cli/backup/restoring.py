@@ -38,7 +38,7 @@ def restore(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a store of a backup.
+    """Restore a backup.
 
     By default of the newest one, as it was then. The new store has a new id, and its revisions go
     on far above all that were backed up. The folder must be empty or missing.

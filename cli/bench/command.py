@@ -112,7 +112,7 @@ def bench(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the speed.
+    """Measure speed.
 
     Shows throughput and latency of a store, on a server or in a folder.
     Works on keys of its own, below rundlet-bench/, and removes them afterwards.

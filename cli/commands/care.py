@@ -44,7 +44,7 @@ def stats(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print counts and sizes.
+    """Print counts.
 
     Keys, bytes, revision and more, of a server or a folder.
 
@@ -126,7 +126,7 @@ def verify_(
 
 @commands.command("repair")
 def repair_(data: FolderOption = None, as_json: JsonOption = False) -> None:
-    """Keep what is whole.
+    """Keep whole data.
 
     Keeps every whole record, and reports what is lost and what has an older value again. No
     process may have the folder open. The files as they were are kept in a folder beside, with the

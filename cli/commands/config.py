@@ -9,7 +9,13 @@ from typing import NamedTuple
 
 import typer
 
-from rundlet_server.cli.place.options import JsonOption, TokenOption, UrlOption, open_client
+from rundlet_server.cli.place.options import (
+    JsonOption,
+    TokenOption,
+    UrlOption,
+    chosen_url,
+    open_client,
+)
 from rundlet_server.cli.serve.environ import warn_of_unknown
 from rundlet_server.cli.serve.options import takes_settings
 from rundlet_server.cli.show.json_line import to_line
@@ -38,15 +44,16 @@ def config(
     *,
     given: GivenOptions,
 ) -> None:
-    """Print the settings.
+    """Print settings.
 
-    With --url or RUNDLET_URL those that the running server reports. Else those of a `rundlet serve`
+    With --url, RUNDLET_URL or a context those that the running server reports. Else those of a
+    `rundlet serve`
     with the same environment and the same options, which this command takes, too.
 
     Example: rundlet config --url http://127.0.0.1:8000
     """
     warn_of_unknown(os.environ)
-    url = url or (None if given else os.environ.get("RUNDLET_URL")) or None
+    url = url if given else chosen_url(url)
     if url is not None and given:
         message = (
             f"{next(iter(given))} is for a server that is not started yet; leave it or --url out"

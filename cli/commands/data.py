@@ -1,4 +1,4 @@
-"""The commands on one key or a few, group *Data*: get, set, del, incr."""
+"""The commands on one key or a few, group *Data*: get, set, incr."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from rundlet import DEFAULT_CONTENT_TYPE, Delete
+from rundlet import DEFAULT_CONTENT_TYPE
 from rundlet_server.cli.exits import CommandError, ExitCode, no_value
 from rundlet_server.cli.place.options import (
     DataOption,
@@ -164,34 +164,6 @@ def set_(
     if as_json:
         members = {"key": key, "revision": written.revision, "version": written.version}
         write_line(to_line(members))
-
-
-@commands.command("del")
-def delete(
-    keys: Annotated[list[str], typer.Argument(metavar="KEY")],
-    *,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Delete keys.
-
-    All of them in one transaction; prints how many existed, and exits with 1 if none did.
-
-    Example: rundlet del old-1 old-2
-    """
-    unique = list(dict.fromkeys(keys))
-    with open_target(url, data, token, Purpose.CHANGE, store=store) as target:
-        commit = target.txn([Delete(key) for key in unique])
-    count = sum(result.found is True for result in commit.results)
-    if as_json:
-        write_line(to_line({"deleted": count, "revision": commit.revision}))
-    else:
-        write_line(f"deleted {count} of {len(unique)}")
-    if count == 0:
-        raise typer.Exit(ExitCode.NOT_FOUND)
 
 
 @commands.command(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
@@ -21,9 +21,10 @@ from rundlet_server.cli.place.options import (
     open_target,
 )
 from rundlet_server.cli.place.target import Purpose
+from rundlet_server.cli.show.formats import FormatOption, Shape, format_of, write_rows
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.terminal import shown_key, stdout_is_terminal, write_line, write_lines
-from rundlet_server.cli.show.times import place_of, seconds_of
+from rundlet_server.cli.show.terminal import shown_key, write_line
+from rundlet_server.cli.show.times import exact_time, place_of, seconds_of, shown_time
 
 if TYPE_CHECKING:
     from rundlet_server.cli.place.target import Target
@@ -32,7 +33,8 @@ commands = typer.Typer()
 
 _ERASE_PATIENCE_S: Final = 60.0
 _SEARCHED_VERSIONS: Final = 1_000
-_HISTORY_TITLES: Final = ("revision", "version", "op", "time", "size", "type", "expires", "meta")
+_STATE: Final = ("revision", "version", "time", "size", "content_type", "expires")
+_HISTORY_TITLES: Final = (">revision", ">version", "op", "time", ">size", "type", "expires", "meta")
 _DIFF_TITLES: Final = ("change", "before", "after", "key")
 
 
@@ -41,6 +43,7 @@ def history(
     key: Annotated[str, typer.Argument(metavar="KEY")],
     *,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N.")] = None,
+    output_format: FormatOption = None,
     url: UrlOption = None,
     data: DataOption = None,
     store: StoreOption = None,
@@ -53,19 +56,14 @@ def history(
 
     Example: rundlet history config/app
     """
+    wanted = format_of(output_format, as_json=as_json)
     with open_target(url, data, token, store=store) as target:
         versions = target.history(key, limit=limit)
         first = next(versions, None)
         if first is None:
             message = f"no history is kept of {key!r}"
             raise CommandError(message, ExitCode.NOT_FOUND)
-        rows = chain([first], versions)
-        if as_json:
-            write_lines(to_line({"key": key, **_version_members(each)}) for each in rows)
-        else:
-            write_lines(
-                _table(_HISTORY_TITLES, map(_version_cells, rows), (9, 7, 7, 27, 10, 26, 20))
-            )
+        write_rows(chain([first], versions), _history_shape(key), wanted)
 
 
 @commands.command("diff")
@@ -78,6 +76,7 @@ def diff(
     ] = None,
     *,
     prefix: Annotated[str, typer.Option(metavar="TEXT", help="How the keys begin.")] = "",
+    output_format: FormatOption = None,
     url: UrlOption = None,
     data: DataOption = None,
     store: StoreOption = None,
@@ -90,10 +89,11 @@ def diff(
 
     Example: rundlet diff 10m --prefix config/
     """
+    wanted = format_of(output_format, as_json=as_json)
     before = place_of("START", start)
     after = None if end is None else place_of("END", end)
     with open_target(url, data, token, store=store) as target:
-        _write_differences(target.diff(before, after, prefix=prefix), as_json=as_json)
+        write_rows(target.diff(before, after, prefix=prefix), _DIFF, wanted)
 
 
 @commands.command("rollback")
@@ -238,7 +238,7 @@ def _restore(
         return
     verb = "would restore" if dry_run else "restored"
     of = f"version {wanted.version} of {shown_key(key)}"
-    write_line(f"{verb} {of}, {_shown_size(wanted.size)} of {_shown_time(wanted.time)}")
+    write_line(f"{verb} {of}, {_shown_size(wanted.size)} of {shown_time(wanted.time)}")
 
 
 def _has_value(version: Version) -> bool:
@@ -270,18 +270,18 @@ def _show_rollback(done: RolledBack, *, dry_run: bool, as_json: bool) -> None:
         write_line(to_line(members))
         return
     if dry_run:
-        _write_differences(iter(done.changes), as_json=False)
+        write_rows(done.changes, _DIFF, None)
     shown = ", ".join(f"{count} {name}" for name, count in counts.items())
     write_line(f"would be: {shown}" if dry_run else f"{shown} at revision {done.revision}")
 
 
-def _write_differences(found: Iterator[Difference], *, as_json: bool) -> None:
-    if as_json:
-        write_lines(to_line(_difference_members(each)) for each in found)
-        return
-    first = next(found, None)
-    if first is not None:
-        write_lines(_table(_DIFF_TITLES, map(_cells_of, chain([first], found)), (8, 24, 24)))
+def _history_shape(key: str) -> Shape[Version]:
+    """How the versions of a key are shown."""
+
+    def members(version: Version) -> Mapping[str, object]:
+        return {"key": key, **_version_members(version)}
+
+    return Shape(members, ("key", "op", *_STATE, "meta"), _HISTORY_TITLES, _version_cells)
 
 
 def _difference_members(difference: Difference) -> dict[str, object]:
@@ -296,12 +296,12 @@ def _state_members(state: State | Version) -> dict[str, object]:
     members: dict[str, object] = {
         "revision": state.revision,
         "version": state.version,
-        "time": _exact_time(state.time),
+        "time": exact_time(state.time),
         "size": state.size,
         "content_type": state.content_type,
     }
     if state.expires is not None:
-        members["expires"] = _exact_time(state.expires)
+        members["expires"] = exact_time(state.expires)
     if state.meta:
         members["meta"] = dict(state.meta)
     return members
@@ -317,10 +317,10 @@ def _version_cells(version: Version) -> tuple[str, ...]:
         str(version.revision),
         str(version.version) if has_value else "",
         version.op,
-        _exact_time(version.time),
+        exact_time(version.time),
         str(version.size) if has_value else "",
         shown_key(version.content_type) if has_value else "",
-        "" if version.expires is None else _shown_time(version.expires),
+        "" if version.expires is None else shown_time(version.expires),
         *([to_line(dict(version.meta))] if version.meta else []),
     )
 
@@ -342,29 +342,16 @@ def _shown_size(size: int) -> str:
     return "1 byte" if size == 1 else f"{size} bytes"
 
 
-def _table(
-    titles: tuple[str, ...], rows: Iterable[tuple[str, ...]], widths: tuple[int, ...]
-) -> Iterator[str]:
-    """Yield aligned lines below their titles on a terminal, cells with tabs between into a pipe."""
-    if not stdout_is_terminal():
-        yield from map("\t".join, rows)
-        return
-    for cells in chain([titles], rows):
-        padded = [f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=False)]
-        yield " ".join([*padded, *cells[len(widths) :]]).rstrip()
-
-
-def _exact_time(time: datetime) -> str:
-    shown = time.astimezone(UTC).isoformat(timespec="microseconds")
-    return shown.replace("+00:00", "Z")
-
-
-def _shown_time(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
 def _shown_seconds(seconds: float) -> str:
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds and seconds % size == 0:
             return f"{seconds / size:.0f}{unit}"
     return f"{seconds:g}s"
+
+
+_DIFF: Final = Shape(
+    _difference_members,
+    ("key", "change", *(f"{side}.{name}" for side in ("from", "to") for name in _STATE)),
+    _DIFF_TITLES,
+    _cells_of,
+)

@@ -38,7 +38,7 @@ commands.add_typer(token, name="token")
 
 @token.callback()
 def _token() -> None:
-    """Add, list, revoke tokens.
+    """Manage tokens.
 
     There is no authentication until you create a token. Tokens are kept in the store's folder, so
     this command runs on the server's machine; a running server follows every change at once.

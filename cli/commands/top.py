@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from typing import Annotated, NamedTuple
@@ -11,7 +10,13 @@ import typer
 
 from rundlet import DEFAULT_URL
 from rundlet_server.cli.place.ask import Asking, Metrics
-from rundlet_server.cli.place.options import JsonOption, TokenOption, UrlOption, open_asking
+from rundlet_server.cli.place.options import (
+    JsonOption,
+    TokenOption,
+    UrlOption,
+    chosen_url,
+    open_asking,
+)
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.sizes import shown_bytes
 from rundlet_server.cli.show.terminal import stdout_is_terminal, write_line
@@ -63,7 +68,7 @@ def top(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Watch a server's load.
+    """Watch the load.
 
     Shows requests, latency, keys and bytes; in a pipe one line for each look. The requests by
     which it looks are not counted.
@@ -74,7 +79,7 @@ def top(
     if not _EVERY_S_MIN <= every_s <= _EVERY_S_MAX:
         message = f"looks are 100ms to 1h apart, not {every}"
         raise typer.BadParameter(message, param_hint="--every")
-    url = url or os.environ.get("RUNDLET_URL") or DEFAULT_URL
+    url = chosen_url(url) or DEFAULT_URL
     with open_asking(url, token) as asking:
         try:
             _show(url, _looks(asking, every_s, count), as_json=as_json)

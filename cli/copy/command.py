@@ -58,7 +58,7 @@ def copy(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy to another store.
+    """Copy to a store.
 
     Copies keys with values, content types, expiries and, where both stores keep it, history; then
     compares both. FROM may be in use meanwhile. A copy that was interrupted goes on when the same

@@ -36,10 +36,10 @@ def doctor(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a store or server.
+    """Look for faults.
 
-    Reports what is wrong and what to do. Exit code 0: nothing, or warnings only; 5: damage;
-    6: the token is not allowed to look; 4: anything else.
+    Of a folder, a database or a server. Reports what is wrong and what to do. Exit code 0:
+    nothing, or warnings only; 5: damage; 6: the token is not allowed to look; 4: anything else.
 
     Example: rundlet doctor --data ./data
     """

@@ -20,6 +20,8 @@ from rundlet import DEFAULT_URL, Client
 from rundlet_server.cli.arguments import CA_VARIABLE, DATA_HELP, STORE_HELP, TOKEN_HELP, URL_HELP
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.ask import Asking
+from rundlet_server.cli.place.contexts import Context, chosen_context
+from rundlet_server.cli.place.session import current_session
 from rundlet_server.cli.place.target import Purpose, Target
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ Place = TypeVar("Place")
 
 _PANEL = "Where the data is"
 DEFAULT_FOLDER = Path("data")
+_TIMEOUT_S = 30.0
+_RETRIES = 3
 _NUMBERS = {2: "two", 3: "three"}
 
 
@@ -118,6 +122,10 @@ def open_target(
         CommandError: two places are named, or there is no store in the folder.
         InvalidAddress: ``--store`` is no address of a store that can be opened here.
     """
+    session = current_session()
+    if session is not None and url is None and data is None and store is None and token is None:
+        yield session.target
+        return
     url, address = chosen_place(url, data, store)
     if address is not None:
         from rundlet_server.cli.place.store import open_store_target  # noqa: PLC0415 - loads the engine, which takes its time
@@ -137,22 +145,42 @@ def open_target(
         client.close()
 
 
-def open_client(url: str, token: str | None) -> Client:
-    """Return a client of the server at ``url``, with what the environment adds."""
-    return Client(url, token=_shown(token), ca_file=_ca_file())
+def open_client(
+    url: str, token: str | None, *, timeout_s: float = _TIMEOUT_S, retries: int = _RETRIES
+) -> Client:
+    """Return a client of the server at ``url``, with what the environment or a context adds."""
+    token, ca_file = _credentials(url, token)
+    return Client(url, token=token, ca_file=ca_file, timeout_s=timeout_s, retries=retries)
 
 
 def open_asking(url: str, token: str | None) -> Asking:
     """Return plain requests to the server at ``url``, with what the environment adds."""
-    return Asking(url, _shown(token), _ca_file())
+    return Asking(url, *_credentials(url, token))
 
 
-def _shown(token: str | None) -> str | None:
-    return token or os.environ.get("RUNDLET_TOKEN") or None
+def chosen_url(url: str | None) -> str | None:
+    """Return the server of a command that asks servers only: as given, or as named elsewhere."""
+    if url is not None:
+        return url
+    named = os.environ.get("RUNDLET_URL") or None
+    if named is None and (context := chosen_context()) is not None:
+        named = context.url
+    return named
 
 
-def _ca_file() -> str | None:
-    return os.environ.get(CA_VARIABLE) or None
+def _credentials(url: str, token: str | None) -> tuple[str | None, str | None]:
+    """Return the token to show, and who certifies the server; those of a context if it is there.
+
+    A token of a context is shown to its own server, and to no other.
+    """
+    token = token or os.environ.get("RUNDLET_TOKEN") or None
+    ca_file = os.environ.get(CA_VARIABLE) or None
+    if token is not None and ca_file is not None:
+        return token, ca_file
+    context = chosen_context()
+    if context is None or context.url != url:
+        return token, ca_file
+    return token or context.token(), ca_file or context.ca_file
 
 
 def chosen_folder(data: Path | None) -> Path:
@@ -170,7 +198,10 @@ def chosen_folder(data: Path | None) -> Path:
 def chosen_store(data: Path | None, store: str | None) -> StoreAddress:
     """Return the store of a command that asks no server: as given, in the environment, ./data."""
     _require_one({"--data": data, "--store": store})
-    named = _address_of(data, store) or _named_by_environ() or _address_of(DEFAULT_FOLDER, None)
+    named = _address_of(data, store) or _named_by_environ()
+    if named is None and (context := chosen_context()) is not None:
+        named = _address_of_context(context)
+    named = named or _address_of(DEFAULT_FOLDER, None)
     assert named is not None
     return named
 
@@ -193,7 +224,7 @@ def no_store_if_missing(folder: Path) -> Iterator[None]:
 def chosen_place(
     url: str | None, data: Path | None, store: str | None = None
 ) -> tuple[str | None, StoreAddress | None]:
-    """Return the URL or the store that options and environment name; at most one of them."""
+    """Return the URL or the store that options, environment or context name, at most one."""
     _require_one({"--url": url, "--data": data, "--store": store})
     if url is not None:
         return url, None
@@ -205,7 +236,14 @@ def chosen_place(
     if url and address:
         message = f"RUNDLET_URL and {_variable()} name two places; give --url, --data or --store"
         raise CommandError(message, ExitCode.USAGE)
+    if url is None and address is None and (context := chosen_context()) is not None:
+        return context.url, _address_of_context(context)
     return url, address
+
+
+def _address_of_context(context: Context) -> StoreAddress | None:
+    folder = None if context.data is None else Path(context.data).expanduser()
+    return _address_of(folder, context.store)
 
 
 def _address_of(data: Path | None, store: str | None) -> StoreAddress | None:

@@ -146,11 +146,18 @@ class StoreTarget(StorePast):
         entries = self.store.get_many(keys, at=self.at_of(revision, at)).entries
         return [None if entry is None else _value(entry) for entry in entries]
 
-    def txn(self, then: Sequence[Op], *, conditions: Sequence[Condition] = ()) -> Commit:
+    def txn(
+        self,
+        then: Sequence[Op],
+        *,
+        conditions: Sequence[Condition] = (),
+        otherwise: Sequence[Op] | None = None,
+    ) -> Commit:
         """Do many writes, all or none."""
         wanted = engine.Txn(
             then=[_engine_op(op) for op in then],
             conditions=[_engine_condition(condition) for condition in conditions],
+            otherwise=None if otherwise is None else [_engine_op(op) for op in otherwise],
         )
         if restores(wanted):
             require_feature(self.store.info, "history")
@@ -162,7 +169,10 @@ class StoreTarget(StorePast):
         self,
         *,
         prefix: str = "",
+        start: str | None = None,
+        end: str | None = None,
         limit: int | None = None,
+        reverse: bool = False,
         delimiter: str | None = None,
         values: bool = False,
         meta: bool = False,
@@ -176,13 +186,16 @@ class StoreTarget(StorePast):
         while left != 0:
             page = self.store.scan(
                 prefix=prefix,
+                start=start,
+                end=end,
+                reverse=reverse,
                 delimiter=delimiter,
                 after=after,
                 include_metadata=meta,
                 at=moment,
                 limit=_PAGE_KEYS if left is None else min(left, _PAGE_KEYS),
             )
-            infos = _infos(page)
+            infos = _infos(page, reverse=reverse)
             yield from self._with_values(infos, page.moment) if values else infos
             left = None if left is None else left - len(infos)
             after, moment = page.resume, page.moment
@@ -273,7 +286,7 @@ def _info(entry: engine.Entry) -> KeyInfo:
     )
 
 
-def _infos(page: engine.Page) -> list[KeyInfo]:
+def _infos(page: engine.Page, *, reverse: bool) -> list[KeyInfo]:
     infos = [
         KeyInfo(
             *(k.key, k.revision, k.version, k.size, k.content_type),
@@ -284,7 +297,9 @@ def _infos(page: engine.Page) -> list[KeyInfo]:
         for k in page.keys
     ]
     prefixes = [KeyInfo(prefix, is_prefix=True) for prefix in page.prefixes]
-    return sorted(infos + prefixes, key=lambda info: info.key.encode()) if prefixes else infos
+    if not prefixes:
+        return infos
+    return sorted(infos + prefixes, key=lambda info: info.key.encode(), reverse=reverse)
 
 
 def _batches(infos: list[KeyInfo]) -> Iterator[list[KeyInfo]]:

@@ -91,14 +91,23 @@ class Target(Protocol):
     ) -> list[Value | None]:
         """Return the values of many keys, from one snapshot."""
 
-    def txn(self, then: Sequence[Op], *, conditions: Sequence[Condition] = ()) -> Commit:
+    def txn(
+        self,
+        then: Sequence[Op],
+        *,
+        conditions: Sequence[Condition] = (),
+        otherwise: Sequence[Op] | None = None,
+    ) -> Commit:
         """Do many writes, all or none."""
 
     def scan(
         self,
         *,
         prefix: str = "",
+        start: str | None = None,
+        end: str | None = None,
         limit: int | None = None,
+        reverse: bool = False,
         delimiter: str | None = None,
         values: bool = False,
         meta: bool = False,

@@ -11,13 +11,15 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from rundlet_server.cli.arguments import CA_VARIABLE
+from rundlet_server.cli.arguments import CA_VARIABLE, CONTEXT_VARIABLE
 from rundlet_server.cli.show.terminal import escaped
 from rundlet_server.functions.settings import SETTINGS
 
 _BEGINNING: Final = "RUNDLET_"
 _VARIABLES: Final = frozenset(row.variable for row in SETTINGS if row.variable)
-_OF_COMMANDS: Final = frozenset({"RUNDLET_URL", "RUNDLET_TOKEN", CA_VARIABLE, "RUNDLET_TRACEBACK"})
+_OF_COMMANDS: Final = frozenset(
+    {"RUNDLET_URL", "RUNDLET_TOKEN", CA_VARIABLE, CONTEXT_VARIABLE, "RUNDLET_TRACEBACK"}
+)
 _OF_TESTS: Final = frozenset({"RUNDLET_SEED", "RUNDLET_SOAK_MINUTES"})
 _OF_KUBERNETES: Final = re.compile(r"RUNDLET_(SERVICE_(HOST|PORT\w*)|PORT_[0-9]+_\w+)")
 """What Kubernetes sets in every container if there is a service called ``rundlet``; with these it

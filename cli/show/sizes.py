@@ -22,6 +22,8 @@ def bytes_of(option: str, text: str) -> int:
 
 def shown_bytes(size: float) -> str:
     """Return a size for people."""
+    if size == 1:
+        return "1 byte"
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if size < 1024:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"

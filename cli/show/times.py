@@ -9,6 +9,8 @@ import typer
 from rundlet_server.functions import units
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WHOLE_SECONDS_FROM = 10
+_PARTS_SHOWN = 2
 
 
 def seconds_of(option: str, text: str) -> float:
@@ -102,6 +104,31 @@ def require_one_place(**places: object) -> None:
 def shown_moment(time_us: int) -> str:
     """Return a moment in UTC, to the second."""
     return datetime.fromtimestamp(time_us // 1_000_000, UTC).isoformat().replace("+00:00", "Z")
+
+
+def exact_time(time: datetime) -> str:
+    """Return a time in UTC, to the microsecond."""
+    shown = time.astimezone(UTC).isoformat(timespec="microseconds")
+    return shown.replace("+00:00", "Z")
+
+
+def shown_time(time: datetime) -> str:
+    """Return a time in UTC, to the second."""
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def time_left(seconds: float) -> str:
+    """Return a length of time that passes: ``850ms``, ``9.5s``, ``1h30m``, ``2d4h``."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    if seconds < _WHOLE_SECONDS_FROM:
+        return f"{seconds:.1f}s"
+    parts, rest = [], int(seconds)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts[:_PARTS_SHOWN])
 
 
 def _is_moment(text: str) -> bool:

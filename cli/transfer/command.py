@@ -86,7 +86,7 @@ def import_(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Load keys from a file.
+    """Load a file.
 
     Text files (.data, .txt) hold a UUID, a space and the value on each line; other files hold
     what export writes: JSON lines (.jsonl), CSV (.csv), or a CBOR sequence (.cbor). With another
@@ -143,7 +143,7 @@ def export(
     store: StoreOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Write all keys to a file.
+    """Write a file.
 
     Keys and values of one snapshot, as JSON lines; into .csv as CSV, into .cbor as a CBOR
     sequence, into .data and .txt as lines of key, space and value; with .gz behind that

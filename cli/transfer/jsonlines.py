@@ -68,7 +68,7 @@ class BadLine(ValueError):
 def value_members(value: Value) -> dict[str, object]:
     """Return the members of a value's line, in the order in which they read best."""
     members: dict[str, object] = {"key": value.key, "content_type": value.content_type}
-    members |= _data_members(value)
+    members |= data_members(value)
     if value.expires is not None:
         members["expires"] = value.expires.isoformat().replace("+00:00", "Z")
     if value.meta:
@@ -100,6 +100,15 @@ def row_of(line: bytes) -> Row:
     if not isinstance(members, dict):
         message = "not a JSON object"
         raise BadLine(message)
+    return row_of_members(members)
+
+
+def row_of_members(members: dict[str, object]) -> Row:
+    """Read the members of a line.
+
+    Raises:
+        BadLine: they are not those of a row.
+    """
     unknown = sorted(members.keys() - _MEMBERS)
     if unknown:
         message = f"unknown member {unknown[0]!r}"
@@ -124,7 +133,8 @@ def _row(members: dict[str, object]) -> Row:
     return Row(key, value, content_type, ttl, expires, _metadata(members.get("meta")))
 
 
-def _data_members(value: Value) -> dict[str, object]:
+def data_members(value: Value) -> dict[str, object]:
+    """Return the bytes of a value as ``text`` where it is, else as ``base64``."""
     media_type = value.content_type.partition(";")[0].strip().lower()
     if media_type.startswith("text/") or media_type == "application/json":
         try:

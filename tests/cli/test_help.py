@@ -162,7 +162,7 @@ def test_bash_completes_commands_options_and_values(tmp_path):
         return ended.stdout.decode().split()
 
     assert completed("rundlet", "") == [row.name for row in COMMANDS]
-    assert completed("rundlet", "m") == ["mset", "mget"]
+    assert completed("rundlet", "m") == ["mv", "mset", "mget"]
     assert "--if-absent" in completed("rundlet", "set", "--if")
     assert completed("rundlet", "bench", "--distribution", "z") == ["zipf"]
     assert completed("rundlet", "token", "a") == ["add"]

@@ -25,7 +25,7 @@ def test_lists_show_it_in_the_last_column(place):
     place.run("set", "b", "v")
     lines = place.run("ls", "--long").text.splitlines()
 
-    assert json.loads(lines[0].split("\t")[5]) == META
+    assert json.loads(lines[0].split("\t")[6]) == META
     assert len(lines[1].split("\t")) == 5
     shown = [json.loads(line) for line in place.run("ls", "--json").text.splitlines()]
     assert [line.get("meta") for line in shown] == [META, None]

@@ -81,7 +81,7 @@ def test_ls_on_a_terminal_has_a_heading_and_escaped_keys(store, url):
 
     assert run_on_terminal("ls", "--url", url).out == b"a\\nb\n"
     heading, row = run_on_terminal("ls", "--long", "--url", url).out.decode().splitlines()
-    assert heading.split() == ["revision", "version", "size", "type", "key"]
+    assert heading.split() == ["revision", "version", "size", "type", "expires", "key", "meta"]
     assert row.split() == ["1", "1", "1", "text/plain", r"a\nb"]
 
 

@@ -173,3 +173,39 @@ def test_key_is_deleted_as_it_was_seen(server: RundletServer, client: Client, pa
     page.wait_for("document.querySelector('.pane').hidden")
     assert client.get("seen") is None
     page.problems = [text for text in page.problems if "412" not in text]
+
+
+def test_metadata_is_shown_and_kept_by_an_edit(server: RundletServer, page: Page):
+    headers = {"KV-Meta-Author": "ann", "Content-Type": TEXT}
+    server.client.put("/v1/kv/with/meta", content=b"before", headers=headers)
+    page.open(address(server, key="with/meta"))
+    page.wait_for_text("ann", ".facts")
+    page.press("e")
+    page.fill("Value", "after")
+    page.click("Save")
+    page.wait_for_text("after", ".shown")
+
+    assert server.client.get("/v1/kv/with/meta").headers["KV-Meta-Author"] == "ann"
+
+
+def test_unsaved_changes_are_there_again_and_still_conflict(
+    server: RundletServer, client: Client, page: Page
+):
+    client.set("draft", "base", content_type=TEXT)
+    page.open(address(server, key="draft", pane="edit"))
+    page.fill("Value", "my draft")
+    page.press("Escape")
+    page.open(address(server, key="elsewhere"))
+    page.wait_for_text("No value", ".pane")
+    client.set("draft", "theirs", content_type=TEXT)
+
+    page.open(address(server, key="draft", pane="edit"))
+    page.wait_for_text("These changes are not saved yet", ".editor")
+    assert page.run("document.querySelector('textarea').value") == "my draft"
+    page.click("Save")
+
+    page.wait_for_text("This key was changed", ".conflict")
+    assert client.get("draft").text == "theirs"
+    page.click("Take theirs")
+    page.wait_for_text("theirs", ".shown")
+    page.problems = [t for t in page.problems if "412" not in t and "404" not in t]

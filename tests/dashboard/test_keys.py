@@ -159,6 +159,23 @@ def test_keyboard_goes_through_keys(server: RundletServer, client: Client, page:
     page.wait_for_text("Previous key", "dialog")
 
 
+def test_list_that_is_longer_than_a_page_can_be_goes_on(
+    server: RundletServer, client: Client, page: Page
+):
+    client.txn([Put(f"cut/{n:04d}", b"") for n in range(1_000)])
+    client.txn([Put(f"cut/{n:04d}", b"") for n in range(1_000, 1_600)])
+    page.open(address(server, prefix="cut/"))
+    page.wait_for(f"{KEYS}.length > 10")
+
+    source = "document.querySelector('rundlet-keys').source"
+    page.run(f"{source}.rowsMax = 1000; {source}.onChange()")
+    page.run("document.querySelector('.table-scroller').scrollBy(0, 1e6)")
+    page.wait_for("document.querySelector('rundlet-keys').source.length === 1000")
+    page.click("More from the last key on")
+
+    page.wait_for(f"{SHOWN}[0] === 'cut/0999'")
+
+
 @pytest.mark.parametrize(
     ("pattern", "fitting"),
     [
@@ -202,3 +219,21 @@ def test_prefix_is_deleted_with_the_count_asked_back(
     assert [info.revision for info in client.scan(prefix="all/")] == [changed]
     assert client.get("alone") is not None
     page.problems = [text for text in page.problems if "409" not in text]
+
+
+FIRST_VIEW_BYTES_MAX = 75_000
+
+
+def test_first_view_loads_little(server: RundletServer, page: Page):
+    page.open(address(server, prefix="no-key-at-all/"))
+    page.wait_for_text("No keys with this prefix", ".message")
+
+    sent = page.run(
+        "[...performance.getEntriesByType('resource'),"
+        " ...performance.getEntriesByType('navigation')]"
+        ".filter((e) => e.name.includes('/ui/'))"
+        ".reduce((sum, e) => sum + e.encodedBodySize, 0)"
+    )
+
+    assert 10_000 < sent < FIRST_VIEW_BYTES_MAX
+    assert all(url.startswith(server.url) for url in page.requests if url[:4] == "http")

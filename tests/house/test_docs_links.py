@@ -9,6 +9,7 @@ import pytest
 
 from docs import client_reference
 from docs.cli_help import PAGE_PATH, page
+from docs.man_page import MAN_PATH, man_page
 from rundlet_server.cli.group import loaded
 from tests.support import ROOT
 
@@ -104,6 +105,7 @@ def test_page_of_settings_tells_every_option_of_serve_with_its_variable():
 
 def test_page_of_the_command_line_is_up_to_date():
     assert PAGE_PATH.read_text() == page(), "run: python docs/cli_help.py"
+    assert MAN_PATH.read_text() == man_page(page()), "run: python docs/cli_help.py"
 
 
 def test_the_page_of_the_python_client_is_what_its_docstrings_say():

@@ -208,6 +208,17 @@ def serve(server_environment, hostile, tmp_path):
             pass
 
 
+def test_installed_server_has_its_dashboard(serve, tmp_path):
+    serving = serve("--data", tmp_path / "data")
+    page = httpx.get(f"{serving.url}/ui/")
+    files = re.findall(r'(?:href|src)="(static/[^"]+)"', page.text)
+
+    answers = [httpx.get(f"{serving.url}/ui/{name}") for name in files]
+
+    assert len(answers) > 10
+    assert {answer.status_code for answer in (page, *answers)} == {200}
+
+
 @pytest.mark.parametrize(
     ("options", "workers"),
     [

@@ -7,9 +7,13 @@ is accepted, and every answer is as described. What a schema cannot say is in
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 import tomllib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +25,7 @@ from schemathesis.config import SchemathesisConfig
 
 from rundlet_server.functions.app import create_app
 from rundlet_server.storage.interface import Limits, Put, Txn
+from rundlet_server.storage.tokens.file import TokenFile
 from tests.support import ROOT
 from tests.support.campaign import SEED_VARIABLE
 from tests.support.models.model import FEATURES, Clock, ModelStore
@@ -42,7 +47,10 @@ class Served:
     def begin_anew(self) -> None:
         store = ModelStore(Clock(), LIMITS, features=FEATURES | {"backup"})
         store.commit(Txn([Put("a", b"1", "text/plain"), Put("0", b"\xff\x00")]))
-        self._app = create_app(store)
+        # Nothing reads these tokens, so the requests that follow need none.
+        folder = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, folder)
+        self._app = create_app(store, token_store=TokenFile(Path(folder)))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # The tool's client for WSGI leaves the length of an empty body out; real clients do not.

@@ -201,7 +201,7 @@ class Page:
                 value, error = None, ex
             else:
                 error = None
-            if value:
+            if value or value == {}:  # an element comes as an empty object
                 return value
             if time.monotonic() > deadline:
                 shown = self.run("document.body.innerText.slice(0, 2000)")

@@ -12,7 +12,11 @@ from typer.testing import CliRunner
 
 from rundlet_server.cli.main import app
 
-_CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("RUNDLET_")}
+_ALONE = {"XDG_CONFIG_HOME": "/nonexistent", "XDG_STATE_HOME": "/nonexistent"}
+"""What the user of this machine has set up is no part of a test."""
+_CLEAN = {
+    name: value for name, value in os.environ.items() if not name.startswith("RUNDLET_")
+} | _ALONE
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,13 @@ class Place:
         return run(command, *self.options, *arguments, stdin=stdin)
 
 
-def run(*arguments: str, stdin: bytes = b"") -> Ended:
+def run(*arguments: str, stdin: bytes = b"", **environ: str) -> Ended:
     """Run a command in this process; its stdout counts as a pipe."""
-    nothing = dict.fromkeys(("RUNDLET_URL", "RUNDLET_DATA", "RUNDLET_STORE", "RUNDLET_TOKEN"))
-    result = CliRunner().invoke(app, arguments, prog_name="rundlet", input=stdin, env=nothing)
+    names = ("URL", "DATA", "STORE", "TOKEN", "CONTEXT", "CA_FILE")
+    nothing = {f"RUNDLET_{name}": None for name in names}
+    result = CliRunner().invoke(
+        app, arguments, prog_name="rundlet", input=stdin, env=nothing | _ALONE | environ
+    )
     return Ended(result.exit_code, result.stdout_bytes, result.stderr)
 
 

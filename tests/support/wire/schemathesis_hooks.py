@@ -3,8 +3,8 @@
 A JSON Schema describes a request alone. The server also refuses requests for what it knows besides:
 revisions beyond its head, times to come, cursors that it did not give, operations on keys that have
 no such value. And some rules no schema can say: a key in base64url is UTF-8, a cursor excludes
-``rev``, and that excludes ``at`` and ``version``, a transaction writes each key once, and a whole
-number is written without a fraction. These hooks bring the requests that schemathesis takes for
+``rev``, and that excludes ``at`` and ``version``, a transaction writes each key once, an idempotency
+key belongs to one request, and a whole number is written without a fraction. These hooks bring the requests that schemathesis takes for
 right within those rules. They leave the others alone, which it sends because they are wrong.
 
 Nor do the checks know that a deleted value can be read at an earlier revision, and that a value
@@ -68,6 +68,8 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, object]) -> 
     """Bring a request that is meant to be right within the rules that no schema says."""
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
+    if case.headers and "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = f"request {next(_numbers)}"
     if "64/" in case.operation.path:
         case.path_parameters["key"] = _as_utf8(case.path_parameters["key"])
     if case.operation.path.endswith("/import") and case.media_type == "application/octet-stream":
@@ -96,6 +98,10 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, object]) -> 
         case.query.setdefault("from", "0")
     if isinstance(case.body, dict):
         case.body = _within_rules(case.body)
+        if case.operation.path.endswith("/tokens"):
+            case.body["name"] = f"token {next(_numbers)}"  # printable, and not taken
+            if case.body.get("expires") is not None:
+                case.body["expires"] = "2030-01-31T12:00:00Z"
     if case.operation.path.endswith("/export") and case.query:
         case.query.pop("at", None)  # it may be before the first commit, and excludes 'rev'
 

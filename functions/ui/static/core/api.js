@@ -69,7 +69,8 @@ function tell(outcome) {
 /** Send a request and return its answer, whose status is below 400. Throws ApiError, AbortError. */
 export async function send(path, { method = "GET", query = {}, headers = {}, body, signal } = {}) {
   const all = { ...headers };
-  if (token()) all.Authorization = `Bearer ${token()}`;
+  const secret = token();
+  if (secret) all.Authorization = `Bearer ${secret}`;
   let response;
   try {
     response = await fetch(new URL(path + queryText(query), BASE), { method, headers: all, body, signal, cache: "no-store" });
@@ -82,8 +83,9 @@ export async function send(path, { method = "GET", query = {}, headers = {}, bod
     return response;
   }
   const error = new ApiError(response.status, await problemOf(response));
-  // An answer to HEAD has no body that says why; the GET beside it has.
-  throw method === "HEAD" ? error : failed(error);
+  // An answer to HEAD has no body that says why; the GET beside it has. One to a request with an
+  // earlier token says nothing of the token of now.
+  throw method === "HEAD" || secret !== token() ? error : failed(error);
 }
 
 function failed(error) {

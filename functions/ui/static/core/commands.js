@@ -9,14 +9,17 @@ const URL_TEXT = BASE.href.replace(/\/$/, "");
 
 /** Each act returns the request (`path`, `query`, `method`, `headers`, `body`), the arguments of `rundlet`, and Python. */
 const ACTS = {
-  list: ({ prefix, reverse, match, start, rev, at }) => ({
-    path: "v1/keys",
-    query: { prefix, match, start, reverse: reverse && "true", rev, at },
-    cli: match || reverse || start ? null : ["ls", prefix ?? "", ...moment({ rev, at })],
-    python: match
-      ? null
-      : `for info in client.scan(${named({ prefix, start, reverse: reverse && true, revision: number(rev), at })}):\n    print(info.key, info.size)`,
-  }),
+  list: ({ prefix = "", reverse, match, start, rev, at }) => {
+    const loop = `for info in client.scan(${named({ prefix, start, reverse: reverse && true, revision: number(rev), at })}):`;
+    // The server lists by prefix; a pattern is tested by its client, as this page does.
+    if (match) return { python: `import fnmatch\n${loop}\n    if fnmatch.fnmatchcase(info.key[${[...prefix].length}:], ${python(match)}):\n        print(info.key, info.size)` };
+    return {
+      path: "v1/keys",
+      query: { prefix, start, reverse: reverse && "true", rev, at },
+      cli: reverse || start ? null : ["ls", prefix, ...moment({ rev, at })],
+      python: `${loop}\n    print(info.key, info.size)`,
+    };
+  },
   get: ({ key, rev, at }) => ({
     path: keyPath("kv", key),
     query: { rev, at },
@@ -80,13 +83,12 @@ const ACTS = {
     file,
     cli: ["import", file, ...(conflict && conflict !== "replace" ? ["--on-conflict", conflict] : [])],
   }),
-  tokens: () => ({ path: "v1/tokens", cli: ["token", "ls"] }),
+  tokens: () => ({ path: "v1/tokens" }),
   createToken: (body) => ({
     method: "POST",
     path: "v1/tokens",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
-    cli: ["token", "add", body.name, "--scope", body.scope, ...(body.prefix ? ["--prefix", body.prefix] : [])],
   }),
 };
 
@@ -96,10 +98,10 @@ export function commandsOf({ act, ...options }) {
   const url = BASE.href + request.path + queryText(request.query ?? {});
   return Object.fromEntries(
     Object.entries({
-      curl: curl(url, request),
+      curl: request.path && curl(url, request),
       rundlet: request.cli && cli(request.cli),
       Python: request.python && pythonProgram(request.python),
-      JavaScript: javascript(url, request),
+      JavaScript: request.path && javascript(url, request),
     }).filter(([, text]) => text),
   );
 }

@@ -8,6 +8,7 @@ import { formatJson } from "../value/json.js";
 import { isText, loadValue, textOf } from "../value/loading.js";
 import { conflictView } from "./conflict.js";
 import { Lifetime } from "./lifetime.js";
+import { draftOf, dropDraft, keepDraft } from "./drafts.js";
 import { currentValue, saveValue } from "./saving.js";
 
 const EDITED_BYTES = 4_194_304;
@@ -26,7 +27,11 @@ export class Editor {
 
   /** Read the whole value, and show the form. */
   async begin() {
-    const { base, place } = this;
+    const { place } = this;
+    this.draft = draftOf(place);
+    // Over what it was begun on, so that a change since then is a conflict.
+    if (this.draft) this.base = this.draft.base;
+    const { base } = this;
     if (base && base.bytes.length < base.size && base.size <= EDITED_BYTES) {
       try {
         this.base = await loadValue(place.key, { count: Infinity });
@@ -41,9 +46,8 @@ export class Editor {
     const { base, place } = this;
     const isEditable = !base || (base.bytes.length === base.size && isText(base.bytes));
     this.key = h("input", { class: "input mono", value: place.from ?? place.prefix ?? "", "aria-label": "Key", autocomplete: "off", spellcheck: "false", required: true });
-    this.type = h("input", { class: "input mono", value: base?.type ?? TYPES[0], list: "content-types", "aria-label": "Content type", on: { input: () => this.check() } });
-    this.text = h("textarea", { class: "input mono text-edit", spellcheck: "false", "aria-label": "Value", value: isEditable && base ? textOf(base.bytes) : "", on: { input: () => this.check() } });
-    this.initial = this.text.value;
+    this.type = h("input", { class: "input mono", value: this.draft?.type ?? base?.type ?? TYPES[0], list: "content-types", "aria-label": "Content type", on: { input: () => this.check() } });
+    this.text = h("textarea", { class: "input mono text-edit", spellcheck: "false", "aria-label": "Value", value: this.draft?.text ?? (isEditable && base ? textOf(base.bytes) : ""), on: { input: () => this.changed() } });
     this.lifetime = new Lifetime(base?.expires ?? null);
     this.problem = h("p", { class: "problem", role: "status" });
     this.picked = h("div", { class: "picked", hidden: true });
@@ -53,6 +57,7 @@ export class Editor {
     this.form = h(
       "form",
       { class: "stack", on: { submit: (event) => (event.preventDefault(), this.save()), dragover: (event) => event.preventDefault(), drop: (event) => this.dropped(event), keydown: (event) => this.pressed(event) } },
+      this.draft && this.draftNote(),
       place.isNew && field("Key", this.key),
       h("div", { class: "form-row" }, field("Content type", this.type), field("Expires", this.lifetime.element)),
       h("datalist", { id: "content-types" }, TYPES.map((type) => h("option", { value: type }))),
@@ -60,12 +65,32 @@ export class Editor {
       this.picked,
       isEditable ? this.text : h("p", { class: "muted" }, `${size(base.size)} of bytes, which cannot be edited as text. Upload a file to replace them.`),
       this.problem,
-      h("div", { class: "actions" }, copyMenu(() => this.described()), h("span", { class: "spring" }), button("Cancel", () => this.onCancel()), this.saveButton),
+      h("div", { class: "actions" }, copyMenu(() => this.described()), h("span", { class: "spring" }), button("Cancel", () => this.cancel()), this.saveButton),
     );
     fill(this.element, this.form);
     this.isEditable = isEditable;
     this.check();
     (place.isNew ? this.key : this.text).focus();
+  }
+
+  changed() {
+    keepDraft(this.place, { text: this.text.value, type: this.type.value, base: this.base });
+    this.check();
+  }
+
+  draftNote() {
+    return h("div", { class: "banner inline" }, "These changes are not saved yet.", button("Discard them", () => this.cancel(), { class: "link" }));
+  }
+
+  cancel() {
+    dropDraft(this.place);
+    this.onCancel();
+  }
+
+  /** The key holds what the user wanted: leave the editor. */
+  done() {
+    dropDraft(this.place);
+    this.onSaved(this.keyName);
   }
 
   pressed(event) {
@@ -144,7 +169,7 @@ export class Editor {
     try {
       await saveValue(this.keyName, { body, type: this.type.value.trim(), ttl, etag, meta: this.base?.meta });
       notify("Saved");
-      return this.onSaved(this.keyName);
+      return this.done();
     } catch (error) {
       this.saveButton.disabled = false;
       if (error.status === 412) return this.showConflict();
@@ -164,7 +189,7 @@ export class Editor {
     const view = conflictView(
       { base: this.base, theirs, yours },
       {
-        takeTheirs: () => this.onSaved(this.keyName),
+        takeTheirs: () => this.done(),
         edit: () => this.goOn(theirs, view),
         overwrite: async () => {
           this.base = theirs && { ...theirs, meta: this.base?.meta ?? theirs.meta };

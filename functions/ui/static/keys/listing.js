@@ -29,6 +29,7 @@ export class Listing {
     this.revision = null;
     this.aborting = new AbortController();
     this.clock = 0;
+    this.rowsMax = Infinity;
     const { prefix, match, start, reverse, rev, at } = selection;
     this.looked = 0;
     this.fits = matcher(prefix ?? "", match);
@@ -60,7 +61,17 @@ export class Listing {
       if (!page.keys && !page.isLoading) this.load(page);
       index = page.first + page.count;
     }
-    if (!this.isComplete && !this.isGrowing && !this.error && last >= this.length - PAGE_KEYS) this.grow();
+    if (!this.isComplete && !this.isCut && !this.isGrowing && !this.error && last >= this.length - PAGE_KEYS) this.grow();
+  }
+
+  /** There are more keys than a page can place. */
+  get isCut() {
+    return !this.isComplete && this.length >= this.rowsMax;
+  }
+
+  /** The last key that is listed. */
+  get lastKey() {
+    return this.row(this.length - 1)?.info.key;
   }
 
   retry() {

@@ -48,7 +48,8 @@ export class KeyTable {
     if (!this.source || !this.scroller.clientHeight) return;
     const { length, isComplete } = this.source;
     this.rowHeight ||= parseFloat(getComputedStyle(this.element).getPropertyValue("--row")) || 30;
-    const height = Math.min(length * this.rowHeight, HEIGHT_MAX);
+    if (this.source.rowsMax === Infinity) this.source.rowsMax = Math.floor(HEIGHT_MAX / this.rowHeight) - 1000;
+    const height = length * this.rowHeight;
     if (this.height !== height) this.canvas.style.height = `${(this.height = height)}px`;
     this.element.setAttribute("aria-rowcount", isComplete ? length + 1 : -1);
     this.first = Math.max(0, Math.floor(this.scroller.scrollTop / this.rowHeight) - SPARE_ROWS);

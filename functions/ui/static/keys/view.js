@@ -49,6 +49,7 @@ class KeysView extends HTMLElement {
     this.order = button("", () => change({ reverse: this.options.reverse ? "" : "1" }), { class: "quiet" });
     this.create = button([icon("plus"), h("span", {}, "New key")], () => change({ new: "1", key: "", pane: "" }), { class: "primary", "aria-label": "New key" });
     this.pastButton = button([icon("clock"), h("span", {}, "As of")], () => this.togglePast(), { class: "quiet copy-as", "aria-label": "As of", title: "Show the store as it was" });
+    this.goOn = button("More from the last key on", () => change({ start: this.source.lastKey }), { class: "link", hidden: true });
     this.deleteAll = button("Delete all…", () => this.deleteSelection(), { class: "quiet danger", hidden: true });
     this.summary = h("span", { class: "summary", role: "status" });
     this.selection = h("div", { class: "selection", hidden: true });
@@ -59,7 +60,7 @@ class KeysView extends HTMLElement {
         "section",
         { class: "browser", "aria-label": "Browse" },
         h("header", { class: "bar-row" }, h("div", { class: "search" }, icon("search"), this.search), this.shape, this.delimiter, this.create),
-        h("div", { class: "sub-row" }, this.summary, h("span", { class: "spring" }), this.deleteAll, this.order, this.pastButton, copyMenu(() => this.described())),
+        h("div", { class: "sub-row" }, this.summary, this.goOn, h("span", { class: "spring" }), this.deleteAll, this.order, this.pastButton, copyMenu(() => this.described())),
         this.past.element,
         this.selection,
         h("div", { class: "table-frame" }, this.table.element, this.message),
@@ -158,6 +159,7 @@ class KeysView extends HTMLElement {
     const { prefix, match } = this.options;
     const texts = match ? `${counted(source.length, "match").replace(/hs$/, "hes")}${source.isComplete ? "" : ` in ${counted(source.looked, "key")} so far`}` : total === null ? (source.length ? "…" : "") : counted(total, "key");
     setText(this.summary, [texts, source.revision !== null && `revision ${count(source.revision)}`].filter(Boolean).join(" · "));
+    this.goOn.hidden = !source.isCut || Boolean(this.options.reverse);
     this.deleteAll.hidden = !this.canCreate() || !(prefix || match) || !source.length;
     if (source.error) fill(this.message, failure(source.error, () => this.load()));
     else if (source.length === 0 && source.isComplete) fill(this.message, this.nothing((prefix ?? "") + (match ?? "")));

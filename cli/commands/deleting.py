@@ -1,0 +1,133 @@
+"""The command that deletes keys, group *Data*: del."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Final
+
+import typer
+
+from rundlet import Delete
+from rundlet_server.cli.exits import CommandError, ExitCode, Interrupted
+from rundlet_server.cli.place.options import (
+    DataOption,
+    JsonOption,
+    StoreOption,
+    TokenOption,
+    UrlOption,
+    open_target,
+)
+from rundlet_server.cli.place.target import Purpose, Target
+from rundlet_server.cli.show.globs import matching
+from rundlet_server.cli.show.json_line import to_line
+from rundlet_server.cli.show.progress import RowProgress
+from rundlet_server.cli.show.questions import confirmed
+from rundlet_server.cli.show.terminal import escaped, write_line
+
+commands = typer.Typer()
+
+_OPS: Final = 1_000
+_SHOWN: Final = 3
+
+
+@commands.command("del")
+def delete(
+    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY")] = None,
+    *,
+    prefix: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Instead: all keys that begin so.")
+    ] = None,
+    match: Annotated[
+        str | None,
+        typer.Option(metavar="GLOB", help="Of these, those that match it after the prefix."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask back.")] = False,
+    url: UrlOption = None,
+    data: DataOption = None,
+    store: StoreOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete keys.
+
+    All of them in one transaction; prints how many existed, and exits with 1 if none did. With
+    --prefix it asks back with the number of keys, and deletes more than a transaction holds in
+    several.
+
+    Example: rundlet del old-1 old-2
+    """
+    if bool(keys) == (prefix is not None):
+        message = "give KEY, or --prefix TEXT for all keys that begin so"
+        raise CommandError(message, ExitCode.USAGE)
+    if prefix is None and (yes or match is not None):
+        option = "--yes" if yes else "--match"
+        raise CommandError(f"{option} needs --prefix", ExitCode.USAGE)
+    if prefix == "":
+        message = "--prefix is empty, which means all keys; is a variable not set?"
+        raise CommandError(message, ExitCode.USAGE)
+    with open_target(url, data, token, Purpose.CHANGE, store=store) as target:
+        if prefix is None:
+            _delete_named(target, list(dict.fromkeys(keys or ())), as_json=as_json)
+        else:
+            found = [info.key for info in matching(target.scan(prefix=prefix), match, prefix)]
+            _require_answer(found, prefix, match, is_sure=yes)
+            _delete_all(target, found, as_json=as_json)
+
+
+def _delete_named(target: Target, keys: Sequence[str], *, as_json: bool) -> None:
+    commit = target.txn([Delete(key) for key in keys])
+    count = sum(result.found is True for result in commit.results)
+    if as_json:
+        write_line(to_line({"deleted": count, "revision": commit.revision}))
+    else:
+        write_line(f"deleted {count} of {len(keys)}")
+    if count == 0:
+        raise typer.Exit(ExitCode.NOT_FOUND)
+
+
+def _require_answer(keys: Sequence[str], prefix: str, match: str | None, *, is_sure: bool) -> None:
+    """Ask whether these keys are meant.
+
+    Raises:
+        CommandError: they are not, or there is nobody to ask.
+    """
+    if is_sure or not keys:
+        return
+    which = f"begin with {prefix!r}" if match is None else f"match {prefix!r} and {match!r}"
+    count = "1 key that" if len(keys) == 1 else f"{len(keys):,} keys that"
+    if len(keys) == 1:
+        which = which.replace("begin", "begins", 1).replace("match ", "matches ", 1)
+    first = ", ".join(map(repr, keys[:_SHOWN])) + (", …" if len(keys) > _SHOWN else "")
+    if not confirmed(escaped(f"Delete {count} {which} ({first})?")):
+        raise CommandError("nothing was deleted", ExitCode.USAGE)
+
+
+def _delete_all(target: Target, keys: Sequence[str], *, as_json: bool) -> None:
+    """Delete any number of keys, in as few transactions as the limits of the store allow."""
+    deleted, done, revision = 0, 0, None
+    try:
+        with RowProgress("deleting", "keys") as progress:
+            progress.begin(len(keys))
+            size = _ops_max(target)
+            for start in range(0, len(keys), size):
+                batch = keys[start : start + size]
+                commit = target.txn([Delete(key) for key in batch])
+                deleted += sum(result.found is True for result in commit.results)
+                done, revision = done + len(batch), commit.revision
+                progress.advance(len(batch))
+    except KeyboardInterrupt:
+        message = f"stopped: {done:,} of {len(keys):,} keys are deleted; run it again to go on"
+        raise Interrupted(message) from None
+    if as_json:
+        write_line(to_line({"deleted": deleted, "revision": revision}))
+    else:
+        write_line(f"deleted {deleted} of {len(keys)}")
+    if not deleted:
+        raise typer.Exit(ExitCode.NOT_FOUND)
+
+
+def _ops_max(target: Target) -> int:
+    """Return how many operations a transaction of this store holds."""
+    limits = target.info().get("limits")
+    ops = limits.get("txn_ops_max") if isinstance(limits, Mapping) else None
+    return ops if isinstance(ops, int) and ops > 0 else _OPS

@@ -1,0 +1,128 @@
+"""How keys of a list are shown: for ``ls`` and what else lists keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from rundlet_server.cli.place.looking import seconds_left
+from rundlet_server.cli.show.formats import Shape
+from rundlet_server.cli.show.json_line import to_line
+from rundlet_server.cli.show.terminal import escaped, escaped_value, shown_key
+from rundlet_server.cli.show.times import exact_time, shown_time, time_left
+from rundlet_server.cli.transfer.jsonlines import data_members
+
+if TYPE_CHECKING:
+    from rundlet import KeyInfo
+    from rundlet_server.cli.place.target import Target
+
+_VALUE_CHARACTERS_MAX: Final = 100
+_COLUMNS: Final = ("revision", "version", "size", "content_type", "time", "expires", "meta")
+
+
+def shape_of(target: Target, *, long: bool, values: bool, urls: bool) -> Shape[KeyInfo]:
+    """Return how the keys of ``ls`` are shown, by its options."""
+    shown = _Shown(target, long=long, values=values, urls=urls)
+    columns = ["key", *_COLUMNS, *(["text", "base64"] if values else [])]
+    if urls:
+        columns.append("url")
+    return Shape(shown.members, columns, shown.titles(), shown.cells, shown.piped)
+
+
+def tabbed(info: KeyInfo) -> bytes:
+    """Return the line of a key and its exact value for a pipe, or of a prefix."""
+    value = b"" if info.value is None else b"\t" + info.value.data
+    return info.key.encode() + value + b"\n"
+
+
+class _Shown:
+    """What is shown of a key."""
+
+    def __init__(self, target: Target, *, long: bool, values: bool, urls: bool) -> None:
+        self._target = target
+        self._is_long = long
+        self._has_values = values
+        self._is_url = urls
+
+    def members(self, info: KeyInfo) -> Mapping[str, object]:
+        """All of it, for machines."""
+        if info.is_prefix:
+            return {"prefix": info.key, **self._url(info)}
+        members: dict[str, object] = {
+            "key": info.key,
+            "revision": info.revision,
+            "version": info.version,
+            "size": info.size,
+            "content_type": info.content_type,
+        }
+        for name, time in (("time", info.time), ("expires", info.expires)):
+            if time is not None:
+                members[name] = exact_time(time)
+        if info.meta:
+            members["meta"] = dict(info.meta)
+        if info.value is not None:
+            members |= data_members(info.value)
+        return members | self._url(info)
+
+    def titles(self) -> list[str]:
+        """The titles of a table; a list of keys alone has none."""
+        values = ["value"] if self._has_values else []
+        if not self._is_long:
+            return []
+        return [">revision", ">version", ">size", "type", "expires", "key", *values, "meta"]
+
+    def cells(self, info: KeyInfo) -> Sequence[str]:
+        """A row of a table."""
+        value = [_short(info)] if self._has_values else []
+        if not self._is_long:
+            return [self._name(info), *value]
+        meta = [to_line(dict(info.meta))] if info.meta else []
+        about = ["", "", "", "", ""]
+        if not info.is_prefix:
+            *numbers, content_type = _about(info)
+            # A line for people has no room for parameters of the type, nor for a whole time.
+            left_s = seconds_left(info)
+            left = "" if left_s is None else time_left(left_s)
+            about = [*numbers, content_type.partition(";")[0], left]
+        return [*about, self._name(info), *value, *meta]
+
+    def piped(self, info: KeyInfo) -> Sequence[str]:
+        """A row in a pipe: empty columns at the end are left out."""
+        if not self._is_long:
+            return [self._name(info)]
+        about = ["", "", "", ""] if info.is_prefix else _about(info)
+        value = [_short(info)] if self._has_values else []
+        meta = [to_line(dict(info.meta))] if info.meta else []
+        expires = [_expires(info)] if info.expires or meta or value else []
+        return [*about, self._name(info), *expires, *value, *meta]
+
+    def _name(self, info: KeyInfo) -> str:
+        if self._is_url:
+            return self._target.url_of(info.key, is_prefix=info.is_prefix)
+        return shown_key(info.key)
+
+    def _url(self, info: KeyInfo) -> dict[str, object]:
+        return {"url": self._name(info)} if self._is_url else {}
+
+
+def _about(info: KeyInfo) -> list[str]:
+    return [
+        str(info.revision),
+        str(info.version),
+        str(info.size),
+        shown_key(info.content_type),
+    ]
+
+
+def _expires(info: KeyInfo) -> str:
+    return "" if info.expires is None else shown_time(info.expires)
+
+
+def _short(info: KeyInfo) -> str:
+    """The beginning of a value, on one line."""
+    if info.value is None:
+        return ""
+    start = info.value.data[: 4 * _VALUE_CHARACTERS_MAX]
+    text = escaped(escaped_value(start))
+    is_whole = len(text) <= _VALUE_CHARACTERS_MAX and len(start) == len(info.value.data)
+    return text if is_whole else text[: _VALUE_CHARACTERS_MAX - 1] + "…"

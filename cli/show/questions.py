@@ -1,0 +1,24 @@
+"""Asking the person at the terminal before something that cannot be taken back."""
+
+from __future__ import annotations
+
+import sys
+
+from rundlet_server.cli.exits import CommandError, ExitCode
+
+
+def confirmed(question: str) -> bool:
+    """Ask on stderr, and return whether the answer is yes; all but yes means no.
+
+    Raises:
+        CommandError: stdin is no terminal, so nobody can answer.
+    """
+    if sys.stdin is None or not sys.stdin.isatty():
+        message = "this asks back, and stdin is no terminal; add --yes if it is meant"
+        raise CommandError(message, ExitCode.USAGE)
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline()
+    if not answer:
+        sys.stderr.write("\n")  # after Ctrl-D
+    return answer.strip().lower() in ("y", "yes")
