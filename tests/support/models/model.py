@@ -401,7 +401,7 @@ class ModelStore:
 
     @contextmanager
     def times_of_outcomes(self) -> Iterator[None]:
-        """Pretend that the log has the times of such commits yet, because it keeps their outcomes."""
+        """Pretend that the log still has the times of such commits, because of their outcomes."""
         forgotten, kept = self._commits, self._outcomes.revisions()
         more = [each for each in self.all_commits if each[0] in kept and each not in forgotten]
         self._commits = sorted([*forgotten, *more])
