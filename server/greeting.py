@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import shutil
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from rundlet_server.functions.route_table import UI
 from rundlet_server.functions.settings import ServeOptions, ServerSettings
 from rundlet_server.functions.version import software_version
 from rundlet_server.server.listen.address import Address
+from rundlet_server.server.own_command import own_command
 
 _SYNCED_BY: Final = {
     "etcd": "synced by most nodes of etcd",
@@ -21,7 +18,6 @@ _SYNCED_BY: Final = {
 }
 """How durable a write is where ``sync`` means nothing."""
 
-_COMMAND: Final = "rundlet"
 _USUAL_URL: Final = "http://127.0.0.1:8000"
 """Where the command looks for a server; a test compares it with the client's."""
 
@@ -60,17 +56,7 @@ def _steps(settings: ServerSettings, url: str, *, has_tokens: bool) -> Iterator[
         return
     yield "Try", f"curl {token}-X PUT -d hello {url}/v1/kv/greeting"
     place = "" if url == _USUAL_URL else f" --url {url}"
-    yield "Samples", f"{_own_command()} demo{place}"
-
-
-def _own_command() -> str:
-    """Return how a shell in this directory finds the command of this installation."""
-    own = Path(sys.executable).parent / _COMMAND
-    found = shutil.which(_COMMAND)
-    if not own.exists() or (found is not None and own.samefile(found)):
-        return _COMMAND
-    near = os.path.relpath(own)
-    return shlex.quote(str(own) if near.startswith(os.pardir) else near)
+    yield "Samples", f"{own_command()} demo{place}"
 
 
 def _count(number: int, noun: str) -> str:

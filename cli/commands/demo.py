@@ -25,6 +25,7 @@ from rundlet_server.cli.place.target import Purpose, Target
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import write_line, write_lines
 from rundlet_server.functions.ui.samples import Samples, SampleWrite, read_samples
+from rundlet_server.server.own_command import own_command
 
 commands = typer.Typer()
 
@@ -123,12 +124,12 @@ def _steps(
     good_revision: int, url: str | None, data: Path | None, store: str | None, token: str | None
 ) -> Iterator[tuple[str, str]]:
     """What to look at and to try next, each with its name."""
-    place = _given_place(url, data, store)
+    command, place = own_command(), _given_place(url, data, store)
     yield from _places_to_look(url, data, store, token)
-    yield "Try", f"rundlet history {_BROKEN_KEY}{place}"
-    yield "", f"rundlet diff {good_revision} --prefix demo/{place}"
-    yield "", f"rundlet rollback --prefix demo/config/ --to {good_revision}{place}"
-    yield "Remove", f"rundlet demo --remove{place}"
+    yield "Try", f"{command} history {_BROKEN_KEY}{place}"
+    yield "", f"{command} diff {good_revision} --prefix demo/{place}"
+    yield "", f"{command} rollback --prefix demo/config/ --to {good_revision}{place}"
+    yield "Remove", f"{command} demo --remove{place}"
 
 
 def _places_to_look(
@@ -136,7 +137,10 @@ def _places_to_look(
 ) -> Iterator[tuple[str, str]]:
     named, address = chosen_place(url, data, store)
     if address is not None:
-        yield "Look", f"rundlet serve{_given_place(None, data, store)}, then {DEFAULT_URL}/ui/"
+        yield (
+            "Look",
+            f"{own_command()} serve{_given_place(None, data, store)}, then {DEFAULT_URL}/ui/",
+        )
         return
     server = (named or DEFAULT_URL).rstrip("/")
     with open_asking(server, token) as asking:

@@ -11,10 +11,11 @@ it. There are no empty folders: ``mkdir`` does nothing.
 from __future__ import annotations
 
 import mimetypes
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from fsspec.asyn import AsyncFileSystem, sync
 from fsspec.spec import AbstractBufferedFile
@@ -28,6 +29,12 @@ from rundlet.model import KeyInfo, Value
 Info = dict[str, Any]
 """What fsspec knows of a file, by its names."""
 
+Paths: TypeAlias = Any
+"""What fsspec has for a path: text, something that says its path, or a list of them."""
+
+Options: TypeAlias = Any
+"""What fsspec hands through."""
+
 
 class RundletFileSystem(AsyncFileSystem):
     """The keys of a server as files.
@@ -39,7 +46,9 @@ class RundletFileSystem(AsyncFileSystem):
     protocol: ClassVar = tuple(PROTOCOLS)
     root_marker = ""
 
-    def __init__(self, url: str = DEFAULT_URL, token: str | None = None, **options: Any) -> None:
+    def __init__(
+        self, url: str = DEFAULT_URL, token: str | None = None, **options: Options
+    ) -> None:
         """Make a filesystem; nothing is sent yet.
 
         Args:
@@ -52,7 +61,7 @@ class RundletFileSystem(AsyncFileSystem):
         self.client = AsyncClient(url, token=token_or_variable(token))
 
     @classmethod
-    def _strip_protocol(cls, path: Any) -> Any:
+    def _strip_protocol(cls, path: Paths) -> Paths:
         if isinstance(path, list):
             return [cls._strip_protocol(one) for one in path]
         text = str(path)
@@ -70,18 +79,18 @@ class RundletFileSystem(AsyncFileSystem):
         protocol = next(one for one, spoken in PROTOCOLS.items() if spoken == scheme)
         return f"{protocol}://{host}/{self._strip_protocol(name)}"
 
-    async def _info(self, path: str, **_: Any) -> Info:
+    async def _info(self, path: str, **_: object) -> Info:
         key = self._strip_protocol(path)
         if not key:
             return _folder(key)
         info = await self.client.head(key)
         if info is not None:
             return _file(info)
-        async for _ in self.client.scan(prefix=f"{key}/", limit=1):
+        async for _first in self.client.scan(prefix=f"{key}/", limit=1):
             return _folder(key)
         raise FileNotFoundError(path)
 
-    async def _ls(self, path: str, detail: bool = True, **_: Any) -> list[Info] | list[str]:
+    async def _ls(self, path: str, detail: bool = True, **_: object) -> list[Info] | list[str]:
         key = self._strip_protocol(path)
         prefix = f"{key}/" if key else ""
         found = [
@@ -96,31 +105,28 @@ class RundletFileSystem(AsyncFileSystem):
         return found if detail else sorted({one["name"] for one in found})
 
     async def _find(
-        self, path: str, maxdepth: int | None = None, withdirs: bool = False, **options: Any
+        self, path: str, maxdepth: int | None = None, withdirs: bool = False, **options: Options
     ) -> dict[str, Info] | list[str]:
         """List all keys below a folder in one pass, not folder by folder."""
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
         key = self._strip_protocol(path)
         prefix = f"{key}/" if key else ""
+        depth_max = sys.maxsize if maxdepth is None else prefix.count("/") + maxdepth - 1
         found: dict[str, Info] = {}
         async for info in self.client.scan(prefix=prefix):
-            depth = info.key.count("/", len(prefix)) + 1
-            if maxdepth is None or depth <= maxdepth:
+            if info.key.count("/") <= depth_max:
                 found[info.key] = _file(info)
             if withdirs:
-                for parent in _parents(info.key, len(prefix)):
-                    if maxdepth is None or parent.count("/", len(prefix)) + 1 <= maxdepth:
-                        found.setdefault(parent, _folder(parent))
-                if key:
-                    found.setdefault(key, _folder(key))
-        if not found and key and (info := await self.client.head(key)):
-            found[key] = _file(info)
+                folders = _parents(info.key, max(0, len(prefix) - 1))
+                found |= {one: _folder(one) for one in folders if one.count("/") <= depth_max}
+        if not found and key and (info_of_key := await self.client.head(key)):
+            found[key] = _file(info_of_key)
         names = sorted(found)
         return {name: found[name] for name in names} if options.get("detail") else names
 
     async def _cat_file(
-        self, path: str, start: int | None = None, end: int | None = None, **_: Any
+        self, path: str, start: int | None = None, end: int | None = None, **_: object
     ) -> bytes:
         key = self._strip_protocol(path)
         if end is not None and (end < 0 or (start or 0) < 0):
@@ -128,19 +134,19 @@ class RundletFileSystem(AsyncFileSystem):
         return (await self._read(key, start=start, end=end)).data
 
     async def _pipe_file(
-        self, path: str, value: bytes, mode: str = "overwrite", **options: Any
+        self, path: str, value: bytes, mode: str = "overwrite", **options: Options
     ) -> None:
         key = self._strip_protocol(path)
         await self.store(key, value, if_absent=mode == "create", **options)
 
     async def _put_file(
-        self, lpath: str, rpath: str, mode: str = "overwrite", **options: Any
+        self, lpath: str, rpath: str, mode: str = "overwrite", **options: Options
     ) -> None:
         if not Path(lpath).is_dir():
             options.pop("callback", None)
             await self._pipe_file(rpath, Path(lpath).read_bytes(), mode, **options)
 
-    async def _get_file(self, rpath: str, lpath: str, **_: Any) -> None:
+    async def _get_file(self, rpath: str, lpath: str, **_: object) -> None:
         local = Path(lpath)
         if await self._isdir(rpath):
             local.mkdir(parents=True, exist_ok=True)
@@ -149,19 +155,19 @@ class RundletFileSystem(AsyncFileSystem):
         local.parent.mkdir(parents=True, exist_ok=True)
         local.write_bytes(data)
 
-    async def _cp_file(self, path1: str, path2: str, **_: Any) -> None:
+    async def _cp_file(self, path1: str, path2: str, **_: object) -> None:
         if await self._isdir(path1):
             return
         value = await self._read(self._strip_protocol(path1))
         key = self._strip_protocol(path2)
         await self.client.set(key, value.data, content_type=value.content_type)
 
-    async def _rm_file(self, path: str, **_: Any) -> None:
+    async def _rm_file(self, path: str, **_: object) -> None:
         if not await self.client.delete(self._strip_protocol(path)):
             raise FileNotFoundError(path)
 
     async def _rm(
-        self, path: Any, recursive: bool = False, maxdepth: int | None = None, **_: Any
+        self, path: Paths, recursive: bool = False, maxdepth: int | None = None, **_: object
     ) -> None:
         paths = await self._expand_path(path, recursive=recursive, maxdepth=maxdepth)
         if not await self.client.delete_many(one for one in paths if one):
@@ -172,7 +178,7 @@ class RundletFileSystem(AsyncFileSystem):
         written: datetime = self.info(path)["mtime"]
         return written
 
-    def _open(self, path: str, mode: str = "rb", **options: Any) -> RundletFile:
+    def _open(self, path: str, mode: str = "rb", **options: Options) -> RundletFile:
         return RundletFile(self, path, mode, **options)
 
     def close(self) -> None:
@@ -215,8 +221,17 @@ class RundletFileSystem(AsyncFileSystem):
             value = await self._read(key, revision=revision, start=start, end=end)
         return value.data
 
-    async def _read(self, key: str, **options: int | None) -> Value:
-        value = await self.client.get(key, **options) if key else None
+    async def _read(
+        self,
+        key: str,
+        *,
+        revision: int | None = None,
+        start: int | None = None,
+        end: int | None = None,
+    ) -> Value:
+        value = None
+        if key:
+            value = await self.client.get(key, revision=revision, start=start, end=end)
         if value is None:
             raise FileNotFoundError(key)
         return value
@@ -227,9 +242,10 @@ class RundletFileSystem(AsyncFileSystem):
         first, last, _ = slice(start, end).indices(size)
         return first, last
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[object, ...]:
         refuse_token(self._token)
-        return super().__reduce__()
+        reduced: tuple[object, ...] = super().__reduce__()
+        return reduced
 
 
 class RundletFile(AbstractBufferedFile):
@@ -249,7 +265,7 @@ class RundletFile(AbstractBufferedFile):
         *,
         ttl: float | None = None,
         content_type: str | None = None,
-        **options: Any,
+        **options: Options,
     ) -> None:
         """See ``RundletFileSystem``."""
         self._ttl = ttl

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Final
 
+from rundlet.client import Client
 from rundlet.errors import BadRequest
 
 PROTOCOLS: Final = {"rundlet": "http", "rundlets": "https"}
@@ -45,3 +47,12 @@ def refuse_token(token: str | None) -> None:
             f"what has a token cannot be sent to another process; set {TOKEN_VARIABLE} in both"
         )
         raise TypeError(message)
+
+
+@functools.cache
+def shared_client(url: str, token: str | None) -> Client:
+    """Return the client of this process for a server, which it keeps.
+
+    Frameworks make one adapter for each thread or request, and few of them ever close one.
+    """
+    return Client(url, token=token)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import datetime
 import pickle
 from collections.abc import Iterator
 
 import pytest
 
-from rundlet import Client
+from rundlet import Client, PreconditionFailed
 
 fsspec = pytest.importorskip("fsspec")
 
 from fsspec.tests import abstract  # noqa: E402 - it may not be there
 
 from rundlet.adapters.fsspec import RundletFileSystem  # noqa: E402
+
+fsspec.register_implementation("rundlet", RundletFileSystem)  # as its entry point does
 
 
 @pytest.fixture
@@ -41,20 +42,96 @@ class Fixtures(abstract.AbstractFixtures):
 
 
 class TestCopy(abstract.AbstractCopyTests, Fixtures):
-    pass
+    """Within the filesystem."""
 
 
 class TestGet(abstract.AbstractGetTests, Fixtures):
-    pass
+    """From the filesystem to local files."""
 
 
 class TestPut(abstract.AbstractPutTests, Fixtures):
-    pass
+    """From local files to the filesystem."""
 
 
 class TestOpen(abstract.AbstractOpenTests, Fixtures):
-    pass
+    """Files that are open."""
 
 
 class TestPipe(abstract.AbstractPipeTests, Fixtures):
-    pass
+    """Values as a whole."""
+
+
+def test_a_file_that_is_open_shows_the_value_that_it_had(filesystem, client: Client, prefix):
+    path = f"{prefix}file.bin"
+    client.set(path, bytes(range(100)))
+
+    with filesystem.open(path, block_size=10, cache_type="none") as file:
+        first = file.read(10)
+        client.set(path, b"another value")
+        rest = file.read()
+
+    assert first + rest == bytes(range(100))
+    assert filesystem.cat(path) == b"another value"
+
+
+def test_only_the_bytes_asked_for_are_read(filesystem, client: Client, prefix):
+    path = f"{prefix}file.bin"
+    client.set(path, bytes(range(100)))
+
+    assert filesystem.cat_file(path, start=10, end=13) == b"\x0a\x0b\x0c"
+    assert filesystem.cat_file(path, start=-2) == b"\x62\x63"
+    assert filesystem.cat_file(path, start=1, end=-97) == b"\x01\x02"
+    assert filesystem.cat_file(path, end=0) == b""
+    assert filesystem.cat_ranges([path, path], [0, 50], [2, 52]) == [b"\x00\x01", b"23"]
+
+
+def test_a_file_has_the_type_of_its_name_and_may_expire(filesystem, client: Client, prefix):
+    with filesystem.open(f"{prefix}table.csv", "w", ttl=60) as file:
+        file.write("a,b\n")
+
+    info = client.head(f"{prefix}table.csv")
+    assert (info.content_type, info.expires is not None) == ("text/csv", True)
+    assert filesystem.modified(f"{prefix}table.csv") == info.time
+
+
+def test_appending_refuses_a_value_that_was_written_meanwhile(filesystem, client: Client, prefix):
+    path = f"{prefix}log.txt"
+    with filesystem.open(path, "ab") as file:
+        file.write(b"one\n")
+    with filesystem.open(path, "ab") as file:
+        file.write(b"two\n")
+    assert client.get_bytes(path) == b"one\ntwo\n"
+
+    file = filesystem.open(path, "ab")
+    file.write(b"three\n")
+    client.set(path, "other\n")
+    with pytest.raises(PreconditionFailed):
+        file.close()
+
+    assert client.get_bytes(path) == b"other\n"
+    file.closed = True
+
+
+def test_one_pass_lists_a_tree(filesystem, client: Client, prefix):
+    top = prefix.rstrip("/")
+    client.set_many({f"{top}/a/b/c": "1", f"{top}/a/d": "22", f"{top}/e": "333"})
+
+    assert filesystem.find(top) == [f"{top}/a/b/c", f"{top}/a/d", f"{top}/e"]
+    assert filesystem.find(top, maxdepth=1, withdirs=True) == [top, f"{top}/a", f"{top}/e"]
+    assert filesystem.du(top) == 6
+
+
+def test_a_filesystem_with_a_token_is_sent_to_no_other_process(filesystem):
+    assert pickle.loads(pickle.dumps(filesystem)).client.url == filesystem.client.url
+
+    with_token = RundletFileSystem("http://127.0.0.1:1", token="of-nobody")
+    with pytest.raises(TypeError, match="set RUNDLET_TOKEN in both"):
+        pickle.dumps(with_token)
+
+
+def test_an_address_names_server_and_key():
+    filesystem, path = fsspec.core.url_to_fs("rundlet://127.0.0.1:1/folder/a b?c#d")
+
+    assert isinstance(filesystem, RundletFileSystem)
+    assert (filesystem.client.url, path) == ("http://127.0.0.1:1", "folder/a b?c#d")
+    assert filesystem.unstrip_protocol(path) == "rundlet://127.0.0.1:1/folder/a b?c#d"

@@ -121,7 +121,7 @@ def test_tokens_are_those_of_the_store(tmp_path, words):
     assert "keeps no tokens" in ended.err
 
 
-def test_doctor_looks_into_folders_only(words):
+def test_doctor_looks_into_no_text_file(words):
     ended = run("doctor", "--store", words)
 
     assert ended.code == 2

@@ -52,7 +52,10 @@ PAGES = [
         )
     ),
 ]
-EXAMPLES = sorted(path.name for path in (ROOT / "docs/examples").iterdir() if path.is_file())
+INTERPRETERS = {".sh": ["bash"], ".py": [sys.executable], ".mjs": ["node"], ".go": ["go", "run"]}
+EXAMPLES = sorted(
+    path.name for path in (ROOT / "docs/examples").iterdir() if path.suffix in INTERPRETERS
+)
 URL = "http://127.0.0.1:8000"
 INTERPRETERS = {
     ".sh": ["bash"],

@@ -84,6 +84,16 @@ def test_client_requires_two_packages_and_the_server_this_client(built):
     assert f"rundlet-client=={version}" in server.requirements()
 
 
+def test_other_packages_find_the_adapters_of_the_client(built):
+    _, client = built
+
+    with zipfile.ZipFile(client.wheel) as archive:
+        points = archive.read(f"{client.name}.dist-info/entry_points.txt").decode()
+    assert "rundlet = rundlet.adapters.fsspec:RundletFileSystem" in points
+    assert "rundlet = rundlet.adapters.dogpile:RundletBackend" in points
+    assert client.requirements("zarr")
+
+
 def test_both_are_built_by_the_same_backend():
     pyprojects = [ROOT / "pyproject.toml", ROOT / "client/pyproject.toml"]
     server, client = (tomllib.loads(path.read_text()) for path in pyprojects)

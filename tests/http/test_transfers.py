@@ -66,7 +66,7 @@ def test_the_formats_and_the_compression_are_chosen(api, store):
     packed = api.simulate_get("/v1/export", headers={"Accept-Encoding": "br, gzip"})
     plain = api.simulate_get("/v1/export", headers={"Accept-Encoding": "gzip;q=0"})
 
-    assert table.text == "key,content_type,expires,encoding,value\nb/1,text/plain,,text,v\n"
+    assert table.text == "key,content_type,expires,meta,encoding,value\nb/1,text/plain,,,text,v\n"
     assert cbor2.loads(items.content)["value"] == b"v"
     assert packed.headers["Content-Encoding"] == "gzip"
     assert packed.headers["Vary"] == "Accept-Encoding"

@@ -23,7 +23,7 @@ def shown(place: Place, command: str, *arguments: str) -> bytes:
 
 def commands_of(ended: Ended) -> list[str]:
     """The commands that are said to be tried next."""
-    return re.findall(r"^(?:Try|Remove|) +(rundlet .+)$", ended.text, re.MULTILINE)
+    return re.findall(r"^(?:Try|Remove|) +(\S*rundlet .+)$", ended.text, re.MULTILINE)
 
 
 def test_samples_show_what_a_store_can_hold(place: Place):

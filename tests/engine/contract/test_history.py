@@ -62,8 +62,8 @@ def test_history_is_newest_first(store, clock):
     history = store.history("a")
 
     assert history.versions[1:] == [
-        (3, 2, "put", later, 2, DEFAULT_CONTENT_TYPE, later + SECOND_US),
-        (1, 1, "put", START_US, 1, "text/css", None),
+        (3, 2, "put", later, 2, DEFAULT_CONTENT_TYPE, later + SECOND_US, ()),
+        (1, 1, "put", START_US, 1, "text/css", None, ()),
     ]
     assert history.versions[0][:5] == (4, 0, "delete", later, 0)
     assert (history.revision, history.oldest_revision, history.resume) == (4, 0, None)

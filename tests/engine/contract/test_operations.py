@@ -249,7 +249,7 @@ def test_a_version_of_a_deleted_key_is_of_the_life_that_ended(store):
     put(store, "a", b"new 2")
     do(store, Delete("a"))
 
-    assert store.get_version("a", 1) == ("a", b"new 1", 3, 1, START_US, "text/css", None)
+    assert store.get_version("a", 1) == ("a", b"new 1", 3, 1, START_US, "text/css", None, ())
     assert store.get_version("a", 2).value == b"new 2"
     assert [store.get_version("a", version) for version in (-1, 0, 3)] == [None] * 3
     assert store.get_version("missing", 1) is None

@@ -42,7 +42,7 @@ def test_a_value_is_got_as_it_was_put(store, clock):
     entry = store.get("a")
 
     assert commit == Commit(True, 1, (OpResult(found=False, version=1),))
-    assert entry == ("a", b"\0\xff", 1, 1, START_US, "image/png", None)
+    assert entry == ("a", b"\0\xff", 1, 1, START_US, "image/png", None, ())
 
 
 def test_an_empty_value_is_a_value(store):

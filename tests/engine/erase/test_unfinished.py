@@ -266,7 +266,7 @@ def require_no_value(store):
 def test_a_folder_of_an_earlier_release_gets_the_format_that_it_refuses(filled, monkeypatch):
     manifest = read_manifest(UnsyncedFiles(), filled.folder)
     with monkeypatch.context() as earlier:
-        earlier.setattr("rundlet_server.storage.log.format.manifest.FORMAT_VERSION", 1)
+        earlier.setattr("rundlet_server.storage.log.format.manifest._WITHOUT_NEEDS", 1)
         write_manifest(UnsyncedFiles(), filled.folder, manifest)
     assert format_of(filled) == 1
     settings = dataclasses.replace(filled.settings, keep_versions=None, keep_for_s=None)

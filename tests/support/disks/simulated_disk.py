@@ -200,7 +200,7 @@ class SimulatedDisk(RealFiles):
 
     def look_at_pages(self) -> None:
         """Record the present state of mapped pages, because a power cut may leave it."""
-        for name, inode in self._now.items():
+        for name, inode in list(self._now.items()):  # threads make files meanwhile
             if inode.pages:
                 page = (self.folder / name).read_bytes()
                 if page != inode.pages[-1]:

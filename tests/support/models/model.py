@@ -399,6 +399,15 @@ class ModelStore:
         kept = {record.revision for _, record in self._events}
         self._commits = [each for each in self._commits if each[0] <= above or each[0] in kept]
 
+    @contextmanager
+    def times_of_outcomes(self) -> Iterator[None]:
+        """Pretend that the log still has the times of such commits, because of their outcomes."""
+        forgotten, kept = self._commits, self._outcomes.revisions()
+        more = [each for each in self.all_commits if each[0] in kept and each not in forgotten]
+        self._commits = sorted([*forgotten, *more])
+        yield
+        self._commits = forgotten
+
     def close(self) -> None:
         pass
 

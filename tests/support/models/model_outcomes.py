@@ -24,6 +24,10 @@ class ModelOutcomes:
     def __init__(self) -> None:
         self._by_key: dict[bytes, Remembered] = {}
 
+    def revisions(self) -> set[int]:
+        """Return the revisions of all commits that were done with a key."""
+        return {each.commit.revision for each in self._by_key.values()}
+
     def recall(self, idempotency: Idempotency | None, now_us: int) -> Commit | None:
         found = self._by_key.get(idempotency.key) if idempotency else None
         if found is None or idempotency is None or found.forgotten_s * 1_000_000 <= now_us:

@@ -1,0 +1,89 @@
+"""Test the cache, by cachelib's tests for every cache."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cbor2 import CBOREncodeError
+
+from tests.adapters.suites import suite_of
+from tests.support import PATIENCE_S, ROOT
+
+pytest.importorskip("cachelib")
+
+from rundlet import BadRequest
+from rundlet.adapters.cachelib import RundletCache
+
+# A file of its own beside cachelib's tests, whose modules have names such as `common`.
+PROGRAM = """
+import os
+
+import pytest
+from clear import ClearTests
+from common import CommonTests
+from delete_many_with_prefix import DeleteManyWithPrefixTests
+from has import HasTests
+from serializer import SerializerTests
+
+from rundlet.adapters.cachelib import RundletCache
+
+
+@pytest.fixture(autouse=True)
+def cache_factory(request):
+    def make(self, *args, key_prefix="", **options):
+        cache = RundletCache(os.environ["ADDRESS"] + "/" + key_prefix, *args, **options)
+        cache.clear()
+        return cache
+
+    request.cls.cache_factory = make
+
+
+class TestRundletCache(
+    CommonTests, ClearTests, HasTests, DeleteManyWithPrefixTests, SerializerTests
+):
+    pass
+"""
+
+
+def test_cachelib_finds_every_test_passed(address: str, tmp_path: Path):
+    tests = suite_of("cachelib") / "tests"
+    (tmp_path / "test_rundlet.py").write_text(PROGRAM)
+    (tmp_path / "xprocess.py").write_text("class ProcessStarter: pass\n")  # no server to start
+    places = [str(tests), str(tmp_path), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    command = [
+        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+        *("--rootdir", tmp_path, "-c", os.devnull, "test_rundlet.py"),
+    ]
+
+    ended = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(places), "ADDRESS": address},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stdout[-4_000:] + ended.stderr[-1_000:]
+    assert "21 passed" in ended.stdout
+
+
+@pytest.mark.parametrize("codec", ["json", "cbor"])
+def test_a_codec_takes_the_place_of_pickle(address: str, codec):
+    cache = RundletCache(address, codec=codec)
+
+    cache.set("k", {"a": [1, None, "é"]})
+
+    assert cache.get("k") == {"a": [1, None, "é"]}
+    with pytest.raises((TypeError, CBOREncodeError)):
+        cache.set("object", object())
+
+
+def test_a_cache_without_a_prefix_is_refused(server_url: str):
+    with pytest.raises(BadRequest, match="write it as rundlet://HOST:PORT/PREFIX"):
+        RundletCache("rundlet://127.0.0.1:8000")
