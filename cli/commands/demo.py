@@ -11,6 +11,7 @@ import typer
 
 from rundlet import DEFAULT_URL, Add, Condition, Delete, Op, Put
 from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.place.ask import DASHBOARD_PATH
 from rundlet_server.cli.place.options import (
     DataOption,
     JsonOption,
@@ -30,7 +31,6 @@ from rundlet_server.server.own_command import own_command
 commands = typer.Typer()
 
 _DELETES_AT_ONCE: Final = 100
-_DASHBOARD: Final = "/ui/"
 _BROKEN_KEY: Final = "demo/config/checkout"
 
 
@@ -144,10 +144,10 @@ def _places_to_look(
         return
     server = (named or DEFAULT_URL).rstrip("/")
     with open_asking(server, token) as asking:
-        has_dashboard = asking.get(_DASHBOARD, with_token=False).status == 200
+        has_dashboard = asking.get(DASHBOARD_PATH, with_token=False).status == 200
     if has_dashboard:
-        yield "Look", f"{server}{_DASHBOARD}#/keys?prefix=demo/&tree=1"
-        yield "", f"{server}{_DASHBOARD}#/keys?prefix=demo/&key={_BROKEN_KEY}&pane=history"
+        yield "Look", f"{server}{DASHBOARD_PATH}#/keys?prefix=demo/&tree=1"
+        yield "", f"{server}{DASHBOARD_PATH}#/keys?prefix=demo/&key={_BROKEN_KEY}&pane=history"
 
 
 def _given_place(url: str | None, data: Path | None, store: str | None) -> str:

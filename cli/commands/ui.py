@@ -10,6 +10,7 @@ import typer
 
 from rundlet import DEFAULT_URL
 from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.place.ask import DASHBOARD_PATH
 from rundlet_server.cli.place.options import (
     DataOption,
     JsonOption,
@@ -23,7 +24,6 @@ from rundlet_server.cli.show.terminal import write_line
 
 commands = typer.Typer()
 
-_DASHBOARD: Final = "/ui/"
 _DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
 
 
@@ -52,11 +52,11 @@ def ui(
         raise CommandError(message, ExitCode.USAGE)
     server = (named or DEFAULT_URL).rstrip("/")
     with open_asking(server, None) as asking:
-        status = asking.get(_DASHBOARD, with_token=False).status
+        status = asking.get(DASHBOARD_PATH, with_token=False).status
     if status != 200:
-        message = f"{server}{_DASHBOARD} answered {status}: this server shows no dashboard"
+        message = f"{server}{DASHBOARD_PATH} answered {status}: this server shows no dashboard"
         raise CommandError(message)
-    shown = server + _DASHBOARD
+    shown = server + DASHBOARD_PATH
     write_line(to_line({"url": shown}) if as_json else shown)
     if not no_browser and not as_json and _has_screen():
         import webbrowser  # noqa: PLC0415 - rarely used

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from rundlet_server.cli.exits import CommandError, ExitCode
 
+DASHBOARD_PATH = "/ui/"
 _TIMEOUT_S = 10.0
 NOT_ALLOWED = frozenset({401, 403})
 _SAMPLE = re.compile(r"([a-z_]+)(?:\{(.*)\})? (\S+)")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from typer._click.shell_completion import CompletionItem
 from typer.core import TyperArgument, TyperOption
 
-from rundlet_server.cli.place.options import chosen_place, open_client, open_target
+from rundlet_server.cli.place.options import chosen_place, open_hasty_client, open_target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,6 @@ _WORDS: Final = frozenset({"KEY", "NEW", "PREFIX"})
 _OPTIONS: Final = frozenset({"--prefix", "--start", "--end", "--after"})
 _KEYS_MAX: Final = 50
 _DELIMITER: Final = "/"
-_PATIENCE_S: Final = 2.0
 
 
 def complete_keys(command: Command) -> None:
@@ -71,5 +70,5 @@ def _keys(ctx: Context, incomplete: str) -> list[str]:
             return keys_like(target, incomplete)
     from rundlet import DEFAULT_URL  # noqa: PLC0415 - loads the client, as the line before does
 
-    with open_client(named or DEFAULT_URL, token, timeout_s=_PATIENCE_S, retries=0) as client:
+    with open_hasty_client(named or DEFAULT_URL, token) as client:
         return keys_like(client, incomplete)
