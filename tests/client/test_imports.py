@@ -78,7 +78,8 @@ def test_the_package_takes_no_longer_to_import_than_httpx():
 def test_records_are_what_frozen_dataclasses_are():
     put = Put("k", b"v", ttl=3)
 
-    assert repr(put) == "Put(key='k', value=b'v', content_type='application/octet-stream', ttl=3)"
+    about = "content_type='application/octet-stream', ttl=3, meta={}"
+    assert repr(put) == f"Put(key='k', value=b'v', {about})"
     assert put == Put("k", b"v", ttl=3)
     assert len({put, Put("k", b"v", ttl=3), Put("k", b"v")}) == 2
     assert put != Delete("k")

@@ -17,7 +17,7 @@ from rundlet_server.storage.opening import StoreOptions, open_log_store, open_st
 from rundlet_server.storage.settings import StoreSettings
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.postgres import postgres_server
-from tests.support.processes.command_line import run
+from tests.support.processes.command_line import keep_state_in, run
 from tests.support.processes.etcd import shared_etcd, store_name
 from tests.support.wire.served_model import served
 
@@ -29,7 +29,7 @@ MakePlace = Callable[[str, str], str]
 @pytest.fixture(autouse=True)
 def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where copies note how far they are."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    keep_state_in(str(tmp_path / "state"), monkeypatch)
     return tmp_path / "state"
 
 

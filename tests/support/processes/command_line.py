@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+import pytest
 from typer.testing import CliRunner
 
 from rundlet_server.cli.main import app
@@ -40,6 +41,13 @@ class Place:
 
     def run(self, command: str, *arguments: str, stdin: bytes = b"") -> Ended:
         return run(command, *self.options, *arguments, stdin=stdin)
+
+
+def keep_state_in(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands note in a folder how far they are."""
+    monkeypatch.setenv("XDG_STATE_HOME", folder)  # for processes that a test starts itself
+    for environ in (_ALONE, _CLEAN):
+        monkeypatch.setitem(environ, "XDG_STATE_HOME", folder)
 
 
 def run(*arguments: str, stdin: bytes = b"", **environ: str) -> Ended:
