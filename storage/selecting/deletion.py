@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from rundlet_server.storage.errors import Conflict, LimitExceeded, WrongCount
+from rundlet_server.storage.errors import Compacted, Conflict, LimitExceeded, WrongCount
 from rundlet_server.storage.interface import Condition, Delete, Store, Txn
 from rundlet_server.storage.selecting.matching import Selected, all_selected, count_selected
 from rundlet_server.storage.timeline import Moment
@@ -39,15 +39,16 @@ class Deletion:
 
         Raises:
             WrongCount: there are more or fewer than expected.
-            Conflict: other clients kept writing the keys.
+            Conflict, Compacted: other clients kept writing the keys.
             LimitExceeded: there are more than a transaction may delete.
             ReadOnly, Unavailable, OutcomeUnknown: as ``Store.commit``.
         """
         for attempt in range(1, _ATTEMPTS + 1):
-            found = self._counted()
             try:
+                found = self._counted()
                 self._commit(found)
-            except Conflict:
+            except (Conflict, Compacted):
+                # Another write came first, or the snapshot went while its pages were read.
                 if attempt == _ATTEMPTS:
                     raise
             else:
