@@ -37,6 +37,9 @@ ERASURES_MAX: Final = 1_000
 """Erased keys whose bytes may wait for their removal: the manifest lists them, and every segment is
 searched for each of them."""
 
+GLOB_CHARACTERS_MAX: Final = 256
+"""The longest glob on keys: to match a key costs at most its length times this."""
+
 LARGE_VALUE_BYTES: Final = 256 * 1024
 """A value above this is read and sent in pieces, and never kept in a cache."""
 

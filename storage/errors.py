@@ -9,6 +9,7 @@
     │   ├── IdempotencyKeyReused  the key came with another request, whose outcome is remembered
     │   └── LimitExceeded         larger or longer than a setting allows; names limit and got
     ├── Conflict                  a condition did not hold; names which
+    ├── WrongCount                there are more or fewer keys than a deletion expects
     ├── Compacted                 the requested revision is no longer kept
     ├── BackupGone                the lease of a backup has ended
     ├── NotInBackup               no backup holds the requested revision or time
@@ -109,6 +110,20 @@ class Conflict(StoreError):
     def __init__(self, failed: tuple[FailedCondition, ...]) -> None:
         super().__init__("conditions failed: " + ", ".join(repr(f.key) for f in failed))
         self.failed = failed
+
+
+class WrongCount(StoreError):
+    """There are more or fewer keys than a deletion expects; nothing was changed.
+
+    Attributes:
+        expected: how many there should be.
+        count: how many there are.
+    """
+
+    def __init__(self, expected: int, count: int) -> None:
+        super().__init__(f"there are {count} keys, not {expected}")
+        self.expected = expected
+        self.count = count
 
 
 class Compacted(StoreError):

@@ -41,6 +41,7 @@ SMALL_LIMITS = Limits(
 ON_A_DATABASE = {
     *("test_values.py", "test_conditions.py", "test_lists.py", "test_changes.py"),
     *("test_erase.py", "test_histories.py", "test_moments.py", "test_rollbacks.py"),
+    *("test_matching.py", "test_deletions.py"),
 }
 
 CAMPAIGNS = pytest.StashKey[list[Campaign]]()

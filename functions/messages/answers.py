@@ -89,6 +89,15 @@ class KeyPage(TypedDict):
     next: NotRequired[Annotated[str, Meta(description="URL of the next page, as in Link.")]]
 
 
+class DeletionAnswer(TypedDict):
+    """What a deletion of all keys with a prefix did."""
+
+    revision: Annotated[
+        int, Meta(description="Of its last commit; of the snapshot if there was nothing to delete.")
+    ]
+    deleted: Annotated[int, Meta(description="Keys that it deleted.")]
+
+
 def encode_mget(
     keys: Sequence[str], entries: Sequence[storage.Entry | None], revision: int, media_type: str
 ) -> bytes:

@@ -10,6 +10,8 @@ import falcon
 
 from rundlet_server.functions.problems import Problem
 from rundlet_server.storage.bounds import TTL_S_MAX
+from rundlet_server.storage.errors import InvalidRequest
+from rundlet_server.storage.selecting.globs import Glob
 
 REVISION_MAX = 2**63 - 1
 TTL_S_MIN = 0.000_001
@@ -96,6 +98,10 @@ class Query:
             f"the option '{name}' must be a number of seconds from {TTL_S_MIN:f} to {TTL_S_MAX}"
         )
 
+    def number(self, name: str) -> int | None:
+        """Return a whole number, 0 included."""
+        return self._whole(name, "a number", least=0)
+
     def _whole(self, name: str, what: str, *, least: int) -> int | None:
         text = self._options.get(name)
         if text is None:
@@ -115,6 +121,17 @@ class Query:
         if name in self._options:
             raise bad_query(f"the option '{name}' is there twice; send it once")
         self._options[name] = _decode(encoded)
+
+
+def glob_given(query: Query, prefix: str) -> Glob | None:
+    """Return the glob on what follows the prefix, if the query has one."""
+    text = query.text("match")
+    if text is None:
+        return None
+    try:
+        return Glob(text, len(prefix))
+    except InvalidRequest as ex:
+        raise bad_query(f"the option 'match' is no glob: {ex}") from ex
 
 
 def revision_of(what: str, text: str) -> int:

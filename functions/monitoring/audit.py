@@ -2,10 +2,11 @@
 
 ``{"time","request_id","who","token","remote","method","route","path","status"}``: ``who`` is the
 name of the token, ``token`` its id; of a transaction or a rollback ``keys``: all that it names; of
-a request that made one commit its ``revision``, as the history of a key has it. The trail is kept
-while tokens are in force. It never holds values, secrets or query strings; it holds keys. The table
-of routes says what is audited; reads are not, for they would be nearly all of the trail, unless
-they were refused.
+a request that made one commit its ``revision``, as the history of a key has it. A deletion of keys
+with a prefix has the keys of its transaction, and the prefix instead if it did none or several. The
+trail is kept while tokens are in force. It never holds values, secrets or query strings; it holds
+keys. The table of routes says what is audited; reads are not, for they would be nearly all of the
+trail, unless they were refused.
 """
 
 from __future__ import annotations

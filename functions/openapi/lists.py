@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rundlet_server.functions.messages.answers import KeyPage
+from rundlet_server.functions.messages.answers import DeletionAnswer, KeyPage
 from rundlet_server.functions.openapi.parts import (
     REVISION_OPTION,
     TIME_OPTION,
@@ -16,11 +16,21 @@ from rundlet_server.functions.openapi.parts import (
     schemas_of,
 )
 from rundlet_server.functions.route_table import KEYS
+from rundlet_server.storage.bounds import GLOB_CHARACTERS_MAX
 
 _TEXT: Json = {"type": "string"}
 
+_MATCH = query(
+    "match",
+    "Only keys whose rest after the prefix matches this glob: '*' is any text, '/' included, '?'"
+    " any character, '[abc]' one of them. A page of a list may hold few keys or none although"
+    " 'next' leads on. It excludes 'delimiter'.",
+    {"type": "string", "minLength": 1, "maxLength": GLOB_CHARACTERS_MAX},
+)
+
 _OPTIONS = [
     query("prefix", "Only keys that start with this; empty: all.", _TEXT),
+    _MATCH,
     query("start", "Only keys that are not before this; empty: no bound.", _TEXT),
     query("end", "Only keys before this; empty: no bound.", _TEXT),
     query("limit", "The most keys and prefixes on a page.", schema("PageLimit")),
@@ -75,6 +85,34 @@ _HEAD_ANSWERS: Json = {
     **problems(400, 406, 410, 503),
 }
 
+_DELETE: Json = {
+    "operationId": "delete_keys",
+    "summary": "Delete all keys with a prefix, if there are as many as expected.",
+    "parameters": [
+        {
+            **query("prefix", "Keys that start with this.", {"type": "string", "minLength": 1}),
+            "required": True,
+        },
+        _MATCH,
+        {
+            **query("expect", "How many keys there are; otherwise 412.", schema("KeyCount")),
+            "required": True,
+        },
+        query(
+            "atomic",
+            "'false': delete in several transactions, so also more than txn_ops_max keys.",
+            {**schema("Flag"), "default": True},
+        ),
+    ],
+    "responses": {
+        "200": {
+            "description": "All of them are deleted.",
+            "content": either_type("DeletionAnswer"),
+        },
+        **problems(400, 403, 406, 409, 410, 412, 413, 503, 504, 507),
+    },
+}
+
 LIST_PATHS: dict[str, Json] = {
     KEYS.path: {
         "get": {
@@ -89,11 +127,12 @@ LIST_PATHS: dict[str, Json] = {
             "parameters": _OPTIONS,
             "responses": _HEAD_ANSWERS,
         },
+        "delete": _DELETE,
     }
 }
 
 LIST_SCHEMAS: dict[str, Json] = {
     "Include": {"type": "string", "enum": ["value"]},
     "Included": {"type": "string", "enum": ["value", "meta", "value,meta", "meta,value"]},
-    **schemas_of(KeyPage),
+    **schemas_of(KeyPage, DeletionAnswer),
 }

@@ -26,6 +26,8 @@ _PROBLEM: Json = {
             "format": "date-time",
             "description": "410: since when everything can be read.",
         },
+        "count": {"type": "integer", "description": "412: the keys that would be deleted."},
+        "deleted": {"type": "integer", "description": "Keys that were deleted before it failed."},
         "backend": {"type": "string", "description": "501: what the store runs on."},
         "feature": {"type": "string", "description": "501: what that cannot do."},
         "limit": {"type": "integer", "description": "413, 414: the most that is allowed."},

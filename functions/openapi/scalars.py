@@ -114,4 +114,10 @@ def scalar_schemas(limits: Limits) -> dict[str, Json]:
             "default": False,
         },
         "Count": {"type": "integer", "minimum": 0},
+        "KeyCount": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": REVISION_MAX,
+            "description": "A number of keys; in a request, written without a fraction.",
+        },
     }

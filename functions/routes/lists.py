@@ -1,4 +1,4 @@
-"""``/v1/keys``: keys in order, page by page of one snapshot."""
+"""``/v1/keys``: keys in order, page by page of one snapshot, and their deletion."""
 
 from __future__ import annotations
 
@@ -7,21 +7,36 @@ from urllib.parse import urlencode
 
 import falcon
 
-from rundlet_server.functions.access.admission import visible_prefix
+from rundlet_server.functions.access.admission import (
+    note_keys,
+    note_revision,
+    require_keys,
+    visible_prefix,
+)
 from rundlet_server.functions.limits import LIST_KEYS_DEFAULT
 from rundlet_server.functions.messages.answers import encode_page
 from rundlet_server.functions.messages.bodies import answer_type
 from rundlet_server.functions.messages.cursors import Cursors
 from rundlet_server.functions.messages.moments import asked_at
-from rundlet_server.functions.messages.query import Query, bad_query
+from rundlet_server.functions.messages.query import Query, bad_query, glob_given
 from rundlet_server.functions.messages.sending import Hold, SendingGate
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.route_table import KEYS
+from rundlet_server.functions.routes.deletions import DeletionRequest, encode_deletion, stopped
+from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.interface import Page
+from rundlet_server.storage.selecting.deletion import Deletion
+from rundlet_server.storage.selecting.globs import Glob
+from rundlet_server.storage.selecting.matching import (
+    Selected,
+    Wanted,
+    count_selected,
+    matching_page,
+)
 from rundlet_server.storage.timeline import At
 
 _OPTIONS = (
-    *("prefix", "start", "end", "limit", "reverse", "delimiter", "include"),
+    *("prefix", "match", "start", "end", "limit", "reverse", "delimiter", "include"),
     *("rev", "at", "cursor"),
 )
 
@@ -58,14 +73,30 @@ class KeysResource:
         So the headers that only the page itself tells, Content-Length and Link, are left out.
         """
         selection, _ = self._asked(req, resp)
-        count = self._store.count(
-            prefix=selection.prefix,
-            start=selection.start,
-            end=selection.end,
-            at=selection.at,
-        )
+        count = count_selected(self._store, selection.selected, selection.at)
         resp.set_header("KV-Count", str(count))
         resp.stream = ()  # with no body at all, Falcon would say that GET had an empty one
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Delete all keys with a prefix that match, if there are as many as the client expects."""
+        asked = DeletionRequest.from_query(req)
+        note_keys(req.env, (asked.selected.prefix,))
+        require_keys(req.env, (asked.selected.prefix,))
+        self._store.require_writable()
+        media_type = answer_type(req)
+        deletion = Deletion(self._store, asked.selected, asked.expected)
+        try:
+            if asked.is_atomic:
+                keys = deletion.at_once()
+                if keys:
+                    note_keys(req.env, keys)
+                    note_revision(req.env, deletion.revision)
+            else:
+                deletion.in_batches()
+        except StoreError as ex:
+            raise stopped(ex, deletion) from ex
+        resp.content_type = media_type
+        resp.data = encode_deletion(deletion, media_type)
 
     def _asked(self, req: falcon.Request, resp: falcon.Response) -> tuple[Selection, str]:
         """Return what is asked for and in which media type; set the headers that follow."""
@@ -74,15 +105,26 @@ class KeysResource:
             self._store.require("history")
         at = asked_at(query, self._store.moment)
         selection = Selection.from_query(query, at, self._limits.list_keys_max, self._cursors)
-        selection = replace(selection, prefix=visible_prefix(req.env, selection.prefix))
+        selection = replace(selection, visible=visible_prefix(req.env, selection.prefix))
         media_type = answer_type(req)
         resp.content_type = media_type
         resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept")))
         return selection, media_type
 
     def _scan(self, selection: Selection, hold: Hold) -> Page:
+        if selection.glob is not None:
+            wanted = Wanted(
+                limit=selection.limit,
+                after=selection.after,
+                reverse=selection.reverse,
+                include_values="value" in selection.included,
+                include_metadata="meta" in selection.included,
+                at=selection.at,
+                admit=hold.admit,
+            )
+            return matching_page(self._store.store, selection.selected, selection.glob, wanted)
         return self._store.scan(
-            prefix=selection.prefix,
+            prefix=selection.visible,
             start=selection.start,
             end=selection.end,
             after=selection.after,
@@ -101,10 +143,14 @@ class Selection:
     """Which keys, in which order: the options of a list. Attributes as in ``Store.scan``.
 
     Attributes:
+        visible: the prefix of all keys that the caller may see of these; never shorter.
+        glob: what follows ``prefix`` must match it.
         included: what is shown of a key beside its line, of ``_INCLUDED``.
     """
 
     prefix: str
+    visible: str
+    glob: Glob | None
     start: str | None
     end: str | None
     limit: int
@@ -123,6 +169,10 @@ class Selection:
         """
         if query.text("delimiter") == "":
             raise bad_query("the option 'delimiter' is empty; leave it out to roll up nothing")
+        prefix = query.text("prefix") or ""
+        glob = glob_given(query, prefix)
+        if glob is not None and query.text("delimiter") is not None:
+            raise bad_query("'match' excludes 'delimiter'; send one of them")
         after = None
         cursor = query.text("cursor")
         if cursor is not None:
@@ -130,7 +180,9 @@ class Selection:
                 raise bad_query("a cursor already holds a revision; leave 'rev' and 'at' out")
             (at,), after = cursors.decode(cursor, 1)
         return cls(
-            prefix=query.text("prefix") or "",
+            prefix=prefix,
+            visible=prefix,
+            glob=glob,
             start=query.text("start") or None,
             end=query.text("end") or None,
             limit=query.count(
@@ -143,10 +195,16 @@ class Selection:
             after=after,
         )
 
+    @property
+    def selected(self) -> Selected:
+        """The same without what only a page needs."""
+        return Selected(self.visible, self.glob, self.start, self.end)
+
     def next_page(self, cursor: str) -> str:
         """Return the URL of the next page: the same options, and the cursor."""
         options = {
             "prefix": self.prefix or None,
+            "match": self.glob.pattern if self.glob else None,
             "start": self.start,
             "end": self.end,
             "limit": str(self.limit),

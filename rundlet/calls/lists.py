@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
-from fnmatch import translate
 from itertools import islice
 from typing import Final, NamedTuple
 from urllib.parse import urlencode
@@ -38,6 +36,7 @@ class Range(Record):
             raise BadRequest(message)
         return {
             "prefix": self.prefix or None,
+            "match": self.match,
             "start": self.start,
             "end": self.end,
             "rev": self.revision,
@@ -62,13 +61,12 @@ def scan(
     meta: bool = False,
 ) -> Listing[KeyInfo]:
     """The keys of a range, in order."""
-    is_filtered = keys.match is not None
-    if is_filtered and delimiter is not None:
+    if keys.match is not None and delimiter is not None:
         message = "give at most one of match and delimiter"
         raise BadRequest(message)
     options = keys.options() | {
         # The server's page size is the default; only a shorter list needs a limit.
-        "limit": limit if limit is not None and limit < _PAGE_KEYS and not is_filtered else None,
+        "limit": limit if limit is not None and limit < _PAGE_KEYS else None,
         "reverse": "true" if reverse else None,
         "delimiter": delimiter,
         "include": ",".join(["value"] * values + ["meta"] * meta) or None,
@@ -76,7 +74,7 @@ def scan(
     query = _query(options)
     left = limit
     while query is not None and left != 0:
-        infos, query = yield from _page(query, keys, reverse=reverse, values=values)
+        infos, query = yield from _page(query, reverse=reverse, values=values)
         yield infos[:left]
         if left is not None:
             left = max(0, left - len(infos))
@@ -85,14 +83,8 @@ def scan(
 def count(keys: Range) -> Call[int]:
     """The number of keys of a range."""
     query = _query(keys.options())
-    if keys.match is None:
-        response = yield Request("HEAD", f"/v1/keys?{query}", is_write=False)
-        return header_number(needed(response), "KV-Count")
-    found = 0
-    while query is not None:
-        infos, query = yield from _page(query, keys)
-        found += len(infos)
-    return found
+    response = yield Request("HEAD", f"/v1/keys?{query}", is_write=False)
+    return header_number(needed(response), "KV-Count")
 
 
 def delete_prefix(prefix: str, *, match: str | None, progress: Progress | None) -> Call[int]:
@@ -104,7 +96,7 @@ def delete_prefix(prefix: str, *, match: str | None, progress: Progress | None) 
     query = _query(keys.options())
     deleting = Deleting(progress)
     while query is not None:
-        infos, query = yield from _page(query, keys)
+        infos, query = yield from _page(query)
         for info in infos:
             call = deleting.add(info.key)
             if call is not None:
@@ -151,13 +143,9 @@ class Deleting:
                 self._progress(self._done)
 
 
-def _page(query: str, keys: Range, *, reverse: bool = False, values: bool = False) -> Call[_Page]:
+def _page(query: str, *, reverse: bool = False, values: bool = False) -> Call[_Page]:
     response = needed((yield read(f"/v1/keys?{query}")))
     infos = page_of(response, reverse=reverse, values=values)
-    if keys.match is not None:
-        is_match = re.compile(translate(keys.match)).match
-        skipped = len(keys.prefix)
-        infos = [info for info in infos if is_match(info.key, skipped)]
     return _Page(infos, next_page_query(response))
 
 

@@ -69,7 +69,7 @@ class ManyMethods(Methods):
             start: only keys >= this.
             end: only keys < this.
             match: only keys that match this after the prefix: ``*`` is any text, ``?`` is any
-                character, ``[…]`` is one of some characters. The client reads the others, too.
+                character, ``[…]`` is one of some characters; at most 256 characters.
             limit: the most keys and prefixes in all.
             reverse: descending order.
             delimiter: yield the keys that share the text up to its first occurrence after the
@@ -99,7 +99,7 @@ class ManyMethods(Methods):
         revision: int | None = None,
         at: datetime | str | None = None,
     ) -> int:
-        """Return the number of keys; arguments as in ``scan``. ``match`` makes it read the keys."""
+        """Return the number of keys; arguments as in ``scan``. ``match`` makes it slower."""
         return self._run(lists.count(Range(prefix, start, end, match, revision, at)))
 
     def delete_prefix(
@@ -211,7 +211,7 @@ class AsyncManyMethods(AsyncMethods):
         revision: int | None = None,
         at: datetime | str | None = None,
     ) -> int:
-        """Return the number of keys; arguments as in ``scan``. ``match`` makes it read the keys."""
+        """Return the number of keys; arguments as in ``scan``. ``match`` makes it slower."""
         return await self._run(lists.count(Range(prefix, start, end, match, revision, at)))
 
     async def delete_prefix(

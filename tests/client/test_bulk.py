@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from rundlet import BadRequest, Client, ReadOnly
+from rundlet.calls import lists
+from rundlet.calls.lists import Range
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.storage.interface import Limits
 from tests.support.models.model import Clock, ModelStore
@@ -119,6 +121,16 @@ def test_keys_are_matched_after_the_prefix(client):
     assert len(found("*/name", limit=1_200)) == 1_200
     with pytest.raises(BadRequest, match="match and delimiter"):
         found("*", delimiter="/")
+
+
+def test_the_server_matches_so_other_keys_are_not_sent():
+    keys = Range("u/", match="[a-c]*")
+
+    counted = next(lists.count(keys))
+    listed = next(lists.scan(keys, limit=2))
+
+    assert (counted.method, counted.path) == ("HEAD", "/v1/keys?prefix=u%2F&match=%5Ba-c%5D%2A")
+    assert listed.path == "/v1/keys?prefix=u%2F&match=%5Ba-c%5D%2A&limit=2"
 
 
 def test_a_prefix_is_deleted_however_many_keys_it_has(client):

@@ -35,7 +35,7 @@ FLOORS = {
         "large_values timeline",
         "interface forks ranges",
         "files",
-        "address checksum counting requests past",
+        "address checksum counting requests past selecting",
         "settings",
         "etcd postgres",
         "tokens",
@@ -85,6 +85,7 @@ FLOORS = {
         "__init__",
     ],
     "storage/postgres/failover": ["hosts lifeline", "lives", "__init__"],
+    "storage/selecting": ["globs", "matching", "deletion", "__init__"],
     "functions": [
         "units request_ids version",
         "settings route_table",

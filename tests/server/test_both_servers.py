@@ -309,3 +309,21 @@ def test_connection_goes_on_after_an_error(port: int):
             statuses.append(answer.status // 100)
 
     assert statuses == [2, 4, 2, 4, 2]
+
+
+def test_keys_with_a_prefix_are_deleted_if_there_are_as_many_as_expected(port: int):
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)) as connection:
+
+        def ask(method: str, target: str) -> tuple[int, bytes]:
+            connection.request(method, target)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+        for number in range(3):
+            assert ask("PUT", f"/v1/kv/gone/{number}")[0] == 201
+
+        refused, _ = ask("DELETE", "/v1/keys?prefix=gone/&match=*&expect=4")
+        status, body = ask("DELETE", "/v1/keys?prefix=gone/&match=*&expect=3")
+
+    assert (refused, status) == (412, 200)
+    assert b'"deleted":3' in body

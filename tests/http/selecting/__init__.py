@@ -1,0 +1,1 @@
+"""Keys that match a glob: lists, counts, deletion."""
