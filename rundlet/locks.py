@@ -25,7 +25,7 @@ class Lock:
     what receives it should refuse a token that is less than one it has seen. In the same store,
     ``txn`` does as much.
 
-    It is not reentrant, and not fair: of those that wait, any may be next. One thread uses it.
+    It is not reentrant, and not fair: any process that waits may be next. One thread uses it.
 
     Attributes:
         name: the key that is the lock; its value names the holder.

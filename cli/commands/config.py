@@ -46,9 +46,8 @@ def config(
 ) -> None:
     """Print settings.
 
-    With --url, RUNDLET_URL or a context those that the running server reports. Else those of a
-    `rundlet serve`
-    with the same environment and the same options, which this command takes, too.
+    With --url, RUNDLET_URL or a context it prints what the running server reports, else what
+    `rundlet serve` would use with the same environment and options, which this command takes, too.
 
     Example: rundlet config --url http://127.0.0.1:8000
     """

@@ -39,7 +39,7 @@ def delete(
     ] = None,
     match: Annotated[
         str | None,
-        typer.Option(metavar="GLOB", help="Of these, those that match it after the prefix."),
+        typer.Option(metavar="GLOB", help="Of these, only keys that match it after the prefix."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask back.")] = False,
     url: UrlOption = None,
@@ -89,7 +89,7 @@ def _require_answer(keys: Sequence[str], prefix: str, match: str | None, *, is_s
     """Ask whether these keys are meant.
 
     Raises:
-        CommandError: they are not, or there is nobody to ask.
+        CommandError: they are not, or stdin is no terminal.
     """
     if is_sure or not keys:
         return

@@ -52,7 +52,7 @@ def keys_like(target: Target, start: str) -> list[str]:
 
 
 def _complete(ctx: Context, incomplete: str) -> list[CompletionItem]:
-    """Return the keys for a shell; no keys if anything at all fails: nobody could read of it."""
+    """Return the keys for a shell; no keys if anything fails: there is no place for a message."""
     with suppress(Exception):
         return [CompletionItem(key) for key in _keys(ctx, incomplete) if key.isprintable()]
     return []

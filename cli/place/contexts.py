@@ -121,6 +121,6 @@ def chosen_context() -> Context | None:
     if name is None:
         return None
     if name not in contexts.named:
-        message = f"there is no context {name!r}; rundlet context ls lists those that there are"
+        message = f"there is no context {name!r}; 'rundlet context ls' lists all"
         raise CommandError(message, ExitCode.USAGE)
     return contexts.named[name]

@@ -11,7 +11,7 @@ def confirmed(question: str) -> bool:
     """Ask on stderr, and return whether the answer is yes; all but yes means no.
 
     Raises:
-        CommandError: stdin is no terminal, so nobody can answer.
+        CommandError: stdin is no terminal, so the question has no answer.
     """
     if sys.stdin is None or not sys.stdin.isatty():
         message = "this asks back, and stdin is no terminal; add --yes if it is meant"

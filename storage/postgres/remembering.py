@@ -33,7 +33,7 @@ class _Outcome(NamedTuple):
 
 
 class Outcomes:
-    """The outcomes that a batch of transactions finds, and those that it makes."""
+    """The outcomes that a batch of transactions finds and makes."""
 
     def __init__(self, found: Iterable[Sequence[object]], time_us: int) -> None:
         """``found`` has the rows of ``FIND``; what is forgotten by the time of the batch is not."""

@@ -9,7 +9,7 @@ import { kindOf, loadValue, PIECE_BYTES, textOf, WHOLE_BYTES } from "./loading.j
 
 const TEXT_BYTES = 1_048_576;
 
-/** Shows one value, and lets go of what it needed for the one before. */
+/** Shows one value, and frees what the one before needed. */
 export class ShownValue {
   constructor() {
     this.element = h("div", { class: "shown" });
