@@ -60,7 +60,8 @@ class ScriptedServer:
                 return
             with closing(connection):
                 self.requests.append(_read_request(connection))
-                connection.sendall(answer)
+                # Told of the end, the client sends nothing more on this connection meanwhile.
+                connection.sendall(answer.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
 
 
 def _read_request(connection: socket.socket) -> bytes:
