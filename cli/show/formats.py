@@ -27,7 +27,7 @@ FormatOption = Annotated[
 Row = TypeVar("Row")
 
 _MEASURED_ROWS: Final = 200
-"""Rows that decide on the widths of a table; those that follow are printed as they come."""
+"""Rows that decide on the widths of a table; later rows are printed as they come."""
 _TSV: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _CSV_END: Final = "\r\n"
 _RIGHT: Final = ">"

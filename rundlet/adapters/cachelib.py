@@ -83,7 +83,7 @@ class RundletCache(BaseCache):
     def set_many(
         self, mapping: dict[str, Tree], timeout: int | timedelta | None = None
     ) -> list[str]:
-        """Store many values in few requests; return the keys of those that have bytes."""
+        """Store many values in few requests; return the keys whose values have bytes."""
         dumped = {key: self.serializer.dumps(value) for key, value in mapping.items()}
         found = {key: data for key, data in dumped.items() if data is not None}
         self._bytes.set_many(found, self._ttl(timeout))

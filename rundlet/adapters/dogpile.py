@@ -24,7 +24,7 @@ from rundlet.locks import Lock
 
 
 class RundletBackend(BytesBackend):
-    """Values under a prefix, and the locks of those that are being made."""
+    """Values under a prefix, and the locks of values that are being made."""
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         """Make a backend; nothing is sent yet.

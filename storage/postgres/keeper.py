@@ -1,4 +1,4 @@
-"""The one thread that an open store has: it wakes those who wait, expires, compacts, renews holds.
+"""The thread of an open store: it wakes waiting requests, expires, compacts, renews holds.
 
 The database is asked for the head only while someone waits: portable SQL has no way to be told. A
 commit of the same process wakes at once.

@@ -1,1 +1,1 @@
-"""Which keys of a list are meant: ``globs``, pages of those that ``match``, their ``deletion``."""
+"""Select keys of a list: by ``globs``, for pages (``matching``) and for ``deletion``."""

@@ -22,7 +22,7 @@ lengths cost less."""
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """Keys of a range, all or those that match; other attributes as in ``Store.scan``."""
+    """Keys of a range, all or the matching ones; other attributes as in ``Store.scan``."""
 
     prefix: str
     glob: Glob | None = None

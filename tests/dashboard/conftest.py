@@ -10,6 +10,7 @@ import pytest
 from rundlet import Client
 from tests.support.browser.chromium import CHROMIUM, Chromium, Page
 from tests.support.processes.servers import RundletServer
+from tests.support.programs import missing
 
 SERVERS = ("waitress", "granian")
 
@@ -17,7 +18,7 @@ SERVERS = ("waitress", "granian")
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine")
+        missing("there is no Chromium on this machine")
     with Chromium(tmp_path_factory.mktemp("chromium")) as browser:
         yield browser
 

@@ -16,7 +16,7 @@ from tests.support.processes.command_line import Ended, run, run_process
 
 
 class User:
-    """Somebody with contexts of their own."""
+    """A user with contexts."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
