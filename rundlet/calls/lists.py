@@ -7,13 +7,14 @@ from itertools import islice
 from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
-from rundlet.answers import header_number, next_page_query, page_of
+from rundlet.answers import fields_of, header_number, next_page_query, page_of
 from rundlet.calls.batches import txn
 from rundlet.calls.call import Call, Listing, Progress, Request, needed, read
 from rundlet.calls.past import time_text
 from rundlet.errors import BadRequest, TooLarge
 from rundlet.model import Delete, KeyInfo
 from rundlet.records import Record
+from rundlet.wire import ACCEPTED_TYPES
 
 _PAGE_KEYS: Final = 1_000
 _OPS: Final = 1_000
@@ -87,13 +88,20 @@ def count(keys: Range) -> Call[int]:
     return header_number(needed(response), "KV-Count")
 
 
-def delete_prefix(prefix: str, *, match: str | None, progress: Progress | None) -> Call[int]:
+def delete_prefix(
+    prefix: str, *, match: str | None, expect: int | None, progress: Progress | None
+) -> Call[int]:
     """Delete the keys with a prefix; how many had a value."""
     if not prefix:
         message = "the prefix is empty, which means all keys; name the keys, with delete_many"
         raise BadRequest(message)
-    keys = Range(prefix, match=match)
-    query = _query(keys.options())
+    options = Range(prefix, match=match).options()
+    if expect is not None:
+        deleted = yield from _delete_expected(options | {"expect": expect})
+        if progress:
+            progress(deleted)
+        return deleted
+    query = _query(options)
     deleting = Deleting(progress)
     while query is not None:
         infos, query = yield from _page(query)
@@ -102,6 +110,12 @@ def delete_prefix(prefix: str, *, match: str | None, progress: Progress | None) 
             if call is not None:
                 yield from call
     return (yield from deleting.end())
+
+
+def _delete_expected(options: dict[str, str | int | None]) -> Call[int]:
+    path = f"/v1/keys?{_query(options)}"
+    request = Request("DELETE", path, is_write=True, headers={"Accept": ACCEPTED_TYPES})
+    return fields_of(needed((yield request))).number("deleted")
 
 
 class Deleting:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rundlet import BadRequest, Client, ReadOnly
+from rundlet import BadRequest, Client, PreconditionFailed, ReadOnly
 from rundlet.calls import lists
 from rundlet.calls.lists import Range
 from rundlet_server.functions.settings import ServerSettings
@@ -151,6 +151,18 @@ def test_a_prefix_is_deleted_where_it_matches(client):
 
     assert client.delete_prefix("p/", match="*.tmp") == 1
     assert [info.key for info in client.scan()] == ["a.tmp", "p/b"]
+
+
+def test_a_prefix_is_deleted_if_it_has_as_many_keys_as_expected(client):
+    client.set_many({"p/1": b"", "p/2": b"", "p/3": b"", "q": b""})
+    counts: list[int] = []
+
+    with pytest.raises(PreconditionFailed, match="3 keys to delete and not 2"):
+        client.delete_prefix("p/", expect=2)
+    deleted = client.delete_prefix("p/", match="[12]", expect=2, progress=counts.append)
+
+    assert (deleted, counts) == (2, [2])
+    assert [info.key for info in client.scan()] == ["p/3", "q"]
 
 
 def test_all_keys_are_no_prefix(client):
