@@ -7,16 +7,21 @@ from itertools import islice
 from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
-from rundlet.answers import header_number, next_page_query, page_of
+from rundlet.answers import fields_of, header_number, next_page_query, page_of
 from rundlet.calls.batches import txn
 from rundlet.calls.call import Call, Listing, Progress, Request, needed, read
 from rundlet.calls.past import time_text
-from rundlet.errors import BadRequest, TooLarge
+from rundlet.errors import BadRequest, Conflict, PreconditionFailed, TooLarge
 from rundlet.model import Delete, KeyInfo
 from rundlet.records import Record
+from rundlet.wire import ACCEPTED_TYPES
 
 _PAGE_KEYS: Final = 1_000
 _OPS: Final = 1_000
+_EXPECTED_MAX: Final = 10_000
+"""So many keys a server deletes in one request long before the client stops waiting for it."""
+
+_ATTEMPTS: Final = 3
 
 
 class Range(Record):
@@ -71,7 +76,7 @@ def scan(
         "delimiter": delimiter,
         "include": ",".join(["value"] * values + ["meta"] * meta) or None,
     }
-    query = _query(options)
+    query: str | None = _query(options)
     left = limit
     while query is not None and left != 0:
         infos, query = yield from _page(query, reverse=reverse, values=values)
@@ -82,7 +87,10 @@ def scan(
 
 def count(keys: Range) -> Call[int]:
     """The number of keys of a range."""
-    query = _query(keys.options())
+    return (yield from _counted(_query(keys.options())))
+
+
+def _counted(query: str) -> Call[int]:
     response = yield Request("HEAD", f"/v1/keys?{query}", is_write=False)
     return header_number(needed(response), "KV-Count")
 
@@ -92,11 +100,52 @@ def delete_prefix(prefix: str, *, match: str | None, progress: Progress | None) 
     if not prefix:
         message = "the prefix is empty, which means all keys; name the keys, with delete_many"
         raise BadRequest(message)
-    keys = Range(prefix, match=match)
-    query = _query(keys.options())
-    deleting = Deleting(progress)
-    while query is not None:
-        infos, query = yield from _page(query)
+    query = _query(Range(prefix, match=match).options())
+    done = 0
+    for _ in range(_ATTEMPTS):
+        expected = yield from _counted(query)
+        if expected > _EXPECTED_MAX:
+            break
+        deletion = yield from _delete_expected(query, expected)
+        if deletion is None:
+            break
+        done += deletion.deleted
+        if deletion.is_whole:
+            if progress and done:
+                progress(done)
+            return done
+    return (yield from _delete_listed(query, progress, done))
+
+
+class _Deletion(NamedTuple):
+    """What a request to delete did; it is whole if no keys were left."""
+
+    deleted: int
+    is_whole: bool
+
+
+def _delete_expected(query: str, expected: int) -> Call[_Deletion | None]:
+    """Let the server delete keys, if there are as many; ``None`` if it is too old for that."""
+    if not expected:
+        return _Deletion(0, is_whole=True)
+    path = f"/v1/keys?{query}&expect={expected}&atomic=false"
+    try:
+        response = yield Request("DELETE", path, True, {"Accept": ACCEPTED_TYPES})
+    except (Conflict, PreconditionFailed) as ex:
+        return _Deletion(ex.deleted, is_whole=False)
+    except BadRequest as ex:
+        if ex.status != 405:
+            raise
+        return None
+    return _Deletion(fields_of(needed(response)).number("deleted"), is_whole=True)
+
+
+def _delete_listed(query: str, progress: Progress | None, done: int) -> Call[int]:
+    """List keys, and delete them by their names, after so many."""
+    left: str | None = query
+    deleting = Deleting(progress, done)
+    while left is not None:
+        infos, left = yield from _page(left)
         for info in infos:
             call = deleting.add(info.key)
             if call is not None:
@@ -107,10 +156,9 @@ def delete_prefix(prefix: str, *, match: str | None, progress: Progress | None) 
 class Deleting:
     """Deletes keys that come one by one, in transactions."""
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: Progress | None, done: int = 0) -> None:
         self._progress = progress
-        self._done = 0
-        self._deleted = 0
+        self._done = self._deleted = done
         self._size = _OPS
         self._keys: dict[str, None] = {}
 
@@ -149,5 +197,5 @@ def _page(query: str, *, reverse: bool = False, values: bool = False) -> Call[_P
     return _Page(infos, next_page_query(response))
 
 
-def _query(options: dict[str, str | int | None]) -> str | None:
+def _query(options: dict[str, str | int | None]) -> str:
     return urlencode({name: given for name, given in options.items() if given is not None})
