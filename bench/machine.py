@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from bench.http.wrk import generator_name
+from bench.load.wrk import generator_name
 from bench.scale import CORES, Scale
 
 _PACKAGES: Final = (

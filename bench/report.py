@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.charts import Line, bar_chart, line_chart, number
-from bench.http.outcome import PERCENTILES
+from bench.load.outcome import PERCENTILES
 from bench.places import MISSING_NAME
 from bench.results import Results, Spread
 from bench.targets import Verdict, judge

@@ -8,12 +8,12 @@ from functools import partial
 from typing import Final
 
 from bench.backends.engines import etcd_store, postgres, postgres_store
-from bench.http.dialects import EtcdDialect, LinearizableEtcdDialect, PathDialect
-from bench.http.external import start_etcd
-from bench.http.processes import Processes, free_port
-from bench.http.system import Stage, System
-from bench.http.systems import granian_options, start_peer
+from bench.load.dialects import EtcdDialect, LinearizableEtcdDialect, PathDialect
 from bench.scale import CORES
+from bench.systems.catalogue import granian_options, start_peer
+from bench.systems.external import start_etcd
+from bench.systems.processes import Processes, free_port
+from bench.systems.system import Stage, System
 
 MakeStore = Callable[[Processes, Stage], str]
 

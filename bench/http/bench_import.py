@@ -18,11 +18,11 @@ from typing import Final
 import pytest
 
 from bench.errors import LoadFailed
-from bench.http.processes import Processes
-from bench.http.systems import granian_options, serve_rundlet
 from bench.places import ROOT
 from bench.recorder import Recorder
 from bench.scale import CORES, Scale
+from bench.systems.catalogue import granian_options, serve_rundlet
+from bench.systems.processes import Processes
 from bench.workload import write_text_file
 
 _S_MAX: Final = 250

@@ -9,10 +9,10 @@ from __future__ import annotations
 import pytest
 
 from bench.errors import LoadFailed
-from bench.http.servers import Servers
-from bench.http.system import System
-from bench.http.systems import REDIS, RUNDLETS, SQLITES
 from bench.recorder import Recorder
+from bench.systems.catalogue import REDIS, RUNDLETS, SQLITES
+from bench.systems.running import Servers
+from bench.systems.system import System
 from bench.workload import READS, SOME_WRITES
 
 _RATE_PER_S = 1_000

@@ -17,11 +17,11 @@ from typing import NamedTuple
 import pytest
 
 from bench.errors import LoadFailed
-from bench.http import load
-from bench.http.servers import Server, Servers
-from bench.http.system import System
-from bench.http.systems import WITHOUT_HISTORY
+from bench.load import generator
 from bench.recorder import Recorder
+from bench.systems.catalogue import WITHOUT_HISTORY
+from bench.systems.running import Server, Servers
+from bench.systems.system import System
 from bench.workload import READS, key_of, value_of
 from rundlet import Client, Put, RundletError
 
@@ -124,7 +124,7 @@ def _latencies_ms(server: Server, work: Callable[[], None]) -> dict[str, float]:
     """Return the latencies of the reads that began during the work."""
     plan = server.plan(server.script(READS), rate_per_s=_RATE_PER_S, load_s=_WORK_S_MAX)
     span = _Span(work, begin_after_s=plan.warm_up_s)
-    outcome = load.run(plan, until=span.has_ended)
+    outcome = generator.run(plan, until=span.has_ended)
     between_s = span.between_s()
     latencies = outcome.samples["get"].percentiles_ms(between_s)
     named = {f"{name} ms": value for name, value in latencies.items()}

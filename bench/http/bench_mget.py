@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from bench.http import load
-from bench.http.dialects import PathDialect
-from bench.http.script import MgetScript
-from bench.http.servers import Servers
-from bench.http.system import System
-from bench.http.systems import RUNDLETS
-from bench.http.wrk import figures_of
+from bench.load import generator
+from bench.load.dialects import PathDialect
+from bench.load.script import MgetScript
+from bench.load.wrk import figures_of
 from bench.recorder import Recorder
 from bench.scale import Scale
+from bench.systems.catalogue import RUNDLETS
+from bench.systems.running import Servers
+from bench.systems.system import System
 
 _KEYS_A_REQUEST = 100
 _CLIENTS = 8
@@ -24,7 +24,7 @@ def test_mget(record: Recorder, servers: Servers, scale: Scale, system: System) 
     script = MgetScript(PathDialect(), scale.http_keys, _KEYS_A_REQUEST)
 
     def ask() -> dict[str, float]:
-        figures = figures_of(load.run(server.plan(script, _CLIENTS)))
+        figures = figures_of(generator.run(server.plan(script, _CLIENTS)))
         return {"keys/s": figures["requests/s"] * _KEYS_A_REQUEST} | figures
 
     record.figures(ask, system=system.name, case=f"{_KEYS_A_REQUEST} keys")

@@ -14,10 +14,10 @@ import pytest
 
 from bench.engine.killed import GrownStores
 from bench.errors import LoadFailed
-from bench.http.processes import Processes
-from bench.http.systems import granian_options, serve_rundlet
 from bench.recorder import Recorder
 from bench.scale import CORES, chosen_scale
+from bench.systems.catalogue import granian_options, serve_rundlet
+from bench.systems.processes import Processes
 from bench.workload import key_of, value_of
 
 _LAYOUTS = {

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from bench.http.servers import Servers
-from bench.http.system import System
-from bench.http.systems import DURABLE_WRITERS
 from bench.recorder import Recorder
+from bench.systems.catalogue import DURABLE_WRITERS
+from bench.systems.running import Servers
+from bench.systems.system import System
 from bench.workload import WRITES
 
 

@@ -15,9 +15,9 @@ from itertools import cycle
 import httpx
 import pytest
 
-from bench.http.servers import Servers
-from bench.http.systems import GRANIANS
 from bench.recorder import Recorder
+from bench.systems.catalogue import GRANIANS
+from bench.systems.running import Servers
 from bench.workload import key_of
 from rundlet import AsyncClient, Client
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import pytest
 
-from bench.http.servers import Servers
-from bench.http.system import System
-from bench.http.systems import GRANIANS, REDIS, SQLITES, WAITRESS
 from bench.recorder import Recorder
+from bench.systems.catalogue import GRANIANS, REDIS, SQLITES, WAITRESS
+from bench.systems.running import Servers
+from bench.systems.system import System
 from bench.workload import YCSB, Mix
 
 REPEATS_MAX = 2

@@ -18,7 +18,7 @@ from rundlet.wire import ACCEPTED_TYPES
 
 _PAGE_KEYS: Final = 1_000
 _OPS: Final = 1_000
-_EXPECTED_MAX: Final = 10_000
+_COUNT_MAX: Final = 10_000
 """So many keys a server deletes in one request long before the client stops waiting for it."""
 
 _ATTEMPTS: Final = 3
@@ -95,49 +95,49 @@ def _counted(query: str) -> Call[int]:
     return header_number(needed(response), "KV-Count")
 
 
-def delete_prefix(prefix: str, *, match: str | None, progress: Progress | None) -> Call[int]:
+def delete_prefix(
+    prefix: str, *, match: str | None, expect: int | None, progress: Progress | None
+) -> Call[int]:
     """Delete the keys with a prefix; how many had a value."""
     if not prefix:
         message = "the prefix is empty, which means all keys; name the keys, with delete_many"
         raise BadRequest(message)
-    query = _query(Range(prefix, match=match).options())
+    options = Range(prefix, match=match).options()
+    if expect is None:
+        return (yield from _delete_counted(options, progress))
+    deleted = yield from _delete_expected(options | {"expect": expect})
+    if progress:
+        progress(deleted)
+    return deleted
+
+
+def _delete_expected(options: dict[str, str | int | None]) -> Call[int]:
+    path = f"/v1/keys?{_query(options)}"
+    request = Request("DELETE", path, is_write=True, headers={"Accept": ACCEPTED_TYPES})
+    return fields_of(needed((yield request))).number("deleted")
+
+
+def _delete_counted(options: dict[str, str | int | None], progress: Progress | None) -> Call[int]:
+    """Let the server delete as many keys as there are now; name them only if it does not."""
+    query = _query(options)
     done = 0
     for _ in range(_ATTEMPTS):
-        expected = yield from _counted(query)
-        if expected > _EXPECTED_MAX:
+        count = yield from _counted(query)
+        if count > _COUNT_MAX:
             break
-        deletion = yield from _delete_expected(query, expected)
-        if deletion is None:
-            break
-        done += deletion.deleted
-        if deletion.is_whole:
-            if progress and done:
+        try:
+            done += yield from _delete_expected(options | {"expect": count, "atomic": "false"})
+        except (Conflict, PreconditionFailed) as ex:  # other clients write the keys
+            done += ex.deleted
+        except BadRequest as ex:
+            if ex.status != 405:
+                raise
+            break  # the server is older than this request
+        else:
+            if progress:
                 progress(done)
             return done
     return (yield from _delete_listed(query, progress, done))
-
-
-class _Deletion(NamedTuple):
-    """What a request to delete did; it is whole if no keys were left."""
-
-    deleted: int
-    is_whole: bool
-
-
-def _delete_expected(query: str, expected: int) -> Call[_Deletion | None]:
-    """Let the server delete keys, if there are as many; ``None`` if it is too old for that."""
-    if not expected:
-        return _Deletion(0, is_whole=True)
-    path = f"/v1/keys?{query}&expect={expected}&atomic=false"
-    try:
-        response = yield Request("DELETE", path, True, {"Accept": ACCEPTED_TYPES})
-    except (Conflict, PreconditionFailed) as ex:
-        return _Deletion(ex.deleted, is_whole=False)
-    except BadRequest as ex:
-        if ex.status != 405:
-            raise
-        return None
-    return _Deletion(fields_of(needed(response)).number("deleted"), is_whole=True)
 
 
 def _delete_listed(query: str, progress: Progress | None, done: int) -> Call[int]:

@@ -157,6 +157,18 @@ def test_a_prefix_is_deleted_where_it_matches(client):
     assert [info.key for info in client.scan()] == ["a.tmp", "p/b"]
 
 
+def test_a_prefix_is_deleted_if_it_has_as_many_keys_as_expected(client):
+    client.set_many({"p/1": b"", "p/2": b"", "p/3": b"", "q": b""})
+    counts: list[int] = []
+
+    with pytest.raises(PreconditionFailed, match="3 keys to delete and not 2"):
+        client.delete_prefix("p/", expect=2)
+    deleted = client.delete_prefix("p/", match="[12]", expect=2, progress=counts.append)
+
+    assert (deleted, counts) == (2, [2])
+    assert [info.key for info in client.scan()] == ["p/3", "q"]
+
+
 def test_all_keys_are_no_prefix(client):
     client.set("k", b"")
 
@@ -211,7 +223,7 @@ def test_a_later_page_is_of_the_snapshot_of_the_first():
 
 
 def test_a_prefix_is_deleted_by_the_server_in_one_request():
-    call = lists.delete_prefix("p/", match="*.tmp", progress=None)
+    call = lists.delete_prefix("p/", match="*.tmp", expect=None, progress=None)
     asked = [next(call), call.send(httpx.Response(200, headers={"KV-Count": "2"}))]
     body = cbor2.dumps({"revision": 9, "deleted": 2})
 
@@ -229,7 +241,7 @@ def test_a_prefix_is_deleted_by_the_server_in_one_request():
 def test_a_prefix_is_deleted_by_names_if_the_server_deletes_none(tries: int):
     error = PreconditionFailed("others write keys") if tries > 1 else BadRequest("an older server")
     error.status = 412 if tries > 1 else 405
-    call = lists.delete_prefix("p/", match=None, progress=None)
+    call = lists.delete_prefix("p/", match=None, expect=None, progress=None)
     asked = next(call)
     for _ in range(tries):
         assert asked.method == "HEAD"
@@ -243,13 +255,14 @@ def test_what_a_broken_off_deletion_deleted_counts():
     counts: list[int] = []
     error = Conflict("others write keys", failed=())
     error.deleted = 5
-    call = lists.delete_prefix("p/", match=None, progress=counts.append)
+    call = lists.delete_prefix("p/", match=None, expect=None, progress=counts.append)
     next(call)
     call.send(httpx.Response(200, headers={"KV-Count": "7"}))
     call.throw(error)
+    call.send(httpx.Response(200, headers={"KV-Count": "0"}))
 
     with pytest.raises(StopIteration) as ended:
-        call.send(httpx.Response(200, headers={"KV-Count": "0"}))
+        call.send(httpx.Response(200, content=cbor2.dumps({"deleted": 0}), headers=CBOR))
 
     assert (ended.value.value, counts) == (5, [5])
 

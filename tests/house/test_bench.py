@@ -16,12 +16,12 @@ from bench.charts import Line, bar_chart, line_chart, number
 from bench.engines import ENGINES, OURS
 from bench.engines.checked import puts_that_are_read_back
 from bench.errors import LoadFailed, NotMeasurable
-from bench.http import load
-from bench.http.answers import answer_size, body_of
-from bench.http.dialects import EtcdDialect, PathDialect, WebdisDialect
-from bench.http.load import Plan
-from bench.http.outcome import Outcome, Samples
-from bench.http.script import MixScript
+from bench.load import generator
+from bench.load.answers import answer_size, body_of
+from bench.load.dialects import EtcdDialect, PathDialect, WebdisDialect
+from bench.load.generator import Plan
+from bench.load.outcome import Outcome, Samples
+from bench.load.script import MixScript
 from bench.publish import publish
 from bench.results import Case, Results
 from bench.scale import CORES
@@ -142,7 +142,7 @@ def test_dialects_make_whole_requests():
 
 
 def test_load_counts_what_was_answered(tiny_server):
-    outcome = load.run(plan_for(tiny_server, READS))
+    outcome = generator.run(plan_for(tiny_server, READS))
 
     assert outcome.count == len(outcome.samples["get"].took_s) > 10
     latencies = outcome.samples["get"].percentiles_ms()
@@ -151,32 +151,32 @@ def test_load_counts_what_was_answered(tiny_server):
 
 
 def test_load_of_several_processes_is_counted_together(tiny_server):
-    outcome = load.run(plan_for(tiny_server, WRITES, processes=2))
+    outcome = generator.run(plan_for(tiny_server, WRITES, processes=2))
 
     assert outcome.count > 10
     assert outcome.acknowledged == tiny_server.entries
 
 
 def test_load_keeps_to_its_rate(tiny_server):
-    outcome = load.run(plan_for(tiny_server, READS, rate_per_s=100))
+    outcome = generator.run(plan_for(tiny_server, READS, rate_per_s=100))
 
     assert 2 <= outcome.count <= 24
 
 
 @pytest.mark.parametrize("mix", [WRITES, SOME_WRITES], ids=lambda mix: mix.name)
 def test_acknowledged_writes_are_read_back(tiny_server, mix):
-    outcome = load.run(plan_for(tiny_server, mix))
+    outcome = generator.run(plan_for(tiny_server, mix))
 
-    count = load.read_back(tiny_server.port, PathDialect(), outcome.acknowledged)
+    count = generator.read_back(tiny_server.port, PathDialect(), outcome.acknowledged)
     assert count == len(outcome.acknowledged) > 0
 
 
 @pytest.mark.parametrize("tiny_server", [True], indirect=True)
 def test_a_server_that_forgets_is_found_out(tiny_server):
-    outcome = load.run(plan_for(tiny_server, WRITES))
+    outcome = generator.run(plan_for(tiny_server, WRITES))
 
     with pytest.raises(LoadFailed, match="is lost"):
-        load.read_back(tiny_server.port, PathDialect(), outcome.acknowledged)
+        generator.read_back(tiny_server.port, PathDialect(), outcome.acknowledged)
 
 
 def test_every_key_has_one_writer():
@@ -260,7 +260,7 @@ def test_second_server_is_to_gain_where_there_are_cores_for_it(busy_cores, gain,
 
 def test_load_is_dealt_out_to_servers(tiny_server):
     with TinyServer() as other:
-        outcome = load.run(plan_for(tiny_server, WRITES, further_ports=(other.port,)))
+        outcome = generator.run(plan_for(tiny_server, WRITES, further_ports=(other.port,)))
         other.shutdown()
         other.thread.join()
 

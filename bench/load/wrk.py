@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from bench.errors import LoadFailed
-from bench.http import load
-from bench.http.load import Plan
-from bench.http.outcome import PERCENTILES, Outcome, Samples
+from bench.load import generator
+from bench.load.generator import Plan
+from bench.load.outcome import PERCENTILES, Outcome, Samples
 
 VARIABLE: Final = "BENCH_LOAD"
 """The value ``python`` chooses the generator of this project even if wrk is installed."""
@@ -43,7 +43,7 @@ def read_figures(plan: Plan, folder: Path) -> dict[str, float]:
     """
     if generator_name(plan.load_s) == "wrk":
         return _wrk_figures(plan, folder)
-    outcome = load.run(plan)
+    outcome = generator.run(plan)
     return figures_of(outcome)
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from bench.engines import OURS
-from bench.http.dialects import ConstantDialect, EtcdDialect, PathDialect, WebdisDialect
-from bench.http.external import start_etcd, start_nginx, start_redis
-from bench.http.processes import Processes, free_port
-from bench.http.system import Stage, System
+from bench.load.dialects import ConstantDialect, EtcdDialect, PathDialect, WebdisDialect
 from bench.scale import CORES
+from bench.systems.external import start_etcd, start_nginx, start_redis
+from bench.systems.processes import Processes, free_port
+from bench.systems.system import Stage, System
 from bench.workload import rows, write_text_file
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from bench.errors import NotMeasurable
-from bench.http.dialects import EtcdDialect
-from bench.http.processes import Processes, free_port
-from bench.http.system import Stage
+from bench.load.dialects import EtcdDialect
 from bench.scale import CORES
+from bench.systems.processes import Processes, free_port
+from bench.systems.system import Stage
 from bench.workload import rows, value_of
 
 _ETCD_OPS_MAX: Final = 128

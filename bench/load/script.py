@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
 
-from bench.http.dialects import Dialect, PathDialect
+from bench.load.dialects import Dialect, PathDialect
 from bench.workload import VALUE_SIZE, Mix, key_of, sample, value_of
 
 _SAMPLE_SIZE: Final = 20_000

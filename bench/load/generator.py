@@ -19,10 +19,10 @@ from threading import Barrier
 from typing import Final
 
 from bench.errors import LoadFailed
-from bench.http.answers import answer_size, body_of
-from bench.http.dialects import Dialect
-from bench.http.outcome import Outcome, Samples
-from bench.http.script import ReadBackScript, Request, Script
+from bench.load.answers import answer_size, body_of
+from bench.load.dialects import Dialect
+from bench.load.outcome import Outcome, Samples
+from bench.load.script import ReadBackScript, Request, Script
 
 _RECEIVE_BYTES: Final = 1 << 18
 _ANSWER_S_MAX: Final = 20.0
