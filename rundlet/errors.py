@@ -34,7 +34,6 @@ class RundletError(Exception):
         request_id: what to look for in the server's log, or empty.
         line: of an import, the row that ended it, from 1; 0 if there is none.
         imported: of an import, how many rows are stored.
-        deleted: of a deletion, how many keys are deleted.
     """
 
     status: int = 0
@@ -42,7 +41,6 @@ class RundletError(Exception):
     request_id: str = ""
     line: int = 0
     imported: int = 0
-    deleted: int = 0
 
 
 class BadRequest(RundletError):

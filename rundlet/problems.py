@@ -41,7 +41,6 @@ def error_of(response: httpx.Response, *, is_write: bool) -> RundletError:
     error.request_id = response.headers.get("Request-Id", "")
     error.line = _number(members, "line") or 0
     error.imported = _number(members, "imported") or 0
-    error.deleted = _number(members, "deleted") or 0
     return error
 
 

@@ -18,10 +18,9 @@ from rundlet.wire import ACCEPTED_TYPES
 
 _PAGE_KEYS: Final = 1_000
 _OPS: Final = 1_000
-_COUNT_MAX: Final = 10_000
-"""So many keys a server deletes in one request long before the client stops waiting for it."""
-
 _ATTEMPTS: Final = 3
+_CANNOT_STATUSES: Final = frozenset({405, 413})
+"""The server is older than this request, or allows fewer writes in a transaction than most do."""
 
 
 class Range(Record):
@@ -120,30 +119,28 @@ def _delete_expected(options: dict[str, str | int | None]) -> Call[int]:
 def _delete_counted(options: dict[str, str | int | None], progress: Progress | None) -> Call[int]:
     """Let the server delete as many keys as there are now; name them only if it does not."""
     query = _query(options)
-    done = 0
     for _ in range(_ATTEMPTS):
         count = yield from _counted(query)
-        if count > _COUNT_MAX:
+        if count > _OPS:
             break
         try:
-            done += yield from _delete_expected(options | {"expect": count, "atomic": "false"})
-        except (Conflict, PreconditionFailed) as ex:  # other clients write the keys
-            done += ex.deleted
+            deleted = yield from _delete_expected(options | {"expect": count})
+        except (Conflict, PreconditionFailed):
+            continue  # other clients write the keys
         except BadRequest as ex:
-            if ex.status != 405:
+            if ex.status not in _CANNOT_STATUSES:
                 raise
-            break  # the server is older than this request
-        else:
-            if progress:
-                progress(done)
-            return done
-    return (yield from _delete_listed(query, progress, done))
+            break
+        if progress:
+            progress(deleted)
+        return deleted
+    return (yield from _delete_listed(query, progress))
 
 
-def _delete_listed(query: str, progress: Progress | None, done: int) -> Call[int]:
-    """List keys, and delete them by their names, after so many."""
+def _delete_listed(query: str, progress: Progress | None) -> Call[int]:
+    """List keys, and delete them by their names."""
     left: str | None = query
-    deleting = Deleting(progress, done)
+    deleting = Deleting(progress)
     while left is not None:
         infos, left = yield from _page(left)
         for info in infos:
@@ -156,9 +153,10 @@ def _delete_listed(query: str, progress: Progress | None, done: int) -> Call[int
 class Deleting:
     """Deletes keys that come one by one, in transactions."""
 
-    def __init__(self, progress: Progress | None, done: int = 0) -> None:
+    def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
-        self._done = self._deleted = done
+        self._done = 0
+        self._deleted = 0
         self._size = _OPS
         self._keys: dict[str, None] = {}
 

@@ -8,7 +8,7 @@ import cbor2
 import httpx
 import pytest
 
-from rundlet import BadRequest, Client, Conflict, PreconditionFailed, ReadOnly
+from rundlet import BadRequest, Client, PreconditionFailed, ReadOnly
 from rundlet.calls import batches, lists
 from rundlet.calls.lists import Range
 from rundlet_server.functions.settings import ServerSettings
@@ -232,15 +232,15 @@ def test_a_prefix_is_deleted_by_the_server_in_one_request():
 
     assert [(each.method, each.path, each.is_write) for each in asked] == [
         ("HEAD", "/v1/keys?prefix=p%2F&match=%2A.tmp", False),
-        ("DELETE", "/v1/keys?prefix=p%2F&match=%2A.tmp&expect=2&atomic=false", True),
+        ("DELETE", "/v1/keys?prefix=p%2F&match=%2A.tmp&expect=2", True),
     ]
     assert ended.value.value == 2
 
 
-@pytest.mark.parametrize("tries", [1, 3])
-def test_a_prefix_is_deleted_by_names_if_the_server_deletes_none(tries: int):
-    error = PreconditionFailed("others write keys") if tries > 1 else BadRequest("an older server")
-    error.status = 412 if tries > 1 else 405
+@pytest.mark.parametrize(("status", "tries"), [(405, 1), (413, 1), (412, 3)])
+def test_a_prefix_is_deleted_by_names_if_the_server_does_not(status: int, tries: int):
+    error = PreconditionFailed("others write keys") if status == 412 else BadRequest("too old")
+    error.status = status
     call = lists.delete_prefix("p/", match=None, expect=None, progress=None)
     asked = next(call)
     for _ in range(tries):
@@ -249,22 +249,6 @@ def test_a_prefix_is_deleted_by_names_if_the_server_deletes_none(tries: int):
         asked = call.throw(error)
 
     assert (asked.method, asked.path) == ("GET", "/v1/keys?prefix=p%2F")
-
-
-def test_what_a_broken_off_deletion_deleted_counts():
-    counts: list[int] = []
-    error = Conflict("others write keys", failed=())
-    error.deleted = 5
-    call = lists.delete_prefix("p/", match=None, expect=None, progress=counts.append)
-    next(call)
-    call.send(httpx.Response(200, headers={"KV-Count": "7"}))
-    call.throw(error)
-    call.send(httpx.Response(200, headers={"KV-Count": "0"}))
-
-    with pytest.raises(StopIteration) as ended:
-        call.send(httpx.Response(200, content=cbor2.dumps({"deleted": 0}), headers=CBOR))
-
-    assert (ended.value.value, counts) == (5, [5])
 
 
 def test_bulk_fits_into_the_limits_of_the_server():
