@@ -1,0 +1,1 @@
+"""Test what is answered before Falcon."""
