@@ -16,7 +16,6 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rundlet_server.functions.access.admission import Access
-from rundlet_server.functions.messages.showing import Text, ValueHeaders
 from rundlet_server.functions.messages.target import (
     key_from_base64url,
     key_from_path,
@@ -27,6 +26,7 @@ from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.monitoring.measures import AsgiAnswer, Kind, PlainAnswer
 from rundlet_server.functions.problems import ErrorAnswer, ErrorAnswers, Problem
 from rundlet_server.functions.route_table import KV, KV64, Route
+from rundlet_server.functions.routes.value_headers import Text, ValueHeaders
 from rundlet_server.functions.routes.values import not_found
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT
 from rundlet_server.storage.interface import Entry

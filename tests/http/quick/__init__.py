@@ -1,1 +1,0 @@
-"""Test what is answered before Falcon."""
