@@ -463,7 +463,7 @@ MUTANTS = (
     Mutant(
         "key-and-revision-of-a-record-not-compared",
         "storage/log/format/record.py",
-        "    if found != revision or data[HEADER.size : meta_offset] != encoded:\n",
+        "    if found != revision or data[_KEY_OFFSET:meta_offset] != encoded:\n",
         "    if False:\n",
         (DAMAGE,),
     ),
@@ -497,9 +497,9 @@ MUTANTS = (
     ),
     Mutant(
         "index-contents-checksum-not-compared",
-        "storage/log/index/file.py",
-        "        if len(contents) != size or not is_whole(contents):\n",
-        "        if len(contents) != size:\n",
+        "storage/log/index/contents.py",
+        "    if len(contents) != size or not is_whole(contents):\n",
+        "    if len(contents) != size:\n",
         (DAMAGE, FORMATS),
     ),
     Mutant(
