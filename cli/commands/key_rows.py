@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from rundlet_server.cli.place.looking import seconds_left
 from rundlet_server.cli.show.formats import Shape
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import escaped, escaped_value, shown_key
-from rundlet_server.cli.show.times import exact_time, shown_time, time_left
+from rundlet_server.cli.show.times import exact_time, seconds_left, shown_time, time_left
 from rundlet_server.cli.transfer.jsonlines import data_members
 
 if TYPE_CHECKING:
