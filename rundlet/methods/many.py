@@ -19,9 +19,13 @@ class ManyMethods(Methods):
     def mget(
         self, keys: Sequence[str], *, revision: int | None = None, at: datetime | str | None = None
     ) -> list[Value | None]:
-        """Return the values of many keys from one snapshot, in the order of ``keys``.
+        """Return the values of any number of keys from one snapshot, in the order of ``keys``.
 
-        ``revision`` and ``at`` as in ``get``.
+        ``revision`` and ``at`` as in ``get``. More keys than the server allows at once are asked
+        for in several requests.
+
+        Raises:
+            Compacted: compaction removed the snapshot between two of them.
         """
         return self._run(batches.mget(keys, revision=revision, at=at))
 
@@ -175,7 +179,7 @@ class AsyncManyMethods(AsyncMethods):
     async def mget(
         self, keys: Sequence[str], *, revision: int | None = None, at: datetime | str | None = None
     ) -> list[Value | None]:
-        """Return the values of many keys from one snapshot, in the order of ``keys``."""
+        """Return the values of any number of keys from one snapshot, in the order of ``keys``."""
         return await self._run(batches.mget(keys, revision=revision, at=at))
 
     async def txn(

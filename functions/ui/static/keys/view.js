@@ -43,7 +43,7 @@ class KeysView extends HTMLElement {
 
   build() {
     this.className = "view keys-view";
-    this.search = h("input", { class: "input mono", type: "search", placeholder: "Prefix, or a pattern as users/*/name", "aria-label": "Prefix of the keys", autocomplete: "off", spellcheck: "false", on: { input: () => this.typed() } });
+    this.search = h("input", { class: "input mono", type: "search", placeholder: "users/ or users/*/name", "aria-label": "Prefix of the keys", autocomplete: "off", spellcheck: "false", on: { input: () => this.typed() } });
     this.shape = h("div", { class: "segments", role: "group", "aria-label": "Shape" }, button("List", () => change({ tree: "" })), button("Tree", () => change({ tree: "1" })));
     this.delimiter = h("input", { class: "input mono tiny", "aria-label": "Delimiter", title: "Delimiter of the tree", maxlength: "20", on: { change: () => change({ delimiter: this.delimiter.value === "/" ? "" : this.delimiter.value }) } });
     this.order = button("", () => change({ reverse: this.options.reverse ? "" : "1" }), { class: "quiet" });
@@ -157,16 +157,21 @@ class KeysView extends HTMLElement {
   drawState() {
     const { source, total } = this;
     const { prefix, match } = this.options;
-    const texts = match ? `${counted(source.length, "match").replace(/hs$/, "hes")}${source.isComplete ? "" : ` in ${counted(source.looked, "key")} so far`}` : total === null ? (source.length ? "…" : "") : counted(total, "key");
-    setText(this.summary, [texts, source.revision !== null && `revision ${count(source.revision)}`].filter(Boolean).join(" · "));
+    this.drawSummary(source.revision);
     this.goOn.hidden = !source.isCut || Boolean(this.options.reverse);
-    this.deleteAll.hidden = !this.canCreate() || !(prefix || match) || !source.length;
+    this.deleteAll.hidden = !this.canCreate() || !prefix || !total;
     if (source.error) fill(this.message, failure(source.error, () => this.load()));
     else if (source.length === 0 && source.isComplete) fill(this.message, this.nothing((prefix ?? "") + (match ?? "")));
     else if (source.length === 0) fill(this.message, h("div", { class: "skeleton", role: "status", "aria-busy": "true", "aria-label": "Loading" }, Array.from({ length: 8 }, () => h("div", { class: "bar" }))));
     else fill(this.message);
     this.message.hidden = this.message.childElementCount === 0;
     this.table.schedule();
+  }
+
+  drawSummary(revision) {
+    const { total, source } = this;
+    const found = total === null ? (source.length ? "…" : "") : this.options.match ? `${count(total)} ${total === 1 ? "match" : "matches"}` : counted(total, "key");
+    setText(this.summary, [found, revision !== null && `revision ${count(revision)}`].filter(Boolean).join(" · "));
   }
 
   nothing(prefix) {
@@ -180,8 +185,12 @@ class KeysView extends HTMLElement {
   /** What shows a first user around, loaded for an empty store only. */
   tour() {
     const place = h("div", {});
+    const onLook = (number, revision) => {
+      this.total = number;
+      this.drawSummary(revision);
+    };
     import("../tour/tour.js").then(
-      ({ Tour }) => place.isConnected && fill(place, new Tour(() => this.refresh()).element),
+      ({ Tour }) => place.isConnected && fill(place, new Tour({ onKeys: () => this.refresh(), onLook }).element),
       () => fill(place, emptiness("No keys yet", "Everything that you store appears here.")),
     );
     return place;
@@ -209,7 +218,8 @@ class KeysView extends HTMLElement {
   /** Delete every key that the search box selects. */
   async deleteSelection() {
     const { deletePrefix } = await import("./deleting.js");
-    if (await deletePrefix(this.options, limit("txn_ops_max", 1000), limit("list_keys_max", 1000))) this.refresh();
+    const { prefix, match } = this.options;
+    if (await deletePrefix({ prefix, match }, limit("txn_ops_max", 1000))) this.refresh();
   }
 
   typed() {

@@ -19,10 +19,10 @@ from threading import Barrier
 from typing import Final
 
 from bench.errors import LoadFailed
-from bench.http.answers import answer_size, body_of
-from bench.http.dialects import Dialect
-from bench.http.outcome import Outcome, Samples
-from bench.http.script import ReadBackScript, Request, Script
+from bench.load.answers import answer_size, body_of
+from bench.load.dialects import Dialect
+from bench.load.outcome import Outcome, Samples
+from bench.load.script import ReadBackScript, Request, Script
 
 _RECEIVE_BYTES: Final = 1 << 18
 _ANSWER_S_MAX: Final = 20.0
@@ -43,6 +43,7 @@ class Plan:
         processes: the number of processes that share the clients.
         rate_per_s: requests of all clients together; ``None`` for a closed loop.
         further_ports: of more servers over the same data; each has as many of the clients.
+        scheme: ``https`` for wrk alone.
     """
 
     port: int
@@ -53,6 +54,7 @@ class Plan:
     processes: int = 1
     rate_per_s: float | None = None
     further_ports: tuple[int, ...] = ()
+    scheme: str = "http"
 
 
 def run(plan: Plan, *, until: Callable[[], bool] | None = None) -> Outcome:

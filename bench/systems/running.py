@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Final, Self
 
 from bench.errors import LoadFailed, NotMeasurable
-from bench.http import load, wrk
-from bench.http.load import Plan
-from bench.http.outcome import Outcome
-from bench.http.processes import Processes
-from bench.http.script import MixScript, Script
-from bench.http.system import Stage, System
+from bench.load import generator, wrk
+from bench.load.generator import Plan
+from bench.load.outcome import Outcome
+from bench.load.script import MixScript, Script
 from bench.scale import CORES, Scale
+from bench.systems.processes import Processes
+from bench.systems.system import Stage, System
 from bench.workload import READS, Mix
 
 CLIENTS: Final = 16
@@ -58,8 +58,8 @@ class Server:
         Raises:
             LoadFailed: an answer had a status other than 2xx, or an acknowledged write is lost.
         """
-        outcome = load.run(plan)
-        load.read_back(self.port, self.system.dialect, outcome.acknowledged)
+        outcome = generator.run(plan)
+        generator.read_back(self.port, self.system.dialect, outcome.acknowledged)
         return outcome
 
     def plan(
@@ -128,7 +128,7 @@ class Servers:
             system.require_programs()
             port = system.start(processes, stage)
             server = Server(system, stage, port, processes, self._scale)
-            load.run(Plan(port, server.script(READS), CLIENTS, self._scale.warm_up_s))
+            generator.run(Plan(port, server.script(READS), CLIENTS, self._scale.warm_up_s))
         except (NotMeasurable, LoadFailed, OSError) as ex:
             processes.stop()
             return str(ex)

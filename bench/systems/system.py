@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.errors import NotMeasurable
-from bench.http.dialects import Dialect
-from bench.http.processes import Processes
+from bench.load.dialects import Dialect
+from bench.systems.processes import Processes
 from bench.workload import VALUE_SIZE
 
 

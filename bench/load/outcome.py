@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from bench.http.script import Kind
+from bench.load.script import Kind
 
 PERCENTILES: Final = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9}
 
