@@ -96,6 +96,10 @@ class Failure(NamedTuple):
     cause: Exception
 
 
+ErrorAnswer = tuple[str, dict[str, str], bytes]
+"""The status, headers and body of an answer that is not a success."""
+
+
 class ErrorAnswers:
     """Answers for exceptions, each with an id that the log repeats if it says more."""
 
@@ -123,15 +127,21 @@ class ErrorAnswers:
         params: dict[str, object],  # noqa: ARG002 - Falcon passes the path's fields by position
     ) -> None:
         """Fill in the response for an exception of any kind."""
-        request_id = self._ids.of(req.env)
+        status, headers, body = self.made(req.env, ex)
+        self._discard_body(req)
+        resp.status = status
+        resp.text = None
+        resp.data = body
+        resp.set_headers(headers)
+
+    def made(self, environ: dict[str, object], ex: Exception) -> ErrorAnswer:
+        """Return the status, headers and body for an exception of any kind."""
+        request_id = self._ids.of(environ)
         problem = problem_of(ex).advised(self._advice)
         if problem.status >= 500:
-            req.env[_FAILURE] = Failure(problem, ex)
-        self._discard_body(req)
-        resp.status = f"{problem.status} {title_of(problem.status)}"
-        resp.text = None
-        resp.data = encode_problem(problem, request_id)
-        resp.set_headers(headers_of(problem, request_id))
+            environ[_FAILURE] = Failure(problem, ex)
+        status = f"{problem.status} {title_of(problem.status)}"
+        return status, headers_of(problem, request_id), encode_problem(problem, request_id)
 
 
 def title_of(status: int) -> str:

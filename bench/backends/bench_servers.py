@@ -22,7 +22,7 @@ from bench.load.script import MixScript
 from bench.load.wrk import figures_of
 from bench.recorder import Recorder
 from bench.scale import Scale
-from bench.systems.catalogue import granian_options
+from bench.systems.catalogue import GRANIAN_OPTIONS
 from bench.systems.processes import Processes
 from bench.systems.system import Stage
 from bench.workload import READS
@@ -63,7 +63,7 @@ def on_postgres(processes: Processes, stage: Stage) -> Pair:
 
 
 def _serve_twice(address: str, processes: Processes) -> tuple[int, ...]:
-    return tuple(serve(address, granian_options(1, 32), processes) for _ in COUNTS)
+    return tuple(serve(address, GRANIAN_OPTIONS, processes) for _ in COUNTS)
 
 
 @pytest.fixture(scope="module", params=[on_etcd, on_postgres], ids=["etcd", "postgresql"])

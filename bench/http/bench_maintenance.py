@@ -19,12 +19,17 @@ import pytest
 from bench.errors import LoadFailed
 from bench.load import generator
 from bench.recorder import Recorder
-from bench.systems.catalogue import WITHOUT_HISTORY
+from bench.systems.catalogue import GRANIAN_OPTIONS, WAITRESS_OPTIONS, rundlet
 from bench.systems.running import Server, Servers
 from bench.systems.system import System
 from bench.workload import READS, key_of, value_of
 from rundlet import Client, Put, RundletError
 
+_WITHOUT_HISTORY = ("--keep-for", "0", "--keep-versions", "1")  # values are dead once replaced
+_SYSTEMS = (
+    rundlet("waitress, keep-for 0", *WAITRESS_OPTIONS, *_WITHOUT_HISTORY),
+    rundlet("granian, keep-for 0", *GRANIAN_OPTIONS, *_WITHOUT_HISTORY),
+)
 _RATE_PER_S = 1_000
 _TXN_KEYS = 1_000
 _SMALL_TXN_KEYS = 10
@@ -107,7 +112,7 @@ _CASES = {
 
 
 @pytest.mark.parametrize("case", _CASES)
-@pytest.mark.parametrize("system", WITHOUT_HISTORY, ids=lambda system: system.name)
+@pytest.mark.parametrize("system", _SYSTEMS, ids=lambda system: system.name)
 def test_maintenance(record: Recorder, servers: Servers, system: System, case: str) -> None:
     server = servers.get(system)
     with Client(f"http://127.0.0.1:{server.port}") as client:

@@ -18,8 +18,8 @@ from bench.load.dialects import PathDialect
 from bench.load.generator import Plan
 from bench.load.script import MixScript
 from bench.recorder import Recorder
-from bench.scale import CORES, Scale, chosen_scale
-from bench.systems.catalogue import granian_options, serve_rundlet
+from bench.scale import Scale, chosen_scale
+from bench.systems.catalogue import GRANIAN, GRANIAN_OPTIONS, serve_rundlet
 from bench.systems.processes import Processes, descendants_of
 from bench.workload import READS
 
@@ -35,7 +35,7 @@ def test_memory(
 
     def measure() -> dict[str, float]:
         with Processes(folder) as processes:
-            port = serve_rundlet(granian_options(CORES, 4), processes, store)
+            port = serve_rundlet(GRANIAN_OPTIONS, processes, store)
             script = MixScript(PathDialect(), READS, key_count, insert_from=0)
             generator.run(Plan(port, script, _CLIENTS, scale.load_s))
             workers = _workers_of(processes.pids[0])
@@ -52,7 +52,7 @@ def test_memory(
             figures["index file B/key"] = index_bytes / key_count
         return figures
 
-    record.figures(measure, system=f"rundlet, granian {CORES}x4", case=f"{key_count:,} keys")
+    record.figures(measure, system=GRANIAN.name, case=f"{key_count:,} keys")
 
 
 def _workers_of(pid: int) -> list[int]:

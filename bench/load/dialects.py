@@ -11,11 +11,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import cbor2
 
 from bench.errors import NotMeasurable
+
+Form = Literal["cbor", "json"]
+"""The form of a body of many values."""
 
 
 class Dialect(Protocol):
@@ -43,9 +46,11 @@ class PathDialect:
     def value_in(self, body: bytes) -> bytes:
         return body
 
-    def mget(self, keys: Sequence[str]) -> bytes:
-        """Return a request that reads many values, in CBOR."""
-        return request("POST", "/v1/mget", cbor2.dumps({"keys": list(keys)}), "application/cbor")
+    def mget(self, keys: Sequence[str], form: Form) -> bytes:
+        """Return a request that reads many values."""
+        members = {"keys": list(keys)}
+        body = cbor2.dumps(members) if form == "cbor" else json.dumps(members).encode()
+        return request("POST", "/v1/mget", body, f"application/{form}")
 
 
 class WebdisDialect:

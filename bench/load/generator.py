@@ -43,6 +43,7 @@ class Plan:
         processes: the number of processes that share the clients.
         rate_per_s: requests of all clients together; ``None`` for a closed loop.
         further_ports: of more servers over the same data; each has as many of the clients.
+        scheme: ``https`` for wrk alone.
     """
 
     port: int
@@ -53,6 +54,7 @@ class Plan:
     processes: int = 1
     rate_per_s: float | None = None
     further_ports: tuple[int, ...] = ()
+    scheme: str = "http"
 
 
 def run(plan: Plan, *, until: Callable[[], bool] | None = None) -> Outcome:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
 
-from bench.load.dialects import Dialect, PathDialect
+from bench.load.dialects import Dialect, Form, PathDialect
 from bench.workload import VALUE_SIZE, Mix, key_of, sample, value_of
 
 _SAMPLE_SIZE: Final = 20_000
@@ -92,11 +92,12 @@ class MixScript:
 
 @dataclass(frozen=True, slots=True)
 class MgetScript:
-    """Reads many keys with each request."""
+    """Reads many keys with each request, in CBOR or JSON."""
 
     dialect: PathDialect
     key_count: int
     keys_per_request: int
+    form: Form
 
     def requests(self, client: int, clients: int) -> Iterator[Request]:
         """See ``Script``."""
@@ -104,7 +105,7 @@ class MgetScript:
         dice = random.Random(client)
         while True:
             keys = [key_of(number) for number in dice.sample(numbers, self.keys_per_request)]
-            yield Request("mget", self.dialect.mget(keys))
+            yield Request("mget", self.dialect.mget(keys, self.form))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,20 +7,23 @@ import math
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from bench.errors import LoadFailed
+from bench.errors import LoadFailed, NotMeasurable
 from bench.load import generator
 from bench.load.generator import Plan
 from bench.load.outcome import PERCENTILES, Outcome, Samples
+from bench.load.script import Request
 
 VARIABLE: Final = "BENCH_LOAD"
 """The value ``python`` chooses the generator of this project even if wrk is installed."""
 
 _LUA: Final = Path(__file__).with_name("wrk.lua")
 _REQUESTS: Final = 20_000
+_FILE_BYTES: Final = 8 * 1024 * 1024
 
 
 def generator_name(load_s: float) -> str:
@@ -43,6 +46,10 @@ def read_figures(plan: Plan, folder: Path) -> dict[str, float]:
     """
     if generator_name(plan.load_s) == "wrk":
         return _wrk_figures(plan, folder)
+    if plan.scheme != "http":
+        raise NotMeasurable(
+            "only wrk sends requests over TLS; it is not installed, or the load is short"
+        )
     outcome = generator.run(plan)
     return figures_of(outcome)
 
@@ -64,12 +71,29 @@ def figures_of(outcome: Outcome) -> dict[str, float]:
 
 
 def _wrk_figures(plan: Plan, folder: Path) -> dict[str, float]:
+    told = run_wrk(plan, first_requests(plan), folder)
+    latencies = {f"{name} ms": told[name] for name in PERCENTILES}
+    return {"requests/s": told["count"] / told["load_us"] * 1e6} | latencies
+
+
+def run_wrk(plan: Plan, requests: Sequence[Request], folder: Path) -> dict[str, float]:
+    """Send requests in order, again and again, on all connections of a plan.
+
+    Returns:
+        what wrk tells: the number of answers as ``count``, the length as ``load_us``, latencies in
+        milliseconds by percentile, and as ``sent`` how many requests each of its threads sent at
+        least.
+
+    Raises:
+        LoadFailed: an answer had a status other than 2xx.
+    """
     path = folder / "requests"
-    path.write_bytes(b"\0".join(_first_requests(plan)))
+    sizes = b" ".join(b"%d" % len(request.data) for request in requests)
+    path.write_bytes(sizes + b"\n" + b"".join(request.data for request in requests))
     seconds = math.ceil(plan.load_s)
     threads = min(plan.processes, plan.clients)
     options = ["wrk", "-t", str(threads), "-c", str(plan.clients), "-d", f"{seconds}s"]
-    url = f"http://127.0.0.1:{plan.port}/"
+    url = f"{plan.scheme}://127.0.0.1:{plan.port}/"
     answer = subprocess.run(
         [*options, "--timeout", "10s", "-s", str(_LUA), url, "--", str(path)],
         capture_output=True,
@@ -79,12 +103,19 @@ def _wrk_figures(plan: Plan, folder: Path) -> dict[str, float]:
     )
     if answer.returncode:
         raise LoadFailed(f"wrk: {answer.stderr.strip() or answer.stdout.strip()}")
-    told = json.loads(answer.stdout.splitlines()[-1])
+    told: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
     if told["failed"] or not told["count"]:
-        raise LoadFailed(f"wrk: {told['failed']} of {told['count']} requests failed")
-    latencies = {f"{name} ms": told[name] for name in PERCENTILES}
-    return {"requests/s": told["count"] / told["load_us"] * 1e6} | latencies
+        raise LoadFailed(f"wrk: {told['failed']:.0f} of {told['count']:.0f} requests failed")
+    return told
 
 
-def _first_requests(plan: Plan) -> list[bytes]:
-    return [request.data for request in islice(plan.script.requests(0, 1), _REQUESTS)]
+def first_requests(plan: Plan) -> list[Request]:
+    """Make the first requests of one client, as many as fit into a file of some size."""
+    found: list[Request] = []
+    size = 0
+    for request in islice(plan.script.requests(0, 1), _REQUESTS):
+        found.append(request)
+        size += len(request.data)
+        if size > _FILE_BYTES:
+            break
+    return found

@@ -1,4 +1,4 @@
-"""The servers to compare: Rundlet with each server and layout, and the others."""
+"""The servers to compare: Rundlet on each HTTP server, and the others, with default options."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from typing import Final
 
 from bench.engines import OURS
 from bench.load.dialects import ConstantDialect, EtcdDialect, PathDialect, WebdisDialect
-from bench.scale import CORES
-from bench.systems.external import start_etcd, start_nginx, start_redis
+from bench.systems.external import (
+    Fsync,
+    start_etcd,
+    start_nats,
+    start_nginx,
+    start_redis,
+    start_webdis,
+)
 from bench.systems.processes import Processes, free_port
 from bench.systems.system import Stage, System
 from bench.workload import rows, write_text_file
@@ -24,11 +30,6 @@ def serve_rundlet(options: Sequence[str], processes: Processes, folder: Path) ->
     command = [sys.executable, "-m", "rundlet_server", "serve", "--port", str(port)]
     processes.start([*command, "--data", folder, *options], port=port)
     return port
-
-
-def granian_options(workers: int, threads: int) -> list[str]:
-    """Return options for ``rundlet serve``, and for the small servers that have the same ones."""
-    return ["--server", "granian", "--workers", str(workers), "--threads", str(threads)]
 
 
 def _start_rundlet(options: Sequence[str], processes: Processes, stage: Stage) -> int:
@@ -49,7 +50,8 @@ def start_peer(module: str, options: Sequence[str], processes: Processes, stage:
     return port
 
 
-def _rundlet(layout: str, *options: str) -> System:
+def rundlet(layout: str, *options: str) -> System:
+    """Describe Rundlet with the options of ``rundlet serve``; the others have their defaults."""
     return System(f"rundlet, {layout}", PathDialect(), partial(_start_rundlet, options))
 
 
@@ -57,56 +59,76 @@ def _peer(name: str, module: str, *options: str) -> System:
     return System(name, PathDialect(), partial(start_peer, module, options))
 
 
-def _layout(workers: int, threads: int) -> str:
-    return f"granian {workers}x{threads}"  # processes, and threads of each
+def _start_on_redis(fsync: Fsync, processes: Processes, stage: Stage) -> int:
+    address = f"redis://127.0.0.1:{start_redis(fsync, processes)}"
+    return start_peer("fastapi_redis", [*GRANIAN_OPTIONS, "--database", address], processes, stage)
 
 
-_COUNTS: Final = tuple(dict.fromkeys((1, CORES)))  # one process, and one process for each core
-_LAYOUTS: Final = tuple((workers, threads) for workers in _COUNTS for threads in (1, 32))
+def _start_on_nats(processes: Processes, stage: Stage) -> int:
+    address = f"nats://127.0.0.1:{start_nats(processes)}"
+    return start_peer("fastapi_nats", [*GRANIAN_OPTIONS, "--database", address], processes, stage)
 
-WAITRESS: Final = _rundlet("waitress", "--server", "waitress")
-GRANIANS: Final = tuple(
-    _rundlet(_layout(*layout), *granian_options(*layout)) for layout in _LAYOUTS
-)
-RUNDLETS: Final = (WAITRESS, *GRANIANS)
+
+def _webdis(name: str, fsync: Fsync) -> System:
+    return System(name, WebdisDialect(), partial(start_webdis, fsync), ("webdis",))
+
+
+def _on_redis(name: str, fsync: Fsync) -> System:
+    return System(name, PathDialect(), partial(_start_on_redis, fsync))
+
+
+WAITRESS_OPTIONS: Final = ("--server", "waitress")
+GRANIAN_OPTIONS: Final = ("--server", "granian")
+
+WAITRESS: Final = rundlet("waitress", *WAITRESS_OPTIONS)
+GRANIAN: Final = rundlet("granian", *GRANIAN_OPTIONS)
+RUNDLETS: Final = (WAITRESS, GRANIAN)
 
 FALCON_WAITRESS: Final = _peer("falcon + dict, waitress", "falcon_dict")
-FALCON_GRANIANS: Final = tuple(
-    _peer(f"falcon + dict, {_layout(workers, 1)}", "falcon_dict", *granian_options(workers, 1))
-    for workers in _COUNTS
+FALCON_GRANIAN: Final = _peer(
+    "falcon + dict, granian", "falcon_dict", *GRANIAN_OPTIONS, "--threads", "1"
 )
 FLASK: Final = _peer("flask + dict, waitress", "flask_dict")
 FASTAPI_FILE: Final = _peer("fastapi + file, uvicorn", "fastapi_file")
-SQLITES: Final = tuple(
-    _peer(f"fastapi + sqlite, uvicorn {workers}", "fastapi_sqlite", "--workers", str(workers))
-    for workers in _COUNTS
+SQLITE: Final = _peer("fastapi + sqlite, granian", "fastapi_sqlite", *GRANIAN_OPTIONS)
+SQLITES: Final = (
+    SQLITE,
+    _peer("fastapi + sqlite, uvicorn", "fastapi_sqlite", "--server", "uvicorn"),
 )
-REDIS: Final = System("redis + webdis", WebdisDialect(), start_redis, ("redis-server", "webdis"))
+REDIS: Final = _webdis("redis + webdis", "always")
+FASTAPI_REDIS: Final = _on_redis("fastapi + redis, granian", "always")
+FASTAPI_NATS: Final = System(
+    "fastapi + nats kv, granian", PathDialect(), _start_on_nats, ("nats-server",)
+)
 ETCD: Final = System("etcd, json gateway", EtcdDialect(), start_etcd, ("etcd",))
 NGINX: Final = System("nginx, constant", ConstantDialect(), start_nginx, ("nginx",))
-
-WITHOUT_HISTORY: Final = tuple(
-    _rundlet(f"{layout}, keep-for 0", *options, "--keep-for", "0", "--keep-versions", "1")
-    for layout, options in (
-        ("waitress", ["--server", "waitress"]),
-        *((_layout(workers, 4), granian_options(workers, 4)) for workers in _COUNTS),
-    )
-)
-"""With ``--keep-for 0`` the next compaction may drop a replaced value."""
 
 READERS: Final = (
     *RUNDLETS,
     FALCON_WAITRESS,
-    *FALCON_GRANIANS,
+    FALCON_GRANIAN,
     FLASK,
     FASTAPI_FILE,
     *SQLITES,
     REDIS,
+    FASTAPI_REDIS,
+    FASTAPI_NATS,
     ETCD,
     NGINX,
 )
-DURABLE_WRITERS: Final = (*RUNDLETS, *SQLITES, REDIS, ETCD)
+DURABLE_WRITERS: Final = (*RUNDLETS, *SQLITES, REDIS, FASTAPI_REDIS, ETCD)
 """Each of these syncs a write to the disk before it acknowledges the write."""
-MAIN_SYSTEMS: Final = (WAITRESS, GRANIANS[0], GRANIANS[-1], FALCON_GRANIANS[0], SQLITES[0], REDIS)
+LATER_WRITERS: Final = (
+    rundlet("waitress, --sync interval", *WAITRESS_OPTIONS, "--sync", "interval"),
+    rundlet("granian, --sync interval", *GRANIAN_OPTIONS, "--sync", "interval"),
+    _webdis("redis + webdis, everysec", "everysec"),
+    _on_redis("fastapi + redis, granian, everysec", "everysec"),
+    FASTAPI_NATS,
+)
+"""Each of these acknowledges a write that may not be on the disk yet.
+
+Redis and Rundlet sync within a second. NATS syncs every two minutes, and before 2.10 cannot be set
+to do so at every write.
+"""
+MAIN_SYSTEMS: Final = (*RUNDLETS, FALCON_GRANIAN, SQLITE, REDIS)
 """The systems for questions with many cases."""
-BY_NAME: Final = {system.name: system for system in READERS}

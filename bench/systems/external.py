@@ -1,17 +1,18 @@
-"""Servers that the system installs: Redis with Webdis, etcd, nginx.
+"""Servers that the system installs: Redis or Valkey, Webdis, NATS, etcd, nginx.
 
-Each is set to sync every write before it acknowledges the write, and to listen on loopback only.
+Each listens on loopback only, and has its default options except for where its files are and when
+it syncs them.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import socket
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from bench.errors import NotMeasurable
 from bench.load.dialects import EtcdDialect
@@ -20,25 +21,24 @@ from bench.systems.processes import Processes, free_port
 from bench.systems.system import Stage
 from bench.workload import rows, value_of
 
+Fsync = Literal["always", "everysec"]
+"""When Redis syncs its log: before it acknowledges a write, or every second."""
+
 _ETCD_OPS_MAX: Final = 128
 _REDIS_BATCH: Final = 1_000
 _ETCD_QUOTA_BYTES: Final = 8 * 1024**3
 
 
-def start_redis(processes: Processes, stage: Stage) -> int:
-    """Start Redis with ``appendfsync always`` and Webdis before it; return Webdis's port."""
-    redis_port, port = free_port(), free_port()
-    command = ["redis-server", "--bind", "127.0.0.1", "--port", str(redis_port)]
-    durable = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
-    folder: list[str | Path] = ["--dir", processes.folder]
-    processes.start([*command, *durable, *folder], port=redis_port)
+def start_webdis(fsync: Fsync, processes: Processes, stage: Stage) -> int:
+    """Start Redis, filled, and Webdis before it; return Webdis's port."""
+    redis_port, port = start_redis(fsync, processes), free_port()
     _fill_redis(redis_port, stage)
     settings = {
         "redis_host": "127.0.0.1",
         "redis_port": redis_port,
         "http_host": "127.0.0.1",
         "http_port": port,
-        "threads": CORES,
+        "threads": 5,  # this and the next are as in the settings file of Debian's package
         "pool_size": 20,
         "daemonize": False,
         "verbosity": 0,
@@ -47,6 +47,32 @@ def start_redis(processes: Processes, stage: Stage) -> int:
     path = processes.folder / "webdis.json"
     path.write_text(json.dumps(settings))
     processes.start(["webdis", path], port=port)
+    return port
+
+
+def start_redis(fsync: Fsync, processes: Processes) -> int:
+    """Start Valkey, or Redis if there is no Valkey, with a log of all writes; return its port.
+
+    Raises:
+        NotMeasurable: neither is installed.
+    """
+    program = shutil.which("valkey-server") or shutil.which("redis-server")
+    if program is None:
+        raise NotMeasurable("neither valkey-server nor redis-server is installed")
+    port = free_port()
+    command = [program, "--bind", "127.0.0.1", "--port", str(port)]
+    durable = ["--save", "", "--appendonly", "yes", "--appendfsync", fsync]
+    processes.start([*command, *durable, "--dir", processes.folder], port=port)
+    return port
+
+
+def start_nats(processes: Processes) -> int:
+    """Start a NATS server with JetStream in files; return its port."""
+    port = free_port()
+    where = ["--addr", "127.0.0.1", "--port", str(port)]
+    processes.start(
+        ["nats-server", *where, "--jetstream", "--store_dir", processes.folder / "nats"], port=port
+    )
     return port
 
 

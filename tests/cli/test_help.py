@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 
 import pytest
 import typer
@@ -104,8 +105,7 @@ def test_help_of_every_command_has_one_style(row):
 
 def test_every_command_of_a_module_is_in_the_table():
     for module in {row.module for row in COMMANDS}:
-        name = f"rundlet_server.cli.{module}"
-        commands = sys.modules[name].commands if name in sys.modules else None
+        commands = import_module(f"rundlet_server.cli.{module}").commands
         assert isinstance(commands, typer.Typer)
         found = {*commands.registered_commands, *commands.registered_groups}
         assert {info.name for info in found} == {r.name for r in COMMANDS if r.module == module}
