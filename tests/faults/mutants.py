@@ -573,7 +573,7 @@ MUTANTS = (
     ),
     Mutant(
         "revision-floor-not-kept",
-        "storage/log/write/batch.py",
+        "storage/log/write/pending.py",
         "view.manifest.revision_floor",
         "0",
         (RECOVERY,),
@@ -646,8 +646,8 @@ MUTANTS = (
     Mutant(
         "writer-wakes-no-process",
         WRITER,
-        "            head=batch.head,\n        )\n        self._waker.wake()\n",
-        "            head=batch.head,\n        )\n",
+        "            head=frames.head,\n        )\n        self._waker.wake()\n",
+        "            head=frames.head,\n        )\n",
         (WAITING_TESTS,),
     ),
     Mutant(

@@ -28,7 +28,7 @@ MUTANTS_OF_METADATA = (
     Mutant(
         "metadata-is-not-said-in-the-manifest",
         "storage/log/write/writer.py",
-        "        if not batch.needs <= view.manifest.needs:\n",
+        "        if not frames.needs <= view.manifest.needs:\n",
         "        if False:\n",
         (ON_DISK,),
     ),
