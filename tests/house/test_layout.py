@@ -123,7 +123,7 @@ FLOORS = {
     "rundlet": [
         "version records schemes",
         "errors model",
-        "keys wire problems",
+        "past keys wire problems",
         "answers feed",
         "calls",
         "sending",
@@ -167,7 +167,7 @@ FLOORS = {
         "__init__",
     ],
     "cli": [
-        "arguments exits helptexts parameters table",
+        "arguments bash exits helptexts parameters table",
         "show",
         "process place serve",
         "overview transfer bench doctor backup copy",
