@@ -89,7 +89,7 @@ class Writer:
         self.free_space = FreeSpace(folder, settings)
 
     def exclusive(self) -> Self:
-        """Hold the lock in a ``with`` block, with an up-to-date view and a segment that is not full.
+        """Hold the lock in a ``with`` block, with an up-to-date view; its segment is not full.
 
         Raises:
             Unavailable, DiskFull: nothing can be written now; nothing was.
