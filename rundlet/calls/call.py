@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 
 import httpx
 
+from rundlet.calls.bodies import FileBody
 from rundlet.errors import ServerError
 from rundlet.records import Record
 from rundlet.wire import ACCEPTED_TYPES, CBOR_TYPE
@@ -38,7 +39,7 @@ class Request(Record):
     path: str
     is_write: bool
     headers: Mapping[str, str] = _NO_HEADERS
-    body: bytes | None = None
+    body: bytes | FileBody | None = None
 
 
 class Pause(Record):

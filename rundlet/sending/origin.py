@@ -11,6 +11,7 @@ from typing import Final
 
 import httpx
 
+from rundlet.calls.bodies import FileBody
 from rundlet.calls.call import Request
 from rundlet.errors import BadRequest, ConnectionFailed, OutcomeUnknown, RundletError
 from rundlet.records import Record
@@ -136,13 +137,19 @@ class Origin:
         headers = self._headers
         if request.headers:
             headers = httpx.Headers({**self._each_headers, **request.headers})
-        return httpx.Request(
+        body = request.body
+        file = body if isinstance(body, FileBody) else None
+        prepared = httpx.Request(
             request.method,
             url,
             headers=headers,
-            content=request.body,
+            content=None if isinstance(body, FileBody) else body,
             extensions=self._extensions if timeout is None else {"timeout": timeout.as_dict()},
         )
+        if file is not None:
+            prepared.stream = file
+            prepared.headers["Content-Length"] = str(file.size)
+        return prepared
 
     def needs_advice(self, ex: Exception) -> bool:
         """Return whether ``scheme_advice`` may know why there is no answer."""
