@@ -48,6 +48,9 @@ def _install_completion(ctx: typer.Context, param: typer.CallbackParam, wanted: 
     if wanted:
         from typer.completion import install_callback  # noqa: PLC0415 - rarely used
 
+        from rundlet_server.cli import bash  # noqa: PLC0415 - as the line before
+
+        bash.register()
         install_callback(ctx, param, wanted)
 
 
@@ -55,6 +58,9 @@ def _show_completion(ctx: typer.Context, param: typer.CallbackParam, wanted: boo
     if wanted:
         from typer.completion import show_callback  # noqa: PLC0415 - rarely used
 
+        from rundlet_server.cli import bash  # noqa: PLC0415 - as the line before
+
+        bash.register()
         show_callback(ctx, param, wanted)
 
 

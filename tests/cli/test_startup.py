@@ -42,7 +42,17 @@ def loaded(*arguments: str) -> set[str]:
 def url():
     with served(ModelStore()) as url:
         subprocess.run(
-            [sys.executable, "-m", "rundlet_server.cli.main", "set", "k", "1", "--url", url],
+            [
+                sys.executable,
+                "-m",
+                "rundlet_server.cli.main",
+                "mset",
+                "k=1",
+                "copy=1",
+                "a=1",
+                "--url",
+                url,
+            ],
             check=True,
         )
         yield url

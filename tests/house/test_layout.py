@@ -168,7 +168,7 @@ FLOORS = {
         "__init__",
     ],
     "cli": [
-        "arguments exits helptexts parameters table",
+        "arguments bash exits helptexts parameters table",
         "show",
         "process place serve",
         "overview transfer bench doctor backup copy",

@@ -4,10 +4,10 @@ import { button, fill, h, icon, setText } from "../core/dom.js";
 import { count, counted, visible } from "../core/format.js";
 import { offerKeys } from "../core/keyboard.js";
 import { change } from "../core/places.js";
-import { isWritable, limit } from "../core/server.js";
+import { isWritable, limit, service } from "../core/server.js";
+import { loadStyle } from "../core/styles.js";
 import { copyMenu } from "../shell/copying.js";
-import { emptiness, failure } from "../shell/dialogs.js";
-import { KeyPane } from "../value/pane.js";
+import { emptiness, failure, showLoading } from "../shell/dialogs.js";
 import { countKeys, Listing } from "./listing.js";
 import { PastBar } from "./past.js";
 import { searchOf } from "./pattern.js";
@@ -24,12 +24,14 @@ class KeysView extends HTMLElement {
       select: () => this.drawSelection(),
       isSelectable: () => isWritable() && !this.isPast,
     });
-    this.pane = new KeyPane(() => this.refresh());
+    this.paneElement = h("section", { class: "pane", "aria-label": "Key", hidden: true });
     this.past = new PastBar();
     this.build();
     this.withdraw = offerKeys(this.bindings());
     this.onAgain = () => this.refresh();
     window.addEventListener("online-again", this.onAgain);
+    this.onService = () => this.draw();
+    window.addEventListener("service", this.onService);
   }
 
   disconnectedCallback() {
@@ -37,8 +39,9 @@ class KeysView extends HTMLElement {
     this.source?.close();
     this.counting?.abort();
     this.table.close();
-    this.pane.close();
+    this.pane?.close();
     window.removeEventListener("online-again", this.onAgain);
+    window.removeEventListener("service", this.onService);
   }
 
   build() {
@@ -65,7 +68,7 @@ class KeysView extends HTMLElement {
         this.selection,
         h("div", { class: "table-frame" }, this.table.element, this.message),
       ),
-      this.pane.element,
+      this.paneElement,
     );
   }
 
@@ -105,8 +108,35 @@ class KeysView extends HTMLElement {
     const { key, pane, new: isNew, from } = options;
     this.classList.toggle("has-pane", Boolean(key || isNew));
     this.table.openKey = key ?? null;
-    this.pane.show({ key, pane, isNew: Boolean(isNew), from, prefix: options.prefix, rev: options.rev, at: options.at });
+    this.showPane({ key, pane, isNew: Boolean(isNew), from, prefix: options.prefix, rev: options.rev, at: options.at });
     this.table.schedule();
+  }
+
+  /** Draw again what depends on the server: whether it takes writes, and how long its pages may be. */
+  draw() {
+    if (!this.options) return;
+    if (this.source.error) this.load();
+    this.drawControls();
+    this.drawState();
+  }
+
+  /** Show the opened key; what shows it is loaded with the first one. */
+  async showPane(place) {
+    this.wanted = place;
+    this.paneElement.hidden = !place.key && !place.isNew;
+    if (!this.pane) {
+      if (this.paneElement.hidden) return;
+      showLoading(this.paneElement);
+      try {
+        await loadPane();
+      } catch {
+        return fill(this.paneElement, failure({ message: "This part of the dashboard did not load. Reload the page." }, () => location.reload()));
+      }
+      if (!this.isConnected || this.wanted !== place) return;
+      const { KeyPane } = await loadPane();
+      this.pane ??= new KeyPane(this.paneElement, () => this.refresh());
+    }
+    this.pane.show(place);
   }
 
   selected() {
@@ -189,8 +219,8 @@ class KeysView extends HTMLElement {
       this.total = number;
       this.drawSummary(revision);
     };
-    import("../tour/tour.js").then(
-      ({ Tour }) => place.isConnected && fill(place, new Tour({ onKeys: () => this.refresh(), onLook }).element),
+    Promise.all([import("../tour/tour.js"), loadStyle("tour")]).then(
+      ([{ Tour }]) => place.isConnected && fill(place, new Tour({ onKeys: () => this.refresh(), onLook }).element),
       () => fill(place, emptiness("No keys yet", "Everything that you store appears here.")),
     );
     return place;
@@ -256,6 +286,12 @@ class KeysView extends HTMLElement {
     const { prefix, match, reverse, rev, at, start } = this.options;
     return { act: "list", prefix, match, reverse, rev, at, start };
   }
+}
+
+/** What shows a key, with its style, once it is known what the server allows. */
+async function loadPane() {
+  const [module] = await Promise.all([import("../value/pane.js"), loadStyle("pane"), service().catch(() => {})]);
+  return module;
 }
 
 customElements.define("rundlet-keys", KeysView);
