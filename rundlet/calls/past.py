@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -12,15 +13,14 @@ from rundlet.answers import fields_of, is_absent, next_page_query
 from rundlet.calls.call import Call, Listing, Request, needed, post, read
 from rundlet.errors import BadRequest
 from rundlet.keys import key_bytes, key_path
-from rundlet.model import NO_META
-from rundlet.records import Record
 from rundlet.wire import ACCEPTED_TYPES, Fields
 
 Place = int | datetime | str
 """A state of the store: a revision, or a time, as text in the form of RFC 3339."""
 
 
-class Version(Record):
+@dataclass(frozen=True, slots=True)
+class Version:
     """One line of a key's history.
 
     Attributes:
@@ -39,10 +39,11 @@ class Version(Record):
     size: int
     content_type: str = ""
     expires: datetime | None = None
-    meta: Mapping[str, str] = NO_META
+    meta: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-class State(Record):
+@dataclass(frozen=True, slots=True)
+class State:
     """What a key held at one of two moments; fields as in ``Version``."""
 
     revision: int
@@ -51,10 +52,11 @@ class State(Record):
     size: int
     content_type: str
     expires: datetime | None = None
-    meta: Mapping[str, str] = NO_META
+    meta: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-class Difference(Record):
+@dataclass(frozen=True, slots=True)
+class Difference:
     """A key that differs between two moments.
 
     Attributes:
@@ -68,7 +70,8 @@ class Difference(Record):
     after: State | None
 
 
-class RolledBack(Record):
+@dataclass(frozen=True, slots=True)
+class RolledBack:
     """What a rollback did, or would do.
 
     Attributes:
@@ -83,7 +86,8 @@ class RolledBack(Record):
     changes: tuple[Difference, ...] = ()
 
 
-class Retention(Record):
+@dataclass(frozen=True, slots=True)
+class Retention:
     """Which history a store keeps.
 
     Attributes:
@@ -95,7 +99,8 @@ class Retention(Record):
     keep_for_s: float
 
 
-class Erased(Record):
+@dataclass(frozen=True, slots=True)
+class Erased:
     """What an erasure did.
 
     Attributes:

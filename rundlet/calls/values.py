@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import httpx
 
@@ -28,11 +28,10 @@ from rundlet.model import (
     Value,
     Written,
 )
-from rundlet.records import Record
 from rundlet.wire import metadata_headers
 
 
-class Demand(Record):
+class Demand(NamedTuple):
     """What a write demands of the value that is there; see ``Client.set``."""
 
     if_absent: bool = False

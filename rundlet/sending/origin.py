@@ -7,14 +7,13 @@ import re
 import ssl
 from http.cookiejar import CookieJar
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, NamedTuple
 
 import httpx
 
 from rundlet.calls.bodies import FileBody
 from rundlet.calls.call import Request
 from rundlet.errors import BadRequest, ConnectionFailed, OutcomeUnknown, RundletError
-from rundlet.records import Record
 from rundlet.sending.retrying import may_repeat
 from rundlet.version import __version__
 
@@ -34,7 +33,7 @@ _PLAIN: Final = re.compile(r"(?:[A-Za-z0-9_/?=&-]|(?<!/)\.)+")
 """A path and query that httpx leaves as they are."""
 
 
-class Settings(Record):
+class Settings(NamedTuple):
     """What a client was made with; attributes as in ``Client``."""
 
     token: str | None

@@ -121,7 +121,7 @@ FLOORS = {
         "__init__",
     ],
     "rundlet": [
-        "version records schemes",
+        "version schemes",
         "errors model",
         "keys wire problems",
         "answers feed",
