@@ -31,9 +31,9 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from rundlet_server.functions.version import software_version  # noqa: PLC0415 - rarely used
+        from rundlet.version import __version__  # noqa: PLC0415 - rarely used
 
-        print(f"rundlet {software_version()}")
+        print(f"rundlet {__version__}")
         raise typer.Exit
 
 

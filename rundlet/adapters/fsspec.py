@@ -26,9 +26,8 @@ from fsspec.utils import isfilelike
 from rundlet.adapters.places import PROTOCOLS, refuse_token, split_address, token_or_variable
 from rundlet.async_client import AsyncClient
 from rundlet.calls.values import content_type_of
-from rundlet.client import DEFAULT_URL
 from rundlet.errors import PreconditionFailed
-from rundlet.model import KeyInfo, Value
+from rundlet.model import DEFAULT_URL, KeyInfo, Value
 
 Info = dict[str, Any]
 """What fsspec knows of a file, by its names."""

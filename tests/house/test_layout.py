@@ -123,7 +123,7 @@ FLOORS = {
     "rundlet": [
         "version schemes",
         "errors model",
-        "keys wire problems",
+        "past keys wire problems",
         "answers feed",
         "calls",
         "sending",
