@@ -89,11 +89,16 @@ def test_publish_copies_the_report(tmp_path):
     assert not publish(source, target)
     report.write(source, sample_results(), {})
     target.mkdir(parents=True)
-    (target / "numbers.md").write_text("written by hand")
+    (target / "numbers.md").write_text("# Page\n\n## In short\n\ntext\n\n## Last\n\nmore\n")
     (target / "stale.svg").write_text("of an earlier report")
 
     assert publish(source, target)
-    assert (target / "numbers.md").exists()
+    assert publish(source, target)  # a second time it replaces what it wrote
+    page = (target / "numbers.md").read_text()
+    assert page.startswith("# Page\n\n## In short\n\ntext\n\n## Figures\n\n| what | Rundlet |")
+    assert "| reads a second, 16 clients | granian 1,350 | falcon + dict, granian 1,500 |" in page
+    assert page.endswith("|\n\n## Last\n\nmore\n")
+    assert page.count("## Figures") == 1
     assert not (target / "stale.svg").exists()
     assert (target / "README.md").read_text() == (source / "report.md").read_text()
     assert (target / "http-get.svg").exists()
