@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.mutant import Mutant
+from tests.faults.planted.mutant import Mutant
 
 NEWEST = "tests/engine/test_newest.py"
 PAGES = "tests/engine/test_pages.py"
