@@ -251,21 +251,3 @@ def test_all_keys_cannot_be_deleted_by_a_pattern(server: RundletServer, client: 
         "[...document.querySelectorAll('button')]"
         ".some((e) => e.textContent === 'Delete all…' && e.checkVisibility())"
     )
-
-
-FIRST_VIEW_BYTES_MAX = 75_000
-
-
-def test_first_view_loads_little(server: RundletServer, page: Page):
-    page.open(address(server, prefix="no-key-at-all/"))
-    page.wait_for_text("No keys with this prefix", ".message")
-
-    sent = page.run(
-        "[...performance.getEntriesByType('resource'),"
-        " ...performance.getEntriesByType('navigation')]"
-        ".filter((e) => e.name.includes('/ui/'))"
-        ".reduce((sum, e) => sum + e.encodedBodySize, 0)"
-    )
-
-    assert 10_000 < sent < FIRST_VIEW_BYTES_MAX
-    assert all(url.startswith(server.url) for url in page.requests if url[:4] == "http")

@@ -136,18 +136,23 @@ class Page:
 
     Attributes:
         problems: what the browser said on its console: errors, and violations of the policy.
-        requests: the addresses that the page asked for.
+        sent: the method and the address of each request.
     """
 
     def __init__(self, browser: Chromium, session: str, width: int, height: int) -> None:
         self.problems: list[str] = []
-        self.requests: list[str] = []
+        self.sent: list[tuple[str, str]] = []
         self._browser = browser
         self._session = session
         browser.listen(session, self._heard)
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
         self.resize(width, height)
+
+    @property
+    def requests(self) -> list[str]:
+        """The addresses that the page asked for."""
+        return [url for _, url in self.sent]
 
     def call(self, method: str, **params: object) -> dict[str, Any]:
         """Send a command of the DevTools protocol to this tab."""
@@ -167,6 +172,18 @@ class Page:
         """Let the system prefer ``light`` or ``dark``."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", features=features)
+
+    def throttle(
+        self, *, latency_s: float = 0, bytes_s: float = -1, is_offline: bool = False
+    ) -> None:
+        """Give the network a latency and a rate (negative: no limit), or take it away."""
+        self.call(
+            "Network.emulateNetworkConditions",
+            offline=is_offline,
+            latency=1_000 * latency_s,
+            downloadThroughput=bytes_s,
+            uploadThroughput=bytes_s,
+        )
 
     def open(self, url: str) -> None:
         """Go to an address, and wait until its document is there."""
@@ -249,13 +266,28 @@ class Page:
         found = self.call("Runtime.evaluate", expression=find)["result"]["objectId"]
         self.call("DOM.setFileInputFiles", files=[str(path)], objectId=found)
 
-    def press(self, key: str) -> None:
+    def press(self, key: str, *, with_control: bool = False) -> None:
         """Press a key of the keyboard."""
         text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
-        code = {"Enter": 13, "Escape": 27, "Tab": 9}.get(key)
-        more = {"windowsVirtualKeyCode": code, "code": key} if code else {}
+        code = {"Enter": 13, "Escape": 27, "Tab": 9, " ": 32}.get(key)
+        more: dict[str, object] = {"windowsVirtualKeyCode": code, "code": key} if code else {}
+        if with_control:
+            more["modifiers"] = 2
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **text, **more)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key, **more)
+
+    def type(self, text: str) -> None:
+        """Type a text over what is selected where the focus is."""
+        self.call("Input.insertText", text=text)
+
+    def spoken(self) -> list[str]:
+        """Return what a screen reader finds: role and name of each thing, in their order."""
+        nodes = self.call("Accessibility.getFullAXTree")["nodes"]
+        return [
+            f"{node['role']['value']} {node.get('name', {}).get('value', '')}".strip()
+            for node in nodes
+            if not node["ignored"]
+        ]
 
     def screenshot(self, path: Path) -> None:
         """Save what is seen as PNG."""
@@ -275,4 +307,4 @@ class Page:
         elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "assert"):
             self.problems.append(str(params["args"]))
         elif method == "Network.requestWillBeSent":
-            self.requests.append(params["request"]["url"])
+            self.sent.append((params["request"]["method"], params["request"]["url"]))

@@ -40,8 +40,9 @@ with atheris.instrument_imports(include=["rundlet_server.storage.log"]):
     )
     from rundlet_server.storage.log.format.stretches import Stretch
     from rundlet_server.storage.log.index.columns import from_delta
+    from rundlet_server.storage.log.index.contents import HEADER, HEADER_SIZE, MAGIC
     from rundlet_server.storage.log.index.delta import Delta
-    from rundlet_server.storage.log.index.file import HEADER, HEADER_SIZE, MAGIC, IndexFile
+    from rundlet_server.storage.log.index.file import IndexFile
     from rundlet_server.storage.log.index.writer import write_index
 
 SALT, OFFSET = 7, 64

@@ -4,10 +4,10 @@ import { button, fill, h, icon, setText } from "../core/dom.js";
 import { count, counted, visible } from "../core/format.js";
 import { offerKeys } from "../core/keyboard.js";
 import { change } from "../core/places.js";
-import { isWritable, limit } from "../core/server.js";
+import { isWritable, limit, service } from "../core/server.js";
+import { loadStyle } from "../core/styles.js";
 import { copyMenu } from "../shell/copying.js";
-import { emptiness, failure } from "../shell/dialogs.js";
-import { KeyPane } from "../value/pane.js";
+import { emptiness, failure, showLoading } from "../shell/dialogs.js";
 import { countKeys, Listing } from "./listing.js";
 import { PastBar } from "./past.js";
 import { searchOf } from "./pattern.js";
@@ -24,12 +24,14 @@ class KeysView extends HTMLElement {
       select: () => this.drawSelection(),
       isSelectable: () => isWritable() && !this.isPast,
     });
-    this.pane = new KeyPane(() => this.refresh());
+    this.paneElement = h("section", { class: "pane", "aria-label": "Key", hidden: true });
     this.past = new PastBar();
     this.build();
     this.withdraw = offerKeys(this.bindings());
     this.onAgain = () => this.refresh();
     window.addEventListener("online-again", this.onAgain);
+    this.onService = () => this.draw();
+    window.addEventListener("service", this.onService);
   }
 
   disconnectedCallback() {
@@ -37,13 +39,14 @@ class KeysView extends HTMLElement {
     this.source?.close();
     this.counting?.abort();
     this.table.close();
-    this.pane.close();
+    this.pane?.close();
     window.removeEventListener("online-again", this.onAgain);
+    window.removeEventListener("service", this.onService);
   }
 
   build() {
     this.className = "view keys-view";
-    this.search = h("input", { class: "input mono", type: "search", placeholder: "users/ or users/*/name", "aria-label": "Prefix of the keys", autocomplete: "off", spellcheck: "false", on: { input: () => this.typed() } });
+    this.search = h("input", { class: "input mono", type: "search", placeholder: "users/*/name", "aria-label": "Prefix of the keys", autocomplete: "off", spellcheck: "false", on: { input: () => this.typed() } });
     this.shape = h("div", { class: "segments", role: "group", "aria-label": "Shape" }, button("List", () => change({ tree: "" })), button("Tree", () => change({ tree: "1" })));
     this.delimiter = h("input", { class: "input mono tiny", "aria-label": "Delimiter", title: "Delimiter of the tree", maxlength: "20", on: { change: () => change({ delimiter: this.delimiter.value === "/" ? "" : this.delimiter.value }) } });
     this.order = button("", () => change({ reverse: this.options.reverse ? "" : "1" }), { class: "quiet" });
@@ -51,7 +54,9 @@ class KeysView extends HTMLElement {
     this.pastButton = button([icon("clock"), h("span", {}, "As of")], () => this.togglePast(), { class: "quiet copy-as", "aria-label": "As of", title: "Show the store as it was" });
     this.goOn = button("More from the last key on", () => change({ start: this.source.lastKey }), { class: "link", hidden: true });
     this.deleteAll = button("Delete all…", () => this.deleteSelection(), { class: "quiet danger", hidden: true });
-    this.summary = h("span", { class: "summary", role: "status" });
+    this.found = h("span", {});
+    this.revision = h("span", { class: "summary-revision" });
+    this.summary = h("span", { class: "summary", role: "status" }, this.found, this.revision);
     this.selection = h("div", { class: "selection", hidden: true });
     this.message = h("div", { class: "message" });
     fill(
@@ -65,7 +70,7 @@ class KeysView extends HTMLElement {
         this.selection,
         h("div", { class: "table-frame" }, this.table.element, this.message),
       ),
-      this.pane.element,
+      this.paneElement,
     );
   }
 
@@ -105,8 +110,35 @@ class KeysView extends HTMLElement {
     const { key, pane, new: isNew, from } = options;
     this.classList.toggle("has-pane", Boolean(key || isNew));
     this.table.openKey = key ?? null;
-    this.pane.show({ key, pane, isNew: Boolean(isNew), from, prefix: options.prefix, rev: options.rev, at: options.at });
+    this.showPane({ key, pane, isNew: Boolean(isNew), from, prefix: options.prefix, rev: options.rev, at: options.at });
     this.table.schedule();
+  }
+
+  /** Draw again what depends on the server: whether it takes writes, and how long its pages may be. */
+  draw() {
+    if (!this.options) return;
+    if (this.source.error) this.load();
+    this.drawControls();
+    this.drawState();
+  }
+
+  /** Show the opened key; what shows it is loaded with the first one. */
+  async showPane(place) {
+    this.wanted = place;
+    this.paneElement.hidden = !place.key && !place.isNew;
+    if (!this.pane) {
+      if (this.paneElement.hidden) return;
+      showLoading(this.paneElement);
+      try {
+        await loadPane();
+      } catch {
+        return fill(this.paneElement, failure({ message: "This part of the dashboard did not load. Reload the page." }, () => location.reload()));
+      }
+      if (!this.isConnected || this.wanted !== place) return;
+      const { KeyPane } = await loadPane();
+      this.pane ??= new KeyPane(this.paneElement, () => this.refresh());
+    }
+    this.pane.show(place);
   }
 
   selected() {
@@ -171,7 +203,8 @@ class KeysView extends HTMLElement {
   drawSummary(revision) {
     const { total, source } = this;
     const found = total === null ? (source.length ? "…" : "") : this.options.match ? `${count(total)} ${total === 1 ? "match" : "matches"}` : counted(total, "key");
-    setText(this.summary, [found, revision !== null && `revision ${count(revision)}`].filter(Boolean).join(" · "));
+    setText(this.found, found);
+    setText(this.revision, revision === null ? "" : `${found && " · "}revision ${count(revision)}`);
   }
 
   nothing(prefix) {
@@ -189,8 +222,8 @@ class KeysView extends HTMLElement {
       this.total = number;
       this.drawSummary(revision);
     };
-    import("../tour/tour.js").then(
-      ({ Tour }) => place.isConnected && fill(place, new Tour({ onKeys: () => this.refresh(), onLook }).element),
+    Promise.all([import("../tour/tour.js"), loadStyle("tour")]).then(
+      ([{ Tour }]) => place.isConnected && fill(place, new Tour({ onKeys: () => this.refresh(), onLook }).element),
       () => fill(place, emptiness("No keys yet", "Everything that you store appears here.")),
     );
     return place;
@@ -227,8 +260,10 @@ class KeysView extends HTMLElement {
     this.typing = setTimeout(() => change({ ...searchOf(this.search.value), start: "" }, { replace: true }), TYPING_MS);
   }
 
+  /** Go to another row. The table has the focus then, so that a screen reader reads the row. */
   step(by) {
     const { table, source } = this;
+    if (document.activeElement === document.body) table.element.focus();
     if (table.active < 0 && this.options.key) table.active = source.indexOf(this.options.key);
     table.activate(Math.max(0, table.active + by), { isOpened: false });
     const row = source.row(table.active);
@@ -256,6 +291,12 @@ class KeysView extends HTMLElement {
     const { prefix, match, reverse, rev, at, start } = this.options;
     return { act: "list", prefix, match, reverse, rev, at, start };
   }
+}
+
+/** What shows a key, with its style, once it is known what the server allows. */
+async function loadPane() {
+  const [module] = await Promise.all([import("../value/pane.js"), loadStyle("pane"), service().catch(() => {})]);
+  return module;
 }
 
 customElements.define("rundlet-keys", KeysView);

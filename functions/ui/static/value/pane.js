@@ -2,21 +2,22 @@
 
 import { isAbort, keyPath, send } from "../core/api.js";
 import { button, fill, h, iconButton } from "../core/dom.js";
-import { visible } from "../core/format.js";
+import { visible, visibleText } from "../core/format.js";
 import { change } from "../core/places.js";
 import { isWritable } from "../core/server.js";
+import { loadStyle } from "../core/styles.js";
 import { copyMenu, copyText } from "../shell/copying.js";
 import { confirm, emptiness, failure, notify, showLoading } from "../shell/dialogs.js";
 import { factsOf } from "./facts.js";
 import { loadValue } from "./loading.js";
 import { ShownValue } from "./shown.js";
 
-/** Shows a key beside the list. `onWrite()` is called after a write. */
+/** Shows a key in an element beside the list. `onWrite()` is called after a write. */
 export class KeyPane {
-  constructor(onWrite) {
+  constructor(element, onWrite) {
+    this.element = element;
     this.onWrite = onWrite;
     this.shown = new ShownValue();
-    this.element = h("section", { class: "pane", "aria-label": "Key", hidden: true });
     this.body = h("div", { class: "pane-body" });
     this.aborting = new AbortController();
   }
@@ -31,6 +32,7 @@ export class KeyPane {
     this.aborting = new AbortController();
     this.shown.close();
     this.element.hidden = !place.key && !place.isNew;
+    this.element.setAttribute("aria-label", place.key ? `Key ${visibleText(place.key)}` : "New key");
     if (this.element.hidden) return;
     if (place.isNew) this.showEditor(null);
     else this.load();
@@ -71,9 +73,10 @@ export class KeyPane {
     }
   }
 
-  head(value) {
+  /** `hasEdit`: there may be a value to edit. */
+  head(value, hasEdit = true) {
     const { key, pane, isNew } = this.place;
-    const tab = (name, label) => button(label, () => change({ pane: name }), { role: "tab", "aria-selected": String((pane ?? "") === name), class: "tab" });
+    const tab = (name, label) => button(label, () => change({ pane: name }), { "aria-current": (pane ?? "") === name && "true", class: "tab" });
     const canWrite = isWritable() && !this.isPast;
     return h(
       "header",
@@ -90,7 +93,7 @@ export class KeyPane {
         h(
           "div",
           { class: "pane-tools" },
-          h("div", { class: "tabs", role: "tablist" }, tab("", "Value"), canWrite && value && tab("edit", "Edit"), tab("history", "History")),
+          h("div", { class: "tabs", role: "group", "aria-label": "Parts of the key" }, tab("", "Value"), canWrite && hasEdit && tab("edit", "Edit"), tab("history", "History")),
           h("span", { class: "spring" }),
           value && iconButton("download", "Download", () => this.download()),
           value && canWrite && iconButton("deleted", "Delete", () => this.remove(value)),
@@ -113,7 +116,9 @@ export class KeyPane {
   /** Steps for a value that is a whole number. */
   counterOf(value) {
     if (!isWritable() || this.isPast || value.size > 20 || !/^-?\d+$/.test(new TextDecoder().decode(value.bytes))) return null;
-    const step = (by) => async () => {
+    // Each click counts, also one that comes before the last has been answered: nothing is returned to wait for.
+    const step = (by) => () => void add(by);
+    const add = async (by) => {
       const { addTo } = await import("../edit/saving.js");
       try {
         await addTo(this.place.key, by);
@@ -130,7 +135,7 @@ export class KeyPane {
     const { place } = this;
     fill(this.element, this.head(value), this.body);
     showLoading(this.body);
-    const { Editor } = await import("../edit/editor.js");
+    const [{ Editor }] = await Promise.all([import("../edit/editor.js"), loadStyle("edit")]);
     if (this.place !== place) return;
     const saved = (key) => {
       this.onWrite();
@@ -142,7 +147,7 @@ export class KeyPane {
   }
 
   async showHistory(place) {
-    const { HistoryPane } = await import("../history/pane.js");
+    const [{ HistoryPane }] = await Promise.all([import("../history/pane.js"), loadStyle("edit")]);
     if (this.place !== place) return;
     fill(this.element, this.head(null), this.body);
     const pane = new HistoryPane(place.key, () => this.onWrite());
@@ -151,7 +156,7 @@ export class KeyPane {
   }
 
   showNothing() {
-    fill(this.element, this.head(null), this.body);
+    fill(this.element, this.head(null, false), this.body);
     const text = this.isPast ? "It had no value then." : "It was deleted, it expired, or it never was.";
     fill(this.body, emptiness("No value", text, button("History", () => change({ pane: "history" })), isWritable() && !this.isPast && button("Create it", () => change({ new: "1", key: "", from: this.place.key }), { class: "primary" })));
   }

@@ -2,13 +2,13 @@
 
 A mutant replaces a piece of source text that occurs once. It names the tests that are likely to
 find it, fastest first; ``test_mutants`` runs them on a copy of the source that contains the mutant.
-Those of ``mutants_around_the_log`` are in what surrounds the log.
+Those of ``around_the_log`` are in what surrounds the log.
 """
 
 from __future__ import annotations
 
-from tests.faults.backup_mutants import BACKUP_MUTANTS
-from tests.faults.mutant import Mutant
+from tests.faults.planted.in_backups import BACKUP_MUTANTS
+from tests.faults.planted.mutant import Mutant
 
 POWER = "tests/faults/test_power_cut.py"
 ORDER = "tests/faults/test_sync_order.py"
@@ -465,7 +465,7 @@ MUTANTS = (
     Mutant(
         "key-and-revision-of-a-record-not-compared",
         "storage/log/format/record.py",
-        "    if found != revision or data[HEADER.size : meta_offset] != encoded:\n",
+        "    if found != revision or data[_KEY_OFFSET:meta_offset] != encoded:\n",
         "    if False:\n",
         (DAMAGE,),
     ),
@@ -499,9 +499,9 @@ MUTANTS = (
     ),
     Mutant(
         "index-contents-checksum-not-compared",
-        "storage/log/index/file.py",
-        "        if len(contents) != size or not is_whole(contents):\n",
-        "        if len(contents) != size:\n",
+        "storage/log/index/contents.py",
+        "    if len(contents) != size or not is_whole(contents):\n",
+        "    if len(contents) != size:\n",
         (DAMAGE, FORMATS),
     ),
     Mutant(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.mutant import Mutant
+from tests.faults.planted.mutant import Mutant
 
 PLAIN = "tests/engine/running/test_plain_puts.py"
 ONE_PASS = "storage/log/write/plain_puts.py"
