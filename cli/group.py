@@ -63,7 +63,10 @@ class CommandGroup(TyperGroup):
         if os.environ.get(COMPLETION_VARIABLE):
             from typer.completion import get_completion_inspect_parameters  # noqa: PLC0415 - rarely used
 
+            from rundlet_server.cli import bash  # noqa: PLC0415 - as the line before
+
             get_completion_inspect_parameters()  # registers the shells that typer knows
+            bash.register()
         super()._main_shell_completion(ctx_args, prog_name, complete_var)
 
     def shell_complete(self, ctx: Context, incomplete: str) -> list[CompletionItem]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -41,6 +42,7 @@ PROBLEM_TYPE = "application/problem+json"
 RETRY_LATER = {"Retry-After": "1"}
 
 _FAILURE: Final = "rundlet.failure"
+_JSON: Final = json.JSONEncoder(separators=(",", ":"))
 _TITLES: Final = {
     413: "Content Too Large",
     414: "URI Too Long",
@@ -144,6 +146,7 @@ class ErrorAnswers:
         return status, headers_of(problem, request_id), encode_problem(problem, request_id)
 
 
+@cache
 def title_of(status: int) -> str:
     """Return the reason phrase of a status after RFC 9110; Python's depend on its version."""
     return _TITLES.get(status) or HTTPStatus(status).phrase
@@ -301,4 +304,4 @@ def encode_problem(problem: Problem, request_id: str) -> bytes:
         **problem.members,
     }
     # ASCII: a detail may quote text that UTF-8 cannot hold.
-    return json.dumps(body, separators=(",", ":")).encode()
+    return _JSON.encode(body).encode()

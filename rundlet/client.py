@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
+from rundlet.methods.files import FileMethods
 from rundlet.methods.many import ManyMethods
 from rundlet.methods.past import PastMethods
 from rundlet.methods.server import ServerMethods
 from rundlet.methods.transfers import TransferMethods
 from rundlet.methods.values import ValueMethods
 from rundlet.methods.waiting import WaitingMethods
+from rundlet.model import DEFAULT_URL
 from rundlet.sending.origin import Origin, Settings
 from rundlet.sending.transport import Transport
 
@@ -19,11 +21,16 @@ if TYPE_CHECKING:
     from rundlet.mappings.mapping import StoreMapping
 
 T = TypeVar("T")
-DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
 
 class Client(
-    ValueMethods, ManyMethods, TransferMethods, WaitingMethods, PastMethods, ServerMethods
+    ValueMethods,
+    ManyMethods,
+    FileMethods,
+    TransferMethods,
+    WaitingMethods,
+    PastMethods,
+    ServerMethods,
 ):
     """A connection to a Rundlet server; may be used by many threads, and as a context manager.
 

@@ -20,6 +20,7 @@ from bench.load.script import MixScript
 from bench.recorder import Recorder
 from bench.scale import Scale, chosen_scale
 from bench.systems.catalogue import GRANIAN, GRANIAN_OPTIONS, serve_rundlet
+from bench.systems.memory import kilobytes
 from bench.systems.processes import Processes, descendants_of
 from bench.workload import READS
 
@@ -39,9 +40,9 @@ def test_memory(
             script = MixScript(PathDialect(), READS, key_count, insert_from=0)
             generator.run(Plan(port, script, _CLIENTS, scale.load_s))
             workers = _workers_of(processes.pids[0])
-            private = mean(_kilobytes(pid, "Private_Dirty") for pid in workers)
-            resident = mean(_kilobytes(pid, "Rss") for pid in workers)
-            shared = mean(_kilobytes(pid, "Shared_Clean") for pid in workers)
+            private = mean(kilobytes(pid, "Private_Dirty") for pid in workers)
+            resident = mean(kilobytes(pid, "Rss") for pid in workers)
+            shared = mean(kilobytes(pid, "Shared_Clean") for pid in workers)
         index_bytes = sum(path.stat().st_size for path in store.glob("*.idx"))
         figures = {
             "private MB/worker": private / 1_000,
@@ -65,11 +66,3 @@ def _workers_of(pid: int) -> list[int]:
     if not workers:
         raise NotMeasurable("this system does not show which processes are workers")
     return workers
-
-
-def _kilobytes(pid: int, name: str) -> int:
-    path = Path(f"/proc/{pid}/smaps_rollup")
-    if not path.exists():
-        raise NotMeasurable(f"{path.parent.parent} does not show private memory on this system")
-    lines = path.read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])

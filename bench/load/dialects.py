@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import cbor2
@@ -51,6 +52,27 @@ class PathDialect:
         members = {"keys": list(keys)}
         body = cbor2.dumps(members) if form == "cbor" else json.dumps(members).encode()
         return request("POST", "/v1/mget", body, f"application/{form}")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDialect(PathDialect):
+    """Like its base, with a token."""
+
+    secret: str
+
+    def get(self, key: str) -> bytes:
+        head, _, body = PathDialect.get(self, key).partition(b"\r\n")
+        return b"%s\r\nAuthorization: Bearer %s\r\n%s" % (head, self.secret.encode(), body)
+
+
+@dataclass(frozen=True, slots=True)
+class TtlDialect(PathDialect):
+    """Like its base, with a time to live of each value that is written."""
+
+    ttl_s: int
+
+    def put(self, key: str, value: bytes) -> bytes:
+        return request("PUT", f"/v1/kv/{key}?ttl={self.ttl_s}", value)
 
 
 class WebdisDialect:

@@ -79,6 +79,7 @@ class Server:
             warm_up_s=self.scale.warm_up_s,
             processes=max(1, min(CORES // 2, clients // _CLIENTS_A_PROCESS)),
             rate_per_s=rate_per_s,
+            scheme=self.system.scheme,
         )
 
     def script(self, mix: Mix) -> MixScript:
@@ -128,7 +129,8 @@ class Servers:
             system.require_programs()
             port = system.start(processes, stage)
             server = Server(system, stage, port, processes, self._scale)
-            generator.run(Plan(port, server.script(READS), CLIENTS, self._scale.warm_up_s))
+            if system.scheme == "http":
+                generator.run(Plan(port, server.script(READS), CLIENTS, self._scale.warm_up_s))
         except (NotMeasurable, LoadFailed, OSError) as ex:
             processes.stop()
             return str(ex)

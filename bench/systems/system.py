@@ -34,12 +34,14 @@ class System:
         dialect: makes the requests that the server understands.
         start: starts the server in a folder, and returns its port.
         programs: the programs that it needs on the PATH.
+        scheme: ``https`` for a server with TLS, to which only wrk sends requests.
     """
 
     name: str
     dialect: Dialect
     start: Callable[[Processes, Stage], int]
     programs: Sequence[str] = ()
+    scheme: str = "http"
 
     def require_programs(self) -> None:
         """Check that all programs are installed.

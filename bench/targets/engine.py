@@ -95,9 +95,11 @@ def _memory(results: Results) -> Iterator[Target]:
     private, private_of_few = (_of_worker("private MB/worker", case) for case in (many, few))
     what = f"private memory of a worker, {many} to {few}"
     yield Target(what, private, private_of_few, most=1.25)
-    growth = _of_worker("private B/read", many)
-    what = f"growth of private memory by reads, {many}"
-    yield Target(what, growth, None, most=_BYTES_A_READ, unit="B/read")
+    for server in ("granian", "waitress"):
+        for case in ("GET", "mget"):
+            growth = Cell("http/growth", f"rundlet, {server}", "B/read", case)
+            what = f"growth of private memory by {case}, {server}"
+            yield Target(what, growth, None, most=_BYTES_A_READ, unit="B/read")
 
 
 def _of_worker(figure: str, case: str) -> Cell:

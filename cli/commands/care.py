@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from rundlet import Client
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.options import (
     DataOption,
@@ -76,6 +75,8 @@ def compact(
 
     Example: rundlet compact
     """
+    from rundlet import Client  # noqa: PLC0415 - the other commands need no client
+
     with open_target(url, data, token, Purpose.COMPACT, store=store) as target:
         target.compact()
         is_server = isinstance(target, Client)

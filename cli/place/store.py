@@ -159,9 +159,11 @@ class StoreTarget(StoreLists):
         results = tuple(OpResult(r.found, r.version, r.number) for r in commit.results)
         return Commit(commit.succeeded, commit.revision, results)
 
-    def watch(self, prefix: str = "", *, since: int | None = None) -> StoreWatch:
+    def watch(
+        self, prefix: str = "", *, since: int | None = None, include_values: bool = False
+    ) -> StoreWatch:
         """Return an iterator over all changes from now on, or from after a revision."""
-        return StoreWatch(self.store, prefix, since)
+        return StoreWatch(self.store, prefix, since, include_values=include_values)
 
     def url_of(self, key: str, *, is_prefix: bool = False) -> str:
         """Refuse: a store that no server serves has no URLs."""

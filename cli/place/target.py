@@ -129,7 +129,9 @@ class Target(Protocol):
     def delete_prefix(self, prefix: str, *, match: str | None = None, expect: int) -> int:
         """Remove all keys with a prefix, if there are as many as expected."""
 
-    def watch(self, prefix: str = "", *, since: int | None = None) -> Watching:
+    def watch(
+        self, prefix: str = "", *, since: int | None = None, include_values: bool = False
+    ) -> Watching:
         """Return an iterator over all changes from now on, or from after a revision."""
 
     def history(self, key: str, *, limit: int | None = None) -> Iterator[Version]:

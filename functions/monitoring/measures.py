@@ -153,7 +153,7 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
         kind, headers, value = answer
         start_response(kind[1], headers)
         self.count(env, kind, perf_counter_ns() - started_ns, len(value))
-        return [value]
+        return [value] if value else []
 
     def _answer_by_falcon(
         self, env: WSGIEnvironment, start_response: StartResponse, started_ns: int

@@ -1,11 +1,12 @@
 """Plain GETs of values, answered without Falcon.
 
-A GET of ``/v1/kv/{key}`` or ``/v1/kv64/{key}`` is plain if it has no query, no condition, no range
-and no body. Such requests are most of all requests, and Falcon's request, response, router and
-middleware would take three quarters of their time. ``PlainGets`` answers them with the same parts
-as the Falcon route does: it decodes the key, admits the request, reads the store and makes the
-headers. It returns ``None`` for every request that is not plain, is not admitted or has a large
-value; then Falcon answers it. Either way the answer is the same to the byte; a test compares both.
+A GET of ``/v1/kv/{key}`` or ``/v1/kv64/{key}`` is plain if it has no query, no range, no body and
+no condition, except for one entity tag in ``If-None-Match`` that the value still has. Most requests
+are plain, and Falcon's request, response, router and middleware would take more than half of their
+time. ``PlainGets`` answers them with the same parts as the Falcon route does: it decodes the key,
+admits the request, reads the store and makes the headers. It returns ``None`` for every request
+that is not plain, is not admitted or has a large value; then Falcon answers it. Either way the
+answer is the same to the byte; a test compares both.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rundlet_server.functions.access.admission import Access
-from rundlet_server.functions.messages.showing import ValueHeaders
 from rundlet_server.functions.messages.target import (
     key_from_base64url,
     key_from_path,
@@ -26,6 +26,7 @@ from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.monitoring.measures import AsgiAnswer, Kind, PlainAnswer
 from rundlet_server.functions.problems import ErrorAnswer, ErrorAnswers, Problem
 from rundlet_server.functions.route_table import KV, KV64, Route
+from rundlet_server.functions.routes.value_headers import Text, ValueHeaders
 from rundlet_server.functions.routes.values import not_found
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT
 from rundlet_server.storage.interface import Entry
@@ -35,16 +36,20 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
 _FALCON: Final = (
-    *("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"),
-    *("range", "prefer", "origin", "transfer-encoding", "expect"),
+    *("if-match", "if-modified-since", "if-unmodified-since"),
+    *("range", "prefer", "origin", "transfer-encoding"),
 )
 """Headers of requests that Falcon answers, besides those with a body."""
 _FALCON_WSGI: Final = tuple(f"HTTP_{name.upper().replace('-', '_')}" for name in _FALCON)
+_READ_ASGI: Final = tuple(
+    (name.encode(), f"HTTP_{name.upper().replace('-', '_')}")
+    for name in ("host", "authorization", "if-none-match")
+)
+"""Headers that decide the answer, and how WSGI spells them."""
 _FALCON_ASGI: Final = frozenset(name.encode() for name in (*_FALCON, "content-length"))
 
 _BASE_FROM: Final = len("/v1/")
 """The name of a route ends at the first slash from here on."""
-_OK: Final = "200 OK"
 
 
 class _Way(NamedTuple):
@@ -54,18 +59,20 @@ class _Way(NamedTuple):
         route: its row in the table of routes.
         label: as ``routing.ROUTE`` has it.
         decode_key: makes a key of the rest of the path and the largest size of a key.
-        ok: how a request that is answered with a value is counted.
+        ok: how a request is counted that is answered with a value.
+        unchanged: how a request is counted whose client has the value already.
     """
 
     route: Route
     label: str
     decode_key: Callable[[str, int], str]
     ok: Kind
+    unchanged: Kind
 
 
 def _way(route: Route, decode_key: Callable[[str, int], str]) -> _Way:
     label = f"{route.template} GET"
-    return _Way(route, label, decode_key, (label, _OK))
+    return _Way(route, label, decode_key, (label, "200 OK"), (label, "304 Not Modified"))
 
 
 _WAYS: Final = {
@@ -101,10 +108,9 @@ class PlainGets:
         self._errors = errors
         self._count = count
         tags = EntityTags(store.info.store_id)
-        self._texts = ValueHeaders(tags, str)
-        self._bytes = ValueHeaders(tags, str.encode)
-        self._last_texts = [*last_headers]
-        self._last_bytes = [(name.encode(), text.encode()) for name, text in last_headers]
+        self._tags = tags
+        self._texts = ValueHeaders(tags, str, last=last_headers)
+        self._bytes = ValueHeaders(tags, str.encode, last=last_headers)
 
     def answer(self, environ: WSGIEnvironment) -> PlainAnswer | None:
         """See ``QuickAnswers``."""
@@ -118,21 +124,7 @@ class PlainGets:
         path = raw_path(environ)
         size = path.find("/", _BASE_FROM) + 1
         way = _WAYS.get(path[:size])
-        if way is None:
-            return None
-        host, authorization = environ.get("HTTP_HOST"), environ.get("HTTP_AUTHORIZATION")
-        found = self._found(environ, way, path[size:], host, authorization)
-        if found is None:
-            return None
-        if isinstance(found, Entry):
-            kind, headers, body = way.ok, self._texts.of_value(found), found.value
-        else:
-            status, named, body = found
-            kind = (way.label, status)
-            headers = [(name.lower(), text) for name, text in named.items()]
-        headers += self._last_texts
-        headers.append(("content-length", str(len(body))))
-        return kind, headers, body
+        return None if way is None else self._answer(environ, way, path[size:], self._texts)
 
     def answer_asgi(
         self, raw_path: bytes, headers: Sequence[tuple[bytes, bytes]]
@@ -146,37 +138,44 @@ class PlainGets:
         way = _WAYS_ASGI.get(raw_path[:size])
         if way is None or not raw_path.isascii() or b"#" in raw_path:
             return None
-        host, authorization = fields.get(b"host", b""), fields.get(b"authorization")
         environ: dict[str, object] = {"REQUEST_METHOD": "GET"}
-        found = self._found(
-            environ,
-            way,
-            raw_path[size:].decode(),
-            host.decode("latin-1"),
-            None if authorization is None else authorization.decode("latin-1"),
-        )
+        for name, spelled in _READ_ASGI:
+            if name in fields:
+                environ[spelled] = fields[name].decode("latin-1")
+        answer = self._answer(environ, way, raw_path[size:].decode(), self._bytes)
+        if answer is None:
+            return None
+        kind, shown, body = answer
+        self._count(environ, kind, perf_counter_ns() - started_ns, len(body))
+        return int(kind[1][:3]), shown, body
+
+    def _answer(
+        self, environ: WSGIEnvironment, way: _Way, encoded_key: str, form: ValueHeaders[Text]
+    ) -> tuple[Kind, list[tuple[Text, Text]], bytes] | None:
+        known = environ.get("HTTP_IF_NONE_MATCH")
+        found = self._found(environ, way, encoded_key, known)
         if found is None:
             return None
         if not isinstance(found, Entry):
             status, named, body = found
             kind = (way.label, status)
-            answer = [(name.lower().encode(), text.encode()) for name, text in named.items()]
+            headers = form.of_others(named.items())
+        elif known is None:
+            kind, headers, body = way.ok, form.of_value(found), found.value
         else:
-            kind, answer, body = way.ok, self._bytes.of_value(found), found.value
-        answer += self._last_bytes
-        answer.append((b"content-length", b"%d" % len(body)))
-        self._count(environ, kind, perf_counter_ns() - started_ns, len(body))
-        return int(kind[1][:3]), answer, body
+            return way.unchanged, form.of_unchanged(found) + form.last, b""
+        headers += form.last
+        headers.append(form.of_size(len(body)))
+        return kind, headers, body
 
     def _found(
-        self,
-        environ: dict[str, object],
-        way: _Way,
-        encoded_key: str,
-        host: str | None,
-        authorization: str | None,
+        self, environ: WSGIEnvironment, way: _Way, encoded_key: str, known: str | None
     ) -> Entry | ErrorAnswer | None:
-        """Return the value of a key, or the answer that there is none; ``None`` for Falcon."""
+        """Return the value of a key, or the answer that there is none; ``None`` for Falcon.
+
+        If the client knows an entity tag, the value is returned only if it still has that tag.
+        """
+        host, authorization = environ.get("HTTP_HOST"), environ.get("HTTP_AUTHORIZATION")
         if not host or "," in host:
             return None
         try:
@@ -191,6 +190,8 @@ class PlainGets:
         except Exception as ex:
             return self._errors.made(environ, ex)
         if isinstance(found, LargeValue):
+            return None
+        if known is not None and found is not None and known != self._tags.tag(found.revision):
             return None
         self._store.counters.add("get")
         return self._errors.made(environ, not_found(key)) if found is None else found

@@ -16,7 +16,6 @@ from rundlet_server.functions.messages.gates import Gates
 from rundlet_server.functions.messages.moments import asked_at
 from rundlet_server.functions.messages.query import Query, bad_query
 from rundlet_server.functions.messages.ranges import range_of
-from rundlet_server.functions.messages.showing import ValueHeaders
 from rundlet_server.functions.messages.validators import (
     EntityTags,
     Found,
@@ -28,6 +27,7 @@ from rundlet_server.functions.metadata import metadata_given
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.route_table import KEYS
+from rundlet_server.functions.routes.value_headers import ValueHeaders
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT
 from rundlet_server.storage.errors import Conflict
 from rundlet_server.storage.interface import (

@@ -153,9 +153,10 @@ def test_bash_completes_commands_options_and_values(tmp_path):
     (tmp_path / "rundlet").chmod(0o755)
 
     def completed(*words: str) -> list[str]:
-        quoted = " ".join(f"'{word}'" for word in words)
-        asked = f"{script}\nCOMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}\n"
-        asked += '_rundlet_completion rundlet\nprintf "%s\\n" "${COMPREPLY[@]}"\n'
+        line = " ".join(words)
+        asked = f"{script}\nCOMP_LINE='{line}'; COMP_POINT={len(line)}\n"
+        asked += f"_rundlet_completion rundlet '{words[-1]}'\n"
+        asked += 'printf "%s\\n" "${COMPREPLY[@]}"\n'
         command = ["bash", "--norc", "-c", asked]
         environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
         ended = subprocess.run(command, capture_output=True, check=True, env=environ)

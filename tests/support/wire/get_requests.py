@@ -88,10 +88,14 @@ class Requests:
             body = b"body"
         elif chance.random() < 0.05:
             body = b"x" * chance.choice((1, 5))
-        if body:
+        if body and method == "GET" and chance.random() < 0.5:
+            headers.append(("transfer-encoding", "chunked"))
+        elif body:
             headers.append(("content-length", str(len(body))))
         if chance.random() < 0.02:
             headers.append(("content-length", "0"))
+        if chance.random() < 0.03:
+            headers += self._host()
         chance.shuffle(headers)
         version = "HTTP/1.1" if chance.random() < 0.9 else "HTTP/1.0"
         return Request(method, self._target(method), headers, version, body)

@@ -6,7 +6,7 @@ each header stands here once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Generic, TypeVar
 
 from rundlet_server.functions.messages.validators import EntityTags, Found, http_date
@@ -25,16 +25,28 @@ Text = TypeVar("Text", bound=str | bytes)
 
 
 class ValueHeaders(Generic[Text]):
-    """Makes headers as text or as bytes."""
+    """Makes headers as text or as bytes.
 
-    def __init__(self, tags: EntityTags, form: Callable[[str], Text]) -> None:
+    Attributes:
+        last: headers that are added to every answer.
+    """
+
+    def __init__(
+        self,
+        tags: EntityTags,
+        form: Callable[[str], Text],
+        *,
+        last: Iterable[tuple[str, str]] = (),
+    ) -> None:
         """Make each name and value with ``form``: ``str`` or ``str.encode``."""
         self._tags = tags
+        self.last = [(form(name), form(text)) for name, text in last]
         self._form = form
         self._fixed = tuple((form(name), form(text)) for name, text in _FIXED)
         self._etag, self._revision = form("etag"), form("kv-revision")
         self._version, self._modified = form("kv-version"), form("last-modified")
         self._expires, self._content_type = form("kv-expires"), form("content-type")
+        self._size = form("content-length")
 
     def of_unchanged(self, found: Found) -> list[tuple[Text, Text]]:
         """Return the headers of an answer that the client has the value already."""
@@ -59,3 +71,11 @@ class ValueHeaders(Generic[Text]):
             form = self._form
             headers += [(form(name), form(text)) for name, text in metadata_headers(found.metadata)]
         return headers
+
+    def of_size(self, size: int) -> tuple[Text, Text]:
+        """Return the header that has the size of a body."""
+        return self._size, self._form(str(size))
+
+    def of_others(self, headers: Iterable[tuple[str, str]]) -> list[tuple[Text, Text]]:
+        """Return any other headers, with names in lower case as those of values."""
+        return [(self._form(name.lower()), self._form(text)) for name, text in headers]

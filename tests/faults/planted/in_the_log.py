@@ -2,13 +2,13 @@
 
 A mutant replaces a piece of source text that occurs once. It names the tests that are likely to
 find it, fastest first; ``test_mutants`` runs them on a copy of the source that contains the mutant.
-Those of ``mutants_around_the_log`` are in what surrounds the log.
+Those of ``around_the_log`` are in what surrounds the log.
 """
 
 from __future__ import annotations
 
-from tests.faults.backup_mutants import BACKUP_MUTANTS
-from tests.faults.mutant import Mutant
+from tests.faults.planted.in_backups import BACKUP_MUTANTS
+from tests.faults.planted.mutant import Mutant
 
 POWER = "tests/faults/test_power_cut.py"
 ORDER = "tests/faults/test_sync_order.py"
@@ -17,6 +17,7 @@ LINES = "tests/faults/test_death_at_any_line.py"
 RECOVERY = "tests/engine/test_recovery.py"
 DAMAGE = "tests/engine/test_damage.py"
 FORMATS = "tests/engine/format/test_formats.py"
+STRETCHES = "tests/engine/format/test_stretches.py"
 TOMBSTONES = "tests/engine/maintain/test_tombstones.py"
 PAGE = "tests/engine/format/test_commit_page.py"
 FILES = "tests/engine/test_files.py"
@@ -31,6 +32,7 @@ KEPT = "tests/engine/past/test_kept_versions.py"
 TIMES = "tests/engine/past/test_times.py"
 HOLDS = "tests/engine/past/test_holds.py"
 EXPIRY = "tests/engine/contract/test_expiry.py"
+EXPIRY_WORK = "tests/engine/running/test_expiry.py"
 OPERATIONS = "tests/engine/contract/test_operations.py"
 HISTORIES = "tests/engine/past/test_random_histories.py"
 
@@ -463,7 +465,7 @@ MUTANTS = (
     Mutant(
         "key-and-revision-of-a-record-not-compared",
         "storage/log/format/record.py",
-        "    if found != revision or data[HEADER.size : meta_offset] != encoded:\n",
+        "    if found != revision or data[_KEY_OFFSET:meta_offset] != encoded:\n",
         "    if False:\n",
         (DAMAGE,),
     ),
@@ -497,9 +499,9 @@ MUTANTS = (
     ),
     Mutant(
         "index-contents-checksum-not-compared",
-        "storage/log/index/file.py",
-        "        if len(contents) != size or not is_whole(contents):\n",
-        "        if len(contents) != size:\n",
+        "storage/log/index/contents.py",
+        "    if len(contents) != size or not is_whole(contents):\n",
+        "    if len(contents) != size:\n",
         (DAMAGE, FORMATS),
     ),
     Mutant(
@@ -523,6 +525,36 @@ MUTANTS = (
         "        if False:\n",
         (MANIFEST,),
     ),
+    # --- replay ---
+    Mutant(
+        "replay-loses-the-expiry-of-a-well-known-type",
+        "storage/log/format/stretches.py",
+        "                    if meta_size or code >= type_count:\n",
+        "                    if code >= type_count:\n",
+        (STRETCHES,),
+    ),
+    Mutant(
+        "replay-reads-behind-the-end-of-a-frame",
+        "storage/log/format/stretches.py",
+        "                    if place + size > body_end:\n",
+        "                    if False:\n",
+        (STRETCHES,),
+    ),
+    Mutant(
+        "replay-adds-the-first-records-of-a-bad-stretch-again-and-again",
+        "storage/log/read/follower.py",
+        "            entries = stretch.locators(segment.number)\n",
+        "            delta.times.add(stretch.commits(is_appended=is_appended))\n"
+        "            entries = stretch.locators(segment.number)\n",
+        (DAMAGE,),
+    ),
+    Mutant(
+        "delta-forgets-what-expires",
+        "storage/log/index/delta.py",
+        "            if locator.kind != PUT or locator.expires_us:\n",
+        "            if locator.kind != PUT:\n",
+        (EXPIRY_WORK,),
+    ),
     # --- what is deleted stays deleted, what is new is seen ---
     Mutant(
         "tombstones-dropped-before-older-records",
@@ -541,7 +573,7 @@ MUTANTS = (
     ),
     Mutant(
         "revision-floor-not-kept",
-        "storage/log/write/batch.py",
+        "storage/log/write/pending.py",
         "view.manifest.revision_floor",
         "0",
         (RECOVERY,),
@@ -614,8 +646,8 @@ MUTANTS = (
     Mutant(
         "writer-wakes-no-process",
         WRITER,
-        "            head=batch.head,\n        )\n        self._waker.wake()\n",
-        "            head=batch.head,\n        )\n",
+        "            head=frames.head,\n        )\n        self._waker.wake()\n",
+        "            head=frames.head,\n        )\n",
         (WAITING_TESTS,),
     ),
     Mutant(
