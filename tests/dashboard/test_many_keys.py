@@ -43,9 +43,9 @@ def reach(page: Page, script: str, key: str) -> None:
     page.run("window.halted = false; window.most = 0; undefined")
     page.run(
         "(() => { const place = document.querySelector('.table-scroller');"
-        f" const step = () => {{ {script};"
+        f" const step = () => {{ if (window.halted) return; {script};"
         f" window.most = Math.max(window.most, {ROWS});"
-        " if (!window.halted) requestAnimationFrame(step); }; step(); })()"
+        " requestAnimationFrame(step); }; step(); })()"
     )
     try:
         while not page.run(f"{SHOWN}.includes({json.dumps(key)})"):
