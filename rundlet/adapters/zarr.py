@@ -82,7 +82,7 @@ class RundletStore(Store):
         """Store a value; with ``if_absent``, unless there is one."""
         self._check_writable()
         if not isinstance(value, Buffer):
-            message = f"a value is a Buffer, got {type(value).__name__}"
+            message = f"a value is a Buffer, got {type(value).__name__}"  # type: ignore[unreachable] # zarr tries it
             raise TypeError(message)
         try:
             self.client.set(self._prefix + key, value.to_bytes(), if_absent=if_absent)
@@ -212,7 +212,7 @@ def _bounds(byte_range: ByteRequest | None) -> tuple[int | None, int | None]:
             return offset, None
         case SuffixByteRequest(suffix):
             return -suffix, None
-    message = f"Unexpected byte_range, got {byte_range!r}."
+    message = f"Unexpected byte_range, got {byte_range!r}."  # type: ignore[unreachable] # see above
     raise ValueError(message)
 
 

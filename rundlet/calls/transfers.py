@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import accumulate, takewhile
 from typing import Final, Literal
 from urllib.parse import urlencode
@@ -17,7 +18,6 @@ from rundlet.calls.values import put_of
 from rundlet.errors import ConnectionFailed, RundletError, ServerError, TooLarge
 from rundlet.keys import key_bytes
 from rundlet.model import Put, Value
-from rundlet.records import Record
 from rundlet.wire import ACCEPTED_TYPES, Fields, decode_item
 
 ExportFormat = Literal["jsonl", "csv", "cbor-seq"]
@@ -29,7 +29,8 @@ _PIECE_ROWS: Final = 50_000
 _ENDS: Final = {"jsonl": b"}\n", "csv": b"\n"}
 
 
-class Imported(Record):
+@dataclass(frozen=True, slots=True)
+class Imported:
     """What an import did.
 
     Attributes:

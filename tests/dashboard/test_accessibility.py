@@ -15,7 +15,7 @@ from tests.support.processes.servers import RundletServer
 AXE = ROOT / ".tools/axe-core/axe.min.js"
 TEXT = "text/plain; charset=utf-8"
 
-pytestmark = pytest.mark.skipif(
+needs_axe = pytest.mark.skipif(
     not AXE.exists(), reason="axe-core is not installed (scripts/install-axe)"
 )
 
@@ -61,6 +61,7 @@ def findings(page: Page) -> list[str]:
     ]
 
 
+@needs_axe
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1_280), ("dark", 360)])
 def test_views_have_no_serious_finding(filled: RundletServer, page: Page, scheme: str, width: int):
     page.prefer(scheme)
@@ -77,6 +78,7 @@ def test_views_have_no_serious_finding(filled: RundletServer, page: Page, scheme
     assert {name: rules for name, rules in found.items() if rules} == {}
 
 
+@needs_axe
 def test_dialogs_have_no_serious_finding(filled: RundletServer, page: Page):
     page.open(address(filled, prefix="axe/"))
     page.run(AXE.read_text() + ";undefined")
@@ -101,7 +103,7 @@ def test_page_is_no_wider_than_a_phone(filled: RundletServer, page: Page):
 
         wide = page.run(
             "[...document.querySelectorAll('body *')].filter((e) => e.checkVisibility() &&"
-            " !e.closest('.offscreen, .skip, .tokens-body, .hex, .nav, pre') &&"
+            " !e.closest('.offscreen, .skip, .tokens-body, .hex, pre') &&"
             " e.getBoundingClientRect().right > innerWidth + 1)"
             ".map((e) => e.className || e.tagName)"
         )

@@ -110,6 +110,8 @@ export class KeyTable {
     element.dataset.kind = row?.kind ?? "loading";
     element.classList.toggle("is-active", index === this.active);
     element.classList.toggle("is-open", info !== undefined && info.key === this.openKey);
+    if (this.source.toggle) element.setAttribute("aria-level", (row?.depth ?? 0) + 1);
+    else element.removeAttribute("aria-level");
     element.setAttribute("aria-selected", String(info !== undefined && this.selected.has(info.key)));
     box.hidden = !info || !this.on.isSelectable();
     box.checked = info !== undefined && this.selected.has(info.key);
