@@ -15,7 +15,7 @@ from rundlet_server.storage.log.format.locator import Locator, pack_position
 from rundlet_server.storage.log.format.manifest import METADATA, OUTCOMES
 from rundlet_server.storage.log.format.record import OUTCOME, TOMBSTONES, Record
 from rundlet_server.storage.log.read.view import Head, View
-from rundlet_server.storage.log.write.plain_puts import Place, PlainPuts, plain_puts
+from rundlet_server.storage.log.write.plain_puts import PlainPuts, plain_puts
 
 
 class PendingFrames:
@@ -79,20 +79,23 @@ class PendingFrames:
 
     def decided(self, ops: Sequence[Op]) -> PlainPuts | None:
         """Decide and encode plain puts, see ``plain_puts``; ``add_puts`` adds them."""
-        place = Place(
-            self.next_revision,
-            self.head.time_us,
-            self._next_position(),
-            self.head.totals,
-            self._revision_before,
+        return plain_puts(
+            ops,
+            self._newest,
+            self._view.find,
+            revision=self._revision + 1,
+            time_us=self.head.time_us,
+            position=self._next_position(),
+            totals=self.head.totals,
+            published=self._revision_before,
         )
-        return plain_puts(ops, place, self._newest, self._view.find)
 
     def add_puts(self, puts: PlainPuts) -> None:
         """Add one frame with what ``decided`` has just returned."""
-        self._newest.update(puts.entries)
-        self._encoded += puts.encoded
-        self._add_frame(puts.entries, [puts.encoded], puts.totals)
+        entries, encoded, totals, _ = puts
+        self._newest.update(entries)
+        self._encoded += encoded
+        self._add_frame(entries, [encoded], totals)
 
     def add(self, written: Sequence[Record]) -> None:
         """Add one frame with these records, whose revision is the next one."""
