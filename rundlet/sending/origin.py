@@ -7,13 +7,13 @@ import re
 import ssl
 from http.cookiejar import CookieJar
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, NamedTuple
 
 import httpx
 
+from rundlet.calls.bodies import FileBody
 from rundlet.calls.call import Request
 from rundlet.errors import BadRequest, ConnectionFailed, OutcomeUnknown, RundletError
-from rundlet.records import Record
 from rundlet.schemes import certificate_advice, reason_of
 from rundlet.sending.retrying import may_repeat
 from rundlet.version import __version__
@@ -35,7 +35,7 @@ _PLAIN: Final = re.compile(r"(?:[A-Za-z0-9_/?=&-]|(?<!/)\.)+")
 """A path and query that httpx leaves as they are."""
 
 
-class Settings(Record):
+class Settings(NamedTuple):
     """What a client was made with; attributes as in ``Client``."""
 
     token: str | None
@@ -138,13 +138,19 @@ class Origin:
         headers = self._headers
         if request.headers:
             headers = httpx.Headers({**self._each_headers, **request.headers})
-        return httpx.Request(
+        body = request.body
+        file = body if isinstance(body, FileBody) else None
+        prepared = httpx.Request(
             request.method,
             url,
             headers=headers,
-            content=request.body,
+            content=None if isinstance(body, FileBody) else body,
             extensions=self._extensions if timeout is None else {"timeout": timeout.as_dict()},
         )
+        if file is not None:
+            prepared.stream = file
+            prepared.headers["Content-Length"] = str(file.size)
+        return prepared
 
     def needs_advice(self, ex: Exception) -> bool:
         """Return whether ``scheme_advice`` may know why there is no answer."""

@@ -115,15 +115,18 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
         *,
         body_limit: BodyLimit | None = None,
         is_ending: Callable[[], bool] = bool,
+        work_on: Callable[[Channel], object] = bool,
     ) -> None:
         """Take an accepted connection.
 
-        ``body_limit`` as for ``StrictParser``; ``is_ending`` returns whether the server shuts down.
+        ``body_limit`` as for ``StrictParser``; ``is_ending`` returns whether the server shuts down;
+        a thread calls ``work_on`` when it begins to answer a request of this connection.
         """
         super().__init__(server, sock, addr, adj, map)
         self.lingers = False
         self._body_limit = body_limit
         self.is_ending = is_ending
+        self._work_on = work_on
         self._has_last_request = False
         self._linger_until_s: float | None = None
         self._discarded_bytes = 0
@@ -163,6 +166,11 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
         self.requests.append(request)
         if len(self.requests) == 1:  # otherwise the thread that is at work goes on with it
             self.server.add_task(self)
+
+    def service(self) -> None:
+        """Answer a request; waitress calls it in one of its threads."""
+        self._work_on(self)
+        super().service()
 
     def _flush_some(self, *, do_close: bool = True) -> bool:
         """Send some of what there is, a turn at most; waitress calls it in one thread at a time."""

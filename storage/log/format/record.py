@@ -109,7 +109,7 @@ WELL_KNOWN_TYPES: Final = (
 )
 """Content types that cost one byte: the type code is the place in this list. Only append."""
 
-_COPIED_BYTES_MAX: Final = 4_096
+COPIED_BYTES_MAX: Final = 4_096
 """To copy a value up to this size costs less than to handle it as a buffer of its own."""
 
 TYPE_CODES: Final = {name: code for code, name in enumerate(WELL_KNOWN_TYPES)}
@@ -150,10 +150,28 @@ def encode(record: Record) -> list[Buffer]:
         meta = _encode_meta(code, record)
     data = HEADER.pack(len(value), len(key), len(meta), version, kind, code, 0, revision, time_us)
     data += key + meta
-    if len(value) > _COPIED_BYTES_MAX:
+    if len(value) > COPIED_BYTES_MAX:
         crc = checksum(value, checksum(data))
         return [data, value, crc.to_bytes(CHECKSUM_SIZE, "little")]
     return [seal(data + value)]
+
+
+def encode_plain(
+    key: bytes, value: bytes, code: int, *, version: int, revision: int, time_us: int
+) -> bytes:
+    """Return the bytes of a put without a meta map, as ``encode`` makes them.
+
+    Args:
+        key: of the record.
+        value: of at most ``COPIED_BYTES_MAX`` bytes.
+        code: of the content type.
+        version: of the key.
+        revision: of the commit.
+        time_us: of the commit.
+    """
+    data = HEADER.pack(len(value), len(key), 0, version, PUT, code, 0, revision, time_us)
+    data += key + value
+    return data + checksum(data).to_bytes(CHECKSUM_SIZE, "little")
 
 
 def _encode_meta(code: int, record: Record) -> bytes:

@@ -199,6 +199,7 @@ class Follower:
         old_deltas = {delta.segment: delta for delta in old.deltas} if old else {}
         numbers = {state.number for state in manifest.segments}
         segments = dict(old.segments) if old else {}
+        self._sealed_times.keep(numbers)
         waiting = [state for state in manifest.segments if not state.is_indexed]
         indexes = tuple(
             old_indexes.get(state.number) or self._open_index(state.number, state.size)

@@ -6,6 +6,7 @@ import { count, size } from "../core/format.js";
 import { isWritable } from "../core/server.js";
 import { copyText } from "../shell/copying.js";
 import { confirm, notify } from "../shell/dialogs.js";
+import { BackupProgress } from "./backup.js";
 import { single } from "./metrics.js";
 
 /** A card that starts a compaction, shows how far it is, and says how backups are taken. */
@@ -13,16 +14,20 @@ export class UpkeepCard {
   constructor() {
     this.facts = h("dl", { class: "plain-facts" });
     this.progress = h("div", {});
+    this.backups = new BackupProgress();
     this.compactButton = button("Compact now…", () => this.compact());
     const command = `rundlet backup DIR --url ${new URL("../", document.baseURI).href.replace(/\/$/, "")}`;
+    this.backupButton = button("Copy the backup command", () => copyText(command, "Copied"), { title: command });
+    this.hint = h("p", { class: "hint" }, "A backup is taken while the server runs; add --follow to keep a copy seconds behind.");
     this.element = h(
       "section",
       { class: "card" },
       h("h3", {}, "Upkeep"),
       this.facts,
       this.progress,
-      h("div", { class: "card-actions" }, this.compactButton, button("Copy the backup command", () => copyText(command, "Copied"), { title: command })),
-      h("p", { class: "hint" }, "A backup is taken while the server runs; add --follow to keep a copy seconds behind."),
+      this.backups.element,
+      h("div", { class: "card-actions" }, this.compactButton, this.backupButton),
+      this.hint,
     );
   }
 
@@ -31,12 +36,15 @@ export class UpkeepCard {
     const { live_bytes: live, dead_bytes: dead } = stats.store;
     const done = single(metrics, "compaction_seconds_count") ?? 0;
     this.compactButton.hidden = !isWritable() || service.backend !== "log";
+    // A store in a database is backed up with the database's own tools.
+    this.backupButton.hidden = this.hint.hidden = service.backend !== "log";
     fill(
       this.facts,
       [
         live !== undefined && ["Reclaimable", `${size(dead)} of ${size(live + dead)}`],
         ["Compactions", count(done)],
-        ["Reclaimed", size(Math.max(0, (single(metrics, "compaction_read_bytes_total") ?? 0) - (single(metrics, "compaction_written_bytes_total") ?? 0)))],
+        service.backend === "log" && ["Reclaimed", size(Math.max(0, (single(metrics, "compaction_read_bytes_total") ?? 0) - (single(metrics, "compaction_written_bytes_total") ?? 0)))],
+        ...(service.backend === "log" ? this.backups.draw(metrics) : []),
       ]
         .filter(Boolean)
         .map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),

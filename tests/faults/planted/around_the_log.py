@@ -5,7 +5,7 @@ They are of the same kind as those of ``mutants``. Most name the one test that i
 
 from __future__ import annotations
 
-from tests.faults.mutants import Mutant
+from tests.faults.planted.in_the_log import Mutant
 
 FORKS = "tests/engine/test_fork.py"
 PLACES = "tests/operations/test_place.py"

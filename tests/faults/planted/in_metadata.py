@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.mutant import Mutant
+from tests.faults.planted.mutant import Mutant
 
 CONTRACT = "tests/engine/contract/test_metadata.py"
 ON_DISK = "tests/engine/format/test_metadata_on_disk.py"
@@ -28,7 +28,7 @@ MUTANTS_OF_METADATA = (
     Mutant(
         "metadata-is-not-said-in-the-manifest",
         "storage/log/write/writer.py",
-        "        if not batch.needs <= view.manifest.needs:\n",
+        "        if not frames.needs <= view.manifest.needs:\n",
         "        if False:\n",
         (ON_DISK,),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.mutant import Mutant
+from tests.faults.planted.mutant import Mutant
 
 CONTRACT = "tests/engine/contract/test_idempotency.py"
 OUTCOMES = "tests/engine/maintain/test_outcomes.py"

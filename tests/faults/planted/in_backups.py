@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.faults.mutant import Mutant
+from tests.faults.planted.mutant import Mutant
 
 _LEASES: Final = "storage/log/backup/leases.py"
 _TAKING: Final = "storage/log/backup/taking.py"

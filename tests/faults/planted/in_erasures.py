@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.mutants import Mutant
+from tests.faults.planted.in_the_log import Mutant
 
 CONTRACT = "tests/engine/contract/test_erase.py"
 BYTES = "tests/engine/erase/test_bytes.py"

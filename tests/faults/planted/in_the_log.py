@@ -2,13 +2,13 @@
 
 A mutant replaces a piece of source text that occurs once. It names the tests that are likely to
 find it, fastest first; ``test_mutants`` runs them on a copy of the source that contains the mutant.
-Those of ``mutants_around_the_log`` are in what surrounds the log.
+Those of ``around_the_log`` are in what surrounds the log.
 """
 
 from __future__ import annotations
 
-from tests.faults.backup_mutants import BACKUP_MUTANTS
-from tests.faults.mutant import Mutant
+from tests.faults.planted.in_backups import BACKUP_MUTANTS
+from tests.faults.planted.mutant import Mutant
 
 POWER = "tests/faults/test_power_cut.py"
 ORDER = "tests/faults/test_sync_order.py"
@@ -573,7 +573,7 @@ MUTANTS = (
     ),
     Mutant(
         "revision-floor-not-kept",
-        "storage/log/write/batch.py",
+        "storage/log/write/pending.py",
         "view.manifest.revision_floor",
         "0",
         (RECOVERY,),
@@ -646,8 +646,8 @@ MUTANTS = (
     Mutant(
         "writer-wakes-no-process",
         WRITER,
-        "            head=batch.head,\n        )\n        self._waker.wake()\n",
-        "            head=batch.head,\n        )\n",
+        "            head=frames.head,\n        )\n        self._waker.wake()\n",
+        "            head=frames.head,\n        )\n",
         (WAITING_TESTS,),
     ),
     Mutant(
