@@ -28,6 +28,7 @@ class Scale:
         key_counts: the numbers of keys for questions about cost by number of keys; the targets
             compare the first with the last.
         run_s_max: a question that has not started by then is skipped, so that a run ends.
+        gives_figures: whether its figures say something.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Scale:
     warm_up_s: float
     key_counts: tuple[int, ...]
     run_s_max: float
+    gives_figures: bool = False
 
 
 SCALES: Final = {
@@ -80,6 +82,7 @@ SCALES: Final = {
             warm_up_s=0.3,
             key_counts=(10_000, 100_000, 1_000_000),
             run_s_max=1_440,
+            gives_figures=True,
         ),
         Scale(
             name="full",  # some 70 minutes
@@ -92,6 +95,7 @@ SCALES: Final = {
             warm_up_s=0.4,
             key_counts=(10_000, 100_000, 1_000_000, 10_000_000),
             run_s_max=5_400,
+            gives_figures=True,
         ),
     )
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
@@ -43,6 +44,12 @@ class Value:
     def text(self) -> str:
         """The bytes as UTF-8 text; raises ``UnicodeDecodeError`` if they are not UTF-8."""
         return self.data.decode()
+
+    def json(self) -> Any:  # noqa: ANN401 - a program knows what it stored
+        """Return what the bytes are as JSON; raises ``ValueError`` if they are none."""
+        import json  # noqa: PLC0415 - few programs need it
+
+        return json.loads(self.data)
 
     def __bytes__(self) -> bytes:
         return self.data

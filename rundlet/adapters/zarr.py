@@ -147,8 +147,11 @@ class RundletStore(Store):
         """Remove all values in a folder."""
         self._check_writable()
         folder = self._folder(prefix)
-        names = (info.key for info in self.client.scan(prefix=folder))
-        await asyncio.to_thread(self.client.delete_many, names)
+        if folder:
+            await asyncio.to_thread(self.client.delete_prefix, folder)
+        else:  # the whole server, which no prefix names
+            names = (info.key for info in self.client.scan())
+            await asyncio.to_thread(self.client.delete_many, names)
 
     async def list(self) -> AsyncIterator[str]:
         """Yield all keys."""

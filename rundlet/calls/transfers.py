@@ -18,7 +18,7 @@ from rundlet.calls.values import put_of
 from rundlet.errors import ConnectionFailed, RundletError, ServerError, TooLarge
 from rundlet.keys import key_bytes
 from rundlet.model import Put, Value
-from rundlet.wire import ACCEPTED_TYPES, Fields, decode_item
+from rundlet.wire import ACCEPTED_TYPES, Fields, bytes_of, decode_item
 
 ExportFormat = Literal["jsonl", "csv", "cbor-seq"]
 OnConflict = Literal["replace", "skip", "fail"]
@@ -183,7 +183,6 @@ def _fitting(rows: list[bytes], bytes_max: int) -> list[bytes]:
 
 def _encoded(row: Put | Value) -> bytes:
     key_bytes(row.key)
-    is_put = isinstance(row, Put)
     members: dict[str, object] = {"key": row.key, "content_type": row.content_type}
     if isinstance(row, Put):
         if row.ttl is not None:
@@ -192,7 +191,7 @@ def _encoded(row: Put | Value) -> bytes:
         members["expires"] = row.expires.isoformat()
     if row.meta:
         members["meta"] = dict(row.meta)
-    members["value"] = row.value if is_put else row.data  # type: ignore[union-attr] # as above
+    members["value"] = bytes_of(row.value if isinstance(row, Put) else row.data)
     return cbor2.dumps(members)
 
 

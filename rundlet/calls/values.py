@@ -28,7 +28,7 @@ from rundlet.model import (
     Value,
     Written,
 )
-from rundlet.wire import metadata_headers
+from rundlet.wire import bytes_of, metadata_headers
 
 
 class Demand(NamedTuple):
@@ -219,4 +219,4 @@ def put_of(key: str, value: bytes | str, *, ttl: float | None, content_type: str
     """Return the put of bytes, or of text as UTF-8."""
     if isinstance(value, str):
         return Put(key, value.encode(), content_type or TEXT_CONTENT_TYPE, ttl)
-    return Put(key, value, content_type or DEFAULT_CONTENT_TYPE, ttl)
+    return Put(key, bytes_of(value), content_type or DEFAULT_CONTENT_TYPE, ttl)

@@ -72,6 +72,16 @@ def test_the_package_takes_no_longer_to_import_than_httpx():
     assert cpu_s("import rundlet") <= IMPORT_RATIO_MAX * cpu_s("import httpx")
 
 
+def test_a_client_is_shown_with_its_address_and_no_password():
+    url = "http://ann:secret@127.0.0.1:1/path"
+
+    shown = [repr(rundlet.Client(url)), repr(rundlet.AsyncClient(url))]
+
+    assert shown == [f"{kind}('http://127.0.0.1:1/path')" for kind in ("Client", "AsyncClient")]
+    lock = rundlet.Client("http://127.0.0.1:1").lock("nightly")
+    assert repr(lock) == "Lock('nightly', token=0)"
+
+
 # --- records -------------------------------------------------------------------------------
 
 

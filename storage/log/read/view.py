@@ -66,6 +66,7 @@ class View:
     Attributes:
         manifest: the state of the files this view was made of.
         deltas: newest first; the first one belongs to the active segment and grows.
+        active: the first one.
         indexes: newest first.
         sealed_times: commits of indexed segments.
         cache: of values read from this view and others with the same newest delta.
@@ -92,17 +93,13 @@ class View:
         self.segments = segments
         self._open_segments_max = open_segments_max
         self.deltas = deltas
+        self.active = deltas[0]
         self.indexes = indexes
         self.cache = cache
         self.sealed_times = sealed_times
         active = manifest.active
         self.head = Head(active.last_revision, active.last_time_us, active.totals)
         self.position = pack_position(deltas[0].segment, deltas[0].offset)
-
-    @property
-    def active(self) -> Delta:
-        """The delta of the segment that commits are appended to."""
-        return self.deltas[0]
 
     @property
     def log_bytes(self) -> int:

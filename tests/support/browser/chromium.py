@@ -266,6 +266,19 @@ class Page:
         found = self.call("Runtime.evaluate", expression=find)["result"]["objectId"]
         self.call("DOM.setFileInputFiles", files=[str(path)], objectId=found)
 
+    def drop(self, selector: str, path: Path) -> None:
+        """Drag a file over an element and let it go there."""
+        box = f"document.querySelector({json.dumps(selector)})"
+        self.wait_for(f"Boolean({box})")
+        x, y = self.run(
+            f"(() => {{ const e = {box}; e.scrollIntoView({{block: 'center'}});"
+            " const b = e.getBoundingClientRect();"
+            " return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+        )
+        data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.call("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
+
     def press(self, key: str, *, with_control: bool = False) -> None:
         """Press a key of the keyboard."""
         text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
