@@ -229,13 +229,16 @@ class View:
         revision, position, size, flags = place
         if flags & KIND_MASK not in VALUES or size > LARGE_VALUE_BYTES:
             raise NotPlain
-        number = position >> OFFSET_BITS
-        segment = self.segments.get(number) or self.segment(number)
-        data = segment.file.pread(size, position & OFFSET_MAX)
         try:
-            return decode_entry(data, key, encoded, revision)
+            return decode_entry(self.pread(position, size), key, encoded, revision)
         except BadRecord as ex:
             raise NotPlain from ex
+
+    def pread(self, position: int, size: int) -> bytes:
+        """Return the bytes at a place in the log, not verified; raises what ``segment`` raises."""
+        number = position >> OFFSET_BITS
+        segment = self.segments.get(number) or self.segment(number)
+        return segment.file.pread(size, position & OFFSET_MAX)
 
     def read_entry(self, key: str, encoded: bytes, locator: Locator) -> Entry:
         """Return the value at a locator, verified; raises what ``read`` raises."""
