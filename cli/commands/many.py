@@ -33,7 +33,7 @@ from rundlet_server.cli.show.terminal import (
     write_line,
 )
 from rundlet_server.cli.show.times import require_one_place, time_ago
-from rundlet_server.cli.show.values import existing_file, is_media_type, typed_argument
+from rundlet_server.cli.show.values import existing_file, is_media_type, shown_file, typed_argument
 from rundlet_server.cli.transfer.jsonlines import BadLine, Row, read_rows, value_members
 
 commands = typer.Typer()
@@ -143,7 +143,7 @@ def _puts_in(file: Path) -> list[Put]:
         try:
             put = _put(row, now)
         except BadLine as ex:
-            message = f"{file}:{number}: {ex}"
+            message = f"{shown_file(file)}:{number}: {ex}"
             raise CommandError(message, ExitCode.USAGE) from ex
         if put is not None:
             puts.append(put)

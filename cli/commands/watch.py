@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 _EXEC: Final = "--exec"
+_WIDE_COLUMNS: Final = 80
+"""Terminals of fewer columns show no version and no size."""
 
 
 class _CommandWithProgram(TyperCommand):
@@ -126,7 +128,9 @@ def _print_line(event: Event) -> None:
 def _aligned(cells: tuple[str, str, str, str, str], key: Sequence[str]) -> str:
     """A line for people; ``key`` may have the value behind it."""
     moment, kind, revision, version, size = cells
-    about = f"{moment:<20} {kind:<7} {revision:>9} {version:>8} {size:>10}"
+    about = f"{moment:<20} {kind:<7} {revision:>9}"
+    if shutil.get_terminal_size().columns >= _WIDE_COLUMNS:
+        about += f" {version:>8} {size:>10}"
     return "  ".join([about, *key])
 
 
