@@ -16,14 +16,8 @@ from typer.core import TyperCommand
 
 from rundlet import Event
 from rundlet_server.cli.exits import CommandError, ExitCode, Interrupted
-from rundlet_server.cli.place.options import (
-    DataOption,
-    JsonOption,
-    StoreOption,
-    TokenOption,
-    UrlOption,
-    open_target,
-)
+from rundlet_server.cli.place.options import JsonOption
+from rundlet_server.cli.place.taking import Location, takes_location
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import (
     escaped,
@@ -58,6 +52,7 @@ class _CommandWithProgram(TyperCommand):
 
 
 @commands.command("watch", cls=_CommandWithProgram)
+@takes_location
 def watch(
     prefix: Annotated[str, typer.Argument(metavar="PREFIX")] = "",
     *,
@@ -77,10 +72,7 @@ def watch(
     stop_on_error: Annotated[
         bool, typer.Option("--stop-on-error", help="End when the program fails.")
     ] = False,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Follow changes.
@@ -96,7 +88,7 @@ def watch(
     if program is not None:
         show = _Program(shlex.split(program), stop_on_error=stop_on_error).run
     with (
-        open_target(url, data, token, store=store) as target,
+        location.opened() as target,
         target.watch(prefix, since=since, include_values=values) as changes,
     ):
         try:
