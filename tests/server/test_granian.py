@@ -24,6 +24,7 @@ pytest.importorskip("granian")
 
 PROGRAM = """
 import os, sys, time
+from rundlet_server.functions.serving import Service
 from rundlet_server.server.granian import server as granian_server
 from rundlet_server.server.listen.address import HeldPort
 
@@ -38,14 +39,14 @@ def app(environ, start_response):
     start_response("200 OK", [])
     return [b"%d got %d" % (os.getpid(), size)]
 
-def make_app():
+def make_service(waits):
     say(f"worker {os.getpid()}")
-    return app
+    return Service(app, is_short=lambda environ: False, body_bytes_max=lambda path: 1_000)
 
 if __name__ == "__main__":
     with HeldPort("127.0.0.1", 0) as port:
         ready = lambda: say(f"port {port.address.port}")
-        granian_server.run(make_app, port, workers=2, threads=2, on_ready=ready)
+        granian_server.run(make_service, port, workers=2, on_ready=ready)
     say("ended")
 """
 
