@@ -40,6 +40,10 @@ class BrokenOffError(Exception):
     """The client has disconnected, or stopped for too long, in the middle of a body."""
 
 
+class BadChunkError(BrokenOffError):
+    """The chunks of a body are malformed, or the client has disconnected: Granian tells no more."""
+
+
 class TooLargeError(Exception):
     """A chunked body is over the limit.
 
@@ -135,7 +139,7 @@ class Body:
         """Receive all of it; return it as a file in memory.
 
         Raises:
-            BrokenOffError: it is not whole.
+            BrokenOffError: it is not whole; ``BadChunkError`` if it may be malformed.
             TooLargeError: a chunked body has more than ``bytes_max``.
             Problem: 503 ``too-many-uploads``.
         """
@@ -168,7 +172,10 @@ class Body:
             BrokenOffError: the client has disconnected or stopped.
         """
         while self.size < bytes_max:
-            message = await self._message()
+            message = await self._patience.wait_for(self._receive())
+            if message["type"] != "http.request":
+                raise BrokenOffError
+            self.size += len(message["body"])
             if not message["more_body"]:
                 return
 
@@ -178,20 +185,16 @@ class Body:
 
     async def _next(self, framing: Framing) -> tuple[bytes, bool]:
         """Return the next piece, and whether it is the last one."""
-        message = await self._message()
+        message = await self._patience.wait_for(self._receive())
+        if message["type"] != "http.request":
+            raise BadChunkError if framing.is_chunked else BrokenOffError
+        self.size += len(message["body"])
         is_last = not message["more_body"]
         if framing.is_chunked:
             return message["body"], is_last
         if is_last and self.size < framing.size:
             raise BrokenOffError
         return message["body"], self.size >= framing.size
-
-    async def _message(self) -> Message:
-        message = await self._patience.wait_for(self._receive())
-        if message["type"] != "http.request":
-            raise BrokenOffError
-        self.size += len(message["body"])
-        return message
 
     def _grow(self) -> bool:
         more = self.size - self._held_bytes

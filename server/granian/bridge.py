@@ -21,6 +21,7 @@ from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.serving import Service
 from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.server.granian.bodies import (
+    BadChunkError,
     Body,
     BodyMemory,
     BrokenOffError,
@@ -126,6 +127,9 @@ class Bridge:
                 environ["wsgi.input"] = file
                 environ["CONTENT_LENGTH"] = str(body.size)
                 await self._answer(exchange, environ, body.size)
+        except BadChunkError:
+            detail = "a chunk of the body is malformed, or the body has broken off; send it again"
+            await self._refuse(exchange, refusal_of(400, detail))
         except BrokenOffError:
             exchange.break_off()
         finally:
