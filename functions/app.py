@@ -138,7 +138,7 @@ def create_app(
         sending,
         counters.shared,
         settings.feeds.wait_s_max,
-        waits,
+        waits=waits,
     )
     app.add_route(routes.CHANGES.template, ChangesResource(counted, source, ids))
     document = openapi_document(software_version(), store.info.limits, settings.feeds)

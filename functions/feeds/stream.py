@@ -44,8 +44,8 @@ class Source:
     sending: SendingGate
     counters: SharedCounters
     wait_s_max: float
-    waits: Waits = IN_THREAD
     heartbeat_s: float = HEARTBEAT_S
+    waits: Waits = IN_THREAD
 
 
 class Stream:
