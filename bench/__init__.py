@@ -5,8 +5,8 @@
 * ``scale`` holds the sizes of a run; ``workload`` makes the keys, values and choices of keys;
 * ``engines`` holds the embedded stores to compare; each file of ``engine`` is one question about
   them;
-* ``http.systems`` and ``peers`` hold the servers to compare; ``http.load`` and ``http.wrk`` send
-  the requests; each file of ``http`` is one question about servers;
+* ``systems`` and ``peers`` hold the servers to compare; ``load`` sends the requests; each file of
+  ``http`` is one question about servers, each of ``backends`` one about other engines;
 * ``conftest`` starts and stops the systems; ``recorder`` records, and ``results`` reads what was
   recorded;
 * ``targets`` holds the targets; ``charts`` and ``report`` write what people read;

@@ -16,10 +16,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench.engine.killed import GrownStores
 from bench.engine.loaded import LoadedEngines
 from bench.errors import NotMeasurable
-from bench.http.servers import Servers
 from bench.places import MISSING_NAME, REPORT
 from bench.recorder import Recorder
 from bench.scale import Scale, chosen_scale
+from bench.systems.running import Servers
 
 SCALE: Final = chosen_scale()
 _WORK: Final = REPORT / "work"

@@ -6,13 +6,15 @@ import os
 import platform
 import shutil
 import subprocess
+import sysconfig
 import time
+import timeit
 from importlib import metadata
 from pathlib import Path
 from statistics import median
 from typing import Final
 
-from bench.http.wrk import generator_name
+from bench.load.wrk import generator_name
 from bench.scale import CORES, Scale
 
 _PACKAGES: Final = (
@@ -23,6 +25,8 @@ _PACKAGES: Final = (
     "fastapi",
     "uvicorn",
     "flask",
+    "redis",
+    "nats-py",
     "lmdb",
     "rocksdict",
     "diskcache",
@@ -31,13 +35,16 @@ _PACKAGES: Final = (
     "psycopg",
 )
 _PROGRAMS: Final = {
+    "valkey-server": "--version",
     "redis-server": "--version",
+    "nats-server": "--version",
     "webdis": "",  # has no such option: it would take it as its settings file, and serve
     "etcd": "--version",
     "psql": "--version",
     "nginx": "-v",
     "wrk": "-v",
 }
+_CALLS: Final = 1_000_000
 _SYNCS: Final = 50
 _RECORD_BYTES: Final = 145
 
@@ -54,7 +61,7 @@ def describe(folder: Path, scale: Scale) -> dict[str, str]:
         "cores": str(CORES),
         "memory": _memory(),
         "system": platform.platform(),
-        "python": platform.python_version(),
+        "python": _python(),
         "packages": ", ".join(f"{name} {_version(name)}" for name in _PACKAGES),
         "programs": ", ".join(f"{name} {_program_version(name)}" for name in _PROGRAMS),
         "commit": _commit(),
@@ -79,6 +86,29 @@ def _processor() -> str:
 
 def _memory() -> str:
     return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
+
+
+def _python() -> str:
+    """Name the interpreter and how it was built.
+
+    A build that does not say ``--enable-optimizations`` may still be optimised, as Debian's is; so
+    the time of a fixed piece of work stands beside it.
+    """
+    options = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    flags = (sysconfig.get_config_var("PY_CFLAGS") or "").split()
+    level = next((flag for flag in reversed(flags) if flag.startswith("-O")), "-O?")
+    with_or_without = "with" if "--enable-optimizations" in options else "without"
+    name = f"{platform.python_implementation()} {platform.python_version()}"
+    return (
+        f"{name}, {platform.python_compiler()}, {level}, configured {with_or_without}"
+        f" --enable-optimizations; {_CALLS:,} calls of an empty function take {_calls_ms():.1f} ms"
+    )
+
+
+def _calls_ms() -> float:
+    """Return the shortest of some times of many calls of a function."""
+    times_s = timeit.repeat("call()", "def call(): pass", number=_CALLS, repeat=5)
+    return min(times_s) * 1_000
 
 
 def _version(package: str) -> str:

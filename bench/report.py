@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+from bench.better import better
 from bench.charts import Line, bar_chart, line_chart, number
-from bench.http.outcome import PERCENTILES
+from bench.load.outcome import PERCENTILES
 from bench.places import MISSING_NAME
 from bench.results import Results, Spread
-from bench.targets import Verdict, judge
+from bench.targets import judge
+from bench.targets.model import Verdict
 
 _VERDICTS: Final = {True: "pass", False: "**miss**", None: "not measured"}
 _INTRODUCTION: Final = """\
@@ -23,9 +26,11 @@ brackets. In each repeat the systems took turns, and each ratio compares two sys
 repeat. Everything ran on one machine over loopback, load generators included. So compare figures
 within this report only, not with figures from elsewhere.
 
-`granian 2x4` means two processes with four threads each. With `sync=always`, and in the systems
-compared with it, a write is acknowledged only after it is synced to the disk. The benchmark read
-back every acknowledged write.
+Every system has its default options, except for ports, folders and when it syncs. With
+`sync=always`, and in the systems compared with it, a write is acknowledged only after it is synced
+to the disk. The benchmark read back every acknowledged write.
+
+`make bench ARGS='-k "FOLDER and bench_NAME"'` measures the question `FOLDER/NAME` alone.
 """
 
 
@@ -42,7 +47,8 @@ def write(folder: Path, results: Results, properties: dict[str, str]) -> Sequenc
         (folder / f"{name}.svg").write_text(chart)
     (folder / "machine.json").write_text(json.dumps(properties, indent=1))
     verdicts = judge(results)
-    parts = [_INTRODUCTION, _machine(properties), _targets(verdicts), _missing(folder)]
+    parts = [_INTRODUCTION, _machine(properties), _targets(verdicts)]
+    parts += [_others(results), _missing(folder)]
     parts += [f"![{name}]({name}.svg)\n" for name in charts]
     parts += [_question(results.of(question), question) for question in results.questions()]
     (folder / "report.md").write_text("\n".join(part for part in parts if part))
@@ -50,12 +56,17 @@ def write(folder: Path, results: Results, properties: dict[str, str]) -> Sequenc
 
 
 def verdict_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Yield a line for each target, for a terminal, and how many targets are reached."""
+    """Yield a line for each target, for a terminal, and how many targets are reached.
+
+    The command that measures some targets alone stands above them.
+    """
     width = max(len(verdict.target.what) for verdict in verdicts)
-    for verdict in verdicts:
-        word = _VERDICTS[verdict.is_reached].strip("*")
-        what = verdict.target.what.ljust(width)
-        yield f"{word:12}  {what}  {_spread(verdict.measured):>24}  (target {_bound(verdict)})"
+    for command, group in groupby(verdicts, key=lambda verdict: verdict.command):
+        yield command
+        for verdict in group:
+            word = _VERDICTS[verdict.is_reached].strip("*")
+            what = verdict.target.what.ljust(width)
+            yield f"  {word:12}  {what}  {_spread(verdict.measured):>24}  ({_bound(verdict)})"
     reached = sum(verdict.is_reached is True for verdict in verdicts)
     measured = sum(verdict.is_reached is not None for verdict in verdicts)
     yield f"{reached} of {measured} measured targets are reached"
@@ -67,13 +78,13 @@ def _machine(properties: dict[str, str]) -> str:
 
 
 def _targets(verdicts: Sequence[Verdict]) -> str:
-    lines = ["## Targets", "", "| ratio or figure | target | measured | verdict |"]
-    lines.append("|---|---|---|---|")
+    lines = ["## Targets", "", "| ratio or figure | target | measured | verdict | question |"]
+    lines.append("|---|---|---|---|---|")
     for verdict in verdicts:
         measured = _spread(verdict.measured)
         lines.append(
             f"| {verdict.target.what} | {_bound(verdict)} | {measured} | "
-            f"{_VERDICTS[verdict.is_reached]} |"
+            f"{_VERDICTS[verdict.is_reached]} | {verdict.target.ours.question} |"
         )
     return "\n".join([*lines, ""])
 
@@ -82,6 +93,19 @@ def _bound(verdict: Verdict) -> str:
     target = verdict.target
     bound = f"≥ {target.least:,g}" if target.least is not None else f"≤ {target.most:,g}"
     return f"{bound} {target.unit}"
+
+
+def _others(results: Results) -> str:
+    """Write where another system is better than Rundlet, by the first figure of each question."""
+    found = list(better(results))
+    if not found:
+        return ""
+    lines = ["## Where another system is better", "", "| question | case | system | times |"]
+    lines.append("|---|---|---|---:|")
+    lines += [
+        f"| {one.question} | {one.case} | {one.system} | {number(one.times)} |" for one in found
+    ]
+    return "\n".join([*lines, ""])
 
 
 def _missing(folder: Path) -> str:

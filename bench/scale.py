@@ -67,7 +67,7 @@ SCALES: Final = {
             load_s=0.3,
             warm_up_s=0.1,
             key_counts=(1_000, 10_000),
-            run_s_max=170,
+            run_s_max=600,
         ),
         Scale(
             name="medium",  # figures in a quarter of an hour
@@ -79,7 +79,7 @@ SCALES: Final = {
             load_s=1.0,
             warm_up_s=0.3,
             key_counts=(10_000, 100_000, 1_000_000),
-            run_s_max=840,
+            run_s_max=1_500,
         ),
         Scale(
             name="full",
@@ -91,7 +91,7 @@ SCALES: Final = {
             load_s=2.0,
             warm_up_s=0.4,
             key_counts=(10_000, 100_000, 1_000_000, 10_000_000),
-            run_s_max=2_100,
+            run_s_max=5_400,
         ),
     )
 }

@@ -111,6 +111,7 @@ READS: Final = Mix("reads", choice="uniform")
 ZIPF_READS: Final = Mix("zipf reads", choice="zipf")
 WRITES: Final = Mix("new keys", insert=1.0)
 SOME_WRITES: Final = Mix("5 % puts", update=0.05, choice="uniform")
+NEW_KEYS_BESIDE_READS: Final = Mix("5 % new keys", insert=0.05, choice="uniform")
 YCSB: Final = (
     Mix("A", update=0.5),
     Mix("B", update=0.05),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice, pairwise
 from typing import Final
 
 CA_VARIABLE = "RUNDLET_CA_FILE"
@@ -29,6 +29,8 @@ _WITH_VALUE = frozenset({"--store", *(option.split()[0] for option, _ in PLACE_O
 _WITHOUT_VALUE = frozenset({"--json"})
 _GENERAL = frozenset({CA_OPTION, *CONTEXT_OPTIONS})
 _ENDS = frozenset({"--", "--exec"})  # what follows belongs to others
+_JSON_FORMATS = frozenset({"--format=json", "--format=jsonl"})
+_WITH_FORMAT_OF_FILE = (["import"], ["export"])
 _OF_TWO_WORDS = frozenset({"token", "context"})
 
 
@@ -53,9 +55,15 @@ def general_first(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def asks_for_json(arguments: list[str]) -> bool:
-    """Whether the caller is a machine that reads errors as JSON, too."""
+    """Whether the caller is a machine that reads errors as JSON, too; the command stands first."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    return "--json" in arguments[:end]
+    own = arguments[:end]
+    if "--json" in own:
+        return True
+    if own[:1] in _WITH_FORMAT_OF_FILE:
+        return False
+    joined = ("=".join(pair) for pair in pairwise(own))
+    return not _JSON_FORMATS.isdisjoint(chain(own, joined))
 
 
 def moved_behind_command(arguments: list[str]) -> list[str]:

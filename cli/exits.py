@@ -162,6 +162,7 @@ def _server_kinds() -> tuple[tuple[type[Exception], ExitCode], ...]:
     return (
         (errors.InvalidRequest, ExitCode.USAGE),
         (errors.Conflict, ExitCode.CONFLICT),
+        (errors.WrongCount, ExitCode.CONFLICT),
         (errors.Compacted, ExitCode.NOT_FOUND),
         (errors.NotInBackup, ExitCode.NOT_FOUND),
         (errors.Damaged, ExitCode.DAMAGED),

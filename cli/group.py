@@ -63,7 +63,10 @@ class CommandGroup(TyperGroup):
         if os.environ.get(COMPLETION_VARIABLE):
             from typer.completion import get_completion_inspect_parameters  # noqa: PLC0415 - rarely used
 
+            from rundlet_server.cli import bash  # noqa: PLC0415 - as the line before
+
             get_completion_inspect_parameters()  # registers the shells that typer knows
+            bash.register()
         super()._main_shell_completion(ctx_args, prog_name, complete_var)
 
     def shell_complete(self, ctx: Context, incomplete: str) -> list[CompletionItem]:
@@ -86,13 +89,14 @@ class CommandGroup(TyperGroup):
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Read the options before the command, and move the options of the command behind it."""
+        general, args = general_first(args)
+        args = moved_behind_command(args)
         ctx.meta[_AS_JSON] = asks_for_json(args)
-        if not args and not ctx.resilient_parsing:
+        if not general and not args and not ctx.resilient_parsing:
             typer.echo(overview(), nl=False)
             raise typer.Exit(ExitCode.USAGE)
         try:
-            general, args = general_first(args)
-            return super().parse_args(ctx, general + moved_behind_command(args))
+            return super().parse_args(ctx, general + args)
         except typer.TyperException as ex:
             raise _usage_error(ctx, ex) from ex
         except OSError as ex:  # of the help or the version, which end here

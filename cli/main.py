@@ -31,9 +31,9 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from rundlet_server.functions.version import software_version  # noqa: PLC0415 - rarely used
+        from rundlet.version import __version__  # noqa: PLC0415 - rarely used
 
-        print(f"rundlet {software_version()}")
+        print(f"rundlet {__version__}")
         raise typer.Exit
 
 
@@ -48,6 +48,9 @@ def _install_completion(ctx: typer.Context, param: typer.CallbackParam, wanted: 
     if wanted:
         from typer.completion import install_callback  # noqa: PLC0415 - rarely used
 
+        from rundlet_server.cli import bash  # noqa: PLC0415 - as the line before
+
+        bash.register()
         install_callback(ctx, param, wanted)
 
 
@@ -55,6 +58,9 @@ def _show_completion(ctx: typer.Context, param: typer.CallbackParam, wanted: boo
     if wanted:
         from typer.completion import show_callback  # noqa: PLC0415 - rarely used
 
+        from rundlet_server.cli import bash  # noqa: PLC0415 - as the line before
+
+        bash.register()
         show_callback(ctx, param, wanted)
 
 

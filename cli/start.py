@@ -8,10 +8,10 @@ import sys
 def main() -> None:
     """Run the command line."""
     if sys.argv[1:] == ["--version"]:
-        from rundlet_server.functions.version import software_version  # noqa: PLC0415 - as below
+        from rundlet.version import __version__  # noqa: PLC0415 - as below
 
         try:
-            print(f"rundlet {software_version()}", flush=True)
+            print(f"rundlet {__version__}", flush=True)
         except OSError:
             pass  # is reported below, as for every command
         else:

@@ -24,7 +24,8 @@ _INTRODUCTION: Final = """\
 # The command line
 
 Every command, with its options, an example and its exit codes. `rundlet COMMAND --help` shows the
-same in a terminal; `python -m rundlet` is the same as `rundlet`. The [guide](guide.md) shows the
+same in a terminal, and `man rundlet` shows this page where the `bin` folder of the installation is
+on the `PATH`. `python -m rundlet` is the same as `rundlet`. The [guide](guide.md) shows the
 commands at work.
 
 `python docs/cli_help.py` writes this page from the help texts; a test fails when it is out of date.

@@ -45,6 +45,7 @@ from rundlet_server.functions.routes.diff import DiffResource
 from rundlet_server.functions.routes.history import HistoryResource
 from rundlet_server.functions.routes.lists import KeysResource
 from rundlet_server.functions.routes.metrics import MetricsResource
+from rundlet_server.functions.routes.plain_gets import PlainGets
 from rundlet_server.functions.routes.ready import ReadyResource
 from rundlet_server.functions.routes.retention import RetentionResource
 from rundlet_server.functions.routes.rollback import RollbackResource
@@ -86,7 +87,7 @@ def create_app(
     *,
     token_store: TokenStore | None = None,
     waits: Waits = IN_THREAD,
-) -> falcon.App[falcon.Request, falcon.Response]:
+) -> MeasuredApp:
     """Return the application over an open store, which the caller closes.
 
     Args:
@@ -118,8 +119,9 @@ def create_app(
     readiness = _readiness_of(counted, settings, tokens)
     if tokens is not None:
         middleware.append(AuditTrail(ids, _audit_writer(settings, counters, readiness)))
-    if settings.cors_origins:
-        middleware.append(CorsHeaders(settings.cors_origins))
+    cors = CorsHeaders(settings.cors_origins) if settings.cors_origins else None
+    if cors is not None:
+        middleware.append(cors)
     access = _access(settings, counters, tokens)
     app = MeasuredApp(
         counters.shared,
@@ -129,7 +131,10 @@ def create_app(
         slow_s=settings.slow_s,
     )
     sending = SendingGate(settings.sending_bytes_max, waits)
-    ErrorAnswers(ids, discard_body, LimitAdvice(store.info)).install(app)
+    errors = ErrorAnswers(ids, discard_body, LimitAdvice(store.info))
+    errors.install(app)
+    last_headers = cors.without_origin if cors else ()
+    app.quick = PlainGets(counted, access, errors, app.count, last_headers=last_headers)
     limits = shown_limits(settings, store.info.limits)
     source = Source(
         counted,
@@ -242,7 +247,7 @@ def _add_pages(app: falcon.App[falcon.Request, falcon.Response], *, with_dashboa
     app.add_route(routes.UI_FILE.template, FileResource(assets))
 
 
-def get_app() -> falcon.App[falcon.Request, falcon.Response]:
+def get_app() -> MeasuredApp:
     """Return the application that the environment describes, with its store open.
 
     Raises:
@@ -271,7 +276,7 @@ def get_service(waits: Waits) -> Service:
 
 def create_configured_app(
     store: Store, settings: ServerSettings, shared: SharedCounters, waits: Waits = IN_THREAD
-) -> falcon.App[falcon.Request, falcon.Response]:
+) -> MeasuredApp:
     """Return the application over an open store, with the tokens that the settings name.
 
     Raises:

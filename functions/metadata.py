@@ -3,6 +3,9 @@
 WSGI gives header names in upper case with underscores for hyphens. That can be undone, because the
 names of metadata have neither. A text is printable ASCII, and everything else in it is
 percent-encoded UTF-8; so is ``%`` itself, and a blank at either end, which HTTP would cut off.
+
+If a name comes more than once, its text is all of them, in their order, with ``JOINT`` between two:
+that is how RFC 9110 (5.3) combines fields, and every server in front of this module does it.
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ from rundlet_server.storage.errors import InvalidRequest, LimitExceeded
 from rundlet_server.storage.metadata import NO_METADATA, Metadata, metadata_of
 
 HEADER: Final = "KV-Meta-"
+JOINT: Final = ", "
+"""What stands between two texts of one name; a text may have it, too, so it cannot be refused."""
+
 TEXT_PATTERN: Final = "(?:[\\x20-\\x24\\x26-\\x7e]|%[0-9A-Fa-f]{2})*"
 """What may stand in a header, before it is decoded."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -41,6 +42,7 @@ PROBLEM_TYPE = "application/problem+json"
 RETRY_LATER = {"Retry-After": "1"}
 
 _FAILURE: Final = "rundlet.failure"
+_JSON: Final = json.JSONEncoder(separators=(",", ":"))
 _TITLES: Final = {
     413: "Content Too Large",
     414: "URI Too Long",
@@ -96,6 +98,10 @@ class Failure(NamedTuple):
     cause: Exception
 
 
+ErrorAnswer = tuple[str, dict[str, str], bytes]
+"""The status, headers and body of an answer that is not a success."""
+
+
 class ErrorAnswers:
     """Answers for exceptions, each with an id that the log repeats if it says more."""
 
@@ -123,17 +129,24 @@ class ErrorAnswers:
         params: dict[str, object],  # noqa: ARG002 - Falcon passes the path's fields by position
     ) -> None:
         """Fill in the response for an exception of any kind."""
-        request_id = self._ids.of(req.env)
+        status, headers, body = self.made(req.env, ex)
+        self._discard_body(req)
+        resp.status = status
+        resp.text = None
+        resp.data = body
+        resp.set_headers(headers)
+
+    def made(self, environ: dict[str, object], ex: Exception) -> ErrorAnswer:
+        """Return the status, headers and body for an exception of any kind."""
+        request_id = self._ids.of(environ)
         problem = problem_of(ex).advised(self._advice)
         if problem.status >= 500:
-            req.env[_FAILURE] = Failure(problem, ex)
-        self._discard_body(req)
-        resp.status = f"{problem.status} {title_of(problem.status)}"
-        resp.text = None
-        resp.data = encode_problem(problem, request_id)
-        resp.set_headers(headers_of(problem, request_id))
+            environ[_FAILURE] = Failure(problem, ex)
+        status = f"{problem.status} {title_of(problem.status)}"
+        return status, headers_of(problem, request_id), encode_problem(problem, request_id)
 
 
+@cache
 def title_of(status: int) -> str:
     """Return the reason phrase of a status after RFC 9110; Python's depend on its version."""
     return _TITLES.get(status) or HTTPStatus(status).phrase
@@ -291,4 +304,4 @@ def encode_problem(problem: Problem, request_id: str) -> bytes:
         **problem.members,
     }
     # ASCII: a detail may quote text that UTF-8 cannot hold.
-    return json.dumps(body, separators=(",", ":")).encode()
+    return _JSON.encode(body).encode()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rundlet_server.functions.limits import body_bytes_max_at
 from rundlet_server.functions.messages.target import raw_path
+from rundlet_server.functions.monitoring.measures import MeasuredApp, QuickAnswers
 from rundlet_server.functions.route_table import route_at
 from rundlet_server.storage.interface import Limits, Store
 
@@ -24,12 +25,14 @@ class Service:
         is_short: returns whether a request may be answered in an event loop; see ``Rule.is_short``.
         body_bytes_max: returns the largest body that is taken at a path.
         store: whose commits requests wait for, if there is one.
+        quick: answers some requests in the loop before the application does.
     """
 
     app: WSGIApplication
     is_short: Callable[[Mapping[str, str]], bool]
     body_bytes_max: Callable[[str], int]
     store: Store | None = None
+    quick: QuickAnswers | None = None
 
     @property
     def is_remote(self) -> bool:
@@ -37,13 +40,14 @@ class Service:
         return self.store is not None and self.store.info.is_remote
 
 
-def service_of(app: WSGIApplication, store: Store, limits: Limits) -> Service:
+def service_of(app: MeasuredApp, store: Store, limits: Limits) -> Service:
     """Return how to serve an application over a store."""
 
     def body_bytes_max(path: str) -> int:
         return body_bytes_max_at(limits, path)
 
-    return Service(app, is_short, body_bytes_max, store)
+    quick = None if store.info.is_remote else app.quick
+    return Service(app, is_short, body_bytes_max, store, quick)
 
 
 def is_short(environ: Mapping[str, str]) -> bool:

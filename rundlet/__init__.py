@@ -12,19 +12,24 @@
 ``client.Client``; the errors are one tree in ``errors``.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
 
 from rundlet.version import __version__
 
+TYPE_CHECKING = False
+"""As in typing, which takes longer to import than all else that is needed here."""
+
 if TYPE_CHECKING:
+    from typing import Final
+
     from rundlet.async_client import AsyncClient
     from rundlet.async_locks import AsyncLock
     from rundlet.async_watching import AsyncWatch
     from rundlet.calls.backups import Backup, BackupFile
-    from rundlet.calls.past import Difference, Erased, Place, Retention, RolledBack, State, Version
     from rundlet.calls.transfers import Imported, RowCounter
-    from rundlet.client import DEFAULT_URL, Client
+    from rundlet.client import Client
     from rundlet.errors import (
         BackupGone,
         BadRequest,
@@ -49,6 +54,7 @@ if TYPE_CHECKING:
     from rundlet.mappings.mapping import StoreMapping
     from rundlet.model import (
         DEFAULT_CONTENT_TYPE,
+        DEFAULT_URL,
         TEXT_CONTENT_TYPE,
         Add,
         ChangesPage,
@@ -65,6 +71,7 @@ if TYPE_CHECKING:
         Value,
         Written,
     )
+    from rundlet.past import Difference, Erased, Place, Retention, RolledBack, State, Version
     from rundlet.watching import Watch
 
 __all__ = [
@@ -132,23 +139,11 @@ _MODULES: Final = {
         "Backup",
         "BackupFile",
     ),
-    "rundlet.calls.past": (
-        "Difference",
-        "Erased",
-        "Place",
-        "Retention",
-        "RolledBack",
-        "State",
-        "Version",
-    ),
     "rundlet.calls.transfers": (
         "Imported",
         "RowCounter",
     ),
-    "rundlet.client": (
-        "Client",
-        "DEFAULT_URL",
-    ),
+    "rundlet.client": ("Client",),
     "rundlet.mappings.codecs": ("Codec",),
     "rundlet.errors": (
         "BackupGone",
@@ -177,6 +172,7 @@ _MODULES: Final = {
         "Commit",
         "Condition",
         "DEFAULT_CONTENT_TYPE",
+        "DEFAULT_URL",
         "Delete",
         "Event",
         "KeyInfo",
@@ -188,6 +184,15 @@ _MODULES: Final = {
         "Touch",
         "Value",
         "Written",
+    ),
+    "rundlet.past": (
+        "Difference",
+        "Erased",
+        "Place",
+        "Retention",
+        "RolledBack",
+        "State",
+        "Version",
     ),
     "rundlet.watching": ("Watch",),
 }

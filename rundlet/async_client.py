@@ -5,13 +5,13 @@ from __future__ import annotations
 from os import PathLike
 from typing import Self
 
-from rundlet.client import DEFAULT_URL
 from rundlet.methods.many import AsyncManyMethods
 from rundlet.methods.past import AsyncPastMethods
 from rundlet.methods.server import AsyncServerMethods
 from rundlet.methods.transfers import AsyncTransferMethods
 from rundlet.methods.values import AsyncValueMethods
 from rundlet.methods.waiting import AsyncWaitingMethods
+from rundlet.model import DEFAULT_URL
 from rundlet.sending.async_transport import AsyncTransport
 from rundlet.sending.origin import Origin, Settings
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from rundlet.methods.many import ManyMethods
 from rundlet.methods.past import PastMethods
@@ -11,6 +11,7 @@ from rundlet.methods.server import ServerMethods
 from rundlet.methods.transfers import TransferMethods
 from rundlet.methods.values import ValueMethods
 from rundlet.methods.waiting import WaitingMethods
+from rundlet.model import DEFAULT_URL
 from rundlet.sending.origin import Origin, Settings
 from rundlet.sending.transport import Transport
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from rundlet.mappings.mapping import StoreMapping
 
 T = TypeVar("T")
-DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
 
 class Client(

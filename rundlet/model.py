@@ -7,6 +7,7 @@ from datetime import datetime
 
 from rundlet.records import Record
 
+DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
 NO_META: Mapping[str, str] = {}

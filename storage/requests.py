@@ -97,7 +97,8 @@ def check_txn(txn: Txn, limits: Limits, encode: Callable[[str], bytes] | None = 
     for condition in txn.conditions:
         encode(condition.key)
     for ops in (txn.then, txn.otherwise or ()):
-        _check_ops(ops, limits, encode)
+        if not _are_plain_puts(ops, limits):
+            _check_ops(ops, limits, encode)
 
 
 def failed_conditions(
@@ -187,6 +188,34 @@ def check_retention(retention: Retention) -> None:
         raise InvalidRequest(
             f"keep_for_s is {retention.keep_for_s}; write 0 to {KEEP_FOR_S_MAX} seconds (100 years)"
         )
+
+
+def _are_plain_puts(ops: Sequence[Op], limits: Limits) -> bool:
+    """Return whether these are puts that ``_check_ops`` surely takes, as most are.
+
+    It costs half as much as that, and false decides nothing.
+    """
+    key_bytes_max, value_bytes_max = limits.key_bytes_max, limits.value_bytes_max
+    keys = set()
+    size = 0
+    for op in ops:
+        if type(op) is not Put or op.ttl_s is not None or op.expires_us is not None:
+            return False
+        key, value_size, content_type = op.key, len(op.value), op.content_type
+        key_size = len(key)
+        is_plain = (
+            key.isascii()
+            and 0 < key_size <= key_bytes_max
+            and value_size <= value_bytes_max
+            and content_type.isascii()
+            and len(content_type) <= CONTENT_TYPE_BYTES_MAX
+            and not op.metadata
+        )
+        if not is_plain:
+            return False
+        keys.add(key)
+        size += key_size + value_size
+    return len(keys) == len(ops) <= limits.txn_ops_max and size <= limits.txn_bytes_max
 
 
 def _check_ops(ops: Sequence[Op], limits: Limits, encode: Callable[[str], bytes]) -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from bench.backends.systems import READERS
 from bench.backends.usage import with_cost
-from bench.http.servers import Servers
-from bench.http.system import System
 from bench.recorder import Recorder
+from bench.systems.running import Servers
+from bench.systems.system import System
 from bench.workload import READS
 
 CLIENTS = (16, 64)

@@ -9,9 +9,9 @@ import pytest
 
 from bench.backends.systems import DURABLE_WRITERS
 from bench.backends.usage import with_cost
-from bench.http.servers import Servers
-from bench.http.system import System
 from bench.recorder import Recorder
+from bench.systems.running import Servers
+from bench.systems.system import System
 from bench.workload import WRITES
 
 

@@ -15,16 +15,16 @@ import pytest
 from bench.backends.engines import etcd_store, postgres_store
 from bench.backends.systems import serve
 from bench.backends.usage import with_cores
-from bench.http import load
-from bench.http.dialects import PathDialect
-from bench.http.load import Plan
-from bench.http.processes import Processes
-from bench.http.script import MixScript
-from bench.http.system import Stage
-from bench.http.systems import granian_options
-from bench.http.wrk import figures_of
+from bench.load import generator
+from bench.load.dialects import PathDialect
+from bench.load.generator import Plan
+from bench.load.script import MixScript
+from bench.load.wrk import figures_of
 from bench.recorder import Recorder
 from bench.scale import Scale
+from bench.systems.catalogue import GRANIAN_OPTIONS
+from bench.systems.processes import Processes
+from bench.systems.system import Stage
 from bench.workload import READS
 from tests.support.programs import program
 
@@ -63,7 +63,7 @@ def on_postgres(processes: Processes, stage: Stage) -> Pair:
 
 
 def _serve_twice(address: str, processes: Processes) -> tuple[int, ...]:
-    return tuple(serve(address, granian_options(1, 32), processes) for _ in COUNTS)
+    return tuple(serve(address, GRANIAN_OPTIONS, processes) for _ in COUNTS)
 
 
 @pytest.fixture(scope="module", params=[on_etcd, on_postgres], ids=["etcd", "postgresql"])
@@ -81,7 +81,7 @@ def test_servers(record: Recorder, pair: Pair, scale: Scale, count: int) -> None
     plan = dataclasses.replace(plan, further_ports=pair.ports[1:count])
 
     record.figures(
-        lambda: with_cores(lambda: figures_of(load.run(plan)), pair.pids),
+        lambda: with_cores(lambda: figures_of(generator.run(plan)), pair.pids),
         system=COUNTS[count - 1],
         case=pair.engine,
     )

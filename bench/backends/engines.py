@@ -7,9 +7,9 @@ import functools
 from itertools import islice
 
 from bench.errors import NotMeasurable
-from bench.http.external import start_etcd
-from bench.http.processes import Processes
-from bench.http.system import Stage
+from bench.systems.external import start_etcd
+from bench.systems.processes import Processes
+from bench.systems.system import Stage
 from bench.workload import rows
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.errors import StoreError

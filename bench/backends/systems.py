@@ -8,12 +8,11 @@ from functools import partial
 from typing import Final
 
 from bench.backends.engines import etcd_store, postgres, postgres_store
-from bench.http.dialects import EtcdDialect, LinearizableEtcdDialect, PathDialect
-from bench.http.external import start_etcd
-from bench.http.processes import Processes, free_port
-from bench.http.system import Stage, System
-from bench.http.systems import granian_options, start_peer
-from bench.scale import CORES
+from bench.load.dialects import EtcdDialect, LinearizableEtcdDialect, PathDialect
+from bench.systems.catalogue import GRANIAN_OPTIONS, WAITRESS_OPTIONS, start_peer
+from bench.systems.external import start_etcd
+from bench.systems.processes import Processes, free_port
+from bench.systems.system import Stage, System
 
 MakeStore = Callable[[Processes, Stage], str]
 
@@ -37,9 +36,7 @@ def _start_psycopg(options: Sequence[str], processes: Processes, stage: Stage) -
 
 
 def _rundlets(engine: str, make: MakeStore, programs: Sequence[str]) -> tuple[System, ...]:
-    layouts = {"waitress": ["--server", "waitress"]} | {
-        f"granian {workers}x32": granian_options(workers, 32) for workers in _COUNTS
-    }
+    layouts = {"waitress": WAITRESS_OPTIONS, "granian": GRANIAN_OPTIONS}
     return tuple(
         System(
             f"rundlet on {engine}, {layout}",
@@ -51,8 +48,6 @@ def _rundlets(engine: str, make: MakeStore, programs: Sequence[str]) -> tuple[Sy
     )
 
 
-_COUNTS: Final = tuple(dict.fromkeys((1, CORES)))  # one process, and one process for each core
-
 ON_ETCD: Final = _rundlets("etcd", etcd_store, ("etcd",))
 GATEWAYS: Final = (
     System("etcd, json gateway, linearizable", LinearizableEtcdDialect(), start_etcd, ("etcd",)),
@@ -61,11 +56,11 @@ GATEWAYS: Final = (
 ON_POSTGRES: Final = _rundlets("postgresql", postgres_store, ())
 PSYCOPGS: Final = tuple(
     System(
-        f"fastapi + psycopg, uvicorn {workers}",
+        f"fastapi + psycopg, {server}",
         PathDialect(),
-        partial(_start_psycopg, ["--workers", str(workers)]),
+        partial(_start_psycopg, ["--server", server]),
     )
-    for workers in _COUNTS
+    for server in ("granian", "uvicorn")
 )
 
 READERS: Final = (*ON_ETCD, *GATEWAYS, *ON_POSTGRES, *PSYCOPGS)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from bench.http.processes import descendants_of
-from bench.http.servers import Server
 from bench.recorder import Figures
 from bench.scale import CORES
+from bench.systems.processes import descendants_of
+from bench.systems.running import Server
 from bench.workload import Mix
 
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")

@@ -1,7 +1,8 @@
 """Hold a store open until killed: ``python -m bench.engine.victim JOB DIR COUNT``.
 
 The job ``grow`` makes a store of ``COUNT`` keys; ``reopen`` opens a store, gets a key and writes
-``COUNT`` more. Then the process prints its figures as JSON and waits to be killed.
+``COUNT`` more. ``append`` writes ``COUNT`` records, a commit each, that no index file holds;
+``replay`` opens such a store. Then the process prints its figures as JSON and waits to be killed.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from typing import Final
 
 from bench.engines import OURS
 from bench.workload import key_of, rows, value_of
+from rundlet_server.storage.interface import Put, Txn
+from rundlet_server.storage.opening import open_log_store
+from rundlet_server.storage.settings import StoreSettings
 
 TAIL_KEYS: Final = 5_000
 """Written last, so that no index file holds the end of the log yet."""
 _NEW_KEYS: Final = 1 << 40
+_WITHOUT_CHECKPOINTS: Final = StoreSettings(sync="never", maintain_inline=False)
 
 
 def grow(folder: Path, count: int) -> dict[str, float]:
@@ -33,8 +38,7 @@ def grow(folder: Path, count: int) -> dict[str, float]:
 
 def reopen(folder: Path, count: int) -> dict[str, float]:
     """Open a store, get its first key, then write; time only the first two."""
-    with tempfile.TemporaryDirectory() as scratch:
-        OURS.open(Path(scratch), "never").close()  # loads the modules, which must not count
+    _load_modules()
     began_s = time.perf_counter()
     engine = OURS.open(folder, "never")
     opened_s = time.perf_counter()
@@ -49,10 +53,41 @@ def reopen(folder: Path, count: int) -> dict[str, float]:
     }
 
 
+def append(folder: Path, count: int) -> dict[str, float]:
+    """Fill a new store without checkpoints."""
+    began_s = time.perf_counter()
+    store = open_log_store(folder, _WITHOUT_CHECKPOINTS)
+    for key, value in rows(count):
+        store.commit(Txn([Put(key, value)]))
+    return {"s": time.perf_counter() - began_s}
+
+
+def replay(folder: Path, count: int) -> dict[str, float]:
+    """Open a store whose ``count`` records no index file holds, and get its last key."""
+    _load_modules()
+    began_s = time.perf_counter()
+    store = open_log_store(folder, _WITHOUT_CHECKPOINTS)
+    entry = store.get(key_of(count - 1))
+    took_s = time.perf_counter() - began_s
+    assert entry is not None
+    assert entry.value == value_of(count - 1)
+    assert store.gauges()["unindexed_records"].value == count
+    return {"µs/record": took_s / count * 1e6, "ms": took_s * 1_000}
+
+
+def _load_modules() -> None:
+    """Load what a store needs, which must not count."""
+    with tempfile.TemporaryDirectory() as scratch:
+        OURS.open(Path(scratch), "never").close()
+
+
+_JOBS: Final = {"grow": grow, "reopen": reopen, "append": append, "replay": replay}
+
+
 def main() -> None:
     """Do the job that the command line names."""
     job, folder, count = sys.argv[1:]
-    figures = {"grow": grow, "reopen": reopen}[job](Path(folder), int(count))
+    figures = _JOBS[job](Path(folder), int(count))
     print(json.dumps(figures), flush=True)
     sys.stdin.read()
 

@@ -45,6 +45,9 @@ class OrderedEngine(Engine, Protocol):
     def scan(self, start: str, count: int) -> list[tuple[str, bytes]]:
         """Return the first ``count`` keys from ``start`` on, in order, with their values."""
 
+    def list_keys(self, start: str, count: int) -> list[str]:
+        """Return the first ``count`` keys from ``start`` on, in order."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineKind:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import lmdb
@@ -50,6 +51,11 @@ class LmdbEngine:
                     break
                 found.append((key.decode(), value))
         return found
+
+    def list_keys(self, start: str, count: int) -> list[str]:
+        with self._environment.begin() as txn, txn.cursor() as cursor:
+            cursor.set_range(start.encode())
+            return [key.decode() for key in islice(cursor.iternext(values=False), count)]
 
     def close(self) -> None:
         self._environment.close()

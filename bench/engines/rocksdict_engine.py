@@ -52,6 +52,13 @@ class RocksdictEngine:
             found.append((key.decode(), value))
         return found
 
+    def list_keys(self, start: str, count: int) -> list[str]:
+        found = []
+        for key in islice(self._database.keys(from_key=start.encode()), count):
+            assert isinstance(key, bytes)  # as above
+            found.append(key.decode())
+        return found
+
     def close(self) -> None:
         self._database.close()
 

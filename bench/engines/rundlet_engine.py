@@ -41,6 +41,9 @@ class RundletEngine:
         page = self.store.scan(start=start, limit=count, include_values=True)
         return [(info.key, info.entry.value) for info in page.keys if info.entry is not None]
 
+    def list_keys(self, start: str, count: int) -> list[str]:
+        return [info.key for info in self.store.scan(start=start, limit=count).keys]
+
     def close(self) -> None:
         self.store.close()
 

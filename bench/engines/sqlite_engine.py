@@ -45,6 +45,10 @@ class SqliteEngine:
         query = "SELECT key, value FROM kv WHERE key >= ? ORDER BY key LIMIT ?"
         return self._connection.execute(query, (start, count)).fetchall()
 
+    def list_keys(self, start: str, count: int) -> list[str]:
+        query = "SELECT key FROM kv WHERE key >= ? ORDER BY key LIMIT ?"
+        return [key for (key,) in self._connection.execute(query, (start, count))]
+
     def close(self) -> None:
         self._connection.close()
 

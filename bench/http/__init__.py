@@ -1,1 +1,1 @@
-"""Compare servers over HTTP: ``systems`` starts them, ``load`` and ``wrk`` send the requests."""
+"""Questions about servers over HTTP, one in each file."""

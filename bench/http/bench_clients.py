@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bench.http.servers import Servers
-from bench.http.system import System
-from bench.http.systems import MAIN_SYSTEMS
 from bench.recorder import Recorder
+from bench.systems.catalogue import MAIN_SYSTEMS
+from bench.systems.running import Servers
+from bench.systems.system import System
 from bench.workload import READS
 
 REPEATS_MAX = 2

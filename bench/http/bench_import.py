@@ -18,18 +18,21 @@ from typing import Final
 import pytest
 
 from bench.errors import LoadFailed
-from bench.http.processes import Processes
-from bench.http.systems import granian_options, serve_rundlet
 from bench.places import ROOT
 from bench.recorder import Recorder
-from bench.scale import CORES, Scale
+from bench.scale import Scale
+from bench.systems.catalogue import (
+    GRANIAN,
+    GRANIAN_OPTIONS,
+    WAITRESS,
+    WAITRESS_OPTIONS,
+    serve_rundlet,
+)
+from bench.systems.processes import Processes
 from bench.workload import write_text_file
 
 _S_MAX: Final = 250
-_LAYOUTS: Final = {
-    "rundlet, waitress": ["--server", "waitress"],
-    f"rundlet, granian {CORES}x4": granian_options(CORES, 4),
-}
+_LAYOUTS: Final = {WAITRESS.name: WAITRESS_OPTIONS, GRANIAN.name: GRANIAN_OPTIONS}
 _FOLDER: Final = "folder"
 _STEP_BYTES: Final = 1024 * 1024
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 import pytest
 
 from bench.errors import LoadFailed
-from bench.http.servers import Servers
-from bench.http.system import System
-from bench.http.systems import REDIS, RUNDLETS, SQLITES
 from bench.recorder import Recorder
+from bench.systems.catalogue import FASTAPI_REDIS, REDIS, RUNDLETS, SQLITE
+from bench.systems.running import Servers
+from bench.systems.system import System
 from bench.workload import READS, SOME_WRITES
 
 _RATE_PER_S = 1_000
+_SYSTEMS = (*RUNDLETS, SQLITE, REDIS, FASTAPI_REDIS)
 _CASES = {"no puts": READS, "5 % puts": SOME_WRITES}
 
 
 @pytest.mark.parametrize("case", _CASES)
-@pytest.mark.parametrize("system", [*RUNDLETS, SQLITES[0], REDIS], ids=lambda system: system.name)
+@pytest.mark.parametrize("system", _SYSTEMS, ids=lambda system: system.name)
 def test_latency(record: Recorder, servers: Servers, system: System, case: str) -> None:
     server = servers.get(system)
 

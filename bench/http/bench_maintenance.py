@@ -17,14 +17,19 @@ from typing import NamedTuple
 import pytest
 
 from bench.errors import LoadFailed
-from bench.http import load
-from bench.http.servers import Server, Servers
-from bench.http.system import System
-from bench.http.systems import WITHOUT_HISTORY
+from bench.load import generator
 from bench.recorder import Recorder
+from bench.systems.catalogue import GRANIAN_OPTIONS, WAITRESS_OPTIONS, rundlet
+from bench.systems.running import Server, Servers
+from bench.systems.system import System
 from bench.workload import READS, key_of, value_of
 from rundlet import Client, Put, RundletError
 
+_WITHOUT_HISTORY = ("--keep-for", "0", "--keep-versions", "1")  # values are dead once replaced
+_SYSTEMS = (
+    rundlet("waitress, keep-for 0", *WAITRESS_OPTIONS, *_WITHOUT_HISTORY),
+    rundlet("granian, keep-for 0", *GRANIAN_OPTIONS, *_WITHOUT_HISTORY),
+)
 _RATE_PER_S = 1_000
 _TXN_KEYS = 1_000
 _SMALL_TXN_KEYS = 10
@@ -107,7 +112,7 @@ _CASES = {
 
 
 @pytest.mark.parametrize("case", _CASES)
-@pytest.mark.parametrize("system", WITHOUT_HISTORY, ids=lambda system: system.name)
+@pytest.mark.parametrize("system", _SYSTEMS, ids=lambda system: system.name)
 def test_maintenance(record: Recorder, servers: Servers, system: System, case: str) -> None:
     server = servers.get(system)
     with Client(f"http://127.0.0.1:{server.port}") as client:
@@ -124,7 +129,7 @@ def _latencies_ms(server: Server, work: Callable[[], None]) -> dict[str, float]:
     """Return the latencies of the reads that began during the work."""
     plan = server.plan(server.script(READS), rate_per_s=_RATE_PER_S, load_s=_WORK_S_MAX)
     span = _Span(work, begin_after_s=plan.warm_up_s)
-    outcome = load.run(plan, until=span.has_ended)
+    outcome = generator.run(plan, until=span.has_ended)
     between_s = span.between_s()
     latencies = outcome.samples["get"].percentiles_ms(between_s)
     named = {f"{name} ms": value for name, value in latencies.items()}

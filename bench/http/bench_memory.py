@@ -13,14 +13,15 @@ import pytest
 
 from bench.engine.killed import GrownStores
 from bench.errors import NotMeasurable
-from bench.http import load
-from bench.http.dialects import PathDialect
-from bench.http.load import Plan
-from bench.http.processes import Processes, descendants_of
-from bench.http.script import MixScript
-from bench.http.systems import granian_options, serve_rundlet
+from bench.load import generator
+from bench.load.dialects import PathDialect
+from bench.load.generator import Plan
+from bench.load.script import MixScript
 from bench.recorder import Recorder
-from bench.scale import CORES, Scale, chosen_scale
+from bench.scale import Scale, chosen_scale
+from bench.systems.catalogue import GRANIAN, GRANIAN_OPTIONS, serve_rundlet
+from bench.systems.memory import kilobytes
+from bench.systems.processes import Processes, descendants_of
 from bench.workload import READS
 
 _CLIENTS = 16
@@ -35,13 +36,13 @@ def test_memory(
 
     def measure() -> dict[str, float]:
         with Processes(folder) as processes:
-            port = serve_rundlet(granian_options(CORES, 4), processes, store)
+            port = serve_rundlet(GRANIAN_OPTIONS, processes, store)
             script = MixScript(PathDialect(), READS, key_count, insert_from=0)
-            load.run(Plan(port, script, _CLIENTS, scale.load_s))
+            generator.run(Plan(port, script, _CLIENTS, scale.load_s))
             workers = _workers_of(processes.pids[0])
-            private = mean(_kilobytes(pid, "Private_Dirty") for pid in workers)
-            resident = mean(_kilobytes(pid, "Rss") for pid in workers)
-            shared = mean(_kilobytes(pid, "Shared_Clean") for pid in workers)
+            private = mean(kilobytes(pid, "Private_Dirty") for pid in workers)
+            resident = mean(kilobytes(pid, "Rss") for pid in workers)
+            shared = mean(kilobytes(pid, "Shared_Clean") for pid in workers)
         index_bytes = sum(path.stat().st_size for path in store.glob("*.idx"))
         figures = {
             "private MB/worker": private / 1_000,
@@ -52,7 +53,7 @@ def test_memory(
             figures["index file B/key"] = index_bytes / key_count
         return figures
 
-    record.figures(measure, system=f"rundlet, granian {CORES}x4", case=f"{key_count:,} keys")
+    record.figures(measure, system=GRANIAN.name, case=f"{key_count:,} keys")
 
 
 def _workers_of(pid: int) -> list[int]:
@@ -65,11 +66,3 @@ def _workers_of(pid: int) -> list[int]:
     if not workers:
         raise NotMeasurable("this system does not show which processes are workers")
     return workers
-
-
-def _kilobytes(pid: int, name: str) -> int:
-    path = Path(f"/proc/{pid}/smaps_rollup")
-    if not path.exists():
-        raise NotMeasurable(f"{path.parent.parent} does not show private memory on this system")
-    lines = path.read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])

@@ -14,16 +14,19 @@ import pytest
 
 from bench.engine.killed import GrownStores
 from bench.errors import LoadFailed
-from bench.http.processes import Processes
-from bench.http.systems import granian_options, serve_rundlet
 from bench.recorder import Recorder
-from bench.scale import CORES, chosen_scale
+from bench.scale import chosen_scale
+from bench.systems.catalogue import (
+    GRANIAN,
+    GRANIAN_OPTIONS,
+    WAITRESS,
+    WAITRESS_OPTIONS,
+    serve_rundlet,
+)
+from bench.systems.processes import Processes
 from bench.workload import key_of, value_of
 
-_LAYOUTS = {
-    "rundlet, waitress": ["--server", "waitress"],
-    f"rundlet, granian {CORES}x4": granian_options(CORES, 4),
-}
+_LAYOUTS = {WAITRESS.name: WAITRESS_OPTIONS, GRANIAN.name: GRANIAN_OPTIONS}
 
 
 @pytest.mark.parametrize("key_count", chosen_scale().key_counts)

@@ -15,9 +15,9 @@ from itertools import cycle
 import httpx
 import pytest
 
-from bench.http.servers import Servers
-from bench.http.systems import GRANIANS
 from bench.recorder import Recorder
+from bench.systems.catalogue import GRANIAN
+from bench.systems.running import Servers
 from bench.workload import key_of
 from rundlet import AsyncClient, Client
 
@@ -27,7 +27,7 @@ _READS_A_TURN = 200
 
 
 def test_client(record: Recorder, servers: Servers) -> None:
-    url = f"http://127.0.0.1:{servers.get(GRANIANS[0]).port}"
+    url = f"http://127.0.0.1:{servers.get(GRANIAN).port}"
 
     def ask() -> dict[str, float]:
         with Client(url) as client, httpx.Client() as bare:
@@ -48,7 +48,7 @@ def test_client(record: Recorder, servers: Servers) -> None:
 
 @pytest.mark.parametrize("tasks", [1, 16])
 def test_async_client(record: Recorder, servers: Servers, tasks: int) -> None:
-    url = f"http://127.0.0.1:{servers.get(GRANIANS[0]).port}"
+    url = f"http://127.0.0.1:{servers.get(GRANIAN).port}"
 
     async def ask() -> dict[str, float]:
         async with AsyncClient(url) as client, httpx.AsyncClient() as bare:

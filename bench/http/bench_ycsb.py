@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import pytest
 
-from bench.http.servers import Servers
-from bench.http.system import System
-from bench.http.systems import GRANIANS, REDIS, SQLITES, WAITRESS
 from bench.recorder import Recorder
+from bench.systems.catalogue import FASTAPI_REDIS, REDIS, RUNDLETS, SQLITE
+from bench.systems.running import Servers
+from bench.systems.system import System
 from bench.workload import YCSB, Mix
 
 REPEATS_MAX = 2
-_SYSTEMS = (WAITRESS, GRANIANS[-1], SQLITES[0], REDIS)
+_SYSTEMS = (*RUNDLETS, SQLITE, REDIS, FASTAPI_REDIS)
 
 
 @pytest.mark.parametrize("mix", YCSB, ids=lambda mix: mix.name)

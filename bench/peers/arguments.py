@@ -15,10 +15,10 @@ class PeerArguments:
         port: the port to listen on.
         rows: the key-value text file that it holds from the start.
         folder: the folder for its own files.
-        server: the WSGI server, if there is a choice.
+        server: the HTTP server, if there is a choice.
         workers: the number of processes.
-        threads: the number of threads in each process.
-        database: what libpq connects to, for a server over PostgreSQL.
+        threads: the number of threads in each process; by default as many as waitress has.
+        database: the address of the database behind the server, if there is one.
     """
 
     port: int
@@ -36,8 +36,8 @@ def parse_arguments() -> PeerArguments:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--rows", type=Path, required=True)
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--server", choices=("waitress", "granian"), default="waitress")
+    parser.add_argument("--server", choices=("waitress", "uvicorn", "granian"), default="waitress")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--database", default="")
     return PeerArguments(**vars(parser.parse_args()))

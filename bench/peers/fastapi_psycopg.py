@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from psycopg_pool import ConnectionPool
 
 from bench.peers.arguments import PeerArguments, parse_arguments
+from bench.peers.serving import serve_asgi
 from bench.workload import read_text_file
 
 DATABASE_VARIABLE: Final = "BENCH_DATABASE"
@@ -86,14 +86,7 @@ def main(arguments: PeerArguments) -> None:
     make_table(arguments.database, table, arguments.rows)
     os.environ[DATABASE_VARIABLE] = arguments.database
     os.environ[TABLE_VARIABLE] = table
-    uvicorn.run(
-        "bench.peers.fastapi_psycopg:create_app",
-        factory=True,
-        port=arguments.port,
-        workers=arguments.workers,
-        log_level="error",
-        access_log=False,
-    )
+    serve_asgi("fastapi_psycopg", arguments)
 
 
 if __name__ == "__main__":

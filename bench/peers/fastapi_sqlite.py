@@ -8,11 +8,11 @@ import threading
 from pathlib import Path
 from typing import Final
 
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from bench.peers.arguments import PeerArguments, parse_arguments
+from bench.peers.serving import serve_asgi
 from bench.workload import read_text_file
 
 DATABASE_VARIABLE: Final = "BENCH_DATABASE"
@@ -65,14 +65,7 @@ def main(arguments: PeerArguments) -> None:
     path = arguments.folder / "kv.sqlite"
     make_database(path, arguments.rows)
     os.environ[DATABASE_VARIABLE] = str(path)
-    uvicorn.run(
-        "bench.peers.fastapi_sqlite:create_app",
-        factory=True,
-        port=arguments.port,
-        workers=arguments.workers,
-        log_level="error",
-        access_log=False,
-    )
+    serve_asgi("fastapi_sqlite", arguments)
 
 
 if __name__ == "__main__":

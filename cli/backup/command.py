@@ -19,6 +19,14 @@ from rundlet_server.cli.place.options import (
     UrlOption,
     open_target,
 )
+from rundlet_server.cli.show.formats import (
+    Format,
+    FormatOption,
+    Shape,
+    format_of,
+    table,
+    write_rows,
+)
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.progress import byte_progress
 from rundlet_server.cli.show.sizes import shown_bytes
@@ -64,6 +72,7 @@ def backup(
     keep_for: Annotated[
         str | None, typer.Option("--keep-for", metavar="TIME", help="Keep those of 30d, 12h ...")
     ] = None,
+    output_format: FormatOption = None,
     url: UrlOption = None,
     data: DataOption = None,
     store: StoreOption = None,
@@ -78,8 +87,10 @@ def backup(
     Example: rundlet backup /mnt/backups --url http://db:8000
     """
     if listing:
-        _list(existing_place(directory), as_json=as_json)
+        _list(existing_place(directory), format_of(output_format, as_json=as_json))
         return
+    if output_format is not None:
+        raise CommandError("--format needs --list", ExitCode.USAGE)
     keep_for_s = None if keep_for is None else seconds_of("--keep-for", keep_for)
     if pruning == (keep is None and keep_for_s is None):
         message = "--prune needs --keep or --keep-for, and these need --prune"
@@ -130,13 +141,24 @@ def _described(index: BackupIndex) -> dict[str, object]:
     }
 
 
-def _list(place: BackupPlace, *, as_json: bool) -> None:
+def _list(place: BackupPlace, wanted: Format | None) -> None:
     indexes = indexes_in(place)
-    if as_json:
-        write_lines(to_line(_described(index)) for index in indexes)
+    if wanted is not None:
+        write_rows(indexes, _SHAPE, wanted)
         return
-    for index in indexes:
-        size = shown_bytes(sum(file.size for file in index.files))
-        span = f"revisions {index.oldest_revision} to {index.revision}"
-        write_line(f"{index.name}  {shown_time(index.time_us)}  {span}  {size}")
+    write_lines(map(escaped, table((), map(_cells, indexes))))
     write_line(f"restorable: {covered(indexes)}" if indexes else "there are no backups")
+
+
+def _cells(index: BackupIndex) -> list[str]:
+    size = shown_bytes(sum(file.size for file in index.files))
+    span = f"revisions {index.oldest_revision} to {index.revision}"
+    return [index.name, shown_time(index.time_us), span, size]
+
+
+_SHAPE: Final = Shape(
+    _described,
+    ("backup", "store_id", "oldest_revision", "revision", "time"),
+    ("backup", "time", "revisions", "size"),
+    _cells,
+)

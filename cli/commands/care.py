@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from rundlet import Client
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.options import (
     DataOption,
@@ -23,9 +22,10 @@ from rundlet_server.cli.place.options import (
     open_target,
 )
 from rundlet_server.cli.place.target import Purpose
+from rundlet_server.cli.show.formats import FormatOption, Shape, format_of, write_rows
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.progress import byte_progress
-from rundlet_server.cli.show.terminal import escaped, write_line, write_lines
+from rundlet_server.cli.show.terminal import escaped, shown_key, write_line, write_lines
 
 if TYPE_CHECKING:
     from rundlet_server.storage.care import Problem, RepairReport, VerifyReport
@@ -38,10 +38,12 @@ _LINES_MAX: Final = 20
 
 @commands.command("stats")
 def stats(
+    *,
     url: UrlOption = None,
     data: DataOption = None,
     store: StoreOption = None,
     token: TokenOption = None,
+    output_format: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print counts.
@@ -50,14 +52,13 @@ def stats(
 
     Example: rundlet stats --json
     """
+    wanted = format_of(output_format, as_json=as_json)
     with open_target(url, data, token, store=store) as target:
         members = target.stats()
-    if as_json:
+    if wanted in ("json", "jsonl"):
         write_line(to_line(members))
-        return
-    rows = list(_flat(members))
-    width = max((len(name) for name, _ in rows), default=0)
-    write_lines(f"{name:<{width}}  {escaped(shown)}" for name, shown in rows)
+    else:
+        write_rows(_flat(members), _COUNTS, wanted)
 
 
 @commands.command("compact")
@@ -74,6 +75,8 @@ def compact(
 
     Example: rundlet compact
     """
+    from rundlet import Client  # noqa: PLC0415 - the other commands need no client
+
     with open_target(url, data, token, Purpose.COMPACT, store=store) as target:
         target.compact()
         is_server = isinstance(target, Client)
@@ -200,10 +203,25 @@ def _plain(member: object) -> object:
     return [_plain(inner) for inner in member] if isinstance(member, list) else member
 
 
-def _flat(members: Mapping[str, object], above: str = "") -> Iterator[tuple[str, str]]:
+_Count = tuple[str, str]
+
+
+def _flat(members: Mapping[str, object], above: str = "") -> Iterator[_Count]:
     """Members of members as ``outer.inner``, each with what is shown of it."""
     for name, member in members.items():
         if isinstance(member, Mapping):
             yield from _flat(member, f"{above}{name}.")
         else:
             yield above + name, str(member)
+
+
+def _shown(count: _Count) -> list[str]:
+    return [shown_key(text) for text in count]
+
+
+def _named(count: _Count) -> dict[str, object]:
+    name, number = count
+    return {"name": name, "count": number}
+
+
+_COUNTS: Final[Shape[_Count]] = Shape(_named, ("name", "count"), (), _shown)

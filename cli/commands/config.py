@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import typer
 
@@ -18,8 +18,9 @@ from rundlet_server.cli.place.options import (
 )
 from rundlet_server.cli.serve.environ import warn_of_unknown
 from rundlet_server.cli.serve.options import takes_settings
+from rundlet_server.cli.show.formats import FormatOption, Shape, format_of, write_rows
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.terminal import escaped, write_line, write_lines
+from rundlet_server.cli.show.terminal import shown_key, write_line
 from rundlet_server.functions.settings import SETTINGS
 from rundlet_server.functions.settings.kinds import Duration
 from rundlet_server.functions.settings.reading import GivenOptions
@@ -38,10 +39,11 @@ class _Setting(NamedTuple):
 @commands.command("config")
 @takes_settings(hidden=True)
 def config(
+    *,
     url: UrlOption = None,
     token: TokenOption = None,
+    output_format: FormatOption = None,
     as_json: JsonOption = False,
-    *,
     given: GivenOptions,
 ) -> None:
     """Print settings.
@@ -51,6 +53,7 @@ def config(
 
     Example: rundlet config --url http://127.0.0.1:8000
     """
+    wanted = format_of(output_format, as_json=as_json)
     warn_of_unknown(os.environ)
     url = url if given else chosen_url(url)
     if url is not None and given:
@@ -63,16 +66,17 @@ def config(
             settings = list(_of_server(client.info()))
     else:
         settings = list(_of_next_server(given, os.environ))
-    if as_json:
+    if wanted in ("json", "jsonl"):
         write_line(to_line({setting.name: setting.value for setting in settings}))
-        return
-    width = max(len(setting.name) for setting in settings)
-    write_lines(escaped(_line(setting, width)) for setting in settings)
+    else:
+        write_rows(settings, _SHAPE, wanted)
 
 
-def _line(setting: _Setting, width: int) -> str:
-    line = f"{setting.name:<{width}}  {setting.value}"
-    return f"{line}  ({setting.source})" if setting.source else line
+def _cells(setting: _Setting) -> list[str]:
+    return [setting.name, shown_key(str(setting.value)), shown_key(setting.source)]
+
+
+_SHAPE: Final = Shape(_Setting._asdict, _Setting._fields, ("setting", "value", "source"), _cells)
 
 
 def _of_server(about: Mapping[str, object]) -> Iterator[_Setting]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 import typer
 
 from rundlet import Delete
-from rundlet_server.cli.exits import CommandError, ExitCode, Interrupted
+from rundlet_server.cli.exits import CommandError, ExitCode, Interrupted, is_conflict
 from rundlet_server.cli.place.options import (
     DataOption,
     JsonOption,
@@ -18,7 +19,6 @@ from rundlet_server.cli.place.options import (
     open_target,
 )
 from rundlet_server.cli.place.target import Purpose, Target
-from rundlet_server.cli.show.globs import matching
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.progress import RowProgress
 from rundlet_server.cli.show.questions import confirmed
@@ -28,6 +28,8 @@ commands = typer.Typer()
 
 _OPS: Final = 1_000
 _SHOWN: Final = 3
+_ATTEMPTS: Final = 5
+"""How often keys are counted anew as others write them, if no person has confirmed a count."""
 
 
 @commands.command("del")
@@ -69,9 +71,22 @@ def delete(
         if prefix is None:
             _delete_named(target, list(dict.fromkeys(keys or ())), as_json=as_json)
         else:
-            found = [info.key for info in matching(target.scan(prefix=prefix), match, prefix)]
-            _require_answer(found, prefix, match, is_sure=yes)
-            _delete_all(target, found, as_json=as_json)
+            _delete_selected(target, _Selected(prefix, match), is_sure=yes, as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Selected:
+    """Which keys are deleted; attributes as the options."""
+
+    prefix: str
+    match: str | None
+
+    def count(self, target: Target) -> int:
+        return target.count(prefix=self.prefix, match=self.match)
+
+    def keys(self, target: Target, limit: int | None = None) -> list[str]:
+        found = target.scan(prefix=self.prefix, match=self.match, limit=limit)
+        return [info.key for info in found]
 
 
 def _delete_named(target: Target, keys: Sequence[str], *, as_json: bool) -> None:
@@ -85,26 +100,56 @@ def _delete_named(target: Target, keys: Sequence[str], *, as_json: bool) -> None
         raise typer.Exit(ExitCode.NOT_FOUND)
 
 
-def _require_answer(keys: Sequence[str], prefix: str, match: str | None, *, is_sure: bool) -> None:
+def _delete_selected(target: Target, selected: _Selected, *, is_sure: bool, as_json: bool) -> None:
+    """Delete no other keys than those that were counted: in one transaction if it holds them."""
+    count = selected.count(target)
+    if count > _ops_max(target):
+        found = selected.keys(target)
+        _require_answer(selected, found, len(found), is_sure=is_sure)
+        _delete_all(target, found, as_json=as_json)
+        return
+    first = [] if is_sure else selected.keys(target, limit=_SHOWN)
+    _require_answer(selected, first, count, is_sure=is_sure)
+    deleted = _delete_at_once(target, selected, count, is_sure=is_sure)
+    _show_deleted(deleted, deleted, as_json=as_json)
+
+
+def _delete_at_once(target: Target, selected: _Selected, count: int, *, is_sure: bool) -> int:
+    """Delete as many keys as were confirmed, or as there are by now if none had to be."""
+    for _ in range(_ATTEMPTS if is_sure else 1):
+        try:
+            return target.delete_prefix(selected.prefix, match=selected.match, expect=count)
+        except Exception as ex:
+            if not is_conflict(ex):
+                raise
+            count = selected.count(target)
+    message = f"other clients write these keys, {count:,} now; nothing was deleted, run it again"
+    raise CommandError(message, ExitCode.CONFLICT)
+
+
+def _require_answer(
+    selected: _Selected, first: Sequence[str], count: int, *, is_sure: bool
+) -> None:
     """Ask whether these keys are meant.
 
     Raises:
         CommandError: they are not, or stdin is no terminal.
     """
-    if is_sure or not keys:
+    if is_sure or not count:
         return
+    prefix, match = selected.prefix, selected.match
     which = f"begin with {prefix!r}" if match is None else f"match {prefix!r} and {match!r}"
-    count = "1 key that" if len(keys) == 1 else f"{len(keys):,} keys that"
-    if len(keys) == 1:
+    what = "1 key that" if count == 1 else f"{count:,} keys that"
+    if count == 1:
         which = which.replace("begin", "begins", 1).replace("match ", "matches ", 1)
-    first = ", ".join(map(repr, keys[:_SHOWN])) + (", …" if len(keys) > _SHOWN else "")
-    if not confirmed(escaped(f"Delete {count} {which} ({first})?")):
+    shown = ", ".join(map(repr, first[:_SHOWN])) + (", …" if count > _SHOWN else "")
+    if not confirmed(escaped(f"Delete {what} {which} ({shown})?")):
         raise CommandError("nothing was deleted", ExitCode.USAGE)
 
 
 def _delete_all(target: Target, keys: Sequence[str], *, as_json: bool) -> None:
     """Delete any number of keys, in as few transactions as the limits of the store allow."""
-    deleted, done, revision = 0, 0, None
+    deleted = done = 0
     try:
         with RowProgress("deleting", "keys") as progress:
             progress.begin(len(keys))
@@ -113,15 +158,16 @@ def _delete_all(target: Target, keys: Sequence[str], *, as_json: bool) -> None:
                 batch = keys[start : start + size]
                 commit = target.txn([Delete(key) for key in batch])
                 deleted += sum(result.found is True for result in commit.results)
-                done, revision = done + len(batch), commit.revision
+                done += len(batch)
                 progress.advance(len(batch))
     except KeyboardInterrupt:
         message = f"stopped: {done:,} of {len(keys):,} keys are deleted; run it again to go on"
         raise Interrupted(message) from None
-    if as_json:
-        write_line(to_line({"deleted": deleted, "revision": revision}))
-    else:
-        write_line(f"deleted {deleted} of {len(keys)}")
+    _show_deleted(deleted, len(keys), as_json=as_json)
+
+
+def _show_deleted(deleted: int, count: int, *, as_json: bool) -> None:
+    write_line(to_line({"deleted": deleted}) if as_json else f"deleted {deleted} of {count}")
     if not deleted:
         raise typer.Exit(ExitCode.NOT_FOUND)
 

@@ -18,7 +18,6 @@ import typer
 
 from rundlet import TEXT_CONTENT_TYPE, Value
 from rundlet_server.cli.exits import CommandError, ExitCode, is_conflict
-from rundlet_server.cli.place.looking import seconds_left
 from rundlet_server.cli.place.options import (
     DataOption,
     JsonOption,
@@ -30,6 +29,7 @@ from rundlet_server.cli.place.options import (
 from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import escaped, write_line
+from rundlet_server.cli.show.times import seconds_left
 
 commands = typer.Typer()
 

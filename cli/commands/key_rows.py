@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from rundlet_server.cli.place.looking import seconds_left
 from rundlet_server.cli.show.formats import Shape
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.terminal import escaped, escaped_value, shown_key
-from rundlet_server.cli.show.times import exact_time, shown_time, time_left
+from rundlet_server.cli.show.terminal import shortened, shown_key
+from rundlet_server.cli.show.times import exact_time, seconds_left, shown_time, time_left
 from rundlet_server.cli.transfer.jsonlines import data_members
 
 if TYPE_CHECKING:
     from rundlet import KeyInfo
     from rundlet_server.cli.place.target import Target
 
-_VALUE_CHARACTERS_MAX: Final = 100
 _COLUMNS: Final = ("revision", "version", "size", "content_type", "time", "expires", "meta")
 
 
@@ -61,7 +59,7 @@ class _Shown:
         if info.meta:
             members["meta"] = dict(info.meta)
         if info.value is not None:
-            members |= data_members(info.value)
+            members |= data_members(info.value.data, info.content_type)
         return members | self._url(info)
 
     def titles(self) -> list[str]:
@@ -119,10 +117,4 @@ def _expires(info: KeyInfo) -> str:
 
 
 def _short(info: KeyInfo) -> str:
-    """The beginning of a value, on one line."""
-    if info.value is None:
-        return ""
-    start = info.value.data[: 4 * _VALUE_CHARACTERS_MAX]
-    text = escaped(escaped_value(start))
-    is_whole = len(text) <= _VALUE_CHARACTERS_MAX and len(start) == len(info.value.data)
-    return text if is_whole else text[: _VALUE_CHARACTERS_MAX - 1] + "…"
+    return "" if info.value is None else shortened(info.value.data)

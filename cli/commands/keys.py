@@ -8,7 +8,6 @@ import typer
 
 from rundlet import Condition, Delete, Put, Touch, Value
 from rundlet_server.cli.exits import CommandError, ExitCode, is_conflict, no_value
-from rundlet_server.cli.place.looking import look, seconds_left
 from rundlet_server.cli.place.options import (
     DataOption,
     JsonOption,
@@ -20,7 +19,13 @@ from rundlet_server.cli.place.options import (
 from rundlet_server.cli.place.target import Purpose, Target
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import stdout_is_terminal, write_line
-from rundlet_server.cli.show.times import exact_time, seconds_above_0, shown_time, time_left
+from rundlet_server.cli.show.times import (
+    exact_time,
+    seconds_above_0,
+    seconds_left,
+    shown_time,
+    time_left,
+)
 
 commands = typer.Typer()
 
@@ -51,7 +56,7 @@ def exists(
     """
     unique = list(dict.fromkeys(keys))
     with open_target(url, data, token, store=store) as target:
-        missing = [key for key in unique if look(target, key) is None]
+        missing = [key for key in unique if not target.exists(key)]
     found = len(unique) - len(missing)
     if as_json:
         write_line(to_line({"found": found, "missing": missing}))
@@ -78,7 +83,7 @@ def ttl(
     Example: rundlet ttl session/42
     """
     with open_target(url, data, token, store=store) as target:
-        found = look(target, key)
+        found = target.head(key)
     if found is None:
         raise no_value([key])
     left_s = seconds_left(found)
@@ -195,7 +200,7 @@ def _move(target: Target, source: str, new: str, *, if_absent: bool) -> tuple[in
         except Exception as ex:
             if not is_conflict(ex):
                 raise
-            if if_absent and look(target, new) is not None:
+            if if_absent and target.exists(new):
                 message = f"{new!r} has a value; leave --if-absent out to replace it"
                 raise CommandError(message, ExitCode.CONFLICT) from ex
             continue

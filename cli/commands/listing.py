@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from typing import Annotated, Final
 
 import typer
@@ -26,7 +25,6 @@ from rundlet_server.cli.place.options import (
 )
 from rundlet_server.cli.place.target import Target
 from rundlet_server.cli.show.formats import FormatOption, format_of, write_rows
-from rundlet_server.cli.show.globs import matching
 from rundlet_server.cli.show.terminal import escaped, stdout_is_terminal, write_bytes
 from rundlet_server.cli.show.times import require_one_place
 
@@ -54,11 +52,12 @@ class Selection:
         self, target: Target, *, limit: int | None, values: bool = False, meta: bool = False
     ) -> Iterator[KeyInfo]:
         """Yield the keys and prefixes."""
-        found = target.scan(
+        return target.scan(
             prefix=self.prefix,
             start=self.start,
             end=self.end,
-            limit=None if self.match is not None else limit,
+            match=self.match,
+            limit=limit,
             reverse=self.reverse,
             delimiter=self.delimiter,
             values=values,
@@ -66,7 +65,6 @@ class Selection:
             revision=self.rev,
             at=self.at,
         )
-        return islice(matching(found, self.match, self.prefix), limit)
 
 
 @commands.command("ls")

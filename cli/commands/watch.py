@@ -25,10 +25,17 @@ from rundlet_server.cli.place.options import (
     open_target,
 )
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.terminal import shown_key, stdout_is_terminal, write_line
+from rundlet_server.cli.show.terminal import (
+    escaped,
+    shortened,
+    stdout_is_terminal,
+    write_bytes,
+    write_line,
+)
+from rundlet_server.cli.transfer.jsonlines import data_members
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from typer._click.core import Context
 
@@ -56,6 +63,7 @@ def watch(
         int | None,
         typer.Option(metavar="N", min=0, help="After this revision; by default from now on."),
     ] = None,
+    values: Annotated[bool, typer.Option("--values", help="With the values.")] = False,
     program: Annotated[
         str | None,
         typer.Option(
@@ -87,11 +95,12 @@ def watch(
         show = _Program(shlex.split(program), stop_on_error=stop_on_error).run
     with (
         open_target(url, data, token, store=store) as target,
-        target.watch(prefix, since=since) as changes,
+        target.watch(prefix, since=since, include_values=values) as changes,
     ):
         try:
             if show is _print_line and stdout_is_terminal():
-                write_line(_aligned(("time", "change", "revision", "version", "size"), "key"))
+                titles = ("time", "change", "revision", "version", "size")
+                write_line(_aligned(titles, ["key", *(["value"] if values else [])]))
             for event in changes:
                 show(event)
         except KeyboardInterrupt:
@@ -106,13 +115,19 @@ def _print_json(event: Event) -> None:
 def _print_line(event: Event) -> None:
     moment = _rfc3339(event.time.replace(microsecond=0))
     cells = (moment, event.op, str(event.revision), str(event.version), str(event.size))
-    key = shown_key(event.key)
-    write_line(_aligned(cells, key) if stdout_is_terminal() else "\t".join([*cells, key]))
+    if stdout_is_terminal():
+        shown = [] if event.data is None else [shortened(event.data)]
+        write_line(_aligned(cells, [escaped(event.key), *shown]))
+        return
+    value = b"" if event.data is None else b"\t" + event.data
+    write_bytes("\t".join([*cells, event.key]).encode() + value + b"\n")
 
 
-def _aligned(cells: tuple[str, str, str, str, str], key: str) -> str:
+def _aligned(cells: tuple[str, str, str, str, str], key: Sequence[str]) -> str:
+    """A line for people; ``key`` may have the value behind it."""
     moment, kind, revision, version, size = cells
-    return f"{moment:<20} {kind:<7} {revision:>9} {version:>8} {size:>10}  {key}"
+    about = f"{moment:<20} {kind:<7} {revision:>9} {version:>8} {size:>10}"
+    return "  ".join([about, *key])
 
 
 def _members(event: Event) -> dict[str, object]:
@@ -129,6 +144,12 @@ def _members(event: Event) -> dict[str, object]:
     }
     if event.expires is not None:
         members["expires"] = _rfc3339(event.expires)
+    if event.meta:
+        members["meta"] = dict(event.meta)
+    if event.data is not None:
+        members |= data_members(event.data, event.content_type)
+    if event.is_value_omitted:
+        members["value_omitted"] = True
     return members
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Final
 
 import typer
 
@@ -21,6 +22,7 @@ from rundlet_server.cli.place.options import (
     chosen_place,
 )
 from rundlet_server.cli.serve.environ import warn_of_unknown
+from rundlet_server.cli.show.formats import FormatOption, Shape, format_of, write_rows
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import escaped, write_line, write_lines
 from rundlet_server.storage.address import StoreAddress
@@ -30,10 +32,12 @@ commands = typer.Typer()
 
 @commands.command("doctor")
 def doctor(
+    *,
     url: UrlOption = None,
     data: DataOption = None,
     store: StoreOption = None,
     token: TokenOption = None,
+    output_format: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look for faults.
@@ -43,16 +47,29 @@ def doctor(
 
     Example: rundlet doctor --data ./data
     """
+    wanted = format_of(output_format, as_json=as_json)
     warn_of_unknown(os.environ)
     found = _check(*chosen_place(url, data, store), token)
     code = findings.exit_code(found)
-    if as_json:
-        members = [finding._asdict() | {"code": int(finding.code)} for finding in found]
-        write_line(to_line({"exit_code": int(code), "findings": members}))
+    if output_format is not None:
+        write_rows(found, _SHAPE, wanted)
+    elif as_json:
+        write_line(to_line({"exit_code": int(code), "findings": [*map(_members, found)]}))
     else:
         write_lines(map(escaped, findings.lines(found)))
     if code:
         raise typer.Exit(code)
+
+
+def _members(finding: Finding) -> dict[str, object]:
+    return finding._asdict() | {"code": int(finding.code)}
+
+
+def _cells(finding: Finding) -> list[str]:
+    return [finding.level, finding.name, escaped(finding.seen), escaped(finding.advice)]
+
+
+_SHAPE: Final = Shape(_members, Finding._fields, ("level", "check", "found", "advice"), _cells)
 
 
 def _check(url: str | None, store: StoreAddress | None, token: str | None) -> Sequence[Finding]:

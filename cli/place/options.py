@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from rundlet import DEFAULT_URL, Client
+from rundlet import DEFAULT_URL
 from rundlet_server.cli.arguments import CA_VARIABLE, DATA_HELP, STORE_HELP, TOKEN_HELP, URL_HELP
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.ask import Asking
@@ -25,6 +25,7 @@ from rundlet_server.cli.place.session import current_session
 from rundlet_server.cli.place.target import Purpose, Target
 
 if TYPE_CHECKING:
+    from rundlet import Client
     from rundlet_server.storage.address import StoreAddress
 
 Place = TypeVar("Place")
@@ -146,12 +147,16 @@ def open_target(
 
 def open_client(url: str, token: str | None) -> Client:
     """Return a client of the server at ``url``, with what the environment or a context adds."""
+    from rundlet import Client  # noqa: PLC0415 - it loads httpx, which a folder needs nothing of
+
     token, ca_file = _credentials(url, token)
     return Client(url, token=token, ca_file=ca_file)
 
 
 def open_hasty_client(url: str, token: str | None) -> Client:
     """Return a client that gives up soon, for an answer that a person waits for at each key."""
+    from rundlet import Client  # noqa: PLC0415 - as in ``open_client``
+
     token, ca_file = _credentials(url, token)
     return Client(url, token=token, ca_file=ca_file, timeout_s=_HASTY_TIMEOUT_S, retries=0)
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import rundlet
 import rundlet_server.storage.interface as engine
-from rundlet import Commit, Condition, KeyInfo, Op, OpResult, PreconditionFailed, Value, Written
+from rundlet import Commit, Condition, Op, OpResult, PreconditionFailed, Value, Written
 from rundlet_server.cli.exits import CommandError, ExitCode
+from rundlet_server.cli.place.lists import StoreLists, value_of
 from rundlet_server.cli.place.options import has_store
-from rundlet_server.cli.place.past import StorePast, moment_of_us
 from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.place.watching import StoreWatch
 from rundlet_server.cli.show.terminal import escaped
@@ -30,12 +30,6 @@ from rundlet_server.storage.metadata import metadata_of
 from rundlet_server.storage.opening import StoreOptions, open_store
 from rundlet_server.storage.requests import require_feature, restores
 from rundlet_server.storage.settings import StoreSettings
-from rundlet_server.storage.timeline import Moment
-
-_PAGE_KEYS = 1_000
-_BATCH_BYTES_MAX = 8 * 1024 * 1024
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 # A text file is read as it is: the server decides which keys it allows in it.
 _OPTIONS = {
@@ -74,7 +68,7 @@ class Created(NamedTuple):
         sys.stderr.write("Nothing is stored; removed it again.\n")
 
 
-class StoreTarget(StorePast):
+class StoreTarget(StoreLists):
     """Speaks the client's records, does the work on a ``Store``, which it owns.
 
     Attributes:
@@ -103,9 +97,9 @@ class StoreTarget(StorePast):
             found = self.store.get_version(key, version)
             if found is None:
                 return None
-            return _value(found if isinstance(found, engine.Entry) else whole_entry(found))
+            return value_of(found if isinstance(found, engine.Entry) else whole_entry(found))
         entry = self.store.get(key, at=place)
-        return None if entry is None else _value(entry)
+        return None if entry is None else value_of(entry)
 
     def set(
         self,
@@ -144,7 +138,7 @@ class StoreTarget(StorePast):
     ) -> list[Value | None]:
         """Return the values of many keys, from one snapshot."""
         entries = self.store.get_many(keys, at=self.at_of(revision, at)).entries
-        return [None if entry is None else _value(entry) for entry in entries]
+        return [None if entry is None else value_of(entry) for entry in entries]
 
     def txn(
         self,
@@ -165,46 +159,11 @@ class StoreTarget(StorePast):
         results = tuple(OpResult(r.found, r.version, r.number) for r in commit.results)
         return Commit(commit.succeeded, commit.revision, results)
 
-    def scan(
-        self,
-        *,
-        prefix: str = "",
-        start: str | None = None,
-        end: str | None = None,
-        limit: int | None = None,
-        reverse: bool = False,
-        delimiter: str | None = None,
-        values: bool = False,
-        meta: bool = False,
-        revision: int | None = None,
-        at: datetime | str | None = None,
-    ) -> Iterator[KeyInfo]:
-        """Yield keys in order, from one snapshot."""
-        left = limit
-        after: str | None = None
-        moment = self.at_of(revision, at)
-        while left != 0:
-            page = self.store.scan(
-                prefix=prefix,
-                start=start,
-                end=end,
-                reverse=reverse,
-                delimiter=delimiter,
-                after=after,
-                include_metadata=meta,
-                at=moment,
-                limit=_PAGE_KEYS if left is None else min(left, _PAGE_KEYS),
-            )
-            infos = _infos(page, reverse=reverse)
-            yield from self._with_values(infos, page.moment) if values else infos
-            left = None if left is None else left - len(infos)
-            after, moment = page.resume, page.moment
-            if after is None:
-                return
-
-    def watch(self, prefix: str = "", *, since: int | None = None) -> StoreWatch:
+    def watch(
+        self, prefix: str = "", *, since: int | None = None, include_values: bool = False
+    ) -> StoreWatch:
         """Return an iterator over all changes from now on, or from after a revision."""
-        return StoreWatch(self.store, prefix, since)
+        return StoreWatch(self.store, prefix, since, include_values=include_values)
 
     def url_of(self, key: str, *, is_prefix: bool = False) -> str:
         """Refuse: a store that no server serves has no URLs."""
@@ -243,12 +202,6 @@ class StoreTarget(StorePast):
             with suppress(StoreError, OSError):  # others use it, or it cannot be removed: it stays
                 self.created.remove_unused()
 
-    def _with_values(self, infos: list[KeyInfo], moment: Moment) -> Iterator[KeyInfo]:
-        for batch in _batches(infos):
-            snapshot = self.store.get_many([info.key for info in batch], at=moment)
-            # A prefix that was rolled up has no value.
-            yield from (_info(entry) for entry in snapshot.entries if entry is not None)
-
 
 def whole_entry(found: LargeValue) -> engine.Entry:
     """Return a large value with its bytes, verified."""
@@ -258,62 +211,6 @@ def whole_entry(found: LargeValue) -> engine.Entry:
         data += found.pieces.read(len(data), found.size - len(data))
     about = (found.revision, found.version, found.time_us, found.content_type, found.expires_us)
     return engine.Entry(found.key, bytes(data), *about, found.metadata)
-
-
-def _value(entry: engine.Entry) -> Value:
-    expires_us = entry.expires_us
-    return Value(
-        key=entry.key,
-        data=entry.value,
-        revision=entry.revision,
-        version=entry.version,
-        content_type=entry.content_type,
-        expires=None if expires_us is None else _EPOCH + timedelta(microseconds=expires_us),
-        modified=_EPOCH + timedelta(microseconds=entry.time_us),
-        meta=dict(entry.metadata),
-    )
-
-
-def _info(entry: engine.Entry) -> KeyInfo:
-    return KeyInfo(
-        key=entry.key,
-        revision=entry.revision,
-        version=entry.version,
-        size=len(entry.value),
-        content_type=entry.content_type,
-        value=_value(entry),
-        meta=dict(entry.metadata),
-    )
-
-
-def _infos(page: engine.Page, *, reverse: bool) -> list[KeyInfo]:
-    infos = [
-        KeyInfo(
-            *(k.key, k.revision, k.version, k.size, k.content_type),
-            time=moment_of_us(k.time_us),
-            expires=None if k.expires_us is None else moment_of_us(k.expires_us),
-            meta=dict(k.metadata),
-        )
-        for k in page.keys
-    ]
-    prefixes = [KeyInfo(prefix, is_prefix=True) for prefix in page.prefixes]
-    if not prefixes:
-        return infos
-    return sorted(infos + prefixes, key=lambda info: info.key.encode(), reverse=reverse)
-
-
-def _batches(infos: list[KeyInfo]) -> Iterator[list[KeyInfo]]:
-    """Yield runs of keys whose values fit into memory together."""
-    batch: list[KeyInfo] = []
-    size = 0
-    for info in infos:
-        if batch and size + info.size > _BATCH_BYTES_MAX:
-            yield batch
-            batch, size = [], 0
-        batch.append(info)
-        size += info.size
-    if batch:
-        yield batch
 
 
 def _engine_op(op: Op) -> engine.Op:

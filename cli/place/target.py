@@ -106,6 +106,7 @@ class Target(Protocol):
         prefix: str = "",
         start: str | None = None,
         end: str | None = None,
+        match: str | None = None,
         limit: int | None = None,
         reverse: bool = False,
         delimiter: str | None = None,
@@ -114,9 +115,23 @@ class Target(Protocol):
         revision: int | None = None,
         at: datetime | str | None = None,
     ) -> Iterator[KeyInfo]:
-        """Yield keys in order, from one snapshot."""
+        """Yield keys in order, from one snapshot; ``match`` excludes ``delimiter``."""
 
-    def watch(self, prefix: str = "", *, since: int | None = None) -> Watching:
+    def head(self, key: str) -> KeyInfo | None:
+        """Return what the value of a key is, without its bytes."""
+
+    def exists(self, key: str) -> bool:
+        """Return whether a key has a value."""
+
+    def count(self, *, prefix: str = "", match: str | None = None) -> int:
+        """Return the number of keys."""
+
+    def delete_prefix(self, prefix: str, *, match: str | None = None, expect: int) -> int:
+        """Remove all keys with a prefix, if there are as many as expected."""
+
+    def watch(
+        self, prefix: str = "", *, since: int | None = None, include_values: bool = False
+    ) -> Watching:
         """Return an iterator over all changes from now on, or from after a revision."""
 
     def history(self, key: str, *, limit: int | None = None) -> Iterator[Version]:

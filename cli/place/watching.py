@@ -20,7 +20,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class StoreWatch:
     """Does as ``rundlet.Watch`` does."""
 
-    def __init__(self, store: engine.Store, prefix: str, since: int | None) -> None:
+    def __init__(
+        self, store: engine.Store, prefix: str, since: int | None, *, include_values: bool
+    ) -> None:
         """Begin after ``since``, by default now.
 
         Raises:
@@ -30,6 +32,7 @@ class StoreWatch:
         require_feature(store.info, "changes")
         self._store = store
         self._prefix = prefix
+        self._include_values = include_values
         self._since = store.get_many(()).revision if since is None else since
         self._ready: deque[timeline.Event] = deque()
         self._is_closed = threading.Event()
@@ -51,7 +54,12 @@ class StoreWatch:
     def __next__(self) -> rundlet.Event:
         """Wait for the next event."""
         while not self._ready and not self._is_closed.is_set():
-            page = self._store.changes(self._since, prefix=self._prefix, limit=_PAGE_EVENTS)
+            page = self._store.changes(
+                self._since,
+                prefix=self._prefix,
+                limit=_PAGE_EVENTS,
+                include_values=self._include_values,
+            )
             self._ready.extend(page.events)
             self._since = page.next_since
             if not self._ready:
@@ -83,5 +91,7 @@ def _shown(event: timeline.Event) -> rundlet.Event:
         time=_EPOCH + timedelta(microseconds=event.time_us),
         expires=None if expires_us is None else _EPOCH + timedelta(microseconds=expires_us),
         is_last=event.is_last,
+        data=event.value,
+        is_value_omitted=event.is_value_omitted,
         meta=dict(event.metadata),
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+_SHORT_CHARACTERS_MAX = 100
 _KEPT_IN_VALUES = frozenset("\n\t")
 
 
@@ -96,6 +97,14 @@ def escaped_value(data: bytes) -> str:
     r"""Return a value for a terminal: as ``escaped``, but lines and tabs stay as they are."""
     text = data.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() or c in _KEPT_IN_VALUES else _escape(c) for c in text)
+
+
+def shortened(data: bytes) -> str:
+    """Return the beginning of a value for a terminal, on one line."""
+    start = data[: 4 * _SHORT_CHARACTERS_MAX]
+    text = escaped(escaped_value(start))
+    is_whole = len(text) <= _SHORT_CHARACTERS_MAX and len(start) == len(data)
+    return text if is_whole else text[: _SHORT_CHARACTERS_MAX - 1] + "…"
 
 
 def _escape(character: str) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import typer
 
 from rundlet_server.functions import units
+
+if TYPE_CHECKING:
+    from rundlet import KeyInfo, Value
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WHOLE_SECONDS_FROM = 10
@@ -115,6 +119,13 @@ def exact_time(time: datetime) -> str:
 def shown_time(time: datetime) -> str:
     """Return a time in UTC, to the second."""
     return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def seconds_left(found: KeyInfo | Value) -> float | None:
+    """Return how long a value still lives, 0 if its time is over; ``None``: it does not expire."""
+    if found.expires is None:
+        return None
+    return max(0.0, (found.expires - datetime.now(UTC)).total_seconds())
 
 
 def time_left(seconds: float) -> str:

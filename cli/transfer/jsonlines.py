@@ -68,7 +68,7 @@ class BadLine(ValueError):
 def value_members(value: Value) -> dict[str, object]:
     """Return the members of a value's line, in the order in which they read best."""
     members: dict[str, object] = {"key": value.key, "content_type": value.content_type}
-    members |= data_members(value)
+    members |= data_members(value.data, value.content_type)
     if value.expires is not None:
         members["expires"] = value.expires.isoformat().replace("+00:00", "Z")
     if value.meta:
@@ -133,15 +133,15 @@ def _row(members: dict[str, object]) -> Row:
     return Row(key, value, content_type, ttl, expires, _metadata(members.get("meta")))
 
 
-def data_members(value: Value) -> dict[str, object]:
+def data_members(data: bytes, content_type: str) -> dict[str, object]:
     """Return the bytes of a value as ``text`` where it is, else as ``base64``."""
-    media_type = value.content_type.partition(";")[0].strip().lower()
+    media_type = content_type.partition(";")[0].strip().lower()
     if media_type.startswith("text/") or media_type == "application/json":
         try:
-            return {"text": value.data.decode()}
+            return {"text": data.decode()}
         except UnicodeDecodeError:
             pass
-    return {"base64": base64.b64encode(value.data).decode("ascii")}
+    return {"base64": base64.b64encode(data).decode("ascii")}
 
 
 def _decoded_value(members: dict[str, object]) -> tuple[bytes, str]:

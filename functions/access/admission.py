@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from rundlet_server.functions.access.hosts import HostNames
 from rundlet_server.functions.problems import RETRY_LATER, Problem
-from rundlet_server.functions.route_table import Route
+from rundlet_server.functions.route_table import Route, Rule
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.counting.counters import OperationCounters
 from rundlet_server.storage.errors import StoreError, Unavailable
@@ -108,7 +108,7 @@ class Access:
         rule = route.rules.get(method)
         if rule is None:
             return
-        if _RANKS[token.scope] < _RANKS[rule.scope]:
+        if not _is_in_scope(token, rule):
             detail = (
                 f"this request needs a token of scope {rule.scope!r}, and this token has scope"
                 f" {token.scope!r}; send one with the scope that is needed"
@@ -120,6 +120,25 @@ class Access:
                 f" {token.prefix!r}; send a token without a prefix"
             )
             raise _forbidden(caller, detail)
+
+    def admits_read(self, route: Route, key: str, host: str, authorization: str | None) -> bool:
+        """Return whether ``admit`` and ``require_keys`` admit a GET of one key.
+
+        Nothing is counted and no one is noted; if it returns false, they say why.
+        """
+        try:
+            table = self._source.current()
+        except StoreError:
+            return False
+        if not table.tokens and self._is_open:
+            return self._hosts is None or self._hosts.is_own(host)
+        token = _token_given(authorization, table)
+        return (
+            token is not None
+            and not self._is_expired(token)
+            and _is_in_scope(token, route.rules["GET"])
+            and key.startswith(token.prefix)
+        )
 
     def readmit(self, environ: Mapping[str, object]) -> None:
         """Authenticate again who made a request whose answer takes long.
@@ -149,8 +168,7 @@ class Access:
             raise _unauthorized(
                 "this server needs a token; send it as 'Authorization: Bearer TOKEN'", "Bearer"
             )
-        scheme, _, secret = header.partition(" ")
-        token = table.find(secret.strip()) if scheme.lower() == "bearer" else None
+        token = _token_given(header, table)
         if token is None:
             self._counters.add("refused_unknown")
             detail = (
@@ -161,9 +179,12 @@ class Access:
         return token
 
     def _require_current(self, token: Token) -> None:
-        if token.expires_us is not None and token.expires_us <= self._clock():
+        if self._is_expired(token):
             self._counters.add("refused_expired")
             raise _unauthorized("the token in Authorization has expired; send a new one", _INVALID)
+
+    def _is_expired(self, token: Token) -> bool:
+        return token.expires_us is not None and token.expires_us <= self._clock()
 
     def _refuse_damaged(self, ex: StoreError, route: Route) -> None:
         if not route.is_open:
@@ -229,6 +250,16 @@ def visible_prefix(environ: Mapping[str, object], prefix: str) -> str:
     if caller and not own.startswith(prefix):
         raise _outside(caller)
     return own
+
+
+def _token_given(authorization: str | None, table: TokenTable) -> Token | None:
+    """Return the token that ``Authorization`` names, expired or not."""
+    scheme, _, secret = (authorization or "").partition(" ")
+    return table.find(secret.strip()) if scheme.lower() == "bearer" else None
+
+
+def _is_in_scope(token: Token, rule: Rule) -> bool:
+    return _RANKS[token.scope] >= _RANKS[rule.scope]
 
 
 def _own_prefix(caller: Caller) -> str:

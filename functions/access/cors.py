@@ -45,6 +45,11 @@ class CorsHeaders:
         self._origins = frozenset(origins)
         self._is_open = EVERY_ORIGIN in self._origins
 
+    @property
+    def without_origin(self) -> tuple[tuple[str, str], ...]:
+        """The headers that it adds to the answer to a request without ``Origin``."""
+        return () if self._is_open else (("vary", "Origin"),)
+
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer a preflight here, because browsers send it without a token."""
         if req.method != "OPTIONS" or "HTTP_ACCESS_CONTROL_REQUEST_METHOD" not in req.env:
@@ -67,8 +72,8 @@ class CorsHeaders:
         self, req: falcon.Request, resp: falcon.Response, _resource: object, _ok: bool
     ) -> None:
         """Name the allowed origin in every answer, errors included."""
-        if not self._is_open:
-            resp.append_header("Vary", "Origin")
+        for name, text in self.without_origin:
+            resp.append_header(name, text)
         allowed = self._allowed(req)
         if allowed is not None:
             resp.set_header("Access-Control-Allow-Origin", allowed)

@@ -38,19 +38,25 @@ class HostNames:
             Problem: 403 ``host-not-allowed``.
         """
         host = environ.get("HTTP_HOST")
-        if host in self._seen or not isinstance(host, str):
-            return
-        if not host:  # HTTP/1.0, which no browser uses; HTTP/1.1 without a host was rejected
-            return
-        name = _name_of(host)
-        if name not in self._names and not _is_local(name):
+        if not host or not isinstance(host, str):
+            return  # HTTP/1.0, which no browser uses; HTTP/1.1 without a host was rejected
+        if not self.is_own(host):
             detail = (
-                f"this server does not answer to the name {name[:100]!r}; start it with"
+                f"this server does not answer to the name {_name_of(host)[:100]!r}; start it with"
                 " --allow-host NAME, create a token, or let the proxy in front send another Host"
             )
             raise Problem(403, "host-not-allowed", detail)
+
+    def is_own(self, host: str) -> bool:
+        """Return whether a ``Host`` header has a name by which clients may call the server."""
+        if host in self._seen:
+            return True
+        name = _name_of(host)
+        if name not in self._names and not _is_local(name):
+            return False
         if len(self._seen) < _SEEN_MAX:
             self._seen.add(host)
+        return True
 
 
 def _name_of(host: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Final
 
 from rundlet_server.functions.waits import IN_THREAD, Waits
 from rundlet_server.storage.backups import Backups
@@ -25,6 +26,9 @@ from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.requests import require_feature, restores
 from rundlet_server.storage.timeline import At, Erased, Moment, Retention
+
+REPLAYS: Final = "replays"
+"""Counts the writes that were answered as the first time, because they were done before."""
 
 
 class CountedStore:
@@ -140,7 +144,9 @@ class CountedStore:
         if restores(txn):
             self.require("history")
         commit = self.waits.commit(self.store, txn)
-        if not commit.is_replay:
+        if commit.is_replay:
+            self.counters.shared.add(REPLAYS)
+        else:
             self._count_ops(txn.then if commit.succeeded else txn.otherwise or ())
         return commit
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import falcon
 
@@ -87,8 +87,37 @@ class RequestTotals(NamedTuple):
     bytes_out: int
 
 
+Kind = tuple[str, str]
+"""How a request is counted: its route and method as ``routing.ROUTE`` has them, and the status."""
+PlainAnswer = tuple[Kind, list[tuple[str, str]], bytes]
+"""An answer that is made without Falcon: how it is counted, its headers and its body."""
+AsgiAnswer = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""The same for ASGI, counted already: its status, headers and body."""
+
+
+class QuickAnswers(Protocol):
+    """Answers some requests without Falcon, and leaves all others to it. Any thread may call it."""
+
+    def answer(self, environ: WSGIEnvironment) -> PlainAnswer | None:
+        """Return the answer to a WSGI request; ``None`` if Falcon answers it."""
+
+    def answer_asgi(
+        self, raw_path: bytes, headers: Sequence[tuple[bytes, bytes]]
+    ) -> AsgiAnswer | None:
+        """Return the answer to an ASGI request, and count it; ``None`` if Falcon answers it.
+
+        Args:
+            raw_path: the path of a GET without a query.
+            headers: with names in lower case.
+        """
+
+
 class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
-    """A Falcon app that measures every answer, and logs those that fail or are slow."""
+    """A Falcon app that measures every answer, and logs those that fail or are slow.
+
+    Attributes:
+        quick: answers before Falcon does, and counts with ``count`` what it answers.
+    """
 
     def __init__(
         self,
@@ -104,10 +133,31 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
         self._counters = counters
         self._log = log
         self._slow_ns = round(slow_s * _S)
+        self.quick: QuickAnswers | None = None
+
+    def count(self, environ: dict[str, object], kind: Kind, elapsed_ns: int, size: int) -> None:
+        """Count a request that was answered without Falcon."""
+        row = self._counters.own.rows[kind]
+        row[bisect_left(_BOUNDS_NS, elapsed_ns)] += 1
+        row[SUM_WORD] += elapsed_ns
+        row[_BYTES_OUT_WORD] += size
+        if elapsed_ns >= self._slow_ns or kind[1] >= "5":
+            self._report(environ, kind, elapsed_ns)
 
     def __call__(self, env: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, and measure it."""
         started_ns = perf_counter_ns()
+        answer = None if self.quick is None else self.quick.answer(env)
+        if answer is None:
+            return self._answer_by_falcon(env, start_response, started_ns)
+        kind, headers, value = answer
+        start_response(kind[1], headers)
+        self.count(env, kind, perf_counter_ns() - started_ns, len(value))
+        return [value] if value else []
+
+    def _answer_by_falcon(
+        self, env: WSGIEnvironment, start_response: StartResponse, started_ns: int
+    ) -> Iterable[bytes]:
         # Falcon calls start_response with a status and headers. A method of a dict is the cheapest
         # way to receive them: a Python function would cost three times as much.
         said: dict[str, list[tuple[str, str]]] = {}
@@ -133,10 +183,11 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
         elif body:
             row[_BYTES_OUT_WORD] += len(body[0])
         if elapsed_ns >= self._slow_ns or status >= "5":
-            self._report(env, kind[0].partition(" ")[0], status, elapsed_ns)
+            self._report(env, kind, elapsed_ns)
         return body
 
-    def _report(self, env: WSGIEnvironment, route: str, status: str, elapsed_ns: int) -> None:
+    def _report(self, env: dict[str, object], kind: Kind, elapsed_ns: int) -> None:
+        route, status = kind[0].partition(" ")[0], kind[1]
         failure = failure_of(env)
         if failure is not None:
             self._counters.add(_FAILURES + failure.problem.name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from rundlet_server.functions.messages.answers import DeletionAnswer, KeyPage
 from rundlet_server.functions.openapi.parts import (
+    IDEMPOTENCY_KEY,
+    REPLAYED,
     REVISION_OPTION,
     TIME_OPTION,
     Json,
@@ -100,16 +102,19 @@ _DELETE: Json = {
         },
         query(
             "atomic",
-            "'false': delete in several transactions, so also more than txn_ops_max keys.",
+            "'false': delete in several transactions, so also more than txn_ops_max keys; it"
+            " excludes Idempotency-Key.",
             {**schema("Flag"), "default": True},
         ),
+        IDEMPOTENCY_KEY,
     ],
     "responses": {
         "200": {
             "description": "All of them are deleted.",
+            "headers": REPLAYED,
             "content": either_type("DeletionAnswer"),
         },
-        **problems(400, 403, 406, 409, 410, 412, 413, 503, 504, 507),
+        **problems(400, 403, 406, 409, 410, 412, 413, 422, 503, 504, 507),
     },
 }
 

@@ -6,11 +6,14 @@ from typing import NamedTuple, Self
 
 import falcon
 
+from rundlet_server.functions.access.idempotency import idempotency_of
 from rundlet_server.functions.messages.answers import DeletionAnswer
 from rundlet_server.functions.messages.bodies import encode
 from rundlet_server.functions.messages.query import Query, bad_query, glob_given
 from rundlet_server.functions.problems import Member, Problem, problem_of
+from rundlet_server.functions.route_table import KEYS
 from rundlet_server.storage.errors import Conflict, StoreError, WrongCount
+from rundlet_server.storage.outcomes.idempotency import Idempotency
 from rundlet_server.storage.selecting.deletion import Deletion
 from rundlet_server.storage.selecting.matching import Selected
 
@@ -41,6 +44,22 @@ class DeletionRequest(NamedTuple):
             )
         is_atomic = query.text("atomic") is None or query.flag("atomic")
         return cls(Selected(prefix, glob_given(query, prefix)), expected, is_atomic)
+
+    def idempotency(self, req: falcon.Request, keep_s: int) -> Idempotency | None:
+        """Return what makes the request idempotent; ``None`` if it names no key.
+
+        Raises:
+            Problem: 400 ``bad-idempotency-key``, also if there are to be several transactions: each
+                would have an outcome of its own, and none of them is the answer.
+        """
+        repeat = idempotency_of(req, keep_s, KEYS.path)
+        if repeat is not None and not self.is_atomic:
+            detail = (
+                "a deletion in several transactions has no single outcome to remember; send it"
+                " without Idempotency-Key, or without 'atomic=false'"
+            )
+            raise Problem(400, "bad-idempotency-key", detail)
+        return repeat
 
 
 def encode_deletion(deletion: Deletion, media_type: str) -> bytes:

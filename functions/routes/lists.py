@@ -13,6 +13,7 @@ from rundlet_server.functions.access.admission import (
     require_keys,
     visible_prefix,
 )
+from rundlet_server.functions.access.idempotency import mark_replay
 from rundlet_server.functions.limits import LIST_KEYS_DEFAULT
 from rundlet_server.functions.messages.answers import encode_page
 from rundlet_server.functions.messages.bodies import answer_type
@@ -84,17 +85,18 @@ class KeysResource:
         require_keys(req.env, (asked.selected.prefix,))
         self._store.require_writable()
         media_type = answer_type(req)
-        deletion = Deletion(self._store, asked.selected, asked.expected)
+        repeat = asked.idempotency(req, self._store.idempotency_s)
+        deletion = Deletion(self._store, asked.selected, asked.expected, idempotency=repeat)
         try:
             if asked.is_atomic:
-                keys = deletion.at_once()
-                if keys:
-                    note_keys(req.env, keys)
+                note_keys(req.env, deletion.at_once())
+                if deletion.deleted:
                     note_revision(req.env, deletion.revision)
             else:
                 deletion.in_batches()
         except StoreError as ex:
             raise stopped(ex, deletion) from ex
+        mark_replay(resp, is_replay=deletion.is_replay)
         resp.content_type = media_type
         resp.data = encode_deletion(deletion, media_type)
 

@@ -19,7 +19,7 @@ from rundlet_server.functions.feeds.places import (
 )
 from rundlet_server.functions.messages.query import Query
 from rundlet_server.functions.monitoring.audit import AUDIT_FAILURES
-from rundlet_server.functions.monitoring.counting import CountedStore
+from rundlet_server.functions.monitoring.counting import REPLAYS, CountedStore
 from rundlet_server.functions.monitoring.measures import (
     DURATIONS_NS,
     failure_totals,
@@ -157,6 +157,8 @@ def _operation_lines(rows: Mapping[str, list[int]]) -> Iterator[str]:
         "Requests rejected because a token is missing, unknown, expired or not sufficient.",
         [({"reason": kind.removeprefix("refused_")}, _first(rows, kind)) for kind in REFUSAL_KINDS],
     )
+    text = "Writes answered as the first time: their Idempotency-Key was known."
+    yield from single("rundlet_replays_total", "counter", text, _first(rows, REPLAYS))
 
 
 def _feed_lines(rows: Mapping[str, list[int]], living: Mapping[str, list[int]]) -> Iterator[str]:

@@ -20,15 +20,14 @@ from rundlet_server.functions.messages.validators import (
     EntityTags,
     Found,
     has_unmodified_since,
-    http_date,
     precondition_failed,
     unmodified_condition,
 )
-from rundlet_server.functions.metadata import metadata_given, metadata_headers
+from rundlet_server.functions.metadata import metadata_given
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.route_table import KEYS
-from rundlet_server.functions.units import rfc3339
+from rundlet_server.functions.routes.value_headers import ValueHeaders
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT
 from rundlet_server.storage.errors import Conflict
 from rundlet_server.storage.interface import (
@@ -41,14 +40,6 @@ from rundlet_server.storage.interface import (
 from rundlet_server.storage.large_values import LargeValue
 from rundlet_server.storage.outcomes.idempotency import Idempotency
 from rundlet_server.storage.outcomes.results import Commit
-
-# A stored page must never act for the site that serves it, whatever its content type.
-_VALUE_HEADERS = (
-    ("accept-ranges", "bytes"),
-    ("cache-control", "no-cache"),
-    ("x-content-type-options", "nosniff"),
-    ("content-security-policy", "sandbox"),
-)
 
 
 class ValueResource:
@@ -65,6 +56,7 @@ class ValueResource:
         self._store = store
         self._sending = gates.sending
         self._tags = tags
+        self._headers = ValueHeaders(tags, str)
         self._source = source
         self._decode_key = decode_key
         self._limits = store.info.limits
@@ -121,7 +113,7 @@ class ValueResource:
         repeat = idempotency_of(req, self._store.idempotency_s, name)
         commit = self._commit(req, Delete(name), conditions, repeat)
         if not commit.results[0].found:
-            raise _not_found(name)
+            raise not_found(name)
         note_revision(req.env, commit.revision)
         mark_replay(resp, is_replay=commit.is_replay)
         resp.status = 204
@@ -142,29 +134,19 @@ class ValueResource:
         name = self._key(req, key, KEY_BYTES_LIMIT)
         entry = self._read(req, name) if req.query_string else self._store.peek(name)
         if entry is None:
-            raise _not_found(name)
+            raise not_found(name)
         status = self._tags.read_condition_fails(req, entry)
         if status == 304 and not req.query_string and "HTTP_PREFER" in req.env:
             entry = self._wait(req, resp, entry)
             status = self._tags.read_condition_fails(req, entry)
         if status == 412:
             raise precondition_failed(req, entry.revision)
-        headers = [
-            ("etag", self._tags.tag(entry.revision)),
-            ("kv-revision", str(entry.revision)),
-            ("kv-version", str(entry.version)),
-            ("last-modified", http_date(entry.time_us // 1_000_000)),
-            *_VALUE_HEADERS,
-        ]
-        if entry.expires_us is not None:
-            headers.append(("kv-expires", rfc3339(entry.expires_us)))
         if status == 304:
             resp.status = 304
-        else:
-            headers.append(("content-type", entry.content_type))
-            headers += metadata_headers(entry.metadata)
-        resp.set_headers(headers)
-        return None if status == 304 else entry
+            resp.set_headers(self._headers.of_unchanged(entry))
+            return None
+        resp.set_headers(self._headers.of_value(entry))
+        return entry
 
     def _wait(self, req: falcon.Request, resp: falcon.Response, entry: Found) -> Found:
         """Wait as ``Prefer: wait=N`` asks to, as long as the client has the value already.
@@ -183,7 +165,7 @@ class ValueResource:
             nonlocal found
             latest = self._store.store.peek(name)
             if latest is None:
-                raise _not_found(name, applied)
+                raise not_found(name, applied)
             found = latest
             return self._tags.read_condition_fails(req, found) != 304
 
@@ -240,7 +222,7 @@ class ValueResource:
             if isinstance(op, Delete) and revision == 0:
                 # RFC 9110, 13.2.1: preconditions are ignored if the answer without them would not
                 # be a success.
-                raise _not_found(op.key) from ex
+                raise not_found(op.key) from ex
             raise precondition_failed(req, revision) from ex
 
 
@@ -257,7 +239,8 @@ def _require_whole_value(req: falcon.Request) -> None:
         raise Problem(400, "partial-put", detail)
 
 
-def _not_found(key: str, headers: Mapping[str, str] | None = None) -> Problem:
+def not_found(key: str, headers: Mapping[str, str] | None = None) -> Problem:
+    """Return the answer to a request for a key without a value."""
     shown = key if len(key) <= 100 else key[:100] + "…"
     return Problem(
         404,

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
-from rundlet.adapters.places import shared_client, split_address, token_or_variable
+from rundlet.adapters.places import shared_client, split_prefix, token_or_variable
 from rundlet.errors import BadRequest, Conflict, PreconditionFailed
 from rundlet.model import Add, Condition
-
-_KEYS_AT_ONCE: Final = 1_000
-"""What a server answers in one request."""
 
 
 class CachedBytes:
@@ -26,14 +22,7 @@ class CachedBytes:
         Raises:
             BadRequest: the address has no prefix.
         """
-        url, folder = split_address(address.rstrip("/"))
-        if not folder:
-            message = (
-                f"{address!r} names a whole store, and to clear a cache would remove all of it; "
-                "write it as rundlet://HOST:PORT/PREFIX"
-            )
-            raise BadRequest(message)
-        self.prefix = f"{folder}/"
+        url, self.prefix = split_prefix(address)
         self.client = shared_client(url, token_or_variable(token))
 
     def get(self, key: str) -> bytes | None:
@@ -42,10 +31,7 @@ class CachedBytes:
 
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return many values, in the order of their keys."""
-        names = [self.prefix + key for key in keys]
-        found = []
-        for begin in range(0, len(names), _KEYS_AT_ONCE):
-            found += self.client.mget(names[begin : begin + _KEYS_AT_ONCE])
+        found = self.client.mget([self.prefix + key for key in keys])
         return [None if value is None else value.data for value in found]
 
     def set(self, key: str, data: bytes, ttl: float | None) -> None:

@@ -22,9 +22,8 @@ from fsspec.spec import AbstractBufferedFile
 
 from rundlet.adapters.places import PROTOCOLS, refuse_token, split_address, token_or_variable
 from rundlet.async_client import AsyncClient
-from rundlet.client import DEFAULT_URL
 from rundlet.errors import PreconditionFailed
-from rundlet.model import KeyInfo, Value
+from rundlet.model import DEFAULT_URL, KeyInfo, Value
 
 Info = dict[str, Any]
 """What fsspec knows of a file, by its names."""

@@ -31,6 +31,22 @@ def split_address(address: str) -> tuple[str, str]:
     return f"{PROTOCOLS[scheme]}://{host}", key
 
 
+def split_prefix(address: str) -> tuple[str, str]:
+    """Return the server and the prefix of ``rundlet://HOST:PORT/PREFIX``, with a slash at its end.
+
+    Raises:
+        BadRequest: it is another address, or has no prefix.
+    """
+    url, folder = split_address(address.rstrip("/"))
+    if not folder:
+        message = (
+            f"{address!r} names a whole store, and to clear it here would remove all keys; "
+            "write it as rundlet://HOST:PORT/PREFIX"
+        )
+        raise BadRequest(message)
+    return url, f"{folder}/"
+
+
 def token_or_variable(token: str | None) -> str | None:
     """Return the token, or that of the environment."""
     return token or os.environ.get(TOKEN_VARIABLE) or None

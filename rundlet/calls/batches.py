@@ -4,31 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import cbor2
 
 from rundlet.answers import fields_of
 from rundlet.calls.call import Call, needed, post
 from rundlet.calls.past import time_text
-from rundlet.errors import Conflict, PreconditionFailed
+from rundlet.errors import Conflict, PreconditionFailed, TooLarge
 from rundlet.keys import key_bytes
 from rundlet.model import Commit, Condition, Op, Value
-from rundlet.wire import decode_commit, decode_item, encode_txn
+from rundlet.wire import Fields, decode_commit, decode_item, encode_txn
+
+KEYS_AT_ONCE: Final = 1_000
+"""What one request asks for, unless the server allows fewer; most allow as many."""
 
 
 def mget(
     keys: Sequence[str], *, revision: int | None = None, at: datetime | str | None = None
 ) -> Call[list[Value | None]]:
-    """The values of many keys."""
+    """The values of any number of keys, all of the snapshot that the first request found."""
     for key in keys:
         key_bytes(key)
+    found: list[Value | None] = []
+    size = KEYS_AT_ONCE
+    while True:
+        some = keys[len(found) : len(found) + size]
+        try:
+            fields = yield from _mget(some, revision, at)
+        except TooLarge as ex:
+            if len(some) <= 1:
+                raise
+            size = ex.limit if ex.limit and ex.got == len(some) else len(some) // 2
+            continue
+        found += [decode_item(item) for item in fields.rows("items")]
+        if len(found) >= len(keys):
+            return found
+        revision, at = fields.number("revision"), None
+
+
+def _mget(keys: Sequence[str], revision: int | None, at: datetime | str | None) -> Call[Fields]:
     body: dict[str, object] = {"keys": list(keys)}
     if revision is not None:
         body["rev"] = revision
     if at is not None:
         body["at"] = time_text(at)
     response = yield post("/v1/mget", cbor2.dumps(body), is_write=False)
-    return [decode_item(item) for item in fields_of(needed(response)).rows("items")]
+    return fields_of(needed(response))
 
 
 def txn(

@@ -7,16 +7,20 @@ from itertools import islice
 from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
-from rundlet.answers import header_number, next_page_query, page_of
+from rundlet.answers import fields_of, header_number, next_page_query, page_of
 from rundlet.calls.batches import txn
 from rundlet.calls.call import Call, Listing, Progress, Request, needed, read
 from rundlet.calls.past import time_text
-from rundlet.errors import BadRequest, TooLarge
+from rundlet.errors import BadRequest, Conflict, PreconditionFailed, TooLarge
 from rundlet.model import Delete, KeyInfo
 from rundlet.records import Record
+from rundlet.wire import ACCEPTED_TYPES
 
 _PAGE_KEYS: Final = 1_000
 _OPS: Final = 1_000
+_ATTEMPTS: Final = 3
+_CANNOT_STATUSES: Final = frozenset({405, 413})
+"""The server is older than this request, or allows fewer writes in a transaction than most do."""
 
 
 class Range(Record):
@@ -71,7 +75,7 @@ def scan(
         "delimiter": delimiter,
         "include": ",".join(["value"] * values + ["meta"] * meta) or None,
     }
-    query = _query(options)
+    query: str | None = _query(options)
     left = limit
     while query is not None and left != 0:
         infos, query = yield from _page(query, reverse=reverse, values=values)
@@ -82,21 +86,63 @@ def scan(
 
 def count(keys: Range) -> Call[int]:
     """The number of keys of a range."""
-    query = _query(keys.options())
+    return (yield from _counted(_query(keys.options())))
+
+
+def _counted(query: str) -> Call[int]:
     response = yield Request("HEAD", f"/v1/keys?{query}", is_write=False)
     return header_number(needed(response), "KV-Count")
 
 
-def delete_prefix(prefix: str, *, match: str | None, progress: Progress | None) -> Call[int]:
+def delete_prefix(
+    prefix: str, *, match: str | None, expect: int | None, progress: Progress | None
+) -> Call[int]:
     """Delete the keys with a prefix; how many had a value."""
     if not prefix:
         message = "the prefix is empty, which means all keys; name the keys, with delete_many"
         raise BadRequest(message)
-    keys = Range(prefix, match=match)
-    query = _query(keys.options())
+    options = Range(prefix, match=match).options()
+    if expect is None:
+        return (yield from _delete_counted(options, progress))
+    deleted = yield from _delete_expected(options | {"expect": expect})
+    if progress:
+        progress(deleted)
+    return deleted
+
+
+def _delete_expected(options: dict[str, str | int | None]) -> Call[int]:
+    path = f"/v1/keys?{_query(options)}"
+    request = Request("DELETE", path, is_write=True, headers={"Accept": ACCEPTED_TYPES})
+    return fields_of(needed((yield request))).number("deleted")
+
+
+def _delete_counted(options: dict[str, str | int | None], progress: Progress | None) -> Call[int]:
+    """Let the server delete as many keys as there are now; name them only if it does not."""
+    query = _query(options)
+    for _ in range(_ATTEMPTS):
+        count = yield from _counted(query)
+        if count > _OPS:
+            break
+        try:
+            deleted = yield from _delete_expected(options | {"expect": count})
+        except (Conflict, PreconditionFailed):
+            continue  # other clients write the keys
+        except BadRequest as ex:
+            if ex.status not in _CANNOT_STATUSES:
+                raise
+            break
+        if progress:
+            progress(deleted)
+        return deleted
+    return (yield from _delete_listed(query, progress))
+
+
+def _delete_listed(query: str, progress: Progress | None) -> Call[int]:
+    """List keys, and delete them by their names."""
+    left: str | None = query
     deleting = Deleting(progress)
-    while query is not None:
-        infos, query = yield from _page(query)
+    while left is not None:
+        infos, left = yield from _page(left)
         for info in infos:
             call = deleting.add(info.key)
             if call is not None:
@@ -149,5 +195,5 @@ def _page(query: str, *, reverse: bool = False, values: bool = False) -> Call[_P
     return _Page(infos, next_page_query(response))
 
 
-def _query(options: dict[str, str | int | None]) -> str | None:
+def _query(options: dict[str, str | int | None]) -> str:
     return urlencode({name: given for name, given in options.items() if given is not None})

@@ -1,8 +1,8 @@
-"""The past: the records, and the operations that read and restore it."""
+"""Operations that read the past and restore it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -12,101 +12,16 @@ from rundlet.answers import fields_of, is_absent, next_page_query
 from rundlet.calls.call import Call, Listing, Request, needed, post, read
 from rundlet.errors import BadRequest
 from rundlet.keys import key_bytes, key_path
-from rundlet.model import NO_META
-from rundlet.records import Record
+from rundlet.past import (
+    Difference,
+    Erased,
+    Place,
+    Retention,
+    RolledBack,
+    State,
+    Version,
+)
 from rundlet.wire import ACCEPTED_TYPES, Fields
-
-Place = int | datetime | str
-"""A state of the store: a revision, or a time, as text in the form of RFC 3339."""
-
-
-class Version(Record):
-    """One line of a key's history.
-
-    Attributes:
-        version: n-th write since the key was last created; 0 if it has no value after this.
-        op: ``put``, ``restore``, ``delete``, ``expire`` or ``erase``.
-        time: of the commit.
-        size: of the value, in bytes.
-        expires: when the value expires; ``None``: never.
-        meta: metadata of the value.
-    """
-
-    revision: int
-    version: int
-    op: str
-    time: datetime
-    size: int
-    content_type: str = ""
-    expires: datetime | None = None
-    meta: Mapping[str, str] = NO_META
-
-
-class State(Record):
-    """What a key held at one of two moments; fields as in ``Version``."""
-
-    revision: int
-    version: int
-    time: datetime
-    size: int
-    content_type: str
-    expires: datetime | None = None
-    meta: Mapping[str, str] = NO_META
-
-
-class Difference(Record):
-    """A key that differs between two moments.
-
-    Attributes:
-        change: ``added``, ``changed`` or ``removed``.
-        before, after: what it held then; ``None``: it had no value.
-    """
-
-    key: str
-    change: str
-    before: State | None
-    after: State | None
-
-
-class RolledBack(Record):
-    """What a rollback did, or would do.
-
-    Attributes:
-        revision: of its commit; of the head if it wrote nothing.
-        changes: of a dry run, from now to what would be; otherwise empty.
-    """
-
-    revision: int
-    restored: int
-    deleted: int
-    unchanged: int
-    changes: tuple[Difference, ...] = ()
-
-
-class Retention(Record):
-    """Which history a store keeps.
-
-    Attributes:
-        keep_versions: so many newest versions of each key that has a value.
-        keep_for_s: everything that could be seen in the last so many seconds.
-    """
-
-    keep_versions: int
-    keep_for_s: float
-
-
-class Erased(Record):
-    """What an erasure did.
-
-    Attributes:
-        revision: of its commit.
-        versions: how many can no longer be read.
-        is_pending: their bytes are still to be removed by a compaction.
-    """
-
-    revision: int
-    versions: int
-    is_pending: bool
 
 
 def history(key: str, *, limit: int | None) -> Listing[Version]:

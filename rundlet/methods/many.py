@@ -19,9 +19,13 @@ class ManyMethods(Methods):
     def mget(
         self, keys: Sequence[str], *, revision: int | None = None, at: datetime | str | None = None
     ) -> list[Value | None]:
-        """Return the values of many keys from one snapshot, in the order of ``keys``.
+        """Return the values of any number of keys from one snapshot, in the order of ``keys``.
 
-        ``revision`` and ``at`` as in ``get``.
+        ``revision`` and ``at`` as in ``get``. More keys than the server allows at once are asked
+        for in several requests.
+
+        Raises:
+            Compacted: compaction removed the snapshot between two of them.
         """
         return self._run(batches.mget(keys, revision=revision, at=at))
 
@@ -103,22 +107,32 @@ class ManyMethods(Methods):
         return self._run(lists.count(Range(prefix, start, end, match, revision, at)))
 
     def delete_prefix(
-        self, prefix: str, *, match: str | None = None, progress: Progress | None = None
+        self,
+        prefix: str,
+        *,
+        match: str | None = None,
+        expect: int | None = None,
+        progress: Progress | None = None,
     ) -> int:
         """Remove all keys with a prefix, and return how many had a value.
 
-        This is no transaction: other clients may see a part of it done. Keys that are created
-        meanwhile may stay.
+        This is no transaction without ``expect``: other clients may see a part of it done, and
+        keys that are created meanwhile may stay.
 
         Args:
             prefix: not empty.
             match: only keys that match this after the prefix, as in ``scan``.
+            expect: only if there are exactly so many, as ``count`` says; then all in one
+                transaction.
             progress: called after each request with the number of keys that are done.
 
         Raises:
+            PreconditionFailed: there are more or fewer than expected; nothing was changed.
+            Conflict: with ``expect``, other clients kept writing the keys; nothing was changed.
+            TooLarge: more are expected than the server allows in a transaction.
             ReadOnly: this server takes no writes.
         """
-        return self._run(lists.delete_prefix(prefix, match=match, progress=progress))
+        return self._run(lists.delete_prefix(prefix, match=match, expect=expect, progress=progress))
 
     def set_many(
         self,
@@ -165,7 +179,7 @@ class AsyncManyMethods(AsyncMethods):
     async def mget(
         self, keys: Sequence[str], *, revision: int | None = None, at: datetime | str | None = None
     ) -> list[Value | None]:
-        """Return the values of many keys from one snapshot, in the order of ``keys``."""
+        """Return the values of any number of keys from one snapshot, in the order of ``keys``."""
         return await self._run(batches.mget(keys, revision=revision, at=at))
 
     async def txn(
@@ -215,10 +229,17 @@ class AsyncManyMethods(AsyncMethods):
         return await self._run(lists.count(Range(prefix, start, end, match, revision, at)))
 
     async def delete_prefix(
-        self, prefix: str, *, match: str | None = None, progress: Progress | None = None
+        self,
+        prefix: str,
+        *,
+        match: str | None = None,
+        expect: int | None = None,
+        progress: Progress | None = None,
     ) -> int:
         """Remove all keys with a prefix, and return how many had a value."""
-        return await self._run(lists.delete_prefix(prefix, match=match, progress=progress))
+        return await self._run(
+            lists.delete_prefix(prefix, match=match, expect=expect, progress=progress)
+        )
 
     async def set_many(
         self,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from rundlet.calls import past
-from rundlet.calls.past import Difference, Erased, Place, Retention, RolledBack, Version
 from rundlet.methods.base import AsyncMethods, Methods
+from rundlet.past import Difference, Erased, Place, Retention, RolledBack, Version
 
 
 class PastMethods(Methods):

@@ -16,7 +16,7 @@ from rundlet.calls.call import Pause, Request
 from rundlet.errors import ServerError
 from rundlet.sending.retrying import IDEMPOTENCY_KEY, attempts
 
-_ROUTES: Final = ("/v1/kv/", "/v1/kv64/", "/v1/txn", "/v1/rollback")
+_ROUTES: Final = ("/v1/kv/", "/v1/kv64/", "/v1/keys?", "/v1/txn", "/v1/rollback")
 _LIMIT: Final = "idempotency_s"
 
 

@@ -30,7 +30,7 @@ from rundlet_server.server.granian.bodies import (
     TooLargeError,
 )
 from rundlet_server.server.granian.environ import Scope, environ_of, head_bytes
-from rundlet_server.server.granian.exchange import Exchange, Send
+from rundlet_server.server.granian.exchange import CLOSE, Exchange, Send
 from rundlet_server.server.granian.waiting import LoopWaits, in_greenlet
 from rundlet_server.server.messages.checks import Framing
 from rundlet_server.server.messages.refusals import (
@@ -64,6 +64,7 @@ class Bridge:
         """Serve ``service``, which waits with ``waits``, until ``is_ending`` is true."""
         self._service = service
         self._app = service.app
+        self._quick = service.quick
         self._waits = waits
         self._header_bytes_max = limits.header_bytes_max
         self._memory = BodyMemory(receiving_bytes_max)
@@ -92,6 +93,15 @@ class Bridge:
             exchange = Exchange(scope, receive, send, self._is_ending)
             await self._refuse(exchange, too_large_head(self._header_bytes_max, size))
             return
+        if self._quick is not None and scope["method"] == "GET" and not scope["query_string"]:
+            answer = self._quick.answer_asgi(scope["raw_path"], scope["headers"])
+            if answer is not None:
+                status, headers, body = answer
+                if self._is_ending():
+                    headers.append(CLOSE)
+                await send({"type": "http.response.start", "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": body})
+                return
         exchange = Exchange(scope, receive, send, self._is_ending)
         self._in_work += 1
         try:

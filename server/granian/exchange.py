@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Send = Callable[[dict[str, object]], Awaitable[None]]
 Headers = Iterable[tuple[str, str]]
 
-_CLOSE: Final = (b"connection", b"close")
+CLOSE: Final = (b"connection", b"close")
 
 
 class Exchange:
@@ -49,7 +49,7 @@ class Exchange:
         """Send the head of the answer."""
         headers = [(_name_of(name), value.encode("latin-1")) for name, value in self._headers]
         if self.is_last or self._is_ending():
-            headers.append(_CLOSE)
+            headers.append(CLOSE)
         await self.send({"type": "http.response.start", "status": self._status, "headers": headers})
 
     async def send_whole(self, body: bytes) -> None:

@@ -18,7 +18,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -105,12 +105,11 @@ class App:
         self._waits = waits
         self._stop = stop
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 # as ASGI says
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:  # noqa: ANN401 # as ASGI says
         """See the ASGI specification."""
         if scope["type"] == "http":
-            await self._answer(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._live(receive, send)
+            return self._answer(scope, receive, send)
+        return self._live(receive, send)  # its type is lifespan
 
     async def _live(self, receive: Any, send: Any) -> None:  # noqa: ANN401 # as above
         await receive()

@@ -27,7 +27,7 @@ from rundlet_server.storage.log.read.answers import (
 from rundlet_server.storage.log.read.keys import KnownKeys
 from rundlet_server.storage.log.read.scan import Cost, list_page, scan_range
 from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
-from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.log.read.view import NotPlain, View
 from rundlet_server.storage.log.timeline import LogTimeline
 from rundlet_server.storage.log.wiring import Parts
 from rundlet_server.storage.ranges import Range
@@ -53,27 +53,22 @@ class LogReads:
 
     def get(self, key: str, *, at: At | None = None) -> Entry | None:
         """See ``Store.get``."""
-        try:
-            encoded = encode_key(key, self._limits)
-        except LimitExceeded as ex:
-            encoded = self._keys.old(key, ex)
         if at is None:
-            # The way of nearly all requests: no revision to stay at, hardly ever a moved file.
+            # The way of nearly all requests: no revision to stay at, no odd value or moved file.
             try:
-                return self._newest(self._follower.current(), key, encoded)  # type: ignore[return-value] # whole
-            except FileNotFoundError:
+                return self._newest(key)
+            except (FileNotFoundError, LimitExceeded, NotPlain):
                 pass
-        return self._read(at, lambda view: self._entry(view, key, encoded, at))  # type: ignore[return-value] # whole
+        return self._any(key, at, is_whole=True)  # type: ignore[return-value] # whole
 
     def peek(self, key: str, *, at: At | None = None) -> Entry | LargeValue | None:
         """See ``Store.peek``."""
-        encoded = self._encode(key)
         if at is None:
             try:
-                return self._newest(self._follower.current(), key, encoded, is_whole=False)
-            except FileNotFoundError:
+                return self._newest(key)
+            except (FileNotFoundError, LimitExceeded, NotPlain):
                 pass
-        return self._read(at, lambda view: self._entry(view, key, encoded, at, is_whole=False))
+        return self._any(key, at, is_whole=False)
 
     def get_many(
         self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
@@ -172,23 +167,35 @@ class LogReads:
         """See ``Store.gauges``."""
         return gauges_of(self._follower.current())
 
-    def _newest(
-        self, view: View, key: str, encoded: bytes, *, is_whole: bool = True
-    ) -> Entry | LargeValue | None:
-        """Return the value of a key at the head, from the cache if that still holds it."""
+    def _newest(self, key: str) -> Entry | None:
+        """Return the value of a key at the head, from the cache if that still holds it.
+
+        Raises:
+            FileNotFoundError, LimitExceeded, NotPlain: ``_any`` finds out what the key has.
+        """
+        encoded = encode_key(key, self._limits)
+        view = self._follower.current()
         entry = view.cache.get(encoded)
         if entry is not None:
             newer = view.deltas[0].rows.get(encoded)
-            if newer is None or newer.revision == entry.revision:
-                is_due = entry.expires_us and entry.expires_us <= self._clock.now_us()
-                return None if is_due else entry
-        found = self._entry(view, key, encoded, None, is_whole=is_whole)
-        if found is not None and type(found) is Entry:
-            view.cache.put(encoded, found)
-        return found
+            if newer is not None and newer.revision != entry.revision:
+                entry = None
+        if entry is None:
+            place = view.newest(encoded)
+            if place is None:
+                return None
+            entry = view.read_place(key, encoded, place)
+            view.cache.put(encoded, entry)
+        is_due = entry.expires_us and entry.expires_us <= self._clock.now_us()
+        return None if is_due else entry
+
+    def _any(self, key: str, at: At | None, *, is_whole: bool) -> Entry | LargeValue | None:
+        """Return any value of a key, whatever its size, now or as it was at ``at``."""
+        encoded = self._encode(key)
+        return self._read(at, lambda view: self._entry(view, key, encoded, at, is_whole=is_whole))
 
     def _entry(
-        self, view: View, key: str, encoded: bytes, at: At | None, *, is_whole: bool = True
+        self, view: View, key: str, encoded: bytes, at: At | None, *, is_whole: bool
     ) -> Entry | LargeValue | None:
         locator = view.find(encoded, None if at is None else revision_of(at))
         if locator is None or locator.kind not in VALUES:

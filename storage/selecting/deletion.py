@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Final
 
+import cbor2
+
 from rundlet_server.storage.errors import Compacted, Conflict, LimitExceeded, WrongCount
 from rundlet_server.storage.interface import Condition, Delete, Store, Txn
+from rundlet_server.storage.outcomes.idempotency import Idempotency
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.selecting.matching import Selected, all_selected, count_selected
 from rundlet_server.storage.timeline import Moment
 
@@ -22,18 +27,29 @@ class Deletion:
     Attributes:
         revision: of the newest commit; of the snapshot that was counted, if there was none.
         deleted: how many keys are deleted by now, also if it fails.
+        is_replay: it was done before, by the same request.
     """
 
-    def __init__(self, store: Store, selected: Selected, expected: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        selected: Selected,
+        expected: int,
+        *,
+        idempotency: Idempotency | None = None,
+    ) -> None:
+        """Prepare it; ``idempotency`` lets ``at_once`` do it once."""
         self._store = store
+        self._idempotency = idempotency
         self._selected = selected
         self._expected = expected
         self._batch_max = store.info.limits.txn_ops_max
         self.revision = 0
         self.deleted = 0
+        self.is_replay = False
 
     def at_once(self) -> list[str]:
-        """Delete them in one transaction and return them.
+        """Delete them in one transaction and return them; of a replay, none.
 
         It names the revision of every key. If one has another by then, all are counted anew.
 
@@ -43,16 +59,22 @@ class Deletion:
             LimitExceeded: there are more than a transaction may delete.
             ReadOnly, Unavailable, OutcomeUnknown: as ``Store.commit``.
         """
+        if self._recall():
+            return []
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 found = self._counted()
                 self._commit(found)
+            except WrongCount:
+                if self._recall():  # the same request was in flight, and deleted them
+                    return []
+                raise
             except (Conflict, Compacted):
                 # Another write came first, or the snapshot went while its pages were read.
                 if attempt == _ATTEMPTS:
                     raise
             else:
-                return [key for key, _ in found]
+                return [] if self.is_replay else [key for key, _ in found]
         raise AssertionError  # the last attempt returns or raises
 
     def in_batches(self) -> None:
@@ -127,5 +149,21 @@ class Deletion:
             return
         ops = [Delete(key) for key, _ in found]
         conditions = [Condition(key, revisions=(revision,)) for key, revision in found]
-        self.revision = self._store.commit(Txn(ops, conditions)).revision
-        self.deleted += len(found)
+        txn = Txn(ops, conditions)
+        if self._idempotency is not None:
+            noted = dataclasses.replace(self._idempotency, note=cbor2.dumps(len(found)))
+            txn = dataclasses.replace(txn, idempotency=noted)
+        self._take(self._store.commit(txn), len(found))
+
+    def _recall(self) -> bool:
+        """Take the outcome of the same request; return whether it is remembered."""
+        if self._idempotency is not None:
+            commit = self._store.commit(Txn([], idempotency=self._idempotency))
+            if commit.is_replay:
+                self._take(commit, 0)
+        return self.is_replay
+
+    def _take(self, commit: Commit, count: int) -> None:
+        self.revision = commit.revision
+        self.is_replay = commit.note is not None
+        self.deleted += count if commit.note is None else cbor2.loads(commit.note)

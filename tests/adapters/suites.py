@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.support import ROOT
+from tests.support import PATIENCE_S, ROOT
 from tests.support.programs import missing
 
 
@@ -15,3 +19,37 @@ def suite_of(package: str) -> Path:
     if not folder.is_dir():
         missing(f"the tests of {folder.name} are not here (scripts/install-suites gets them)")
     return folder
+
+
+def suite_of_commit(package: str) -> Path:
+    """Return the tests of a package from its repository; skip what asks, if they are not here."""
+    script = (ROOT / "scripts/install-suites").read_text()
+    commit = re.search(r"^commit=(\w+)", script, re.MULTILINE)[1]
+    folder = ROOT / f".tools/suites/{package}-{commit}"
+    if not folder.is_dir():
+        missing(f"the tests of {package} are not here (scripts/install-suites gets them)")
+    return folder
+
+
+def run_suite(program: str, tests: Path, folder: Path, address: str) -> str:
+    """Run a test module in a process of its own, with a folder of tests that it may import.
+
+    Returns:
+        What pytest said; the tests have passed.
+    """
+    (folder / "test_rundlet.py").write_text(program)
+    places = [str(tests), str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *("--rootdir", folder, "-c", os.devnull, "test_rundlet.py"),
+        ],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(places), "ADDRESS": address},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout[-4_000:] + ended.stderr[-1_000:]
+    return ended.stdout

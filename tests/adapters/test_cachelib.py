@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from cbor2 import CBOREncodeError
 
-from tests.adapters.suites import suite_of
-from tests.support import PATIENCE_S, ROOT
+from tests.adapters.suites import run_suite, suite_of
 
 pytest.importorskip("cachelib")
 
@@ -51,26 +47,11 @@ class TestRundletCache(
 
 def test_cachelib_finds_every_test_passed(address: str, tmp_path: Path):
     tests = suite_of("cachelib") / "tests"
-    (tmp_path / "test_rundlet.py").write_text(PROGRAM)
     (tmp_path / "xprocess.py").write_text("class ProcessStarter: pass\n")  # no server to start
-    places = [str(tests), str(tmp_path), str(ROOT), os.environ.get("PYTHONPATH", "")]
-    command = [
-        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-        *("--rootdir", tmp_path, "-c", os.devnull, "test_rundlet.py"),
-    ]
 
-    ended = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(places), "ADDRESS": address},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    said = run_suite(PROGRAM, tests, tmp_path, address)
 
-    assert ended.returncode == 0, ended.stdout[-4_000:] + ended.stderr[-1_000:]
-    assert "21 passed" in ended.stdout
+    assert "21 passed" in said
 
 
 @pytest.mark.parametrize("codec", ["json", "cbor"])

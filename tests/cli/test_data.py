@@ -383,6 +383,20 @@ def test_stats_count(place):
     assert all(len(line.split(None, 1)) == 2 for line in shown.splitlines())
 
 
+def test_counts_come_in_every_format(place):
+    place.run("mset", "a=1", "b=22")
+
+    lines = place.run("stats").text.splitlines()
+    rows = place.run("stats", "--format", "csv").text.splitlines()
+    told = json.loads(place.run("stats", "--format", "json").out)
+
+    assert "keys\t2" in lines
+    assert rows[0] == "name,count"
+    assert [row.replace(",", "\t") for row in rows[1:]] == lines
+    assert told["keys"] == 2
+    assert "keys" in place.run("stats", "--format", "table").text
+
+
 def test_compact_is_asked_for():
     store = ModelStore()
     with served(store) as url:

@@ -114,6 +114,18 @@ def test_errors_are_json_with_json(guarded, tmp_path):
     assert "No such command" in error_of(run("--json", "gett", "k"))
 
 
+@pytest.mark.parametrize("form", [("--format", "json"), ("--format=jsonl",)])
+def test_errors_are_json_with_a_format_of_json(form):
+    nowhere = ("--url", "http://127.0.0.1:1")
+
+    assert "no answer" in error_of(run("ls", *form, *nowhere))
+    assert "no answer" in error_of(run("--url", "http://127.0.0.1:1", "stats", *form))
+    assert "No such option" in error_of(run("config", *form, "--foo"))
+    assert run("ls", "--format", "csv", *nowhere).err.startswith("rundlet: no answer")
+    assert run("export", "--format", "jsonl", *nowhere).err.startswith("rundlet: no answer")
+    assert run("ls", *nowhere, "--", "--format=json").err.startswith("rundlet: ")
+
+
 def test_key_that_is_called_json_is_no_option():
     with served(ModelStore()) as url:
         assert run("get", "--url", url, "--", "--json").err == "rundlet: no value for '--json'\n"

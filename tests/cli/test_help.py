@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 
 import pytest
 import typer
@@ -104,8 +105,7 @@ def test_help_of_every_command_has_one_style(row):
 
 def test_every_command_of_a_module_is_in_the_table():
     for module in {row.module for row in COMMANDS}:
-        name = f"rundlet_server.cli.{module}"
-        commands = sys.modules[name].commands if name in sys.modules else None
+        commands = import_module(f"rundlet_server.cli.{module}").commands
         assert isinstance(commands, typer.Typer)
         found = {*commands.registered_commands, *commands.registered_groups}
         assert {info.name for info in found} == {r.name for r in COMMANDS if r.module == module}
@@ -153,9 +153,10 @@ def test_bash_completes_commands_options_and_values(tmp_path):
     (tmp_path / "rundlet").chmod(0o755)
 
     def completed(*words: str) -> list[str]:
-        quoted = " ".join(f"'{word}'" for word in words)
-        asked = f"{script}\nCOMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}\n"
-        asked += '_rundlet_completion rundlet\nprintf "%s\\n" "${COMPREPLY[@]}"\n'
+        line = " ".join(words)
+        asked = f"{script}\nCOMP_LINE='{line}'; COMP_POINT={len(line)}\n"
+        asked += f"_rundlet_completion rundlet '{words[-1]}'\n"
+        asked += 'printf "%s\\n" "${COMPREPLY[@]}"\n'
         command = ["bash", "--norc", "-c", asked]
         environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
         ended = subprocess.run(command, capture_output=True, check=True, env=environ)

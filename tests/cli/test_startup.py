@@ -42,7 +42,17 @@ def loaded(*arguments: str) -> set[str]:
 def url():
     with served(ModelStore()) as url:
         subprocess.run(
-            [sys.executable, "-m", "rundlet_server.cli.main", "set", "k", "1", "--url", url],
+            [
+                sys.executable,
+                "-m",
+                "rundlet_server.cli.main",
+                "mset",
+                "k=1",
+                "copy=1",
+                "a=1",
+                "--url",
+                url,
+            ],
             check=True,
         )
         yield url
@@ -104,14 +114,32 @@ def test_help_loads_no_command():
 def test_version_loads_nothing_beyond_the_version():
     names = loaded("--version")
 
-    assert names & (HEAVY | {"typer", "httpx", "rundlet"}) == {"importlib.metadata"}
-    assert {name for name in names if name.startswith("rundlet_server")} == {
-        "rundlet_server",
-        "rundlet_server.cli",
-        "rundlet_server.cli.start",
-        "rundlet_server.functions",
-        "rundlet_server.functions.version",
+    assert names & (HEAVY | {"typer", "httpx", "pathlib"}) == set()
+    assert {name for name in names if name.startswith("rundlet")} == {
+        *("rundlet", "rundlet.version"),
+        *("rundlet_server", "rundlet_server.cli", "rundlet_server.cli.start"),
     }
+
+
+@pytest.mark.parametrize("command", ["get --help", "ls --help", "history --help", "verify --help"])
+def test_help_of_a_command_loads_neither_client_nor_engine(command):
+    names = loaded(*command.split())
+
+    assert names & (HEAVY - {"rich", "pygments"} | {"httpx", "rundlet.client"}) == set()
+
+
+@pytest.mark.parametrize(
+    "command", ["set k v", "get k", "ls --long", "del k", "history k", "stats", "verify"]
+)
+def test_command_on_a_folder_loads_no_client(command, tmp_path):
+    store = ("--data", str(tmp_path))
+    subprocess.run(
+        [sys.executable, "-m", "rundlet_server.cli.main", "set", "k", "v", *store], check=True
+    )
+
+    names = loaded(*command.split(), *store)
+
+    assert names & {"httpx", "rundlet.client", "waitress", "falcon", "typing_extensions"} == set()
 
 
 def test_completion_of_names_loads_no_command(url):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -68,6 +69,21 @@ class Watching:
         self.process.communicate()
 
 
+def shown_on_terminal(*arguments: str) -> list[str]:
+    """The first two lines that the command shows on a terminal."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "rundlet_server", "watch", *arguments]
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL) as process:
+        timer = threading.Timer(PATIENCE_S, process.kill)
+        timer.start()
+        os.close(theirs)
+        with open(ours, "rb") as terminal:
+            lines = [terminal.readline().decode().rstrip("\r\n") for _ in range(2)]
+        timer.cancel()
+        process.kill()
+    return lines
+
+
 def test_watch_prints_changes_and_says_where_it_stopped(place, server: RundletServer):
     with Watching(*place, "a/", "--since", "1") as watching:
         lines = [watching.line().rstrip("\n").split("\t") for _ in range(3)]
@@ -93,6 +109,42 @@ def test_watch_prints_json(place, server: RundletServer):
 
     expected = server.client.get("/v1/changes?since=3").json()["events"][0]
     assert event == expected
+
+
+def test_watch_prints_metadata_and_expiry_as_the_server_does(place, server: RundletServer):
+    server.client.put("/v1/kv/a/3?ttl=60", content=b"v", headers={"KV-Meta-Owner": "ann"})
+
+    with Watching(*place, "--since", "4", "--json") as watching:
+        event = json.loads(watching.line())
+
+    assert event == server.client.get("/v1/changes?since=4").json()["events"][0]
+    assert event["meta"] == {"owner": "ann"}
+
+
+def test_watch_prints_values(place, server: RundletServer):
+    server.client.put("/v1/kv/a/3", content=b"x\xff\ty")
+    server.client.put("/v1/kv/a/4?ttl=60", content=b"text", headers={"Content-Type": "text/plain"})
+    with Watching(*place, "--since", "3", "--values") as watching:
+        lines = [watching.process.stdout.readline() for _ in range(3)]
+    with Watching(*place, "--since", "3", "--values", "--json") as watching:
+        told = [json.loads(watching.line()) for _ in range(3)]
+
+    assert [line.split(b"\t", 5)[5] for line in lines] == [
+        b"a/0\n",
+        b"a/3\tx\xff\ty\n",
+        b"a/4\ttext\n",
+    ]
+    assert [event.get("text", event.get("base64")) for event in told] == [None, "eP8JeQ==", "text"]
+
+
+def test_watch_shows_values_on_a_terminal_without_what_could_drive_it(server: RundletServer):
+    server.client.put("/v1/kv/evil", content=b"\x1b[2Jline\n" + b"x" * 200)
+
+    heading, line = shown_on_terminal("evil", "--since", "4", "--values", "--url", server.url)
+
+    assert heading.split() == ["time", "change", "revision", "version", "size", "key", "value"]
+    assert "\\x1b[2Jline\\n" in line
+    assert line.endswith("…")
 
 
 def test_program_gets_each_change(place, tmp_path: Path):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import cbor2
+import httpx
 import pytest
 
-from rundlet import BadRequest, Client, ReadOnly
-from rundlet.calls import lists
+from rundlet import BadRequest, Client, PreconditionFailed, ReadOnly
+from rundlet.calls import batches, lists
 from rundlet.calls.lists import Range
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.storage.interface import Limits
 from tests.support.models.model import Clock, ModelStore
 from tests.support.wire.served_model import served
+
+CBOR = {"Content-Type": "application/cbor"}
 
 
 @pytest.fixture
@@ -153,6 +157,18 @@ def test_a_prefix_is_deleted_where_it_matches(client):
     assert [info.key for info in client.scan()] == ["a.tmp", "p/b"]
 
 
+def test_a_prefix_is_deleted_if_it_has_as_many_keys_as_expected(client):
+    client.set_many({"p/1": b"", "p/2": b"", "p/3": b"", "q": b""})
+    counts: list[int] = []
+
+    with pytest.raises(PreconditionFailed, match="3 keys to delete and not 2"):
+        client.delete_prefix("p/", expect=2)
+    deleted = client.delete_prefix("p/", match="[12]", expect=2, progress=counts.append)
+
+    assert (deleted, counts) == (2, [2])
+    assert [info.key for info in client.scan()] == ["p/3", "q"]
+
+
 def test_all_keys_are_no_prefix(client):
     client.set("k", b"")
 
@@ -176,6 +192,63 @@ def test_many_values_are_stored_and_deleted(client):
     assert client.count() == 0
     assert client.set_many({}) == 0
     assert client.delete_many([]) == 0
+
+
+def test_any_number_of_keys_is_read_from_one_snapshot():
+    limits = Limits(list_keys_max=700, answer_bytes_max=4_000)
+    with served(ModelStore(limits=limits)) as url, Client(url) as client:
+        names = [f"k{number:04}" for number in range(1_500)]
+        client.set_many({name: bytes(100) for name in names})
+        before = client.set("k1499", "old").revision
+        client.set("k1499", "new")
+
+        found = client.mget(names)
+        earlier = client.mget(names, revision=before)
+
+        assert [value.key for value in found] == names
+        assert (found[-1].text, earlier[-1].text) == ("new", "old")
+        assert client.mget([]) == []
+
+
+def test_a_later_page_is_of_the_snapshot_of_the_first():
+    call = batches.mget([f"k{number}" for number in range(1_001)])
+    asked = [cbor2.loads(next(call).body)]
+
+    items = [{"key": f"k{number}", "found": False} for number in range(1_000)]
+    body = cbor2.dumps({"revision": 7, "items": items})
+    asked.append(cbor2.loads(call.send(httpx.Response(200, content=body, headers=CBOR)).body))
+
+    assert [len(each["keys"]) for each in asked] == [1_000, 1]
+    assert [each.get("rev") for each in asked] == [None, 7]
+
+
+def test_a_prefix_is_deleted_by_the_server_in_one_request():
+    call = lists.delete_prefix("p/", match="*.tmp", expect=None, progress=None)
+    asked = [next(call), call.send(httpx.Response(200, headers={"KV-Count": "2"}))]
+    body = cbor2.dumps({"revision": 9, "deleted": 2})
+
+    with pytest.raises(StopIteration) as ended:
+        call.send(httpx.Response(200, content=body, headers=CBOR))
+
+    assert [(each.method, each.path, each.is_write) for each in asked] == [
+        ("HEAD", "/v1/keys?prefix=p%2F&match=%2A.tmp", False),
+        ("DELETE", "/v1/keys?prefix=p%2F&match=%2A.tmp&expect=2", True),
+    ]
+    assert ended.value.value == 2
+
+
+@pytest.mark.parametrize(("status", "tries"), [(405, 1), (413, 1), (412, 3)])
+def test_a_prefix_is_deleted_by_names_if_the_server_does_not(status: int, tries: int):
+    error = PreconditionFailed("others write keys") if status == 412 else BadRequest("too old")
+    error.status = status
+    call = lists.delete_prefix("p/", match=None, expect=None, progress=None)
+    asked = next(call)
+    for _ in range(tries):
+        assert asked.method == "HEAD"
+        assert call.send(httpx.Response(200, headers={"KV-Count": "2"})).method == "DELETE"
+        asked = call.throw(error)
+
+    assert (asked.method, asked.path) == ("GET", "/v1/keys?prefix=p%2F")
 
 
 def test_bulk_fits_into_the_limits_of_the_server():

@@ -88,20 +88,27 @@ def test_keys_are_listed_by_every_command(server: RundletServer, client: Client,
     whole = commands(page, "list", prefix="copied/b")
     fitting = commands(page, "list", prefix="copied/", match="*/name")
 
-    for language, text in whole.items():
-        output = run(language, text, page)
-        assert [output.count(f"copied/{name}") for name in ("a/name", "b/name", "b/age")] == [
-            0,
-            1,
-            1,
-        ]
-    assert [*fitting] == ["Python"]
-    assert run("Python", fitting["Python"], page).split() == [
-        "copied/a/name",
-        "0",
-        "copied/b/name",
-        "0",
-    ]
+    for commanded, shown in ((whole, [0, 1, 1]), (fitting, [1, 1, 0])):
+        assert [*commanded] == ["curl", "rundlet", "Python", "JavaScript"]
+        for language, text in commanded.items():
+            output = run(language, text, page)
+            found = [output.count(f"copied/{name}") for name in ("a/name", "b/name", "b/age")]
+            assert found == shown, text
+
+
+def test_options_of_a_command_stand_before_a_key_with_a_dash(
+    server: RundletServer, client: Client, page: Page
+):
+    client.set("-copied", "first", content_type=TEXT)
+    etag = client.get("-copied").etag
+    page.open(address(server))
+
+    found = commands(page, "put", key="-copied", text="", type=TEXT, ttl=60, etag=etag)
+    run("rundlet", found["rundlet"], page)
+
+    value = client.get("-copied")
+    assert (value.text, value.content_type) == ("", TEXT)
+    assert value.expires is not None
 
 
 def test_commands_never_hold_the_token(server: RundletServer, page: Page):

@@ -55,6 +55,38 @@ def test_compaction_is_started_and_followed_to_its_end(
     page.wait_for_text("Compaction", ".notices")
 
 
+def test_backup_is_followed_while_its_files_are_sent(server: RundletServer, page: Page):
+    page.open(address(server, "overview"))
+    page.wait_for_text("Backups", ".overview")
+    backup = server.client.post("/v1/backup").json()
+    place = f"/v1/backup/{backup['id']}"
+    page.wait_for_text("A backup is being taken: 0 B so far", ".backup-progress")
+
+    sizes = [len(server.client.get(f"{place}/{file['name']}").content) for file in backup["files"]]
+    page.wait_for("!document.querySelector('.backup-progress').innerText.includes(': 0 B')")
+    server.client.delete(place)
+
+    page.wait_for_text("A backup ended:", ".notices")
+    page.wait_for_text("1 ended of 1", ".plain-facts:has(+ *)")
+    assert sum(sizes) > 0
+    assert page.text(".backup-progress") == ""
+
+
+def test_faults_are_counted_by_kind(page: Page, tmp_path: Path):
+    options = ("--data", tmp_path / "data", "--tokens", tmp_path / "tokens")
+    with RundletServer(*options, stderr_path=tmp_path / "stderr") as server:
+        page.open(address(server, "overview"))
+        page.wait_for_text("None.", ".overview")
+        made = server.client.post("/v1/tokens", json={"name": "me", "scope": "admin"}).json()
+        assert server.client.get("/v1/keys").status_code == 401
+
+        page.run(f"sessionStorage.setItem('rundlet-token', {made['token']!r})")
+        page.call("Page.reload")
+
+        page.wait_for_text("Refused: token missing or not sufficient", ".overview")
+    page.problems = [text for text in page.problems if "401" not in text and "ERR_" not in text]
+
+
 def test_reasons_are_shown_when_the_server_is_not_ready(page: Page, tmp_path: Path):
     data = tmp_path / "data"
     with contextlib.ExitStack() as stack:

@@ -31,6 +31,7 @@ def test_tour_follows_its_commands_and_ends_in_the_history(empty: RundletServer,
     for number, command in enumerate((first, second), 1):
         subprocess.run(["bash", "-c", command], check=True, capture_output=True)
         page.wait_for(f"{DONE} === {number}")
+        page.wait_for_text(f"1 key · revision {number}", ".summary")
     listed = subprocess.run(["bash", "-c", third], check=True, capture_output=True)
     page.click("Open the history here")
 

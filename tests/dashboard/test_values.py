@@ -42,6 +42,62 @@ def test_stored_value_never_runs(
     assert page.run("document.querySelectorAll('.shown :is(script, iframe, b)').length") == 0
 
 
+def pdf(action: bytes = b"") -> bytes:
+    """A red page, and what a viewer is to do when it opens it."""
+    drawing = b"1 0 0 rg 0 0 300 200 re f"
+    objects = (
+        b"<</Type/Catalog/Pages 2 0 R" + action + b">>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Contents 4 0 R>>",
+        b"<</Length %d>>stream\n%s\nendstream" % (len(drawing), drawing),
+    )
+    parts = [b"%PDF-1.4\n"]
+    parts += [b"%d 0 obj%sendobj\n" % (number, text) for number, text in enumerate(objects, 1)]
+    places = [sum(map(len, parts[: number + 1])) for number in range(len(objects))]
+    table = b"0000000000 65535 f \n" + b"".join(b"%010d 00000 n \n" % place for place in places)
+    trailer = b"trailer<</Size 5/Root 1 0 R>>startxref\n%d\n%%%%EOF" % sum(map(len, parts))
+    return b"".join((*parts, b"xref\n0 5\n", table, trailer))
+
+
+VIEWER = "document.querySelector('iframe.pdf')?.contentDocument"
+OPENING = {
+    "script": b"/OpenAction<</S/JavaScript/JS(this.getURL\\('http://127.0.0.1:9/'\\);)>>",
+    "link": b"/OpenAction<</S/URI/URI(http://127.0.0.1:9/)>>",
+}
+
+
+@pytest.mark.parametrize("kind", OPENING)
+def test_stored_pdf_opens_when_it_is_asked_for_and_leaves_the_page_alone(
+    server: RundletServer, client: Client, page: Page, kind: str
+):
+    client.set("doc.pdf", pdf(OPENING[kind]), content_type="application/pdf")
+    page.open(address(server, key="doc.pdf"))
+    page.wait_for_text("PDF, ", ".shown")
+    assert page.run("document.querySelectorAll('iframe').length") == 0
+    before = page.run("location.href")
+
+    page.click("Open the PDF", ".shown")
+
+    page.wait_for(f"{VIEWER}?.querySelector('link[href^=\"chrome-extension:\"]')")
+    page.run("new Promise((done) => setTimeout(done, 500))")
+    assert page.run(f"{VIEWER}.querySelectorAll('script').length") == 0
+    assert page.run("[location.href, window.owned]") == [before, None]
+    assert not [url for url in page.requests if "127.0.0.1:9/" in url]
+
+
+@pytest.mark.parametrize("text", [SCRIPT, f"<html>{SCRIPT}</html>", ""])
+def test_page_that_says_it_is_a_pdf_gets_no_frame(
+    server: RundletServer, client: Client, page: Page, text: str
+):
+    client.set("liar.pdf", text, content_type="application/pdf")
+
+    page.open(address(server, key="liar.pdf"))
+
+    page.wait_for_text("the bytes are not what the content type says", ".shown")
+    assert page.run("[window.owned, document.querySelectorAll('iframe').length]") == [None, 0]
+    page.problems = [text for text in page.problems if "416" not in text]
+
+
 def png(width: int, height: int) -> bytes:
     """A black picture."""
     parts = (

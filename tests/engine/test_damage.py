@@ -19,7 +19,11 @@ from rundlet_server.storage.care import repair, verify
 from rundlet_server.storage.errors import Damaged, StoreError, Unavailable, UnknownFormat
 from rundlet_server.storage.files import RealFiles
 from rundlet_server.storage.interface import Delete, Put, Txn
+from rundlet_server.storage.log.format import record as records
+from rundlet_server.storage.log.format.frame import encode
+from rundlet_server.storage.log.format.locator import pack_position
 from rundlet_server.storage.log.format.manifest import read_manifest
+from rundlet_server.storage.log.format.record import PUT, Record
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.open.recovery import REVISION_GAP
 from rundlet_server.storage.opening import open_log_store
@@ -88,6 +92,37 @@ def test_a_flipped_bit_in_the_published_log_is_refused_with_its_place(sample):
         if isinstance(caught.value, Damaged):
             assert caught.value.path == sample.active
             assert caught.value.offset <= bit // 8 < caught.value.offset + 250
+
+
+def test_published_frames_that_cannot_be_read_are_refused_each_time_and_add_nothing(sample):
+    """A good frame and one whose records do not fill it, as only a bug can publish them."""
+    record = Record(b"new", b"value", PUT, 100, 1, 1)
+    with sample.opened() as store:
+        view, page = store._follower.current(), store._parts.commit_page
+        segment = view.segment(view.active.segment)
+        end = view.active.offset
+        for revision, count in ((100, 1), (101, 99)):
+            buffers, size = encode(
+                [records.encode(record._replace(revision=revision))],
+                record_count=count,
+                revision=revision,
+                time_us=view.head.time_us,
+                totals=view.head.totals,
+                synced=0,
+                salt=segment.header.salt,
+                offset=end,
+            )
+            segment.append(buffers, end)
+            end += size
+        before = (view.active.record_count, len(view.active.times), view.active.offset)
+        page.published = pack_position(segment.number, end)
+
+        for _ in range(3):
+            with pytest.raises(Damaged) as caught:
+                store.get("new")
+            assert caught.value.offset == end - size
+
+        assert (view.active.record_count, len(view.active.times), view.active.offset) == before
 
 
 def test_a_flipped_bit_after_a_restart_is_refused_or_the_tail_that_was_never_durable(sample):

@@ -21,6 +21,7 @@ from rundlet_server.storage.interface import Condition, Delete, Put, Touch, Txn
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.timeline import Retention
 from tests.support.campaign import Campaign
 from tests.support.disks.sample_stores import folder_in_memory
 from tests.support.disks.unsynced_files import UnsyncedFile, UnsyncedFiles
@@ -110,6 +111,32 @@ def test_closed_store_leaves_nothing_to_the_garbage_collector(tmp_path: Path):
         del store
 
         assert len(os.listdir("/proc/self/fd")) == before
+
+
+def removed_files(folder: Path) -> list[str]:
+    """The files of a folder that this process holds open although they are removed."""
+    gc.collect()
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the listing itself was open
+            found.append(os.readlink(f"/proc/self/fd/{fd}"))
+    return [path for path in found if path.startswith(str(folder)) and path.endswith("(deleted)")]
+
+
+def test_compacted_segments_leave_no_file_open(tmp_path: Path):
+    with opened(tmp_path / "data", maintain_inline=False) as store:
+        for _ in range(5):
+            since = store.stats().revision
+            store.retain(Retention(keep_for_s=3_600))
+            for number in range(4 * RECORDS):
+                store.commit(Txn([Put("the same key", b"%d" % number)]))
+            store.maintainer.checkpoint()
+            assert store.changes(since).events
+            store.retain(Retention(keep_for_s=0))
+            store.maintainer.compact(thorough=True)
+        store.get("the same key")
+
+        assert removed_files(tmp_path) == []
 
 
 class SmallFile(UnsyncedFile):

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.mutants import EQUIVALENT, MUTANTS, Mutant
-from tests.faults.mutants_around_the_log import MUTANTS_AROUND_THE_LOG
-from tests.faults.mutants_of_erasures import MUTANTS_OF_ERASURES
-from tests.faults.mutants_of_metadata import MUTANTS_OF_METADATA
-from tests.faults.mutants_of_retries import MUTANTS_OF_RETRIES
+from tests.faults.planted.around_the_log import MUTANTS_AROUND_THE_LOG
+from tests.faults.planted.in_erasures import MUTANTS_OF_ERASURES
+from tests.faults.planted.in_metadata import MUTANTS_OF_METADATA
+from tests.faults.planted.in_puts import MUTANTS_OF_PUTS
+from tests.faults.planted.in_retries import MUTANTS_OF_RETRIES
+from tests.faults.planted.in_the_log import EQUIVALENT, MUTANTS, Mutant
 from tests.support import ROOT
 from tests.support.campaign import SEED_DEFAULT, SEED_VARIABLE, Campaign
 from tests.support.disks.sample_stores import folder_in_memory
@@ -29,7 +30,7 @@ SECONDS_MAX = 600.0
 """Of one file of tests. The slowest takes a minute on a busy machine."""
 ALL = (
     *(MUTANTS + MUTANTS_AROUND_THE_LOG + MUTANTS_OF_ERASURES),
-    *(MUTANTS_OF_METADATA + MUTANTS_OF_RETRIES),
+    *(MUTANTS_OF_METADATA + MUTANTS_OF_RETRIES + MUTANTS_OF_PUTS),
 )
 BY_NAME = {mutant.name: mutant for mutant in ALL}
 SHORT = (

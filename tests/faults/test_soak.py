@@ -1,4 +1,6 @@
-"""Test a server for a long time under mixed load, kills, compactions and full disks (T24).
+"""Test a server for long under mixed load, kills, compactions, slow clients, full disks (T24).
+
+A follower of the change feed must come to hold the same values as the clients that write them.
 
 Clocks that jump are not part of it: ``test_model`` has a clock that can be moved.
 """
@@ -30,15 +32,22 @@ from tests.support.processes.killed_servers import (
     processes_of,
     start,
 )
-from tests.support.processes.servers import RundletServer, is_running, wait_for, worker_pids
+from tests.support.processes.servers import (
+    RundletServer,
+    is_running,
+    silent_clients,
+    wait_for,
+    worker_pids,
+)
 from tests.support.processes.soak_client import SoakClient
+from tests.support.processes.soak_follower import SoakFollower
 
 MIB: Final = 1024 * 1024
 DISK_BYTES: Final = 64 * MIB
 CLIENTS: Final = 4
 ROUNDS: Final = 8
 """Of the short form; of fewer nothing can be said about growth."""
-DISTURBANCES: Final = ["compactions", "kills", "full disks", "quiet rounds"]
+DISTURBANCES: Final = ["compactions", "kills", "slow clients", "full disks", "quiet rounds"]
 WAIT_S: Final = 60
 """A killed maintenance process is started again later and later."""
 OVERHEAD_BYTES_MAX: Final = 6 * MIB
@@ -47,6 +56,10 @@ PROCESS_BYTES_MAX: Final = 256 * MIB
 GROWTH_BYTES_MAX: Final = 12 * MIB
 """Of a process's own memory, from the first half of a run to the second."""
 GROWTH_DESCRIPTORS_MAX: Final = 8
+
+SLOW_EACH: Final = 8
+HALF_A_BODY: Final = b"PUT /v1/kv/never HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nhalf"
+UNREAD_LIST: Final = b"GET /v1/keys?include=value HTTP/1.1\r\nHost: h\r\n\r\n"
 
 both_servers = pytest.mark.parametrize("options", SERVERS, ids=SERVER_NAMES)
 
@@ -88,17 +101,21 @@ def soak(campaign, rounds, disk, folder, options) -> None:
     clients = [SoakClient(number, campaign.seed) for number in range(CLIENTS)]
     settings = (*options, "--keep-for", "0s", "--keep-versions", "1", "--data", disk / "store")
     # A thread opens a file of counters when it is first used: few threads, so that all are soon.
-    settings += ("--max-feeds", "1")
-    with start(folder, *settings) as server:
+    settings += ("--max-feeds", "2")
+    with start(folder, *settings) as server, SoakFollower(port_of(server), "soak ") as follower:
         gauge = Gauge(server, disk)
         for chance in rounds:
             kind = DISTURBANCES[campaign.seed % len(DISTURBANCES)]
+            unanswered = count_of(clients, "requests without an answer")
             with working(server, clients):
                 time.sleep(chance.uniform(0, 0.3))
                 disturb(kind, server, gauge, chance)
                 time.sleep(chance.uniform(0, 0.3))
             campaign.count(kind)
+            if kind != "kills":
+                assert count_of(clients, "requests without an answer") == unanswered
             check_all(server, clients)
+            check_follower(follower, clients)
             gauge.read(sum(client.held_bytes for client in clients))
         kill_whole(server)
     gauge.check(campaign)
@@ -107,12 +124,29 @@ def soak(campaign, rounds, disk, folder, options) -> None:
         assert server.stop() == 0
     assert verify(disk / "store").problems == []
     for kind in clients[0].counts:
-        campaign.count(kind, sum(client.counts[kind] for client in clients))
+        campaign.count(kind, count_of(clients, kind))
+    for kind, count in follower.counts.items():
+        campaign.count(kind, count)
+
+
+def count_of(clients, kind) -> int:
+    return sum(client.counts[kind] for client in clients)
 
 
 def check_all(server, clients) -> None:
     for client in clients:
         client.check(port_of(server))
+
+
+def check_follower(follower, clients) -> None:
+    """The feed comes to tell the follower what the writers know."""
+    held = {key: value for client in clients for key, value in client.held.items()}
+
+    def is_there() -> bool:
+        follower.raise_error()
+        return follower.held == held
+
+    wait_for(is_there)
 
 
 @contextlib.contextmanager
@@ -139,6 +173,12 @@ def disturb(kind, server, gauge, chance) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
             wait_for(lambda: not is_running(victim))
+        case "slow clients":
+            with (
+                silent_clients(server, SLOW_EACH, HALF_A_BODY),
+                silent_clients(server, SLOW_EACH, UNREAD_LIST),
+            ):
+                time.sleep(chance.uniform(0.3, 0.6))
         case "full disks" if gauge.disk.is_mount():
             with connect(server) as connection:
                 with filled(gauge.disk, until=lambda: put_more(connection) == 507):

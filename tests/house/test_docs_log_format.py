@@ -15,6 +15,7 @@ from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.locator import OFFSET_MAX, SEGMENT_NUMBER_MAX
 from rundlet_server.storage.log.format.manifest import MAGIC as MANIFEST_MAGIC
 from rundlet_server.storage.log.format.manifest import IndexState, Manifest, SegmentState
+from rundlet_server.storage.log.index import contents as index_contents
 from rundlet_server.storage.log.index import file as index_file
 from rundlet_server.storage.log.index.columns import (
     EXPIRES,
@@ -119,7 +120,7 @@ def test_example_does_not_pass_elsewhere():
         ("Record", records.HEADER, False),
         ("Frame", frames.HEADER, False),
         ("Segment", segment._HEADER, True),
-        ("Index file", index_file.HEADER, True),
+        ("Index file", index_contents.HEADER, True),
     ],
 )
 def test_table_has_the_offsets_and_sizes_of_the_struct(name, layout, sealed):
@@ -141,7 +142,7 @@ def test_table_says_where_the_header_ends(name, size):
 def test_magics_and_versions_are_told():
     for name, magic, version in [
         ("Segment", segment.MAGIC, segment.FORMAT_VERSION),
-        ("Index file", index_file.MAGIC, index_file.FORMAT_VERSION),
+        ("Index file", index_contents.MAGIC, index_contents.FORMAT_VERSION),
     ]:
         assert f"`{magic.decode()}`" in section(name)
         assert f"format version, u32: {version}" in section(name)

@@ -30,6 +30,7 @@ def test_each_distribution_installs_one_name(built):
 
     assert {name.split("/")[0] for name in server.names()} == {
         "rundlet_server",
+        f"{SERVER}.data",
         f"{SERVER}.dist-info",
     }
     assert {name.split("/")[0] for name in client.names()} == {"rundlet", f"{CLIENT}.dist-info"}
@@ -44,7 +45,8 @@ def test_wheel_holds_every_module_and_no_more(built, which, package):
         if not name.endswith(".pyc")
     }
 
-    found = {name for name in built[which].names() if ".dist-info/" not in name}
+    beside = (".dist-info/", ".data/")
+    found = {name for name in built[which].names() if not any(part in name for part in beside)}
 
     assert found == expected
     assert f"{package}/py.typed" in found
@@ -255,6 +257,19 @@ def private_folders(pid: int) -> Iterator[Path]:
     """The folders in memory whose locks a process holds."""
     held = {path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir()}
     return (path for path in held if path.name.startswith("rundlet-run-"))
+
+
+def test_man_finds_the_page_of_the_command(server_environment):
+    page = server_environment.bin.parent / "share/man/man1/rundlet.1"
+
+    assert page.read_bytes() == (ROOT / "docs/rundlet.1").read_bytes()
+    if shutil.which("man") is None:
+        pytest.skip("needs man")
+    places = {"PATH": f"{server_environment.bin}:{os.environ['PATH']}"}
+    found = subprocess.run(
+        ["man", "-w", "rundlet"], env=places, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == f"{page}\n"
 
 
 @pytest.mark.parametrize("package", ["rundlet", "rundlet_server"])

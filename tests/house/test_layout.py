@@ -22,7 +22,8 @@ ALLOWED = {
     "rundlet": {"httpx", "cbor2"},
     "cli": {"typer", "rich", "numpy", "obstore", "server", "functions", "storage", "rundlet"},
 }
-ADAPTED = {"cachelib", "django", "dogpile", "fsspec", "zarr"}  # by rundlet/adapters only
+ADAPTED = {"cachelib", "django", "dogpile", "fsspec", "key_value", "zarr"}
+"""Packages that the modules of rundlet/adapters with the same name import, and no others."""
 FORBIDDEN = {"pickle", "shelve", "marshal"}
 FOR_TYPE_CHECKERS = {"_typeshed"}  # there is no such module when a program runs
 
@@ -122,7 +123,7 @@ FLOORS = {
     "rundlet": [
         "version records schemes",
         "errors model",
-        "keys wire problems",
+        "past keys wire problems",
         "answers feed",
         "calls",
         "sending",
@@ -138,7 +139,7 @@ FLOORS = {
     "rundlet/adapters": [
         "places",
         "caching fsspec zarr",
-        "cachelib django dogpile",
+        "cachelib django dogpile key_value",
         "__init__",
     ],
     "rundlet/calls": [
@@ -166,7 +167,7 @@ FLOORS = {
         "__init__",
     ],
     "cli": [
-        "arguments exits helptexts parameters table",
+        "arguments bash exits helptexts parameters table",
         "show",
         "process place serve",
         "overview transfer bench doctor backup copy",

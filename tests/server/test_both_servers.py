@@ -17,6 +17,7 @@ import pytest
 
 from rundlet_server.functions.app import create_app
 from rundlet_server.functions.limits import body_bytes_max
+from rundlet_server.functions.metadata import JOINT
 from tests.support import PATIENCE_S, ROOT
 from tests.support.models.model import ModelStore
 from tests.support.processes.model_on_granian import LIMITS
@@ -175,6 +176,16 @@ def test_mangled_target_is_refused(port: int, target: str, status: int):
 def test_other_forms_of_the_target_are_understood(port: int, target: str):
     assert exchange(port, "GET", target).status == 404
     assert b"no value for the key 'abs'" in exchange(port, "GET", target).body
+
+
+def test_metadata_that_comes_twice_is_joined(port: int):
+    lines = ["KV-Meta-a: one", "KV-Meta-b: x", "kv-meta-A:  two ", "KV-Meta-A: three,4"]
+
+    exchange(port, "PUT", "/v1/kv/meta", "Content-Length: 0", *lines)
+
+    answer = exchange(port, "HEAD", "/v1/kv/meta")
+    assert answer.headers["kv-meta-a"] == JOINT.join(["one", "two", "three,4"])
+    assert answer.headers["kv-meta-b"] == "x"
 
 
 def test_chunked_value_is_stored(port: int):

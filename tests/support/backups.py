@@ -50,7 +50,7 @@ def random_txn(chance: random.Random) -> Txn:
 def _random_op(chance: random.Random, key: str) -> Op:
     choices: Sequence[Op] = (
         Put(key, chance.choice([b"", b"7", b"x" * chance.randint(1, 300)]), "text/x-rare"),
-        Put(key, b"%d" % chance.randint(-9, 9)),
+        Put(key, b"%d" % chance.randint(-9, 9), metadata=(("author", "Zoë"), ("of", key))),
         Delete(key),
         Add(f"{key} count", 3),
     )

@@ -57,7 +57,7 @@ class RunningHash:
         for stretch in stretches(segment, self.offset, size, read_bytes=_READ_BYTES):
             # What was verified is hashed, not what a second read returns.
             self._add(memoryview(stretch.data)[: stretch.size])
-            self.revision, self.time_us = stretch.last_commit
+            self.revision, self.time_us, _ = stretch.last_commit
 
     def _add(self, data: Buffer) -> None:
         self._hasher.update(data)

@@ -11,14 +11,15 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.log.check.opened import (
     OpenedStore,
     Problem,
     look_at_commit_page,
     reporting,
 )
-from rundlet_server.storage.log.format.frame import BadFrame
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
+from rundlet_server.storage.log.format.stretches import stretches
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.estimates import live_bytes
 from rundlet_server.storage.log.open.orphans import unnamed_files
@@ -105,8 +106,8 @@ def _look_at_unindexed(opened: OpenedStore) -> tuple[list[Problem], int]:
         if state.is_indexed or segment is None:
             continue
         with reporting(segment.path, problems):
-            for frame in segment.frames(HEADER_SIZE, opened.ends[state.number]):
+            for stretch in stretches(segment, HEADER_SIZE, opened.ends[state.number]):
                 if state.number == active.segment:
-                    with contextlib.suppress(BadFrame):  # its checksum matches: verify tells
-                        active.add(frame.locators(state.number))
+                    with contextlib.suppress(Damaged):  # its checksums match: verify tells
+                        active.add(stretch.locators(state.number))
     return problems, active.replaced_bytes

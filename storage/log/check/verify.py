@@ -25,14 +25,13 @@ from rundlet_server.storage.log.check import salvage
 from rundlet_server.storage.log.check.opened import OpenedStore, Problem, reporting
 from rundlet_server.storage.log.check.rebuild import IndexBuilder, count_totals
 from rundlet_server.storage.log.check.salvage import Gap
-from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.commit_times import CommitTimes, commits_of
 from rundlet_server.storage.log.format.frame import BadFrame, Frame, Totals
-from rundlet_server.storage.log.format.locator import pack_position
+from rundlet_server.storage.log.format.locator import Locator, pack_position
 from rundlet_server.storage.log.format.manifest import FILE_NAME, SegmentState
 from rundlet_server.storage.log.format.names import times_name
-from rundlet_server.storage.log.format.record import BadRecord
+from rundlet_server.storage.log.format.record import BadRecord, Record
 from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment
 from rundlet_server.storage.log.format.times_file import read_times
 from rundlet_server.storage.log.index.columns import Columns
@@ -174,7 +173,7 @@ class _Verifier:
             self._add(segment.path, offset, "the record has an impossible kind or revision")
             return
         self._revision = record.revision
-        delta.add([frames.locate(data, 0, pack_position(segment.number, offset))])
+        delta.add([(record.key, _locator(record, len(data), segment.number, offset))])
 
     def _check_state(self, state: SegmentState, segment: Segment, delta: Delta) -> None:
         """Check that a sealed segment is what the manifest says of it."""
@@ -234,6 +233,19 @@ class _Verifier:
     def _tell(self, size: int) -> None:
         self._report.bytes_read += size
         self._progress(self._report.bytes_read, self._bytes_total)
+
+
+def _locator(record: Record, size: int, segment: int, offset: int) -> Locator:
+    return Locator(
+        record.revision,
+        pack_position(segment, offset),
+        size,
+        len(record.value),
+        record.version,
+        record.kind,
+        record.content_type,
+        record.expires_us,
+    )
 
 
 def _words(totals: Totals) -> str:

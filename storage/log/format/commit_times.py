@@ -50,8 +50,11 @@ class CommitTimes:
 
     __hash__ = None  # type: ignore[assignment] # it grows
 
-    def add(self, commits: Iterable[CommitPlace]) -> None:
-        """Add newer commits; a commit whose records are in several frames counts by the first."""
+    def add(self, commits: Iterable[tuple[int, int, int]]) -> None:
+        """Add newer commits, each the fields of a ``CommitPlace``.
+
+        A commit whose records are in several frames counts by the first.
+        """
         revisions, times_us, units = self.revisions, self.times_us, self.units
         assert isinstance(revisions, array)
         assert isinstance(times_us, array)
@@ -67,7 +70,7 @@ class CommitTimes:
     def extend(self, revisions: bytes, times_us: bytes, offset: int) -> None:
         """Add the commits of one more frame, as the bytes of two arrays of u64."""
         of_frame = array("Q", revisions), array("Q", times_us)
-        self.add(CommitPlace(*commit, offset) for commit in zip(*of_frame, strict=True))
+        self.add((*commit, offset) for commit in zip(*of_frame, strict=True))
 
     def newest_at(self, revision: int) -> CommitPlace | None:
         """Return the newest commit at or below a revision."""

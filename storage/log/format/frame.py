@@ -27,8 +27,6 @@ from typing import Final, NamedTuple
 from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum, seal
 from rundlet_server.storage.files import Buffer
 from rundlet_server.storage.log.format import record as records
-from rundlet_server.storage.log.format.locator import Locator, pack_position
-from rundlet_server.storage.log.format.record import BadRecord
 
 HEADER: Final = struct.Struct("<IIQQQQI")
 ALIGNMENT: Final = 8
@@ -81,22 +79,6 @@ class Frame(NamedTuple):
             yield self.offset + HEADER.size + place, self.body[place : place + size]
             place += size
         self._require_end(place)
-
-    def locators(self, segment: int) -> list[tuple[bytes, Locator]]:
-        """Return key and locator of each record, for the index.
-
-        Raises:
-            BadFrame: see ``records`` and ``locate``.
-        """
-        first = pack_position(segment, self.offset + HEADER.size)
-        found: list[tuple[bytes, Locator]] = []
-        place = 0
-        for _ in range(self.record_count):
-            entry = locate(self.body, place, first + place)
-            found.append(entry)
-            place += entry[1].size
-        self._require_end(place)
-        return found
 
     def _require_end(self, place: int) -> None:
         if len(self.body) - place >= ALIGNMENT:
@@ -188,37 +170,6 @@ def search(data: memoryview, offset: int, salt: int) -> Iterator[Frame]:
 def frame_seed(salt: int, offset: int) -> int:
     """Return the checksum seed of the frame at ``offset`` of the segment with ``salt``."""
     return checksum(_SEED.pack(offset), salt)
-
-
-def locate(body: memoryview, place: int, position: int) -> tuple[bytes, Locator]:
-    """Return key and locator of a record, without a look at its checksum.
-
-    Args:
-        body: of a frame.
-        place: where in it the record starts.
-        position: of the record in the log.
-
-    Raises:
-        BadFrame: the record does not fit into the frame, or its meta map cannot be read.
-    """
-    if place + records.OVERHEAD > len(body):
-        raise BadFrame(_TOO_LONG)
-    # Not by ``_record_size``, which would unpack the header twice: this is most of a replay.
-    header = records.HEADER.unpack_from(body, place)
-    value_size, key_size, meta_size, version, kind, code, _, revision, _ = header
-    size = records.OVERHEAD + value_size + key_size + meta_size
-    if place + size > len(body):
-        raise BadFrame(_TOO_LONG)
-    key_start = place + records.HEADER.size
-    key_end = key_start + key_size
-    meta = body[key_end : key_end + meta_size] if meta_size else b""
-    try:
-        content_type, expires_us, _ = records.decode_meta(code, meta)
-    except BadRecord as ex:
-        raise BadFrame(str(ex)) from ex
-    return bytes(body[key_start:key_end]), Locator(
-        revision, position, size, value_size, version, kind, content_type, expires_us
-    )
 
 
 def _record_size(body: memoryview, place: int) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+import functools
+from typing import Final, NamedTuple, Protocol
 
 from rundlet_server.storage.log.format.record import META_UNIT, OVERHEAD, TOMBSTONES
 
@@ -36,6 +37,16 @@ class Locator(NamedTuple):
     def is_tombstone(self) -> bool:
         """Whether the key has no value from this revision on."""
         return self.kind in TOMBSTONES
+
+
+class _OfFields(Protocol):
+    def __call__(
+        self, fields: tuple[int, int, int, int, int, int, str, int, Locator | None], /
+    ) -> Locator: ...
+
+
+locator_of: Final[_OfFields] = functools.partial(tuple.__new__, Locator)
+"""The locator with these fields, for loops over many: ``Locator`` itself takes twice as long."""
 
 
 def may_have_metadata(key: bytes, locator: Locator) -> bool:

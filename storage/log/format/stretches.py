@@ -19,8 +19,10 @@ from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
-from rundlet_server.storage.log.format.frame import ALIGNMENT, SIZE_MIN, BadFrame, Frame
-from rundlet_server.storage.log.format.record import OVERHEAD, BadRecord
+from rundlet_server.storage.log.format.commit_times import commits_of
+from rundlet_server.storage.log.format.frame import ALIGNMENT, SIZE_MIN, BadFrame, Frame, Totals
+from rundlet_server.storage.log.format.locator import Locator, locator_of, pack_position
+from rundlet_server.storage.log.format.record import OVERHEAD, WELL_KNOWN_TYPES, BadRecord
 from rundlet_server.storage.log.format.record_headers import headers_at
 from rundlet_server.storage.log.format.segment import Segment
 
@@ -28,7 +30,12 @@ _READ_BYTES: Final = 1024 * 1024
 """Bytes read at a time: few enough that they stay in the processor's cache while they are used."""
 _U32: Final = struct.Struct("<I")
 _OFFSET: Final = struct.Struct("<Q")
+_COUNT: Final = struct.Struct("<4xI")
+"""The number of records in a frame header."""
+_COMMIT: Final = struct.Struct("<8xQQ")
+"""Revision and time in a frame header."""
 _TOO_LONG: Final = "the records do not fit into the frame"
+_TOO_SHORT: Final = "the frame has bytes after its last record"
 
 
 class Stretch(NamedTuple):
@@ -54,15 +61,87 @@ class Stretch(NamedTuple):
         return self.places[-1]
 
     @property
-    def last_commit(self) -> tuple[int, int]:
-        """Revision and time of the last frame."""
-        _, _, revision, time_us, *_ = frames.HEADER.unpack_from(self.data, self.places[-2])
-        return revision, time_us
+    def last_commit(self) -> tuple[int, int, Totals]:
+        """Revision and time of the last frame, and the totals after it."""
+        _, _, revision, time_us, *totals, _ = frames.HEADER.unpack_from(self.data, self.places[-2])
+        return revision, time_us, Totals(*totals)
 
     def frame(self, number: int) -> Frame:
         """Return one of the frames; ``-1`` for the last."""
         place = self.places[:-1][number]
         return frames.decode(memoryview(self.data)[place:], self.offset + place, self.salt)
+
+    def commits(self, *, is_appended: bool) -> list[tuple[int, int, int]]:
+        """Return the fields of each ``CommitPlace`` that ``commits_of`` finds in the frames.
+
+        Raises:
+            BadFrame: the records do not fit into a frame; never if ``locators`` raises nothing.
+        """
+        starts = self.places[:-1]
+        if not is_appended:
+            every = map(self.frame, range(len(starts)))
+            return [commit for frame in every for commit in commits_of(frame, is_appended=False)]
+        data, unpack, offset = self.data, _COMMIT.unpack_from, self.offset
+        return [(*unpack(data, start), offset + start) for start in starts]
+
+    def locators(self, segment: int) -> list[tuple[bytes, Locator]]:
+        """Return key and locator of each record, without a look at its own checksum.
+
+        Most of the time of a replay is spent here: see ``_frames_found``.
+
+        Args:
+            segment: number of the stretch's segment.
+
+        Raises:
+            Damaged: the lengths do not add up, or a meta map cannot be read.
+        """
+        data, unpack, unpack_count = self.data, records.HEADER.unpack_from, _COUNT.unpack_from
+        overhead, key_offset, body_offset = OVERHEAD, records.HEADER.size, frames.HEADER.size
+        types, type_count, make = WELL_KNOWN_TYPES, len(WELL_KNOWN_TYPES), locator_of
+        first = pack_position(segment, self.offset)
+        found: list[tuple[bytes, Locator]] = []
+        add = found.append
+        start = 0
+        try:
+            for start, end in pairwise(self.places):
+                body_end = end - CHECKSUM_SIZE
+                (count,) = unpack_count(data, start)
+                place = start + body_offset
+                for _ in range(count):
+                    if place + overhead > body_end:
+                        raise BadFrame(_TOO_LONG)
+                    header = unpack(data, place)
+                    value_size, key_size, meta_size, version, kind, code, _, revision, _ = header
+                    size = overhead + value_size + key_size + meta_size
+                    if place + size > body_end:
+                        raise BadFrame(_TOO_LONG)
+                    key_start = place + key_offset
+                    key_end = key_start + key_size
+                    if meta_size or code >= type_count:
+                        meta = data[key_end : key_end + meta_size]
+                        content_type, expires_us, _ = records.decode_meta(code, meta)
+                    else:
+                        content_type, expires_us = types[code], 0
+                    locator = make(
+                        (
+                            revision,
+                            first + place,
+                            size,
+                            value_size,
+                            version,
+                            kind,
+                            content_type,
+                            expires_us,
+                            None,
+                        )
+                    )
+                    add((data[key_start:key_end], locator))
+                    place += size
+                if body_end - place >= ALIGNMENT:
+                    raise BadFrame(_TOO_SHORT)
+        except (BadFrame, BadRecord) as ex:
+            raise Damaged(self.path, self.offset + start, str(ex)) from ex
+        return found
 
     def records(self) -> StretchRecords:
         """Find and verify all records.
@@ -112,7 +191,7 @@ class Stretch(NamedTuple):
                 add_key(data[place : place + key_size])
                 place = next_place
             if body_end - place >= ALIGNMENT:
-                raise BadFrame("the frame has bytes after its last record")
+                raise BadFrame(_TOO_SHORT)
             yield len(places)
 
 
@@ -155,12 +234,17 @@ def stretches(
         data = segment.read_frames(offset, end, read_bytes)
         places = _verified(data, offset, salt)
         if len(places) == 1:
-            try:
-                frames.decode(memoryview(data), offset, salt)
-            except BadFrame as ex:
-                raise Damaged(segment.path, offset, str(ex)) from ex
+            raise Damaged(segment.path, offset, _why_bad(data, offset, salt))
         yield Stretch(segment.path, salt, offset, data, places)
         offset += places[-1]
+
+
+def _why_bad(data: bytes, offset: int, salt: int) -> str:
+    try:
+        frames.decode(memoryview(data), offset, salt)
+    except BadFrame as ex:
+        return str(ex)
+    raise AssertionError("there is a whole frame, and it was not found")
 
 
 def _verified(data: bytes, offset: int, salt: int) -> list[int]:

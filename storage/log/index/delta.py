@@ -9,9 +9,9 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 
-from rundlet_server.storage.log.format.commit_times import CommitPlace, CommitTimes
-from rundlet_server.storage.log.format.locator import Locator
-from rundlet_server.storage.log.format.record import ERASE, EXPIRE
+from rundlet_server.storage.log.format.commit_times import CommitTimes
+from rundlet_server.storage.log.format.locator import Locator, locator_of
+from rundlet_server.storage.log.format.record import ERASE, EXPIRE, PUT
 
 
 class Delta:
@@ -41,9 +41,16 @@ class Delta:
         self._sorted: list[bytes] = []
 
     def add(
-        self, entries: Sequence[tuple[bytes, Locator]], commits: Iterable[CommitPlace] = ()
+        self,
+        entries: Sequence[tuple[bytes, Locator]],
+        commits: Iterable[tuple[int, int, int]] = (),
     ) -> None:
-        """Put newer locators, oldest first, in front of those that are known of their keys."""
+        """Put newer locators, oldest first, in front of those that are known of their keys.
+
+        Args:
+            entries: keys and locators.
+            commits: theirs, see ``CommitTimes.add``.
+        """
         self.times.add(commits)  # first: who finds a locator looks for its time
         rows = self.rows
         for key, locator in entries:
@@ -51,15 +58,20 @@ class Delta:
             if previous is None:
                 rows[key] = locator
             else:
-                rows[key] = Locator(*locator[:-1], previous)
+                rows[key] = locator_of((*locator[:-1], previous))
                 self.replaced_bytes += previous.size
-            if locator.expires_us:
-                self._expiring.append((locator.expires_us, locator.revision, key))
-            elif locator.kind == EXPIRE:
-                self._expired.append((locator.revision, key))
-            elif locator.kind == ERASE:
-                self.erased[key] = locator.revision
+            if locator.kind != PUT or locator.expires_us:
+                self._note(key, locator)
         self.record_count += len(entries)
+
+    def _note(self, key: bytes, locator: Locator) -> None:
+        """Remember a record that expires, or an expiry or erasure that was logged."""
+        if locator.expires_us:
+            self._expiring.append((locator.expires_us, locator.revision, key))
+        elif locator.kind == EXPIRE:
+            self._expired.append((locator.revision, key))
+        elif locator.kind == ERASE:
+            self.erased[key] = locator.revision
 
     def find(self, key: bytes, at: int | None) -> Locator | None:
         """Return the newest locator of a key, or the newest of revision ``at`` or before."""

@@ -28,10 +28,10 @@ from typing import Final
 import cbor2
 import numpy as np
 import numpy.typing as npt
-import xxhash
+from xxhash import xxh3_64_intdigest
 
-from rundlet_server.storage.checksum import CHECKSUM_SIZE, checksum, is_whole
-from rundlet_server.storage.errors import Damaged, UnknownFormat
+from rundlet_server.storage.checksum import checksum
+from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import OVERHEAD
@@ -46,28 +46,27 @@ from rundlet_server.storage.log.index.columns import (
     Flags,
     Places,
 )
+from rundlet_server.storage.log.index.contents import HEADER_SIZE, read_contents
 from rundlet_server.storage.log.index.expiry import ExpiryOrder
 from rundlet_server.storage.log.index.meta_sizes import META_SHIFT
 
-MAGIC: Final = b"RNDLTIDX"
-FORMAT_VERSION: Final = 2
-"""In format 1, all sizes of meta maps are in bytes; an index of no others is still of that."""
-WITHOUT_UNITS: Final = 1
 BLOCK_BITS: Final = 16
 BLOCK_SIZE: Final = 1 << BLOCK_BITS
 
-HEADER: Final = struct.Struct("<8sII16sQQ12x")
-HEADER_SIZE: Final = HEADER.size + CHECKSUM_SIZE
 _ROW: Final = struct.Struct("<QQIIIHBB16xI")
 """A row, and the field of the next one that says where this one's key ends."""
+_PLACE: Final = struct.Struct("<QQ4xI6xBx")
+"""The fields of a row that ``newest`` returns."""
 _REVISION: Final = 0
 _KEY_START: Final = 2
+_SIZE: Final = 3
 _FLAGS: Final = 6
 _KEY_END: Final = 8
 _FLAGS_MAX: Final = (1 << META_SHIFT) - 1
 _NO_ROW: Final = (0,) * 9
 _ROW_MASK: Final = (1 << ROW_BITS) - 1
 
+Place = tuple[int, int, int, int]
 _Fields = tuple[int, int, int, int, int, int, int, int, int]
 
 
@@ -99,26 +98,11 @@ class IndexFile:
         finally:
             file.close()
         self._bytes = memoryview(self._map)
-        contents = self._contents()
+        self.store_id, contents = read_contents(self._bytes, path)
         try:
             self._open_sections(contents)
         except (cbor2.CBORDecodeError, LookupError, TypeError, ValueError, AttributeError) as ex:
             raise Damaged(path, 0, f"the contents cannot be decoded: {ex!r}") from ex
-
-    def _contents(self) -> bytes:
-        """Return the encoded map of the sections, verified."""
-        header = self._bytes[:HEADER_SIZE]
-        if not is_whole(header):
-            raise Damaged(self.path, 0, "the checksum of the header does not match")
-        magic, version, _, self.store_id, offset, size = HEADER.unpack_from(header)
-        if magic != MAGIC or version not in (FORMAT_VERSION, WITHOUT_UNITS):
-            raise UnknownFormat(
-                f"{self.path}: this release does not know index format {magic!r} {version}"
-            )
-        contents = self._bytes[offset : offset + size]
-        if len(contents) != size or not is_whole(contents):
-            raise Damaged(self.path, offset, "the checksum of the contents does not match")
-        return bytes(contents[:-CHECKSUM_SIZE])
 
     def _open_sections(self, contents: bytes) -> None:
         fields = cbor2.loads(contents)
@@ -169,6 +153,27 @@ class IndexFile:
     def key_bytes(self) -> int:
         """The number of bytes of the keys of all rows."""
         return self._places["keys"][1]
+
+    def newest(self, key: bytes) -> Place | None:
+        """Return revision, position, size and flags of the newest version of a key.
+
+        It compares only the hashes of keys, so once in four billion times the version is another
+        key's. The record itself says whose it is.
+
+        Raises:
+            Damaged: a part of the file that was needed is damaged.
+        """
+        if not self._is_verified:
+            found = self._first_row(key)
+            return None if found is None else (*found[1][:2], found[1][_SIZE], found[1][_FLAGS])
+        tag = xxh3_64_intdigest(key) >> 32
+        bucket = tag >> self._tag_shift
+        end = self._directory[bucket + 1]
+        at = bisect_left(self._table, tag << ROW_BITS, self._directory[bucket], end)
+        if at == end or (word := self._table[at]) >> ROW_BITS != tag:
+            return None
+        row = self._rows_place + (word & _ROW_MASK) * ROW_DTYPE.itemsize
+        return _PLACE.unpack_from(self._bytes, row)
 
     def find(self, key: bytes, at: int | None) -> Locator | None:
         """Return the newest version of a key, or the newest of revision ``at`` or before.
@@ -325,7 +330,7 @@ class IndexFile:
 
     def _first_row(self, key: bytes) -> tuple[int, _Fields] | None:
         """Return number and fields of a key's newest row; ``None`` if the key is not here."""
-        tag = xxhash.xxh3_64_intdigest(key) >> 32
+        tag = xxh3_64_intdigest(key) >> 32
         bucket = tag >> self._tag_shift
         is_verified = self._is_verified
         if not is_verified:

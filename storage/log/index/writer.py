@@ -14,14 +14,14 @@ import numpy.typing as npt
 from rundlet_server.storage.checksum import checksum, seal
 from rundlet_server.storage.files import Buffer, Files
 from rundlet_server.storage.log.index.columns import TAG_SHIFT, Columns
-from rundlet_server.storage.log.index.file import (
-    BLOCK_SIZE,
+from rundlet_server.storage.log.index.contents import (
     FORMAT_VERSION,
     HEADER,
     HEADER_SIZE,
     MAGIC,
     WITHOUT_UNITS,
 )
+from rundlet_server.storage.log.index.file import BLOCK_SIZE
 from rundlet_server.storage.log.index.meta_sizes import META_SHIFT
 
 _SECTION_ALIGNMENT: Final = 64

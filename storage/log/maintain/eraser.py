@@ -85,7 +85,7 @@ class Eraser:
             batch = self._writer.begin(known)
             count = batch.erase(key)
             self._writer.write(known, batch)
-            return Erased(batch.head.revision, count, is_pending=True)
+            return Erased(batch.frames.head.revision, count, is_pending=True)
 
     def _waited(self, erased: Erased, key: bytes, wait_s: float) -> Erased:
         """Wait until the bytes of what was erased are gone, in whichever process; or for a time."""

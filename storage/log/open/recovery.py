@@ -32,6 +32,7 @@ from rundlet_server.storage.log.format.manifest import (
 )
 from rundlet_server.storage.log.format.names import INDEX_SUFFIX, SEGMENT_SUFFIX
 from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
+from rundlet_server.storage.log.format.stretches import stretches
 from rundlet_server.storage.log.open.orphans import unnamed_commits
 from rundlet_server.storage.log.open.unfinished import refuse_unfinished
 from rundlet_server.storage.timeline import Retention
@@ -303,8 +304,9 @@ def _whole_frames(segment: Segment, start: int, size: int) -> tuple[int, int]:
     """Return where the whole frames from ``start`` on end, and the time of the last one."""
     end, time_us = start, 0
     try:
-        for frame in segment.frames(start, size):
-            end, time_us = frame.offset + frame.size, frame.time_us
+        for stretch in stretches(segment, start, size):
+            end = stretch.offset + stretch.size
+            _, time_us, _ = stretch.last_commit
     except Damaged as ex:
         end = ex.offset
     return end, time_us
@@ -329,6 +331,6 @@ def durable_by_witness(segment: Segment, end: int, size: int) -> int:
 def _last_commit(segment: Segment, manifest: Manifest, end: int) -> tuple[int, int]:
     """Return revision and time of the last commit of the store."""
     revision, time_us = manifest.active.last_revision, manifest.active.last_time_us
-    for frame in segment.frames(HEADER_SIZE, end):
-        revision, time_us = frame.revision, frame.time_us
+    for stretch in stretches(segment, HEADER_SIZE, end):
+        revision, time_us, _ = stretch.last_commit
     return revision, time_us

@@ -17,8 +17,7 @@ from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.forks import ProcessGuard, listen_for_forks
 from rundlet_server.storage.log.format.commit_page import PAGE_SIZE, WORD_PUBLISHED, CommitPage
-from rundlet_server.storage.log.format.commit_times import CommitPlace, commits_of
-from rundlet_server.storage.log.format.frame import BadFrame
+from rundlet_server.storage.log.format.commit_times import CommitPlace
 from rundlet_server.storage.log.format.locator import Locator, offset_of, pack_position, segment_of
 from rundlet_server.storage.log.format.manifest import (
     FILE_IS_MISSING,
@@ -30,6 +29,7 @@ from rundlet_server.storage.log.format.manifest import (
 )
 from rundlet_server.storage.log.format.names import index_name
 from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE
+from rundlet_server.storage.log.format.stretches import stretches
 from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.place import StorePlace
@@ -199,6 +199,7 @@ class Follower:
         old_deltas = {delta.segment: delta for delta in old.deltas} if old else {}
         numbers = {state.number for state in manifest.segments}
         segments = dict(old.segments) if old else {}
+        self._sealed_times.keep(numbers)
         waiting = [state for state in manifest.segments if not state.is_indexed]
         indexes = tuple(
             old_indexes.get(state.number) or self._open_index(state.number, state.size)
@@ -259,12 +260,11 @@ class Follower:
         segment = view.segment(delta.segment)
         is_active = delta is view.active
         is_appended = segment.header.origin == APPENDED
-        for frame in segment.frames(delta.offset, end):
-            try:
-                commits = commits_of(frame, is_appended=is_appended)
-                delta.add(frame.locators(segment.number), commits)
-            except BadFrame as ex:
-                raise Damaged(segment.path, frame.offset, str(ex)) from ex
-            delta.offset = frame.offset + frame.size
+        for stretch in stretches(segment, delta.offset, end):
+            # All of a stretch is decoded before any of it is added: if that fails, the next attempt
+            # adds nothing twice.
+            entries = stretch.locators(segment.number)
+            delta.add(entries, stretch.commits(is_appended=is_appended))
+            delta.offset = stretch.offset + stretch.size
             if is_active:
-                view.head = Head(frame.revision, frame.time_us, frame.totals)
+                view.head = Head(*stretch.last_commit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,13 @@ class SealedTimes:
             cache.pop(number, None)
         cache[segment.number] = times
         return times
+
+    def keep(self, numbers: Set[int]) -> None:
+        """Forget all other segments: what is mapped of a removed file still takes up the disk."""
+        for cache in (self._mapped, self._derived):
+            for number in list(cache):
+                if number not in numbers:
+                    cache.pop(number, None)
 
     def _of_file(self, segment: Segment) -> CommitTimes:
         return read_times(self._files, self._folder, segment.header)

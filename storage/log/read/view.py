@@ -12,22 +12,32 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.interface import Entry
 from rundlet_server.storage.large_values import LargeValue
 from rundlet_server.storage.log.format.commit_times import CommitTimes
 from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.locator import (
+    OFFSET_BITS,
+    OFFSET_MAX,
     Locator,
     may_have_metadata,
     pack_position,
     segment_of,
 )
 from rundlet_server.storage.log.format.manifest import Manifest
-from rundlet_server.storage.log.format.record import ERASE, Record
+from rundlet_server.storage.log.format.record import (
+    ERASE,
+    VALUES,
+    BadRecord,
+    Record,
+    decode_entry,
+)
 from rundlet_server.storage.log.format.segment import Segment
+from rundlet_server.storage.log.index.columns import KIND_MASK
 from rundlet_server.storage.log.index.delta import Delta, newest_at
-from rundlet_server.storage.log.index.file import IndexFile
+from rundlet_server.storage.log.index.file import IndexFile, Place
 from rundlet_server.storage.log.read.entry_cache import EntryCache
 from rundlet_server.storage.log.read.sealed_times import SealedTimes
 from rundlet_server.storage.metadata import NO_METADATA, Metadata
@@ -39,6 +49,10 @@ class Head(NamedTuple):
     revision: int
     time_us: int
     totals: Totals
+
+
+class NotPlain(Exception):
+    """A version that cannot be read in one pass, see ``View.read_place``."""
 
 
 class View:
@@ -102,6 +116,22 @@ class View:
         for delta in reversed(self.deltas):
             erased.update(delta.erased)
         return erased
+
+    def newest(self, key: bytes) -> Place | None:
+        """Return revision, position, size and flags of the newest version of a key.
+
+        Once in four billion times it is another key's, see ``IndexFile.newest``. If there is none,
+        the key has no version.
+        """
+        for delta in self.deltas:
+            locator = delta.rows.get(key)
+            if locator is not None:
+                return locator.revision, locator.position, locator.size, locator.kind
+        for index in self.indexes:
+            place = index.newest(key)
+            if place is not None:
+                return place
+        return None
 
     def find(self, key: bytes, at: int | None = None) -> Locator | None:
         """Return the newest version of a key, or the newest of revision ``at`` or before.
@@ -192,11 +222,27 @@ class View:
         """
         return self.segment(segment_of(locator.position)).read(key, locator)
 
+    def read_place(self, key: str, encoded: bytes, place: Place) -> Entry:
+        """Return the value at a place that ``newest`` has returned, verified, in one pass.
+
+        Raises:
+            FileNotFoundError: see ``read``.
+            NotPlain: there is no such value, or a large one; ``find`` says what the key has.
+        """
+        revision, position, size, flags = place
+        if flags & KIND_MASK not in VALUES or size > LARGE_VALUE_BYTES:
+            raise NotPlain
+        number = position >> OFFSET_BITS
+        segment = self.segments.get(number) or self.segment(number)
+        data = segment.file.pread(size, position & OFFSET_MAX)
+        try:
+            return decode_entry(data, key, encoded, revision)
+        except BadRecord as ex:
+            raise NotPlain from ex
+
     def read_entry(self, key: str, encoded: bytes, locator: Locator) -> Entry:
         """Return the value at a locator, verified; raises what ``read`` raises."""
-        number = segment_of(locator.position)
-        segment = self.segments.get(number) or self.segment(number)
-        return segment.read_entry(key, encoded, locator)
+        return self.segment(segment_of(locator.position)).read_entry(key, encoded, locator)
 
     def read_metadata(self, key: bytes, locator: Locator) -> Metadata:
         """Return the metadata of the value at a locator; raises what ``read`` raises."""

@@ -40,7 +40,6 @@ from rundlet_server.storage.log.check.verify import verify
 from rundlet_server.storage.log.format import commit_page
 from rundlet_server.storage.log.format import manifest as manifests
 from rundlet_server.storage.log.format.commit_page import CommitPage
-from rundlet_server.storage.log.format.commit_times import commits_of
 from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.locator import pack_position
 from rundlet_server.storage.log.format.manifest import (
@@ -60,6 +59,7 @@ from rundlet_server.storage.log.format.names import (
 )
 from rundlet_server.storage.log.format.record import KIND_NAMES
 from rundlet_server.storage.log.format.segment import APPENDED, HEADER_SIZE, Segment, SegmentHeader
+from rundlet_server.storage.log.format.stretches import stretches
 from rundlet_server.storage.log.format.times_file import write_times
 from rundlet_server.storage.log.index.columns import Columns
 from rundlet_server.storage.log.index.delta import Delta
@@ -187,8 +187,9 @@ class _Repair:
         segment = Segment.open(self._files, self._folder, state.number, writable=False)
         delta = Delta(state.number, HEADER_SIZE)
         is_appended = segment.header.origin == APPENDED
-        for frame in segment.frames(HEADER_SIZE, state.size):
-            delta.add(frame.locators(state.number), commits_of(frame, is_appended=is_appended))
+        for stretch in stretches(segment, HEADER_SIZE, state.size):
+            entries = stretch.locators(state.number)
+            delta.add(entries, stretch.commits(is_appended=is_appended))
         segment.file.close()
         write_times(self._files, self._folder, segment.header, delta.times)
         return delta

@@ -7,12 +7,10 @@ reader sees any of them until the whole batch is.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from rundlet_server.storage.errors import Conflict, InvalidOperation, LimitExceeded
-from rundlet_server.storage.files import Buffer
 from rundlet_server.storage.interface import (
     TEXT_CONTENT_TYPE,
     Add,
@@ -26,15 +24,11 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
-from rundlet_server.storage.log.format.commit_times import CommitPlace
-from rundlet_server.storage.log.format.frame import Totals
-from rundlet_server.storage.log.format.locator import Locator, pack_position
-from rundlet_server.storage.log.format.manifest import METADATA, OUTCOMES
+from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import (
     DELETE,
     ERASE,
     EXPIRE,
-    OUTCOME,
     PUT,
     RESTORE,
     TOMBSTONES,
@@ -42,9 +36,10 @@ from rundlet_server.storage.log.format.record import (
     Record,
 )
 from rundlet_server.storage.log.read.past import NotThereError, find_at, find_version, kept_of
-from rundlet_server.storage.log.read.view import Head, View
+from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.write.expire import Expire
 from rundlet_server.storage.log.write.free_space import FreeSpace
+from rundlet_server.storage.log.write.pending import PendingFrames
 from rundlet_server.storage.log.write.remembering import (
     is_forgotten,
     outcome_key,
@@ -66,16 +61,11 @@ _ANY_FRAME_BYTES_MAX: Final = frames.SIZE_MAX // 8
 
 
 class Batch:
-    """Frames that are to be appended at the end of a view's log.
+    """Decides transactions, and makes a frame of each that writes.
 
     Attributes:
-        buffers: the bytes of all frames.
-        entries: key and locator of every record in them, in order.
-        commits: the commit of every frame, in order.
-        head: the state of the store after them.
-        size: bytes of all frames.
+        frames: that are to be appended at the end of the view's log.
         commit_count: transactions among them.
-        needs: what a release must know to read the records, see ``Manifest``.
     """
 
     def __init__(
@@ -99,24 +89,12 @@ class Batch:
             free_space: that values need on the disk; deletions need none.
         """
         self._view = view
-        self._salt = salt
-        self._synced = synced
+        self._now_us = now_us
         self._limits = limits
         self._free_space = free_space
         self._copied_bytes = 0
-        self._segment = view.active.segment
-        self._start = view.active.offset
-        self._revision_before = view.head.revision
-        self._revision = max(view.head.revision, view.manifest.revision_floor)
-        self._records: list[Record] = []  # one for each of the entries
-        self._newest: dict[bytes, Locator | None] = {}
-        self.buffers: list[Buffer] = []
-        self.entries: list[tuple[bytes, Locator]] = []
-        self.commits: list[CommitPlace] = []
-        self.size = 0
+        self.frames = PendingFrames(view, salt=salt, now_us=now_us, synced=synced)
         self.commit_count = 0
-        self.needs: set[str] = set()
-        self.head = Head(view.head.revision, now_us, view.head.totals)
 
     def add(self, txn: Txn) -> Commit:
         """Decide a transaction and add its writes.
@@ -136,49 +114,76 @@ class Batch:
         if failed and txn.otherwise is None:
             raise Conflict(failed)
         ops = txn.then if not failed else txn.otherwise or ()
+        results = self._put_plainly(ops) if txn.idempotency is None else None
+        if results is None:
+            results = self._do_all(ops, txn.idempotency, succeeds=not failed)
+        return Commit(not failed, self.frames.head.revision, results)
+
+    def _put_plainly(self, ops: Sequence[Op]) -> tuple[OpResult, ...] | None:
+        """Do the operations of a transaction if they are plain puts; else do nothing.
+
+        Raises:
+            DiskFull: see ``add``.
+        """
+        if not ops or self._limits.txn_bytes_max > _ANY_FRAME_BYTES_MAX:
+            return None
+        puts = self.frames.decided(ops)
+        if puts is None:
+            return None
+        if not self._free_space.is_plenty:
+            size = sum(map(len, puts.encoded)) - records.OVERHEAD * len(ops)
+            self._free_space.require(self._view, self.frames.size + size)
+        self.frames.add_puts(puts)
+        self.commit_count += 1
+        return puts.results
+
+    def _do_all(
+        self, ops: Sequence[Op], idempotency: Idempotency | None, *, succeeds: bool
+    ) -> tuple[OpResult, ...]:
+        """Do the operations of a transaction, whatever they are; raises what ``add`` raises."""
         keys = [op.key.encode() for op in ops]
         self._expire_first(keys)
         self._copied_bytes = 0
         written: list[Record] = []
-        results = [self._do(index, op, keys[index], written) for index, op in enumerate(ops)]
+        results = tuple(self._do(index, op, keys[index], written) for index, op in enumerate(ops))
         if written:
-            if txn.idempotency is not None:
-                commit = Commit(not failed, self._next_revision(), tuple(results))
-                written.append(outcome_record(txn.idempotency, commit, self.head.time_us))
+            if idempotency is not None:
+                commit = Commit(succeeds, self.frames.next_revision, results)
+                written.append(outcome_record(idempotency, commit, self._now_us))
             if self._limits.txn_bytes_max > _ANY_FRAME_BYTES_MAX:
                 self._require_frame(written)
             if not self._free_space.is_plenty:
                 self._require_space(written)
-            self._append(written)
+            self.frames.add(written)
             self.commit_count += 1
-        return Commit(not failed, self.head.revision, tuple(results))
+        return results
 
     def _done_before(self, idempotency: Idempotency) -> Commit | None:
         """Return the outcome that is remembered for a key."""
         key = outcome_key(idempotency)
-        locator = self._latest(key)
-        if locator is None or is_forgotten(locator, self.head.time_us):
+        locator = self.frames.latest(key)
+        if locator is None or is_forgotten(locator, self._now_us):
             return None
-        return replayed(self._read(key, locator).value, idempotency, locator.revision)
+        return replayed(self.frames.read(key, locator).value, idempotency, locator.revision)
 
     def expire(self, expired: Sequence[Expire]) -> int:
         """Log expiries, except of keys that were written again meanwhile; return how many."""
         written = []
         for text, revision in expired:
             key = text.encode()
-            locator = self._latest(key)
+            locator = self.frames.latest(key)
             if locator is not None and locator.revision == revision and self._is_due(locator):
                 written.append(self._tombstone(key, EXPIRE))
         if written:
-            self._append(written)
+            self.frames.add(written)
         return len(written)
 
     def erase(self, key: bytes) -> int:
         """Log that a key is erased; return how many of its values can no longer be read."""
         self._expire_first([key])
-        kept = kept_of(self._view, key, self._versions(key))
+        kept = kept_of(self._view, key, self.frames.versions(key))
         count = sum(not locator.is_tombstone for locator in kept)
-        self._append([self._tombstone(key, ERASE)])
+        self.frames.add([self._tombstone(key, ERASE)])
         return count
 
     def _state(self, key: bytes) -> tuple[int, int]:
@@ -189,11 +194,11 @@ class Batch:
         """Log the expiry of values that will be overwritten as events of their own, before that."""
         due = []
         for key in keys:
-            locator = self._latest(key)
+            locator = self.frames.latest(key)
             if locator is not None and self._is_due(locator) and not locator.is_tombstone:
                 due.append(self._tombstone(key, EXPIRE))
         if due:
-            self._append(due)
+            self.frames.add(due)
 
     def _do(self, index: int, op: Op, key: bytes, written: list[Record]) -> OpResult:
         """Do one operation; what it writes is added to ``written``."""
@@ -236,16 +241,13 @@ class Batch:
     ) -> Record:
         """Return a new version of a key."""
         version = current.version + 1 if current else 1
-        now_us = self.head.time_us
+        now_us = self._now_us
         expires_us = 0 if ttl_s is None else now_us + max(1, round(ttl_s * 1_000_000))
-        revision = self._next_revision()
+        revision = self.frames.next_revision
         return Record(key, value, PUT, revision, version, now_us, content_type, expires_us)
 
     def _tombstone(self, key: bytes, kind: int) -> Record:
-        return Record(key, b"", kind, self._next_revision(), 0, self.head.time_us)
-
-    def _next_revision(self) -> int:
-        return self._revision + 1
+        return Record(key, b"", kind, self.frames.next_revision, 0, self._now_us)
 
     def _added(
         self, index: int, op: Add, key: bytes, current: Locator | None
@@ -253,7 +255,7 @@ class Batch:
         if current is None:
             return op.by, self._put(key, b"%d" % op.by, None, TEXT_CONTENT_TYPE)
         is_short = current.value_size <= NUMBER_BYTES_MAX
-        old = self._read(key, current) if is_short else None
+        old = self.frames.read(key, current) if is_short else None
         number = added(index, op, old and old.value)
         assert old is not None  # it is a number
         record = self._put(key, b"%d" % number, current, old.content_type)
@@ -266,24 +268,17 @@ class Batch:
 
     def _restored(self, index: int, op: Restore, key: bytes, current: Locator | None) -> Record:
         """Return a record with the value that the key had at a version or a revision."""
-        kept = kept_of(self._view, key, self._versions(key))
+        kept = kept_of(self._view, key, self.frames.versions(key))
         try:
             if op.version is not None:
                 source = find_version(kept, op.version)
-            elif op.revision is not None and op.revision <= self._revision:
+            elif op.revision is not None and op.revision < self.frames.next_revision:
                 source = find_at(self._view, kept, op.revision)
             else:
                 raise NotThereError(f"revision {op.revision} does not exist yet")
         except NotThereError as ex:
             raise InvalidOperation(index, f"{op.key!r} cannot be restored: {ex}") from ex
         return self._copied(key, source, current, op.ttl_s)._replace(kind=RESTORE)
-
-    def _versions(self, key: bytes) -> Iterator[Locator]:
-        pending = self._newest.get(key)
-        while pending is not None and self._is_pending(pending):
-            yield pending
-            pending = pending.previous
-        yield from self._view.versions(key)
 
     def _require_space(self, written: Sequence[Record]) -> None:
         size = sum(
@@ -292,7 +287,7 @@ class Batch:
             if record.kind not in TOMBSTONES
         )
         if size:
-            self._free_space.require(self._view, self.size + size)
+            self._free_space.require(self._view, self.frames.size + size)
 
     def _require_frame(self, written: Sequence[Record]) -> None:
         """Refuse what does not fit into one frame: what is put and what is copied add up."""
@@ -300,78 +295,15 @@ class Batch:
         if len(written) > 1 and size > frames.SIZE_MAX:
             raise LimitExceeded("txn_bytes_max", frames.SIZE_MAX, size)
 
-    def _append(self, written: Sequence[Record]) -> None:
-        """Add one frame with these records."""
-        offset = self._start + self.size
-        position = pack_position(self._segment, offset + frames.HEADER.size)
-        time_us = self.head.time_us
-        key_count, value_bytes = self.head.totals
-        encoded: list[list[Buffer]] = []
-        for record in written:
-            key, value, kind, revision, version, _, content_type, expires_us, metadata = record
-            value_size = len(value)
-            previous = self._latest(key)
-            if previous is not None:
-                if previous.kind not in TOMBSTONES:
-                    key_count -= 1
-                    value_bytes -= previous.value_size
-                if not self._is_pending(previous):
-                    previous = None
-            if kind not in TOMBSTONES:
-                key_count += 1
-                value_bytes += value_size
-            if metadata or kind == OUTCOME:
-                self.needs.add(METADATA if metadata else OUTCOMES)
-            pieces = records.encode(record)
-            encoded.append(pieces)
-            size = sum(map(len, pieces))
-            locator = self._newest[key] = Locator(
-                revision,
-                position,
-                size,
-                value_size,
-                version,
-                kind,
-                content_type,
-                expires_us,
-                previous,
-            )
-            self.entries.append((key, locator))
-            position += size
-        self._records += written
-        self._revision += 1
-        totals = Totals(key_count, value_bytes)
-        self.head = Head(self._revision, time_us, totals)
-        buffers, size = frames.encode(
-            encoded,
-            record_count=len(written),
-            revision=self._revision,
-            time_us=time_us,
-            totals=totals,
-            synced=self._synced,
-            salt=self._salt,
-            offset=offset,
-        )
-        self.commits.append(CommitPlace(self._revision, time_us, offset))
-        self.buffers += buffers
-        self.size += size
-
-    def _latest(self, key: bytes) -> Locator | None:
-        try:
-            return self._newest[key]
-        except KeyError:
-            found = self._newest[key] = self._view.find(key)
-            return found
-
     def _live(self, key: bytes) -> Locator | None:
         """Return the latest version of a key if it is a value that has not expired."""
-        locator = self._latest(key)
+        locator = self.frames.latest(key)
         if locator is None or locator.kind in TOMBSTONES or self._is_due(locator):
             return None
         return locator
 
     def _is_due(self, locator: Locator) -> bool:
-        return 0 < locator.expires_us <= self.head.time_us
+        return 0 < locator.expires_us <= self._now_us
 
     def _copied(
         self, key: bytes, source: Locator, current: Locator | None, ttl_s: float | None
@@ -384,17 +316,6 @@ class Batch:
         if self._copied_bytes and size > self._limits.txn_bytes_max:
             raise LimitExceeded("txn_bytes_max", self._limits.txn_bytes_max, size)
         self._copied_bytes = size
-        old = self._read(key, source)
+        old = self.frames.read(key, source)
         record = self._put(key, old.value, current, old.content_type, ttl_s)
         return record._replace(metadata=old.metadata)
-
-    def _read(self, key: bytes, locator: Locator) -> Record:
-        if not self._is_pending(locator):
-            return self._view.read(key, locator)
-        return self._records[
-            bisect_left(self.entries, locator.position, key=lambda entry: entry[1].position)
-        ]
-
-    def _is_pending(self, locator: Locator) -> bool:
-        """Return whether a version belongs to this batch and is not in the view yet."""
-        return locator.revision > self._revision_before

@@ -132,33 +132,34 @@ class Writer:
             Unavailable, DiskFull: certainly not applied.
             OutcomeUnknown: the disk failed so that the batch may come back after a restart.
         """
-        if not batch.size:
+        frames = batch.frames
+        if not frames.size:
             return
-        if not batch.needs <= view.manifest.needs:
-            view = self._noted(view, batch.needs)
+        if not frames.needs <= view.manifest.needs:
+            view = self._noted(view, frames.needs)
         segment = self._active(view)
         start = view.active.offset
         is_synced = self._settings.sync == "always"
         try:
-            segment.append(batch.buffers, start)
+            segment.append(frames.buffers, start)
         except OSError as ex:
             self._roll_back(segment, start, ex)
         if is_synced:
             self._sync_or_abandon(view, segment)
-        position = pack_position(segment.number, start + batch.size)
+        position = pack_position(segment.number, start + frames.size)
         self._commit_page.published = position
         # After that: a process that dies in between leaves a word that is too low, never one that
         # vouches for bytes that the next writer truncates because none was acknowledged.
         if is_synced:
             self._commit_page.durable = position
         self.failure = None
-        self._settings.measures.appended(batch.size)
+        self._settings.measures.appended(frames.size)
         self._follower.advance(
-            batch.entries,
-            batch.commits,
+            frames.entries,
+            frames.commits,
             start=pack_position(segment.number, start),
             position=position,
-            head=batch.head,
+            head=frames.head,
         )
         self._waker.wake()
 

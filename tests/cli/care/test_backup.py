@@ -90,6 +90,10 @@ def test_backups_are_listed_and_pruned(place: Place, tmp_path: Path) -> None:
     assert pruned.text.endswith("removed 2 older backups\n")
     lines = run("backup", backups, "--list", "--json").text.splitlines()
     assert [json.loads(line)["revision"] for line in lines] == [3, 4]
+    rows = run("backup", backups, "--list", "--format", "csv").text.splitlines()
+    assert rows[0] == "backup,store_id,oldest_revision,revision,time"
+    assert [row.split(",")[3] for row in rows[1:]] == ["3", "4"]
+    assert run("backup", backups, "--format", "csv").code == 2
 
 
 def test_a_time_is_restored(place: Place, tmp_path: Path) -> None:

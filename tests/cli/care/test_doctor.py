@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import json
 import os
@@ -322,7 +323,7 @@ def test_config_of_a_server_is_what_it_runs_with(tmp_path):
     assert settings["RUNDLET_SYNC_INTERVAL"] == "3.0"
     assert settings["RUNDLET_MAX_KEY_BYTES"] == "2048"
     assert settings["RUNDLET_READ_ONLY"] == "0"
-    assert ["RUNDLET_SYNC_INTERVAL", "3.0", "(server)"] in [
+    assert ["RUNDLET_SYNC_INTERVAL", "3.0", "server"] in [
         line.split() for line in shown.splitlines()
     ]
 
@@ -343,10 +344,10 @@ def test_config_of_the_environment_says_where_each_setting_comes_from():
 
     lines = {line.split()[0]: line for line in ended.text.splitlines()}
     assert ended.code == 0
-    assert lines["RUNDLET_KEEP_FOR"].endswith("7200.0  (environment)")
-    assert lines["RUNDLET_SYNC"].endswith("never  (environment)")
-    assert lines["RUNDLET_KEEP_VERSIONS"].endswith("(default: what the store has; 10 if it is new)")
-    assert lines["RUNDLET_SYNC_INTERVAL"].endswith("1.0  (default)")
+    assert lines["RUNDLET_KEEP_FOR"].endswith("7200.0\tenvironment")
+    assert lines["RUNDLET_SYNC"].endswith("never\tenvironment")
+    assert lines["RUNDLET_KEEP_VERSIONS"].endswith("default: what the store has; 10 if it is new")
+    assert lines["RUNDLET_SYNC_INTERVAL"].endswith("1.0\tdefault")
     assert "RUNDLET_COUNTERS" not in lines
 
 
@@ -364,12 +365,12 @@ def test_config_shows_what_options_of_serve_lead_to():
     ended = run_process("config", "--workers", "2", "--read-only", RUNDLET_THREADS="5")
 
     lines = {line.split()[0]: line.split()[1:] for line in ended.text.splitlines()}
-    assert lines["RUNDLET_WORKERS"] == ["2", "(option)"]
-    assert lines["RUNDLET_READ_ONLY"] == ["1", "(option)"]
-    assert lines["RUNDLET_THREADS"] == ["5", "(environment)"]
-    assert lines["RUNDLET_SERVER"] == ["granian", "(default)"]
-    assert lines["RUNDLET_MAX_CONNECTIONS"] == ["4000", "(default)"]
-    assert lines["--in-memory"] == ["0", "(default)"]
+    assert lines["RUNDLET_WORKERS"] == ["2", "option"]
+    assert lines["RUNDLET_READ_ONLY"] == ["1", "option"]
+    assert lines["RUNDLET_THREADS"] == ["5", "environment"]
+    assert lines["RUNDLET_SERVER"] == ["granian", "default"]
+    assert lines["RUNDLET_MAX_CONNECTIONS"] == ["4000", "default"]
+    assert lines["--in-memory"] == ["0", "default"]
 
 
 def test_config_of_a_server_takes_no_options_of_serve():
@@ -471,3 +472,19 @@ def test_server_with_a_warning_is_told():
     assert ended.code == 0
     assert found["ready"]["level"] == "warning"
     assert found["ready"]["seen"] == "no key expires"
+
+
+def test_findings_and_settings_come_in_every_format(folder):
+    whole = json.loads(run("doctor", "--data", str(folder), "--json").out)["findings"]
+
+    array = json.loads(run("doctor", "--data", str(folder), "--format", "json").out)
+    heading, *rows = csv.reader(
+        run("doctor", "--data", str(folder), "--format", "csv").text.splitlines()
+    )
+    settings = [line.split("\t") for line in run("config", "--format", "tsv").text.splitlines()]
+
+    assert [each["name"] for each in array] == [each["name"] for each in whole]
+    assert heading == ["level", "name", "seen", "advice", "code"]
+    assert [row[1] for row in rows] == [each["name"] for each in whole]
+    assert settings[0] == ["name", "value", "source"]
+    assert {len(cells) for cells in settings} == {3}

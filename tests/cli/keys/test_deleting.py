@@ -13,7 +13,7 @@ import pytest
 from rundlet import Commit, OpResult
 from rundlet_server.cli.commands import deleting
 from rundlet_server.cli.exits import Interrupted
-from rundlet_server.storage.interface import Limits
+from rundlet_server.storage.interface import Limits, Put, Txn
 from tests.support import PATIENCE_S
 from tests.support.models.model import ModelStore
 from tests.support.processes.command_line import Place
@@ -58,6 +58,49 @@ def test_nothing_is_deleted_without_a_clear_order(place, arguments):
     assert ended.code == 2
     assert ended.err.count("\n") == 1
     assert place.run("ls").text == "a\n"
+
+
+class Busy(ModelStore):
+    """A store to which another client adds a key after it was counted."""
+
+    coming: tuple[str, ...] = ()
+
+    def count(self, **selected):
+        counted = super().count(**selected)
+        coming, self.coming = self.coming, ()
+        for key in coming:
+            self.commit(Txn([Put(key, b"")]))
+        return counted
+
+
+def test_what_comes_after_the_count_is_deleted_only_if_no_count_was_confirmed():
+    store = Busy()
+    with served(store) as url:
+        place = Place(("--url", url))
+        place.run("mset", "k/1=v", "k/2=v")
+        store.coming = ("k/3",)
+
+        code, shown = answered(url, b"y\n")
+        kept = store.stats().key_count
+        store.coming = ("k/4",)
+        ended = place.run("del", "--prefix", "k/", "--yes")
+
+    assert (code, kept) == (3, 3)
+    assert b"3 now; nothing was deleted" in shown
+    assert ended.text == "deleted 4 of 4\n"
+
+
+def test_keys_that_one_transaction_holds_are_deleted_in_one():
+    store = ModelStore()
+    with served(store) as url:
+        place = Place(("--url", url))
+        place.run("mset", *[f"k/{number}=v" for number in range(4)])
+        before = store.stats().revision
+
+        ended = place.run("del", "--prefix", "k/", "--match", "[12]", "--yes")
+
+    assert ended.text == "deleted 2 of 2\n"
+    assert store.stats().revision == before + 1
 
 
 def test_more_than_a_transaction_holds_is_deleted_in_several():

@@ -55,7 +55,7 @@ def test_history_shows_the_erasure_alone(store):
 
 
 def test_the_feed_shows_the_erasure_alone(store):
-    do(store, Put("a", b"1"), Put("b", b"2"))
+    do(store, Put("a", b"1", metadata=(("who", "Ada"),)), Put("b", b"2"))
     put(store, "a", b"3")
     store.erase("a")
     put(store, "a", b"4")
@@ -67,6 +67,7 @@ def test_the_feed_shows_the_erasure_alone(store):
         (4, "put", "a", b"4"),
     ]
     assert all(event.is_last for event in events)
+    assert [event.metadata for event in events] == [(), (), ()]
     assert store.changes(1, until=2).events == []
 
 

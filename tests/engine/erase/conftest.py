@@ -18,6 +18,7 @@ from tests.support.models.model import Clock
 KEY = "person/4711"
 MARKER = b"unique-bytes-of-the-person"
 TYPE = "text/x-of-the-person"
+NOTE = "metadata-of-the-person"
 OTHERS = 5
 
 
@@ -32,6 +33,7 @@ class Spread:
         self.folder = folder
         self.clock = Clock()
         self.rest: dict[str, bytes] = {}
+        self.has_metadata = True
         self.settings = StoreSettings(
             files=UnsyncedFiles(),
             clock=self.clock,
@@ -47,7 +49,9 @@ class Spread:
     def fill(self, store: LogStore) -> None:
         for number in range(OTHERS):
             do(store, Put(f"other/{number}", b"kept %d" % number))
-            do(store, Put(KEY, b"%s %d" % (MARKER, number), content_type=TYPE))
+            data, note = b"%s %d" % (MARKER, number), f"{NOTE} {number}"
+            metadata = (("note", note),) if self.has_metadata else ()
+            do(store, Put(KEY, data, content_type=TYPE, metadata=metadata))
             if number == 1:
                 do(store, Delete(KEY))
                 self.clock.advance(4_000)

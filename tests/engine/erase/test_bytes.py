@@ -10,7 +10,7 @@ from rundlet_server.storage.log.check.inspection import inspect
 from rundlet_server.storage.log.check.verify import verify
 from rundlet_server.storage.log.format.manifest import read_manifest
 from rundlet_server.storage.log.maintain import erasure
-from tests.engine.erase.conftest import KEY, MARKER, TYPE, require_unseen, rest_of
+from tests.engine.erase.conftest import KEY, MARKER, NOTE, TYPE, require_unseen, rest_of
 from tests.support.backends import do, put, value
 from tests.support.disks.unsynced_files import UnsyncedFiles
 
@@ -30,10 +30,12 @@ def test_no_file_holds_what_was_erased(spread, store):
     erased = store.erase(KEY)
     assert (erased.versions, erased.is_pending) == (4, True)
     assert spread.files_with(MARKER)
+    assert spread.files_with(NOTE.encode())
     require_unseen(store)
     store.maintainer.remove_erased()
 
     assert spread.files_with(MARKER) == spread.files_with(TYPE.encode()) == []
+    assert spread.files_with(NOTE.encode()) == []
     assert not store.maintainer.has_erased
     require_unseen(store)
     assert rest_of(store) == rest

@@ -27,6 +27,10 @@ from tests.support.disks.unsynced_files import UnsyncedFiles
 @pytest.fixture
 def filled(spread):
     """A closed store with the key all over it."""
+    return filled_of(spread)
+
+
+def filled_of(spread):
     store = spread.open()
     spread.fill(store)
     spread.rest = rest_of(store)
@@ -263,7 +267,9 @@ def require_no_value(store):
     assert store.stats().key_count == store.count(prefix="")
 
 
-def test_a_folder_of_an_earlier_release_gets_the_format_that_it_refuses(filled, monkeypatch):
+def test_a_folder_of_an_earlier_release_gets_the_format_that_it_refuses(spread, monkeypatch):
+    spread.has_metadata = False
+    filled = filled_of(spread)
     manifest = read_manifest(UnsyncedFiles(), filled.folder)
     with monkeypatch.context() as earlier:
         earlier.setattr("rundlet_server.storage.log.format.manifest._WITHOUT_NEEDS", 1)

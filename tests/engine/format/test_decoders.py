@@ -18,8 +18,9 @@ from rundlet_server.storage.log.format.locator import Locator, pack_position
 from rundlet_server.storage.log.format.names import index_name
 from rundlet_server.storage.log.format.record import PUT, TYPE_IN_META, BadRecord, decode_meta
 from rundlet_server.storage.log.index.columns import from_delta
+from rundlet_server.storage.log.index.contents import HEADER, HEADER_SIZE
 from rundlet_server.storage.log.index.delta import Delta
-from rundlet_server.storage.log.index.file import HEADER, HEADER_SIZE, IndexFile
+from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.index.writer import write_index
 from tests.support.campaign import Campaign
 

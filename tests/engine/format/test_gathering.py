@@ -20,64 +20,13 @@ from rundlet_server.storage.log.index.delta import Delta
 from rundlet_server.storage.log.index.gathering import RowGatherer
 from tests.support.campaign import Campaign
 from tests.support.disks.unsynced_files import UnsyncedFiles
-
-STORE = bytes(16)
-TYPES = [*records.WELL_KNOWN_TYPES, "text/x-rare", "image/x-rare"]
-NAMES = [
-    b"",
-    b"\0",
-    b"\0\0",
-    b"a",
-    b"a\0",
-    b"ab",
-    b"longer than eight",
-    b"longer than nine",
-    b"\xc3",
-]
+from tests.support.models.segments import STORE, one_by_one, random_frames, write_segment
 
 
-def write(folder: Path, frames: list[list[Record]]) -> tuple[Segment, int]:
-    """Write a segment, a frame for each list of records; return it and where it ends."""
-    writer = SegmentWriter(UnsyncedFiles(), folder, 1, STORE)
-    for found in frames:
-        writer.append(
-            map(records.encode, found),
-            record_count=len(found),
-            revision=found[-1].revision,
-            time_us=found[-1].time_us,
-            totals=Totals(),
-        )
-    writer.finish(is_indexed=False)
-    return Segment.open(UnsyncedFiles(), folder, 1), writer.size
-
-
-def random_frames(chance: random.Random, prefix: bytes) -> list[list[Record]]:
-    frames: list[list[Record]] = []
-    revision = 0
-    for _ in range(chance.randint(1, 12)):
-        frames.append([])
-        for _ in range(chance.choice([1, 1, 2, 30])):
-            revision += 1
-            key = prefix + chance.choice(NAMES)
-            frames[-1].append(
-                Record(
-                    key or b"k",
-                    bytes(chance.choice([0, 5, 3_000])),
-                    chance.choice(list(records.KIND_NAMES)),
-                    revision,
-                    chance.randint(1, records.VERSION_MAX),
-                    revision * 10,
-                    chance.choice(TYPES),
-                    chance.choice([0, 0, 0, chance.randint(1, 1 << 50)]),
-                )
-            )
-    return frames
-
-
-def one_by_one(segment: Segment, end: int) -> index_columns.Columns:
+def indexed(segment: Segment, end: int) -> index_columns.Columns:
     delta = Delta(1, HEADER_SIZE)
     for frame in segment.frames(HEADER_SIZE, end):
-        delta.add(frame.locators(1))
+        delta.add(one_by_one(frame, 1))
     return index_columns.from_delta(delta)
 
 
@@ -105,9 +54,9 @@ def require_same(one: index_columns.Columns, other: index_columns.Columns) -> No
 def test_rows_are_those_of_the_records_one_by_one(tmp_path: Path, campaign: Campaign) -> None:
     chance = random.Random(campaign.seed)
     for prefix in [b"", b"p", b"a longer prefix/"] * 20:
-        segment, end = write(tmp_path, random_frames(chance, prefix))
+        segment, end = write_segment(tmp_path, random_frames(chance, prefix))
 
-        require_same(gathered(segment, end), one_by_one(segment, end))
+        require_same(gathered(segment, end), indexed(segment, end))
 
         segment.file.close()
         campaign.count("random segments")
@@ -121,7 +70,7 @@ def test_a_flipped_bit_is_refused_where_a_frame_at_a_time_is_refused(
     tmp_path: Path, campaign: Campaign
 ) -> None:
     chance = random.Random(campaign.seed)
-    segment, end = write(tmp_path, random_frames(chance, b"key "))
+    segment, end = write_segment(tmp_path, random_frames(chance, b"key "))
     for offset in chance.sample(range(HEADER_SIZE, end), min(300, end - HEADER_SIZE)):
         byte = segment.file.pread(1, offset)
         segment.file.pwrite([bytes([byte[0] ^ 1 << chance.randrange(8)])], offset)
@@ -171,7 +120,7 @@ def test_a_count_that_the_records_do_not_have_is_refused(tmp_path: Path, count: 
 
 def test_a_stretch_begins_where_it_is_asked_to(tmp_path: Path) -> None:
     frames = [[Record(b"%d" % n, b"", records.PUT, n, 1, n)] for n in range(1, 9)]
-    segment, end = write(tmp_path, frames)
+    segment, end = write_segment(tmp_path, frames)
     third = [frame.offset for frame in segment.frames(HEADER_SIZE, end)][2]
 
     [stretch] = stretches(segment, third, end)

@@ -18,7 +18,7 @@ from rundlet_server.storage.errors import UnknownFormat
 from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.log.check.verify import verify
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
-from rundlet_server.storage.log.index.file import HEADER_SIZE as INDEX_HEADER_SIZE
+from rundlet_server.storage.log.index.contents import HEADER_SIZE as INDEX_HEADER_SIZE
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings

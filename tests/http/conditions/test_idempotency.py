@@ -12,6 +12,7 @@ from rundlet_server.functions.app import create_app
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.functions.settings.writes import WriteSettings
 from rundlet_server.storage.interface import Delete, Put, Txn
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.tokens.file import TokenFile
 from rundlet_server.storage.tokens.watch import TokenWatch
 from tests.support.models.model import START_US, Clock, ModelStore
@@ -137,6 +138,75 @@ def test_rollback_to_what_is_gone_by_now_is_answered_as_the_first_time():
     again = api.simulate_post("/v1/rollback", body=body, headers={**JSON, **KEY})
 
     assert same(again, first)
+
+
+@pytest.mark.parametrize("more", ["", "&atomic=true", "&match=*"])
+def test_a_deletion_by_prefix_sent_again_is_answered_as_the_first_time(api, more: str):
+    for key in ("p/1", "p/2", "q"):
+        api.simulate_put(f"/v1/kv/{key}", body=b"v")
+    asked = {"query_string": f"prefix=p/&expect=2{more}", "headers": KEY}
+    first = api.simulate_delete("/v1/keys", **asked)
+    api.simulate_put("/v1/kv/p/3", body=b"later")
+
+    again = api.simulate_delete("/v1/keys", **asked)
+
+    assert first.json == {"revision": 4, "deleted": 2}
+    assert same(again, first)
+    assert api.simulate_get("/v1/kv/p/3").content == b"later"
+
+
+def test_a_deletion_that_is_in_flight_twice_is_done_once():
+    class Overtaken(ModelStore):
+        """The same request is done between the look for its outcome and the count."""
+
+        def commit(self, txn: Txn) -> Commit:
+            commit = super().commit(txn)
+            if not txn.then and not answers:
+                answers.append(commit)  # it is asked for once more, by the one that overtakes
+                answers.append(api.simulate_delete("/v1/keys", **asked))
+            return commit
+
+    answers: list[object] = []
+    api = falcon.testing.TestClient(create_app(Overtaken(Clock())))
+    api.simulate_put("/v1/kv/p", body=b"v")
+    asked = {"query_string": "prefix=p&expect=1", "headers": KEY}
+
+    second = api.simulate_delete("/v1/keys", **asked)
+
+    assert same(second, answers[1])
+
+
+def test_another_deletion_with_the_same_key_is_refused(api):
+    for key in ("p/1", "q/1"):
+        api.simulate_put(f"/v1/kv/{key}", body=b"v")
+    api.simulate_delete("/v1/keys", query_string="prefix=p/&expect=1", headers=KEY)
+
+    answer = api.simulate_delete("/v1/keys", query_string="prefix=q/&expect=1", headers=KEY)
+
+    assert (answer.status_code, answer.json["type"]) == (422, "/problems/idempotency-key-reused")
+    assert api.simulate_get("/v1/kv/q/1").status_code == 200
+
+
+def test_a_deletion_in_several_transactions_takes_no_key(api, api_store):
+    api.simulate_put("/v1/kv/p/1", body=b"v")
+
+    asked = "prefix=p/&expect=1&atomic=false"
+    answer = api.simulate_delete("/v1/keys", query_string=asked, headers=KEY)
+
+    assert (answer.status_code, answer.json["type"]) == (400, "/problems/bad-idempotency-key")
+    assert "several transactions" in answer.json["detail"]
+    assert api_store.get("p/1") is not None
+
+
+def test_replays_are_counted(api):
+    for _ in range(3):
+        txn(api, "k")
+        api.simulate_put("/v1/kv/a", body=b"v", headers={"Idempotency-Key": "other"})
+
+    metrics = api.simulate_get("/metrics").text.splitlines()
+
+    assert "rundlet_replays_total 4" in metrics
+    assert 'rundlet_operations_total{operation="set"} 3' in metrics
 
 
 def test_a_dry_run_is_not_remembered(api):

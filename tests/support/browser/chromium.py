@@ -136,18 +136,23 @@ class Page:
 
     Attributes:
         problems: what the browser said on its console: errors, and violations of the policy.
-        requests: the addresses that the page asked for.
+        sent: the method and the address of each request.
     """
 
     def __init__(self, browser: Chromium, session: str, width: int, height: int) -> None:
         self.problems: list[str] = []
-        self.requests: list[str] = []
+        self.sent: list[tuple[str, str]] = []
         self._browser = browser
         self._session = session
         browser.listen(session, self._heard)
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
         self.resize(width, height)
+
+    @property
+    def requests(self) -> list[str]:
+        """The addresses that the page asked for."""
+        return [url for _, url in self.sent]
 
     def call(self, method: str, **params: object) -> dict[str, Any]:
         """Send a command of the DevTools protocol to this tab."""
@@ -167,6 +172,18 @@ class Page:
         """Let the system prefer ``light`` or ``dark``."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", features=features)
+
+    def throttle(
+        self, *, latency_s: float = 0, bytes_s: float = -1, is_offline: bool = False
+    ) -> None:
+        """Give the network a latency and a rate (negative: no limit), or take it away."""
+        self.call(
+            "Network.emulateNetworkConditions",
+            offline=is_offline,
+            latency=1_000 * latency_s,
+            downloadThroughput=bytes_s,
+            uploadThroughput=bytes_s,
+        )
 
     def open(self, url: str) -> None:
         """Go to an address, and wait until its document is there."""
@@ -275,4 +292,4 @@ class Page:
         elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "assert"):
             self.problems.append(str(params["args"]))
         elif method == "Network.requestWillBeSent":
-            self.requests.append(params["request"]["url"])
+            self.sent.append((params["request"]["method"], params["request"]["url"]))

@@ -38,9 +38,11 @@ with atheris.instrument_imports(include=["rundlet_server.storage.log"]):
         decode_header,
         encode_header,
     )
+    from rundlet_server.storage.log.format.stretches import Stretch
     from rundlet_server.storage.log.index.columns import from_delta
+    from rundlet_server.storage.log.index.contents import HEADER, HEADER_SIZE, MAGIC
     from rundlet_server.storage.log.index.delta import Delta
-    from rundlet_server.storage.log.index.file import HEADER, HEADER_SIZE, MAGIC, IndexFile
+    from rundlet_server.storage.log.index.file import IndexFile
     from rundlet_server.storage.log.index.writer import write_index
 
 SALT, OFFSET = 7, 64
@@ -80,7 +82,9 @@ class Decoders:
             frame = frames.decode(memoryview(seal(data, frame_seed(SALT, OFFSET))), OFFSET, SALT)
             for _, found in frame.records():
                 records.decode(found)
-            frame.locators(1)
+        sealed = seal(data, frame_seed(SALT, OFFSET))
+        with suppress(Damaged):
+            Stretch(Path("fuzzed"), SALT, OFFSET, sealed, [0, len(sealed)]).locators(1)
 
     def segment_header(self, data: bytes) -> None:
         with suppress(Damaged, UnknownFormat):

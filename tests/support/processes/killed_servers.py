@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, NoReturn, Self
 
 from tests.support import PATIENCE_S
 from tests.support.processes.servers import RundletServer, children_of, is_running, wait_for
@@ -45,6 +45,13 @@ class Connection:
         answer = self._connection.getresponse()
         found = {name.lower(): text for name, text in answer.getheaders()}
         return Answer(answer.status, found, answer.read())
+
+    def hang_up(self, method: str, target: str, body: bytes | None, **headers: str) -> NoReturn:
+        """Send a request, and close the connection before its answer comes."""
+        named = {name.replace("_", "-"): text for name, text in headers.items()}
+        self._connection.request(method, target, body=body, headers=named)
+        self.close()
+        raise ConnectionAbortedError
 
     def send(self, target: str, body: object) -> Answer:
         """POST some JSON."""

@@ -3,10 +3,11 @@
 A JSON Schema describes a request alone. The server also refuses requests for what it knows besides:
 revisions beyond its head, times to come, cursors that it did not give, operations on keys that have
 no such value. And some rules no schema can say: a key in base64url is UTF-8, a cursor excludes
-``rev``, and that excludes ``at`` and ``version``, a glob excludes a delimiter, a transaction writes
-each key once, an idempotency key belongs to one request, and a whole number is written without a
-fraction. These hooks bring the requests that schemathesis takes for right within those rules. They
-leave the others alone, which it sends because they are wrong.
+``rev``, and that excludes ``at`` and ``version``, a glob excludes a delimiter, an idempotency key
+excludes a deletion in several transactions, a transaction writes each key once, an idempotency key
+belongs to one request, and a whole number is written without a fraction. These hooks bring the
+requests that schemathesis takes for right within those rules. They leave the others alone, which it
+sends because they are wrong.
 
 Nor do the checks know that a deleted value can be read at an earlier revision, and that a value
 comes back with whatever content type it was stored with, which need not be one that anything reads.
@@ -95,6 +96,8 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, object]) -> 
                 case.query[name] = _known_revision(case.query[name])
         if "match" in case.query:
             case.query.pop("delimiter", None)
+        if case.headers and "Idempotency-Key" in case.headers:
+            case.query.pop("atomic", None)
         if "expect" in case.query:
             case.query["expect"] = _known_revision(case.query["expect"])
         if "wait" in case.query:

@@ -7,23 +7,18 @@ import { token } from "./session.js";
 
 const URL_TEXT = BASE.href.replace(/\/$/, "");
 
-/** Each act returns the request (`path`, `query`, `method`, `headers`, `body`), the arguments of `rundlet`, and Python. */
+/** Each act returns the request (`path`, `query`, `method`, `headers`, `body`), `rundlet` as command, arguments and options, and Python. */
 const ACTS = {
-  list: ({ prefix = "", reverse, match, start, rev, at }) => {
-    const loop = `for info in client.scan(${named({ prefix, start, reverse: reverse && true, revision: number(rev), at })}):`;
-    // The server lists by prefix; a pattern is tested by its client, as this page does.
-    if (match) return { python: `import fnmatch\n${loop}\n    if fnmatch.fnmatchcase(info.key[${[...prefix].length}:], ${python(match)}):\n        print(info.key, info.size)` };
-    return {
-      path: "v1/keys",
-      query: { prefix, start, reverse: reverse && "true", rev, at },
-      cli: reverse || start ? null : ["ls", prefix, ...moment({ rev, at })],
-      python: `${loop}\n    print(info.key, info.size)`,
-    };
-  },
+  list: ({ prefix, reverse, match, start, rev, at }) => ({
+    path: "v1/keys",
+    query: { prefix, match, start, reverse: reverse && "true", rev, at },
+    cli: ["ls", [prefix || undefined], [match && `--match=${match}`, start && `--start=${start}`, reverse && "--reverse", ...moment({ rev, at })]],
+    python: `for info in client.scan(${named({ prefix, match, start, reverse: reverse && true, revision: number(rev), at })}):\n    print(info.key, info.size)`,
+  }),
   get: ({ key, rev, at }) => ({
     path: keyPath("kv", key),
     query: { rev, at },
-    cli: ["get", key, ...moment({ rev, at })],
+    cli: ["get", [key], moment({ rev, at })],
     python: `value = client.get(${python(key)}${rest({ revision: number(rev), at })})`,
   }),
   put: ({ key, text, type, ttl, etag, isNew }) => ({
@@ -33,10 +28,9 @@ const ACTS = {
     headers: { ...(type && { "Content-Type": type }), ...(etag && { "If-Match": etag }), ...(isNew && { "If-None-Match": "*" }) },
     body: text,
     cli: [
-      ...["set", key, text],
-      ...(ttl ? ["--ttl", `${ttl}s`] : []),
-      ...(type ? ["--type", type] : []),
-      ...(isNew ? ["--if-absent"] : etag ? ["--if-revision", etag.slice(1).split("-")[0]] : []),
+      "set",
+      [key, text],
+      [ttl && `--ttl=${ttl}s`, type && `--type=${type}`, isNew ? "--if-absent" : etag && `--if-revision=${etag.slice(1).split("-")[0]}`],
     ],
     python: `client.set(${python(key)}, ${python(text)}${rest({ ttl: number(ttl), content_type: type, if_match: etag, if_absent: isNew && true })})`,
   }),
@@ -44,19 +38,19 @@ const ACTS = {
     method: "DELETE",
     path: keyPath("kv", key),
     headers: etag ? { "If-Match": etag } : {},
-    cli: ["del", key],
+    cli: ["del", [key]],
     python: `client.delete(${python(key)}${rest({ if_match: etag })})`,
   }),
   history: ({ key }) => ({
     path: keyPath("history", key),
-    cli: ["history", key],
+    cli: ["history", [key]],
     python: `for version in client.history(${python(key)}):\n    print(version.revision, version.op)`,
   }),
   changes: ({ prefix, since }) => ({
     path: "v1/changes",
     query: { prefix, since },
     headers: { Accept: "application/x-ndjson" },
-    cli: ["watch", prefix ?? "", ...(since ? ["--since", String(since)] : [])],
+    cli: ["watch", [prefix || undefined], [since && `--since=${since}`]],
     python: `for event in client.watch(${named({ prefix, since: number(since) })}):\n    print(event.op, event.key)`,
   }),
   txn: ({ body }) => ({
@@ -69,11 +63,11 @@ const ACTS = {
     ...ACTS.txn({ body: { then: [{ op: "restore", key, revision }] } }),
     python: `from rundlet import Restore\nclient.txn([Restore(${python(key)}, revision=${revision})])`,
   }),
-  stats: () => ({ path: "v1/stats", cli: ["stats"], python: "print(client.stats())" }),
+  stats: () => ({ path: "v1/stats", cli: ["stats", []], python: "print(client.stats())" }),
   export: ({ prefix, format, rev, at }) => ({
     path: "v1/export",
     query: { prefix, format, rev, at },
-    cli: ["export", ...(prefix ? ["--prefix", prefix] : []), ...(format ? ["--format", format] : []), ...moment({ rev, at })],
+    cli: ["export", [], [prefix && `--prefix=${prefix}`, format && `--format=${format}`, ...moment({ rev, at })]],
     python: `for row in client.export(${named({ prefix, revision: number(rev), at })}):\n    print(row.key)`,
   }),
   import: ({ format, conflict, file }) => ({
@@ -81,7 +75,7 @@ const ACTS = {
     path: "v1/import",
     query: { format, on_conflict: conflict },
     file,
-    cli: ["import", file, ...(conflict && conflict !== "replace" ? ["--on-conflict", conflict] : [])],
+    cli: ["import", [file], [conflict && conflict !== "replace" && `--on-conflict=${conflict}`]],
   }),
   tokens: () => ({ path: "v1/tokens" }),
   createToken: (body) => ({
@@ -116,11 +110,11 @@ function curl(url, { method = "GET", headers = {}, body, file }) {
   return [...parts, shell(url)].join(" ");
 }
 
-function cli(parts) {
-  const words = parts.filter((word) => word !== "").map((word) => shell(word));
-  const ended = parts.slice(1).some((word) => /^-[^-]|^--$/.test(word)) ? ["--"] : [];
-  const [command, ...others] = words;
-  return ["rundlet", command, "--url", shell(URL_TEXT), ...ended, ...others].join(" ");
+/** Options stand before `--`, which ends them where an argument begins with a dash. */
+function cli([command, given, options = []]) {
+  const words = given.filter((word) => word !== undefined);
+  const ended = words.some((word) => word.startsWith("-")) ? ["--"] : [];
+  return ["rundlet", command, ...["--url", URL_TEXT, ...options.filter(Boolean), ...ended, ...words].map(shell)].join(" ");
 }
 
 function pythonProgram(lines) {
@@ -184,5 +178,5 @@ function number(value) {
 }
 
 function moment({ rev, at }) {
-  return [...(rev ? ["--rev", String(rev)] : []), ...(at ? ["--at", at] : [])];
+  return [rev && `--rev=${rev}`, at && `--at=${at}`];
 }

@@ -29,41 +29,29 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-const ICONS = {
-  keys: "M3 6h13M3 12h13M3 18h9M20 6h1M20 12h1M17 18h4",
-  changes: "M3 12h4l3-8 4 16 3-8h4",
-  deleted: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13M10 11v5M14 11v5",
-  overview: "M4 20V10M10 20V4M16 20v-7M21 20H3",
-  tokens: "M15 9a4 4 0 1 0-4 4l1-.2L14 15h2v2h2v2h3v-3l-6.200-6.200",
-  transfer: "M8 3v13M4 12l4 4 4-4M16 21V8M12 12l4-4 4 4",
-  menu: "M4 6h16M4 12h16M4 18h16",
-  copy: "M9 9h11v11H9zM5 15H4V4h11v1",
-  close: "M6 6l12 12M18 6L6 18",
-  search: "M11 4a7 7 0 1 0 0 14a7 7 0 0 0 0-14M16 16l5 5",
-  clock: "M12 3a9 9 0 1 0 0 18a9 9 0 0 0 0-18M12 7v5l4 2",
-  right: "M9 5l7 7-7 7",
-  theme: "M12 3a9 9 0 1 0 0 18zM12 3a9 9 0 0 1 0 18",
-  download: "M12 4v11M7 11l5 5 5-5M5 20h14",
-  plus: "M12 5v14M5 12h14",
-  back: "M19 12H5M11 6l-6 6 6 6",
-};
-
-/** Return a picture of the set, hidden from screen readers: the control around it has a label. */
+/** Return a picture of the set in the page, hidden from screen readers: the control around it has a label. */
 export function icon(name) {
   const space = "http://www.w3.org/2000/svg";
   const picture = document.createElementNS(space, "svg");
-  const path = document.createElementNS(space, "path");
-  for (const [key, value] of Object.entries({ viewBox: "0 0 24 24", class: "icon", "aria-hidden": "true" })) {
-    picture.setAttribute(key, value);
-  }
-  path.setAttribute("d", ICONS[name]);
-  picture.append(path);
+  const use = document.createElementNS(space, "use");
+  picture.setAttribute("class", "icon");
+  picture.setAttribute("aria-hidden", "true");
+  use.setAttribute("href", `#icon-${name}`);
+  picture.append(use);
   return picture;
 }
 
-/** Return a button; `attributes` as for `h`. */
+/** Return a button; `attributes` as for `h`. As long as what it began goes on (a promise), more clicks do nothing. */
 export function button(label, onClick, attributes = {}) {
-  return h("button", { type: "button", ...attributes, on: { click: onClick } }, label);
+  const click = async (event) => {
+    if (element.getAttribute("aria-busy")) return;
+    const work = onClick(event);
+    if (!(work instanceof Promise)) return;
+    element.setAttribute("aria-busy", "true");
+    await work.finally(() => element.removeAttribute("aria-busy"));
+  };
+  const element = h("button", { type: "button", ...attributes, on: { click } }, label);
+  return element;
 }
 
 /** Return a button that shows a picture only. */

@@ -3,6 +3,9 @@
 import { isAbort, send } from "./api.js";
 
 const RETRY_MS = [500, 1000, 2000, 5000];
+// The server sends something every 15 seconds; a connection that is silent for longer is dead, whatever the system says.
+const SILENCE_MS = 40_000;
+const NETWORK = ["online", "offline"];
 
 /** Follows the changes of a prefix. `on`: event(event), state("open" | "waiting" | "failed", error). */
 export class Feed {
@@ -15,16 +18,29 @@ export class Feed {
     // A page in the background needs no connection: browsers open six to a server.
     this.onSight = () => (document.hidden ? this.pause() : this.run());
     document.addEventListener("visibilitychange", this.onSight);
+    // A connection may outlive the network that it came over, and be silent from then on.
+    this.onNetwork = () => this.again();
+    for (const name of NETWORK) window.addEventListener(name, this.onNetwork);
   }
 
   close() {
     this.isClosed = true;
     this.pause();
     document.removeEventListener("visibilitychange", this.onSight);
+    for (const name of NETWORK) window.removeEventListener(name, this.onNetwork);
+  }
+
+  /** Connect anew, after what has been read. */
+  again() {
+    this.pause();
+    if (document.hidden) return;
+    this.on.state("waiting");
+    this.run();
   }
 
   pause() {
     clearTimeout(this.timer);
+    clearTimeout(this.watch);
     this.aborting?.abort();
     this.aborting = null;
   }
@@ -48,6 +64,7 @@ export class Feed {
       this.on.state("waiting", error);
     }
     if (this.aborting !== aborting) return;
+    clearTimeout(this.watch);
     this.aborting = null;
     this.timer = setTimeout(() => this.run(), RETRY_MS[Math.min(this.failures++, RETRY_MS.length - 1)]);
   }
@@ -56,6 +73,8 @@ export class Feed {
     const decoder = new TextDecoder();
     let rest = "";
     for (;;) {
+      clearTimeout(this.watch);
+      this.watch = setTimeout(() => this.again(), SILENCE_MS);
       const { done, value } = await reader.read();
       if (done) return;
       const lines = (rest + decoder.decode(value, { stream: true })).split("\n");

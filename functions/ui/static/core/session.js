@@ -1,7 +1,7 @@
 // What this tab remembers: the token, for the tab only; and the theme, for the browser.
 
 const TOKEN = "rundlet-token";
-const THEME = "rundlet-theme";
+const THEME = document.documentElement.dataset.themeKey;
 
 /** Return the token that requests are sent with; an empty text if there is none. */
 export function token() {
@@ -19,15 +19,9 @@ export function theme() {
   return localStorage.getItem(THEME) ?? "auto";
 }
 
-/** Choose a theme and show it. */
+/** Choose a theme and show it; `auto` follows the system. `shell/theme.js` shows it to the next page. */
 export function setTheme(name) {
   localStorage.setItem(THEME, name);
-  showTheme();
-}
-
-/** Show the theme that was chosen; `auto` follows the system. */
-export function showTheme() {
-  const chosen = theme();
-  if (chosen === "auto") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = chosen;
+  if (name === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = name;
 }

@@ -1,10 +1,10 @@
-// Delete many keys: the count is asked back, and a key that was changed meanwhile is kept.
+// Delete many keys: the count is asked back. A selected key that was changed meanwhile is kept.
 
-import { getJson, isAbort, postJson } from "../core/api.js";
+import { postJson, send } from "../core/api.js";
 import { fill, h } from "../core/dom.js";
 import { count, counted, visible } from "../core/format.js";
 import { confirm, notify, openDialog } from "../shell/dialogs.js";
-import { matcher } from "./pattern.js";
+import { countKeys } from "./listing.js";
 
 /** Delete keys as they were listed, in transactions of `most`. Return whether anything was done. */
 export async function deleteKeys(infos, most) {
@@ -28,26 +28,53 @@ export async function deleteKeys(infos, most) {
   return true;
 }
 
-/** Delete all keys of a prefix and pattern, as they are now. */
-export async function deletePrefix({ prefix, match }, most, pageKeys) {
-  const fits = matcher(prefix ?? "", match);
-  const infos = [];
-  let isStopped = false;
+/** Delete all keys of a prefix and pattern, if there are as many as the user has confirmed. Return whether anything was done. */
+export async function deletePrefix(selection, most) {
   try {
-    await withProgress("Counting", async (tell, signal) => {
-      let page = await getJson("v1/keys", { prefix, limit: pageKeys }, signal);
-      for (;;) {
-        for (const { key, revision } of page.keys) if (fits(key)) infos.push({ key, revision });
-        tell(null, counted(infos.length, "key"));
-        if (!page.next) return;
-        page = await getJson(page.next.replace(/^\//, ""), {}, signal);
-      }
-    });
+    return await deleteCounted(selection, await countKeys(selection), most);
   } catch (error) {
-    isStopped = true;
-    if (!isAbort(error)) notify(error.message, { isError: true });
+    notify(error.message, { isError: true });
+    return error.problem?.deleted > 0;
   }
-  return !isStopped && infos.length > 0 && deleteKeys(infos, most);
+}
+
+async function deleteCounted({ prefix, match }, first, most) {
+  let number = first;
+  while (number) {
+    const text = [
+      number !== first && h("p", { class: "problem", role: "alert" }, `Nothing was deleted: there are ${count(number)} keys now, and there were ${count(first)}.`),
+      h("p", { class: "mono" }, visible(prefix + (match ?? ""))),
+      number > most ? `More than a transaction holds (${count(most)}): they are deleted in parts, with the values that they have by then.` : "All of them or none.",
+      "History keeps the values for as long as the store is told to.",
+    ].filter(Boolean);
+    if (!(await confirm(`Delete ${counted(number, "key")}?`, text, { verb: `Delete ${count(number)}`, typed: number }))) return false;
+    try {
+      await removeAll({ prefix, match, expect: number, atomic: number > most ? "false" : "" });
+      return true;
+    } catch (error) {
+      if (error.status !== 412) throw error;
+      number = error.problem.count;
+    }
+  }
+  notify("There is nothing to delete any more");
+  return true;
+}
+
+async function removeAll(query) {
+  await withProgress("Deleting", async (tell, signal) => {
+    tell(null, `${counted(query.expect, "key")}…`);
+    const timer = setInterval(async () => {
+      // A pattern is tested against every key, which is as much work as the deletion.
+      const left = query.match ? null : await countKeys(query, signal).catch(() => null);
+      if (left !== null) tell(Math.max(0, 1 - left / query.expect), `${count(left)} left`);
+    }, 1000);
+    try {
+      const { deleted } = await (await send("v1/keys", { method: "DELETE", query, headers: { Accept: "application/json" } })).json();
+      notify(`Deleted ${counted(deleted, "key")}`);
+    } finally {
+      clearInterval(timer);
+    }
+  });
 }
 
 /** A transaction failed: if keys in it were changed, delete the others; return what was not deleted and why. */

@@ -2,17 +2,14 @@
 
 import { getJson, isAbort, send } from "../core/api.js";
 import { limit } from "../core/server.js";
-import { matcher } from "./pattern.js";
 
 const PAGE_KEYS = 500;
-// A pattern may leave few of them.
-const PAGE_KEYS_WITH_PATTERN = 5_000;
 const PAGES_HELD = 40;
 
-/** How many keys a selection has; `KV-Count` of HEAD. Patterns are not counted: that would be as much as to list them. */
+/** How many keys a selection has; `KV-Count` of HEAD. */
 export async function countKeys(selection, signal) {
-  const { prefix, rev, at } = selection;
-  const answer = await send("v1/keys", { method: "HEAD", query: { prefix, rev, at }, signal });
+  const { prefix, match, rev, at } = selection;
+  const answer = await send("v1/keys", { method: "HEAD", query: { prefix, match, rev, at }, signal });
   return Number(answer.headers.get("KV-Count"));
 }
 
@@ -31,10 +28,8 @@ export class Listing {
     this.clock = 0;
     this.rowsMax = Infinity;
     const { prefix, match, start, reverse, rev, at } = selection;
-    this.looked = 0;
-    this.fits = matcher(prefix ?? "", match);
-    const most = Math.min(match ? PAGE_KEYS_WITH_PATTERN : PAGE_KEYS, limit("list_keys_max", PAGE_KEYS));
-    this.next = { path: "v1/keys", query: { prefix, start, reverse: reverse ? "true" : "", rev, at, limit: most } };
+    const most = Math.min(PAGE_KEYS, limit("list_keys_max", PAGE_KEYS));
+    this.next = { path: "v1/keys", query: { prefix, match, start, reverse: reverse ? "true" : "", rev, at, limit: most } };
   }
 
   /** Return a row `{kind: "key", info}`, or null while it is being loaded. */
@@ -101,7 +96,6 @@ export class Listing {
     this.isGrowing = false;
     if (!answer) return;
     page.count = page.keys.length;
-    this.looked += answer.keys.length;
     this.revision = answer.revision;
     if (page.count) this.pages.push(page);
     this.length += page.count;
@@ -121,7 +115,7 @@ export class Listing {
   async fetch(page) {
     try {
       const answer = await getJson(page.path, page.query, this.aborting.signal);
-      page.keys = answer.keys.filter(({ key }) => this.fits(key));
+      page.keys = answer.keys;
       return answer;
     } catch (error) {
       if (!isAbort(error)) {

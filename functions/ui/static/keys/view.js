@@ -4,10 +4,10 @@ import { button, fill, h, icon, setText } from "../core/dom.js";
 import { count, counted, visible } from "../core/format.js";
 import { offerKeys } from "../core/keyboard.js";
 import { change } from "../core/places.js";
-import { isWritable, limit } from "../core/server.js";
+import { isWritable, limit, service } from "../core/server.js";
+import { loadStyle } from "../core/styles.js";
 import { copyMenu } from "../shell/copying.js";
-import { emptiness, failure } from "../shell/dialogs.js";
-import { KeyPane } from "../value/pane.js";
+import { emptiness, failure, showLoading } from "../shell/dialogs.js";
 import { countKeys, Listing } from "./listing.js";
 import { PastBar } from "./past.js";
 import { searchOf } from "./pattern.js";
@@ -24,12 +24,14 @@ class KeysView extends HTMLElement {
       select: () => this.drawSelection(),
       isSelectable: () => isWritable() && !this.isPast,
     });
-    this.pane = new KeyPane(() => this.refresh());
+    this.paneElement = h("section", { class: "pane", "aria-label": "Key", hidden: true });
     this.past = new PastBar();
     this.build();
     this.withdraw = offerKeys(this.bindings());
     this.onAgain = () => this.refresh();
     window.addEventListener("online-again", this.onAgain);
+    this.onService = () => this.draw();
+    window.addEventListener("service", this.onService);
   }
 
   disconnectedCallback() {
@@ -37,13 +39,14 @@ class KeysView extends HTMLElement {
     this.source?.close();
     this.counting?.abort();
     this.table.close();
-    this.pane.close();
+    this.pane?.close();
     window.removeEventListener("online-again", this.onAgain);
+    window.removeEventListener("service", this.onService);
   }
 
   build() {
     this.className = "view keys-view";
-    this.search = h("input", { class: "input mono", type: "search", placeholder: "Prefix, or a pattern as users/*/name", "aria-label": "Prefix of the keys", autocomplete: "off", spellcheck: "false", on: { input: () => this.typed() } });
+    this.search = h("input", { class: "input mono", type: "search", placeholder: "users/ or users/*/name", "aria-label": "Prefix of the keys", autocomplete: "off", spellcheck: "false", on: { input: () => this.typed() } });
     this.shape = h("div", { class: "segments", role: "group", "aria-label": "Shape" }, button("List", () => change({ tree: "" })), button("Tree", () => change({ tree: "1" })));
     this.delimiter = h("input", { class: "input mono tiny", "aria-label": "Delimiter", title: "Delimiter of the tree", maxlength: "20", on: { change: () => change({ delimiter: this.delimiter.value === "/" ? "" : this.delimiter.value }) } });
     this.order = button("", () => change({ reverse: this.options.reverse ? "" : "1" }), { class: "quiet" });
@@ -65,7 +68,7 @@ class KeysView extends HTMLElement {
         this.selection,
         h("div", { class: "table-frame" }, this.table.element, this.message),
       ),
-      this.pane.element,
+      this.paneElement,
     );
   }
 
@@ -105,8 +108,35 @@ class KeysView extends HTMLElement {
     const { key, pane, new: isNew, from } = options;
     this.classList.toggle("has-pane", Boolean(key || isNew));
     this.table.openKey = key ?? null;
-    this.pane.show({ key, pane, isNew: Boolean(isNew), from, prefix: options.prefix, rev: options.rev, at: options.at });
+    this.showPane({ key, pane, isNew: Boolean(isNew), from, prefix: options.prefix, rev: options.rev, at: options.at });
     this.table.schedule();
+  }
+
+  /** Draw again what depends on the server: whether it takes writes, and how long its pages may be. */
+  draw() {
+    if (!this.options) return;
+    if (this.source.error) this.load();
+    this.drawControls();
+    this.drawState();
+  }
+
+  /** Show the opened key; what shows it is loaded with the first one. */
+  async showPane(place) {
+    this.wanted = place;
+    this.paneElement.hidden = !place.key && !place.isNew;
+    if (!this.pane) {
+      if (this.paneElement.hidden) return;
+      showLoading(this.paneElement);
+      try {
+        await loadPane();
+      } catch {
+        return fill(this.paneElement, failure({ message: "This part of the dashboard did not load. Reload the page." }, () => location.reload()));
+      }
+      if (!this.isConnected || this.wanted !== place) return;
+      const { KeyPane } = await loadPane();
+      this.pane ??= new KeyPane(this.paneElement, () => this.refresh());
+    }
+    this.pane.show(place);
   }
 
   selected() {
@@ -157,16 +187,21 @@ class KeysView extends HTMLElement {
   drawState() {
     const { source, total } = this;
     const { prefix, match } = this.options;
-    const texts = match ? `${counted(source.length, "match").replace(/hs$/, "hes")}${source.isComplete ? "" : ` in ${counted(source.looked, "key")} so far`}` : total === null ? (source.length ? "…" : "") : counted(total, "key");
-    setText(this.summary, [texts, source.revision !== null && `revision ${count(source.revision)}`].filter(Boolean).join(" · "));
+    this.drawSummary(source.revision);
     this.goOn.hidden = !source.isCut || Boolean(this.options.reverse);
-    this.deleteAll.hidden = !this.canCreate() || !(prefix || match) || !source.length;
+    this.deleteAll.hidden = !this.canCreate() || !prefix || !total;
     if (source.error) fill(this.message, failure(source.error, () => this.load()));
     else if (source.length === 0 && source.isComplete) fill(this.message, this.nothing((prefix ?? "") + (match ?? "")));
     else if (source.length === 0) fill(this.message, h("div", { class: "skeleton", role: "status", "aria-busy": "true", "aria-label": "Loading" }, Array.from({ length: 8 }, () => h("div", { class: "bar" }))));
     else fill(this.message);
     this.message.hidden = this.message.childElementCount === 0;
     this.table.schedule();
+  }
+
+  drawSummary(revision) {
+    const { total, source } = this;
+    const found = total === null ? (source.length ? "…" : "") : this.options.match ? `${count(total)} ${total === 1 ? "match" : "matches"}` : counted(total, "key");
+    setText(this.summary, [found, revision !== null && `revision ${count(revision)}`].filter(Boolean).join(" · "));
   }
 
   nothing(prefix) {
@@ -180,8 +215,12 @@ class KeysView extends HTMLElement {
   /** What shows a first user around, loaded for an empty store only. */
   tour() {
     const place = h("div", {});
-    import("../tour/tour.js").then(
-      ({ Tour }) => place.isConnected && fill(place, new Tour(() => this.refresh()).element),
+    const onLook = (number, revision) => {
+      this.total = number;
+      this.drawSummary(revision);
+    };
+    Promise.all([import("../tour/tour.js"), loadStyle("tour")]).then(
+      ([{ Tour }]) => place.isConnected && fill(place, new Tour({ onKeys: () => this.refresh(), onLook }).element),
       () => fill(place, emptiness("No keys yet", "Everything that you store appears here.")),
     );
     return place;
@@ -209,7 +248,8 @@ class KeysView extends HTMLElement {
   /** Delete every key that the search box selects. */
   async deleteSelection() {
     const { deletePrefix } = await import("./deleting.js");
-    if (await deletePrefix(this.options, limit("txn_ops_max", 1000), limit("list_keys_max", 1000))) this.refresh();
+    const { prefix, match } = this.options;
+    if (await deletePrefix({ prefix, match }, limit("txn_ops_max", 1000))) this.refresh();
   }
 
   typed() {
@@ -246,6 +286,12 @@ class KeysView extends HTMLElement {
     const { prefix, match, reverse, rev, at, start } = this.options;
     return { act: "list", prefix, match, reverse, rev, at, start };
   }
+}
+
+/** What shows a key, with its style, once it is known what the server allows. */
+async function loadPane() {
+  const [module] = await Promise.all([import("../value/pane.js"), loadStyle("pane"), service().catch(() => {})]);
+  return module;
 }
 
 customElements.define("rundlet-keys", KeysView);

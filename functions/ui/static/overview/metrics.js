@@ -29,6 +29,12 @@ export function single(metrics, name) {
   return metrics.get(`rundlet_${name}`)?.[0]?.value;
 }
 
+/** Return the sum of a metric over all that have these labels; 0 if there is none. */
+export function counted(metrics, name, wanted = {}) {
+  const fits = ({ labels }) => Object.entries(wanted).every(([label, value]) => labels[label] === value);
+  return (metrics.get(`rundlet_${name}`) ?? []).filter(fits).reduce((sum, { value }) => sum + value, 0);
+}
+
 /** Return what a chart needs of one reading: requests by group, and the buckets of their durations. */
 export function reading(metrics, time) {
   const requests = { reads: 0, writes: 0, lists: 0, others: 0 };

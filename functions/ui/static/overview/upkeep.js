@@ -6,6 +6,7 @@ import { count, size } from "../core/format.js";
 import { isWritable } from "../core/server.js";
 import { copyText } from "../shell/copying.js";
 import { confirm, notify } from "../shell/dialogs.js";
+import { BackupProgress } from "./backup.js";
 import { single } from "./metrics.js";
 
 /** A card that starts a compaction, shows how far it is, and says how backups are taken. */
@@ -13,6 +14,7 @@ export class UpkeepCard {
   constructor() {
     this.facts = h("dl", { class: "plain-facts" });
     this.progress = h("div", {});
+    this.backups = new BackupProgress();
     this.compactButton = button("Compact now…", () => this.compact());
     const command = `rundlet backup DIR --url ${new URL("../", document.baseURI).href.replace(/\/$/, "")}`;
     this.element = h(
@@ -21,6 +23,7 @@ export class UpkeepCard {
       h("h3", {}, "Upkeep"),
       this.facts,
       this.progress,
+      this.backups.element,
       h("div", { class: "card-actions" }, this.compactButton, button("Copy the backup command", () => copyText(command, "Copied"), { title: command })),
       h("p", { class: "hint" }, "A backup is taken while the server runs; add --follow to keep a copy seconds behind."),
     );
@@ -36,7 +39,8 @@ export class UpkeepCard {
       [
         live !== undefined && ["Reclaimable", `${size(dead)} of ${size(live + dead)}`],
         ["Compactions", count(done)],
-        ["Reclaimed", size(Math.max(0, (single(metrics, "compaction_read_bytes_total") ?? 0) - (single(metrics, "compaction_written_bytes_total") ?? 0)))],
+        service.backend === "log" && ["Reclaimed", size(Math.max(0, (single(metrics, "compaction_read_bytes_total") ?? 0) - (single(metrics, "compaction_written_bytes_total") ?? 0)))],
+        ...this.backups.draw(metrics),
       ]
         .filter(Boolean)
         .map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),

@@ -7,6 +7,7 @@ import { isWritable, renewService } from "../core/server.js";
 import { copyMenu } from "../shell/copying.js";
 import { failure, showLoading } from "../shell/dialogs.js";
 import { LineChart } from "./chart.js";
+import { FaultsCard } from "./faults.js";
 import { between, parseMetrics, reading, single } from "./metrics.js";
 import { UpkeepCard } from "./upkeep.js";
 
@@ -39,6 +40,7 @@ class OverviewView extends HTMLElement {
     this.processes = h("div", {});
     this.facts = h("dl", { class: "plain-facts" });
     this.upkeep = new UpkeepCard();
+    this.faults = new FaultsCard();
     fill(
       this,
       h("header", { class: "bar-row" }, h("h1", { class: "view-title" }, "Overview"), h("span", { class: "spring" }), copyMenu(() => ({ act: "stats" }))),
@@ -48,7 +50,7 @@ class OverviewView extends HTMLElement {
         this.health,
         this.tiles,
         h("div", { class: "cards" }, this.requests.element, this.latency.element),
-        h("div", { class: "cards" }, h("section", { class: "card" }, h("h3", {}, "Processes"), this.processes), h("section", { class: "card" }, h("h3", {}, "Store"), this.facts), this.upkeep.element),
+        h("div", { class: "cards" }, h("section", { class: "card" }, h("h3", {}, "Processes"), this.processes), h("section", { class: "card" }, h("h3", {}, "Store"), this.facts), this.upkeep.element, this.faults.element),
       ),
     );
     this.isBuilt = true;
@@ -85,6 +87,7 @@ class OverviewView extends HTMLElement {
     this.before = now;
     fill(this.processes, processTable(metrics));
     fill(this.facts, this.storeFacts(stats, metrics).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+    this.faults.draw(metrics);
     this.upkeep.draw(stats, metrics, this.service);
   }
 

@@ -1,6 +1,5 @@
 // "Copy as": a menu with what is on the screen as a command.
 
-import { commandsOf } from "../core/commands.js";
 import { button, fill, h, icon } from "../core/dom.js";
 import { notify } from "./dialogs.js";
 
@@ -23,7 +22,8 @@ export async function copyText(text, what = "Copied") {
 export function copyMenu(describe) {
   const menu = h("div", { class: "menu", role: "menu", popover: "auto" });
   const opener = button([icon("copy"), h("span", {}, "Copy as")], open, { class: "quiet copy-as", "aria-label": "Copy as", "aria-haspopup": "menu", title: "Copy as a command" });
-  function open() {
+  async function open() {
+    const { commandsOf } = await import("../core/commands.js");
     const items = Object.entries(commandsOf(describe())).map(([language, text]) =>
       h(
         "button",

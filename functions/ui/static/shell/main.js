@@ -1,47 +1,41 @@
 // The frame around every view: navigation, what the server is, the theme, the keyboard.
 
 import { onOutcome } from "../core/api.js";
-import { button, fill, h, icon, iconButton, setText } from "../core/dom.js";
+import { fill, h, setText } from "../core/dom.js";
 import { offerKeys } from "../core/keyboard.js";
-import { currentPlace, fragmentOf, goTo, onPlace } from "../core/places.js";
+import { currentPlace, goTo, onPlace } from "../core/places.js";
 import { renewService, service } from "../core/server.js";
-import { setTheme, showTheme, theme, token } from "../core/session.js";
+import { setTheme, theme, token } from "../core/session.js";
+import { loadStyle } from "../core/styles.js";
 import "../keys/view.js";
 import { askForToken } from "./access.js";
-import { showHelp } from "./help.js";
-import { failure } from "./dialogs.js";
+import { failure, showLoading } from "./dialogs.js";
 
-// Views other than the first are loaded when they are opened.
+// Views are loaded when they are opened. `isEarly`: it shows what it can before it is known what the server is.
 const VIEWS = {
-  keys: { title: "Keys", tag: "rundlet-keys", load: () => import("../keys/view.js") },
-  changes: { title: "Changes", tag: "rundlet-changes", load: () => import("../changes/view.js") },
-  deleted: { title: "Deleted", tag: "rundlet-deleted", load: () => import("../history/deleted.js") },
-  overview: { title: "Overview", tag: "rundlet-overview", load: () => import("../overview/view.js") },
-  transfer: { title: "Import, export", tag: "rundlet-transfer", load: () => import("../transfer/view.js") },
-  tokens: { title: "Tokens", tag: "rundlet-tokens", load: () => import("../tokens/view.js") },
+  keys: { tag: "rundlet-keys", load: () => import("../keys/view.js"), isEarly: true },
+  changes: { tag: "rundlet-changes", load: () => import("../changes/view.js") },
+  deleted: { tag: "rundlet-deleted", load: () => import("../history/deleted.js") },
+  overview: { tag: "rundlet-overview", load: () => import("../overview/view.js") },
+  transfer: { tag: "rundlet-transfer", load: () => import("../transfer/view.js") },
+  tokens: { tag: "rundlet-tokens", load: () => import("../tokens/view.js") },
 };
 
-const main = h("main", { class: "main", id: "main", tabindex: "-1" });
-const status = h("div", { class: "server-status" });
-const nav = h("nav", { class: "nav", "aria-label": "Views" });
+const main = document.getElementById("main");
+const status = document.querySelector(".server-status");
+const nav = document.querySelector(".nav");
 let shown = null;
+// A view that comes sooner replaces the one before it without a flicker.
+const LOADING_MS = 120;
 
-function buildFrame() {
-  fill(
-    nav,
-    Object.entries(VIEWS).map(([name, { title }]) => h("a", { class: "nav-item", href: fragmentOf(name), "data-view": name, title }, icon(name), h("span", {}, title))),
-  );
-  const tools = h(
-    "div",
-    { class: "tools" },
-    status,
-    h("div", { class: "tool-row" }, iconButton("theme", "Theme", nextTheme, { id: "theme" }), button("Token", () => askForToken(), { class: "quiet" }), button("?", showHelp, { class: "icon-button", "aria-label": "Keyboard", title: "Keyboard (?)" })),
-  );
-  document.body.append(
-    h("a", { class: "skip", href: "#main", on: { click: (event) => (event.preventDefault(), main.focus()) } }, "Skip to the content"),
-    h("aside", { class: "side" }, h("a", { class: "brand", href: fragmentOf("keys"), "aria-label": "Rundlet" }, h("span", { class: "barrel", "aria-hidden": "true" }), h("span", {}, "Rundlet")), nav, tools),
-    main,
-  );
+/** The page brings the frame; here its controls begin to work. */
+function animateFrame() {
+  const clicks = { ".skip": (event) => (event.preventDefault(), main.focus()), "#theme": nextTheme, "#token": () => askForToken(), "#help": showHelp };
+  for (const [selector, listener] of Object.entries(clicks)) document.querySelector(selector).addEventListener("click", listener);
+}
+
+async function showHelp() {
+  (await import("./help.js")).showHelp();
 }
 
 function nextTheme() {
@@ -58,27 +52,32 @@ function describeTheme() {
 }
 
 async function show() {
-  const { view, options } = currentPlace();
+  const { view } = currentPlace();
   const entry = VIEWS[view];
   for (const item of nav.children) {
     if (item.dataset.view === view) item.setAttribute("aria-current", "page");
     else item.removeAttribute("aria-current");
   }
   if (!entry) return goTo("keys", {}, { replace: true });
-  document.title = `${entry.title} – Rundlet`;
-  if (shown?.tag !== entry.tag) {
-    shown = { tag: entry.tag };
-    try {
-      await entry.load();
-    } catch {
-      if (shown.tag === entry.tag) fill(main, failure({ message: "This part of the dashboard did not load. Reload the page." }, () => location.reload()));
-      return;
-    }
-    if (shown.tag !== entry.tag) return;
-    shown.element = document.createElement(entry.tag);
-    fill(main, shown.element);
+  document.title = `${nav.querySelector("[aria-current]").title} – Rundlet`;
+  if (shown?.tag !== entry.tag) await build(entry);
+  shown.element?.show(currentPlace().options);
+}
+
+/** Put a view in the place of the one that is shown, unless another is opened meanwhile. */
+async function build({ tag, load, isEarly }) {
+  const mine = (shown = { tag });
+  const waiting = setTimeout(() => shown === mine && showLoading(main), LOADING_MS);
+  try {
+    await Promise.all([load(), ...(isEarly ? [] : [loadStyle("views"), service().catch(() => {})])]);
+    if (shown !== mine) return;
+    mine.element = document.createElement(tag);
+    fill(main, mine.element);
+  } catch {
+    if (shown === mine) fill(main, failure({ message: "This part of the dashboard did not load. Reload the page." }, () => location.reload()));
+  } finally {
+    clearTimeout(waiting);
   }
-  shown.element?.show(currentPlace().options ?? options);
 }
 
 function describeServer({ version, backend, read_only }) {
@@ -88,6 +87,7 @@ function describeServer({ version, backend, read_only }) {
     h("span", {}, `${version} · ${backend}`),
     read_only && h("span", { class: "tag" }, "read-only"),
   );
+  window.dispatchEvent(new Event("service"));
   status.title = token() ? "Connected with a token" : "Connected";
 }
 
@@ -114,8 +114,7 @@ onOutcome(({ ok, error }) => {
   setTimeout(retry, 1000);
 });
 
-showTheme();
-buildFrame();
+animateFrame();
 describeTheme();
 offerKeys([
   { key: "?", text: "This help", run: showHelp },
@@ -129,5 +128,6 @@ window.addEventListener("access", () => {
   again();
   service().then(describeServer, () => {});
 });
-await service().then(describeServer, () => setText(status, "Not connected"));
+const known = service();
 show();
+known.then(describeServer, () => setText(status, "Not connected"));

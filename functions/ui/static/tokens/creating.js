@@ -28,13 +28,16 @@ function formOf(isFirst, close) {
   };
   const create = async (event) => {
     event.preventDefault();
-    if (isFirst && !(await confirmFirst(body()))) return;
+    if (act.disabled || (isFirst && !(await confirmFirst(body())))) return;
+    act.disabled = true;
     try {
       close(await postJson("v1/tokens", body()));
     } catch (error) {
+      act.disabled = false;
       fill(problem, error.message);
     }
   };
+  const act = h("button", { type: "submit", class: "primary" }, "Create");
   return h(
     "form",
     { class: "stack", on: { submit: create } },
@@ -43,7 +46,7 @@ function formOf(isFirst, close) {
     field("Prefix", prefix, "Only for keys that begin with it."),
     field("Expires", lifetime.element),
     problem,
-    h("div", { class: "actions" }, copyMenu(() => ({ act: "createToken", ...body(), name: name.value || "NAME" })), h("span", { class: "spring" }), button("Cancel", () => close(undefined)), h("button", { type: "submit", class: "primary" }, "Create")),
+    h("div", { class: "actions" }, copyMenu(() => ({ act: "createToken", ...body(), name: name.value || "NAME" })), h("span", { class: "spring" }), button("Cancel", () => close(undefined)), act),
   );
 }
 

@@ -18,10 +18,11 @@ const STEPS = [
   { title: "See both versions", act: { act: "history", key: KEY }, isDone: () => false },
 ];
 
-/** Shows the tour; `onKeys()` is called once the store has other keys than the tour's. */
+/** Shows the tour. `onLook(count, revision)` is told what the store has; `onKeys()`, that it has other keys than the tour's. */
 export class Tour {
-  constructor(onKeys) {
+  constructor({ onKeys, onLook }) {
     this.onKeys = onKeys;
+    this.onLook = onLook;
     this.language = "curl";
     this.version = 0;
     this.languages = h("div", { class: "segments", role: "group", "aria-label": "Language of the commands" }, ["curl", "rundlet"].map((name) => button(name, () => this.speak(name), { "data-language": name })));
@@ -70,8 +71,11 @@ export class Tour {
   async look() {
     if (!this.element.isConnected) return this.close();
     if (document.hidden) return undefined;
-    const { keys } = await getJson("v1/keys", { limit: 2 }).catch(() => ({ keys: [] }));
+    const page = await getJson("v1/keys", { limit: 2 }).catch(() => null);
+    if (!page) return undefined;
+    const { keys, revision } = page;
     if (keys.some(({ key }) => key !== KEY)) return this.onKeys();
+    this.onLook(keys.length, revision);
     const version = keys[0]?.version ?? 0;
     if (version !== this.version) {
       this.version = version;

@@ -51,7 +51,7 @@ class TransferView extends HTMLElement {
   }
 
   export() {
-    exportFile({ prefix: this.prefixInput.value, format: this.format.value }, this.state);
+    return exportFile({ prefix: this.prefixInput.value, format: this.format.value }, this.state);
   }
 }
 

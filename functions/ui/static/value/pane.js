@@ -5,18 +5,19 @@ import { button, fill, h, iconButton } from "../core/dom.js";
 import { visible } from "../core/format.js";
 import { change } from "../core/places.js";
 import { isWritable } from "../core/server.js";
+import { loadStyle } from "../core/styles.js";
 import { copyMenu, copyText } from "../shell/copying.js";
 import { confirm, emptiness, failure, notify, showLoading } from "../shell/dialogs.js";
 import { factsOf } from "./facts.js";
 import { loadValue } from "./loading.js";
 import { ShownValue } from "./shown.js";
 
-/** Shows a key beside the list. `onWrite()` is called after a write. */
+/** Shows a key in an element beside the list. `onWrite()` is called after a write. */
 export class KeyPane {
-  constructor(onWrite) {
+  constructor(element, onWrite) {
+    this.element = element;
     this.onWrite = onWrite;
     this.shown = new ShownValue();
-    this.element = h("section", { class: "pane", "aria-label": "Key", hidden: true });
     this.body = h("div", { class: "pane-body" });
     this.aborting = new AbortController();
   }
@@ -113,7 +114,9 @@ export class KeyPane {
   /** Steps for a value that is a whole number. */
   counterOf(value) {
     if (!isWritable() || this.isPast || value.size > 20 || !/^-?\d+$/.test(new TextDecoder().decode(value.bytes))) return null;
-    const step = (by) => async () => {
+    // Each click counts, also one that comes before the last has been answered: nothing is returned to wait for.
+    const step = (by) => () => void add(by);
+    const add = async (by) => {
       const { addTo } = await import("../edit/saving.js");
       try {
         await addTo(this.place.key, by);
@@ -130,7 +133,7 @@ export class KeyPane {
     const { place } = this;
     fill(this.element, this.head(value), this.body);
     showLoading(this.body);
-    const { Editor } = await import("../edit/editor.js");
+    const [{ Editor }] = await Promise.all([import("../edit/editor.js"), loadStyle("edit")]);
     if (this.place !== place) return;
     const saved = (key) => {
       this.onWrite();
@@ -142,7 +145,7 @@ export class KeyPane {
   }
 
   async showHistory(place) {
-    const { HistoryPane } = await import("../history/pane.js");
+    const [{ HistoryPane }] = await Promise.all([import("../history/pane.js"), loadStyle("edit")]);
     if (this.place !== place) return;
     fill(this.element, this.head(null), this.body);
     const pane = new HistoryPane(place.key, () => this.onWrite());

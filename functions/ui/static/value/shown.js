@@ -22,6 +22,7 @@ export class ShownValue {
     this.value = value;
     const kind = (this.kind = kindOf(value));
     if (kind === "bytes") return fill(this.element, hexView(key, value, place));
+    if (kind === "pdf") return fill(this.element, this.pdfOffer(key, value, place));
     const needed = kind === "text" || kind === "json" ? TEXT_BYTES : WHOLE_BYTES;
     if (value.size <= needed || kind === "text") return this.showKnown(key, value, place, kind);
     const load = button(`Load ${size(value.size)}`, () => this.showWhole(key, value, place, kind), { class: "primary" });
@@ -71,11 +72,18 @@ export class ShownValue {
     this.url = URL.createObjectURL(new Blob([value.bytes], { type }));
     // An <img> never runs the scripts of an SVG; a blob has the type that is given here.
     if (kind === "image") return this.imageView();
-    // Its type is PDF, so the browser's viewer opens it, or nothing does. The viewer does not run in a frame with `sandbox`.
+    // Its type is PDF, so the browser's viewer opens it, or nothing does.
     if (kind === "pdf") return h("div", { class: "value-body fills" }, h("iframe", { class: "pdf", src: this.url, title: "PDF", referrerpolicy: "no-referrer" }));
     const player = h(kind, { controls: true, src: this.url, class: "media" });
     player.addEventListener("error", () => player.replaceWith(this.cannotPlay()));
     return h("div", { class: "value-body" }, player);
+  }
+
+  /** A PDF is opened when it is asked for: Chromium runs its viewer in no frame with `sandbox`, whatever that allows. */
+  pdfOffer(key, value, place) {
+    if (!isPdf(value.bytes)) return this.cannotPlay();
+    const act = button("Open the PDF", () => this.showKnown(key, value, place, "pdf"), { class: "primary" });
+    return h("div", { class: "empty" }, h("p", { class: "empty-title" }, `PDF, ${size(value.size)}`), h("p", {}, "The browser's viewer opens it in a frame of its own, which no sandbox can hold. Open what you trust; download the rest."), act);
   }
 
   imageView() {
@@ -95,4 +103,9 @@ export class ShownValue {
     this.url = null;
     this.value = null;
   }
+}
+
+/** Readers look for the mark of a PDF among its first 1,024 bytes. */
+function isPdf(bytes) {
+  return textOf(bytes.subarray(0, 1024)).includes("%PDF-");
 }

@@ -1,0 +1,1 @@
+"""Questions about the command line, one in each file."""

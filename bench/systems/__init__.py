@@ -1,0 +1,1 @@
+"""The servers to compare: ``catalogue`` names them, ``running`` starts each when it is needed."""

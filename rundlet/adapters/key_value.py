@@ -1,0 +1,150 @@
+"""A store for py-key-value-aio, and so for FastMCP and all else that keeps data through it.
+
+    from rundlet.adapters.key_value import RundletStore
+
+    store = RundletStore(address="rundlet://127.0.0.1:8000/apps/bot")
+    await store.put("42", {"name": "Ada"}, collection="users", ttl=60)
+
+The value of ``42`` is then the JSON text ``{"name": "Ada"}`` at ``apps/bot/users/42``, which any
+other client can read, and which the server removes when it expires.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from key_value.aio.errors import DeserializationError
+from key_value.aio.stores.base import (
+    BaseContextManagerStore,
+    BaseDestroyCollectionStore,
+    BaseDestroyStore,
+    BaseEnumerateKeysStore,
+    ManagedEntry,
+)
+
+from rundlet.adapters.places import split_prefix, token_or_variable
+from rundlet.async_client import AsyncClient
+from rundlet.model import Value
+
+_JSON: Final = "application/json"
+_NAME_BYTES_MAX: Final = 200
+"""The longest name of a collection that is a part of keys as it is; keys have their limit, too."""
+
+_TTL_S_MIN: Final = 0.001
+
+
+class RundletStore(
+    BaseEnumerateKeysStore, BaseDestroyCollectionStore, BaseDestroyStore, BaseContextManagerStore
+):
+    """Values under a prefix, in a folder for each collection.
+
+    To close the store closes its connections; a client that was given stays open.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        token: str | None = None,
+        client: AsyncClient | None = None,
+        default_collection: str | None = None,
+        seed: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
+    ) -> None:
+        """Make a store; nothing is sent yet.
+
+        Args:
+            address: ``rundlet://HOST:PORT/PREFIX``. To destroy the store removes all that is there.
+            token: by default that of the variable RUNDLET_TOKEN.
+            client: to use instead of one of its own; it has the address of the server and a token.
+            default_collection: the collection of keys that are given without one.
+            seed: values by key by collection, stored before the first use.
+        """
+        url, self._prefix = split_prefix(address)
+        self.client = client or AsyncClient(url, token=token_or_variable(token))
+        super().__init__(
+            client_provided_by_user=client is not None,
+            default_collection=default_collection,
+            seed=seed,
+            stable_api=True,
+        )
+
+    async def _setup(self) -> None:
+        if not self._client_provided_by_user:
+            self._exit_stack.push_async_callback(self.client.close)
+
+    async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
+        return _entry_of(await self.client.get(self._folder(collection) + key))
+
+    async def _get_managed_entries(
+        self, *, collection: str, keys: Sequence[str]
+    ) -> list[ManagedEntry | None]:
+        folder = self._folder(collection)
+        return [_entry_of(each) for each in await self.client.mget([folder + key for key in keys])]
+
+    async def _put_managed_entry(
+        self, *, collection: str, key: str, managed_entry: ManagedEntry
+    ) -> None:
+        name = self._folder(collection) + key
+        text, ttl = managed_entry.value_as_json, managed_entry.ttl
+        if ttl is not None:
+            ttl = max(ttl, _TTL_S_MIN)  # it may have passed since the caller gave it
+        await self.client.set(name, text, ttl=ttl, content_type=_JSON)
+
+    async def _put_managed_entries(
+        self,
+        *,
+        collection: str,
+        keys: Sequence[str],
+        managed_entries: Sequence[ManagedEntry],
+        ttl: float | None,
+        created_at: datetime,  # noqa: ARG002 - the server notes when it was
+        expires_at: datetime | None,  # noqa: ARG002 - as the time to live says
+    ) -> None:
+        folder = self._folder(collection)
+        texts = [entry.value_as_json for entry in managed_entries]
+        names = [folder + key for key in keys]
+        await self.client.set_many(zip(names, texts, strict=True), ttl=ttl, content_type=_JSON)
+
+    async def _delete_managed_entry(self, *, key: str, collection: str) -> bool:
+        return await self.client.delete(self._folder(collection) + key)
+
+    async def _delete_managed_entries(self, *, keys: Sequence[str], collection: str) -> int:
+        folder = self._folder(collection)
+        return await self.client.delete_many(folder + key for key in keys)
+
+    async def _get_collection_keys(self, *, collection: str, limit: int | None = None) -> list[str]:
+        folder = self._folder(collection)
+        found = self.client.scan(prefix=folder, limit=limit)
+        return [info.key[len(folder) :] async for info in found]
+
+    async def _delete_collection(self, *, collection: str) -> bool:
+        return await self.client.delete_prefix(self._folder(collection)) > 0
+
+    async def _delete_store(self) -> bool:
+        return await self.client.delete_prefix(self._prefix) > 0
+
+    def _folder(self, collection: str) -> str:
+        """Return the prefix of the keys of a collection, which no other one has.
+
+        A slash in its name would end the folder; and ``!`` begins the folder of a long name.
+        """
+        name = collection.replace("%", "%25").replace("/", "%2F").replace("!", "%21")
+        if len(name.encode()) > _NAME_BYTES_MAX:
+            name = "!" + hashlib.sha256(collection.encode()).hexdigest()
+        return f"{self._prefix}{name}/"
+
+
+def _entry_of(value: Value | None) -> ManagedEntry | None:
+    if value is None:
+        return None
+    try:
+        members = json.loads(value.data)
+    except ValueError as ex:
+        raise DeserializationError(f"the value of {value.key!r} is no JSON: {ex}") from ex
+    if not isinstance(members, dict):
+        raise DeserializationError(f"the value of {value.key!r} is no JSON object")
+    return ManagedEntry(value=members, created_at=value.modified, expires_at=value.expires)

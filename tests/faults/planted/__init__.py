@@ -1,0 +1,1 @@
+"""Bugs that ``test_mutants`` plants in the code, by what they break; ``mutant`` is what one is."""
