@@ -2,7 +2,7 @@
 
 A body may come as slowly as its client likes, and takes no thread. Up to ``_SMALL_BYTES`` of each
 are in memory. Larger ones share a bounded memory: while they arrive they may take half of it, and
-what does not fit goes to temporary files; once they are whole, they may take all of it.
+what does not fit goes to temporary files; once whole, they wait for room in the other half.
 """
 
 from __future__ import annotations
@@ -57,35 +57,46 @@ class TooLargeError(Exception):
 
 
 class BodyMemory:
-    """Bounds what the large bodies of a worker take in memory. For the thread of the loop only."""
+    """Bounds what the large bodies of a worker take in memory. For the thread of the loop only.
+
+    Half of it is for bodies that arrive, so slow clients cannot take it from those that are whole.
+    """
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
-        self._held_bytes = 0
+        self._half_bytes = bytes_max // 2
+        self._arriving_bytes = 0
+        self._whole_bytes = 0
 
     def grow(self, size: int) -> bool:
         """Hold so many bytes more for a body that arrives; return false if they do not fit."""
-        if self._held_bytes + size > self._bytes_max // 2:
+        if self._arriving_bytes + size > self._half_bytes:
             return False
-        self._held_bytes += size
+        self._arriving_bytes += size
         return True
 
+    def shrink(self, size: int) -> None:
+        """Release so many bytes of a body that arrived."""
+        self._arriving_bytes -= size
+
     async def take(self, size: int) -> None:
-        """Hold so many bytes for a body that is whole, after a wait if they do not fit.
+        """Hold room for a body that is whole, after a wait if it does not fit.
+
+        One body alone always fits.
 
         Raises:
             Problem: 503 ``too-many-uploads``.
         """
         for _ in range(round(_ROOM_S / _LOOK_EVERY_S)):
-            if not self._held_bytes or self._held_bytes + size <= self._bytes_max:
-                self._held_bytes += size
+            if not self._whole_bytes or self._whole_bytes + size <= self._half_bytes:
+                self._whole_bytes += size
                 return
             await asyncio.sleep(_LOOK_EVERY_S)
-        raise _no_room(self._bytes_max, self._held_bytes + size)
+        raise _no_room(self._bytes_max, self._arriving_bytes + self._whole_bytes + size)
 
     def give_back(self, size: int) -> None:
-        """Release so many bytes."""
-        self._held_bytes -= size
+        """Release the room of a body that was whole."""
+        self._whole_bytes -= size
 
 
 class Patience:
@@ -133,7 +144,8 @@ class Body:
         self._receive = receive
         self._memory = memory
         self._patience = patience
-        self._held_bytes = 0
+        self._arriving_bytes = 0
+        self._is_whole = False
 
     async def read(self, framing: Framing, bytes_max: int) -> BinaryIO:
         """Receive all of it; return it as a file in memory.
@@ -159,9 +171,9 @@ class Body:
             file.write(piece)
         if self.size > bytes_max:
             raise TooLargeError(self.size)
-        if not is_in_memory:
-            await self._memory.take(self.size)
-            self._held_bytes = self.size
+        await self._memory.take(self.size)
+        self._is_whole = True
+        self._release()
         file.seek(0)
         return file
 
@@ -182,6 +194,9 @@ class Body:
     def close(self) -> None:
         """Release the memory that it takes."""
         self._release()
+        if self._is_whole:
+            self._is_whole = False
+            self._memory.give_back(self.size)
 
     async def _next(self, framing: Framing) -> tuple[bytes, bool]:
         """Return the next piece, and whether it is the last one."""
@@ -197,14 +212,14 @@ class Body:
         return message["body"], self.size >= framing.size
 
     def _grow(self) -> bool:
-        more = self.size - self._held_bytes
+        more = self.size - self._arriving_bytes
         is_held = self._memory.grow(more)
-        self._held_bytes += more if is_held else 0
+        self._arriving_bytes += more if is_held else 0
         return is_held
 
     def _release(self) -> None:
-        self._memory.give_back(self._held_bytes)
-        self._held_bytes = 0
+        self._memory.shrink(self._arriving_bytes)
+        self._arriving_bytes = 0
 
 
 def _on_disk(file: BinaryIO) -> BinaryIO:

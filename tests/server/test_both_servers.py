@@ -20,7 +20,7 @@ from rundlet_server.functions.limits import body_bytes_max
 from rundlet_server.functions.metadata import JOINT
 from tests.support import PATIENCE_S, ROOT
 from tests.support.models.model import ModelStore
-from tests.support.processes.model_on_granian import LIMITS
+from tests.support.models.on_granian import LIMITS
 
 HAS_GRANIAN = importlib.util.find_spec("granian") is not None
 
@@ -40,7 +40,7 @@ def waitress_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def granian_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    command = ["tests.support.processes.model_on_granian", "{port}"]
+    command = ["tests.support.models.on_granian", "{port}"]
     yield from serve(command, tmp_path_factory.mktemp("granian"))
 
 
