@@ -25,7 +25,7 @@ class Service:
         is_short: returns whether a request may be answered in an event loop; see ``Rule.is_short``.
         body_bytes_max: returns the largest body that is taken at a path.
         store: whose commits requests wait for, if there is one.
-        quick: answers some requests in the loop before the application does.
+        quick: answers some requests before the application does, without any wait.
     """
 
     app: WSGIApplication

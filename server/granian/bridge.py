@@ -1,10 +1,11 @@
 """The ASGI application of a worker, around the WSGI application of ``functions``.
 
-1. The head is checked, and the body received whole, in the loop: neither takes a thread.
-2. A request whose work is short is answered in the loop, in a greenlet (``waiting``). One whose
+1. A plain GET is answered before it reaches the loop (``shortcut``).
+2. The head is checked, and the body received whole, in the loop: neither takes a thread.
+3. A request whose work is short is answered in the loop, in a greenlet (``waiting``). One whose
    work is long, or whose body is large, is answered in a thread of a small pool. If the store is
    remote, every request is.
-3. The answer is sent piece by piece as the client takes it; each piece is made where it may wait.
+4. The answer is sent piece by piece as the client takes it; each piece is made where it may wait.
 """
 
 from __future__ import annotations
@@ -86,6 +87,25 @@ class Bridge:
             await asyncio.sleep(0.01)
         self._waits.end()
 
+    def answer_at_once(self, scope: Scope, send: Callable[[dict[str, object]], object]) -> bool:
+        """Answer a request if that is quick, and return whether it is; any thread may call it.
+
+        Granian sends an answer of one piece without any wait.
+        """
+        if self._quick is None or scope["method"] != "GET" or scope["query_string"]:
+            return False
+        if head_bytes(scope) > self._header_bytes_max:
+            return False
+        answer = self._quick.answer_asgi(scope["raw_path"], scope["headers"])
+        if answer is None:
+            return False
+        status, headers, body = answer
+        if self._is_ending():
+            headers.append(CLOSE)
+        send({"type": "http.response.start", "status": status, "headers": headers})
+        send({"type": "http.response.body", "body": body})
+        return True
+
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         size = head_bytes(scope)
@@ -93,15 +113,6 @@ class Bridge:
             exchange = Exchange(scope, receive, send, self._is_ending)
             await self._refuse(exchange, too_large_head(self._header_bytes_max, size))
             return
-        if self._quick is not None and scope["method"] == "GET" and not scope["query_string"]:
-            answer = self._quick.answer_asgi(scope["raw_path"], scope["headers"])
-            if answer is not None:
-                status, headers, body = answer
-                if self._is_ending():
-                    headers.append(CLOSE)
-                await send({"type": "http.response.start", "status": status, "headers": headers})
-                await send({"type": "http.response.body", "body": body})
-                return
         exchange = Exchange(scope, receive, send, self._is_ending)
         self._in_work += 1
         try:

@@ -29,36 +29,46 @@ class Committer:
         """Commit to ``store`` what is submitted in ``loop``."""
         self._store = store
         self._loop = loop
-        self._queue: SimpleQueue[_Submitted | None] = SimpleQueue()
+        self._submitted: list[_Submitted] = []
+        self._queue: SimpleQueue[Sequence[_Submitted] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="rundlet-commit", daemon=True)
         self._thread.start()
 
     def submit(self, txn: Txn) -> asyncio.Future[Outcome]:
         """Queue a transaction; call it in the loop.
 
+        The thread gets all transactions of one turn of the loop at once: were it woken by the first
+        of them, it would compete with the loop for the interpreter, and commit smaller groups.
+
         Returns:
             What will hold the commit, or the exception that ``Store.commit`` would raise.
         """
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        self._queue.put((txn, future))
+        if not self._submitted:
+            self._loop.call_soon(self._hand_over)
+        self._submitted.append((txn, future))
         return future
 
     def end(self) -> None:
         """Commit what is queued, and end the thread."""
+        self._hand_over()
         self._queue.put(None)
         self._thread.join(_END_S)
 
+    def _hand_over(self) -> None:
+        submitted, self._submitted = self._submitted, []
+        if submitted:
+            self._queue.put(submitted)
+
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
-            group = [first]
+            group = list(first)
             is_last = False
             with contextlib.suppress(Empty):
                 while not is_last:
-                    submitted = self._queue.get_nowait()
-                    if submitted is None:
-                        is_last = True
-                    else:
-                        group.append(submitted)
+                    more = self._queue.get_nowait()
+                    is_last = more is None
+                    group += more or ()
             self._commit(group)
             if is_last:
                 return

@@ -28,6 +28,7 @@ from rundlet_server.functions.waits import Waits
 from rundlet_server.server.granian.bridge import Bridge
 from rundlet_server.server.granian.connections import close_unread
 from rundlet_server.server.granian.respawns import Shared
+from rundlet_server.server.granian.shortcut import install
 from rundlet_server.server.granian.waiting import LoopWaits
 from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
 from rundlet_server.storage.memory.allocator import keep_little_free
@@ -91,6 +92,7 @@ def load_app(options: WorkerOptions) -> App:
         receiving_bytes_max=options.receiving_bytes_max,
         is_ending=stop.is_asked,
     )
+    install(bridge.answer_at_once)
     close_unread(options.limits.body_timeout_s, stop.is_asked)
     options.come_up.value += 1  # two workers at once may count as one: the number has to change
     return App(bridge, waits, stop)
