@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 
@@ -71,7 +72,7 @@ from rundlet_server.functions.ui.resources import (
 from rundlet_server.functions.version import software_version
 from rundlet_server.functions.waits import IN_THREAD, Waits
 from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
-from rundlet_server.storage.counting.heartbeat import start_heartbeat
+from rundlet_server.storage.counting.heartbeat import beat, start_heartbeat
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.interface import Store
 from rundlet_server.storage.opening import StoreOptions, open_store
@@ -268,10 +269,9 @@ def get_service(waits: Waits) -> Service:
     """
     settings = ServerSettings.from_environ(os.environ)
     shared = SharedCounters(settings.counters_path)
-    start_heartbeat(shared)
     store = open_configured_store(settings, shared)
     app = create_configured_app(store, settings, shared, waits)
-    return service_of(app, store, settings.limits)
+    return service_of(app, store, settings.limits, functools.partial(beat, shared))
 
 
 def create_configured_app(

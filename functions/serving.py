@@ -26,6 +26,7 @@ class Service:
         body_bytes_max: returns the largest body that is taken at a path.
         store: whose commits requests wait for, if there is one.
         quick: answers some requests before the application does, without any wait.
+        beat: notes that the event loop runs; called once a second.
     """
 
     app: WSGIApplication
@@ -33,6 +34,7 @@ class Service:
     body_bytes_max: Callable[[str], int]
     store: Store | None = None
     quick: QuickAnswers | None = None
+    beat: Callable[[], object] = bool
 
     @property
     def is_remote(self) -> bool:
@@ -40,14 +42,16 @@ class Service:
         return self.store is not None and self.store.info.is_remote
 
 
-def service_of(app: MeasuredApp, store: Store, limits: Limits) -> Service:
+def service_of(
+    app: MeasuredApp, store: Store, limits: Limits, beat: Callable[[], object] = bool
+) -> Service:
     """Return how to serve an application over a store."""
 
     def body_bytes_max(path: str) -> int:
         return body_bytes_max_at(limits, path)
 
     quick = None if store.info.is_remote else app.quick
-    return Service(app, is_short, body_bytes_max, store, quick)
+    return Service(app, is_short, body_bytes_max, store, quick, beat)
 
 
 def is_short(environ: Mapping[str, str]) -> bool:

@@ -60,7 +60,7 @@ class SendingGate:
         listen_for_forks(self)
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # an answer may be collected, and close, while it is held
         self._held_bytes = 0
 
     def after_fork(self) -> None:

@@ -41,6 +41,7 @@ from rundlet_server.server.messages.refusals import (
     refusal_of,
     too_large_head,
 )
+from rundlet_server.storage.counting.heartbeat import BEAT_EVERY_S
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
@@ -78,6 +79,11 @@ class Bridge:
         loop = asyncio.get_running_loop()
         self._waits.begin(self._service.store)
         self._patience.check_often(loop)
+        self._beat_often(loop)
+
+    def _beat_often(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._service.beat()
+        loop.call_later(BEAT_EVERY_S, self._beat_often, loop)
 
     async def end(self, most_s: float) -> None:
         """Wait for requests whose clients have left, for so long, and end all threads."""

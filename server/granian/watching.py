@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from typing import Final
 
 from rundlet_server.storage.errors import StoreError
@@ -61,7 +62,8 @@ class HeadWatch:
             self._is_wanted.wait()
             try:
                 head = self._store.wait(known, _LOOK_EVERY_S)
-            except StoreError:  # the requests will see it when they look
+            except StoreError:  # the requests see it when they look
+                time.sleep(_LOOK_EVERY_S)
                 head = known + 1
             if head > known:
                 known = head
