@@ -47,7 +47,7 @@ format: $(INSTALLED) ## format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(BENCHED) ## compare with other servers and stores, and write bench/report (SCALE=small: a trial)
+bench: $(BENCHED) ## compare with other servers and stores, and write bench/report (SCALE=medium: in 25 minutes, small: a trial)
 	@$(BIN)/python -m bench.run --scale $(or $(SCALE),$(BENCH_SCALE),full) $(ARGS)
 
 soak: $(INSTALLED) ## run the long fault campaigns (MINUTES=10 for all; RUNDLET_SEED=1; ARGS="-k name")

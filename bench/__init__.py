@@ -9,7 +9,8 @@
   ``http`` is one question about servers, each of ``backends`` one about other engines;
 * ``conftest`` starts and stops the systems; ``recorder`` records, and ``results`` reads what was
   recorded;
-* ``targets`` holds the targets; ``charts`` and ``report`` write what people read;
+* ``targets`` holds the targets; ``charts``, ``better``, ``summary`` and ``report`` write what
+  people read;
 * ``run`` is the command; ``publish`` copies its report into the documentation.
 
 Each question is a pytest-benchmark module, so ``python -m bench.run -k get`` runs one alone. A run

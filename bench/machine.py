@@ -126,7 +126,8 @@ def _program_version(program: str) -> str:
     command = [program, _PROGRAMS[program]]
     told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     words = (told.stdout + told.stderr).replace("v=", "").replace("/", " ").split()
-    return next((word.rstrip(",") for word in words if word[:1].isdigit()), "?")
+    versions = (word.removeprefix("v").rstrip(",") for word in words)
+    return next((version for version in versions if version[:1].isdigit()), "?")
 
 
 def _commit() -> str:

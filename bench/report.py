@@ -12,8 +12,9 @@ from typing import Final
 from bench.better import better
 from bench.charts import Line, bar_chart, line_chart, number
 from bench.load.outcome import PERCENTILES
-from bench.places import MISSING_NAME
+from bench.places import MISSING_NAME, SUMMARY_NAME
 from bench.results import Results, Spread
+from bench.summary import summary
 from bench.targets import judge
 from bench.targets.model import Verdict
 
@@ -30,12 +31,15 @@ Every system has its default options, except for ports, folders and when it sync
 `sync=always`, and in the systems compared with it, a write is acknowledged only after it is synced
 to the disk. The benchmark read back every acknowledged write.
 
+`falcon + dict`, `flask + dict` and `fastapi + file` keep values in memory only, and
+`nginx, constant` keeps none: they show what the HTTP servers and the machine can do at most.
+
 `make bench ARGS='-k "FOLDER and bench_NAME"'` measures the question `FOLDER/NAME` alone.
 """
 
 
 def write(folder: Path, results: Results, properties: dict[str, str]) -> Sequence[Verdict]:
-    """Write ``report.md`` and its charts, and return a verdict on each target.
+    """Write the report, its charts and its summary, and return a verdict on each target.
 
     Args:
         folder: of the report; it holds the raw results already.
@@ -52,6 +56,7 @@ def write(folder: Path, results: Results, properties: dict[str, str]) -> Sequenc
     parts += [f"![{name}]({name}.svg)\n" for name in charts]
     parts += [_question(results.of(question), question) for question in results.questions()]
     (folder / "report.md").write_text("\n".join(part for part in parts if part))
+    (folder / SUMMARY_NAME).write_text(summary(results))
     return verdicts
 
 

@@ -41,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     verdicts = report.write(REPORT, Results.read(REPORT / RAW_NAME), properties)
     print(*report.verdict_lines(verdicts), sep="\n")
+    if not SCALES[options.scale].gives_figures:
+        print(f"the scale {options.scale} only shows that everything runs: its figures say nothing")
     print(f"wrote {(REPORT / 'report.md').relative_to(ROOT)}")
     return min(code, 1)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, get_overloads
 
 from rundlet import AsyncClient, Client, Lock, StoreMapping, Watch, errors
+from rundlet.methods.files import FileMethods
 from rundlet.methods.many import ManyMethods
 from rundlet.methods.past import PastMethods
 from rundlet.methods.server import ServerMethods
@@ -103,6 +104,7 @@ with Client("http://127.0.0.1:8000") as client:
 _GROUPS: Final = {
     "One value": ValueMethods,
     "Many values": ManyMethods,
+    "Files": FileMethods,
     "Changes and locks": WaitingMethods,
     "The past": PastMethods,
     "Whole stores": TransferMethods,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import Self
 
+from rundlet.methods.files import AsyncFileMethods
 from rundlet.methods.many import AsyncManyMethods
 from rundlet.methods.past import AsyncPastMethods
 from rundlet.methods.server import AsyncServerMethods
@@ -19,6 +20,7 @@ from rundlet.sending.origin import Origin, Settings
 class AsyncClient(
     AsyncValueMethods,
     AsyncManyMethods,
+    AsyncFileMethods,
     AsyncTransferMethods,
     AsyncWaitingMethods,
     AsyncPastMethods,

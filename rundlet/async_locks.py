@@ -33,6 +33,9 @@ class AsyncLock:
         self._mutex = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, token={self.token})"
+
     @property
     def token(self) -> int:
         """The fencing token: greater than that of each earlier holder; 0 before ``acquire``."""

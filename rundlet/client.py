@@ -5,6 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
+from rundlet.methods.files import FileMethods
 from rundlet.methods.many import ManyMethods
 from rundlet.methods.past import PastMethods
 from rundlet.methods.server import ServerMethods
@@ -23,7 +24,13 @@ T = TypeVar("T")
 
 
 class Client(
-    ValueMethods, ManyMethods, TransferMethods, WaitingMethods, PastMethods, ServerMethods
+    ValueMethods,
+    ManyMethods,
+    FileMethods,
+    TransferMethods,
+    WaitingMethods,
+    PastMethods,
+    ServerMethods,
 ):
     """A connection to a Rundlet server; may be used by many threads, and as a context manager.
 

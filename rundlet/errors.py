@@ -22,7 +22,7 @@ Absence is not an error: a missing key is ``None``.
 
 from __future__ import annotations
 
-from rundlet.records import Record
+from dataclasses import dataclass
 
 
 class RundletError(Exception):
@@ -93,7 +93,8 @@ class PreconditionFailed(RundletError):
         self.revision = revision
 
 
-class FailedCondition(Record):
+@dataclass(frozen=True, slots=True)
+class FailedCondition:
     """A condition that did not hold: its index, key, and the key's revision (0: no value)."""
 
     index: int

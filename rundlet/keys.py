@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import base64
 import re
+from typing import TypeVar
 from urllib.parse import quote
 
 from rundlet.errors import BadRequest
+
+Keys = TypeVar("Keys")
 
 _REWRITTEN_SEGMENTS = frozenset({"", ".", ".."})
 _REWRITTEN_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
@@ -35,6 +38,7 @@ def key_bytes(key: str) -> bytes:
 
     Raises:
         BadRequest: the key is empty or not encodable as UTF-8 (a lone surrogate).
+        TypeError: it is no text.
     """
     if not key:
         message = "the key is empty; give a key of at least one character"
@@ -44,6 +48,21 @@ def key_bytes(key: str) -> bytes:
     except UnicodeEncodeError as ex:
         message = f"key {key!r} is not encodable as UTF-8; keys are Unicode text"
         raise BadRequest(message) from ex
+    except AttributeError as ex:
+        message = f"a key is text, got {type(key).__name__}"
+        raise TypeError(message) from ex
+
+
+def several(keys: Keys) -> Keys:
+    """Return many keys; a text, which is an iterable of its characters, is a mistake.
+
+    Raises:
+        TypeError: they are one text.
+    """
+    if isinstance(keys, str):
+        message = f"these are to be many keys, got the text {keys!r}; write it as [{keys!r}]"
+        raise TypeError(message)
+    return keys
 
 
 def _is_rewritten_on_the_way(key: str) -> bool:

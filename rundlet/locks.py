@@ -41,6 +41,9 @@ class Lock:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, token={self.token})"
+
     @property
     def token(self) -> int:
         """The fencing token: greater than that of each earlier holder; 0 before ``acquire``."""

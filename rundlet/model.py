@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-
-from rundlet.records import Record
+from typing import Any
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 TEXT_CONTENT_TYPE = "text/plain; charset=utf-8"
-NO_META: Mapping[str, str] = {}
-"""No metadata. Nothing ever changes it; what refuses changes cannot be pickled."""
 
 
-class Value(Record):
+@dataclass(frozen=True, slots=True)
+class Value:
     """One value of one key, as one commit wrote it.
 
     Attributes:
@@ -39,18 +38,25 @@ class Value(Record):
     etag: str | None = None
     modified: datetime | None = None
     size: int | None = None
-    meta: Mapping[str, str] = NO_META
+    meta: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def text(self) -> str:
         """The bytes as UTF-8 text; raises ``UnicodeDecodeError`` if they are not UTF-8."""
         return self.data.decode()
 
+    def json(self) -> Any:  # noqa: ANN401 - a program knows what it stored
+        """Return what the bytes are as JSON; raises ``ValueError`` if they are none."""
+        import json  # noqa: PLC0415 - few programs need it
+
+        return json.loads(self.data)
+
     def __bytes__(self) -> bytes:
         return self.data
 
 
-class KeyInfo(Record):
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
     """What a list, or ``head``, shows of a key.
 
     Attributes:
@@ -73,10 +79,11 @@ class KeyInfo(Record):
     time: datetime | None = None
     expires: datetime | None = None
     etag: str | None = None
-    meta: Mapping[str, str] = NO_META
+    meta: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-class Written(Record):
+@dataclass(frozen=True, slots=True)
+class Written:
     """What a ``set`` did; the key is new if ``version`` is 1.
 
     Attributes:
@@ -88,7 +95,8 @@ class Written(Record):
     etag: str | None = None
 
 
-class Event(Record):
+@dataclass(frozen=True, slots=True)
+class Event:
     """One change of one key.
 
     Attributes:
@@ -117,10 +125,11 @@ class Event(Record):
     is_last: bool = True
     data: bytes | None = None
     is_value_omitted: bool = False
-    meta: Mapping[str, str] = NO_META
+    meta: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-class ChangesPage(Record):
+@dataclass(frozen=True, slots=True)
+class ChangesPage:
     """A page of the changes.
 
     Attributes:
@@ -137,37 +146,42 @@ class ChangesPage(Record):
 # --- transactions --------------------------------------------------------------------------
 
 
-class Put(Record):
+@dataclass(frozen=True, slots=True)
+class Put:
     """Store a value; without ``ttl`` (seconds) it does not expire; ``meta`` are texts by name."""
 
     key: str
     value: bytes
     content_type: str = DEFAULT_CONTENT_TYPE
     ttl: float | None = None
-    meta: Mapping[str, str] = NO_META
+    meta: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-class Delete(Record):
+@dataclass(frozen=True, slots=True)
+class Delete:
     """Remove a key; a missing key is no error."""
 
     key: str
 
 
-class Add(Record):
+@dataclass(frozen=True, slots=True)
+class Add:
     """Add to a value that is decimal text; a missing key counts as 0. Keeps all else."""
 
     key: str
     by: int = 1
 
 
-class Touch(Record):
+@dataclass(frozen=True, slots=True)
+class Touch:
     """Give an existing key a new time to live in seconds (``None``: it no longer expires)."""
 
     key: str
     ttl: float | None = None
 
 
-class Restore(Record):
+@dataclass(frozen=True, slots=True)
+class Restore:
     """Write again a value that a key had, named by a version or by a revision.
 
     Attributes:
@@ -185,7 +199,8 @@ class Restore(Record):
 Op = Put | Delete | Add | Touch | Restore
 
 
-class Condition(Record):
+@dataclass(frozen=True, slots=True)
+class Condition:
     """What must hold of a key at the moment of the commit; all fields given must hold.
 
     Attributes:
@@ -200,7 +215,8 @@ class Condition(Record):
     exists: bool | None = None
 
 
-class OpResult(Record):
+@dataclass(frozen=True, slots=True)
+class OpResult:
     """What one operation did; fields that do not apply to its kind are ``None``.
 
     Attributes:
@@ -214,7 +230,8 @@ class OpResult(Record):
     number: int | None = None
 
 
-class Commit(Record):
+@dataclass(frozen=True, slots=True)
+class Commit:
     """The outcome of a transaction.
 
     Attributes:

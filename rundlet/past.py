@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-
-from rundlet.model import NO_META
-from rundlet.records import Record
 
 Place = int | datetime | str
 """A state of the store: a revision, or a time, as text in the form of RFC 3339."""
 
 
-class Version(Record):
+@dataclass(frozen=True, slots=True)
+class Version:
     """One line of a key's history.
 
     Attributes:
@@ -31,10 +30,11 @@ class Version(Record):
     size: int
     content_type: str = ""
     expires: datetime | None = None
-    meta: Mapping[str, str] = NO_META
+    meta: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-class State(Record):
+@dataclass(frozen=True, slots=True)
+class State:
     """What a key held at one of two moments; fields as in ``Version``."""
 
     revision: int
@@ -43,10 +43,11 @@ class State(Record):
     size: int
     content_type: str
     expires: datetime | None = None
-    meta: Mapping[str, str] = NO_META
+    meta: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-class Difference(Record):
+@dataclass(frozen=True, slots=True)
+class Difference:
     """A key that differs between two moments.
 
     Attributes:
@@ -60,7 +61,8 @@ class Difference(Record):
     after: State | None
 
 
-class RolledBack(Record):
+@dataclass(frozen=True, slots=True)
+class RolledBack:
     """What a rollback did, or would do.
 
     Attributes:
@@ -75,7 +77,8 @@ class RolledBack(Record):
     changes: tuple[Difference, ...] = ()
 
 
-class Retention(Record):
+@dataclass(frozen=True, slots=True)
+class Retention:
     """Which history a store keeps.
 
     Attributes:
@@ -87,7 +90,8 @@ class Retention(Record):
     keep_for_s: float
 
 
-class Erased(Record):
+@dataclass(frozen=True, slots=True)
+class Erased:
     """What an erasure did.
 
     Attributes:

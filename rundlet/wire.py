@@ -78,6 +78,23 @@ def _percent_encoded(found: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in found[0].encode())
 
 
+def bytes_of(value: object) -> bytes:
+    """Return the bytes of a value that is bytes, or like them.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    message = (
+        f"a value is bytes or text, got {type(value).__name__}; encode it, or let"
+        ' client.mapping(codec="json") do so'
+    )
+    raise TypeError(message)
+
+
 def encode_txn(
     then: Sequence[Op], conditions: Sequence[Condition], otherwise: Sequence[Op] | None
 ) -> bytes:
@@ -93,7 +110,7 @@ def encode_txn(
 def _op_fields(op: Op) -> dict[str, Wire]:
     match op:
         case Put(key, value, content_type, ttl, meta):
-            fields: dict[str, Wire] = {"op": "put", "key": key, "value": value}
+            fields: dict[str, Wire] = {"op": "put", "key": key, "value": bytes_of(value)}
             fields["content_type"] = content_type
             if meta:
                 fields["meta"] = dict(meta)

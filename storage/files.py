@@ -182,7 +182,8 @@ class RealFile:
 
     def identity(self) -> FileIdentity:
         """See ``File.identity``."""
-        return _identity_of(os.fstat(self._fd))
+        status = os.fstat(self._fd)
+        return FileIdentity(status.st_dev, status.st_ino)
 
     def map(self, size: int, *, writable: bool = False) -> mmap.mmap:
         """See ``File.map``."""
@@ -273,7 +274,8 @@ class RealFiles:
     def identity(self, path: Path) -> FileIdentity | None:
         """See ``Files.identity``."""
         try:
-            return _identity_of(os.stat(path))
+            status = os.stat(path)
+            return FileIdentity(status.st_dev, status.st_ino)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -309,10 +311,6 @@ def reported_free_bytes(files: Files, path: Path) -> int | None:
     except OSError:
         return None
     return None if free_bytes == sys.maxsize else free_bytes
-
-
-def _identity_of(status: os.stat_result) -> FileIdentity:
-    return FileIdentity(status.st_dev, status.st_ino)
 
 
 def _opened_or_made(path: Path, flags: int) -> int:

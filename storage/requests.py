@@ -96,8 +96,8 @@ def check_txn(txn: Txn, limits: Limits, encode: Callable[[str], bytes] | None = 
     encode = encode or functools.partial(encode_key, limits=limits)
     for condition in txn.conditions:
         encode(condition.key)
-    for ops in (txn.then, txn.otherwise or ()):
-        if not _are_plain_puts(ops, limits):
+    for ops in (txn.then, txn.otherwise):
+        if ops and not _are_plain_puts(ops, limits):
             _check_ops(ops, limits, encode)
 
 

@@ -20,6 +20,7 @@ from bench.workload import Mix, rows
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 
+REPEATS_MAX = 1
 _CLIENTS: Final = 64
 _UPDATES: Final = Mix("updates", update=1.0, choice="uniform")
 _PAIRS: Final = pairs("no history", "--keep-for", "0", "--keep-versions", "1")

@@ -19,6 +19,7 @@ from bench.systems.system import System
 from bench.workload import READS, key_of
 from tests.support.processes.certificates import PrivateAuthority
 
+REPEATS_MAX = 1
 _CONNECTIONS = 100
 _RECEIVE_BYTES = 1 << 16
 

@@ -15,6 +15,7 @@ from bench.recorder import Recorder
 from bench.systems.running import Server, Servers
 from bench.workload import READS
 
+REPEATS_MAX = 1
 _PAIRS = pairs("token")
 
 

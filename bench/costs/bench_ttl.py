@@ -13,6 +13,7 @@ from bench.systems.running import Server, Servers
 from bench.workload import READS, WRITES, key_of, value_of
 from rundlet import Client, Put
 
+REPEATS_MAX = 1
 _WRITERS = 64
 _TTL_S = 86_400
 _TXN_KEYS = 1_000

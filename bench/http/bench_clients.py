@@ -10,7 +10,7 @@ from bench.systems.running import Servers
 from bench.systems.system import System
 from bench.workload import READS
 
-REPEATS_MAX = 2
+REPEATS_MAX = 1
 
 
 @pytest.mark.parametrize("clients", [1, 4, 16, 64])

@@ -23,7 +23,7 @@ from bench.workload import READS
 
 _KEYS = 1_000
 _KEYS_A_REQUEST = 100
-_LOADS = 5
+_LOADS = 3
 _SCRIPTS: dict[str, tuple[int, Callable[[Server], Script]]] = {
     "GET": (1, lambda server: server.script(READS)),
     "mget": (

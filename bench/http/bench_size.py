@@ -11,7 +11,7 @@ from bench.systems.running import Servers
 from bench.systems.system import Stage, System
 from bench.workload import READS
 
-REPEATS_MAX = 2
+REPEATS_MAX = 1
 _SIZES = {"16 B": 16, "100 B": 100, "10 KiB": 10 * 1024, "1 MiB": 1024 * 1024}
 _STAGE_BYTES_MAX = 64 * 1024 * 1024
 

@@ -11,7 +11,7 @@ from bench.systems.running import Servers
 from bench.systems.system import System
 from bench.workload import READS, WRITES
 
-REPEATS_MAX = 2
+REPEATS_MAX = 1
 _SYSTEMS = (
     GRANIAN,
     rundlet(f"granian, --workers {CORES}", *GRANIAN_OPTIONS, "--workers", str(CORES)),

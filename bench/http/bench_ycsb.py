@@ -15,7 +15,7 @@ from bench.systems.running import Servers
 from bench.systems.system import System
 from bench.workload import YCSB, Mix
 
-REPEATS_MAX = 2
+REPEATS_MAX = 1
 _SYSTEMS = (*RUNDLETS, SQLITE, REDIS, FASTAPI_REDIS)
 
 

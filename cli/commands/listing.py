@@ -25,6 +25,7 @@ from rundlet_server.cli.place.options import (
 )
 from rundlet_server.cli.place.target import Target
 from rundlet_server.cli.show.formats import FormatOption, format_of, write_rows
+from rundlet_server.cli.show.progress import counted
 from rundlet_server.cli.show.terminal import escaped, stdout_is_terminal, write_bytes
 from rundlet_server.cli.show.times import require_one_place
 
@@ -134,7 +135,7 @@ def ls(
         if tree:
             from rundlet_server.cli.commands.tree import write_tree  # noqa: PLC0415 - rarely used
 
-            infos = keys.scan(target, limit=None)
+            infos = counted(keys.scan(target, limit=None), "counting", "keys")
             write_tree(infos, prefix, delimiter or _DELIMITER, depth, wanted)
             return
         has_meta = long or wanted not in (None, "table")

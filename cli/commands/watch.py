@@ -95,7 +95,7 @@ def watch(
         show = _Program(shlex.split(program), stop_on_error=stop_on_error).run
     with (
         open_target(url, data, token, store=store) as target,
-        target.watch(prefix, since=since, include_values=values) as changes,
+        target.watch(prefix, since=since, values=values) as changes,
     ):
         try:
             if show is _print_line and stdout_is_terminal():

@@ -105,7 +105,7 @@ def import_(
             _refuse_byte_order_mark(file, opened)
         # Only now, because it may create a store.
         target = stack.enter_context(open_target(url, data, token, Purpose.WRITE, store=store))
-        progress = stack.enter_context(RowProgress("importing", "lines"))
+        progress = stack.enter_context(RowProgress("importing", "lines", first="checking"))
         source = Source(
             _named(file), opened, found, any_key=any_key, strip_cr=strip_cr, skip_bad=skip_bad
         )

@@ -98,7 +98,7 @@ class Import:
         self._on_conflict = on_conflict
         self._ahead_us = ahead_us
         self._on_stored = on_stored
-        self._waiting: list[_Item] = []
+        self._waiting = Rows()
         self._size = 0
         limits = store.info.limits
         self._has_load = "bulk_load" in store.info.features
@@ -115,35 +115,50 @@ class Import:
         Raises:
             KeyExists, StoreError: what was stored before stays; see ``imported``.
         """
-        expires_us, metadata = rows.expires_us.get, rows.metadata.get
-        for place, (row, line) in enumerate(zip(rows.rows, rows.lines, strict=True)):
-            texts = metadata(place, NO_METADATA)
-            size = len(row[0]) + len(row[1]) + metadata_bytes(texts)
-            is_full = len(self._waiting) >= self._rows_max or self._size + size > self._bytes_max
-            if self._waiting and is_full:
+        metadata = rows.metadata
+        begin = 0
+        for place, (key, value, _) in enumerate(rows.rows):
+            size = len(key) + len(value)
+            if metadata:
+                size += metadata_bytes(metadata.get(place, NO_METADATA))
+            count = len(self._waiting.rows) + place - begin
+            if count and (count >= self._rows_max or self._size + size > self._bytes_max):
+                self._waiting.extend(rows, begin, place)
+                begin = place
                 self.flush()
-            self._waiting.append(_Item(row, line, expires_us(place), texts))
             self._size += size
+        self._waiting.extend(rows, begin, len(rows.rows))
 
     def flush(self) -> None:
         """Store what was taken; raises as ``add``."""
-        waiting, self._waiting, self._size = self._waiting, [], 0
-        if not waiting:
+        waiting, self._waiting, self._size = self._waiting, Rows(), 0
+        if not waiting.rows:
             return
-        current = self._unexpired(waiting)
-        if self._on_conflict is OnConflict.REPLACE:
+        is_plain = self._has_load and not waiting.expires_us and not waiting.metadata
+        if self._on_conflict is not OnConflict.REPLACE:
+            self._create(self._unexpired(waiting))
+        elif is_plain:
+            self._store.load(waiting.rows)
+            self.imported += len(waiting.rows)
+        else:
+            current = self._unexpired(waiting)
             self._replace(current)
             self.imported += len(current)
-        else:
-            self._create(current)
-        self.skipped += len(waiting) - len(current)
-        self.next_line = waiting[-1].line + 1
+        self.next_line = waiting.lines[-1] + 1
         if self._on_stored:
-            self._on_stored(len(waiting))
+            self._on_stored(len(waiting.rows))
 
-    def _unexpired(self, waiting: list[_Item]) -> list[_Item]:
+    def _unexpired(self, waiting: Rows) -> list[_Item]:
+        """Return the rows that have not expired, and count the others as skipped."""
         now_us = system_clock_us()
-        return [item for item in waiting if item.expires_us is None or item.expires_us > now_us]
+        expires_us, metadata = waiting.expires_us.get, waiting.metadata.get
+        items = [
+            _Item(row, line, expires_us(place), metadata(place, NO_METADATA))
+            for place, (row, line) in enumerate(zip(waiting.rows, waiting.lines, strict=True))
+        ]
+        current = [item for item in items if item.expires_us is None or item.expires_us > now_us]
+        self.skipped += len(items) - len(current)
+        return current
 
     def _replace(self, items: list[_Item]) -> None:
         """Store rows; of a key that comes twice, the later one."""

@@ -79,6 +79,18 @@ class Rows:
         self.rows.append(row)
         self.lines.append(line)
 
+    def extend(self, others: Rows, begin: int, end: int) -> None:
+        """Add some of the good rows of a later part."""
+        assert isinstance(self.lines, list)
+        ahead, places = len(self.rows) - begin, range(begin, end)
+        times, texts = others.expires_us, others.metadata
+        if times:
+            self.expires_us |= {ahead + place: times[place] for place in places if place in times}
+        if texts:
+            self.metadata |= {ahead + place: texts[place] for place in places if place in texts}
+        self.rows += others.rows[begin:end]
+        self.lines += others.lines[begin:end]
+
     def before(self, line: int) -> Rows:
         """Return the good rows before a line."""
         count = sum(number < line for number in self.lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from rundlet.adapters.places import shared_client, split_prefix, token_or_variable
 from rundlet.errors import BadRequest, Conflict, PreconditionFailed
@@ -29,7 +29,7 @@ class CachedBytes:
         """Return a value; ``None`` if there is none."""
         return self.client.get_bytes(self.prefix + key)
 
-    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+    def get_many(self, keys: Iterable[str]) -> list[bytes | None]:
         """Return many values, in the order of their keys."""
         found = self.client.mget([self.prefix + key for key in keys])
         return [None if value is None else value.data for value in found]
@@ -69,7 +69,7 @@ class CachedBytes:
         """Remove a value; return false if there was none."""
         return self.client.delete(self.prefix + key)
 
-    def delete_many(self, keys: Sequence[str]) -> int:
+    def delete_many(self, keys: Iterable[str]) -> int:
         """Remove many values; return how many there were."""
         return self.client.delete_many(self.prefix + key for key in keys)
 

@@ -12,7 +12,7 @@ the app. Its ``serializer`` and ``deserializer`` (of ``make_region``) say otherw
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dogpile.cache.api import NO_VALUE, BytesBackend, CacheMutex
@@ -53,7 +53,7 @@ class RundletBackend(BytesBackend):
         data = self._bytes.get(key)
         return NO_VALUE if data is None else data
 
-    def get_serialized_multi(self, keys: Sequence[str]) -> Sequence[Found]:
+    def get_serialized_multi(self, keys: Iterable[str]) -> Sequence[Found]:
         """Return many values of one moment, in the order of their keys."""
         return [NO_VALUE if data is None else data for data in self._bytes.get_many(keys)]
 
@@ -69,7 +69,7 @@ class RundletBackend(BytesBackend):
         """Remove a value, if there is one."""
         self._bytes.delete(key)
 
-    def delete_multi(self, keys: Sequence[str]) -> None:
+    def delete_multi(self, keys: Iterable[str]) -> None:
         """Remove many values in few requests."""
         self._bytes.delete_many(keys)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from rundlet.answers import fields_of
 from rundlet.calls.call import Call, Request, needed
-from rundlet.records import Record
 from rundlet.wire import Fields
 
 
-class BackupFile(Record):
+@dataclass(frozen=True, slots=True)
+class BackupFile:
     """One file of a backup.
 
     Attributes:
@@ -22,7 +23,8 @@ class BackupFile(Record):
     sha256: str
 
 
-class Backup(Record):
+@dataclass(frozen=True, slots=True)
+class Backup:
     """A store at one revision, which the server holds until the lease ends.
 
     Attributes:

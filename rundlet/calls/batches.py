@@ -12,7 +12,7 @@ from rundlet.answers import fields_of
 from rundlet.calls.call import Call, needed, post
 from rundlet.calls.past import time_text
 from rundlet.errors import Conflict, PreconditionFailed, TooLarge
-from rundlet.keys import key_bytes
+from rundlet.keys import key_bytes, several
 from rundlet.model import Commit, Condition, Op, Value
 from rundlet.wire import Fields, decode_commit, decode_item, encode_txn
 
@@ -24,7 +24,7 @@ def mget(
     keys: Sequence[str], *, revision: int | None = None, at: datetime | str | None = None
 ) -> Call[list[Value | None]]:
     """The values of any number of keys, all of the snapshot that the first request found."""
-    for key in keys:
+    for key in several(keys):
         key_bytes(key)
     found: list[Value | None] = []
     size = KEYS_AT_ONCE

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from types import MappingProxyType
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import httpx
 
+from rundlet.calls.bodies import FileBody
 from rundlet.errors import ServerError
-from rundlet.records import Record
 from rundlet.wire import ACCEPTED_TYPES, CBOR_TYPE
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ T_co = TypeVar("T_co", covariant=True)
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-class Request(Record):
+class Request(NamedTuple):
     """One request, which may be sent several times.
 
     Attributes:
@@ -38,10 +38,10 @@ class Request(Record):
     path: str
     is_write: bool
     headers: Mapping[str, str] = _NO_HEADERS
-    body: bytes | None = None
+    body: bytes | FileBody | None = None
 
 
-class Pause(Record):
+class Pause(NamedTuple):
     """A wait before the next request."""
 
     seconds: float

@@ -13,7 +13,6 @@ from rundlet.calls.call import Call, Listing, Progress, Request, needed, read
 from rundlet.calls.past import time_text
 from rundlet.errors import BadRequest, Conflict, PreconditionFailed, TooLarge
 from rundlet.model import Delete, KeyInfo
-from rundlet.records import Record
 from rundlet.wire import ACCEPTED_TYPES
 
 _PAGE_KEYS: Final = 1_000
@@ -23,7 +22,7 @@ _CANNOT_STATUSES: Final = frozenset({405, 413})
 """The server is older than this request, or allows fewer writes in a transaction than most do."""
 
 
-class Range(Record):
+class Range(NamedTuple):
     """Which keys, as of when; attributes as in ``Client.scan``."""
 
     prefix: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import accumulate, takewhile
 from typing import Final, Literal
 from urllib.parse import urlencode
@@ -17,8 +18,7 @@ from rundlet.calls.values import put_of
 from rundlet.errors import ConnectionFailed, RundletError, ServerError, TooLarge
 from rundlet.keys import key_bytes
 from rundlet.model import Put, Value
-from rundlet.records import Record
-from rundlet.wire import ACCEPTED_TYPES, Fields, decode_item
+from rundlet.wire import ACCEPTED_TYPES, Fields, bytes_of, decode_item
 
 ExportFormat = Literal["jsonl", "csv", "cbor-seq"]
 OnConflict = Literal["replace", "skip", "fail"]
@@ -29,7 +29,8 @@ _PIECE_ROWS: Final = 50_000
 _ENDS: Final = {"jsonl": b"}\n", "csv": b"\n"}
 
 
-class Imported(Record):
+@dataclass(frozen=True, slots=True)
+class Imported:
     """What an import did.
 
     Attributes:
@@ -182,7 +183,6 @@ def _fitting(rows: list[bytes], bytes_max: int) -> list[bytes]:
 
 def _encoded(row: Put | Value) -> bytes:
     key_bytes(row.key)
-    is_put = isinstance(row, Put)
     members: dict[str, object] = {"key": row.key, "content_type": row.content_type}
     if isinstance(row, Put):
         if row.ttl is not None:
@@ -191,7 +191,7 @@ def _encoded(row: Put | Value) -> bytes:
         members["expires"] = row.expires.isoformat()
     if row.meta:
         members["meta"] = dict(row.meta)
-    members["value"] = row.value if is_put else row.data  # type: ignore[union-attr] # as above
+    members["value"] = bytes_of(row.value if isinstance(row, Put) else row.data)
     return cbor2.dumps(members)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import httpx
 
 from rundlet.answers import header_number, info_of, is_absent, value_of
 from rundlet.calls.batches import commit_if_revision, txn
+from rundlet.calls.bodies import FileBody
 from rundlet.calls.call import Call, Request
 from rundlet.calls.past import place_query
 from rundlet.errors import BadRequest, Conflict, ServerError
@@ -27,11 +28,10 @@ from rundlet.model import (
     Value,
     Written,
 )
-from rundlet.records import Record
-from rundlet.wire import metadata_headers
+from rundlet.wire import bytes_of, metadata_headers
 
 
-class Demand(Record):
+class Demand(NamedTuple):
     """What a write demands of the value that is there; see ``Client.set``."""
 
     if_absent: bool = False
@@ -53,6 +53,17 @@ class Demand(Record):
 
 
 _NO_DEMAND: Final = Demand()
+
+
+def get_request(
+    key: str,
+    *,
+    revision: int | None = None,
+    at: datetime | str | None = None,
+    version: int | None = None,
+) -> Request:
+    """Return the request for the value of a key."""
+    return Request("GET", key_path(key) + place_query(revision, at, version), is_write=False)
 
 
 def get(
@@ -143,22 +154,24 @@ def exists(key: str) -> Call[bool]:
 
 def set_value(
     key: str,
-    value: bytes | str,
+    value: bytes | str | FileBody,
     *,
     ttl: float | None = None,
     content_type: str | None = None,
     meta: Mapping[str, str] | None = None,
     demand: Demand = _NO_DEMAND,
 ) -> Call[Written]:
-    """Store a value."""
-    put = replace(put_of(key, value, ttl=ttl, content_type=content_type), meta=meta or {})
+    """Store a value; that of a file cannot demand a revision."""
+    data = b"" if isinstance(value, FileBody) else value
+    put = replace(put_of(key, data, ttl=ttl, content_type=content_type), meta=meta or {})
     described = metadata_headers(put.meta)
     headers = {"Content-Type": put.content_type, **described, **demand.headers()}
     if demand.if_revision is not None:
         commit = yield from commit_if_revision(put, demand.if_revision)
         return Written(commit.revision, commit.results[0].version or 0)
     query = "" if ttl is None else f"?ttl={ttl:.6f}"
-    response = yield Request("PUT", key_path(key) + query, True, headers, put.value)
+    body = value if isinstance(value, FileBody) else put.value
+    response = yield Request("PUT", key_path(key) + query, True, headers, body)
     return Written(
         revision=header_number(response, "KV-Revision"),
         version=header_number(response, "KV-Version"),
@@ -195,8 +208,15 @@ def touch(key: str, ttl: float | None) -> Call[bool]:
     return True
 
 
+def content_type_of(name: str) -> str:
+    """Return the content type of the ending of a file's name."""
+    import mimetypes  # noqa: PLC0415 - few programs need it
+
+    return mimetypes.guess_type(name)[0] or DEFAULT_CONTENT_TYPE
+
+
 def put_of(key: str, value: bytes | str, *, ttl: float | None, content_type: str | None) -> Put:
     """Return the put of bytes, or of text as UTF-8."""
     if isinstance(value, str):
         return Put(key, value.encode(), content_type or TEXT_CONTENT_TYPE, ttl)
-    return Put(key, value, content_type or DEFAULT_CONTENT_TYPE, ttl)
+    return Put(key, bytes_of(value), content_type or DEFAULT_CONTENT_TYPE, ttl)

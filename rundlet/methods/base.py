@@ -6,6 +6,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 from urllib.parse import urlencode
 
+import httpx
+
 from rundlet.calls.call import Call, Feeding, Listing
 from rundlet.keys import key_path
 from rundlet.sending.origin import Origin
@@ -41,6 +43,10 @@ class Addressed:
         if is_prefix:
             return f"{self.url}/v1/keys?{urlencode({'prefix': key})}"
         return self.url + key_path(key)
+
+    def __repr__(self) -> str:
+        url = httpx.URL(self.url).copy_with(userinfo=b"")  # it may have a password
+        return f"{type(self).__name__}('{url}')"
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled: that would write the token down."""

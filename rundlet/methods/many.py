@@ -9,6 +9,7 @@ from rundlet.calls import batches, lists
 from rundlet.calls.call import Progress
 from rundlet.calls.lists import Range
 from rundlet.calls.transfers import Setting
+from rundlet.keys import several
 from rundlet.methods.base import AsyncMethods, Methods
 from rundlet.model import Commit, Condition, KeyInfo, Op, Value
 
@@ -170,7 +171,7 @@ class ManyMethods(Methods):
         Raises:
             ReadOnly: this server takes no writes.
         """
-        return self._feed(lists.Deleting(progress), keys)
+        return self._feed(lists.Deleting(progress), several(keys))
 
 
 class AsyncManyMethods(AsyncMethods):
@@ -259,4 +260,4 @@ class AsyncManyMethods(AsyncMethods):
         self, keys: Iterable[str] | AsyncIterable[str], *, progress: Progress | None = None
     ) -> int:
         """Remove any number of keys, and return how many had a value; this is no transaction."""
-        return await self._feed(lists.Deleting(progress), keys)
+        return await self._feed(lists.Deleting(progress), several(keys))

@@ -7,13 +7,14 @@ import re
 import ssl
 from http.cookiejar import CookieJar
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, NamedTuple
 
 import httpx
 
+from rundlet.calls.bodies import FileBody
 from rundlet.calls.call import Request
 from rundlet.errors import BadRequest, ConnectionFailed, OutcomeUnknown, RundletError
-from rundlet.records import Record
+from rundlet.schemes import certificate_advice, reason_of
 from rundlet.sending.retrying import may_repeat
 from rundlet.version import __version__
 
@@ -29,11 +30,12 @@ CONNECTIONS: Final = 100
 LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS)
 """A watch or an export keeps its connection, and never takes that of another request."""
 _ILLEGAL: Final = (httpx.LocalProtocolError, UnicodeEncodeError)
+_AUTHORITY_ADVICE: Final = "name the authority that signed its certificate with ca_file (--ca-file)"
 _PLAIN: Final = re.compile(r"(?:[A-Za-z0-9_/?=&-]|(?<!/)\.)+")
 """A path and query that httpx leaves as they are."""
 
 
-class Settings(Record):
+class Settings(NamedTuple):
     """What a client was made with; attributes as in ``Client``."""
 
     token: str | None
@@ -136,13 +138,19 @@ class Origin:
         headers = self._headers
         if request.headers:
             headers = httpx.Headers({**self._each_headers, **request.headers})
-        return httpx.Request(
+        body = request.body
+        file = body if isinstance(body, FileBody) else None
+        prepared = httpx.Request(
             request.method,
             url,
             headers=headers,
-            content=request.body,
+            content=None if isinstance(body, FileBody) else body,
             extensions=self._extensions if timeout is None else {"timeout": timeout.as_dict()},
         )
+        if file is not None:
+            prepared.stream = file
+            prepared.headers["Content-Length"] = str(file.size)
+        return prepared
 
     def needs_advice(self, ex: Exception) -> bool:
         """Return whether ``scheme_advice`` may know why there is no answer."""
@@ -179,13 +187,12 @@ class Origin:
 def _reason(ex: Exception) -> str:
     if isinstance(ex, httpx.TimeoutException):
         return "timed out"
-    return str(ex) or type(ex).__name__
+    return reason_of(ex)
 
 
 def _advice(ex: Exception) -> str:
-    if "CERTIFICATE_VERIFY_FAILED" in str(ex):
-        return "name the authority that signed its certificate with ca_file (--ca-file)"
-    return "is the server running?"
+    advice = certificate_advice(ex, _AUTHORITY_ADVICE)
+    return "is the server running?" if advice is None else advice
 
 
 def _checked_url(url: str) -> httpx.URL:

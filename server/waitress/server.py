@@ -22,8 +22,9 @@ from waitress import wasyncore
 
 from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
-from rundlet_server.server.waitress.channel import Channel, close_all, longest_idle, overdue
+from rundlet_server.server.waitress.channel import Channel, Quick, close_all, longest_idle, overdue
 from rundlet_server.server.waitress.parser import BodyLimit
+from rundlet_server.server.waitress.sockets import Sockets
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -59,6 +60,7 @@ class GracefulServer:
         threads: int,
         body_limit: BodyLimit,
         limits: ConnectionLimits = _DEFAULT_LIMITS,
+        quick: Quick | None = None,
     ) -> None:
         """Listen on a bound socket; connections wait until ``run``.
 
@@ -70,6 +72,7 @@ class GracefulServer:
                 server reads no more: it calls ``app`` without the body, and ``app`` rejects the
                 request, because its answers say more.
             limits: the limits on connections.
+            quick: answers some requests instead of ``app``, in the thread of the loop.
         """
         # waitress warns when it is busy or has many connections; neither needs attention.
         logging.getLogger("waitress").setLevel(logging.ERROR)
@@ -77,21 +80,27 @@ class GracefulServer:
         self._connections_max = _connections_max(limits)
         self._next_check_s = 0.0
         self._stop_asked_s: float | None = None
-        self._map: dict[int, wasyncore.dispatcher] = {}
+        self._sockets = Sockets()
         self._server = waitress.server.create_server(
             app,
-            map=self._map,
+            map=self._sockets,
             sockets=[listener],
             threads=threads,
             ident=None,
             connection_limit=self._connections_max + _OTHER_SOCKETS,
             channel_timeout=_NO_TIMEOUT_S,  # _close_some applies the time limits
             max_request_header_size=limits.header_bytes_max + 1,  # waitress rejects this size
-            asyncore_use_poll=True,  # select() cannot take descriptors above 1,023
             log_socket_errors=False,  # a client that disconnects needs no attention either
         )
         self._server.channel_class = functools.partial(
-            Channel, body_limit=body_limit, is_ending=lambda: self._stop_asked_s is not None
+            Channel,
+            body_limit=body_limit,
+            is_ending=lambda: self._stop_asked_s is not None,
+            work_on=self._sockets.work_on,
+            quick=quick,
+        )
+        self._server.pull_trigger = functools.partial(
+            self._sockets.wake, self._server.trigger.pull_trigger
         )
 
     def run(self, on_ready: Callable[[], None]) -> None:
@@ -110,20 +119,22 @@ class GracefulServer:
         self._stop_accepting()
         self._drain(time.monotonic() + _DRAIN_MAX_S)
         self._server.task_dispatcher.shutdown()
-        wasyncore.close_all(self._map)
+        wasyncore.close_all(self._sockets)
+        self._sockets.close()
 
     def _ask_to_stop(self, signal_number: int, _frame: FrameType | None) -> None:
         now_s = time.monotonic()
         if self._stop_asked_s is None:
             self._stop_asked_s = now_s
-            self._server.pull_trigger()  # wakes the poll; only writes to a pipe
+            self._server.trigger.pull_trigger()  # wakes the loop; only writes to a pipe
         elif now_s - self._stop_asked_s >= _SECOND_SIGNAL_S:
             signal.signal(signal_number, signal.SIG_DFL)
             signal.raise_signal(signal_number)
 
     def _turn(self, timeout_s: float) -> None:
         """Wait for an event on any socket, and handle it."""
-        wasyncore.loop(timeout=timeout_s, use_poll=True, map=self._map, count=1)
+        self._sockets.ask(self._server)  # it waits for nothing while there are too many
+        self._sockets.turn(timeout_s)
 
     def _close_some(self) -> None:
         """Close connections that are past a time limit, or idle ones if there are too many."""

@@ -25,6 +25,7 @@ from rundlet_server.storage.log.read.answers import (
     with_metadata,
 )
 from rundlet_server.storage.log.read.keys import KnownKeys
+from rundlet_server.storage.log.read.pages import infos_of, read_lines, suits_lines
 from rundlet_server.storage.log.read.scan import Cost, list_page, scan_range
 from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
 from rundlet_server.storage.log.read.view import NotPlain, View
@@ -121,6 +122,16 @@ class LogReads:
 
         def read(view: View) -> Page:
             moment = moment_of(view, at, self._clock)
+            cost = Cost(include_values, self._limits.answer_bytes_max, include_metadata)
+            if (
+                delimiter is None
+                and (include_values or not include_metadata)
+                and suits_lines(view, wanted, limit, moment.revision)
+            ):
+                lines, resume = read_lines(view, wanted, limit, moment, cost)
+                if admit is not None and include_values:
+                    admit(sum(lines.sizes) - OVERHEAD * len(lines.sizes))
+                return Page(moment, infos_of(view, lines, cost), [], resume)
             found = list_page(
                 view,
                 wanted,
@@ -128,7 +139,7 @@ class LogReads:
                 delimiter=delimiter,
                 at=moment.revision,
                 is_live=live_at(moment),
-                cost=Cost(include_values, self._limits.answer_bytes_max, include_metadata),
+                cost=cost,
             )
             if admit is not None and (include_values or include_metadata):
                 admit(found.size)

@@ -11,7 +11,7 @@ from tests.adapters.suites import run_suite, suite_of
 
 pytest.importorskip("cachelib")
 
-from rundlet import BadRequest
+from rundlet import BadRequest, Client
 from rundlet.adapters.cachelib import RundletCache
 
 # A file of its own beside cachelib's tests, whose modules have names such as `common`.
@@ -68,3 +68,26 @@ def test_a_codec_takes_the_place_of_pickle(address: str, codec):
 def test_a_cache_without_a_prefix_is_refused(server_url: str):
     with pytest.raises(BadRequest, match="write it as rundlet://HOST:PORT/PREFIX"):
         RundletCache("rundlet://127.0.0.1:8000")
+
+
+@pytest.mark.parametrize("codec", [None, "json"])
+def test_flask_session_keeps_sessions(address: str, client: Client, prefix: str, codec):
+    flask = pytest.importorskip("flask")
+    flask_session = pytest.importorskip("flask_session")
+    app = flask.Flask("example")
+    cache = RundletCache(address, codec=codec)
+    app.config.update(SESSION_TYPE="cachelib", SESSION_CACHELIB=cache, SESSION_PERMANENT=True)
+    flask_session.Session(app)
+
+    @app.get("/")
+    def count() -> str:
+        flask.session["visits"] = flask.session.get("visits", 0) + 1
+        return str(flask.session["visits"])
+
+    visitor, other = app.test_client(), app.test_client()
+    visits = [each.get("/").text for each in (visitor, visitor, other, visitor)]
+
+    assert visits == ["1", "2", "1", "3"]
+    infos = list(client.scan(prefix=prefix))
+    assert len(infos) == 2
+    assert all(info.expires is not None for info in infos)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,7 @@ from rundlet import Client, PreconditionFailed
 
 fsspec = pytest.importorskip("fsspec")
 
+from fsspec.callbacks import Callback  # noqa: E402
 from fsspec.tests import abstract  # noqa: E402 - it may not be there
 
 from rundlet.adapters.fsspec import RundletFileSystem  # noqa: E402
@@ -135,3 +139,71 @@ def test_an_address_names_server_and_key():
     assert isinstance(filesystem, RundletFileSystem)
     assert (filesystem.client.url, path) == ("http://127.0.0.1:1", "folder/a b?c#d")
     assert filesystem.unstrip_protocol(path) == "rundlet://127.0.0.1:1/folder/a b?c#d"
+
+
+def test_a_copy_keeps_type_and_metadata(filesystem, client: Client, prefix):
+    client.set(f"{prefix}a", "v", content_type="text/x-rare", meta={"of": "Ada"})
+
+    filesystem.cp_file(f"{prefix}a", f"{prefix}b")
+
+    copy = client.get(f"{prefix}b")
+    assert (copy.text, copy.content_type, copy.meta) == ("v", "text/x-rare", {"of": "Ada"})
+
+
+def test_large_files_go_and_come_without_being_in_memory(filesystem, prefix, tmp_path: Path):
+    size = 24 << 20
+    (tmp_path / "large.bin").write_bytes(os.urandom(size))
+    blocks = [os.urandom(1 << 20) for _ in range(8)]
+
+    tracemalloc.start()
+    try:
+        filesystem.put_file(str(tmp_path / "large.bin"), f"{prefix}large.bin")
+        filesystem.get_file(f"{prefix}large.bin", str(tmp_path / "copy.bin"))
+        with filesystem.open(f"{prefix}written.bin", "wb", block_size=1 << 20) as file:
+            for block in blocks * 3:
+                file.write(block)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < size / 2
+    assert (tmp_path / "copy.bin").read_bytes() == (tmp_path / "large.bin").read_bytes()
+    assert filesystem.cat(f"{prefix}written.bin") == b"".join(blocks * 3)
+
+
+def test_a_callback_sees_how_much_moved(filesystem, prefix, tmp_path: Path):
+    (tmp_path / "a").write_bytes(bytes(1_000))
+    put, got = Callback(), Callback()
+
+    filesystem.put_file(str(tmp_path / "a"), f"{prefix}a", callback=put)
+    filesystem.get_file(f"{prefix}a", str(tmp_path / "b"), callback=got)
+
+    assert (put.size, put.value, got.size, got.value) == (1_000,) * 4
+
+
+def test_a_new_file_replaces_none(filesystem, client: Client, prefix, tmp_path: Path):
+    (tmp_path / "a").write_bytes(b"new")
+    file = filesystem.open(f"{prefix}a", "xb")
+    file.write(b"new")
+    client.set(f"{prefix}a", "other")
+
+    with pytest.raises(FileExistsError):
+        file.close()
+    with pytest.raises(FileExistsError):
+        filesystem.put_file(str(tmp_path / "a"), f"{prefix}a", mode="create")
+
+    assert client.get_bytes(f"{prefix}a") == b"other"
+
+
+def test_a_transaction_writes_all_files_at_its_end_or_none(filesystem, prefix):
+    with filesystem.transaction:
+        with filesystem.open(f"{prefix}large", "wb", block_size=100) as file:
+            file.write(bytes(1_000))
+        assert not filesystem.exists(f"{prefix}large")
+    with pytest.raises(RuntimeError), filesystem.transaction:  # noqa: PT012 - it is one act
+        with filesystem.open(f"{prefix}none", "wb") as file:
+            file.write(b"v")
+        raise RuntimeError
+
+    assert filesystem.cat(f"{prefix}large") == bytes(1_000)
+    assert not filesystem.exists(f"{prefix}none")

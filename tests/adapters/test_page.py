@@ -49,7 +49,7 @@ def test_an_example_works(package: str, server_url: str):
 
 
 def test_the_page_has_the_packages_that_people_know():
-    assert set(BLOCKS) == {"pandas", "xarray", "django", "flask", "dogpile", "key_value"}
+    assert set(BLOCKS) == {"pandas", "dask", "xarray", "django", "flask", "dogpile", "key_value"}
 
 
 def test_entry_points_name_what_there_is():

@@ -7,7 +7,7 @@ import pytest
 from rundlet import Client
 from tests.support.wire.blocking_client import BlockingClient
 
-OF_BOTH = {"test_client", "test_past", "test_retries", "test_transfers", "test_bulk"}
+OF_BOTH = {"test_client", "test_past", "test_retries", "test_transfers", "test_bulk", "test_files"}
 """The modules whose tests both clients pass."""
 
 

@@ -125,7 +125,7 @@ def test_a_cancelled_task_that_iterates_can_go_on(run):
 
 def test_leaving_a_watch_frees_its_connection(run):
     async def scenario(client: AsyncClient) -> None:
-        async with client.watch("w/", include_values=True) as watch:
+        async with client.watch("w/", values=True) as watch:
             written = await client.set("w/k", "1")
             async for event in watch:
                 assert (event.key, event.data, event.revision) == ("w/k", b"1", written.revision)

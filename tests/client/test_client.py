@@ -470,3 +470,44 @@ def test_certificates_of_authorities_are_loaded_for_https_only(monkeypatch, sche
     Client(f"{scheme}://127.0.0.1:9").close()
 
     assert bool(loaded) == is_loaded
+
+
+@pytest.mark.parametrize(
+    ("mistake", "advice"),
+    [
+        (lambda client: client.set("k", {"a": 1}), "bytes or text, got dict; encode it, or let"),
+        (lambda client: client.set("k", None), "bytes or text, got NoneType"),
+        (lambda client: client.set_many({"k": 7}), "bytes or text, got int"),
+        (lambda client: client.txn([Put("k", "text")]), "bytes or text, got str; encode it"),
+        (lambda client: client.import_([Put("k", "text")]), "bytes or text, got str; encode it"),
+        (lambda client: client.set(b"k", "v"), "a key is text, got bytes"),
+        (lambda client: client.get(7), "a key is text, got int"),
+        (lambda client: client.mget("abc"), r"got the text 'abc'; write it as \['abc'\]"),
+        (lambda client: client.delete_many("abc"), r"got the text 'abc'; write it as \['abc'\]"),
+    ],
+)
+def test_a_mistake_in_types_says_what_to_do(client, mistake, advice: str):
+    client.set("a", "v")
+
+    with pytest.raises(TypeError, match=advice):
+        mistake(client)
+
+    assert [info.key for info in client.scan()] == ["a"]
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_whatever_is_like_bytes_is_a_value(client, kind):
+    client.set("a", kind(b"v"))
+    client.set_many({"b": kind(b"v")})
+    client.txn([Put("c", kind(b"v"))])
+
+    assert [bytes(value) for value in client.mget(["a", "b", "c"])] == [b"v"] * 3
+
+
+def test_a_value_is_read_as_json(client):
+    client.set("k", '{"a": [1, "é"]}')
+
+    assert client.get("k").json() == {"a": [1, "é"]}
+    client.set("k", "no")
+    with pytest.raises(ValueError, match="Expecting value"):
+        client.get("k").json()

@@ -72,6 +72,16 @@ def test_the_package_takes_no_longer_to_import_than_httpx():
     assert cpu_s("import rundlet") <= IMPORT_RATIO_MAX * cpu_s("import httpx")
 
 
+def test_a_client_is_shown_with_its_address_and_no_password():
+    url = "http://ann:secret@127.0.0.1:1/path"
+
+    shown = [repr(rundlet.Client(url)), repr(rundlet.AsyncClient(url))]
+
+    assert shown == [f"{kind}('http://127.0.0.1:1/path')" for kind in ("Client", "AsyncClient")]
+    lock = rundlet.Client("http://127.0.0.1:1").lock("nightly")
+    assert repr(lock) == "Lock('nightly', token=0)"
+
+
 # --- records -------------------------------------------------------------------------------
 
 
@@ -91,7 +101,7 @@ def test_records_are_what_frozen_dataclasses_are():
         put.key = "x"
     with pytest.raises(dataclasses.FrozenInstanceError):
         del put.key
-    with pytest.raises(AttributeError):
+    with pytest.raises((AttributeError, TypeError)):  # which one, differs between Pythons
         put.other = 1
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'value'"):
         Put("k")
@@ -102,7 +112,6 @@ def test_records_are_copied_replaced_and_pickled():
 
     assert pickle.loads(pickle.dumps(value)) == copy.deepcopy(value) == copy.copy(value) == value
     assert dataclasses.replace(value, data=b"w").data == b"w"
-    assert value.__replace__(version=2) == Value("k", b"v", 7, 2)
     assert dataclasses.asdict(value)["revision"] == 7
     names = [field.name for field in dataclasses.fields(Value)]
     assert names == list(Value.__match_args__)

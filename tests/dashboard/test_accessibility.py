@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.support.processes.servers import RundletServer
 AXE = ROOT / ".tools/axe-core/axe.min.js"
 TEXT = "text/plain; charset=utf-8"
 
-pytestmark = pytest.mark.skipif(
+needs_axe = pytest.mark.skipif(
     not AXE.exists(), reason="axe-core is not installed (scripts/install-axe)"
 )
 
@@ -61,6 +62,7 @@ def findings(page: Page) -> list[str]:
     ]
 
 
+@needs_axe
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1_280), ("dark", 360)])
 def test_views_have_no_serious_finding(filled: RundletServer, page: Page, scheme: str, width: int):
     page.prefer(scheme)
@@ -77,6 +79,7 @@ def test_views_have_no_serious_finding(filled: RundletServer, page: Page, scheme
     assert {name: rules for name, rules in found.items() if rules} == {}
 
 
+@needs_axe
 def test_dialogs_have_no_serious_finding(filled: RundletServer, page: Page):
     page.open(address(filled, prefix="axe/"))
     page.run(AXE.read_text() + ";undefined")
@@ -99,10 +102,34 @@ def test_page_is_no_wider_than_a_phone(filled: RundletServer, page: Page):
         page.open(address(filled, view, **options))
         page.wait_for(f"document.querySelector({json.dumps(awaited)})")
 
-        wide = page.run(
-            "[...document.querySelectorAll('body *')].filter((e) => e.checkVisibility() &&"
-            " !e.closest('.offscreen, .skip, .tokens-body, .hex, .nav, pre') &&"
-            " e.getBoundingClientRect().right > innerWidth + 1)"
-            ".map((e) => e.className || e.tagName)"
-        )
-        assert wide == [], view
+        assert too_wide(page) == [], view
+
+
+def test_preview_and_tokens_are_no_wider_than_a_phone(page: Page, tmp_path: Path):
+    rows = tmp_path / "rows.jsonl"
+    line = json.dumps({"key": "a/long/key/" * 9, "text": "word " * 90, "content_type": "text/x"})
+    rows.write_text(f"{line}\n{{bad\n")
+    page.resize(360, 740)
+    with RundletServer("--data", tmp_path / "data", stderr_path=tmp_path / "stderr") as server:
+        page.open(address(server, "transfer"))
+        page.choose("File to import", rows)
+        page.wait_for_text("1 of them bad", ".import-place")
+        preview = too_wide(page)
+        asked = {"name": "a long name of a token", "scope": "admin"}
+        made = server.client.post("/v1/tokens", json=asked).json()
+        page.run(f"sessionStorage.setItem('rundlet-token', {made['token']!r})")
+        page.open(address(server, "tokens"))
+        page.wait_for_text("Revoke", ".token-table")
+
+        assert [preview, too_wide(page)] == [[], []]
+    page.problems = [text for text in page.problems if "ERR_" not in text]
+
+
+def too_wide(page: Page) -> list[str]:
+    """What reaches beyond the right edge of the window."""
+    return page.run(
+        "[...document.querySelectorAll('body *')].filter((e) => e.checkVisibility() &&"
+        " !e.closest('.offscreen, .skip, .hex, pre') &&"
+        " e.getBoundingClientRect().right > innerWidth + 1)"
+        ".map((e) => e.className || e.tagName)"
+    )

@@ -88,22 +88,6 @@ def test_list_is_reversed(server: RundletServer, client: Client, page: Page):
     page.wait_for(f"{SHOWN}.join() === 'rev/2,rev/1,rev/0'")
 
 
-def test_many_keys_are_scrolled_in_few_elements(server: RundletServer, client: Client, page: Page):
-    for start in range(0, 5_000, 1_000):
-        client.txn([Put(f"many/{n:06d}", b"") for n in range(start, start + 1_000)])
-    page.open(address(server, prefix="many/"))
-    page.wait_for_text("5,000 keys", ".summary")
-
-    for _ in range(40):
-        page.run("document.querySelector('.table-scroller').scrollBy(0, 1e6)")
-        if page.run(f"{SHOWN}.includes('many/004999')"):
-            break
-        page.run("new Promise((done) => setTimeout(done, 100))")
-
-    page.wait_for(f"{SHOWN}.includes('many/004999')")
-    assert page.run("document.querySelectorAll('.table-row').length") < 100
-
-
 def test_selected_keys_are_deleted_with_the_count_asked_back(
     server: RundletServer, client: Client, page: Page
 ):

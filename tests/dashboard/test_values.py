@@ -170,6 +170,14 @@ def test_json_is_folded_and_keeps_its_numbers(server: RundletServer, client: Cli
     page.wait_for(f"document.querySelector('.text')?.textContent === {body!r}")
 
 
+def test_metadata_is_shown_as_it_was_written(server: RundletServer, client: Client, page: Page):
+    client.set("described", "x", content_type="text/plain", meta={"author": "Zoë 100% \u202e"})
+
+    page.open(address(server, key="described"))
+
+    page.wait_for_text("Zoë 100% \\u202e", ".facts")
+
+
 def test_time_to_live_counts_down(server: RundletServer, client: Client, page: Page):
     client.set("short", "x", content_type="text/plain", ttl=3)
     page.open(address(server, key="short"))

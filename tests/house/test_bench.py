@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
+import shutil
 import socketserver
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from bench import report
-from bench.charts import Line, bar_chart, line_chart, number
+from bench.costs.feeds import Watchers
 from bench.engines import ENGINES, OURS
 from bench.engines.checked import puts_that_are_read_back
 from bench.errors import LoadFailed, NotMeasurable
 from bench.load import generator
 from bench.load.answers import answer_size, body_of
-from bench.load.dialects import EtcdDialect, PathDialect, WebdisDialect
+from bench.load.beside import figures_beside
+from bench.load.dialects import (
+    EtcdDialect,
+    PathDialect,
+    TokenDialect,
+    TtlDialect,
+    WebdisDialect,
+)
 from bench.load.generator import Plan
 from bench.load.outcome import Outcome, Samples
 from bench.load.script import MixScript
-from bench.publish import publish
-from bench.results import Case, Results
-from bench.scale import CORES
-from bench.targets import judge
-from bench.workload import READS, SOME_WRITES, WRITES, Mix, key_of, sample, value_of
-from tests.support import ROOT
+from bench.workload import (
+    NEW_KEYS_BESIDE_READS,
+    READS,
+    SOME_WRITES,
+    WRITES,
+    Mix,
+    key_of,
+    sample,
+    value_of,
+)
+from tests.support import PATIENCE_S, ROOT
+from tests.support.processes.servers import RundletServer
 
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -222,45 +235,6 @@ def test_an_engine_that_loses_a_put_is_found_out(tmp_path):
         puts.prepare(3)
 
 
-def sample_results() -> Results:
-    """Two repeats in which Rundlet reads at nine tenths of Falcon's rate."""
-    cases = []
-    for repeat in range(2):
-        rates = {"rundlet, granian": 900.0, "falcon + dict, granian": 1_000.0}
-        for system, rate in rates.items():
-            figures = {"requests/s": rate * (repeat + 1), "p99 ms": 1.5}
-            cases.append(Case("http/get", "uniform", system, repeat, figures))
-    cases.append(Case("http/latency", "no puts", "rundlet, waitress", 0, {"p50 ms": 1.0}))
-    return Results(cases)
-
-
-def test_targets_are_ratios_within_a_repeat():
-    verdicts = {verdict.target.what: verdict for verdict in judge(sample_results())}
-
-    reached = verdicts["GET, Granian, to Falcon over a dict on Granian"]
-    assert reached.measured is not None
-    assert reached.measured.lowest == reached.measured.highest == pytest.approx(0.9)
-    assert reached.is_reached is False
-    assert verdicts["durable PUT, Granian, to etcd"].is_reached is None
-
-
-@pytest.mark.parametrize(
-    ("busy_cores", "gain", "is_reached"),
-    [(0.2 * CORES, 1.8, True), (0.2 * CORES, 1.5, False), (CORES, 1.5, True), (CORES, 0.8, False)],
-)
-def test_second_server_is_to_gain_where_there_are_cores_for_it(busy_cores, gain, is_reached):
-    figures = {"busy cores": busy_cores}
-    cases = [
-        Case("backends/servers", "etcd", system, 0, figures | {"requests/s": rate})
-        for system, rate in (("one server", 1_000.0), ("two servers", 1_000.0 * gain))
-    ]
-
-    [verdict] = [one for one in judge(Results(cases)) if one.target.what.startswith("two servers")]
-
-    assert verdict.is_reached is is_reached
-    assert ("cores are busy" in verdict.target.what) == (busy_cores == CORES)
-
-
 def test_load_is_dealt_out_to_servers(tiny_server):
     with TinyServer() as other:
         outcome = generator.run(plan_for(tiny_server, WRITES, further_ports=(other.port,)))
@@ -269,68 +243,6 @@ def test_load_is_dealt_out_to_servers(tiny_server):
 
     assert tiny_server.entries.keys().isdisjoint(other.entries)
     assert tiny_server.entries | other.entries == outcome.acknowledged
-
-
-def test_results_are_read_as_they_were_recorded(tmp_path):
-    path = tmp_path / "raw.json"
-    case = sample_results().cases[0]
-    path.write_text(json.dumps({"benchmarks": [{"extra_info": case.to_members()}]}))
-
-    assert Results.read(path).cases == [case]
-
-
-def test_report_shows_figures_targets_and_what_is_missing(tmp_path):
-    missing = [{"what": "bench_put.py::test_put", "kind": "skipped", "reason": "no etcd"}] * 2
-    (tmp_path / "missing.json").write_text(json.dumps(missing))
-
-    verdicts = report.write(tmp_path, sample_results(), {"cores": "2"})
-
-    told = list(report.verdict_lines(verdicts))
-    assert told[0] == """make bench ARGS='-k "http and bench_get"'"""
-    assert told[1].startswith("  miss  ")
-    assert "0.9  (≥ 1 times)" in told[1]
-    assert told[-1] == "0 of 1 measured targets are reached"
-    text = (tmp_path / "report.md").read_text()
-    assert "| uniform | rundlet, granian | 1,350 (900 to 1,800) | 1.5 |" in text
-    assert "| 0.9 | **miss** | http/get |" in text
-    assert "| http/get | uniform | falcon + dict, granian | 1.11 |" in text
-    assert "- skipped: no etcd (`bench_put.py::test_put` and 1 more)" in text
-    assert (tmp_path / "http-get.svg").exists()
-    assert "(http-get.svg)" in text
-
-
-def test_publish_copies_the_report(tmp_path):
-    source, target = tmp_path / "report", tmp_path / "docs" / "performance"
-    source.mkdir()
-    assert not publish(source, target)
-    report.write(source, sample_results(), {})
-    target.mkdir(parents=True)
-    (target / "numbers.md").write_text("written by hand")
-    (target / "stale.svg").write_text("of an earlier report")
-
-    assert publish(source, target)
-    assert (target / "numbers.md").exists()
-    assert not (target / "stale.svg").exists()
-    assert (target / "README.md").read_text() == (source / "report.md").read_text()
-    assert (target / "http-get.svg").exists()
-
-
-def test_charts_are_well_formed():
-    from xml.etree import ElementTree  # noqa: PLC0415 # only here
-
-    lines = line_chart("a < b", "ms", ["1", "2"], [Line("x & y", [1.0, None]), Line("z", [2, 30])])
-    bars = bar_chart("rates", "1/s", [("rundlet", 10.0), ("other", 0.0)])
-
-    for chart in (lines, bars):
-        assert ElementTree.fromstring(chart).tag.endswith("svg")
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0"), (0.01234, "0.0123"), (1.0, "1"), (12.345, "12.3"), (123_456.7, "123,457")],
-)
-def test_figures_are_short(value, text):
-    assert number(value) == text
 
 
 def test_outcomes_of_processes_add_up():
@@ -344,3 +256,58 @@ def test_outcomes_of_processes_add_up():
     assert one.count == 1
     assert one.acknowledged == {"a": b"1", "b": b"2"}
     assert one.failures == ["bad"]
+
+
+@pytest.fixture
+def small_server(tmp_path: Path) -> Iterator[RundletServer]:
+    options = ("--server", "waitress", "--max-feeds", "3", "--data", tmp_path / "data")
+    with RundletServer(*options, stderr_path=tmp_path / "log") as server:
+        yield server
+
+
+def test_watchers_are_counted_until_one_is_refused(small_server):
+    port = int(small_server.url.rpartition(":")[2])
+    with Watchers(port, "w/") as watchers:
+        assert watchers.open(2) == 2
+        took_ms = watchers.ms_until_all(
+            b"event: put", lambda: small_server.client.put("/v1/kv/w/1", content=b"new")
+        )
+        assert watchers.open(10) == 1
+
+    assert 0 < took_ms < PATIENCE_S * 1_000
+
+
+def test_a_feed_that_ends_is_found_out(small_server):
+    port = int(small_server.url.rpartition(":")[2])
+    with Watchers(port, "w/") as watchers:
+        watchers.open(1)
+
+        with pytest.raises(LoadFailed, match="ended"):
+            watchers.ms_until_all(b"event: put", small_server.stop)
+
+
+def skip_without_wrk() -> None:
+    if shutil.which("wrk") is None:
+        pytest.skip("wrk is not installed")
+
+
+@pytest.mark.parametrize("load_s", [0.2, 1.0], ids=["python", "wrk"])
+@pytest.mark.parametrize("tiny_server", [False, True], ids=["keeps", "forgets"], indirect=True)
+def test_writes_beside_reads_are_read_back(tiny_server, tmp_path, load_s):
+    if load_s >= 1:
+        skip_without_wrk()
+    script = MixScript(PathDialect(), NEW_KEYS_BESIDE_READS, key_count=50, insert_from=1_000)
+    plan = Plan(tiny_server.port, script, clients=2, load_s=load_s)
+    if tiny_server.forgets:
+        with pytest.raises(LoadFailed, match="lost"):
+            figures_beside(plan, script, tmp_path)
+    else:
+        assert figures_beside(plan, script, tmp_path)["GET/s"] > 0
+
+
+def test_dialects_add_what_a_question_is_about():
+    request = TokenDialect("secret").get("k")
+
+    assert request.startswith(b"GET /v1/kv/k HTTP/1.1\r\nAuthorization: Bearer secret\r\n")
+    assert request.endswith(b"\r\n\r\n")
+    assert TtlDialect(60).put("k", b"v").startswith(b"PUT /v1/kv/k?ttl=60 HTTP/1.1\r\n")

@@ -121,7 +121,7 @@ FLOORS = {
         "__init__",
     ],
     "rundlet": [
-        "version records schemes",
+        "version schemes",
         "errors model",
         "past keys wire problems",
         "answers feed",
@@ -143,6 +143,7 @@ FLOORS = {
         "__init__",
     ],
     "rundlet/calls": [
+        "bodies",
         "call",
         "past backups server",
         "batches",
@@ -158,7 +159,7 @@ FLOORS = {
         "__init__",
     ],
     "rundlet/mappings": ["codecs", "mapping", "__init__"],
-    "rundlet/methods": ["base", "values many past server transfers waiting", "__init__"],
+    "rundlet/methods": ["base", "values many files past server transfers waiting", "__init__"],
     "server": [
         "errors own_command signals",
         "listen helpers messages",

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import http.client
 import io
 import json
 import signal
 import socket
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
 import pytest
+from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.buffers import ReadOnlyFileBasedBuffer
+from waitress.trigger import trigger
 
 from rundlet_server.server.waitress.channel import Channel
+from rundlet_server.server.waitress.sockets import Sockets
 from tests.support import PATIENCE_S
 from tests.support.processes.servers import ServerProcess, wait_for
 from tests.support.wire.raw_http import Answer, read_answers, talk
@@ -43,8 +49,15 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Length", str(len(answer)))])
     return [answer]
 
+def quick(environ):
+    if environ["PATH_INFO"] == "/quick":
+        say("answering in the loop")
+        return "200 OK", [("content-length", "5")], b"quick"
+
 with HeldPort("127.0.0.1", 0) as port:
-    server = GracefulServer(app, port.listener, threads=2, body_limit=lambda path: 1_000_000)
+    server = GracefulServer(
+        app, port.listener, threads=2, body_limit=lambda path: 1_000_000, quick=quick
+    )
     server.run(lambda: say(f"port {port.address.port}"))
 say("ended")
 """
@@ -166,13 +179,39 @@ def test_connection_stays_open_after_an_answer_without_body(server, connection):
 @pytest.mark.parametrize(
     ("version", "header"), [("1.1", "Connection: close\r\n"), ("1.0", "")], ids=["1.1", "1.0"]
 )
-def test_connection_is_closed_where_the_client_wants_it(server, port, version, header):
+@pytest.mark.parametrize("path", ["/empty", "/quick"])
+def test_connection_is_closed_where_the_client_wants_it(port, path, version, header):
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
-        client.sendall(f"GET /empty HTTP/{version}\r\nHost: x\r\n{header}\r\n".encode())
+        client.sendall(f"GET {path} HTTP/{version}\r\nHost: x\r\n{header}\r\n".encode())
         answer = b"".join(iter(lambda: client.recv(10_000), b""))
 
-    assert answer.startswith(f"HTTP/{version} 204".encode())
+    assert answer.startswith(f"HTTP/{version} 20".encode())
     assert b"Connection: close" in answer
+
+
+def test_quick_answer_waits_for_no_thread(server, port):
+    busy = [http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S) for _ in range(2)]
+    for connection in busy:
+        connection.request("GET", "/stuck")
+    wait_for(lambda: server.stderr.count("working on /stuck") == 2)
+
+    answers = read_answers(talk(port, b"GET /quick HTTP/1.0\r\n\r\n", is_whole=True))
+
+    assert [answer.body for answer in answers] == [b"quick"]
+    for connection in busy:
+        connection.close()
+
+
+def test_pipelined_quick_answers_keep_their_order_and_leave_turns_to_others(server, port):
+    paths = ["/quick"] * 20 + ["/work"] + ["/quick"] * 3
+    head = "GET {} HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = "GET /last HTTP/1.0\r\n\r\n"
+
+    data = talk(port, ("".join(map(head.format, paths)) + last).encode(), is_whole=True)
+
+    bodies = [answer.body for answer in read_answers(data)]
+    assert bodies == [b"quick"] * 8 + [b"got 0"] * (len(paths) + 1 - 8)
+    assert server.stderr.count("working on /quick") == 20 + 3 - 8
 
 
 def test_headers_up_to_the_limit_are_taken_and_longer_ones_named(port):
@@ -215,3 +254,167 @@ def test_a_client_that_reads_fast_leaves_turns_to_others():
 
         assert sum(turns) == 10_000_000
         assert max(turns) == 128 * 1024
+
+
+# --- the loop over all sockets --------------------------------------------------------------
+
+
+Ends = tuple[socket.socket, socket.socket]
+
+
+class Asked(wasyncore.dispatcher):
+    """One end of a connection, which counts how often it is asked what it waits for.
+
+    Attributes:
+        client: the other end.
+        ask_count: how often it was asked.
+        received: what it has read.
+        is_busy: it waits for nothing.
+        on_read: called after it has read.
+    """
+
+    def __init__(self, sockets: Sockets, ends: Ends | None = None) -> None:
+        self.ask_count = 0
+        self.received = b""
+        self.is_busy = False
+        self.on_read = lambda: None
+        own, self.client = ends or socket.socketpair()
+        super().__init__(own, sockets)
+        self.connected = True
+
+    def readable(self) -> bool:
+        self.ask_count += 1
+        return not self.is_busy
+
+    def writable(self) -> bool:
+        return False
+
+    def handle_read(self) -> None:
+        self.received += self.recv(100)
+        self.on_read()
+
+    def close(self) -> None:
+        super().close()
+        self.client.close()
+
+
+@pytest.fixture
+def sockets():
+    opened = Sockets()
+    yield opened
+    wasyncore.close_all(opened)
+    opened.close()
+
+
+def test_event_on_one_connection_asks_no_other(sockets):
+    others = [Asked(sockets) for _ in range(100)]
+    one = Asked(sockets)
+
+    for _ in range(20):
+        one.client.send(b"x")
+        sockets.turn(PATIENCE_S)
+        sockets.turn(0)
+
+    assert one.received == b"x" * 20
+    assert {other.ask_count for other in others} == {1}
+
+
+def test_thread_that_answers_wakes_the_loop_for_its_connection(sockets):
+    pipe = trigger(sockets)
+    one, other = Asked(sockets), Asked(sockets)
+    one.is_busy = True
+    sockets.turn(0)
+    one.client.send(b"next")
+
+    def answer():
+        sockets.work_on(one)
+        one.is_busy = False
+        sockets.wake(pipe.pull_trigger)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not one.received and time.monotonic() < deadline_s:
+        sockets.turn(PATIENCE_S)
+    thread.join()
+
+    assert one.received == b"next"
+    assert other.ask_count == 1
+
+
+def test_descriptor_that_was_closed_and_opened_anew_gets_no_old_event(sockets):
+    pair = Asked(sockets), Asked(sockets)
+    new: list[Asked] = []
+    strays = []
+
+    def replace(closed):
+        descriptor = closed.socket.fileno()
+        closed.close()
+        while not new or new[-1].socket.fileno() != descriptor:
+            new.append(Asked(sockets))
+            new[-1].handle_read_event = functools.partial(strays.append, new[-1])
+
+    for one, closed in (pair, reversed(pair)):
+        one.on_read = functools.partial(replace, closed)
+        one.client.send(b"x")
+    sockets.turn(0)
+
+    assert sum(len(one.received) for one in pair) == 1
+    assert new
+    assert strays == []
+
+
+def test_urgent_byte_does_not_keep_the_loop_busy(sockets):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        one = Asked(sockets, (listener.accept()[0], client))
+    client.send(b"x")
+    client.send(b"!", socket.MSG_OOB)
+    sockets.turn(PATIENCE_S)
+
+    for _ in range(20):
+        sockets.turn(0.01)
+
+    assert one.received == b"x"
+    assert one.ask_count <= 3
+
+
+COUNTING = PROGRAM.replace(
+    "def app(",
+    """
+from rundlet_server.server.waitress.channel import Channel
+
+counts = [0]
+
+def readable(self, asked=Channel.readable):
+    counts[0] += 1
+    return asked(self)
+
+Channel.readable = readable
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"%d" % counts[0]]
+
+def unused(""",
+)
+
+
+def test_request_costs_the_same_beside_many_slow_bodies(tmp_path):
+    command = [sys.executable, "-c", COUNTING]
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(ServerProcess(command, stderr_path=tmp_path / "stderr"))
+        port = int(server.wait_for_line("port ").split()[1])
+        address = "127.0.0.1", port
+        for _ in range(100):
+            slow = stack.enter_context(socket.create_connection(address, timeout=PATIENCE_S))
+            slow.sendall(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nbody")
+
+        request = b"GET / HTTP/1.0\r\n\r\n"
+        counts = [
+            int(read_answers(talk(port, request, is_whole=True), ["GET"])[0].body)
+            for _ in range(60)
+        ]
+
+    # The slow ones may all be accepted, and read once, while the first are answered.
+    assert counts[-1] - counts[20] <= 39 * 5

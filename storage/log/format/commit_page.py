@@ -59,6 +59,7 @@ class CommitPage:
         self._page = page
         self.words = memoryview(page).cast("Q")
         self._is_read_only = self.words.readonly
+        self._latest = _time_word(0), 0  # the word of the clock that was written last, and its time
 
     @classmethod
     def open(cls, files: Files, folder: Path, boot_id: int) -> CommitPage:
@@ -135,6 +136,10 @@ class CommitPage:
         self.words[WORD_PUBLISHED] = position
         self.words[WORD_PUBLISHED + 1] = position ^ _ALL_ONES
 
+    def is_at(self, position: int, generation: int) -> bool:
+        """Return whether the page can be trusted, and says this end and this manifest."""
+        return self.published == position and self.words[_WORD_GENERATION] == generation
+
     @property
     def durable(self) -> int | None:
         """A place up to which the log is on stable storage; true even under another boot id."""
@@ -177,12 +182,15 @@ class CommitPage:
 
         A page that is mapped for reading keeps no time.
         """
-        latest_us = _checked_time(self.words[_WORD_CLOCK])
+        word, latest_us = self._latest  # most often no other process has written it meanwhile
+        if self.words[_WORD_CLOCK] != word:
+            latest_us = _checked_time(self.words[_WORD_CLOCK])
         if now_us <= latest_us:
             return latest_us
         if self._is_read_only:
             return now_us
-        self.words[_WORD_CLOCK] = _time_word(now_us)
+        word = self.words[_WORD_CLOCK] = _time_word(now_us)
+        self._latest = word, now_us
         return now_us
 
     @property

@@ -61,6 +61,7 @@ class View:
     Attributes:
         manifest: the state of the files this view was made of.
         deltas: newest first; the first one belongs to the active segment and grows.
+        active: the first one.
         indexes: newest first.
         sealed_times: commits of indexed segments.
         cache: of values read from this view and others with the same newest delta.
@@ -87,17 +88,13 @@ class View:
         self.segments = segments
         self._open_segments_max = open_segments_max
         self.deltas = deltas
+        self.active = deltas[0]
         self.indexes = indexes
         self.cache = cache
         self.sealed_times = sealed_times
         active = manifest.active
         self.head = Head(active.last_revision, active.last_time_us, active.totals)
         self.position = pack_position(deltas[0].segment, deltas[0].offset)
-
-    @property
-    def active(self) -> Delta:
-        """The delta of the segment that commits are appended to."""
-        return self.deltas[0]
 
     @property
     def log_bytes(self) -> int:
@@ -232,13 +229,16 @@ class View:
         revision, position, size, flags = place
         if flags & KIND_MASK not in VALUES or size > LARGE_VALUE_BYTES:
             raise NotPlain
-        number = position >> OFFSET_BITS
-        segment = self.segments.get(number) or self.segment(number)
-        data = segment.file.pread(size, position & OFFSET_MAX)
         try:
-            return decode_entry(data, key, encoded, revision)
+            return decode_entry(self.pread(position, size), key, encoded, revision)
         except BadRecord as ex:
             raise NotPlain from ex
+
+    def pread(self, position: int, size: int) -> bytes:
+        """Return the bytes at a place in the log, not verified; raises what ``segment`` raises."""
+        number = position >> OFFSET_BITS
+        segment = self.segments.get(number) or self.segment(number)
+        return segment.file.pread(size, position & OFFSET_MAX)
 
     def read_entry(self, key: str, encoded: bytes, locator: Locator) -> Entry:
         """Return the value at a locator, verified; raises what ``read`` raises."""

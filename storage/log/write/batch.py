@@ -130,12 +130,13 @@ class Batch:
         puts = self.frames.decided(ops)
         if puts is None:
             return None
+        _, encoded, _, results = puts
         if not self._free_space.is_plenty:
-            size = sum(map(len, puts.encoded)) - records.OVERHEAD * len(ops)
+            size = sum(map(len, encoded)) - records.OVERHEAD * len(encoded)
             self._free_space.require(self._view, self.frames.size + size)
         self.frames.add_puts(puts)
         self.commit_count += 1
-        return puts.results
+        return results
 
     def _do_all(
         self, ops: Sequence[Op], idempotency: Idempotency | None, *, succeeds: bool

@@ -9,7 +9,7 @@ nothing for any transaction with something odd about it, which ``Batch`` then do
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from rundlet_server.storage.interface import Op, Put
 from rundlet_server.storage.log.format.frame import Totals
@@ -27,58 +27,38 @@ from rundlet_server.storage.outcomes.results import OpResult
 _CREATED: Final = OpResult(found=False, version=1)
 
 
-class Place(NamedTuple):
-    """Where a frame of puts comes to stand.
-
-    Attributes:
-        revision: of the frame.
-        time_us: of the frame.
-        position: of its first record.
-        totals: of the store before it.
-        published: revision up to which the view knows all commits; later ones are of the batch.
-    """
-
-    revision: int
-    time_us: int
-    position: int
-    totals: Totals
-    published: int
-
-
-class PlainPuts(NamedTuple):
-    """What puts add to a batch.
-
-    Attributes:
-        entries: key and locator of each record.
-        encoded: the bytes of each record.
-        totals: of the store after them.
-        results: one for each put.
-    """
-
-    entries: list[tuple[bytes, Locator]]
-    encoded: list[bytes]
-    totals: Totals
-    results: tuple[OpResult, ...]
+PlainPuts = tuple[list[tuple[bytes, Locator]], list[bytes], Totals, tuple[OpResult, ...]]
+"""Key and locator of each record, the bytes of each, the totals of the store after them, and the
+result of each put."""
 
 
 def plain_puts(
     ops: Sequence[Op],
-    place: Place,
     newest: Mapping[bytes, Locator | None],
     find: Callable[[bytes], Locator | None],
+    *,
+    revision: int,
+    time_us: int,
+    position: int,
+    totals: Totals,
+    published: int,
 ) -> PlainPuts | None:
     """Decide and encode the operations of a transaction; nothing is changed.
 
     Args:
         ops: each writes another key.
-        place: of their frame.
         newest: the newest version of keys that the batch knows of.
         find: returns that of any other key.
+        revision: of their frame.
+        time_us: of their frame.
+        position: of the first record.
+        totals: of the store before it.
+        published: revision up to which the view knows all commits; later ones are of the batch.
 
     Returns:
         ``None`` if an operation is no plain put, or would replace a value that may have expired.
     """
-    revision, time_us, position, (key_count, value_bytes), published = place
+    key_count, value_bytes = totals
     entries: list[tuple[bytes, Locator]] = []
     encoded: list[bytes] = []
     results: list[OpResult] = []
@@ -109,7 +89,7 @@ def plain_puts(
         encoded.append(data)
         results.append(_CREATED if version == 1 else OpResult(True, version))
         position += size
-    return PlainPuts(entries, encoded, Totals(key_count, value_bytes), tuple(results))
+    return entries, encoded, Totals(key_count, value_bytes), tuple(results)
 
 
 def is_plain(op: Put) -> bool:

@@ -21,17 +21,16 @@ new one (``rolling``). If commits behind that position were published under anot
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Self
 
 from rundlet_server.storage.errors import Damaged, DiskFull, OutcomeUnknown, Unavailable
 from rundlet_server.storage.files import Buffer
 from rundlet_server.storage.log.format.commit_page import CommitPage
-from rundlet_server.storage.log.format.locator import offset_of, pack_position, segment_of
+from rundlet_server.storage.log.format.locator import offset_of, segment_of
 from rundlet_server.storage.log.format.manifest import (
     IndexState,
     Manifest,
@@ -89,22 +88,30 @@ class Writer:
         self.failure: str | None = None
         self.free_space = FreeSpace(folder, settings)
 
-    @contextlib.contextmanager
-    def exclusive(self) -> Iterator[View]:
-        """Hold the lock, with an up-to-date view whose active segment is not full.
+    def exclusive(self) -> Self:
+        """Hold the lock in a ``with`` block, with an up-to-date view; its segment is not full.
 
         Raises:
             Unavailable, DiskFull: nothing can be written now; nothing was.
             Damaged: the log cannot be followed.
         """
+        return self
+
+    def __enter__(self) -> View:
         try:
             self._lock.acquire()
         except OSError as ex:
             raise self._refusal(ex) from ex
         try:
-            yield self._prepare()
-        except OSError as ex:
-            raise self._refusal(ex) from ex
+            return self._prepare()
+        except BaseException as ex:
+            self.__exit__(type(ex), ex, ex.__traceback__)
+            raise
+
+    def __exit__(self, _: object, ex: BaseException | None, __: object) -> None:
+        try:
+            if isinstance(ex, OSError):
+                raise self._refusal(ex) from ex
         finally:
             self._lock.release()  # if this fails, what was written stays: that is no refusal
 
@@ -126,7 +133,7 @@ class Writer:
         return self._commit_page.advance_clock(max(self._settings.clock(), view.head.time_us))
 
     def write(self, view: View, batch: Batch) -> None:
-        """Append a batch and publish it; inside ``exclusive``.
+        """Append a batch and publish it; inside ``exclusive``, with the view that it was begun for.
 
         Raises:
             Unavailable, DiskFull: certainly not applied.
@@ -137,8 +144,7 @@ class Writer:
             return
         if not frames.needs <= view.manifest.needs:
             view = self._noted(view, frames.needs)
-        segment = self._active(view)
-        start = view.active.offset
+        segment, start, before = self._active(view), view.active.offset, view.position
         is_synced = self._settings.sync == "always"
         try:
             segment.append(frames.buffers, start)
@@ -146,7 +152,7 @@ class Writer:
             self._roll_back(segment, start, ex)
         if is_synced:
             self._sync_or_abandon(view, segment)
-        position = pack_position(segment.number, start + frames.size)
+        position = before + frames.size
         self._commit_page.published = position
         # After that: a process that dies in between leaves a word that is too low, never one that
         # vouches for bytes that the next writer truncates because none was acknowledged.
@@ -157,7 +163,7 @@ class Writer:
         self._follower.advance(
             frames.entries,
             frames.commits,
-            start=pack_position(segment.number, start),
+            start=before,
             position=position,
             head=frames.head,
         )
@@ -297,8 +303,7 @@ class Writer:
         if not self._is_at_end(view):
             ensure_end(self._files, self._folder, view.manifest, self._commit_page)
             view = self._follower.refresh()
-        active = view.active
-        segment = view.segment(active.segment)
+        active, segment = view.active, self._active(view)
         size = segment.file.size()
         if size < active.offset:
             reason = f"the file is shorter than the {active.offset} bytes that were published"
@@ -339,10 +344,7 @@ class Writer:
 
     def _is_at_end(self, view: View) -> bool:
         """Return whether the commit page is whole and the log ends where the view does."""
-        return (
-            self._commit_page.published == view.position
-            and self._commit_page.generation == view.manifest.generation
-        )
+        return self._commit_page.is_at(view.position, view.manifest.generation)
 
     def _install(self, manifest: Manifest) -> None:
         install_manifest(self._files, self._folder, manifest, self._commit_page)

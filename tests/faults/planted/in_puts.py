@@ -54,15 +54,15 @@ MUTANTS_OF_PUTS = (
     Mutant(
         "plain-puts-are-not-seen-by-the-next-transaction",
         "storage/log/write/pending.py",
-        "        self._newest.update(puts.entries)\n",
+        "        self._newest.update(entries)\n",
         "",
         (PLAIN,),
     ),
     Mutant(
         "plain-puts-cannot-be-read-by-the-next-transaction",
         "storage/log/write/pending.py",
-        "        self._encoded += puts.encoded\n",
-        "",
+        "        self._encoded += encoded\n        self._add_frame(entries, [encoded], totals)\n",
+        "        self._add_frame(entries, [encoded], totals)\n",
         (PLAIN,),
     ),
     Mutant(

@@ -266,13 +266,41 @@ class Page:
         found = self.call("Runtime.evaluate", expression=find)["result"]["objectId"]
         self.call("DOM.setFileInputFiles", files=[str(path)], objectId=found)
 
-    def press(self, key: str) -> None:
+    def drop(self, selector: str, path: Path) -> None:
+        """Drag a file over an element and let it go there."""
+        box = f"document.querySelector({json.dumps(selector)})"
+        self.wait_for(f"Boolean({box})")
+        x, y = self.run(
+            f"(() => {{ const e = {box}; e.scrollIntoView({{block: 'center'}});"
+            " const b = e.getBoundingClientRect();"
+            " return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+        )
+        data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            self.call("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
+
+    def press(self, key: str, *, with_control: bool = False) -> None:
         """Press a key of the keyboard."""
         text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
-        code = {"Enter": 13, "Escape": 27, "Tab": 9}.get(key)
-        more = {"windowsVirtualKeyCode": code, "code": key} if code else {}
+        code = {"Enter": 13, "Escape": 27, "Tab": 9, " ": 32}.get(key)
+        more: dict[str, object] = {"windowsVirtualKeyCode": code, "code": key} if code else {}
+        if with_control:
+            more["modifiers"] = 2
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **text, **more)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key, **more)
+
+    def type(self, text: str) -> None:
+        """Type a text over what is selected where the focus is."""
+        self.call("Input.insertText", text=text)
+
+    def spoken(self) -> list[str]:
+        """Return what a screen reader finds: role and name of each thing, in their order."""
+        nodes = self.call("Accessibility.getFullAXTree")["nodes"]
+        return [
+            f"{node['role']['value']} {node.get('name', {}).get('value', '')}".strip()
+            for node in nodes
+            if not node["ignored"]
+        ]
 
     def screenshot(self, path: Path) -> None:
         """Save what is seen as PNG."""

@@ -4,7 +4,9 @@ import { getJson, isAbort, send } from "../core/api.js";
 import { limit } from "../core/server.js";
 
 const PAGE_KEYS = 500;
-const PAGES_HELD = 40;
+// Pages get longer as long as the reader is at the end of what there is: fewer requests, and still short to parse.
+const PAGE_KEYS_MAX = 2_000;
+const KEYS_HELD = 40_000;
 
 /** How many keys a selection has; `KV-Count` of HEAD. */
 export async function countKeys(selection, signal) {
@@ -28,8 +30,8 @@ export class Listing {
     this.clock = 0;
     this.rowsMax = Infinity;
     const { prefix, match, start, reverse, rev, at } = selection;
-    const most = Math.min(PAGE_KEYS, limit("list_keys_max", PAGE_KEYS));
-    this.next = { path: "v1/keys", query: { prefix, match, start, reverse: reverse ? "true" : "", rev, at, limit: most } };
+    this.pageKeys = Math.min(PAGE_KEYS, limit("list_keys_max", PAGE_KEYS));
+    this.next = { path: "v1/keys", query: { prefix, match, start, reverse: reverse ? "true" : "", rev, at, limit: this.pageKeys } };
   }
 
   /** Return a row `{kind: "key", info}`, or null while it is being loaded. */
@@ -50,6 +52,7 @@ export class Listing {
 
   /** Load what these rows need, and the page after them. */
   ensure(first, last) {
+    this.wanted = last;
     for (let index = first; index <= Math.min(last, this.length - 1); ) {
       const page = this.pageAt(index);
       page.used = ++this.clock;
@@ -100,7 +103,8 @@ export class Listing {
     if (page.count) this.pages.push(page);
     this.length += page.count;
     this.isComplete = !answer.next;
-    if (answer.next) this.next = { path: answer.next.replace(/^\//, ""), query: {} };
+    if (this.wanted >= page.first && page.first) this.pageKeys = Math.min(2 * this.pageKeys, PAGE_KEYS_MAX, limit("list_keys_max", PAGE_KEYS));
+    if (answer.next) this.next = { path: answer.next.replace(/^\//, "").replace(/\blimit=\d+/, `limit=${this.pageKeys}`), query: {} };
     this.forget();
     this.onChange();
   }
@@ -128,8 +132,13 @@ export class Listing {
 
   forget() {
     const held = this.pages.filter((page) => page.keys);
-    if (held.length <= PAGES_HELD) return;
+    let extra = held.reduce((sum, page) => sum + page.count, 0) - KEYS_HELD;
+    if (extra <= 0) return;
     held.sort((a, b) => a.used - b.used);
-    for (const page of held.slice(0, held.length - PAGES_HELD)) page.keys = null;
+    for (const page of held) {
+      if (extra <= 0) return;
+      extra -= page.count;
+      page.keys = null;
+    }
   }
 }

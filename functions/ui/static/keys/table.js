@@ -4,8 +4,9 @@ import { fill, h, setText } from "../core/dom.js";
 import { ago, count, hasHidden, moment, size, visible, visibleText } from "../core/format.js";
 
 const SPARE_ROWS = 8;
-// Beyond some 33 million pixels, browsers no longer place elements exactly.
-const HEIGHT_MAX = 30_000_000;
+// Beyond 33.5 million pixels, Chromium no longer places elements; a million rows need 30 million.
+const HEIGHT_MAX = 33_000_000;
+const REST_MS = 200;
 const COLUMNS = ["Key", "Size", "Type", "Revision", "Modified", "Expires"];
 
 /** Shows the rows of a source (`Listing`, `Tree`), and which are active and selected. */
@@ -59,6 +60,15 @@ export class KeyTable {
     this.fillPool(this.last - this.first + 1);
     for (let index = this.first; index <= this.last; index += 1) this.drawRow(this.pool[index % this.pool.length], index);
     this.hideOthers();
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.order(), REST_MS);
+  }
+
+  /** Put the rows into the order in which they are seen: a screen reader reads them in that of the document. */
+  order() {
+    const rows = this.pool.toSorted((a, b) => a.index - b.index).map(({ element }) => element);
+    const isOrdered = rows.every((element, at) => this.canvas.children[at] === element);
+    if (!isOrdered && !this.canvas.contains(document.activeElement)) this.canvas.append(...rows);
   }
 
   fillPool(needed) {
@@ -77,8 +87,9 @@ export class KeyTable {
   newRow() {
     const box = h("input", { type: "checkbox", tabindex: "-1" });
     const cells = COLUMNS.map((name) => h("span", { class: `cell ${name.toLowerCase()}`, role: "gridcell" }));
+    const name = h("bdi", {});
     const element = h("div", { class: "table-row", role: "row", hidden: true }, h("span", { class: "cell check", role: "gridcell" }, box), cells);
-    const each = { element, box, cells, index: -1, shown: null };
+    const each = { element, box, cells, name, index: -1, shown: null };
     box.addEventListener("click", (event) => {
       event.stopPropagation();
       this.select(each.index, box.checked, event.shiftKey);
@@ -105,15 +116,17 @@ export class KeyTable {
     return `${index === this.active} ${row.info?.key === this.openKey} ${this.selected.has(row.info?.key)} ${this.on.isSelectable()} ${row.depth}`;
   }
 
-  fillRow({ element, box, cells }, row, index) {
+  fillRow({ element, box, cells, name }, row, index) {
     const info = row?.info;
     element.dataset.kind = row?.kind ?? "loading";
     element.classList.toggle("is-active", index === this.active);
     element.classList.toggle("is-open", info !== undefined && info.key === this.openKey);
+    if (this.source.toggle) element.setAttribute("aria-level", (row?.depth ?? 0) + 1);
+    else element.removeAttribute("aria-level");
     element.setAttribute("aria-selected", String(info !== undefined && this.selected.has(info.key)));
     box.hidden = !info || !this.on.isSelectable();
     box.checked = info !== undefined && this.selected.has(info.key);
-    box.setAttribute("aria-label", info ? `Select ${visibleText(info.key)}` : "");
+    box.setAttribute("aria-label", info ? `Select ${hasHidden(info.key) ? visibleText(info.key) : info.key}` : "");
     const [key, ...others] = cells;
     key.style.paddingInlineStart = row?.depth ? `${row.depth * 18 + 8}px` : "";
     if (!info) {
@@ -122,8 +135,10 @@ export class KeyTable {
       return;
     }
     element.removeAttribute("aria-expanded");
-    if (hasHidden(row.name)) fill(key, h("bdi", {}, visible(row.name)));
-    else fill(key, h("bdi", {}, row.name));
+    // Most keys are plain, and most rows were keys before: then one text is all that changes.
+    if (hasHidden(row.name) || name.childElementCount) fill(name, visible(row.name));
+    else setText(name, row.name);
+    if (key.firstChild !== name) fill(key, name);
     key.title = row.name.length > 30 ? visibleText(info.key).slice(0, 500) : "";
     const texts = [size(info.size), info.content_type.split(";")[0], count(info.revision), ago(info.time), expiry(info)];
     others.forEach((cell, at) => setText(cell, texts[at]));
@@ -186,6 +201,7 @@ export class KeyTable {
 
   close() {
     this.resizing.disconnect();
+    clearTimeout(this.resting);
     cancelAnimationFrame(this.frame);
   }
 }

@@ -46,7 +46,7 @@ class KeysView extends HTMLElement {
 
   build() {
     this.className = "view keys-view";
-    this.search = h("input", { class: "input mono", type: "search", placeholder: "users/ or users/*/name", "aria-label": "Prefix of the keys", autocomplete: "off", spellcheck: "false", on: { input: () => this.typed() } });
+    this.search = h("input", { class: "input mono", type: "search", placeholder: "users/*/name", "aria-label": "Prefix of the keys", autocomplete: "off", spellcheck: "false", on: { input: () => this.typed() } });
     this.shape = h("div", { class: "segments", role: "group", "aria-label": "Shape" }, button("List", () => change({ tree: "" })), button("Tree", () => change({ tree: "1" })));
     this.delimiter = h("input", { class: "input mono tiny", "aria-label": "Delimiter", title: "Delimiter of the tree", maxlength: "20", on: { change: () => change({ delimiter: this.delimiter.value === "/" ? "" : this.delimiter.value }) } });
     this.order = button("", () => change({ reverse: this.options.reverse ? "" : "1" }), { class: "quiet" });
@@ -54,7 +54,9 @@ class KeysView extends HTMLElement {
     this.pastButton = button([icon("clock"), h("span", {}, "As of")], () => this.togglePast(), { class: "quiet copy-as", "aria-label": "As of", title: "Show the store as it was" });
     this.goOn = button("More from the last key on", () => change({ start: this.source.lastKey }), { class: "link", hidden: true });
     this.deleteAll = button("Delete all…", () => this.deleteSelection(), { class: "quiet danger", hidden: true });
-    this.summary = h("span", { class: "summary", role: "status" });
+    this.found = h("span", {});
+    this.revision = h("span", { class: "summary-revision" });
+    this.summary = h("span", { class: "summary", role: "status" }, this.found, this.revision);
     this.selection = h("div", { class: "selection", hidden: true });
     this.message = h("div", { class: "message" });
     fill(
@@ -201,7 +203,8 @@ class KeysView extends HTMLElement {
   drawSummary(revision) {
     const { total, source } = this;
     const found = total === null ? (source.length ? "…" : "") : this.options.match ? `${count(total)} ${total === 1 ? "match" : "matches"}` : counted(total, "key");
-    setText(this.summary, [found, revision !== null && `revision ${count(revision)}`].filter(Boolean).join(" · "));
+    setText(this.found, found);
+    setText(this.revision, revision === null ? "" : `${found && " · "}revision ${count(revision)}`);
   }
 
   nothing(prefix) {
@@ -257,8 +260,10 @@ class KeysView extends HTMLElement {
     this.typing = setTimeout(() => change({ ...searchOf(this.search.value), start: "" }, { replace: true }), TYPING_MS);
   }
 
+  /** Go to another row. The table has the focus then, so that a screen reader reads the row. */
   step(by) {
     const { table, source } = this;
+    if (document.activeElement === document.body) table.element.focus();
     if (table.active < 0 && this.options.key) table.active = source.indexOf(this.options.key);
     table.activate(Math.max(0, table.active + by), { isOpened: false });
     const row = source.row(table.active);

@@ -17,6 +17,8 @@ export class UpkeepCard {
     this.backups = new BackupProgress();
     this.compactButton = button("Compact now…", () => this.compact());
     const command = `rundlet backup DIR --url ${new URL("../", document.baseURI).href.replace(/\/$/, "")}`;
+    this.backupButton = button("Copy the backup command", () => copyText(command, "Copied"), { title: command });
+    this.hint = h("p", { class: "hint" }, "A backup is taken while the server runs; add --follow to keep a copy seconds behind.");
     this.element = h(
       "section",
       { class: "card" },
@@ -24,8 +26,8 @@ export class UpkeepCard {
       this.facts,
       this.progress,
       this.backups.element,
-      h("div", { class: "card-actions" }, this.compactButton, button("Copy the backup command", () => copyText(command, "Copied"), { title: command })),
-      h("p", { class: "hint" }, "A backup is taken while the server runs; add --follow to keep a copy seconds behind."),
+      h("div", { class: "card-actions" }, this.compactButton, this.backupButton),
+      this.hint,
     );
   }
 
@@ -34,13 +36,15 @@ export class UpkeepCard {
     const { live_bytes: live, dead_bytes: dead } = stats.store;
     const done = single(metrics, "compaction_seconds_count") ?? 0;
     this.compactButton.hidden = !isWritable() || service.backend !== "log";
+    // A store in a database is backed up with the database's own tools.
+    this.backupButton.hidden = this.hint.hidden = service.backend !== "log";
     fill(
       this.facts,
       [
         live !== undefined && ["Reclaimable", `${size(dead)} of ${size(live + dead)}`],
         ["Compactions", count(done)],
         service.backend === "log" && ["Reclaimed", size(Math.max(0, (single(metrics, "compaction_read_bytes_total") ?? 0) - (single(metrics, "compaction_written_bytes_total") ?? 0)))],
-        ...this.backups.draw(metrics),
+        ...(service.backend === "log" ? this.backups.draw(metrics) : []),
       ]
         .filter(Boolean)
         .map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),

@@ -50,7 +50,7 @@ class OverviewView extends HTMLElement {
         this.health,
         this.tiles,
         h("div", { class: "cards" }, this.requests.element, this.latency.element),
-        h("div", { class: "cards" }, h("section", { class: "card" }, h("h3", {}, "Processes"), this.processes), h("section", { class: "card" }, h("h3", {}, "Store"), this.facts), this.upkeep.element, this.faults.element),
+        h("div", { class: "cards" }, h("div", { class: "column-of-cards" }, this.faults.element, h("section", { class: "card" }, h("h3", {}, "Processes"), this.processes)), h("section", { class: "card" }, h("h3", {}, "Store"), this.facts), this.upkeep.element),
       ),
     );
     this.isBuilt = true;

@@ -1,7 +1,7 @@
 // What is known of a value beside its bytes, with the time that it has left.
 
 import { fill, h } from "../core/dom.js";
-import { ago, count, duration, moment, size } from "../core/format.js";
+import { ago, count, duration, moment, size, visible } from "../core/format.js";
 
 /** Return a list of the facts; it counts the time to live down as long as it is on the page. */
 export function factsOf(value) {
@@ -13,7 +13,7 @@ export function factsOf(value) {
     ["Version", count(value.version)],
     ["Modified", h("time", { datetime: new Date(value.modified).toISOString(), title: moment(value.modified) }, ago(value.modified))],
     value.expires && ["Expires", left],
-    ...value.meta.map(([name, text]) => [name, h("span", { class: "mono" }, text)]),
+    ...value.meta.map(([name, text]) => [name, h("bdi", { class: "mono" }, visible(decodeURIComponent(text)))]),
   ].filter(Boolean);
   if (value.expires) countDown(left, value.expires);
   return h("dl", { class: "facts" }, rows.map(([name, content]) => h("div", {}, h("dt", {}, name), h("dd", {}, content))));

@@ -20,28 +20,28 @@ class Num {
 
 /** Return a tree of a parsed value. */
 export function jsonTree(value) {
-  return h("div", { class: "json", role: "tree", "aria-label": "JSON" }, node(null, value, 0, true));
+  return h("div", { class: "json", role: "group", "aria-label": "JSON" }, node(null, value, 0, true));
 }
 
 function node(name, value, depth, isLast) {
   const label = name === null ? [] : [h("span", { class: "json-name" }, typeof name === "number" ? String(name) : visibleText(JSON.stringify(name))), ": "];
   const comma = isLast ? "" : ",";
   if (value === null || typeof value !== "object" || value instanceof Num) {
-    return h("div", { class: "json-line", role: "treeitem" }, label, scalar(value), comma);
+    return h("div", { class: "json-line" }, label, scalar(value), comma);
   }
   const isList = Array.isArray(value);
   const entries = isList ? value.map((each, index) => [index, each]) : Object.entries(value);
   const [open, close] = isList ? "[]" : "{}";
-  if (!entries.length) return h("div", { class: "json-line", role: "treeitem" }, label, open + close, comma);
+  if (!entries.length) return h("div", { class: "json-line" }, label, open + close, comma);
   return branch({ label, entries, open, close, comma, isList, depth });
 }
 
 function branch({ label, entries, open, close, comma, isList, depth }) {
-  const children = h("div", { class: "json-children", role: "group" });
+  const children = h("div", { class: "json-children" });
   const noun = isList ? "item" : "member";
   const details = h(
     "details",
-    { class: "json-branch", role: "treeitem", open: depth < OPEN_DEPTH || entries.length <= 3 },
+    { class: "json-branch", open: depth < OPEN_DEPTH || entries.length <= 3 },
     h("summary", {}, label, open, h("span", { class: "json-fold" }, ` ${entries.length} ${noun}${entries.length === 1 ? "" : "s"} `), h("span", { class: "json-fold" }, close + comma)),
     children,
     h("div", { class: "json-line json-close" }, close, comma),

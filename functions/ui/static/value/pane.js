@@ -2,7 +2,7 @@
 
 import { isAbort, keyPath, send } from "../core/api.js";
 import { button, fill, h, iconButton } from "../core/dom.js";
-import { visible } from "../core/format.js";
+import { visible, visibleText } from "../core/format.js";
 import { change } from "../core/places.js";
 import { isWritable } from "../core/server.js";
 import { loadStyle } from "../core/styles.js";
@@ -32,6 +32,7 @@ export class KeyPane {
     this.aborting = new AbortController();
     this.shown.close();
     this.element.hidden = !place.key && !place.isNew;
+    this.element.setAttribute("aria-label", place.key ? `Key ${visibleText(place.key)}` : "New key");
     if (this.element.hidden) return;
     if (place.isNew) this.showEditor(null);
     else this.load();
@@ -72,9 +73,10 @@ export class KeyPane {
     }
   }
 
-  head(value) {
+  /** `hasEdit`: there may be a value to edit. */
+  head(value, hasEdit = true) {
     const { key, pane, isNew } = this.place;
-    const tab = (name, label) => button(label, () => change({ pane: name }), { role: "tab", "aria-selected": String((pane ?? "") === name), class: "tab" });
+    const tab = (name, label) => button(label, () => change({ pane: name }), { "aria-current": (pane ?? "") === name && "true", class: "tab" });
     const canWrite = isWritable() && !this.isPast;
     return h(
       "header",
@@ -91,7 +93,7 @@ export class KeyPane {
         h(
           "div",
           { class: "pane-tools" },
-          h("div", { class: "tabs", role: "tablist" }, tab("", "Value"), canWrite && value && tab("edit", "Edit"), tab("history", "History")),
+          h("div", { class: "tabs", role: "group", "aria-label": "Parts of the key" }, tab("", "Value"), canWrite && hasEdit && tab("edit", "Edit"), tab("history", "History")),
           h("span", { class: "spring" }),
           value && iconButton("download", "Download", () => this.download()),
           value && canWrite && iconButton("deleted", "Delete", () => this.remove(value)),
@@ -154,7 +156,7 @@ export class KeyPane {
   }
 
   showNothing() {
-    fill(this.element, this.head(null), this.body);
+    fill(this.element, this.head(null, false), this.body);
     const text = this.isPast ? "It had no value then." : "It was deleted, it expired, or it never was.";
     fill(this.body, emptiness("No value", text, button("History", () => change({ pane: "history" })), isWritable() && !this.isPast && button("Create it", () => change({ new: "1", key: "", from: this.place.key }), { class: "primary" })));
   }

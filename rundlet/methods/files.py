@@ -1,0 +1,156 @@
+"""Methods that move values between the store and local files, piece by piece."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
+from typing import IO
+from uuid import uuid4
+
+from rundlet.answers import info_of, is_absent
+from rundlet.calls import values
+from rundlet.calls.bodies import FileBody
+from rundlet.calls.values import Demand
+from rundlet.methods.base import AsyncMethods, Methods
+from rundlet.model import KeyInfo, Written
+
+Path = str | os.PathLike[str]
+Source = Path | IO[bytes]
+
+
+class FileMethods(Methods):
+    """Store files, and write values to files, without the whole of one in memory."""
+
+    def set_file(
+        self,
+        key: str,
+        file: Source,
+        *,
+        ttl: float | None = None,
+        content_type: str | None = None,
+        meta: Mapping[str, str] | None = None,
+        if_absent: bool = False,
+        if_match: str | None = None,
+    ) -> Written:
+        """Store the content of a file; arguments and errors as in ``set``.
+
+        Args:
+            key: any text that is not empty.
+            file: its path, or a file on a disk that is open for reading, of which all bytes are
+                stored. It must not change meanwhile.
+            ttl: as in ``set``.
+            content_type: by default that of the ending of the file's name.
+            meta: as in ``set``.
+            if_absent: as in ``set``.
+            if_match: as in ``set``.
+
+        Raises:
+            OSError: the file cannot be read; a value in memory is for ``set``.
+        """
+        demand = Demand(if_absent, if_match=if_match)
+        with _opened(file) as opened:
+            body = FileBody(opened.fileno())
+            kind = content_type or values.content_type_of(str(opened.name))
+            return self._run(
+                values.set_value(key, body, ttl=ttl, content_type=kind, meta=meta, demand=demand)
+            )
+
+    def get_file(
+        self,
+        key: str,
+        path: Path,
+        *,
+        revision: int | None = None,
+        at: datetime | str | None = None,
+        version: int | None = None,
+    ) -> KeyInfo | None:
+        """Write the value of a key to a file; return what it is, or ``None`` if there is none.
+
+        The file appears, or is replaced, once all of it is there; without a value it stays as it
+        is. ``revision``, ``at`` and ``version`` as in ``get``.
+
+        Args:
+            key: which key.
+            path: of the file.
+            revision: as in ``get``.
+            at: as in ``get``.
+            version: as in ``get``.
+
+        Raises:
+            OSError: the file cannot be written.
+            ConnectionFailed: the answer broke off.
+        """
+        request = values.get_request(key, revision=revision, at=at, version=version)
+        with self._transport.stream(request) as response:
+            if is_absent(response):
+                return None
+            with _replacing(path) as file:
+                for piece in response.iter_bytes():
+                    file.write(piece)
+            return info_of(key, response)
+
+
+class AsyncFileMethods(AsyncMethods):
+    """Does as ``FileMethods`` does."""
+
+    async def set_file(
+        self,
+        key: str,
+        file: Source,
+        *,
+        ttl: float | None = None,
+        content_type: str | None = None,
+        meta: Mapping[str, str] | None = None,
+        if_absent: bool = False,
+        if_match: str | None = None,
+    ) -> Written:
+        """Store the content of a file; arguments and errors as in ``set``."""
+        demand = Demand(if_absent, if_match=if_match)
+        with _opened(file) as opened:
+            body = FileBody(opened.fileno())
+            kind = content_type or values.content_type_of(str(opened.name))
+            return await self._run(
+                values.set_value(key, body, ttl=ttl, content_type=kind, meta=meta, demand=demand)
+            )
+
+    async def get_file(
+        self,
+        key: str,
+        path: Path,
+        *,
+        revision: int | None = None,
+        at: datetime | str | None = None,
+        version: int | None = None,
+    ) -> KeyInfo | None:
+        """Write the value of a key to a file; return what it is, or ``None`` if there is none."""
+        import asyncio  # noqa: PLC0415 - `Client` needs none, and its import takes long
+
+        request = values.get_request(key, revision=revision, at=at, version=version)
+        async with self._transport.stream(request) as response:
+            if is_absent(response):
+                return None
+            with _replacing(path) as file:
+                async for piece in response.aiter_bytes():
+                    await asyncio.to_thread(file.write, piece)
+            return info_of(key, response)
+
+
+def _opened(file: Source) -> AbstractContextManager[IO[bytes]]:
+    return open(file, "rb") if isinstance(file, str | os.PathLike) else nullcontext(file)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes the place of another one at the end, and is removed on an error."""
+    folder, name = os.path.split(os.path.abspath(path))
+    part = os.path.join(folder, f".{name[:200]}.{uuid4().hex}.part")
+    with open(part, "xb") as file:
+        try:
+            yield file
+            file.flush()
+            os.replace(part, path)
+        except BaseException:
+            os.unlink(part)
+            raise
