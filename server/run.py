@@ -195,12 +195,14 @@ class _Life:
         settings = self.options.settings
         start_heartbeat(shared)
         store = self.stack.enter_context(self._open_store(shared))
+        app = create_configured_app(store, settings, shared)
         server = GracefulServer(
-            create_configured_app(store, settings, shared),
+            app,
             self.port.listener,
             threads=self.options.threads + settings.feeds.feeds_max,
             body_limit=functools.partial(body_bytes_max_at, settings.limits),
             limits=settings.connections,
+            quick=app.answer_quickly if settings.store.is_local else None,
         )
         server.run(self._say_ready)
 

@@ -193,5 +193,15 @@ class PlainGets:
             return None
         if known is not None and found is not None and known != self._tags.tag(found.revision):
             return None
+        if found is not None and not _is_header_safe(found.content_type):
+            return None
         self._store.counters.add("get")
         return self._errors.made(environ, not_found(key)) if found is None else found
+
+
+def _is_header_safe(content_type: str) -> bool:
+    """Return whether a content type fits every header; a store takes any from other ways than HTTP.
+
+    A few that fit do not count: those with a tab.
+    """
+    return content_type.isascii() and content_type.isprintable()

@@ -22,7 +22,7 @@ from waitress import wasyncore
 
 from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
-from rundlet_server.server.waitress.channel import Channel, close_all, longest_idle, overdue
+from rundlet_server.server.waitress.channel import Channel, Quick, close_all, longest_idle, overdue
 from rundlet_server.server.waitress.parser import BodyLimit
 from rundlet_server.server.waitress.sockets import Sockets
 
@@ -60,6 +60,7 @@ class GracefulServer:
         threads: int,
         body_limit: BodyLimit,
         limits: ConnectionLimits = _DEFAULT_LIMITS,
+        quick: Quick | None = None,
     ) -> None:
         """Listen on a bound socket; connections wait until ``run``.
 
@@ -71,6 +72,7 @@ class GracefulServer:
                 server reads no more: it calls ``app`` without the body, and ``app`` rejects the
                 request, because its answers say more.
             limits: the limits on connections.
+            quick: answers some requests instead of ``app``, in the thread of the loop.
         """
         # waitress warns when it is busy or has many connections; neither needs attention.
         logging.getLogger("waitress").setLevel(logging.ERROR)
@@ -95,6 +97,7 @@ class GracefulServer:
             body_limit=body_limit,
             is_ending=lambda: self._stop_asked_s is not None,
             work_on=self._sockets.work_on,
+            quick=quick,
         )
         self._server.pull_trigger = functools.partial(
             self._sockets.wake, self._server.trigger.pull_trigger

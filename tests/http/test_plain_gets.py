@@ -40,9 +40,12 @@ from rundlet_server.storage.tokens.file import TokenFile
 from tests.support.campaign import Campaign
 from tests.support.models.model import ModelStore
 from tests.support.wire.get_requests import KEYS, Request, Requests
+from tests.support.wire.raw_http import talk
+from tests.support.wire.served_model import served_app
 
 REQUESTS_A_ROUND = 400
 ROUNDS = 2
+VARYING = re.compile(rb'Date: [^\r]*|(?<="request_id":")[0-9a-f-]*|Request-Id: [^\r]*')
 REQUEST_ID = re.compile(rb'(?<="request_id":")[0-9a-f]{8}-')
 LARGE = b"l" * (LARGE_VALUE_BYTES + 1)
 
@@ -245,6 +248,47 @@ def compare_answers(
     least = 0 if name == "no-token-yet" else REQUESTS_A_ROUND * ROUNDS // 40
     assert quick.quick_count >= least
     assert asgi.quick_count >= least
+
+
+@pytest.mark.parametrize("name", ["any-name", "one-origin"])
+def test_waitress_sends_the_same_from_its_loop_and_from_threads(name, tmp_path, campaign):
+    with opened("log", tmp_path / "data") as store, contextlib.ExitStack() as stack:
+        settings = dataclasses.replace(SETTINGS[name][0], slow_s=60.0)
+        app, other = (create_app(store, settings) for _ in range(2))
+        quick_count = 0
+
+        def quick(environ: dict[str, object]) -> tuple[str, list[tuple[str, str]], bytes] | None:
+            nonlocal quick_count
+            answer = app.answer_quickly(environ)
+            quick_count += answer is not None
+            return answer
+
+        in_threads = stack.enter_context(served_app(other))
+        in_loop = stack.enter_context(served_app(app, quick))
+        for chance in campaign.rounds(1):
+            requests = Requests(chance.random(), tags=[], secrets=[])
+            for _ in range(300):
+                request = requests.any()
+                sent = [
+                    talk(port, request.encoded(), is_whole=True) for port in (in_threads, in_loop)
+                ]
+                expected, found = (VARYING.sub(b"", data) for data in sent)
+                assert found == expected, request
+
+    assert quick_count >= 30
+
+
+def test_content_type_that_would_break_a_header_is_left_to_falcon(tmp_path):
+    with opened("log", tmp_path / "data") as store:
+        for content_type in ("a\r\nX: y", "\u20ac"):
+            store.commit(Txn([Put("odd", b"x", content_type)]))
+            for side in (
+                Side(store, ServerSettings(), None),
+                AsgiSide(store, ServerSettings(), None),
+            ):
+                side.answer(get("/v1/kv/odd"))
+
+                assert side.quick_count == 0
 
 
 def made_tokens(folder: Path) -> list[str]:

@@ -49,8 +49,15 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Length", str(len(answer)))])
     return [answer]
 
+def quick(environ):
+    if environ["PATH_INFO"] == "/quick":
+        say("answering in the loop")
+        return "200 OK", [("content-length", "5")], b"quick"
+
 with HeldPort("127.0.0.1", 0) as port:
-    server = GracefulServer(app, port.listener, threads=2, body_limit=lambda path: 1_000_000)
+    server = GracefulServer(
+        app, port.listener, threads=2, body_limit=lambda path: 1_000_000, quick=quick
+    )
     server.run(lambda: say(f"port {port.address.port}"))
 say("ended")
 """
@@ -172,13 +179,39 @@ def test_connection_stays_open_after_an_answer_without_body(server, connection):
 @pytest.mark.parametrize(
     ("version", "header"), [("1.1", "Connection: close\r\n"), ("1.0", "")], ids=["1.1", "1.0"]
 )
-def test_connection_is_closed_where_the_client_wants_it(server, port, version, header):
+@pytest.mark.parametrize("path", ["/empty", "/quick"])
+def test_connection_is_closed_where_the_client_wants_it(port, path, version, header):
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
-        client.sendall(f"GET /empty HTTP/{version}\r\nHost: x\r\n{header}\r\n".encode())
+        client.sendall(f"GET {path} HTTP/{version}\r\nHost: x\r\n{header}\r\n".encode())
         answer = b"".join(iter(lambda: client.recv(10_000), b""))
 
-    assert answer.startswith(f"HTTP/{version} 204".encode())
+    assert answer.startswith(f"HTTP/{version} 20".encode())
     assert b"Connection: close" in answer
+
+
+def test_quick_answer_waits_for_no_thread(server, port):
+    busy = [http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S) for _ in range(2)]
+    for connection in busy:
+        connection.request("GET", "/stuck")
+    wait_for(lambda: server.stderr.count("working on /stuck") == 2)
+
+    answers = read_answers(talk(port, b"GET /quick HTTP/1.0\r\n\r\n", is_whole=True))
+
+    assert [answer.body for answer in answers] == [b"quick"]
+    for connection in busy:
+        connection.close()
+
+
+def test_pipelined_quick_answers_keep_their_order_and_leave_turns_to_others(server, port):
+    paths = ["/quick"] * 20 + ["/work"] + ["/quick"] * 3
+    head = "GET {} HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = "GET /last HTTP/1.0\r\n\r\n"
+
+    data = talk(port, ("".join(map(head.format, paths)) + last).encode(), is_whole=True)
+
+    bodies = [answer.body for answer in read_answers(data)]
+    assert bodies == [b"quick"] * 8 + [b"got 0"] * (len(paths) + 1 - 8)
+    assert server.stderr.count("working on /quick") == 20 + 3 - 8
 
 
 def test_headers_up_to_the_limit_are_taken_and_longer_ones_named(port):

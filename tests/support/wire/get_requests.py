@@ -29,6 +29,15 @@ class Request(NamedTuple):
     version: str
     body: bytes
 
+    def encoded(self) -> bytes:
+        """The request as bytes, after whose answer the server closes the connection."""
+        body = self.body
+        if ("transfer-encoding", "chunked") in self.headers:
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        lines = [f"{self.method} {self.target} {self.version}"]
+        lines += [f"{name}: {text}" for name, text in self.headers if name != "connection"]
+        return "\r\n".join((*lines, "connection: close\r\n\r\n")).encode("latin-1") + body
+
 
 KEYS: Final = (
     *("plain", "empty", "large", "expiring", "expired", "described", "a/b", "trouble/1"),

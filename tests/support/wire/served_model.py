@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from waitress import create_server, wasyncore
 
 from rundlet_server.functions.app import create_app
 from rundlet_server.functions.settings import ServerSettings
-from rundlet_server.server.waitress.channel import Channel
+from rundlet_server.server.waitress.channel import Channel, Quick
 from rundlet_server.storage.interface import Store
 
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ def served(store: Store, settings: ServerSettings | None = None) -> Iterator[str
 
 
 @contextmanager
-def served_app(app: WSGIApplication) -> Iterator[int]:
+def served_app(app: WSGIApplication, quick: Quick | None = None) -> Iterator[int]:
     """Serve an application until the block ends; return the port."""
     sockets: dict[int, wasyncore.dispatcher] = {}
     server = create_server(app, map=sockets, host="127.0.0.1", port=0, threads=4)
-    server.channel_class = Channel  # waitress itself would close the connection after each 204
+    server.channel_class = functools.partial(
+        Channel, quick=quick
+    )  # waitress itself would close the connection after each 204
     stop = threading.Event()
 
     def serve() -> None:
