@@ -163,7 +163,7 @@ class ValueResource:
 
         def is_another() -> bool:
             nonlocal found
-            latest = self._store.store.peek(name)
+            latest = self._store.peek_uncounted(name)
             if latest is None:
                 raise not_found(name, applied)
             found = latest
