@@ -16,6 +16,7 @@ from rundlet_server.storage.interface import (
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import OVERHEAD, VALUES
+from rundlet_server.storage.log.index.file import Place
 from rundlet_server.storage.log.read.answers import (
     key_info,
     live_at,
@@ -33,8 +34,8 @@ from rundlet_server.storage.log.timeline import LogTimeline
 from rundlet_server.storage.log.wiring import Parts
 from rundlet_server.storage.ranges import Range
 from rundlet_server.storage.reports import Gauge
-from rundlet_server.storage.requests import check_answer, encode_key
-from rundlet_server.storage.timeline import At
+from rundlet_server.storage.requests import check_answer, encode_key, shown_bytes
+from rundlet_server.storage.timeline import At, Moment
 
 
 class LogReads:
@@ -75,6 +76,11 @@ class LogReads:
         self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
     ) -> Snapshot:
         """See ``Store.get_many``."""
+        if at is None:
+            try:
+                return self._newest_of_many(keys, admit)
+            except (FileNotFoundError, NotPlain):
+                pass
         encoded = [self._encode(key) for key in keys]
         named = dict(zip(encoded, keys, strict=True))
 
@@ -186,11 +192,7 @@ class LogReads:
         """
         encoded = encode_key(key, self._limits)
         view = self._follower.current()
-        entry = view.cache.get(encoded)
-        if entry is not None:
-            newer = view.deltas[0].rows.get(encoded)
-            if newer is not None and newer.revision != entry.revision:
-                entry = None
+        entry = view.cached(encoded)
         if entry is None:
             place = view.newest(encoded)
             if place is None:
@@ -199,6 +201,36 @@ class LogReads:
             view.cache.put(encoded, entry)
         is_due = entry.expires_us and entry.expires_us <= self._clock.now_us()
         return None if is_due else entry
+
+    def _newest_of_many(self, keys: Sequence[str], admit: Admit | None) -> Snapshot:
+        """Return the values of many keys at the head.
+
+        Raises:
+            FileNotFoundError, NotPlain: a closer look finds out what the keys have.
+        """
+        view = self._follower.current()
+        moment = moment_of(view, None, self._clock)
+        encoded = list(map(self._encode, keys))
+        found = list(map(view.cached, encoded))
+        places: dict[int, Place] = {}
+        size = sum(map(len, encoded))
+        for number, entry in enumerate(found):
+            if entry is not None:
+                size += shown_bytes(entry)
+            elif (place := view.newest(encoded[number])) is not None:
+                size += place[2] - OVERHEAD - len(encoded[number])
+                places[number] = place
+        if size > self._limits.answer_bytes_max or len(set(encoded)) < len(encoded):
+            raise NotPlain
+        if admit is not None:
+            admit(size)
+        names = [keys[number] for number in places]
+        missing = [encoded[number] for number in places]
+        entries = view.read_places(names, missing, list(places.values()))
+        for number, key, entry in zip(places, missing, entries, strict=True):
+            found[number] = entry
+            view.cache.put(key, entry)
+        return Snapshot(moment, [_as_of(moment, entry) for entry in found])
 
     def _any(self, key: str, at: At | None, *, is_whole: bool) -> Entry | LargeValue | None:
         """Return any value of a key, whatever its size, now or as it was at ``at``."""
@@ -220,3 +252,16 @@ class LogReads:
     def _judging_us(self, view: View, at: At | None) -> int:
         """Return the time that decides what has expired; only then is it looked up."""
         return moment_of(view, at, self._clock).time_us
+
+
+def _as_of(moment: Moment, entry: Entry | None) -> Entry | None:
+    """Return a newest value if it has not expired.
+
+    Raises:
+        NotPlain: it is newer than the moment.
+    """
+    if entry is None:
+        return None
+    if entry.revision > moment.revision:
+        raise NotPlain
+    return None if entry.expires_us and entry.expires_us <= moment.time_us else entry

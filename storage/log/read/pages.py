@@ -12,9 +12,8 @@ from functools import partial
 from itertools import accumulate, repeat
 from typing import Final
 
-from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.interface import Entry, KeyInfo
-from rundlet_server.storage.log.format.record import OVERHEAD, BadRecord, decode_entry
+from rundlet_server.storage.log.format.record import OVERHEAD
 from rundlet_server.storage.log.index.lines import (
     Block,
     Lines,
@@ -24,7 +23,7 @@ from rundlet_server.storage.log.index.lines import (
 )
 from rundlet_server.storage.log.read.scan import Cost
 from rundlet_server.storage.log.read.times import times_of
-from rundlet_server.storage.log.read.view import View
+from rundlet_server.storage.log.read.view import NotPlain, View
 from rundlet_server.storage.metadata import NO_METADATA
 from rundlet_server.storage.ranges import Range
 from rundlet_server.storage.timeline import Moment
@@ -32,6 +31,7 @@ from rundlet_server.storage.timeline import Moment
 _LINES_MIN: Final = 32
 """A page of fewer keys takes less time key by key."""
 _AT_ONCE: Final = 256
+"""Values that are read one by one if one of them is not plain."""
 _new_info: Final = partial(tuple.__new__, KeyInfo)  # as ``KeyInfo(...)``, which takes twice as long
 
 
@@ -101,19 +101,15 @@ def infos_of(view: View, lines: Lines, cost: Cost) -> list[KeyInfo]:
 
 
 def _read_values(view: View, names: Sequence[str], lines: Lines) -> list[Entry]:
-    """Read some records at a time, and decode them: in turns, both would take longer."""
     entries: list[Entry] = []
+    places = list(zip(*lines[1:4], lines.kinds, strict=True))
     while len(entries) < len(names):
         part = slice(len(entries), len(entries) + _AT_ONCE)
-        keys, sizes = lines.keys[part], lines.sizes[part]
         try:
-            if max(sizes) > LARGE_VALUE_BYTES:
-                raise BadRecord
-            data = list(map(view.pread, lines.positions[part], sizes))
-            entries += list(map(decode_entry, data, names[part], keys, lines.revisions[part]))
-        except BadRecord:
+            entries += view.read_places(names[part], lines.keys[part], places[part])
+        except NotPlain:
             locators = map(lines.locator, range(part.start, part.stop))
-            entries += map(view.read_entry, names[part], keys, locators)
+            entries += map(view.read_entry, names[part], lines.keys[part], locators)
     return entries
 
 

@@ -36,10 +36,38 @@ MUTANTS_OF_READS = (
     ),
     Mutant(
         "replaced-value-shown-from-the-cache",
-        READS,
+        "storage/log/read/view.py",
         "            if newer is not None and newer.revision != entry.revision:\n",
         "            if False:\n",
         (NEWEST, "tests/engine/test_cache.py"),
+    ),
+    Mutant(
+        "one-of-many-values-newer-than-their-snapshot",
+        READS,
+        "    if entry.revision > moment.revision:\n",
+        "    if False:\n",
+        (NEWEST,),
+    ),
+    Mutant(
+        "one-of-many-values-shown-although-it-has-expired",
+        READS,
+        "    return None if entry.expires_us and entry.expires_us <= moment.time_us else entry\n",
+        "    return entry\n",
+        (NEWEST,),
+    ),
+    Mutant(
+        "one-of-many-values-shown-although-it-is-deleted",
+        "storage/log/read/view.py",
+        " or not kinds <= _VALUES:\n",
+        ":\n",
+        (NEWEST,),
+    ),
+    Mutant(
+        "many-values-have-any-size",
+        READS,
+        "        if size > self._limits.answer_bytes_max or len(",
+        "        if len(",
+        ("tests/engine/contract/test_reads.py",),
     ),
     Mutant(
         "older-versions-are-listed",
@@ -107,8 +135,8 @@ MUTANTS_OF_READS = (
     Mutant(
         "damaged-value-ends-a-list",
         LISTED,
-        "            entries += map(view.read_entry, names[part], keys, locators)\n",
-        "            return entries + list(map(view.read_entry, names[:0], keys, locators))\n",
+        "            entries += map(view.read_entry, names[part], lines.keys[part], locators)\n",
+        "            return entries + list(map(view.read_entry, names[:0], names, locators))\n",
         (PAGES,),
     ),
     Mutant(
