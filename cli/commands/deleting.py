@@ -10,14 +10,8 @@ import typer
 
 from rundlet import Delete
 from rundlet_server.cli.exits import CommandError, ExitCode, Interrupted, is_conflict
-from rundlet_server.cli.place.options import (
-    DataOption,
-    JsonOption,
-    StoreOption,
-    TokenOption,
-    UrlOption,
-    open_target,
-)
+from rundlet_server.cli.place.options import JsonOption
+from rundlet_server.cli.place.taking import Location, takes_location
 from rundlet_server.cli.place.target import Purpose, Target
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.progress import RowProgress
@@ -33,6 +27,7 @@ _ATTEMPTS: Final = 5
 
 
 @commands.command("del")
+@takes_location
 def delete(
     keys: Annotated[list[str] | None, typer.Argument(metavar="KEY")] = None,
     *,
@@ -44,10 +39,7 @@ def delete(
         typer.Option(metavar="GLOB", help="Of these, only keys that match it after the prefix."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask back.")] = False,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Delete keys.
@@ -67,7 +59,7 @@ def delete(
     if prefix == "":
         message = "--prefix is empty, which means all keys; is a variable not set?"
         raise CommandError(message, ExitCode.USAGE)
-    with open_target(url, data, token, Purpose.CHANGE, store=store) as target:
+    with location.opened(Purpose.CHANGE) as target:
         if prefix is None:
             _delete_named(target, list(dict.fromkeys(keys or ())), as_json=as_json)
         else:

@@ -71,7 +71,7 @@ class Follower:
         self._words = commit_page.words
         self._guard = guard
         self._lock = threading.Lock()
-        self._sealed_times = SealedTimes(files, folder)
+        self._sealed_times = SealedTimes(files, folder, open_segments_max)
         self.disposal = Disposal()
         self.view = self._make_view(None)
         self.current()
