@@ -24,6 +24,7 @@ from bench.systems.running import Servers
 SCALE: Final = chosen_scale()
 _WORK: Final = REPORT / "work"
 _BASIC: Final = ("bench_get", "bench_put")
+_FOLDERS: Final = ("http", "engine", "cli", "costs", "backends")
 
 
 @pytest.fixture
@@ -93,12 +94,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (*_place_of(item), _repeat_of(item)))
 
 
-def _place_of(item: pytest.Item) -> tuple[bool, bool, str, str]:
+def _place_of(item: pytest.Item) -> tuple[bool, bool, int, str]:
     """Order files by importance, in case the time runs out; files without a target come last."""
     module = item.getparent(pytest.Module)
     is_extra = module is not None and hasattr(module.obj, "REPEATS_MAX")
     is_basic = item.path.stem in _BASIC
-    return is_extra, not is_basic, item.path.parent.name, item.path.name
+    return is_extra, not is_basic, _FOLDERS.index(item.path.parent.name), item.path.name
 
 
 def _repeat_of(item: pytest.Item) -> int:

@@ -85,7 +85,7 @@ SCALES: Final = {
             gives_figures=True,
         ),
         Scale(
-            name="full",  # some 70 minutes
+            name="full",  # within an hour
             repeats=3,
             engine_keys=200_000,
             engine_operations=10_000,

@@ -147,7 +147,8 @@ def loaded(name: str) -> Command:
 def _usage_error(ctx: Context, error: typer.TyperException) -> typer.Exit:
     where = getattr(error, "ctx", None) or ctx
     message = error.format_message().strip().removesuffix(".")
-    return _exit_with(ctx, f"{message}; see {where.command_path} --help", ExitCode.USAGE)
+    see = " See" if message.endswith("?") else "; see"
+    return _exit_with(ctx, f"{message}{see} {where.command_path} --help", ExitCode.USAGE)
 
 
 def _system_error(ctx: Context, error: OSError) -> typer.Exit:

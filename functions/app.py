@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 
@@ -24,7 +25,7 @@ from rundlet_server.functions.messages.gates import Gates
 from rundlet_server.functions.messages.places import Places
 from rundlet_server.functions.messages.sending import SendingGate
 from rundlet_server.functions.messages.target import key_from_base64url, key_from_path
-from rundlet_server.functions.messages.uploads import UploadGate
+from rundlet_server.functions.messages.uploads import DecodingTurns, discard_body
 from rundlet_server.functions.messages.validators import EntityTags
 from rundlet_server.functions.monitoring.audit import AUDIT_FAILURES, AuditTrail
 from rundlet_server.functions.monitoring.counting import CountedStore
@@ -59,6 +60,7 @@ from rundlet_server.functions.routes.service import (
 from rundlet_server.functions.routes.tokens import TokenKeeper, TokenResource, TokensResource
 from rundlet_server.functions.routes.transfers import ExportResource, ImportResource
 from rundlet_server.functions.routes.values import ValueResource
+from rundlet_server.functions.serving import Service, service_of
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.functions.ui.files import read_assets
 from rundlet_server.functions.ui.resources import (
@@ -68,8 +70,9 @@ from rundlet_server.functions.ui.resources import (
     RootResource,
 )
 from rundlet_server.functions.version import software_version
+from rundlet_server.functions.waits import IN_THREAD, Waits
 from rundlet_server.storage.counting.counters import OperationCounters, SharedCounters
-from rundlet_server.storage.counting.heartbeat import start_heartbeat
+from rundlet_server.storage.counting.heartbeat import beat, start_heartbeat
 from rundlet_server.storage.counting.measures import Measures
 from rundlet_server.storage.interface import Store
 from rundlet_server.storage.opening import StoreOptions, open_store
@@ -84,20 +87,21 @@ def create_app(
     tokens: TokenSource | None = None,
     *,
     token_store: TokenStore | None = None,
+    waits: Waits = IN_THREAD,
 ) -> MeasuredApp:
     """Return the application over an open store, which the caller closes.
 
     Args:
         store: the store that the functions read and write.
         settings: the functions use what they decide themselves: ``read_only``,
-            ``open_without_tokens``, ``audit_path``, ``uploads_max``, ``downloads_max``,
-            ``exports_max``, ``sending_bytes_max``, ``writes``, ``feeds``, ``log_format``,
-            ``slow_s``, ``cors_origins``, ``host_names``, ``no_ui``, and ``maintain_inline`` for
-            ``/readyz``.
+            ``open_without_tokens``, ``audit_path``, ``exports_max``, ``sending_bytes_max``,
+            ``writes``, ``feeds``, ``log_format``, ``slow_s``, ``cors_origins``, ``host_names``,
+            ``no_ui``, and ``maintain_inline`` for ``/readyz``.
             They only show the limits on connections.
         counters: count operations; by default this process counts for itself.
         tokens: the current tokens; without them there is no authentication.
         token_store: where ``/v1/tokens`` changes them.
+        waits: how requests wait.
 
     Raises:
         OSError: the file for the audit trail cannot be opened.
@@ -109,6 +113,7 @@ def create_app(
         counters,
         read_only=settings.read_only,
         idempotency_s=settings.writes.idempotency_s,
+        waits=waits,
     )
     ids = RequestIds()
     middleware: list[AuditTrail | CorsHeaders] = []
@@ -126,9 +131,8 @@ def create_app(
         middleware=middleware,
         slow_s=settings.slow_s,
     )
-    gate = UploadGate(settings.uploads_max)
-    sending = SendingGate(settings.sending_bytes_max, settings.downloads_max, spare=gate.spare)
-    errors = ErrorAnswers(ids, gate.discard, LimitAdvice(store.info))
+    sending = SendingGate(settings.sending_bytes_max, waits)
+    errors = ErrorAnswers(ids, discard_body, LimitAdvice(store.info))
     errors.install(app)
     last_headers = cors.without_origin if cors else ()
     app.quick = PlainGets(counted, access, errors, app.count, last_headers=last_headers)
@@ -140,15 +144,17 @@ def create_app(
         sending,
         counters.shared,
         settings.feeds.wait_s_max,
+        waits=waits,
     )
     app.add_route(routes.CHANGES.template, ChangesResource(counted, source, ids))
     document = openapi_document(software_version(), store.info.limits, settings.feeds)
     app.add_route(routes.OPENAPI.template, FixedResource(document))
-    gates = Gates(gate, sending, Places(settings.exports_max or EXPORTS_DEFAULT))
+    exports = Places(settings.exports_max or EXPORTS_DEFAULT, waits)
+    gates = Gates(DecodingTurns(), sending, exports, waits)
     _add_values(app, counted, gates, source)
     _add_routes(app, counted, gates, limits, readiness)
     keeper = TokenKeeper(counted, token_store)
-    app.add_route(routes.TOKENS.template, TokensResource(keeper, counted, gate))
+    app.add_route(routes.TOKENS.template, TokensResource(keeper, counted))
     app.add_route(routes.TOKEN.template, TokenResource(keeper))
     _add_pages(app, with_dashboard=not settings.no_ui)
     return app
@@ -208,7 +214,7 @@ def _add_routes(
     app.add_route(routes.SERVICE.template, ServiceResource(store, version, limits))
     app.add_route(routes.KEYS.template, KeysResource(store, gates.sending))
     app.add_route(routes.MGET.template, MgetResource(store, gates))
-    app.add_route(routes.TXN.template, TxnResource(store, gates.uploads))
+    app.add_route(routes.TXN.template, TxnResource(store, gates.turns))
     for route, decode_key in (
         (routes.HISTORY, key_from_path),
         (routes.HISTORY64, key_from_base64url),
@@ -217,9 +223,9 @@ def _add_routes(
         app.add_route(route.template, resource)
     app.add_route(routes.DIFF.template, DiffResource(store, gates.sending))
     app.add_route(routes.ROLLBACK.template, RollbackResource(store, gates))
-    app.add_route(routes.RETENTION.template, RetentionResource(store, gates.uploads))
-    app.add_route(routes.EXPORT.template, ExportResource(store, gates.exports))
-    app.add_route(routes.IMPORT.template, ImportResource(store, gates.uploads))
+    app.add_route(routes.RETENTION.template, RetentionResource(store))
+    app.add_route(routes.EXPORT.template, ExportResource(store, gates))
+    app.add_route(routes.IMPORT.template, ImportResource(store))
     app.add_route(routes.STATS.template, StatsResource(store))
     app.add_route(routes.COMPACT.template, CompactResource(store))
     app.add_route(routes.BACKUPS.template, BackupsResource(store))
@@ -255,8 +261,21 @@ def get_app() -> MeasuredApp:
     return create_configured_app(open_configured_store(settings, shared), settings, shared)
 
 
+def get_service(waits: Waits) -> Service:
+    """Return the same for a server with an event loop, in which requests wait with ``waits``.
+
+    Raises:
+        SettingError, StoreError: see ``get_app``.
+    """
+    settings = ServerSettings.from_environ(os.environ)
+    shared = SharedCounters(settings.counters_path)
+    store = open_configured_store(settings, shared)
+    app = create_configured_app(store, settings, shared, waits)
+    return service_of(app, store, settings.limits, functools.partial(beat, shared))
+
+
 def create_configured_app(
-    store: Store, settings: ServerSettings, shared: SharedCounters
+    store: Store, settings: ServerSettings, shared: SharedCounters, waits: Waits = IN_THREAD
 ) -> MeasuredApp:
     """Return the application over an open store, with the tokens that the settings name.
 
@@ -266,7 +285,7 @@ def create_configured_app(
     tokens = open_tokens(settings.store, settings.tokens_path)
     source = None if tokens is None else tokens.watch()
     counters = OperationCounters(shared)
-    return create_app(store, settings, counters, source, token_store=tokens)
+    return create_app(store, settings, counters, source, token_store=tokens, waits=waits)
 
 
 def _welcome(version: str) -> dict[str, object]:

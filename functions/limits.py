@@ -30,8 +30,7 @@ SET_BY: Final = {
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().connections)},
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().feeds)},
     **{name: _OPTION_OF[name] for name in dataclasses.asdict(ServerSettings().writes)},
-    "uploads_max": _OPTION_OF["uploads_max"],
-    "downloads_max": _OPTION_OF["downloads_max"],
+    "receiving_bytes_max": _OPTION_OF["receiving_bytes_max"],
     "sending_bytes_max": _OPTION_OF["sending_bytes_max"],
     "txn_body_bytes_max": _OPTION_OF["txn_bytes_max"],
     "txn_body_items_max": _OPTION_OF["txn_ops_max"],
@@ -156,7 +155,7 @@ def body_bytes_max(limits: Limits) -> int:
 
 def shown_limits(settings: ServerSettings, limits: Limits) -> dict[str, object]:
     """Return every limit by its name, for ``/v1``; ``limits`` are those of the store."""
-    shown = {
+    return {
         **dataclasses.asdict(limits),
         "txn_body_bytes_max": txn_body_bytes_max(limits),
         "txn_body_items_max": txn_body_items_max(limits),
@@ -164,15 +163,10 @@ def shown_limits(settings: ServerSettings, limits: Limits) -> dict[str, object]:
         "exports_max": settings.exports_max or EXPORTS_DEFAULT,
         "mget_body_bytes_max": mget_body_bytes_max(limits),
         "mget_body_items_max": mget_body_items_max(limits),
+        "body_bytes_max": body_bytes_max(limits),
         "sending_bytes_max": settings.sending_bytes_max,
+        "receiving_bytes_max": settings.receiving_bytes_max,
         **dataclasses.asdict(settings.writes),
         **dataclasses.asdict(settings.feeds),
         **dataclasses.asdict(settings.connections),
     }
-    if settings.downloads_max is not None:
-        shown["downloads_max"] = settings.downloads_max
-    if settings.uploads_max is None:  # a server that reads whole bodies
-        shown["body_bytes_max"] = body_bytes_max(limits)
-    else:
-        shown["uploads_max"] = settings.uploads_max
-    return shown

@@ -34,8 +34,8 @@ class Rule(NamedTuple):
     Attributes:
         scope: the least that a token must have.
         is_audited: the audit trail records every request; otherwise only those that are refused.
-        is_short: its work is bounded and waits neither for a body nor for a commit, so that a
-            server with an event loop may answer in the loop instead of in a thread.
+        is_short: it takes at most a millisecond or so beside what goes through ``Waits``, so that a
+            server with an event loop answers in the loop. Otherwise it answers in a thread.
     """
 
     scope: Scope
@@ -92,7 +92,8 @@ class Route:
 
 _SHORT_READ: Final = Rule("read", is_audited=False, is_short=True)
 _LONG_READ: Final = Rule("read", is_audited=False, is_short=False)
-_WRITE: Final = Rule("write", is_audited=True, is_short=False)
+_SHORT_WRITE: Final = Rule("write", is_audited=True, is_short=True)
+_LONG_WRITE: Final = Rule("write", is_audited=True, is_short=False)
 _ADMINISTER: Final = Rule("admin", is_audited=True, is_short=False)
 _ADMIN_READ: Final = Rule("admin", is_audited=False, is_short=False)
 
@@ -100,23 +101,23 @@ _SHORT_READS: Final = {"GET": _SHORT_READ, "HEAD": _SHORT_READ}
 _LONG_READS: Final = {"GET": _LONG_READ, "HEAD": _LONG_READ}
 _ADMIN_READS: Final = {"GET": _ADMIN_READ, "HEAD": _ADMIN_READ}
 _HISTORY: Final = {"GET": _LONG_READ, "DELETE": _ADMINISTER}
-_VALUE: Final = {**_SHORT_READS, "PUT": _WRITE, "DELETE": _WRITE}
+_VALUE: Final = {**_SHORT_READS, "PUT": _SHORT_WRITE, "DELETE": _SHORT_WRITE}
 
 ROOT: Final = Route("/", _SHORT_READS, keys="none", is_open=True)
 SERVICE: Final = Route("/v1", _SHORT_READS, keys="none")
 KV: Final = Route("/v1/kv/{key:path}", _VALUE, keys="path")
 KV64: Final = Route("/v1/kv64/{key:path}", _VALUE, keys="path")
-KEYS: Final = Route("/v1/keys", {**_LONG_READS, "DELETE": _WRITE}, keys="list")
+KEYS: Final = Route("/v1/keys", {**_LONG_READS, "DELETE": _LONG_WRITE}, keys="list")
 MGET: Final = Route("/v1/mget", {"POST": _LONG_READ}, keys="body")
-TXN: Final = Route("/v1/txn", {"POST": _WRITE}, keys="body")
-CHANGES: Final = Route("/v1/changes", {"GET": _LONG_READ}, keys="list")
+TXN: Final = Route("/v1/txn", {"POST": _SHORT_WRITE}, keys="body")
+CHANGES: Final = Route("/v1/changes", {"GET": _SHORT_READ}, keys="list")
 HISTORY: Final = Route("/v1/history/{key:path}", _HISTORY, keys="path")
 HISTORY64: Final = Route("/v1/history64/{key:path}", _HISTORY, keys="path")
 DIFF: Final = Route("/v1/diff", {"GET": _LONG_READ}, keys="list")
-ROLLBACK: Final = Route("/v1/rollback", {"POST": _WRITE}, keys="body")
-EXPORT: Final = Route("/v1/export", {"GET": _LONG_READ}, keys="list")
-IMPORT: Final = Route("/v1/import", {"POST": _WRITE}, keys="body")
-STATS: Final = Route("/v1/stats", _SHORT_READS, keys="all")
+ROLLBACK: Final = Route("/v1/rollback", {"POST": _LONG_WRITE}, keys="body")
+EXPORT: Final = Route("/v1/export", {"GET": _SHORT_READ}, keys="list")
+IMPORT: Final = Route("/v1/import", {"POST": _LONG_WRITE}, keys="body")
+STATS: Final = Route("/v1/stats", _LONG_READS, keys="all")
 COMPACT: Final = Route("/v1/admin/compact", {"POST": _ADMINISTER}, keys="all")
 RETENTION: Final = Route(
     "/v1/admin/retention", {"GET": _ADMIN_READ, "PUT": _ADMINISTER}, keys="all"
@@ -151,3 +152,16 @@ ROUTES: Final = {
 """The table, by template."""
 METHODS: Final = tuple(dict.fromkeys(name for route in ROUTES.values() for name in route.rules))
 """Every method that some route answers, besides ``OPTIONS``."""
+
+_BY_BASE: Final = {route.base: route for route in ROUTES.values()}
+_VERSION_PREFIX_SIZE: Final = len("/v1/")
+
+
+def base_size(path: str) -> int:
+    """Return how much of a path is the base of a route with fields, if there is such a route."""
+    return path.find("/", _VERSION_PREFIX_SIZE) + 1
+
+
+def route_at(path: str) -> Route | None:
+    """Return the route at a path; of several with the same base, any one."""
+    return _BY_BASE.get(path) or _BY_BASE.get(path[: base_size(path)])

@@ -1,4 +1,4 @@
-"""Recognises a server that speaks HTTPS where its address says HTTP, or the other way round."""
+"""Recognises what keeps HTTPS from working: another scheme than the server's, or a certificate."""
 
 from __future__ import annotations
 
@@ -15,6 +15,34 @@ _NOT_HTTP: Final = re.compile(r"\Aillegal request line\Z|\A\x15\x03")
 """What httpx makes of an alert of TLS, and the alert itself, which ``http.client`` shows."""
 _HTTPS_PORT: Final = re.compile("HTTPS (?:port|server)|SSL-enabled server port")
 """What nginx, Go and Apache say to plain HTTP on such a port, besides the status 400."""
+_CERTIFICATE_ADVICE: Final = {
+    "certificate has expired": "renew it on the server",
+    "certificate is not yet valid": "compare the clocks of both machines",
+    "Hostname mismatch": "use a name that the certificate has",
+    "IP address mismatch": "use a name that the certificate has",
+}
+"""What to do about each reason of OpenSSL's to refuse a certificate."""
+
+_NOISE: Final = re.compile(r"\[[^]]*\] | \(_ssl\.c:\d+\)")
+
+
+def reason_of(ex: Exception) -> str:
+    """Return why there is no answer, without numbers of errors and lines of OpenSSL's source."""
+    return _NOISE.sub("", str(ex)) or type(ex).__name__
+
+
+def certificate_advice(ex: Exception, authority_advice: str) -> str | None:
+    """Return what to do if a certificate was refused; ``None`` if it was not.
+
+    Args:
+        ex: why there is no answer.
+        authority_advice: what to do about an authority that is not trusted.
+    """
+    reason = str(ex)
+    if "CERTIFICATE_VERIFY_FAILED" not in reason:
+        return None
+    fitting = (advice for text, advice in _CERTIFICATE_ADVICE.items() if text in reason)
+    return next(fitting, authority_advice)
 
 
 def scheme_advice(url: str, ex: Exception) -> str | None:

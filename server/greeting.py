@@ -24,10 +24,8 @@ _USUAL_URL: Final = "http://127.0.0.1:8000"
 
 def headline(options: ServeOptions, address: Address) -> str:
     """Return the line that says what runs where."""
-    layout = _count(options.threads, "thread")
-    if options.server == "granian":
-        each = " each" if options.workers > 1 else ""
-        layout = f"{_count(options.workers, 'worker')}, {layout}{each}"
+    is_granian = options.server == "granian"
+    layout = _count(options.workers, "worker") if is_granian else _count(options.threads, "thread")
     return (
         f"Rundlet {software_version()} serving {_what(options)} on {address.url}"
         f" ({options.server}, {layout}, {_durability(options.settings)})"

@@ -17,7 +17,7 @@ from typing import Final, NoReturn
 
 from rundlet_server.functions.app import (
     create_configured_app,
-    get_app,
+    get_service,
     open_configured_store,
 )
 from rundlet_server.functions.limits import body_bytes_max_at
@@ -210,21 +210,26 @@ class _Life:
         """Serve in workers, which read their settings from the environment."""
         try:
             from rundlet_server.server.granian import server as granian_server  # noqa: PLC0415 # needs an optional package
+            from rundlet_server.server.granian.waiting import POOL_THREADS  # noqa: PLC0415 # likewise
         except ImportError as ex:
             message = "--server granian needs the package granian: pip install 'rundlet[fast]'"
             raise GranianMissingError(message) from ex
-        with self._open_store():
-            pass  # check that it opens, and load the file; each worker opens it for itself
+        with self._open_store() as store:  # check that it opens, and load the file
+            is_remote = store.info.is_remote  # each worker opens it for itself
         # The retention is set: a worker that starts later must not undo a change since.
         settings = replace(self.options.settings, keep_versions=None, keep_for_s=None)
         os.environ.update(settings.to_environ())
+        threads = POOL_THREADS
+        if is_remote:
+            threads = self.options.threads + settings.feeds.feeds_max
         granian_server.run(
-            get_app,
+            get_service,
             self.port,
             workers=self.options.workers,
-            threads=self.options.threads + self.options.settings.feeds.feeds_max,
+            threads=threads,
             on_ready=self._say_ready,
-            limits=self.options.settings.connections,
+            limits=settings.connections,
+            receiving_bytes_max=settings.receiving_bytes_max,
             tls=self.tls,
         )
 

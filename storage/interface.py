@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.large_values import Admit, LargeValue
@@ -240,6 +240,7 @@ class StoreInfo:
         limits: of this store as it runs.
         settings: its other settings by name, as far as the backend knows them.
         features: what it can do that not every backend can.
+        is_remote: its reads wait for a network, so an event loop must not make them.
     """
 
     backend: str
@@ -248,6 +249,7 @@ class StoreInfo:
     limits: Limits
     settings: dict[str, str | int | float] = field(default_factory=dict)
     features: frozenset[Feature] = frozenset()
+    is_remote: bool = False
 
 
 class Store(Timeline, Protocol):
@@ -384,3 +386,11 @@ class Store(Timeline, Protocol):
 
     def close(self) -> None:
         """Release all files and threads; a second call does no harm."""
+
+
+@runtime_checkable
+class CommitsGroups(Protocol):
+    """A store that commits the transactions of many callers with one write and one sync."""
+
+    def commit_group(self, txns: Sequence[Txn]) -> list[Commit | Exception]:
+        """Return for each what ``Store.commit`` would return, or what it would raise."""

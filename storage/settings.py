@@ -64,7 +64,8 @@ class StoreSettings:
         segment_records_max: so is one with this many records; bounds the memory for what is
             not indexed yet, and the time to open.
         cache_bytes_max: memory, in each process, for values that were read.
-        open_segments_max: segments that are kept open for reading; by default a quarter of the
+        open_segments_max: segments that are kept open for reading, and files of commit times that
+            are kept mapped, which take a descriptor, too; by default each a quarter of the
             descriptors that the process may have.
         measures: counts and times what the store does.
         files: the file system.

@@ -11,16 +11,12 @@ import typer
 
 from rundlet_server.cli.exits import CommandError, ExitCode
 from rundlet_server.cli.place.options import (
-    DataOption,
     FolderOption,
     JsonOption,
-    StoreOption,
-    TokenOption,
-    UrlOption,
     chosen_folder,
     no_store_if_missing,
-    open_target,
 )
+from rundlet_server.cli.place.taking import Location, takes_location
 from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.formats import FormatOption, Shape, format_of, write_rows
 from rundlet_server.cli.show.json_line import to_line
@@ -37,12 +33,10 @@ _LINES_MAX: Final = 20
 
 
 @commands.command("stats")
+@takes_location
 def stats(
     *,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     output_format: FormatOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,7 +47,7 @@ def stats(
     Example: rundlet stats --json
     """
     wanted = format_of(output_format, as_json=as_json)
-    with open_target(url, data, token, store=store) as target:
+    with location.opened() as target:
         members = target.stats()
     if wanted in ("json", "jsonl"):
         write_line(to_line(members))
@@ -62,11 +56,9 @@ def stats(
 
 
 @commands.command("compact")
+@takes_location
 def compact(
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
 ) -> None:
     """Reclaim space.
 
@@ -77,7 +69,7 @@ def compact(
     """
     from rundlet import Client  # noqa: PLC0415 - the other commands need no client
 
-    with open_target(url, data, token, Purpose.COMPACT, store=store) as target:
+    with location.opened(Purpose.COMPACT) as target:
         target.compact()
         is_server = isinstance(target, Client)
     write_line("started; rundlet stats shows what it reclaims" if is_server else "done")

@@ -13,14 +13,8 @@ import typer
 
 from rundlet import DEFAULT_CONTENT_TYPE
 from rundlet_server.cli.exits import CommandError, ExitCode, no_value
-from rundlet_server.cli.place.options import (
-    DataOption,
-    JsonOption,
-    StoreOption,
-    TokenOption,
-    UrlOption,
-    open_target,
-)
+from rundlet_server.cli.place.options import JsonOption
+from rundlet_server.cli.place.taking import Location, takes_location
 from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import read_stdin, write_line, write_value
@@ -50,6 +44,7 @@ def _checked_content_type(content_type: str | None) -> str | None:
 
 
 @commands.command("get")
+@takes_location
 def get(
     key: Annotated[str, typer.Argument(metavar="KEY")],
     *,
@@ -68,10 +63,7 @@ def get(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write to a file.")
     ] = None,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Print a value.
@@ -83,7 +75,7 @@ def get(
     require_one_place(rev=rev, version=version, at=at)
     if as_json and output is not None:
         raise CommandError("--json and -o exclude each other; give one of them", ExitCode.USAGE)
-    with open_target(url, data, token, store=store) as target:
+    with location.opened() as target:
         value = target.get(key, revision=rev, at=at, version=version)
     if value is None:
         raise no_value([key])
@@ -96,6 +88,7 @@ def get(
 
 
 @commands.command("set")
+@takes_location
 def set_(
     key: Annotated[str, typer.Argument(metavar="KEY")],
     value: Annotated[
@@ -134,10 +127,7 @@ def set_(
         int | None,
         typer.Option(metavar="N", min=0, help="Only if the key is still at this revision."),
     ] = None,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Store a value.
@@ -151,7 +141,7 @@ def set_(
         raise CommandError(message, ExitCode.USAGE)
     texts = _metadata(meta or ())
     stored, default_type = _given_value(value, file)
-    with open_target(url, data, token, Purpose.WRITE, store=store) as target:
+    with location.opened(Purpose.WRITE) as target:
         written = target.set(
             key,
             stored,
@@ -170,6 +160,7 @@ def set_(
     "incr",
     context_settings={"ignore_unknown_options": True},  # so that BY may be -5
 )
+@takes_location
 def incr(
     key: Annotated[str, typer.Argument(metavar="KEY")],
     by: Annotated[
@@ -179,10 +170,7 @@ def incr(
         ),
     ] = 1,
     *,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Add to a number.
@@ -191,7 +179,7 @@ def incr(
 
     Example: rundlet incr visits 5
     """
-    with open_target(url, data, token, Purpose.WRITE, store=store) as target:
+    with location.opened(Purpose.WRITE) as target:
         number = target.incr(key, by)
     write_line(to_line({"key": key, "number": number}) if as_json else str(number))
 

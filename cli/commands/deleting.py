@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -10,14 +10,8 @@ import typer
 
 from rundlet import Delete
 from rundlet_server.cli.exits import CommandError, ExitCode, Interrupted, is_conflict
-from rundlet_server.cli.place.options import (
-    DataOption,
-    JsonOption,
-    StoreOption,
-    TokenOption,
-    UrlOption,
-    open_target,
-)
+from rundlet_server.cli.place.options import JsonOption
+from rundlet_server.cli.place.taking import Location, takes_location
 from rundlet_server.cli.place.target import Purpose, Target
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.progress import RowProgress
@@ -33,6 +27,7 @@ _ATTEMPTS: Final = 5
 
 
 @commands.command("del")
+@takes_location
 def delete(
     keys: Annotated[list[str] | None, typer.Argument(metavar="KEY")] = None,
     *,
@@ -44,10 +39,7 @@ def delete(
         typer.Option(metavar="GLOB", help="Of these, only keys that match it after the prefix."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask back.")] = False,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Delete keys.
@@ -67,7 +59,7 @@ def delete(
     if prefix == "":
         message = "--prefix is empty, which means all keys; is a variable not set?"
         raise CommandError(message, ExitCode.USAGE)
-    with open_target(url, data, token, Purpose.CHANGE, store=store) as target:
+    with location.opened(Purpose.CHANGE) as target:
         if prefix is None:
             _delete_named(target, list(dict.fromkeys(keys or ())), as_json=as_json)
         else:
@@ -84,9 +76,9 @@ class _Selected:
     def count(self, target: Target) -> int:
         return target.count(prefix=self.prefix, match=self.match)
 
-    def keys(self, target: Target, limit: int | None = None) -> list[str]:
+    def keys(self, target: Target, limit: int | None = None) -> Iterator[str]:
         found = target.scan(prefix=self.prefix, match=self.match, limit=limit)
-        return [info.key for info in found]
+        return (info.key for info in found)
 
 
 def _delete_named(target: Target, keys: Sequence[str], *, as_json: bool) -> None:
@@ -103,13 +95,12 @@ def _delete_named(target: Target, keys: Sequence[str], *, as_json: bool) -> None
 def _delete_selected(target: Target, selected: _Selected, *, is_sure: bool, as_json: bool) -> None:
     """Delete no other keys than those that were counted: in one transaction if it holds them."""
     count = selected.count(target)
-    if count > _ops_max(target):
-        found = selected.keys(target)
-        _require_answer(selected, found, len(found), is_sure=is_sure)
-        _delete_all(target, found, as_json=as_json)
-        return
-    first = [] if is_sure else selected.keys(target, limit=_SHOWN)
+    first = [] if is_sure else [*selected.keys(target, limit=_SHOWN)]
     _require_answer(selected, first, count, is_sure=is_sure)
+    ops_max = _ops_max(target)
+    if count > ops_max:
+        _delete_many(target, selected, None if is_sure else count, ops_max, as_json=as_json)
+        return
     deleted = _delete_at_once(target, selected, count, is_sure=is_sure)
     _show_deleted(deleted, deleted, as_json=as_json)
 
@@ -123,8 +114,12 @@ def _delete_at_once(target: Target, selected: _Selected, count: int, *, is_sure:
             if not is_conflict(ex):
                 raise
             count = selected.count(target)
+    raise _others_write(count)
+
+
+def _others_write(count: int) -> CommandError:
     message = f"other clients write these keys, {count:,} now; nothing was deleted, run it again"
-    raise CommandError(message, ExitCode.CONFLICT)
+    return CommandError(message, ExitCode.CONFLICT)
 
 
 def _require_answer(
@@ -147,22 +142,29 @@ def _require_answer(
         raise CommandError("nothing was deleted", ExitCode.USAGE)
 
 
-def _delete_all(target: Target, keys: Sequence[str], *, as_json: bool) -> None:
+def _delete_many(
+    target: Target, selected: _Selected, expected: int | None, ops_max: int, *, as_json: bool
+) -> None:
     """Delete any number of keys, in as few transactions as the limits of the store allow."""
     deleted = done = 0
+    keys: list[str] = []
     try:
-        with RowProgress("deleting", "keys") as progress:
+        with RowProgress("deleting", "keys", first="listing") as progress:
+            for key in selected.keys(target):
+                keys.append(key)
+                progress.advance(1)
+            if expected not in (None, len(keys)):
+                raise _others_write(len(keys))
             progress.begin(len(keys))
-            size = _ops_max(target)
-            for start in range(0, len(keys), size):
-                batch = keys[start : start + size]
+            for start in range(0, len(keys), ops_max):
+                batch = keys[start : start + ops_max]
                 commit = target.txn([Delete(key) for key in batch])
                 deleted += sum(result.found is True for result in commit.results)
                 done += len(batch)
                 progress.advance(len(batch))
     except KeyboardInterrupt:
         message = f"stopped: {done:,} of {len(keys):,} keys are deleted; run it again to go on"
-        raise Interrupted(message) from None
+        raise Interrupted(message if done else "stopped; nothing was deleted") from None
     _show_deleted(deleted, len(keys), as_json=as_json)
 
 

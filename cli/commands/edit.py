@@ -18,14 +18,8 @@ import typer
 
 from rundlet import TEXT_CONTENT_TYPE, Value
 from rundlet_server.cli.exits import CommandError, ExitCode, is_conflict
-from rundlet_server.cli.place.options import (
-    DataOption,
-    JsonOption,
-    StoreOption,
-    TokenOption,
-    UrlOption,
-    open_target,
-)
+from rundlet_server.cli.place.options import JsonOption
+from rundlet_server.cli.place.taking import Location, takes_location
 from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import escaped, write_line
@@ -75,6 +69,7 @@ class _Before:
 
 
 @commands.command("edit")
+@takes_location
 def edit(
     key: Annotated[str, typer.Argument(metavar="KEY")],
     *,
@@ -84,10 +79,7 @@ def edit(
             "--editor", metavar="CMD", help="A program with arguments [VISUAL, EDITOR; default vi]."
         ),
     ] = None,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Edit a value.
@@ -98,7 +90,7 @@ def edit(
 
     Example: rundlet edit config/app
     """
-    with open_target(url, data, token, store=store) as target:
+    with location.opened() as target:
         before = _Before(target.get(key))
     _require_text(key, before.data)
     with _file(before) as file:
@@ -107,7 +99,7 @@ def edit(
             file.unlink()
             write_line(to_line({"key": key, "changed": False}) if as_json else "unchanged")
             return
-        with open_target(url, data, token, Purpose.WRITE, store=store) as target:
+        with location.opened(Purpose.WRITE) as target:
             try:
                 written = target.set(
                     key,

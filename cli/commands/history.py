@@ -12,14 +12,8 @@ import typer
 
 from rundlet import Condition, Difference, Restore, RolledBack, State, Version
 from rundlet_server.cli.exits import CommandError, ExitCode
-from rundlet_server.cli.place.options import (
-    DataOption,
-    JsonOption,
-    StoreOption,
-    TokenOption,
-    UrlOption,
-    open_target,
-)
+from rundlet_server.cli.place.options import JsonOption
+from rundlet_server.cli.place.taking import Location, takes_location
 from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.formats import FormatOption, Shape, format_of, write_rows
 from rundlet_server.cli.show.json_line import to_line
@@ -39,15 +33,13 @@ _DIFF_TITLES: Final = ("change", "before", "after", "key")
 
 
 @commands.command("history")
+@takes_location
 def history(
     key: Annotated[str, typer.Argument(metavar="KEY")],
     *,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N.")] = None,
     output_format: FormatOption = None,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """List versions of a key.
@@ -57,7 +49,7 @@ def history(
     Example: rundlet history config/app
     """
     wanted = format_of(output_format, as_json=as_json)
-    with open_target(url, data, token, store=store) as target:
+    with location.opened() as target:
         versions = target.history(key, limit=limit)
         first = next(versions, None)
         if first is None:
@@ -67,6 +59,7 @@ def history(
 
 
 @commands.command("diff")
+@takes_location
 def diff(
     start: Annotated[
         str, typer.Argument(metavar="START", help="A revision, or a time: 10m for 10 minutes ago.")
@@ -77,10 +70,7 @@ def diff(
     *,
     prefix: Annotated[str, typer.Option(metavar="TEXT", help="How the keys begin.")] = "",
     output_format: FormatOption = None,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Compare two revisions.
@@ -92,11 +82,12 @@ def diff(
     wanted = format_of(output_format, as_json=as_json)
     before = place_of("START", start)
     after = None if end is None else place_of("END", end)
-    with open_target(url, data, token, store=store) as target:
+    with location.opened() as target:
         write_rows(target.diff(before, after, prefix=prefix), _DIFF, wanted)
 
 
 @commands.command("rollback")
+@takes_location
 def rollback(
     key: Annotated[str | None, typer.Argument(metavar="KEY")] = None,
     version: Annotated[
@@ -114,10 +105,7 @@ def rollback(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
     ] = False,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Put back what was there.
@@ -134,7 +122,7 @@ def rollback(
         message = "VERSION and --to exclude each other; give one of them"
         raise CommandError(message, ExitCode.USAGE)
     purpose = Purpose.READ if dry_run else Purpose.CHANGE
-    with open_target(url, data, token, purpose, store=store) as target:
+    with location.opened(purpose) as target:
         if to is None:
             assert key is not None
             _restore(target, key, version, dry_run=dry_run, as_json=as_json)
@@ -145,6 +133,7 @@ def rollback(
 
 
 @commands.command("retention")
+@takes_location
 def retention(
     *,
     keep_versions: Annotated[
@@ -159,10 +148,7 @@ def retention(
             help="Keep all that was visible in this time: 1h, 30d.",
         ),
     ] = None,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Show or set retention.
@@ -173,7 +159,7 @@ def retention(
     """
     is_changed = keep_versions is not None or keep_for is not None
     purpose = Purpose.CHANGE if is_changed else Purpose.READ
-    with open_target(url, data, token, purpose, store=store) as target:
+    with location.opened(purpose) as target:
         kept = target.retention(keep_versions=keep_versions, keep_for_s=keep_for)
     if as_json:
         write_line(to_line({"keep_versions": kept.keep_versions, "keep_for_s": kept.keep_for_s}))
@@ -183,13 +169,11 @@ def retention(
 
 
 @commands.command("erase")
+@takes_location
 def erase(
     key: Annotated[str, typer.Argument(metavar="KEY")],
     *,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Erase a key for good.
@@ -199,7 +183,7 @@ def erase(
 
     Example: rundlet erase users/42
     """
-    with open_target(url, data, token, Purpose.CHANGE, store=store) as target:
+    with location.opened(Purpose.CHANGE) as target:
         erased = target.erase(key, wait_s=_ERASE_PATIENCE_S)
     if erased is None:
         message = f"no history is kept of {key!r}"

@@ -8,14 +8,8 @@ import typer
 
 from rundlet import Condition, Delete, Put, Touch, Value
 from rundlet_server.cli.exits import CommandError, ExitCode, is_conflict, no_value
-from rundlet_server.cli.place.options import (
-    DataOption,
-    JsonOption,
-    StoreOption,
-    TokenOption,
-    UrlOption,
-    open_target,
-)
+from rundlet_server.cli.place.options import JsonOption
+from rundlet_server.cli.place.taking import Location, takes_location
 from rundlet_server.cli.place.target import Purpose, Target
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import stdout_is_terminal, write_line
@@ -39,13 +33,11 @@ IfAbsentOption = Annotated[
 
 
 @commands.command("exists")
+@takes_location
 def exists(
     keys: Annotated[list[str], typer.Argument(metavar="KEY")],
     *,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Test for keys.
@@ -55,7 +47,7 @@ def exists(
     Example: rundlet exists config/app && echo yes
     """
     unique = list(dict.fromkeys(keys))
-    with open_target(url, data, token, store=store) as target:
+    with location.opened() as target:
         missing = [key for key in unique if not target.exists(key)]
     found = len(unique) - len(missing)
     if as_json:
@@ -67,13 +59,11 @@ def exists(
 
 
 @commands.command("ttl")
+@takes_location
 def ttl(
     key: Annotated[str, typer.Argument(metavar="KEY")],
     *,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Print time left.
@@ -82,7 +72,7 @@ def ttl(
 
     Example: rundlet ttl session/42
     """
-    with open_target(url, data, token, store=store) as target:
+    with location.opened() as target:
         found = target.head(key)
     if found is None:
         raise no_value([key])
@@ -99,14 +89,12 @@ def ttl(
 
 
 @commands.command("touch")
+@takes_location
 def touch(
     key: Annotated[str, typer.Argument(metavar="KEY")],
     ttl: Annotated[str, typer.Argument(metavar="TTL", help="90s, 15m, 12h, 30d, or never.")],
     *,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Set time left.
@@ -116,7 +104,7 @@ def touch(
     Example: rundlet touch session/42 30m
     """
     ttl_s = None if ttl == _NEVER else seconds_above_0("TTL", ttl)
-    with open_target(url, data, token, Purpose.CHANGE, store=store) as target:
+    with location.opened(Purpose.CHANGE) as target:
         try:
             commit = target.txn([Touch(key, ttl_s)], conditions=[Condition(key, exists=True)])
         except Exception as ex:
@@ -129,15 +117,13 @@ def touch(
 
 
 @commands.command("cp")
+@takes_location
 def copy(
     source: Annotated[str, typer.Argument(metavar="KEY")],
     target_key: Annotated[str, typer.Argument(metavar="NEW")],
     *,
     if_absent: IfAbsentOption = False,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Copy a value.
@@ -147,7 +133,7 @@ def copy(
     Example: rundlet cp config/app config/app.old
     """
     _require_two(source, target_key)
-    with open_target(url, data, token, Purpose.CHANGE, store=store) as target:
+    with location.opened(Purpose.CHANGE) as target:
         value = _value(target, source)
         written = target.set(
             target_key,
@@ -163,15 +149,13 @@ def copy(
 
 
 @commands.command("mv")
+@takes_location
 def move(
     source: Annotated[str, typer.Argument(metavar="KEY")],
     target_key: Annotated[str, typer.Argument(metavar="NEW")],
     *,
     if_absent: IfAbsentOption = False,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Rename a key.
@@ -182,7 +166,7 @@ def move(
     Example: rundlet mv config/new config/app
     """
     _require_two(source, target_key)
-    with open_target(url, data, token, Purpose.CHANGE, store=store) as target:
+    with location.opened(Purpose.CHANGE) as target:
         revision, version = _move(target, source, target_key, if_absent=if_absent)
     if as_json:
         write_line(to_line({"key": target_key, "revision": revision, "version": version}))

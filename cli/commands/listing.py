@@ -15,16 +15,11 @@ from rundlet import KeyInfo
 from rundlet_server.cli.commands.key_rows import shape_of, tabbed
 from rundlet_server.cli.commands.many import RevisionOption, TimeOption
 from rundlet_server.cli.exits import CommandError, ExitCode
-from rundlet_server.cli.place.options import (
-    DataOption,
-    JsonOption,
-    StoreOption,
-    TokenOption,
-    UrlOption,
-    open_target,
-)
+from rundlet_server.cli.place.options import JsonOption
+from rundlet_server.cli.place.taking import Location, takes_location
 from rundlet_server.cli.place.target import Target
 from rundlet_server.cli.show.formats import FormatOption, format_of, write_rows
+from rundlet_server.cli.show.progress import counted
 from rundlet_server.cli.show.terminal import escaped, stdout_is_terminal, write_bytes
 from rundlet_server.cli.show.times import require_one_place
 
@@ -68,6 +63,7 @@ class Selection:
 
 
 @commands.command("ls")
+@takes_location
 def ls(
     prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="How the keys begin.")] = "",
     *,
@@ -106,10 +102,7 @@ def ls(
         bool, typer.Option("--null", "-0", help="End each key with a zero byte, for xargs -0.")
     ] = False,
     output_format: FormatOption = None,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """List keys.
@@ -130,11 +123,11 @@ def ls(
     if after is not None:
         start, end = _behind(after, start, end, prefix, rolled, reverse=reverse)
     keys = Selection(prefix, start, end, match, reverse, rolled, rev, at)
-    with open_target(url, data, token, store=store) as target:
+    with location.opened() as target:
         if tree:
             from rundlet_server.cli.commands.tree import write_tree  # noqa: PLC0415 - rarely used
 
-            infos = keys.scan(target, limit=None)
+            infos = counted(keys.scan(target, limit=None), "counting", "keys")
             write_tree(infos, prefix, delimiter or _DELIMITER, depth, wanted)
             return
         has_meta = long or wanted not in (None, "table")

@@ -12,14 +12,8 @@ import typer
 
 from rundlet import Put, Value
 from rundlet_server.cli.exits import CommandError, ExitCode, no_value
-from rundlet_server.cli.place.options import (
-    DataOption,
-    JsonOption,
-    StoreOption,
-    TokenOption,
-    UrlOption,
-    open_target,
-)
+from rundlet_server.cli.place.options import JsonOption
+from rundlet_server.cli.place.taking import Location, takes_location
 from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.formats import FormatOption, Shape, format_of, write_rows
 from rundlet_server.cli.show.json_line import to_line
@@ -33,7 +27,7 @@ from rundlet_server.cli.show.terminal import (
     write_line,
 )
 from rundlet_server.cli.show.times import require_one_place, time_ago
-from rundlet_server.cli.show.values import existing_file, is_media_type, typed_argument
+from rundlet_server.cli.show.values import existing_file, is_media_type, shown_file, typed_argument
 from rundlet_server.cli.transfer.jsonlines import BadLine, Row, read_rows, value_members
 
 commands = typer.Typer()
@@ -53,6 +47,7 @@ TimeOption = Annotated[
 
 
 @commands.command("mset")
+@takes_location
 def mset(
     pairs: Annotated[
         list[str] | None,
@@ -67,10 +62,7 @@ def mset(
             help="JSON lines: key, text or base64, content_type, ttl.",
         ),
     ] = None,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Store many values.
@@ -85,23 +77,21 @@ def mset(
     if not puts:
         message = "nothing to store; give KEY=VALUE or --file FILE"
         raise CommandError(message, ExitCode.USAGE)
-    with open_target(url, data, token, Purpose.WRITE, store=store) as target:
+    with location.opened(Purpose.WRITE) as target:
         commit = target.txn(puts)
     if as_json:
         write_line(to_line({"stored": len(puts), "revision": commit.revision}))
 
 
 @commands.command("mget")
+@takes_location
 def mget(
     keys: Annotated[list[str], typer.Argument(metavar="KEY")],
     *,
     rev: RevisionOption = None,
     at: TimeOption = None,
     output_format: FormatOption = None,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Print many values.
@@ -113,7 +103,7 @@ def mget(
     """
     require_one_place(rev=rev, at=at)
     wanted = format_of(output_format, as_json=as_json)
-    with open_target(url, data, token, store=store) as target:
+    with location.opened() as target:
         values = target.mget(keys, revision=rev, at=at)
     if wanted is not None:
         write_rows(zip(keys, values, strict=True), _SHAPE, wanted)
@@ -143,7 +133,7 @@ def _puts_in(file: Path) -> list[Put]:
         try:
             put = _put(row, now)
         except BadLine as ex:
-            message = f"{file}:{number}: {ex}"
+            message = f"{shown_file(file)}:{number}: {ex}"
             raise CommandError(message, ExitCode.USAGE) from ex
         if put is not None:
             puts.append(put)

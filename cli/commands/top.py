@@ -76,8 +76,7 @@ def top(
     """Watch the load.
 
     Shows requests, latency, keys and bytes, with curves of the last looks; in a pipe one line for
-    each look. The requests by
-    which it looks are not counted.
+    each look. The requests by which it looks are not counted.
 
     Example: rundlet top --every 5s
     """
@@ -120,7 +119,7 @@ def _show(url: str, looks: Iterator[Figures], *, as_json: bool) -> None:
 
         console = Console(highlight=False)
         past = Past()
-        with Live(f"watching {url}", console=console, transient=True) as live:
+        with Live(f"watching {url}", console=console) as live:
             for look in looks:
                 past.add(look)
                 shown = [url, *panel(look), *past.lines(console.width)]

@@ -16,14 +16,8 @@ from typer.core import TyperCommand
 
 from rundlet import Event
 from rundlet_server.cli.exits import CommandError, ExitCode, Interrupted
-from rundlet_server.cli.place.options import (
-    DataOption,
-    JsonOption,
-    StoreOption,
-    TokenOption,
-    UrlOption,
-    open_target,
-)
+from rundlet_server.cli.place.options import JsonOption
+from rundlet_server.cli.place.taking import Location, takes_location
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import (
     escaped,
@@ -42,6 +36,8 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 _EXEC: Final = "--exec"
+_WIDE_COLUMNS: Final = 80
+"""Terminals of fewer columns show no version and no size."""
 
 
 class _CommandWithProgram(TyperCommand):
@@ -56,6 +52,7 @@ class _CommandWithProgram(TyperCommand):
 
 
 @commands.command("watch", cls=_CommandWithProgram)
+@takes_location
 def watch(
     prefix: Annotated[str, typer.Argument(metavar="PREFIX")] = "",
     *,
@@ -75,10 +72,7 @@ def watch(
     stop_on_error: Annotated[
         bool, typer.Option("--stop-on-error", help="End when the program fails.")
     ] = False,
-    url: UrlOption = None,
-    data: DataOption = None,
-    store: StoreOption = None,
-    token: TokenOption = None,
+    location: Location,
     as_json: JsonOption = False,
 ) -> None:
     """Follow changes.
@@ -94,8 +88,8 @@ def watch(
     if program is not None:
         show = _Program(shlex.split(program), stop_on_error=stop_on_error).run
     with (
-        open_target(url, data, token, store=store) as target,
-        target.watch(prefix, since=since, include_values=values) as changes,
+        location.opened() as target,
+        target.watch(prefix, since=since, values=values) as changes,
     ):
         try:
             if show is _print_line and stdout_is_terminal():
@@ -126,7 +120,9 @@ def _print_line(event: Event) -> None:
 def _aligned(cells: tuple[str, str, str, str, str], key: Sequence[str]) -> str:
     """A line for people; ``key`` may have the value behind it."""
     moment, kind, revision, version, size = cells
-    about = f"{moment:<20} {kind:<7} {revision:>9} {version:>8} {size:>10}"
+    about = f"{moment:<20} {kind:<7} {revision:>9}"
+    if shutil.get_terminal_size().columns >= _WIDE_COLUMNS:
+        about += f" {version:>8} {size:>10}"
     return "  ".join([about, *key])
 
 

@@ -87,7 +87,7 @@ class ServerSide:
 
     def changes(self, since: int) -> News:
         """See ``Side.changes``."""
-        page = self._client.changes(since, limit=_PAGE_EVENTS, include_values=True)
+        page = self._client.changes(since, limit=_PAGE_EVENTS, values=True)
         commits = []
         for revision, group in groupby(page.events, key=lambda event: event.revision):
             events = list(group)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from shutil import get_terminal_size
 from typing import Final
 
 import typer
@@ -24,7 +25,7 @@ from rundlet_server.cli.place.options import (
 from rundlet_server.cli.serve.environ import warn_of_unknown
 from rundlet_server.cli.show.formats import FormatOption, Shape, format_of, write_rows
 from rundlet_server.cli.show.json_line import to_line
-from rundlet_server.cli.show.terminal import escaped, write_line, write_lines
+from rundlet_server.cli.show.terminal import escaped, stdout_is_terminal, write_line, write_lines
 from rundlet_server.storage.address import StoreAddress
 
 commands = typer.Typer()
@@ -56,7 +57,8 @@ def doctor(
     elif as_json:
         write_line(to_line({"exit_code": int(code), "findings": [*map(_members, found)]}))
     else:
-        write_lines(map(escaped, findings.lines(found)))
+        columns = get_terminal_size().columns if stdout_is_terminal() else None
+        write_lines(map(escaped, findings.lines(found, columns)))
     if code:
         raise typer.Exit(code)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Sequence
+from itertools import starmap
+from textwrap import wrap
 from typing import NamedTuple
 
 from rundlet_server.cli.exits import ExitCode
@@ -17,6 +19,7 @@ class Level(enum.StrEnum):
     BAD = "error"
 
 
+_TEXT_COLUMNS_MIN = 20
 _SIGNS = {Level.GOOD: "✓", Level.WARNING: "!", Level.BAD: "✗"}
 
 
@@ -53,22 +56,40 @@ def bad(name: str, seen: str, advice: str, code: ExitCode = ExitCode.UNREACHABLE
     return Finding(Level.BAD, name, seen, advice, code)
 
 
-def lines(findings: Sequence[Finding]) -> Iterator[str]:
-    """Yield the lines for people, with a summary at the end."""
+def lines(findings: Sequence[Finding], columns: int | None = None) -> Iterator[str]:
+    """Yield the lines for people, with a summary at the end.
+
+    Args:
+        findings: all of them.
+        columns: of a terminal, on which a long text goes on below its first line.
+    """
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
-        yield f"{_SIGNS[finding.level]} {finding.name:<{width}}  {finding.seen}"
+        start = f"{_SIGNS[finding.level]} {finding.name:<{width}}  "
+        yield from _hanging(start, finding.seen, columns)
         if finding.advice:
-            yield f"  {'':<{width}}  → {finding.advice}"
+            yield from _hanging(f"  {'':<{width}}  → ", finding.advice, columns)
     errors = sum(finding.level is Level.BAD for finding in findings)
     warnings = sum(finding.level is Level.WARNING for finding in findings)
-    yield f"{len(findings)} checks, {_count(warnings, 'warning')}, {_count(errors, 'error')}"
+    counts = ((len(findings), "check"), (warnings, "warning"), (errors, "error"))
+    yield ", ".join(starmap(_count, counts))
 
 
 def exit_code(findings: Sequence[Finding]) -> ExitCode:
     """Return the exit code that all findings lead to: that of damage before any other."""
     codes = {finding.code for finding in findings if finding.level is Level.BAD}
     return ExitCode.DAMAGED if ExitCode.DAMAGED in codes else max(codes, default=ExitCode.DONE)
+
+
+def _hanging(start: str, text: str, columns: int | None) -> Iterator[str]:
+    """Yield a text behind its start, and its further lines below its first."""
+    if columns is None:
+        yield start + text
+        return
+    room = max(_TEXT_COLUMNS_MIN, columns - len(start))
+    for line in wrap(text, room, break_on_hyphens=False, break_long_words=False):
+        yield start + line
+        start = " " * len(start)
 
 
 def _count(number: int, noun: str) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from rundlet_server.cli.doctor.findings import Finding, bad, good, warning
 from rundlet_server.cli.exits import CommandError, ExitCode
-from rundlet_server.cli.place.ask import NOT_ALLOWED, Asking, Metrics, Reply
+from rundlet_server.cli.place.ask import NOT_ALLOWED, Asking, Metrics, NoAnswer, Reply
 from rundlet_server.cli.place.options import open_asking
 from rundlet_server.cli.show.sizes import shown_bytes
 from rundlet_server.functions.version import software_version
@@ -30,8 +30,8 @@ def check_server(url: str, token: str | None) -> Iterator[Finding]:
     with open_asking(url, token) as asking:
         try:
             yield _latency(asking)
-        except CommandError as ex:
-            yield bad("server", str(ex), "start it with rundlet serve, or name it with --url")
+        except NoAnswer as ex:
+            yield bad("server", ex.seen, ex.advice)
             return
         yield _readiness(asking.get("/readyz"))
         yield _exposure(url, asking)

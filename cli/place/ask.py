@@ -9,13 +9,31 @@ import time
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from rundlet.schemes import certificate_advice, reason_of, scheme_advice
 from rundlet_server.cli.exits import CommandError, ExitCode
 
 DASHBOARD_PATH = "/ui/"
 _TIMEOUT_S = 10.0
+_NOT_RUNNING_ADVICE = "start it with rundlet serve, or name it with --url"
+_AUTHORITY_ADVICE = "name the authority of its certificate with --ca-file"
 NOT_ALLOWED = frozenset({401, 403})
 _SAMPLE = re.compile(r"([a-z_]+)(?:\{(.*)\})? (\S+)")
 _LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
+
+
+class NoAnswer(CommandError):
+    """A server does not answer.
+
+    Attributes:
+        seen: why, as far as this is known.
+        advice: what to do, if ``seen`` does not say it.
+    """
+
+    def __init__(self, seen: str, advice: str = "") -> None:
+        """Both make the message."""
+        super().__init__(f"{seen}; {advice}" if advice else seen)
+        self.seen = seen
+        self.advice = advice
 
 
 class Reply(NamedTuple):
@@ -82,7 +100,7 @@ class Asking:
         """Ask for a path.
 
         Raises:
-            CommandError: there is no answer.
+            NoAnswer: there is none.
         """
         started_s = time.perf_counter()
         try:
@@ -92,25 +110,17 @@ class Asking:
             body = response.read()
         except (OSError, http.client.HTTPException) as ex:
             self._connection.close()
-            raise CommandError(self._reason(ex)) from ex
+            raise self._no_answer(ex) from ex
         return Reply(response.status, response.headers, body, time.perf_counter() - started_s)
 
-    def _reason(self, ex: Exception) -> str:
+    def _no_answer(self, ex: Exception) -> NoAnswer:
         """Return why there is no answer, and what to do."""
-        # It loads the HTTP client, which takes longer than most requests, so only now.
-        from rundlet.schemes import scheme_advice  # noqa: PLC0415 - see above
-
         if not isinstance(ex, TimeoutError | ConnectionRefusedError):
             advice = scheme_advice(self._url, ex)
             if advice is not None:
-                return advice
-        is_untrusted = isinstance(ex, ssl.SSLCertVerificationError)
-        advice = (
-            "name the authority of its certificate with --ca-file"
-            if is_untrusted
-            else "is the server running?"
-        )
-        return f"no answer from {self._url}: {ex}; {advice}"
+                return NoAnswer(advice)
+        advice = certificate_advice(ex, _AUTHORITY_ADVICE) or _NOT_RUNNING_ADVICE
+        return NoAnswer(f"no answer from {self._url}: {reason_of(ex)}", advice)
 
     def metrics(self) -> Metrics:
         """Return the server's metrics.

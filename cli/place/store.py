@@ -160,10 +160,10 @@ class StoreTarget(StoreLists):
         return Commit(commit.succeeded, commit.revision, results)
 
     def watch(
-        self, prefix: str = "", *, since: int | None = None, include_values: bool = False
+        self, prefix: str = "", *, since: int | None = None, values: bool = False
     ) -> StoreWatch:
         """Return an iterator over all changes from now on, or from after a revision."""
-        return StoreWatch(self.store, prefix, since, include_values=include_values)
+        return StoreWatch(self.store, prefix, since, include_values=values)
 
     def url_of(self, key: str, *, is_prefix: bool = False) -> str:
         """Refuse: a store that no server serves has no URLs."""

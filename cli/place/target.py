@@ -130,7 +130,7 @@ class Target(Protocol):
         """Remove all keys with a prefix, if there are as many as expected."""
 
     def watch(
-        self, prefix: str = "", *, since: int | None = None, include_values: bool = False
+        self, prefix: str = "", *, since: int | None = None, values: bool = False
     ) -> Watching:
         """Return an iterator over all changes from now on, or from after a revision."""
 

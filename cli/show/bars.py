@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -12,7 +14,13 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
+
+_TEXTS_WIDTH: Final = 60
+"""Of what is written beside a bar: ``importing  900,000 of 1,000,000 lines, 100,000/s 0:00:01``."""
+_BAR_WIDTH_MIN: Final = 8
+_BAR_WIDTH_MAX: Final = 40
 
 
 def row_bar(unit: str = "rows") -> Progress:
@@ -22,25 +30,31 @@ def row_bar(unit: str = "rows") -> Progress:
 
 def byte_bar() -> Progress:
     """Return a bar that counts bytes."""
-    return _bar(DownloadColumn())
+    return _bar(DownloadColumn(table_column=_on_one_line()))
 
 
 def _bar(count: ProgressColumn) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
+    console = Console(stderr=True)
+    columns: list[ProgressColumn] = [
+        TextColumn("{task.description}", table_column=_on_one_line()),
         count,
-        _RemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
+        _RemainingColumn(table_column=_on_one_line()),
+    ]
+    room = console.width - _TEXTS_WIDTH
+    if room >= _BAR_WIDTH_MIN:
+        columns.insert(1, BarColumn(min(room, _BAR_WIDTH_MAX)))
+    return Progress(*columns, console=console, transient=True)
+
+
+def _on_one_line() -> Column:
+    return Column(no_wrap=True)
 
 
 class _RowsColumn(ProgressColumn):
     """Rows done, of how many if that is known, and rows per second."""
 
     def __init__(self, unit: str) -> None:
-        super().__init__()
+        super().__init__(table_column=_on_one_line())
         self._unit = unit
 
     def render(self, task: Task) -> Text:

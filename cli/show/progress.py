@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from rundlet_server.cli.show.terminal import stderr_is_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+Row = TypeVar("Row")
+
 _LOT_ROWS = 250
 _LOT_S = 0.1
+_MOMENT_S = 1.0
 
 
 class RowProgress:
     """Counts rows or other things; draws a bar only on a terminal. Use it as a context manager."""
 
-    def __init__(self, what: str, unit: str = "rows") -> None:
-        """``what`` is the work in one word, such as ``importing``; ``unit`` is what is counted."""
+    def __init__(self, what: str, unit: str = "rows", *, first: str | None = None) -> None:
+        """Draw it, if a person sees it.
+
+        Args:
+            what: the work in one word, such as ``importing``.
+            unit: what is counted.
+            first: what is done before the work begins, if that takes its time, too.
+        """
         self._what = what
         self._drawn: tuple[Progress, TaskID] | None = None
         self._pending = 0
@@ -29,7 +38,7 @@ class RowProgress:
             from rundlet_server.cli.show.bars import row_bar  # noqa: PLC0415 - rich takes its time
 
             bar = row_bar(unit)
-            self._drawn = bar, bar.add_task(what, total=None)
+            self._drawn = bar, bar.add_task(first or what, total=None)
 
     @property
     def is_drawn(self) -> bool:
@@ -41,7 +50,8 @@ class RowProgress:
         if self._drawn:
             bar, task = self._drawn
             # What is done already says nothing about the speed.
-            bar.reset(task, total=total, completed=done)
+            bar.reset(task, total=total, completed=done, description=self._what)
+        self._pending = 0
 
     def advance(self, rows: int) -> None:
         """Count rows that are done; the bar hears of them in lots, as it is slow to update."""
@@ -63,6 +73,20 @@ class RowProgress:
     def __exit__(self, *exc_info: object) -> None:
         if self._drawn:
             self._drawn[0].stop()
+
+
+def counted(rows: Iterable[Row], what: str, unit: str) -> Iterator[Row]:
+    """Yield rows; count them where a person sees it, if they take longer than a moment."""
+    began_s = time.monotonic()
+    progress: RowProgress | None = None
+    with ExitStack() as stack:
+        for number, row in enumerate(rows):
+            if progress is not None:
+                progress.advance(1)
+            elif number % _LOT_ROWS == 0 and time.monotonic() - began_s > _MOMENT_S:
+                progress = stack.enter_context(RowProgress(what, unit))
+                progress.advance(number)
+            yield row
 
 
 @contextmanager

@@ -50,3 +50,8 @@ def existing_file(file: Path | None) -> Path | None:
         message = f"there is no file {str(file)!r}"
         raise typer.BadParameter(message)
     return file
+
+
+def shown_file(file: Path) -> str:
+    """Return the name of a file for messages; ``-`` is stdin."""
+    return "stdin" if str(file) == "-" else str(file)

@@ -31,7 +31,7 @@ from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.progress import RowProgress
 from rundlet_server.cli.show.terminal import escaped, open_stdout, stdin_bytes, write_line
 from rundlet_server.cli.show.times import moment_ago_us
-from rundlet_server.cli.show.values import existing_file
+from rundlet_server.cli.show.values import existing_file, shown_file
 from rundlet_server.cli.transfer.exports import Wanted, exported
 from rundlet_server.cli.transfer.formats import format_of, format_read
 from rundlet_server.cli.transfer.packed import has_gzip, packing, unpacked
@@ -105,9 +105,9 @@ def import_(
             _refuse_byte_order_mark(file, opened)
         # Only now, because it may create a store.
         target = stack.enter_context(open_target(url, data, token, Purpose.WRITE, store=store))
-        progress = stack.enter_context(RowProgress("importing", "lines"))
+        progress = stack.enter_context(RowProgress("importing", "lines", first="checking"))
         source = Source(
-            _named(file), opened, found, any_key=any_key, strip_cr=strip_cr, skip_bad=skip_bad
+            shown_file(file), opened, found, any_key=any_key, strip_cr=strip_cr, skip_bad=skip_bad
         )
         replaces = on_conflict is OnConflict.REPLACE
         if is_text and replaces and not strip_cr and _is_read_by_engine(file, target):
@@ -119,7 +119,7 @@ def import_(
     if returns:
         what = f"{_counted(returns, 'line')} ended in a carriage return (CRLF)"
         sys.stderr.write(
-            f"{escaped(_named(file))}: {what}, which is now the last byte of the value;"
+            f"{escaped(shown_file(file))}: {what}, which is now the last byte of the value;"
             " import again with --strip-cr to remove it\n"
         )
 
@@ -206,10 +206,6 @@ def _warn_of_clock_ahead(target: Target) -> None:
         )
 
 
-def _named(file: Path) -> str:
-    return "stdin" if str(file) == "-" else str(file)
-
-
 def _loaded(
     source: Source, target: Target, progress: RowProgress, on_conflict: OnConflict
 ) -> Loaded:
@@ -242,7 +238,7 @@ def _refuse_byte_order_mark(file: Path, opened: BinaryIO) -> None:
     opened.seek(0)
     if opened.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8:
         message = (
-            f"{_named(file)}:1: the file begins with a byte-order mark (BOM); save it as UTF-8"
+            f"{shown_file(file)}:1: the file begins with a byte-order mark (BOM); save it as UTF-8"
             " without one"
         )
         raise CommandError(message, ExitCode.USAGE)
@@ -280,7 +276,7 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
             spooled = stack.enter_context(tempfile.TemporaryFile())
             shutil.copyfileobj(opened, spooled)
             opened = spooled
-        yield unpacked(_named(file), opened)
+        yield unpacked(shown_file(file), opened)
 
 
 @contextmanager

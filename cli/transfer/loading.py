@@ -73,13 +73,13 @@ class Loaded:
 
 
 class Progress(Protocol):
-    """Follows how far a load has come."""
+    """Follows how far a load has come; at first, while the file is checked, how far that is."""
 
     def begin(self, total: int) -> None:
-        """Set the number of rows to come."""
+        """Set the number of rows to come, and begin to count anew."""
 
     def advance(self, rows: int) -> None:
-        """Count rows that are stored."""
+        """Count rows that are checked, or stored."""
 
 
 @dataclass(slots=True)
@@ -123,7 +123,7 @@ def checked(source: Source, target: Target, progress: Progress) -> Iterator[Load
     """
     limits = limits_of(target)
     with saying_how_far() as extent:
-        loaded = _check(source, limits)
+        loaded = _check(source, limits, progress)
         extent.total = loaded.rows
         progress.begin(loaded.rows)
         yield Loading(source, limits, loaded, extent, progress)
@@ -152,18 +152,14 @@ def saying_how_far() -> Iterator[Extent]:
 
 
 def _stored(extent: Extent) -> str:
+    again = "run the same import again to store all"
     if not extent.stored:
-        return (
-            f"some of the first of {extent.total} lines may be stored; run the same import again to"
-            " store all"
-        )
-    return (
-        f"the first {extent.stored} of {extent.total} lines are stored; run the same import again"
-        " to store all: storing a line twice only adds a version"
-    )
+        return f"some of the first of {extent.total:,} lines may be stored; {again}"
+    done = f"the first {extent.stored:,} of {extent.total:,} lines are stored"
+    return f"{done}; {again}: storing a line twice only adds a version"
 
 
-def _check(source: Source, limits: Limits) -> Loaded:
+def _check(source: Source, limits: Limits, progress: Progress) -> Loaded:
     loaded = Loaded()
     hashes = array("q")  # eight bytes a row instead of the key, so that any file can be counted
     now_us = system_clock_us()
@@ -176,6 +172,7 @@ def _check(source: Source, limits: Limits) -> Loaded:
         loaded.rows += len(rows.rows)
         loaded.expired += sum(time <= now_us for time in rows.expires_us.values())
         hashes.extend(hash(row[0]) for row in rows.rows)
+        progress.advance(len(rows.rows))
     loaded.duplicates = loaded.rows - _distinct(hashes)
     return loaded
 

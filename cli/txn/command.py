@@ -20,7 +20,7 @@ from rundlet_server.cli.place.options import (
 from rundlet_server.cli.place.target import Purpose
 from rundlet_server.cli.show.json_line import to_line
 from rundlet_server.cli.show.terminal import read_stdin, shown_key, write_line, write_lines
-from rundlet_server.cli.show.values import existing_file
+from rundlet_server.cli.show.values import existing_file, shown_file
 from rundlet_server.cli.transfer.jsonlines import BadLine
 from rundlet_server.cli.txn.reading import read
 
@@ -54,7 +54,7 @@ def txn(
     try:
         wanted = read(content.decode())
     except BadLine as ex:
-        message = f"{file}:{ex}"
+        message = f"{shown_file(file)}:{ex}"
         raise CommandError(message, ExitCode.USAGE) from ex
     with open_target(url, data, token, Purpose.WRITE, store=store) as target:
         try:

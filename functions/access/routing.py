@@ -15,7 +15,7 @@ from falcon.routing import CompiledRouter, map_http_methods, set_default_respond
 from rundlet_server.functions.access.admission import Access
 from rundlet_server.functions.messages.target import raw_path
 from rundlet_server.functions.problems import Problem
-from rundlet_server.functions.route_table import ROUTES, Route
+from rundlet_server.functions.route_table import ROUTES, Route, base_size
 
 if TYPE_CHECKING:  # not a public name of Falcon's, so of no use at run time
     from falcon._typing import MethodDict
@@ -23,7 +23,6 @@ if TYPE_CHECKING:  # not a public name of Falcon's, so of no use at run time
 ROUTE: Final = "rundlet.route"
 """Where the environment of a request keeps the template of its route and its method, as one text:
 ``/v1/keys GET``. Methods that a route does not answer are ``OTHER``: clients can invent them."""
-_VERSION_PREFIX_SIZE = len("/v1/")
 
 
 class Endpoint(NamedTuple):
@@ -91,7 +90,7 @@ class TargetRouter(CompiledRouter):
         if req is not None:
             _require_one_host(req.env)
         path = uri if req is None else raw_path(req.env)
-        prefix_size = path.find("/", _VERSION_PREFIX_SIZE) + 1
+        prefix_size = base_size(path)
         endpoint = self._prefixes.get(path[:prefix_size])
         params: dict[str, object] = {}
         if endpoint is not None:

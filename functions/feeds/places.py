@@ -1,4 +1,4 @@
-"""Places for requests that wait: each keeps a thread, so there are only so many."""
+"""Places for requests that wait: each takes memory, or a thread, so there are only so many."""
 
 from __future__ import annotations
 

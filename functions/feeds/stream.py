@@ -1,7 +1,7 @@
 """The feed as an answer that goes on: read, send, wait, again.
 
 The server asks for the next piece when it has taken the last one. An empty piece is sent nowhere,
-but lets a server notice that the client has disconnected: Granian does only then.
+but lets a server notice that the client has disconnected.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from rundlet_server.functions.feeds.reading import Selection, read_page
 from rundlet_server.functions.feeds.waiting import Waiting
 from rundlet_server.functions.messages.sending import SendingGate
 from rundlet_server.functions.problems import Problem, encode_problem, problem_of
+from rundlet_server.functions.waits import IN_THREAD, Waits
 from rundlet_server.storage.counting.counters import SharedCounters
 from rundlet_server.storage.errors import StoreError
-from rundlet_server.storage.timeline import Event, Timeline
+from rundlet_server.storage.timeline import Changes, Event, Timeline
 
 HEARTBEAT_S: Final = 15.0
 _PAGE_EVENTS: Final = 1_000
@@ -44,6 +45,7 @@ class Source:
     counters: SharedCounters
     wait_s_max: float
     heartbeat_s: float = HEARTBEAT_S
+    waits: Waits = IN_THREAD
 
 
 class Stream:
@@ -80,17 +82,17 @@ class Stream:
 
     def _forever(self, environ: dict[str, object]) -> Iterator[bytes]:
         connection = connection_of(environ)
-        waiting = self._source.waiting
+        waiting, waits = self._source.waiting, self._source.waits
         said_s = time.monotonic()
         while waiting.goes_on(environ):
             if connection.unsent_bytes() > _UNSENT_BYTES_MAX:
-                time.sleep(_FULL_S)
+                waits.sleep(_FULL_S)
                 continue
             for piece in self._page():
                 yield piece
                 said_s = time.monotonic()
                 while connection.unsent_bytes() > _UNSENT_BYTES_MAX and waiting.goes_on(environ):
-                    time.sleep(_FULL_S)
+                    waits.sleep(_FULL_S)
             self._release()
             left_s = said_s + self._source.heartbeat_s - time.monotonic()
             if left_s <= 0:
@@ -103,21 +105,25 @@ class Stream:
     def _page(self) -> Iterator[bytes]:
         """Yield the next events, if there are any and memory for them."""
         try:
-            page = read_page(
-                self._source.store,
-                self._selection,
-                self._position,
-                limit=_PAGE_EVENTS,
-                bytes_max=_PAGE_BYTES,
-                admit=self._hold,
-            )
+            page = self._source.waits.work(self._read)
         except Problem as ex:
             if ex.status != 503:
                 raise
-            time.sleep(_FULL_S)  # other answers take the memory: the events wait in the log
+            # Other answers take the memory: the events wait in the log.
+            self._source.waits.sleep(_FULL_S)
             return
         yield from self._joined(page.events)
         self._position = page.next_since
+
+    def _read(self) -> Changes:
+        return read_page(
+            self._source.store,
+            self._selection,
+            self._position,
+            limit=_PAGE_EVENTS,
+            bytes_max=_PAGE_BYTES,
+            admit=self._hold,
+        )
 
     def _joined(self, events: list[Event]) -> Iterator[bytes]:
         """Yield events in pieces that are worth sending."""

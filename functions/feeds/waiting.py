@@ -1,4 +1,4 @@
-"""Where the threads of requests that wait sleep."""
+"""Where requests that wait for commits sleep."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Readmit = Callable[[dict[str, object]], None]
 
 
 class Waiting:
-    """Waits for commits, each request in its own thread."""
+    """Waits for commits, as ``Waits`` does."""
 
     def __init__(self, store: Timeline, readmit: Readmit) -> None:
         self._store = store

@@ -139,9 +139,10 @@ def operation_result(op: storage.Op, result: OpResult) -> OperationResult:
 
 _MGET: Final = cbor.Shape("revision", "items")
 _MISSING: Final = cbor.Shape("key", "found")
-_FOUND: Final = ShapesOfValues(
-    *("key", "found", "revision", "version", "content_type"), last=("value",)
-)
+_ABOUT: Final = ("key", "found", "revision", "version", "content_type")
+_FOUND: Final = ShapesOfValues(*_ABOUT, last=("value",))
+_KEY, _IS_FOUND, _REVISION, _VERSION, _TYPE, _VALUE = cbor.Shape(*_ABOUT, "value").names
+_FOUND_AT: Final = _IS_FOUND + cbor.TRUE + _REVISION
 
 
 def _cbor_items(keys: Sequence[str], entries: Sequence[storage.Entry | None]) -> list[bytes]:
@@ -151,16 +152,23 @@ def _cbor_items(keys: Sequence[str], entries: Sequence[storage.Entry | None]) ->
         if entry is None:
             pieces.append(_MISSING.encode(cbor.text(key), cbor.FALSE))
             continue
+        _, value, revision, version, _, content_type, expires_us, metadata = entry
+        if expires_us is None and not metadata:
+            # As below, for nearly all values: their pieces are joined only once.
+            encoded = key.encode()
+            pieces += (_KEY, cbor.text_head(encoded), encoded, _FOUND_AT, cbor.number(revision))
+            pieces += (_VERSION, cbor.number(version), _TYPE, cbor.repeated_text(content_type))
+            pieces += (_VALUE, cbor.byte_string_head(value), value)
+            continue
         members = (
             cbor.text(key),
             cbor.TRUE,
-            cbor.number(entry.revision),
-            cbor.number(entry.version),
-            cbor.repeated_text(entry.content_type),
+            cbor.number(revision),
+            cbor.number(version),
+            cbor.repeated_text(content_type),
         )
-        value_head = cbor.byte_string_head(entry.value)
-        pieces.append(_FOUND.encode(members, entry.expires_us, entry.metadata, value_head))
-        pieces.append(entry.value)
+        pieces.append(_FOUND.encode(members, expires_us, metadata, cbor.byte_string_head(value)))
+        pieces.append(value)
     return pieces
 
 

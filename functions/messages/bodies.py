@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -12,7 +11,7 @@ import falcon
 import msgspec
 from falcon.typing import ReadableIO
 
-from rundlet_server.functions.messages.uploads import UploadGate, note_received
+from rundlet_server.functions.messages.uploads import note_received
 from rundlet_server.functions.problems import Problem, too_large
 
 JSON_TYPE = "application/json"
@@ -23,17 +22,17 @@ _STEP_BYTES = 1024 * 1024
 _JSON_ENCODER: Final = msgspec.json.Encoder()
 
 
-def read_body(req: falcon.Request, gate: UploadGate, what: str, size_max: int) -> bytes:
+def read_body(req: falcon.Request, what: str, size_max: int) -> bytes:
     """The whole body as one object; ``what`` names the limit as ``functions.limits`` does.
 
-    A chunked body counts where the WSGI server has put it together and tells its length, as
-    waitress does. Granian hands on chunks as they come and says nothing where they break off or
-    are malformed: a part of a value would be stored for the whole.
+    A chunked body counts if the server has put it together and tells its length, as those of
+    ``rundlet serve`` do. Other WSGI servers hand on chunks as they come and may say nothing if they
+    break off or are malformed: a part of a value would be stored for the whole.
 
     Raises:
         Problem: 415 with a ``Content-Encoding``, 411 without a length, 413 over the limit (from
             ``Content-Length`` before anything is read), 400 ``short-body`` where the client sent
-            less than promised, 503 ``too-many-uploads``.
+            less than promised.
     """
     encoding = req.env.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
     if encoding not in ("identity", ""):
@@ -41,8 +40,7 @@ def read_body(req: falcon.Request, gate: UploadGate, what: str, size_max: int) -
         headers = {"Accept-Encoding": "identity"}
         raise Problem(415, "unsupported-encoding", detail, headers=headers)
     size = announced_size(req, what, size_max)
-    with gate.held():
-        body = _read_up_to(req.stream, size)
+    body = _read(req.stream, size)
     note_received(req.env, len(body))
     if len(body) < size:
         raise _short_body(size, len(body))
@@ -165,22 +163,6 @@ def _quality(media_type: str, ranges: Mapping[str, float]) -> float:
         if media_range in ranges:
             return ranges[media_range]
     return 0
-
-
-def _read_up_to(stream: ReadableIO, size: int) -> bytes:
-    """At most ``size`` bytes, and never twice in memory.
-
-    A large body is not read at once, since Granian would gather it before it copies it, nor
-    joined from pieces, but grows in a ``BytesIO``, which gives its buffer away uncopied.
-    """
-    piece = _read(stream, min(size, _STEP_BYTES))
-    if len(piece) == size:
-        return piece
-    body = io.BytesIO()
-    while piece:
-        body.write(piece)
-        piece = _read(stream, min(size - body.tell(), _STEP_BYTES))
-    return body.getvalue()
 
 
 def _read(stream: ReadableIO, size: int) -> bytes:

@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 from rundlet_server.functions.messages.places import Places
 from rundlet_server.functions.messages.sending import SendingGate
-from rundlet_server.functions.messages.uploads import UploadGate
+from rundlet_server.functions.messages.uploads import DecodingTurns
+from rundlet_server.functions.waits import Waits
 
 
 class Gates(NamedTuple):
-    """What bounds bodies on their way in, and large answers and exports on their way out."""
+    """What bounds the decoding of bodies, large answers and exports, and how requests wait."""
 
-    uploads: UploadGate
+    turns: DecodingTurns
     sending: SendingGate
     exports: Places
+    waits: Waits

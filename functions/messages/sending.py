@@ -2,11 +2,8 @@
 
 A client may read its answer as slowly as it likes. A large value is read from the store piece by
 piece as the client takes it, so it takes memory for a piece. Every other large answer is in memory
-until it is read, so their bytes are bounded.
-
-waitress sends a file without a thread. Granian asks for each piece in a thread that could answer
-other requests, so only some of its threads may send large answers (see ``places``). Both close the
-answer when the client has read it or has disconnected.
+until it is read, so their bytes are bounded. A server closes the answer when the client has read it
+or has disconnected.
 """
 
 from __future__ import annotations
@@ -14,14 +11,15 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Final, Self
 
 import falcon
 
 from rundlet_server.functions.limits import over_limit_now
-from rundlet_server.functions.messages.places import MOMENT_S, PATIENCE_S, Places
 from rundlet_server.functions.problems import RETRY_LATER, Problem
+from rundlet_server.functions.waits import IN_THREAD, Waits
 from rundlet_server.storage.forks import listen_for_forks
 from rundlet_server.storage.large_values import ValuePieces
 
@@ -31,6 +29,11 @@ LARGE_ANSWER_BYTES: Final = 1024 * 1024
 keep all others from answers of a common size."""
 _COPIES: Final = 2
 """While an answer is encoded, its values are in memory beside it."""
+_QUEUED_BYTES: Final = 6 * _STEP_BYTES
+"""What of a large value is in memory at most while a slow client reads it."""
+_MOMENT_S: Final = 0.05
+"""How long an answer waits for others to be read."""
+_LOOK_EVERY_S: Final = 0.005
 
 SENT_BYTES: Final = "rundlet.sent_bytes"
 """Where the environment of a request keeps the size of an answer that is sent in pieces."""
@@ -42,34 +45,22 @@ ReadPiece = Callable[[int, int], bytes]
 class SendingGate:
     """Bounds what the large answers of this process take until clients have read them.
 
-    A value of up to ``LARGE_VALUE_BYTES`` does not count, nor does another answer of up to
-    ``LARGE_ANSWER_BYTES``. One answer alone is never refused.
+    Of a large value a few pieces count. A value of up to ``LARGE_VALUE_BYTES`` does not count, nor
+    does another answer of up to ``LARGE_ANSWER_BYTES``. One answer alone is never refused.
+
+    Attributes:
+        waits: how requests wait.
     """
 
-    def __init__(
-        self,
-        bytes_max: int,
-        downloads_max: int | None = None,
-        *,
-        patience_s: float = PATIENCE_S,
-        spare: Callable[[], int] = lambda: 0,
-    ) -> None:
-        """Make a gate.
-
-        Args:
-            bytes_max: of large answers in memory.
-            downloads_max: large answers that are being sent, each by a thread; ``None`` if the
-                server needs no thread for that.
-            patience_s: how long an answer waits for others to be sent by their threads.
-            spare: see ``Places``.
-        """
+    def __init__(self, bytes_max: int, waits: Waits = IN_THREAD) -> None:
+        """Bound large answers in memory to ``bytes_max``."""
         self._bytes_max = bytes_max
-        self._places = None if downloads_max is None else Places(downloads_max, patience_s, spare)
+        self.waits = waits
         self._begin()
         listen_for_forks(self)
 
     def _begin(self) -> None:
-        self._change = threading.Condition()
+        self._lock = threading.RLock()  # an answer may be collected, and close, while it is held
         self._held_bytes = 0
 
     def after_fork(self) -> None:
@@ -99,32 +90,20 @@ class SendingGate:
         Raises:
             Problem: 503 ``too-many-answers``.
         """
+        ends_s = time.monotonic() + _MOMENT_S
+        while (others := self._moved(before, after)) is not None:
+            if time.monotonic() >= ends_s:
+                raise _too_many("sending_bytes_max", self._bytes_max, others + after)
+            self.waits.sleep(_LOOK_EVERY_S)
 
-        def fits() -> bool:
+    def _moved(self, before: int, after: int) -> int | None:
+        """Do as ``move``; if that does not fit, return how much the other answers hold."""
+        with self._lock:
             others = self._held_bytes - before
-            return after <= before or others == 0 or others + after <= self._bytes_max
-
-        with self._change:
-            if not self._change.wait_for(fits, MOMENT_S):
-                got = self._held_bytes - before + after
-                raise _too_many("sending_bytes_max", self._bytes_max, got)
-            self._held_bytes += after - before
-            self._change.notify_all()
-
-    def begin(self) -> None:
-        """Take a place for an answer that is sent by a thread, after a wait if all are taken.
-
-        Raises:
-            Problem: 503 ``too-many-answers``.
-        """
-        places = self._places
-        if places is not None and not places.take():
-            raise _too_many("downloads_max", places.most, places.most + 1)
-
-    def end(self) -> None:
-        """Give the place back."""
-        if self._places is not None:
-            self._places.give_back()
+            if after <= before or others == 0 or others + after <= self._bytes_max:
+                self._held_bytes = others + after
+                return None
+            return others
 
 
 class Hold:
@@ -137,7 +116,6 @@ class Hold:
     def __init__(self, gate: SendingGate) -> None:
         self._gate = gate
         self._size = 0
-        self._has_place = False
         self._lock = threading.Lock()
         self.is_sending = False
 
@@ -148,7 +126,6 @@ class Hold:
             Problem: 503 ``too-many-answers``.
         """
         if size > LARGE_ANSWER_BYTES:
-            self._take_place()
             self._resize(_COPIES * size)
 
     def send(self, req: falcon.Request, resp: falcon.Response, data: bytes) -> None:
@@ -156,7 +133,6 @@ class Hold:
         if len(data) <= LARGE_ANSWER_BYTES or req.method == "HEAD":
             resp.data = data
             return
-        self._take_place()
         self._resize(len(data))
         self._send(req, resp, lambda start, size: data[start : start + size], len(data))
 
@@ -175,24 +151,21 @@ class Hold:
             Damaged: the value is not what was written.
             Problem: 503 ``too-many-answers``.
         """
-        self._take_place()
-        pieces.verify()
-        self._send(req, resp, lambda start, most: pieces.read(first + start, most), size)
+        waits = self._gate.waits
+        self._resize(min(size, _QUEUED_BYTES))
+        waits.work(pieces.verify)
+
+        def read(start: int, most: int) -> bytes:
+            return waits.work(lambda: pieces.read(first + start, most))
+
+        self._send(req, resp, read, size)
 
     def release(self) -> None:
         """Release everything; a second call does no harm."""
         with self._lock:
-            size, has_place = self._size, self._has_place
-            self._size, self._has_place = 0, False
+            size, self._size = self._size, 0
         if size:
             self._gate.move(size, 0)
-        if has_place:
-            self._gate.end()
-
-    def _take_place(self) -> None:
-        if not self._has_place:
-            self._gate.begin()
-            self._has_place = True
 
     def _resize(self, size: int) -> None:
         self._gate.move(self._size, size)

@@ -1,9 +1,9 @@
-"""Answers whose size is not known before: sent as they are made, each by a thread.
+"""Answers whose size is not known before: sent as they are made.
 
-A client may read as slowly as it likes, so only some threads may send them (see ``places``), and
+A client may read as slowly as it likes, so only so many are sent at a time (see ``places``), and
 only a piece of each is in memory. What breaks off must not look whole: with HTTP/1.1 the last chunk
-is missing then. HTTP/1.0 has no chunks, so it is refused. Granian ends every answer as if it were
-whole; there, what is sent ends with bytes that belong to no row, and gzip has no end.
+is missing then. HTTP/1.0 has no chunks, so it is refused. Some servers end every answer as if it
+were whole; so what is sent ends with bytes that belong to no row, and gzip has no end.
 """
 
 from __future__ import annotations
@@ -15,22 +15,27 @@ from typing import Self
 import falcon
 
 from rundlet_server.functions.limits import over_limit_now
-from rundlet_server.functions.messages.places import Places
+from rundlet_server.functions.messages.gates import Gates
 from rundlet_server.functions.problems import RETRY_LATER, Problem
+from rundlet_server.functions.waits import Waits
 
 
 class Stream:
     """The body of an answer that is made while it is sent."""
 
-    def __init__(self, pieces: Iterator[bytes], broken_end: bytes, on_close: ExitStack) -> None:
+    def __init__(
+        self, pieces: Iterator[bytes], broken_end: bytes, on_close: ExitStack, waits: Waits
+    ) -> None:
         """Send pieces.
 
         Args:
             pieces: as they are made.
             broken_end: sent before an exception of ``pieces`` is raised again.
             on_close: closed when the client has read all or has disconnected.
+            waits: how requests wait.
         """
         self._pieces = pieces
+        self._waits = waits
         self._broken_end = broken_end
         self._on_close = on_close
         self._failure: BaseException | None = None
@@ -45,14 +50,18 @@ class Stream:
         if self._failure is not None:
             raise self._failure
         try:
-            return next(self._pieces)
-        except StopIteration:
-            raise
+            piece = self._waits.work(self._next)
         except BaseException as ex:
             if not self._broken_end:
                 raise
             self._failure = ex
             return self._broken_end
+        if piece is None:
+            raise StopIteration
+        return piece
+
+    def _next(self) -> bytes | None:
+        return next(self._pieces, None)
 
     def close(self) -> None:
         """Release what the answer holds; a second call does no harm."""
@@ -62,7 +71,7 @@ class Stream:
 def send_stream(
     req: falcon.Request,
     resp: falcon.Response,
-    places: Places,
+    gates: Gates,
     make: Callable[[ExitStack], tuple[Iterator[bytes], bytes]],
 ) -> None:
     """Answer with a stream.
@@ -70,7 +79,7 @@ def send_stream(
     Args:
         req: the request.
         resp: its answer.
-        places: for threads that send.
+        gates: with the places for such answers.
         make: returns the pieces and what ends them if they break off; what it enters is left when
             the answer has ended.
 
@@ -80,12 +89,13 @@ def send_stream(
     if req.env.get("SERVER_PROTOCOL") == "HTTP/1.0":
         detail = "with HTTP/1.0 an answer that breaks off looks whole; send the request as HTTP/1.1"
         raise Problem(505, "http-version", detail)
+    places, waits = gates.exports, gates.waits
     with ExitStack() as stack:
         if not places.take():
             members = {"limit": places.most, "got": places.most + 1}
             detail = over_limit_now("exports_max", places.most, places.most + 1)
             raise Problem(503, "too-many-answers", detail, members, headers=RETRY_LATER)
         stack.callback(places.give_back)
-        pieces, broken_end = make(stack)
+        pieces, broken_end = waits.work(lambda: make(stack))
         ends_itself = "wsgi.file_wrapper" in req.env
-        resp.stream = Stream(pieces, b"" if ends_itself else broken_end, stack.pop_all())
+        resp.stream = Stream(pieces, b"" if ends_itself else broken_end, stack.pop_all(), waits)

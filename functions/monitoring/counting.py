@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+from rundlet_server.functions.waits import IN_THREAD, Waits
 from rundlet_server.storage.backups import Backups
 from rundlet_server.storage.bounds import IDEMPOTENCY_S_DEFAULT
 from rundlet_server.storage.counting.counters import OperationCounters
@@ -42,6 +43,7 @@ class CountedStore:
         store: the same without counting.
         counters: where the counts go.
         idempotency_s: how long the outcomes of requests with an idempotency key are remembered.
+        waits: how requests wait for commits.
     """
 
     def __init__(
@@ -51,18 +53,19 @@ class CountedStore:
         *,
         read_only: bool = False,
         idempotency_s: float = IDEMPOTENCY_S_DEFAULT,
+        waits: Waits = IN_THREAD,
     ) -> None:
         is_read_only = read_only or store.info.read_only
         self.info = dataclasses.replace(store.info, read_only=is_read_only)
         self.store = store
         self.counters = counters
+        self.waits = waits
         self.idempotency_s = math.ceil(idempotency_s)
         self.scan = store.scan
         self.count = store.count
         self.history = store.history
         self.expired = store.expired
         self.changes = store.changes
-        self.wait = store.wait
         self.retention = store.retention
         self.hold = store.hold
         self.stats = store.stats
@@ -140,12 +143,16 @@ class CountedStore:
         self.require_writable()
         if restores(txn):
             self.require("history")
-        commit = self.store.commit(txn)
+        commit = self.waits.commit(self.store, txn)
         if commit.is_replay:
             self.counters.shared.add(REPLAYS)
         else:
             self._count_ops(txn.then if commit.succeeded else txn.otherwise or ())
         return commit
+
+    def wait(self, since: int, timeout_s: float) -> int:
+        """See ``Store.wait``."""
+        return self.waits.until_commit(self.store, since, timeout_s)
 
     def load(self, rows: Sequence[Row]) -> None:
         """See ``Store.load``."""

@@ -30,7 +30,7 @@ from rundlet_server.functions.messages.requests import (
     lists_of,
     require_accepted,
 )
-from rundlet_server.functions.messages.uploads import UploadGate
+from rundlet_server.functions.messages.uploads import DecodingTurns
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.route_table import TXN
 
@@ -40,7 +40,7 @@ class MgetResource:
 
     def __init__(self, store: CountedStore, gates: Gates) -> None:
         self._store = store
-        self._gate, self._sending = gates.uploads, gates.sending
+        self._turns, self._sending = gates.turns, gates.sending
         self._limits = store.info.limits
         self._body_bytes_max = mget_body_bytes_max(self._limits)
         items_max = mget_body_items_max(self._limits)
@@ -51,8 +51,8 @@ class MgetResource:
         Query(req)
         asked_type = body_type(req)
         media_type = answer_type(req, asked_type)
-        body = read_body(req, self._gate, "mget_body_bytes_max", self._body_bytes_max)
-        with self._gate.decoding(len(body)):
+        body = read_body(req, "mget_body_bytes_max", self._body_bytes_max)
+        with self._turns.decoding(len(body)):
             asked = self._decoder.decode(body, asked_type)
         asked.require_within(self._limits)
         require_keys(req.env, asked.keys)
@@ -68,9 +68,9 @@ class MgetResource:
 class TxnResource:
     """Many writes, all or none."""
 
-    def __init__(self, store: CountedStore, gate: UploadGate) -> None:
+    def __init__(self, store: CountedStore, turns: DecodingTurns) -> None:
         self._store = store
-        self._gate = gate
+        self._turns = turns
         self._limits = store.info.limits
         self._body_bytes_max = txn_body_bytes_max(self._limits)
         items_max = txn_body_items_max(self._limits)
@@ -82,8 +82,8 @@ class TxnResource:
         Query(req)
         asked_type = body_type(req)
         media_type = answer_type(req, asked_type)
-        body = read_body(req, self._gate, "txn_body_bytes_max", self._body_bytes_max)
-        with self._gate.decoding(len(body)):
+        body = read_body(req, "txn_body_bytes_max", self._body_bytes_max)
+        with self._turns.decoding(len(body)):
             txn = self._decoder.decode(body, asked_type).to_storage(self._limits)
         repeat = idempotency_of(req, self._store.idempotency_s, TXN.path, body)
         del body  # the values have been taken out of it; it need not wait for the disk

@@ -71,7 +71,7 @@ class ChangesResource:
                 bytes_max=self._limits.answer_bytes_max,
                 admit=hold.admit,
             )
-            page = read(position)
+            page = self._source.waits.work(lambda: read(position))
             if wait_s and not page.events:
                 page = self._wait(req, read, page, wait_s)
             assert resp.content_type is not None
@@ -85,7 +85,8 @@ class ChangesResource:
 
         def has_events() -> bool:
             nonlocal page
-            page = read(page.next_since)
+            since = page.next_since
+            page = self._source.waits.work(lambda: read(since))
             return bool(page.events)
 
         with self._source.places.taken():

@@ -9,16 +9,14 @@ from rundlet_server.functions.messages.bodies import answer_type, body_type, rea
 from rundlet_server.functions.messages.decoding import BodyDecoder
 from rundlet_server.functions.messages.query import Query
 from rundlet_server.functions.messages.timelines import Retention, encode_retention
-from rundlet_server.functions.messages.uploads import UploadGate
 from rundlet_server.functions.monitoring.counting import CountedStore
 
 
 class RetentionResource:
     """The retention, which belongs to the store, not to the server."""
 
-    def __init__(self, store: CountedStore, gate: UploadGate) -> None:
+    def __init__(self, store: CountedStore) -> None:
         self._store = store
-        self._gate = gate
         self._body_bytes_max = mget_body_bytes_max(store.info.limits)
         items_max = mget_body_items_max(store.info.limits)
         self._decoder = BodyDecoder(Retention, "mget_body_items_max", items_max)
@@ -35,7 +33,7 @@ class RetentionResource:
         Query(req)
         asked_type = body_type(req)
         media_type = answer_type(req, asked_type)
-        body = read_body(req, self._gate, "mget_body_bytes_max", self._body_bytes_max)
+        body = read_body(req, "mget_body_bytes_max", self._body_bytes_max)
         self._store.retain(self._decoder.decode(body, asked_type).to_storage())
         self._send(resp, media_type)
 

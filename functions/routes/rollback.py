@@ -28,7 +28,7 @@ class RollbackResource:
 
     def __init__(self, store: CountedStore, gates: Gates) -> None:
         self._store = store
-        self._gate, self._sending = gates.uploads, gates.sending
+        self._turns, self._sending = gates.turns, gates.sending
         self._limits = store.info.limits
         self._body_bytes_max = mget_body_bytes_max(self._limits)
         items_max = mget_body_items_max(self._limits)
@@ -39,8 +39,8 @@ class RollbackResource:
         Query(req)
         asked_type = body_type(req)
         media_type = answer_type(req, asked_type)
-        body = read_body(req, self._gate, "mget_body_bytes_max", self._body_bytes_max)
-        with self._gate.decoding(len(body)):
+        body = read_body(req, "mget_body_bytes_max", self._body_bytes_max)
+        with self._turns.decoding(len(body)):
             asked = self._decoder.decode(body, asked_type)
         scope = asked.scope(self._limits)
         keys = [scope.prefix] if scope.keys is None else scope.keys

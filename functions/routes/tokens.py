@@ -19,7 +19,6 @@ from rundlet_server.functions.messages.bodies import answer_type, body_type, enc
 from rundlet_server.functions.messages.decoding import BodyDecoder
 from rundlet_server.functions.messages.query import Query
 from rundlet_server.functions.messages.target import decode_percent
-from rundlet_server.functions.messages.uploads import UploadGate
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.problems import RETRY_LATER, Problem
 from rundlet_server.storage.tokens.interface import TokenStore
@@ -57,9 +56,8 @@ class TokenKeeper:
 class TokensResource:
     """All tokens."""
 
-    def __init__(self, keeper: TokenKeeper, store: CountedStore, gate: UploadGate) -> None:
+    def __init__(self, keeper: TokenKeeper, store: CountedStore) -> None:
         self._keeper = keeper
-        self._gate = gate
         self._body_bytes_max = mget_body_bytes_max(store.info.limits)
         items_max = mget_body_items_max(store.info.limits)
         self._decoder = BodyDecoder(TokenRequest, "mget_body_items_max", items_max)
@@ -80,7 +78,7 @@ class TokensResource:
         asked_type = body_type(req)
         media_type = answer_type(req, asked_type)
         with self._keeper.open(is_change=True) as tokens:
-            body = read_body(req, self._gate, "mget_body_bytes_max", self._body_bytes_max)
+            body = read_body(req, "mget_body_bytes_max", self._body_bytes_max)
             asked = self._decoder.decode(body, asked_type)
             is_first = not tokens.read()
             token, secret = tokens.add(

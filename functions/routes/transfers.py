@@ -18,12 +18,11 @@ from rundlet_server.functions.messages.bodies import (
     body_pieces,
     encode,
 )
+from rundlet_server.functions.messages.gates import Gates
 from rundlet_server.functions.messages.moments import asked_at
 from rundlet_server.functions.messages.pages import refuse_foreign_page
-from rundlet_server.functions.messages.places import Places
 from rundlet_server.functions.messages.query import Query, bad_query
 from rundlet_server.functions.messages.streams import send_stream
-from rundlet_server.functions.messages.uploads import UploadGate
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.problems import Member, Problem, problem_of, too_large
 from rundlet_server.functions.transfer.exporting import Export, clock_ahead_us
@@ -60,9 +59,9 @@ class ImportAnswer(TypedDict):
 class ExportResource:
     """One snapshot."""
 
-    def __init__(self, store: CountedStore, places: Places) -> None:
+    def __init__(self, store: CountedStore, gates: Gates) -> None:
         self._store = store
-        self._places = places
+        self._gates = gates
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Send it, as it is read."""
@@ -76,7 +75,7 @@ class ExportResource:
         def make(stack: ExitStack) -> tuple[Iterator[bytes], bytes]:
             return self._begin(req, resp, stack, name, prefix=prefix, at=at)
 
-        send_stream(req, resp, self._places, make)
+        send_stream(req, resp, self._gates, make)
 
     def _begin(
         self,
@@ -115,9 +114,8 @@ _BROKEN_GZIP: Final = b"broken"
 class ImportResource:
     """Rows to store."""
 
-    def __init__(self, store: CountedStore, gate: UploadGate) -> None:
+    def __init__(self, store: CountedStore) -> None:
         self._store = store
-        self._gate = gate
         self._limits = store.info.limits
         self._body_bytes_max = import_body_bytes_max(self._limits)
 
@@ -133,9 +131,8 @@ class ImportResource:
         media_type = answer_type(req)
         size = 0 if _has_no_body(req) else self._size(req)
         is_packed = _is_packed(req)
-        with self._gate.held():
-            pieces = body_pieces(req, size)
-            _import(req, self._content(pieces, is_packed=is_packed), run, name, rules)
+        pieces = body_pieces(req, size)
+        _import(req, self._content(pieces, is_packed=is_packed), run, name, rules)
         answer: ImportAnswer = {
             "imported": run.imported,
             "skipped": run.skipped,

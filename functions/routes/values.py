@@ -54,7 +54,7 @@ class ValueResource:
         decode_key: Callable[[str, int], str],
     ) -> None:
         self._store = store
-        self._gate, self._sending = gates.uploads, gates.sending
+        self._sending = gates.sending
         self._tags = tags
         self._headers = ValueHeaders(tags, str)
         self._source = source
@@ -88,7 +88,7 @@ class ValueResource:
         content_type = content_type_given(req)
         metadata = metadata_given(req.env)
         conditions = self._tags.write_conditions(req, name)
-        value = read_body(req, self._gate, "value_bytes_max", self._limits.value_bytes_max)
+        value = read_body(req, "value_bytes_max", self._limits.value_bytes_max)
         repeat = idempotency_of(req, self._store.idempotency_s, name, value)
         put = Put(name, value, content_type, ttl_s, metadata=metadata)
         commit = self._commit(req, put, conditions, repeat)

@@ -15,9 +15,9 @@ _FEEDS: Final = "Feeds"
 class FeedLimits:
     """What a process spends on requests that wait; every one is a setting and is shown by ``/v1``.
 
-    A server starts ``feeds_max`` threads beside those of ``--threads``. The default is for WSGI
-    servers that Rundlet does not start itself: there, a request that waits takes one of a few
-    threads.
+    waitress starts ``feeds_max`` threads beside those of ``--threads``; in Granian's event loop a
+    request that waits needs none. The default is for WSGI servers that Rundlet does not start
+    itself: there, a request that waits takes one of a few threads.
     """
 
     feeds_max: int = setting(
@@ -25,11 +25,11 @@ class FeedLimits:
         Setting(
             Count(most=1_024),
             "The feeds, and other requests that wait for a change, that each process serves at a"
-            " time. Each has a thread of its own beside those of --threads.",
+            " time. With waitress each has a thread of its own beside those of --threads.",
             variable="RUNDLET_MAX_FEEDS",
             option="--max-feeds",
             panel=_FEEDS,
-            by_server={"waitress": 64, "granian": 16},
+            by_server={"waitress": 64, "granian": 1_000},
             used_by="functions",
         ),
     )

@@ -12,6 +12,8 @@ from rundlet_server.functions.settings.rows import with_value
 from rundlet_server.functions.settings.table import SETTINGS, ServeOptions
 from rundlet_server.storage.address import StoreAddress
 
+_EXPORTS_IN_LOOP = 8
+
 
 def serve_options(
     given: GivenOptions, environ: Mapping[str, str], *, is_terminal: bool
@@ -89,19 +91,10 @@ def _with_limits(options: ServeOptions) -> ServeOptions:
     connections = replace(
         settings.connections, header_bytes_max=max(settings.connections.header_bytes_max, needed)
     )
-    # waitress has read the whole body before it takes a thread, and needs none to send a file.
-    uploads_max: int | None
-    downloads_max: int | None
-    uploads_max = settings.uploads_max or max(1, options.threads // 2)
-    downloads_max = settings.downloads_max or max(1, options.threads // 4)
-    if options.server == "waitress":
-        uploads_max = downloads_max = None
+    is_threaded = options.server == "waitress"  # there, each export keeps a thread
+    exports_max = max(1, options.threads // 4) if is_threaded else _EXPORTS_IN_LOOP
     settings = replace(
-        settings,
-        connections=connections,
-        uploads_max=uploads_max,
-        downloads_max=downloads_max,
-        exports_max=settings.exports_max or max(1, options.threads // 4),
+        settings, connections=connections, exports_max=settings.exports_max or exports_max
     )
     return replace(options, settings=settings)
 

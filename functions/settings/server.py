@@ -232,42 +232,15 @@ class ServerSettings:
             used_by="store",
         ),
     )
-    uploads_max: int | None = setting(
-        None,
-        Setting(
-            Count(),
-            "The request bodies that each process receives at a time.",
-            variable="RUNDLET_MAX_UPLOADS",
-            option="--max-uploads",
-            panel=LIMITS_PANEL,
-            default_text="half of the threads",
-            only="granian",
-            used_by="functions",
-        ),
-    )
-    downloads_max: int | None = setting(
-        None,
-        Setting(
-            Count(),
-            "The large answers that each process sends at a time: values above 256 KiB, others"
-            " above 1 MiB.",
-            variable="RUNDLET_MAX_DOWNLOADS",
-            option="--max-downloads",
-            panel=LIMITS_PANEL,
-            default_text="a quarter of the threads",
-            only="granian",
-            used_by="functions",
-        ),
-    )
     exports_max: int | None = setting(
         None,
         Setting(
             Count(),
-            "The exports that each process sends at a time, each by a thread.",
+            "The exports that each process sends at a time.",
             variable="RUNDLET_MAX_EXPORTS",
             option="--max-exports",
             panel=LIMITS_PANEL,
-            default_text="a quarter of the threads",
+            default_text="a quarter of the threads; granian 8",
             used_by="functions",
         ),
     )
@@ -281,6 +254,18 @@ class ServerSettings:
             option="--max-sending-bytes",
             panel=LIMITS_PANEL,
             used_by="functions",
+        ),
+    )
+    receiving_bytes_max: int = setting(
+        256 * 1024 * 1024,
+        Setting(
+            Size(),
+            "The size of all large request bodies that each process holds in memory. Those that"
+            " do not fit while they arrive go to temporary files.",
+            variable="RUNDLET_MAX_RECEIVING_BYTES",
+            option="--max-receiving-bytes",
+            panel=LIMITS_PANEL,
+            only="granian",
         ),
     )
     limits: Limits = group(Limits, LIMIT_ROWS)

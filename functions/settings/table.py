@@ -73,7 +73,8 @@ class ServeOptions:
         16,
         Setting(
             Count(most=1_024),
-            "The requests that each process works on at a time.",
+            "The requests that each process works on at a time; with granian it matters only to"
+            " stores in etcd and PostgreSQL.",
             variable="RUNDLET_THREADS",
             option="--threads",
             by_server={"granian": 32},  # docs/decisions/server-processes.md

@@ -26,11 +26,16 @@ _HEAD_64: Final = struct.Struct(">BQ").pack
 
 
 class Shape:
-    """Objects that have these members, in this order."""
+    """Objects that have these members, in this order.
+
+    Attributes:
+        names: what stands before each member.
+    """
 
     def __init__(self, *names: str) -> None:
-        names_and_places = (text(name).replace(b"%", b"%%") + b"%b" for name in names)
-        self._template = _head(_MAP, len(names)) + b"".join(names_and_places)
+        first, *others = map(text, names)
+        self.names = (_head(_MAP, len(names)) + first, *others)
+        self._template = b"".join(name.replace(b"%", b"%%") + b"%b" for name in self.names)
 
     def encode(self, *members: bytes) -> bytes:
         """An object; its members are encoded already."""
@@ -50,6 +55,11 @@ def text(value: str) -> bytes:
 def encoded_text(value: bytes) -> bytes:
     """A text that is UTF-8 already."""
     return _head(_TEXT, len(value)) + value
+
+
+def text_head(value: bytes) -> bytes:
+    """What stands before the bytes of a text."""
+    return _head(_TEXT, len(value))
 
 
 repeated_text = functools.lru_cache(maxsize=256)(text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
 
 import cbor2
 
@@ -16,20 +15,21 @@ from rundlet.keys import key_bytes, several
 from rundlet.model import Commit, Condition, Op, Value
 from rundlet.wire import Fields, decode_commit, decode_item, encode_txn
 
-KEYS_AT_ONCE: Final = 1_000
-"""What one request asks for, unless the server allows fewer; most allow as many."""
-
 
 def mget(
     keys: Sequence[str], *, revision: int | None = None, at: datetime | str | None = None
 ) -> Call[list[Value | None]]:
-    """The values of any number of keys, all of the snapshot that the first request found."""
-    for key in several(keys):
-        key_bytes(key)
+    """The values of any number of keys, all of the snapshot that the first request found.
+
+    They are asked for at once, if the server allows as many.
+    """
+    names = list(several(keys))
+    for name in names:
+        key_bytes(name)
     found: list[Value | None] = []
-    size = KEYS_AT_ONCE
+    size = len(names)
     while True:
-        some = keys[len(found) : len(found) + size]
+        some = names[len(found) : len(found) + size]
         try:
             fields = yield from _mget(some, revision, at)
         except TooLarge as ex:
@@ -38,13 +38,13 @@ def mget(
             size = ex.limit if ex.limit and ex.got == len(some) else len(some) // 2
             continue
         found += [decode_item(item) for item in fields.rows("items")]
-        if len(found) >= len(keys):
+        if len(found) >= len(names):
             return found
         revision, at = fields.number("revision"), None
 
 
 def _mget(keys: Sequence[str], revision: int | None, at: datetime | str | None) -> Call[Fields]:
-    body: dict[str, object] = {"keys": list(keys)}
+    body: dict[str, object] = {"keys": keys}
     if revision is not None:
         body["rev"] = revision
     if at is not None:

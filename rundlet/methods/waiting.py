@@ -19,9 +19,7 @@ if TYPE_CHECKING:  # see rundlet.methods.base
 class WaitingMethods(Methods):
     """Follow changes; wait for one key."""
 
-    def watch(
-        self, prefix: str = "", *, since: int | None = None, include_values: bool = False
-    ) -> Watch:
+    def watch(self, prefix: str = "", *, since: int | None = None, values: bool = False) -> Watch:
         """Return an iterator over all changes from now on, or from after a revision.
 
         It goes on through failures of the server and the network, without a loss or a repeat. A
@@ -30,12 +28,12 @@ class WaitingMethods(Methods):
         Args:
             prefix: only keys that start with this.
             since: events have higher revisions.
-            include_values: with the values.
+            values: with the values.
 
         Raises:
             Compacted: the history that is kept no longer reaches ``since``.
         """
-        reader = self._run(changes.begin_feed(prefix, since=since, include_values=include_values))
+        reader = self._run(changes.begin_feed(prefix, since=since, include_values=values))
         return Watch(self._transport, reader)
 
     def lock(self, name: str, *, ttl: float = 30.0, renew: bool = True) -> Lock:
@@ -57,7 +55,7 @@ class WaitingMethods(Methods):
         *,
         prefix: str = "",
         limit: int | None = None,
-        include_values: bool = False,
+        values: bool = False,
         wait_s: float | None = None,
     ) -> ChangesPage:
         """Return one page of the changes after a revision: whole commits, oldest first.
@@ -69,16 +67,14 @@ class WaitingMethods(Methods):
             since: events have higher revisions.
             prefix: only keys that start with this.
             limit: the most events, unless one commit has more.
-            include_values: with the values.
+            values: with the values.
             wait_s: if there is nothing yet, wait so long for it.
 
         Raises:
             Compacted: the history that is kept no longer reaches ``since``.
         """
         return self._run(
-            changes.changes(
-                since, prefix=prefix, limit=limit, include_values=include_values, wait_s=wait_s
-            )
+            changes.changes(since, prefix=prefix, limit=limit, include_values=values, wait_s=wait_s)
         )
 
     def wait_for(
@@ -104,7 +100,7 @@ class AsyncWaitingMethods(AsyncMethods):
     """Does as ``WaitingMethods`` does."""
 
     def watch(
-        self, prefix: str = "", *, since: int | None = None, include_values: bool = False
+        self, prefix: str = "", *, since: int | None = None, values: bool = False
     ) -> AsyncWatch:
         """Return an iterator over all changes from now on, or from after a revision.
 
@@ -112,7 +108,7 @@ class AsyncWaitingMethods(AsyncMethods):
         """
         from rundlet.async_watching import AsyncWatch  # noqa: PLC0415 - see rundlet.methods.base
 
-        opening = partial(changes.begin_feed, prefix, since=since, include_values=include_values)
+        opening = partial(changes.begin_feed, prefix, since=since, include_values=values)
         return AsyncWatch(self._transport, opening)
 
     def lock(self, name: str, *, ttl: float = 30.0, renew: bool = True) -> AsyncLock:
@@ -127,14 +123,12 @@ class AsyncWaitingMethods(AsyncMethods):
         *,
         prefix: str = "",
         limit: int | None = None,
-        include_values: bool = False,
+        values: bool = False,
         wait_s: float | None = None,
     ) -> ChangesPage:
         """Return one page of the changes after a revision: whole commits, oldest first."""
         return await self._run(
-            changes.changes(
-                since, prefix=prefix, limit=limit, include_values=include_values, wait_s=wait_s
-            )
+            changes.changes(since, prefix=prefix, limit=limit, include_values=values, wait_s=wait_s)
         )
 
     async def wait_for(

@@ -107,10 +107,14 @@ class _Connections:
             RuntimeError: ``close`` was called.
         """
         http = self._current()
-        if is_stream:
-            return await http.send(request, stream=True)
-        async with self._turns:  # however many tasks there are
-            return await http.send(request)
+        try:
+            if is_stream:
+                return await http.send(request, stream=True)
+            async with self._turns:  # however many tasks there are
+                return await http.send(request)
+        except asyncio.CancelledError:
+            await _discard(http, request)
+            raise
 
     async def close(self) -> None:
         """Close all connections; closing twice is harmless."""
@@ -130,3 +134,19 @@ class _Connections:
             self._turns = asyncio.Semaphore(CONNECTIONS)
         self._loop = loop
         return self._http
+
+
+async def _discard(http: httpx.AsyncClient, request: httpx.Request) -> None:
+    """Close the connection of a cancelled request, if httpcore leaves it in use for good.
+
+    httpcore does if the cancellation comes while it takes a lock: before it begins the request, or
+    when the answer is read and it puts the connection back (1.0.9, which has no public way to it).
+    """
+    pool = http._transport_for_url(request.url)._pool  # type: ignore[attr-defined] # see above
+    others = [each for each in pool._requests if each.request.extensions is not request.extensions]
+    in_use = {id(each.connection) for each in others}
+    left = [each for each in pool._connections if not (each.is_idle() or id(each) in in_use)]
+    pool._requests[:] = others
+    for connection in left:
+        pool._connections.remove(connection)
+        await connection.aclose()

@@ -14,6 +14,7 @@ import httpx
 from rundlet.calls.bodies import FileBody
 from rundlet.calls.call import Request
 from rundlet.errors import BadRequest, ConnectionFailed, OutcomeUnknown, RundletError
+from rundlet.schemes import certificate_advice, reason_of
 from rundlet.sending.retrying import may_repeat
 from rundlet.version import __version__
 
@@ -29,6 +30,7 @@ CONNECTIONS: Final = 100
 LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=CONNECTIONS)
 """A watch or an export keeps its connection, and never takes that of another request."""
 _ILLEGAL: Final = (httpx.LocalProtocolError, UnicodeEncodeError)
+_AUTHORITY_ADVICE: Final = "name the authority that signed its certificate with ca_file (--ca-file)"
 _PLAIN: Final = re.compile(r"(?:[A-Za-z0-9_/?=&-]|(?<!/)\.)+")
 """A path and query that httpx leaves as they are."""
 
@@ -185,13 +187,12 @@ class Origin:
 def _reason(ex: Exception) -> str:
     if isinstance(ex, httpx.TimeoutException):
         return "timed out"
-    return str(ex) or type(ex).__name__
+    return reason_of(ex)
 
 
 def _advice(ex: Exception) -> str:
-    if "CERTIFICATE_VERIFY_FAILED" in str(ex):
-        return "name the authority that signed its certificate with ca_file (--ca-file)"
-    return "is the server running?"
+    advice = certificate_advice(ex, _AUTHORITY_ADVICE)
+    return "is the server running?" if advice is None else advice
 
 
 def _checked_url(url: str) -> httpx.URL:

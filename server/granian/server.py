@@ -1,4 +1,4 @@
-"""Serve with Granian: N processes over one data folder, each with a few threads.
+"""Serve with Granian: N processes over one data folder, each with an event loop.
 
 This process starts the workers and waits; no request passes through it. It restarts a worker
 that dies. On SIGTERM, SIGINT and SIGHUP each worker stops accepting connections, answers its
@@ -8,46 +8,48 @@ in-flight requests, and ends.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import multiprocessing
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from granian import Granian
-from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from rundlet_server.functions.settings import ConnectionLimits
+from rundlet_server.functions.settings import ConnectionLimits, ServerSettings
 from rundlet_server.server.errors import ServeError
 from rundlet_server.server.granian import worker
 from rundlet_server.server.granian.interrupts import Interrupts
 from rundlet_server.server.granian.respawns import Respawns
+from rundlet_server.server.granian.waiting import POOL_THREADS
 from rundlet_server.server.listen.address import HeldPort
 from rundlet_server.server.listen.tls import TlsFiles
 from rundlet_server.server.signals import is_ignored
-
-if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
 
 _BACKLOG: Final = 1_024
 _RESPAWN_S: Final = 0.1
 _DRAIN_MAX_S: Final = 30
 _READY_POLL_S: Final = 0.02
 _DEFAULT_LIMITS: Final = ConnectionLimits()
+_RECEIVING_BYTES_MAX: Final = ServerSettings().receiving_bytes_max
+_SPARE_BYTES: Final = 64 * 1024
 
 
 def run(
-    make_app: Callable[[], WSGIApplication],
+    make_service: worker.MakeService,
     port: HeldPort,
     *,
     workers: int,
-    threads: int,
+    threads: int = POOL_THREADS,
     on_ready: Callable[[], None],
     limits: ConnectionLimits = _DEFAULT_LIMITS,
+    receiving_bytes_max: int = _RECEIVING_BYTES_MAX,
     tls: TlsFiles | None = None,
 ) -> None:
     """Serve until a signal asks to stop; call it in the main thread.
@@ -56,13 +58,14 @@ def run(
     the pipes by which helper processes notice that this process ended.
 
     Args:
-        make_app: each worker calls it; a module-level function that reads its settings from the
-            environment.
+        make_service: each worker calls it; a module-level function that reads its settings from
+            the environment.
         port: held by this process; the workers bind it too.
         workers: the number of processes that serve.
-        threads: the number of requests that one worker handles at the same time.
+        threads: for the long work of one worker.
         on_ready: called once, in another thread, when the server accepts connections.
         limits: the limits on the connections of each worker.
+        receiving_bytes_max: see ``ServerSettings``.
         tls: the certificate and key; ``None`` serves plain HTTP.
 
     Raises:
@@ -76,15 +79,16 @@ def run(
         "rundlet",  # only a name: target_loader makes the app
         address=port.numeric_host,
         port=port.address.port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.ASGI,
+        loop=Loops.uvloop if importlib.util.find_spec("uvloop") else Loops.asyncio,
         workers=workers,
-        blocking_threads=threads,
         backlog=_BACKLOG,
         backpressure=limits.connections_max,
         http=HTTPModes.http1,  # over TLS clients would choose HTTP/2, which nothing here limits
         http1_settings=HTTP1Settings(
             header_read_timeout=round(limits.header_timeout_s * 1_000),
-            max_buffer_size=limits.header_bytes_max,
+            # The worker itself checks the limit, and says so in its answer; hyper would not.
+            max_buffer_size=limits.header_bytes_max + _SPARE_BYTES,
         ),
         ssl_cert=tls.cert_path if tls else None,
         ssl_key=tls.key_path if tls else None,
@@ -108,17 +112,11 @@ def run(
     threading.Thread(
         target=_call_when_ready, args=(port, on_ready), name="rundlet-ready", daemon=True
     ).start()
+    options = worker.WorkerOptions(
+        make_service, os.getpid(), respawns.come_up, threads, limits, receiving_bytes_max
+    )
     try:
-        granian.serve(
-            target_loader=functools.partial(
-                worker.load_app,
-                make_app,
-                os.getpid(),
-                respawns.come_up,
-                limits.body_timeout_s,
-            ),
-            wrap_loader=False,
-        )
+        granian.serve(target_loader=functools.partial(worker.load_app, options), wrap_loader=False)
     except SystemExit as ex:
         raise ServeError(
             "the workers ended before they could serve; the lines above say why"

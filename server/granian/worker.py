@@ -1,10 +1,10 @@
-"""Run one Granian worker: the app, and the threads that end the worker cleanly.
+"""Run one Granian worker: the ASGI application, and the threads that end the worker cleanly.
 
 Granian 2.8 handles signals in a way that can block a worker for ever: when a signal arrives
 twice, as after Ctrl-C in a terminal (once from the terminal, once from the first process), and
 when it arrives in the moment before the worker listens. So every thread blocks these signals,
-and one thread waits for the first of them and calls the handler that Granian installed, once and
-not too early.
+and one thread waits for the first of them and passes it on to Granian's handler in the event loop,
+once and not too early.
 
 That works only if no library has started threads before, because such a thread would receive the
 signals: see ``ENVIRONMENT``.
@@ -12,22 +12,27 @@ signals: see ``ENVIRONMENT``.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
 
+from rundlet_server.functions.serving import Service
+from rundlet_server.functions.settings import ConnectionLimits
+from rundlet_server.functions.waits import Waits
+from rundlet_server.server.granian.bridge import Bridge
+from rundlet_server.server.granian.connections import close_unread
 from rundlet_server.server.granian.respawns import Shared
-from rundlet_server.server.granian.stalled import StalledConnections
+from rundlet_server.server.granian.shortcut import install
+from rundlet_server.server.granian.waiting import LoopWaits
 from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
 from rundlet_server.storage.memory.allocator import keep_little_free
 from rundlet_server.storage.memory.collector import relax_collector
-
-if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
 
 ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
 """Variables for workers. numpy is imported before anything here runs, and must not start threads
@@ -42,49 +47,116 @@ quarter shorter and its throughput 10 to 25 % higher; without them it made no di
 _WATCH_S: Final = 0.2
 _SETTLE_S: Final = 0.1
 _LAST_ANSWERS_S: Final = 0.6
+_DRAIN_S: Final = 10.0
+
+MakeService = Callable[[Waits], Service]
 
 
-def load_app(
-    make_app: Callable[[], WSGIApplication],
-    server_pid: int,
-    come_up: Shared,
-    body_timeout_s: float,
-) -> WSGIApplication:
-    """Make the app of one worker; call it in the main thread, before any other thread starts.
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """What the first process tells each worker.
 
-    Args:
-        make_app: called once; reads its settings from the environment.
-        server_pid: the process that started this worker; when it ends, the worker ends, too.
+    Attributes:
+        make_service: called once; reads its settings from the environment.
+        server_pid: the process that started the worker; when it ends, the worker ends, too.
         come_up: the number of workers that came up.
-        body_timeout_s: see ``ConnectionLimits``.
+        threads: for long work.
+        limits: on connections.
+        receiving_bytes_max: see ``ServerSettings``.
     """
+
+    make_service: MakeService
+    server_pid: int
+    come_up: Shared
+    threads: int
+    limits: ConnectionLimits
+    receiving_bytes_max: int
+
+
+def load_app(options: WorkerOptions) -> App:
+    """Make the app of one worker; call it in the main thread, before any other thread starts."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # later threads inherit this
     keep_little_free()
-    is_ending = threading.Event()
-    threading.Thread(target=_stop_once, args=(is_ending,), name="rundlet-stop", daemon=True).start()
+    stop = _Stop()
+    threading.Thread(target=stop.wait, name="rundlet-stop", daemon=True).start()
     threading.Thread(
-        target=_end_with, args=(server_pid,), name="rundlet-watch", daemon=True
+        target=_end_with, args=(options.server_pid,), name="rundlet-watch", daemon=True
     ).start()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     relax_collector()
-    app = StalledConnections(make_app(), body_timeout_s, is_ending)
-    app.start()
-    # Granian copies the process's environment into that of every request: with forty variables,
-    # as many shells have, GET answers took 13 % longer. Nor should a request see them.
-    os.environ.clear()
-    come_up.value += 1  # two workers at once may count as one: the number only has to change
-    return app
+    waits = LoopWaits(options.threads)
+    bridge = Bridge(
+        options.make_service(waits),
+        waits,
+        options.limits,
+        receiving_bytes_max=options.receiving_bytes_max,
+        is_ending=stop.is_asked,
+    )
+    install(bridge.answer_at_once)
+    close_unread(options.limits.body_timeout_s, stop.is_asked)
+    options.come_up.value += 1  # two workers at once may count as one: the number has to change
+    return App(bridge, waits, stop)
 
 
-def _stop_once(is_ending: threading.Event) -> None:
-    signal.sigwait([number for number in STOP_SIGNALS if not is_ignored(number)])
-    is_ending.set()
-    stop = signal.getsignal(signal.SIGTERM)
-    if not callable(stop):
-        os._exit(0)  # the app is still being made: no request is in flight
-    # Granian loses a signal that arrives between installing its handler and listening.
-    time.sleep(_SETTLE_S)
-    stop(signal.SIGTERM, None)
+class App:
+    """What Granian calls, for each request and for the life of the worker."""
+
+    def __init__(self, bridge: Bridge, waits: LoopWaits, stop: _Stop) -> None:
+        self._answer = bridge.answer
+        self._bridge = bridge
+        self._waits = waits
+        self._stop = stop
+
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:  # noqa: ANN401 # as ASGI says
+        """See the ASGI specification."""
+        if scope["type"] == "http":
+            return self._answer(scope, receive, send)
+        return self._live(receive, send)  # its type is lifespan
+
+    async def _live(self, receive: Any, send: Any) -> None:  # noqa: ANN401 # as above
+        await receive()
+        self._bridge.begin()
+        self._stop.begin(asyncio.get_running_loop(), self._waits.wake_all)
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._bridge.end(_DRAIN_S)
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+class _Stop:
+    """Ends the worker on the first signal that asks for it."""
+
+    def __init__(self) -> None:
+        self._is_asked = threading.Event()
+        self.is_asked = self._is_asked.is_set
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._on_stop: Callable[[], None] = _nothing
+
+    def begin(self, loop: asyncio.AbstractEventLoop, on_stop: Callable[[], None]) -> None:
+        """Serve: from now on a signal ends ``loop`` in order, and calls ``on_stop`` in it."""
+        self._on_stop = on_stop
+        self._loop = loop
+
+    def wait(self) -> None:
+        """Wait for the signal."""
+        signal.sigwait([number for number in STOP_SIGNALS if not is_ignored(number)])
+        self._is_asked.set()
+        loop = self._loop
+        if loop is None:
+            os._exit(0)  # the app is still being made: no request is in flight
+        # Granian loses a signal that arrives between installing its handler and listening.
+        time.sleep(_SETTLE_S)
+        loop.call_soon_threadsafe(self._pass_on)
+
+    def _pass_on(self) -> None:
+        self._on_stop()
+        signal.raise_signal(signal.SIGTERM)  # pending, as it is blocked
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+
+def _nothing() -> None:
+    pass
 
 
 def _end_with(server_pid: int) -> None:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from secrets import token_hex
-from typing import Final
-
 from waitress.task import ErrorTask
 from waitress.utilities import Error
 
-from rundlet_server.functions.limits import over_limit
-from rundlet_server.functions.problems import Problem, encode_problem, headers_of, title_of
-
-_NAMES: Final = {
-    400: "malformed",
-    501: "not-implemented",
-    505: "version-not-supported",
-}
+from rundlet_server.functions.problems import title_of
+from rundlet_server.server.messages.refusals import Refusal, refusal_of, too_large_head
 
 
-class Refusal(Error):  # type: ignore[misc] # waitress has no types
+class RefusedHead(Error):  # type: ignore[misc] # waitress has no types
     """Why a request is rejected."""
 
     def __init__(self, status: int, detail: str) -> None:
@@ -32,23 +23,18 @@ class ProblemTask(ErrorTask):  # type: ignore[misc] # waitress has no types
 
     def execute(self) -> None:
         """Write the answer."""
-        error = self.request.error
-        problem = self._headers_too_large() if error.code == 431 else _problem(error)
-        request_id = token_hex(6)
-        body = encode_problem(problem, request_id)
-        self.status = f"{error.code} {title_of(error.code)}"
-        self.response_headers.extend(headers_of(problem, request_id).items())
+        answer = self._refusal()
+        self.status = answer.status
+        self.response_headers.extend(answer.headers.items())
         self.set_close_on_finish()
-        self.content_length = len(body)
+        self.content_length = len(answer.body)
         # waitress itself would answer HEAD with a body, and a client would take that body for the
         # beginning of the next answer.
-        self.write(b"" if self.request.method == "HEAD" else body)
+        self.write(b"" if self.request.method == "HEAD" else answer.body)
 
-    def _headers_too_large(self) -> Problem:
-        most = self.request.adj.max_request_header_size - 1
-        detail = over_limit("header_bytes_max", most, self.request.header_bytes_received)
-        return Problem(431, "headers-too-large", detail, {"limit": most})
-
-
-def _problem(error: Error) -> Problem:
-    return Problem(error.code, _NAMES.get(error.code, "internal"), str(error.body))
+    def _refusal(self) -> Refusal:
+        error = self.request.error
+        if error.code == 431:
+            most = self.request.adj.max_request_header_size - 1
+            return too_large_head(most, self.request.header_bytes_received)
+        return refusal_of(error.code, str(error.body))

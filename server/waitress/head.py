@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from typing import Final, NamedTuple
-from urllib.parse import quote
+
+from rundlet_server.server.messages.checks import check_method, check_target, shown
+from rundlet_server.server.messages.refusals import HeadError
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
-_VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 _REQUEST_LINE: Final = re.compile(
     rb"(" + _TOKEN + rb"+) ([\x21-\x7e\x80-\xff]+) HTTP/([0-9])\.([0-9])[ \t]*"
 )
@@ -22,21 +23,6 @@ _BEGINNING: Final = re.compile(rb"(?:\r\n)?(?:" + _TOKEN + rb"|\r?\Z)")
 _BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
 _AUTHORITY: Final = re.compile(r"[^\[\]]*|(?:[^\[\]@]*@)?\[[0-9A-Za-z:.]+\](?::[0-9]*)?")
 _TLS_HANDSHAKE: Final = b"\x16\x03"
-_SHOWN_BYTES: Final = 80
-
-
-class HeadError(Exception):
-    """The head is malformed, too long, or not supported.
-
-    Attributes:
-        status: of the answer.
-        detail: what is wrong and what to do.
-    """
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
 
 
 class Head(NamedTuple):
@@ -70,10 +56,8 @@ def parse_head(data: bytes) -> Head:
     if major != b"1":
         detail = f"this server does not speak HTTP/{(major + b'.' + minor).decode()}; use HTTP/1.1"
         raise HeadError(505, detail)
-    if method != method.upper():
-        raise HeadError(400, f"the method {_shown(method)} must be in upper case")
-    if not target.isascii():
-        raise HeadError(400, _not_encoded(target))
+    check_method(method)
+    check_target(target)
     _require_authority(target)
     version = "1.0" if minor == b"0" else "1.1"  # a higher minor version only adds to 1.1
     return Head(method.decode(), target.decode(), version, _headers(data, line_end + 2))
@@ -124,7 +108,7 @@ def _headers(data: bytes, position: int) -> dict[str, str]:
 def _malformed_line(line: bytes) -> HeadError:
     if b"\r" in line or b"\n" in line:
         return HeadError(400, _BARE_END)
-    detail = f"the request line {_shown(line)} is malformed; send METHOD TARGET HTTP/1.1"
+    detail = f"the request line {shown(line)} is malformed; send METHOD TARGET HTTP/1.1"
     return HeadError(400, detail)
 
 
@@ -133,12 +117,7 @@ def _malformed_field(line: bytes) -> HeadError:
         return HeadError(400, _BARE_END)
     if line.startswith((b" ", b"\t")):
         return HeadError(400, "a header continues on the next line; send each header on one line")
-    return HeadError(400, f"the header {_shown(line)} is malformed; send NAME: VALUE")
-
-
-def _not_encoded(target: bytes) -> str:
-    encoded = quote(target, safe=_VISIBLE)
-    return f"percent-encode every byte of the request target that is not ASCII: {encoded[:200]}"
+    return HeadError(400, f"the header {shown(line)} is malformed; send NAME: VALUE")
 
 
 def _require_authority(target: bytes) -> None:
@@ -148,8 +127,3 @@ def _require_authority(target: bytes) -> None:
     authority = target.partition(b"://")[2].partition(b"/")[0].decode()
     if not _AUTHORITY.fullmatch(authority):
         raise HeadError(400, "the host in the request target is malformed")
-
-
-def _shown(data: bytes) -> str:
-    text = data[:_SHOWN_BYTES].decode("latin-1")
-    return f"{text!r}{'…' if len(data) > _SHOWN_BYTES else ''}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from typing import Final
@@ -15,16 +14,16 @@ from waitress.receiver import FixedStreamReceiver
 from waitress.utilities import Error
 
 from rundlet_server.functions.messages.target import raw_path
+from rundlet_server.server.messages.checks import framing_of
+from rundlet_server.server.messages.refusals import HeadError
 from rundlet_server.server.waitress.chunks import ChunkedReceiver
-from rundlet_server.server.waitress.errors import Refusal
-from rundlet_server.server.waitress.head import HeadError, check_beginning, parse_head
+from rundlet_server.server.waitress.errors import RefusedHead
+from rundlet_server.server.waitress.head import check_beginning, parse_head
 
 BodyLimit = Callable[[str], int]
 """The largest body that the app accepts, by the path of the request."""
 
 _HEAD_END: Final = b"\r\n\r\n"
-_DIGITS: Final = re.compile(r"[0-9]+")
-_LENGTH_DIGITS_MAX: Final = 18
 
 
 class StrictParser(HTTPRequestParser):  # type: ignore[misc] # waitress has no types
@@ -118,38 +117,19 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc] # waitress has no t
 
     def _expect_body(self) -> None:
         codings = self.headers.pop("TRANSFER_ENCODING", None)
-        if codings is not None:
-            self._expect_chunks(codings)
+        framing = framing_of(codings, self.headers.get("CONTENT_LENGTH"), self.version)
+        if framing.is_chunked:
+            self.chunked = True
+            self.body_rcv = ChunkedReceiver(self._new_buffer())
         else:
-            self._expect_length(self.headers.get("CONTENT_LENGTH", "0"))
+            self._expect_size(framing.size)
         if self.body_rcv is None:
             self.completed = True
         elif self.version == "1.1":  # HTTP/1.0 has no 100
             expected = self.headers.get("EXPECT", "").lower().split(",")
             self.expect_continue = "100-continue" in (x.strip(" \t") for x in expected)
 
-    def _expect_chunks(self, codings: str) -> None:
-        if "CONTENT_LENGTH" in self.headers:
-            raise HeadError(
-                400,
-                "a request cannot have both Content-Length and Transfer-Encoding; send one of them",
-            )
-        if self.version == "1.0":
-            raise HeadError(400, "HTTP/1.0 has no Transfer-Encoding; send Content-Length")
-        listed = [coding.strip(" \t").lower() for coding in codings.split(",")]
-        if not any(listed) or listed.count("chunked") > 1:
-            raise HeadError(400, "Transfer-Encoding is malformed; send chunked, once")
-        if listed != ["chunked"]:
-            detail = "the only Transfer-Encoding that this server decodes is chunked"
-            raise HeadError(501, detail)
-        self.chunked = True
-        self.body_rcv = ChunkedReceiver(self._new_buffer())
-
-    def _expect_length(self, text: str) -> None:
-        if not _DIGITS.fullmatch(text):
-            raise HeadError(400, "Content-Length is malformed; send one number of bytes")
-        digits = text.lstrip("0")
-        size = int(digits or "0") if len(digits) <= _LENGTH_DIGITS_MAX else 10**_LENGTH_DIGITS_MAX
+    def _expect_size(self, size: int) -> None:
         self.content_length = size
         if size > self._body_bytes_max:
             self._leave_body_unread(size)
@@ -183,7 +163,7 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc] # waitress has no t
         self.is_body_unread = self.completed = True
 
     def _refuse(self, status: int, detail: str) -> None:
-        self.error = Refusal(status, detail)
+        self.error = RefusedHead(status, detail)
         self.expect_continue = False
         self.completed = True
 

@@ -1,10 +1,10 @@
 """Heartbeats: which processes of a server still run.
 
-Every process that counts notes the time once a second, in a thread of its own, in its counters. A
-process that lives and no longer does so is stopped (SIGSTOP), or something in it keeps the
-interpreter for itself. Times are of the system's monotonic clock, which all processes share and
-which stands still while the machine sleeps. A process is late only compared with the others, so a
-pause of all of them makes none late.
+Every process that counts notes the time once a second in its counters, in a thread of its own or in
+its event loop. A process that lives and no longer does so is stopped (SIGSTOP), or something in it
+keeps the interpreter, or the loop, for itself. Times are of the system's monotonic clock, which all
+processes share and which stands still while the machine sleeps. A process is late only compared
+with the others, so a pause of all of them makes none late.
 """
 
 from __future__ import annotations
@@ -26,19 +26,24 @@ from rundlet_server.storage.counting.rows import (
 HUNG_MS: Final = 5_000
 """A process this much later than the others is reported."""
 
-_EVERY_S: Final = 1.0
+BEAT_EVERY_S: Final = 1.0
 _BEAT: Final = LATEST + "beat_ms"
 
 
 def start_heartbeat(shared: SharedCounters) -> None:
     """Note from now on that this process runs, as long as it lives."""
 
-    def beat() -> None:
+    def beat_often() -> None:
         while True:
-            shared.note_latest(_BEAT, time.monotonic_ns() // 1_000_000)
-            time.sleep(_EVERY_S)
+            beat(shared)
+            time.sleep(BEAT_EVERY_S)
 
-    threading.Thread(target=beat, name="rundlet-heartbeat", daemon=True).start()
+    threading.Thread(target=beat_often, name="rundlet-heartbeat", daemon=True).start()
+
+
+def beat(shared: SharedCounters) -> None:
+    """Note that this process runs. A loop does so itself: it may hang while threads run."""
+    shared.note_latest(_BEAT, time.monotonic_ns() // 1_000_000)
 
 
 def beats(directory: Path) -> dict[CountingProcess, int]:

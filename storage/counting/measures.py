@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from typing import Final
 
-from rundlet_server.storage.counting.counters import LATEST, Histogram, SharedCounters
+from rundlet_server.storage.counting.counters import LATEST, SUM_WORD, Histogram, SharedCounters
 
 _MS: Final = 1_000_000
 _S: Final = 1_000 * _MS
@@ -31,6 +32,7 @@ HISTOGRAMS: Final = {
     GROUP_COMMITS: Histogram((1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256)),
 }
 """Bounds by name; times in nanoseconds."""
+_GROUP_BOUNDS: Final = HISTOGRAMS[GROUP_COMMITS].bounds
 
 APPENDED_BYTES: Final = "appended_bytes"
 COMPACTION_READ_BYTES: Final = "compaction_read_bytes"
@@ -48,11 +50,13 @@ class Measures:
 
     def committed(self, count: int) -> None:
         """Note that so many commits were written together."""
-        self._note(GROUP_COMMITS, count)
+        row = self.shared.own.rows[GROUP_COMMITS]
+        row[bisect_left(_GROUP_BOUNDS, count)] += 1
+        row[SUM_WORD] += count
 
     def appended(self, size: int) -> None:
         """Note that so many bytes were added to the log."""
-        self.shared.add(APPENDED_BYTES, size)
+        self.shared.own.rows[APPENDED_BYTES][0] += size
 
     def synced(self, started_ns: int) -> None:
         """Note that the log was synced; all times are of ``time.perf_counter_ns``."""

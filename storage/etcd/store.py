@@ -93,7 +93,9 @@ class EtcdStore:
         self._retain_as(settings)
         tidying = Tidying(self._views, self._commits, self._counter, self._keeping)
         self._tidier = None if tidy_s is None or is_read_only else Tidier(tidying, tidy_s)
-        self.info = StoreInfo(BACKEND, store_id, is_read_only, limits, {}, _FEATURES)
+        self.info = StoreInfo(
+            BACKEND, store_id, is_read_only, limits, features=_FEATURES, is_remote=True
+        )
 
     # --- reading ---------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from rundlet_server.storage.interface import (
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import OVERHEAD, VALUES
+from rundlet_server.storage.log.index.file import Place
 from rundlet_server.storage.log.read.answers import (
     key_info,
     live_at,
@@ -25,6 +26,7 @@ from rundlet_server.storage.log.read.answers import (
     with_metadata,
 )
 from rundlet_server.storage.log.read.keys import KnownKeys
+from rundlet_server.storage.log.read.pages import infos_of, read_lines, suits_lines
 from rundlet_server.storage.log.read.scan import Cost, list_page, scan_range
 from rundlet_server.storage.log.read.statistics import gauges_of, stats_of
 from rundlet_server.storage.log.read.view import NotPlain, View
@@ -32,8 +34,8 @@ from rundlet_server.storage.log.timeline import LogTimeline
 from rundlet_server.storage.log.wiring import Parts
 from rundlet_server.storage.ranges import Range
 from rundlet_server.storage.reports import Gauge
-from rundlet_server.storage.requests import check_answer, encode_key
-from rundlet_server.storage.timeline import At
+from rundlet_server.storage.requests import check_answer, encode_key, shown_bytes
+from rundlet_server.storage.timeline import At, Moment
 
 
 class LogReads:
@@ -74,6 +76,11 @@ class LogReads:
         self, keys: Sequence[str], *, at: At | None = None, admit: Admit | None = None
     ) -> Snapshot:
         """See ``Store.get_many``."""
+        if at is None:
+            try:
+                return self._newest_of_many(keys, admit)
+            except (FileNotFoundError, NotPlain):
+                pass
         encoded = [self._encode(key) for key in keys]
         named = dict(zip(encoded, keys, strict=True))
 
@@ -121,6 +128,16 @@ class LogReads:
 
         def read(view: View) -> Page:
             moment = moment_of(view, at, self._clock)
+            cost = Cost(include_values, self._limits.answer_bytes_max, include_metadata)
+            if (
+                delimiter is None
+                and (include_values or not include_metadata)
+                and suits_lines(view, wanted, limit, moment.revision)
+            ):
+                lines, resume = read_lines(view, wanted, limit, moment, cost)
+                if admit is not None and include_values:
+                    admit(sum(lines.sizes) - OVERHEAD * len(lines.sizes))
+                return Page(moment, infos_of(view, lines, cost), [], resume)
             found = list_page(
                 view,
                 wanted,
@@ -128,7 +145,7 @@ class LogReads:
                 delimiter=delimiter,
                 at=moment.revision,
                 is_live=live_at(moment),
-                cost=Cost(include_values, self._limits.answer_bytes_max, include_metadata),
+                cost=cost,
             )
             if admit is not None and (include_values or include_metadata):
                 admit(found.size)
@@ -175,11 +192,7 @@ class LogReads:
         """
         encoded = encode_key(key, self._limits)
         view = self._follower.current()
-        entry = view.cache.get(encoded)
-        if entry is not None:
-            newer = view.deltas[0].rows.get(encoded)
-            if newer is not None and newer.revision != entry.revision:
-                entry = None
+        entry = view.cached(encoded)
         if entry is None:
             place = view.newest(encoded)
             if place is None:
@@ -188,6 +201,36 @@ class LogReads:
             view.cache.put(encoded, entry)
         is_due = entry.expires_us and entry.expires_us <= self._clock.now_us()
         return None if is_due else entry
+
+    def _newest_of_many(self, keys: Sequence[str], admit: Admit | None) -> Snapshot:
+        """Return the values of many keys at the head.
+
+        Raises:
+            FileNotFoundError, NotPlain: a closer look finds out what the keys have.
+        """
+        view = self._follower.current()
+        moment = moment_of(view, None, self._clock)
+        encoded = list(map(self._encode, keys))
+        found = list(map(view.cached, encoded))
+        places: dict[int, Place] = {}
+        size = sum(map(len, encoded))
+        for number, entry in enumerate(found):
+            if entry is not None:
+                size += shown_bytes(entry)
+            elif (place := view.newest(encoded[number])) is not None:
+                size += place[2] - OVERHEAD - len(encoded[number])
+                places[number] = place
+        if size > self._limits.answer_bytes_max or len(set(encoded)) < len(encoded):
+            raise NotPlain
+        if admit is not None:
+            admit(size)
+        names = [keys[number] for number in places]
+        missing = [encoded[number] for number in places]
+        entries = view.read_places(names, missing, list(places.values()))
+        for number, key, entry in zip(places, missing, entries, strict=True):
+            found[number] = entry
+            view.cache.put(key, entry)
+        return Snapshot(moment, [_as_of(moment, entry) for entry in found])
 
     def _any(self, key: str, at: At | None, *, is_whole: bool) -> Entry | LargeValue | None:
         """Return any value of a key, whatever its size, now or as it was at ``at``."""
@@ -209,3 +252,16 @@ class LogReads:
     def _judging_us(self, view: View, at: At | None) -> int:
         """Return the time that decides what has expired; only then is it looked up."""
         return moment_of(view, at, self._clock).time_us
+
+
+def _as_of(moment: Moment, entry: Entry | None) -> Entry | None:
+    """Return a newest value if it has not expired.
+
+    Raises:
+        NotPlain: it is newer than the moment.
+    """
+    if entry is None:
+        return None
+    if entry.revision > moment.revision:
+        raise NotPlain
+    return None if entry.expires_us and entry.expires_us <= moment.time_us else entry

@@ -84,18 +84,40 @@ class LogStore(LogReads):
 
     def commit(self, txn: Txn) -> Commit:
         """See ``Store.commit``."""
+        self._check(txn)
+        commit = self._group_commit.commit(txn)
+        self._checkpoint_if_due()
+        return commit
+
+    def commit_group(self, txns: Sequence[Txn]) -> list[Commit | Exception]:
+        """See ``CommitsGroups``."""
+        outcomes: list[Commit | Exception | None] = [self._refusal(txn) for txn in txns]
+        good = [txn for txn, refusal in zip(txns, outcomes, strict=True) if refusal is None]
+        decided = iter(self._group_commit.commit_group(good))
+        self._checkpoint_if_due()
+        return [next(decided) if outcome is None else outcome for outcome in outcomes]
+
+    def _refusal(self, txn: Txn) -> Exception | None:
+        """Return why a transaction is refused before it is queued; one must not fail the others."""
+        try:
+            self._check(txn)
+        except Exception as ex:
+            return ex
+        return None
+
+    def _check(self, txn: Txn) -> None:
         if self._settings.is_read_only:
             raise ReadOnly("this store is served read-only")
         check_txn(txn, self._limits, self._encode)
         self._guard.require_own()
-        commit = self._group_commit.commit(txn)
+
+    def _checkpoint_if_due(self) -> None:
         is_inline = self._settings.maintain_inline
         backlog = len(self._follower.view.deltas) - 1
         if backlog >= (_BACKLOG_MAX if is_inline else health.BACKLOG_MAX_MAINTAINED):
             # The commit stands even if this fails; the next one tries again.
             with contextlib.suppress(StoreError, OSError):
                 self._maintainer.checkpoint(wait=False)
-        return commit
 
     def load(self, rows: Sequence[Row]) -> None:
         """See ``Store.load``."""

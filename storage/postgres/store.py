@@ -91,6 +91,7 @@ class PostgresStore:
             limits,
             {"schema": place.schema},
             _FEATURES,
+            is_remote=True,
         )
         self._compaction: threading.Thread | None = None
         self._begin()

@@ -63,7 +63,7 @@ class Watcher:
 
     def __init__(self, client: Client, prefix: str) -> None:
         self.events: list[Event] = []
-        self._watch = client.watch(prefix, since=0, include_values=True)
+        self._watch = client.watch(prefix, since=0, values=True)
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 

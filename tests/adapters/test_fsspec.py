@@ -193,3 +193,17 @@ def test_a_new_file_replaces_none(filesystem, client: Client, prefix, tmp_path: 
         filesystem.put_file(str(tmp_path / "a"), f"{prefix}a", mode="create")
 
     assert client.get_bytes(f"{prefix}a") == b"other"
+
+
+def test_a_transaction_writes_all_files_at_its_end_or_none(filesystem, prefix):
+    with filesystem.transaction:
+        with filesystem.open(f"{prefix}large", "wb", block_size=100) as file:
+            file.write(bytes(1_000))
+        assert not filesystem.exists(f"{prefix}large")
+    with pytest.raises(RuntimeError), filesystem.transaction:  # noqa: PT012 - it is one act
+        with filesystem.open(f"{prefix}none", "wb") as file:
+            file.write(b"v")
+        raise RuntimeError
+
+    assert filesystem.cat(f"{prefix}large") == bytes(1_000)
+    assert not filesystem.exists(f"{prefix}none")

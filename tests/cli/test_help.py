@@ -130,7 +130,7 @@ def test_name_that_is_no_command_is_answered_with_similar_ones():
 
     assert ended.code == 2
     assert ended.err == (
-        "rundlet: No such command 'gett'. Did you mean 'get', 'mget'?; see rundlet --help\n"
+        "rundlet: No such command 'gett'. Did you mean 'get', 'mget'? See rundlet --help\n"
     )
 
 

@@ -95,7 +95,7 @@ def test_an_import_that_is_interrupted_says_how_far_it_came(tmp_path, ending, mo
 
     assert ended.code == 130
     assert ended.err.startswith(
-        "rundlet: interrupted: the first 1000 of 1500 lines are stored; run the same import again"
+        "rundlet: interrupted: the first 1,000 of 1,500 lines are stored; run the same import again"
     )
     assert ended.err.count("\n") == 1
 
@@ -114,7 +114,7 @@ def test_an_import_into_a_folder_that_is_interrupted_says_how_far_it_came(tmp_pa
     ended = run("import", str(rows), "--any-key", "--data", str(tmp_path / "store"))
 
     assert ended.code == 130
-    assert "interrupted: the first 1000 of 2500 lines are stored" in ended.err
+    assert "interrupted: the first 1,000 of 2,500 lines are stored" in ended.err
 
 
 class InterruptingFile(io.BytesIO):

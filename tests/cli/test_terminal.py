@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
+from rundlet_server.cli.show import progress
 from rundlet_server.cli.show.bars import row_bar
 from rundlet_server.cli.show.terminal import escaped, escaped_value
 from rundlet_server.storage.interface import Put, Txn
@@ -210,3 +211,44 @@ def test_bar_names_what_it_counts():
     console.print(bar.get_renderable())
 
     assert "1 of 9 operations" in console.export_text()
+
+
+@pytest.mark.parametrize(("columns", "has_bar"), [(60, False), (80, True), (160, True)])
+def test_bar_fits_on_one_line_of_any_terminal(columns, has_bar, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    bar = row_bar("lines")
+    bar.update(bar.add_task("importing", total=1_000_000), completed=900_000)
+    console = Console(width=columns, file=io.StringIO(), record=True)
+    console.print(bar.get_renderable())
+
+    text = console.export_text().rstrip("\n")
+
+    assert "\n" not in text
+    assert "900,000 of 1,000,000 lines" in text
+    assert ("━" in text) == has_bar
+
+
+def test_progress_is_that_of_the_checks_before_it_begins(monkeypatch):
+    monkeypatch.setattr(progress, "stderr_is_terminal", lambda: True)
+    shown = progress.RowProgress("importing", "lines", first="checking")
+    shown.advance(700)
+    [before] = shown._drawn[0].tasks
+    before = (before.description, before.completed)
+
+    shown.begin(1_000)
+
+    [after] = shown._drawn[0].tasks
+    assert before == ("checking", 700)
+    assert (after.description, after.completed, after.total) == ("importing", 0, 1_000)
+
+
+def test_rows_are_counted_where_they_take_longer_than_a_moment(monkeypatch):
+    monkeypatch.setattr(progress, "stderr_is_terminal", lambda: True)
+    monkeypatch.setattr(progress, "_MOMENT_S", 0.0)
+    drawn = []
+    monkeypatch.setattr(progress.RowProgress, "advance", lambda _, rows: drawn.append(rows))
+
+    rows = list(progress.counted(range(600), "counting", "keys"))
+
+    assert rows == list(range(600))
+    assert sum(drawn) == 599

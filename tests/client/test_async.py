@@ -95,6 +95,23 @@ def test_a_closed_client_sends_nothing(server):
     asyncio.run(scenario())
 
 
+def test_a_read_that_is_cancelled_at_any_moment_leaves_no_connection_in_use(run):
+    async def scenario(client: AsyncClient) -> None:
+        for step in range(200):
+            others = [asyncio.create_task(client.exists("k")) for _ in range(step % 3)]
+            cancelled = asyncio.create_task(client.get("k"))
+            for _ in range(step % 40):
+                await asyncio.sleep(0)
+            cancelled.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await cancelled
+
+            assert await asyncio.gather(*others) == [False] * len(others)
+            assert open_connections(client) == []
+
+    run(scenario)
+
+
 def test_a_cancelled_read_leaves_no_connection_in_use(run):
     async def scenario(client: AsyncClient) -> None:
         waiting = asyncio.create_task(client.wait_for("never"))
@@ -125,7 +142,7 @@ def test_a_cancelled_task_that_iterates_can_go_on(run):
 
 def test_leaving_a_watch_frees_its_connection(run):
     async def scenario(client: AsyncClient) -> None:
-        async with client.watch("w/", include_values=True) as watch:
+        async with client.watch("w/", values=True) as watch:
             written = await client.set("w/k", "1")
             async for event in watch:
                 assert (event.key, event.data, event.revision) == ("w/k", b"1", written.revision)

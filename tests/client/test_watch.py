@@ -54,7 +54,7 @@ def test_watch_goes_on_from_a_revision_with_values(client: Client):
     client.txn([Put("v/b", b"\x00\xfe"), Put("v/c", b"text", "text/plain")])
     client.delete("v/a")
 
-    with client.watch("v/", since=since, include_values=True) as watch:
+    with client.watch("v/", since=since, values=True) as watch:
         events = [next(watch) for _ in range(3)]
 
     assert [(e.key, e.op, e.data) for e in events] == [

@@ -14,8 +14,24 @@ from tests.support.processes.servers import RundletServer
 TEXT = "text/plain; charset=utf-8"
 # What Chromium's tools call "Slow 3G" has 2 s and 50 kB/s.
 SLOW_3G = {"latency_s": 2.0, "bytes_s": 50_000}
-SLOW = {"latency_s": 0.3, "bytes_s": 50_000}
+SLOW = {"latency_s": 0.5, "bytes_s": 50_000}
+pytestmark = pytest.mark.usefixtures("without_cache")
 BUSY = "document.querySelector('.main [aria-busy=true]')"
+
+
+@pytest.fixture
+def without_cache(page: Page) -> None:
+    """The browser has the files of the dashboard from other tests, which would make it fast."""
+    page.call("Network.setCacheDisabled", cacheDisabled=True)
+
+
+def watch(page: Page, selector: str) -> None:
+    """Note in ``window.wasSeen`` whether the page shows this, for however short a time."""
+    page.run(
+        "window.wasSeen = false; new MutationObserver(() => {"
+        f" window.wasSeen ||= Boolean(document.querySelector({selector!r})); }})"
+        ".observe(document.body, {subtree: true, childList: true, attributes: true}); undefined"
+    )
 
 
 def without_network(page: Page) -> None:
@@ -60,10 +76,10 @@ def test_view_that_is_still_loading_does_not_keep_another_waiting(
     page.open(address(server))
     page.wait_for_text("revision", ".summary")
     page.throttle(**SLOW)
+    watch(page, ".main [aria-busy=true]")
 
     page.click(label, ".nav")
-    page.wait_for(f"document.querySelector('[data-view={view}]').ariaCurrent")
-    page.wait_for(BUSY)
+    page.wait_for("window.wasSeen")
     page.click("Keys", ".nav")
     page.wait_for("document.querySelector('rundlet-keys')")
     page.click(label, ".nav")
@@ -77,11 +93,12 @@ def test_key_that_is_loading_says_so(server: RundletServer, client: Client, page
     page.open(address(server, prefix="slow-key"))
     page.wait_for(f"{KEYS}.length === 1")
     page.throttle(**SLOW)
+    watch(page, ".pane [aria-busy=true]")
 
     page.run(f"{KEYS}[0].click()")
-    page.wait_for("document.querySelector('.pane [aria-busy=true]')")
 
     page.wait_for_text("the value", ".pane")
+    assert page.run("window.wasSeen")
 
 
 def test_two_clicks_on_save_write_once(server: RundletServer, client: Client, page: Page):

@@ -132,3 +132,44 @@ def test_one_pass_finds_what_the_long_way_finds(store):
             assert store.get(key) == long_way, key
             if key != "large":
                 assert store.peek(key) == long_way, key
+        many = rng.sample(keys, rng.choice([1, 3, 20]))
+        if rng.random() < 0.5:
+            many = [key for key in many if store.get(key) is not None and key != "large"]
+        if rng.random() < 0.1:
+            many += many[:2]
+        at = store.moment(store._clock.now_us())
+        sizes: list[int] = []
+        assert store.get_many(many, admit=sizes.append) == store.get_many(many, at=at), many
+        assert sizes
+
+
+def test_many_values_are_none_newer_than_their_snapshot(store, monkeypatch):
+    commit(store, Put("a", b"old"), Put("b", b"old"))
+    for key in ("a", "b"):
+        store.get(key)
+    encode = store._encode
+    late = [Txn([Put("b", b"new")]), Txn([Put("a", b"newest")])]
+
+    def encode_slowly(key: str) -> bytes:
+        encoded = encode(key)
+        if late:
+            store.commit(late.pop(0))
+        return encoded
+
+    monkeypatch.setattr(store, "_encode", encode_slowly)
+    snapshot = store.get_many(["a", "b"])
+
+    assert not late
+    assert max(entry.revision for entry in snapshot.entries) <= snapshot.revision
+    assert snapshot == store.get_many(["a", "b"], at=snapshot.moment)
+
+
+def test_keys_that_are_named_twice_are_answered_twice(store):
+    commit(store, Put("a", b"1"), Put("b", b"2"))
+
+    assert [entry and entry.value for entry in store.get_many(["a", "b", "no", "a"]).entries] == [
+        b"1",
+        b"2",
+        None,
+        b"1",
+    ]

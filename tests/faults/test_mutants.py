@@ -19,6 +19,7 @@ from tests.faults.planted.around_the_log import MUTANTS_AROUND_THE_LOG
 from tests.faults.planted.in_erasures import MUTANTS_OF_ERASURES
 from tests.faults.planted.in_metadata import MUTANTS_OF_METADATA
 from tests.faults.planted.in_puts import MUTANTS_OF_PUTS
+from tests.faults.planted.in_reads import MUTANTS_OF_READS
 from tests.faults.planted.in_retries import MUTANTS_OF_RETRIES
 from tests.faults.planted.in_the_log import EQUIVALENT, MUTANTS, Mutant
 from tests.support import ROOT
@@ -30,7 +31,7 @@ SECONDS_MAX = 600.0
 """Of one file of tests. The slowest takes a minute on a busy machine."""
 ALL = (
     *(MUTANTS + MUTANTS_AROUND_THE_LOG + MUTANTS_OF_ERASURES),
-    *(MUTANTS_OF_METADATA + MUTANTS_OF_RETRIES + MUTANTS_OF_PUTS),
+    *(MUTANTS_OF_METADATA + MUTANTS_OF_RETRIES + MUTANTS_OF_PUTS + MUTANTS_OF_READS),
 )
 BY_NAME = {mutant.name: mutant for mutant in ALL}
 SHORT = (

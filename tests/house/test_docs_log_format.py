@@ -16,7 +16,6 @@ from rundlet_server.storage.log.format.locator import OFFSET_MAX, SEGMENT_NUMBER
 from rundlet_server.storage.log.format.manifest import MAGIC as MANIFEST_MAGIC
 from rundlet_server.storage.log.format.manifest import IndexState, Manifest, SegmentState
 from rundlet_server.storage.log.index import contents as index_contents
-from rundlet_server.storage.log.index import file as index_file
 from rundlet_server.storage.log.index.columns import (
     EXPIRES,
     KIND_MASK,
@@ -187,7 +186,7 @@ def test_rows_of_an_index_file_are_as_told():
     sizes = [(name, ROW_DTYPE[name].itemsize) for name in ROW_DTYPE.names or ()]
 
     assert f"`rows`, {ROW_DTYPE.itemsize} bytes" in told
-    assert f"block size, u32: {index_file.BLOCK_SIZE:,}" in told
+    assert f"block size, u32: {index_contents.BLOCK_SIZE:,}" in told
     assert f"{TYPE_IN_RECORD:,}: only the record knows it" in told
     assert (KIND_MASK, OLDER, EXPIRES) == (0b111, 1 << 3, 1 << 4)
     assert sizes == [

@@ -18,7 +18,7 @@ SERVER = "rundlet_server"
 ALLOWED = {
     "storage": {"crc32c", "cbor2", "numpy", "xxhash", "grpc", "google", "psycopg", "psycopg_pool"},
     "functions": {"falcon", "cbor2", "msgspec", "storage"},
-    "server": {"waitress", "granian", "functions", "storage"},
+    "server": {"waitress", "granian", "greenlet", "uvloop", "functions", "storage"},
     "rundlet": {"httpx", "cbor2"},
     "cli": {"typer", "rich", "numpy", "obstore", "server", "functions", "storage", "rundlet"},
 }
@@ -89,7 +89,7 @@ FLOORS = {
     "storage/selecting": ["globs", "matching", "deletion", "__init__"],
     "functions": [
         "units request_ids version",
-        "settings route_table",
+        "settings route_table waits",
         "limits",
         "problems transfer",
         "metadata",
@@ -97,7 +97,7 @@ FLOORS = {
         "access",
         "feeds",
         "monitoring openapi",
-        "routes",
+        "routes serving",
         "ui",
         "app",
         "__init__",
@@ -162,7 +162,7 @@ FLOORS = {
     "rundlet/methods": ["base", "values many files past server transfers waiting", "__init__"],
     "server": [
         "errors own_command signals",
-        "listen helpers",
+        "listen helpers messages",
         "greeting waitress granian",
         "run",
         "__init__",

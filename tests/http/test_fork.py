@@ -16,7 +16,6 @@ import pytest
 
 from rundlet_server.functions.app import create_app
 from rundlet_server.functions.messages.sending import SendingGate
-from rundlet_server.functions.messages.uploads import UploadGate
 from rundlet_server.functions.request_ids import RequestIds
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.wsgi import ProcessApp
@@ -88,7 +87,7 @@ def use_all(app: falcon.App) -> None:
 
 
 def test_no_lock_of_the_parent_stays_locked_in_a_child():
-    app = create_app(ModelStore(), ServerSettings(uploads_max=2, downloads_max=2))
+    app = create_app(ModelStore(), ServerSettings())
     locks = locks_of(app)
     assert len(locks) >= 3
 
@@ -97,15 +96,15 @@ def test_no_lock_of_the_parent_stays_locked_in_a_child():
     use_all(app)
 
 
-def test_what_the_parent_receives_and_sends_takes_no_place_in_a_child():
-    uploads, sending = UploadGate(1), SendingGate(8 * MIB, 1)
+def test_what_the_parent_sends_takes_no_place_in_a_child():
+    sending = SendingGate(8 * MIB)
 
     def use() -> None:
         assert sending.held_bytes == 0
-        with uploads.held(), sending.hold() as hold:
+        with sending.hold() as hold:
             hold.admit(3 * MIB)
 
-    with uploads.held(), sending.hold() as hold:
+    with sending.hold() as hold:
         hold.admit(4 * MIB)
         in_child(use)
 

@@ -13,7 +13,7 @@ import pytest
 
 from rundlet_server.functions.app import create_app
 from rundlet_server.functions.limits import SET_BY
-from rundlet_server.functions.messages.uploads import UploadGate
+from rundlet_server.functions.messages.uploads import DecodingTurns
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.storage.interface import Limits
 from rundlet_server.storage.opening import open_log_store
@@ -35,9 +35,7 @@ PUT = {"op": "put", "key": "a", "text": "v"}
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[falcon.testing.TestClient]:
     store = open_log_store(tmp_path / "data", StoreSettings(limits=LIMITS))
-    yield falcon.testing.TestClient(
-        create_app(store, ServerSettings(uploads_max=1, downloads_max=1))
-    )
+    yield falcon.testing.TestClient(create_app(store))
     store.close()
 
 
@@ -96,40 +94,22 @@ def test_page_that_is_too_long_names_its_limit(api: falcon.testing.TestClient):
     assert "from 1 to 3 (list_keys_max)" in answer.json["detail"]
 
 
-def test_too_many_bodies_name_their_limit():
-    gate = UploadGate(1)
-
-    with gate.held(), pytest.raises(Exception, match=r"uploads_max is 1.*--max-uploads"):
-        gate.held(0).__enter__()
-
-
 def test_every_limit_that_is_shown_has_its_option(api: falcon.testing.TestClient):
     limits = api.simulate_get("/v1").json["limits"]
 
-    assert set(limits) == set(SET_BY) - {"body_bytes_max"}  # nobody reads whole bodies before us
-
-
-def test_largest_body_that_waitress_reads_is_shown(tmp_path: Path):
-    with contextlib.closing(
-        open_log_store(tmp_path / "data", StoreSettings(limits=LIMITS))
-    ) as store:
-        api = falcon.testing.TestClient(create_app(store, ServerSettings()))
-
-        limits = api.simulate_get("/v1").json["limits"]
-
-    assert set(limits) == set(SET_BY) - {"uploads_max", "downloads_max"}
+    assert set(limits) == set(SET_BY)
     assert limits["body_bytes_max"] == limits["txn_body_bytes_max"]
 
 
 def test_large_bodies_are_decoded_one_at_a_time_and_small_ones_at_once():
-    gate = UploadGate()
+    turns = DecodingTurns()
     decoded: list[str] = []
 
     def decode(name: str, size: int) -> None:
-        with gate.decoding(size):
+        with turns.decoding(size):
             decoded.append(name)
 
-    with gate.decoding(2**20):
+    with turns.decoding(2**20):
         large = threading.Thread(target=decode, args=("large", 2**20))
         large.start()
         small = threading.Thread(target=decode, args=("small", 2**20 - 1))

@@ -50,8 +50,7 @@ UNUSUAL = ServerSettings(
     audit_path=Path("audit.log"),
     log_format="json",
     slow_s=0.25,
-    uploads_max=7,
-    downloads_max=4,
+    receiving_bytes_max=2**22,
     exports_max=5,
     sending_bytes_max=8_000,
     cors_origins=("https://a.example", "*"),
@@ -236,15 +235,12 @@ def test_defaults_follow_the_server():
     assert (granian.server, granian.threads) == ("granian", 32)
     assert waitress.settings.connections.connections_max == 1_000
     assert granian.settings.connections.connections_max == 4_000
-    assert waitress.settings.uploads_max is None
-    assert granian.settings.uploads_max == 16
-    assert options_of(server="granian", threads="6").settings.uploads_max == 3
-    assert options_of(server="granian", threads="6", max_uploads="5").settings.uploads_max == 5
-    assert waitress.settings.downloads_max is None
-    assert granian.settings.downloads_max == 8
-    assert options_of(server="granian", threads="3").settings.downloads_max == 1
+    assert waitress.settings.exports_max == 4
+    assert options_of(threads="3").settings.exports_max == 1
+    assert options_of(threads="3", max_exports="5").settings.exports_max == 5
+    assert granian.settings.exports_max == 8
     assert waitress.settings.feeds.feeds_max == 64
-    assert granian.settings.feeds.feeds_max == 16
+    assert granian.settings.feeds.feeds_max == 1_000
 
 
 def test_log_is_for_people_on_a_terminal_only():
@@ -350,7 +346,7 @@ def test_settings_of_a_store_that_it_does_not_know_are_refused():
 
 
 def test_every_limit_has_the_option_of_its_row():
-    shown = shown_limits(ServerSettings(uploads_max=1, downloads_max=1), Limits())
+    shown = shown_limits(ServerSettings(), Limits())
 
     assert set(shown) <= set(SET_BY)
     for row in SETTINGS:

@@ -1,4 +1,4 @@
-"""The threads that wait to send large answers: in turn, for a bounded time, and not too many."""
+"""The requests that wait for a place: in turn, for a bounded time, and not too many."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ from tests.support.processes.servers import wait_for
 
 THREADS = 32
 MOST = THREADS // 4
-UPLOADS = THREADS // 2
 
 
-def full(most: int, patience_s: float = PATIENCE_S, receiving: int | None = None) -> Places:
-    """Return places that are all taken, while so many bodies are received (default: all)."""
-    spare = 0 if receiving is None else UPLOADS - receiving
-    places = Places(most, patience_s, lambda: spare)
+def full(most: int, patience_s: float = PATIENCE_S) -> Places:
+    """Return places that are all taken."""
+    places = Places(most, patience_s=patience_s)
     assert all(places.take() for _ in range(most))
     return places
 
@@ -72,10 +70,9 @@ def test_no_one_waits_for_longer_than_its_patience():
     assert places.take()
 
 
-@pytest.mark.parametrize(("receiving", "patient"), [(16, 4), (8, 8), (0, 12)])
-def test_an_eighth_of_the_threads_never_waits_for_long(receiving: int, patient: int):
-    places = full(MOST, receiving=receiving)
-    assert MOST + patient + receiving <= THREADS - THREADS // 8
+def test_half_as_many_as_have_places_wait_for_long():
+    patient = MOST // 2
+    places = full(MOST)
     with ThreadPoolExecutor(THREADS) as pool:
         begun = begin(pool, places.take, THREADS)
         wait_for(lambda: sum(each.done() for each in begun) == THREADS - patient)
@@ -87,8 +84,8 @@ def test_an_eighth_of_the_threads_never_waits_for_long(receiving: int, patient: 
 
 def test_threads_beyond_those_who_wait_are_refused_at_once(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("rundlet_server.functions.messages.places.MOMENT_S", PATIENCE_S)
-    places = full(MOST, receiving=0)
-    waits = THREADS - THREADS // 8 - MOST
+    places = full(MOST)
+    waits = MOST // 2 + MOST
     with ThreadPoolExecutor(THREADS) as pool:
         begun = begin(pool, places.take, THREADS)
         wait_for(lambda: sum(each.done() for each in begun) == THREADS - waits)

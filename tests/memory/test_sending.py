@@ -10,7 +10,6 @@ import falcon.testing
 import pytest
 
 from rundlet_server.functions.app import create_app
-from rundlet_server.functions.messages.places import MOMENT_S
 from rundlet_server.functions.messages.sending import LARGE_ANSWER_BYTES, LargeBody, SendingGate
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.settings import ServerSettings
@@ -24,7 +23,7 @@ BOUND = 3 * len(DATA)
 
 @pytest.fixture
 def gate() -> SendingGate:
-    return SendingGate(BOUND, downloads_max=2, patience_s=PATIENCE_S)
+    return SendingGate(BOUND)
 
 
 def sent(gate: SendingGate, method: str = "GET") -> falcon.Response:
@@ -84,17 +83,8 @@ def test_small_answers_do_not_count(gate: SendingGate):
     assert (resp.data, gate.held_bytes) == (b"small", 0)
 
 
-@pytest.mark.parametrize(
-    ("gate", "what"),
-    [
-        (SendingGate(BOUND), "sending_bytes_max is 6144000.*8192000.*--max-sending-bytes"),
-        (
-            SendingGate(99 * BOUND, 2, patience_s=0),
-            "downloads_max is 2.*would be 3.*--max-downloads",
-        ),
-    ],
-)
-def test_what_is_too_much_is_refused_by_the_name_of_its_limit(gate: SendingGate, what: str):
+def test_what_is_too_much_is_refused_by_the_name_of_its_limit(gate: SendingGate):
+    what = "sending_bytes_max is 6144000.*8192000.*--max-sending-bytes"
     bodies = [sent(gate).stream for _ in range(2)]
 
     with pytest.raises(Problem, match=what) as caught:
@@ -111,15 +101,8 @@ def test_one_answer_is_never_too_large():
     assert b"".join(body) == DATA
 
 
-def test_an_answer_waits_for_another_to_end(gate: SendingGate):
-    bodies = [sent(gate).stream for _ in range(2)]
-    threading.Timer(4 * MOMENT_S, bodies.pop().close).start()
-
-    assert sent(gate).stream is not None
-
-
 def test_an_answer_waits_a_moment_for_room_in_memory(monkeypatch):
-    monkeypatch.setattr("rundlet_server.functions.messages.sending.MOMENT_S", PATIENCE_S)
+    monkeypatch.setattr("rundlet_server.functions.messages.sending._MOMENT_S", PATIENCE_S)
     gate = SendingGate(BOUND)
     bodies = [sent(gate).stream for _ in range(2)]
     threading.Timer(0.05, bodies.pop().close).start()

@@ -82,8 +82,8 @@ def test_connection_stays_open_without_the_option_close(port: int, options: str)
             assert connection.ask(get(f"Connection: {options}")).status == 200
 
 
-def test_http_1_0_stays_open_if_keep_alive_is_among_the_options(waitress_port: int):
-    with RawConnection(waitress_port) as connection:
+def test_http_1_0_stays_open_if_keep_alive_is_among_the_options(port: int):
+    with RawConnection(port) as connection:
         for _ in range(2):
             line = "Connection: TE, Keep-Alive"
             assert connection.ask(get(line, version="1.0")).status == 200
@@ -198,8 +198,8 @@ def test_empty_line_before_a_request_is_ignored(port: int):
 
 
 @pytest.mark.parametrize("target", ["/v1/keys?prefix=café", "/v1/kv/café", "//é"])
-def test_target_that_is_not_ascii_is_told_how_to_encode_it(waitress_port: int, target: str):
-    answer = answer_to(waitress_port, get("Connection: close", target=target))
+def test_target_that_is_not_ascii_is_told_how_to_encode_it(port: int, target: str):
+    answer = answer_to(port, get("Connection: close", target=target))
 
     assert answer.status == 400
     assert "percent-encode every byte" in detail_of(answer)
@@ -226,40 +226,50 @@ def test_blanks_around_a_value_do_not_belong_to_it(port: int):
 
 @pytest.mark.parametrize(
     ("coding", "status"),
-    [("chunked, chunked", 400), ("", 400), (",", 400), ("gzip, chunked", 501), ("identity", 501)],
+    [("chunked, chunked", 400), ("", 400), (",", 400), ("gzip, chunked", 501)],
 )
-def test_transfer_coding_that_is_not_chunked_is_refused(
-    waitress_port: int, coding: str, status: int
-):
+def test_transfer_coding_that_is_not_chunked_is_refused(port: int, coding: str, status: int):
     data = get(f"Transfer-Encoding: {coding}", "Connection: close").replace(b"GET", b"PUT")
 
-    assert answer_to(waitress_port, data + b"0\r\n\r\n").status == status
+    assert answer_to(port, data + b"0\r\n\r\n").status == status
 
 
-@pytest.mark.parametrize(
-    "chunks",
-    [
-        b"3\nabc\r\n0\r\n\r\n",
-        b"3;\n\r\nabc\r\n0\r\n\r\n",
-        b"3\r\nabcd\r\n0\r\n\r\n",
-        b"3 \r\nabc\r\n0\r\n\r\n",
-        b"0x3\r\nabc\r\n0\r\n\r\n",
-        b"+3\r\nabc\r\n0\r\n\r\n",
-        b"\r\n3\r\nabc\r\n0\r\n\r\n",
-        b"3\r\nabc\r\n0\r\nA : b\r\n\r\n",
-        b"3\r\nabc\r\n0\r\nA: b\n\r\n",
-        b"3;" + b"x" * 5_000,
-        b"3\r\nabc\r\n0\r\n" + b"A: b\r\n" * 20_000,
-        b"1;aaaaaaaa=bbbbbbbb\r\nx\r\n" * 20_000,
-    ],
-    ids=lambda chunks: repr(chunks[:20]),
-)
-def test_malformed_chunks_are_400_and_store_nothing(waitress_port: int, chunks: bytes):
+def test_transfer_coding_without_chunks_is_refused(port: int):
+    data = get("Transfer-Encoding: identity", "Connection: close").replace(b"GET", b"PUT")
+
+    assert answer_to(port, data).status in (501, 400)  # on Granian its own answer
+
+
+BAD_CHUNKS = [
+    b"3\nabc\r\n0\r\n\r\n",
+    b"3;\n\r\nabc\r\n0\r\n\r\n",
+    b"3\r\nabcd\r\n0\r\n\r\n",
+    b"0x3\r\nabc\r\n0\r\n\r\n",
+    b"+3\r\nabc\r\n0\r\n\r\n",
+    b"\r\n3\r\nabc\r\n0\r\n\r\n",
+    b"1;aaaaaaaa=bbbbbbbb\r\nx\r\n" * 20_000,
+]
+STRANGE_CHUNKS = [  # hyper, below Granian, takes them, or waits for more
+    b"3 \r\nabc\r\n0\r\n\r\n",
+    b"3\r\nabc\r\n0\r\nA : b\r\n\r\n",
+    b"3\r\nabc\r\n0\r\nA: b\n\r\n",
+    b"3;" + b"x" * 5_000,
+    b"3\r\nabc\r\n0\r\n" + b"A: b\r\n" * 20_000,
+]
+
+
+@pytest.mark.parametrize("chunks", BAD_CHUNKS, ids=lambda chunks: repr(chunks[:20]))
+def test_malformed_chunks_are_400_and_store_nothing(port: int, chunks: bytes):
     head = get("Transfer-Encoding: chunked", target="/v1/kv/chunked").replace(b"GET", b"PUT")
 
-    assert at_once(waitress_port, head + chunks).status == 400
+    assert at_once(port, head + chunks).status == 400
     absent = get("Connection: close", target="/v1/kv/chunked")
-    assert answer_to(waitress_port, absent).status == 404
+    assert answer_to(port, absent).status == 404
+
+
+@pytest.mark.parametrize("chunks", STRANGE_CHUNKS, ids=lambda chunks: repr(chunks[:20]))
+def test_chunks_that_two_servers_could_read_differently_are_400(waitress_port: int, chunks: bytes):
+    test_malformed_chunks_are_400_and_store_nothing(waitress_port, chunks)
 
 
 @pytest.mark.parametrize(
@@ -270,11 +280,11 @@ def test_malformed_chunks_are_400_and_store_nothing(waitress_port: int, chunks: 
         b'3;name=value;quoted="a;b"\r\nabc\r\n000;x\r\nTrailer: x\r\nOther:\r\n\r\n',
     ],
 )
-def test_chunks_are_put_together(waitress_port: int, chunks: bytes):
+def test_chunks_are_put_together(port: int, chunks: bytes):
     head = get("Transfer-Encoding: chunked", target="/v1/kv/whole").replace(b"GET", b"PUT")
     data = head + chunks + get("Connection: close", target="/v1/kv/whole")
     for piece_bytes in (1, 7, len(data)):
-        with socket.create_connection(("127.0.0.1", waitress_port), timeout=PATIENCE_S) as client:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
             for position in range(0, len(data), piece_bytes):
                 client.sendall(data[position : position + piece_bytes])
             received = b"".join(iter(lambda: client.recv(65_536), b""))
@@ -292,9 +302,7 @@ def test_what_follows_the_last_request_of_a_connection_is_not_a_request(port: in
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 67108865", "Transfer-Encoding: chunked"])
-def test_body_over_the_limit_ends_the_connection_and_hides_no_request(
-    waitress_port: int, framing: str
-):
+def test_body_over_the_limit_ends_the_connection_and_hides_no_request(port: int, framing: str):
     """A client that sends the whole body before it reads gets the answer all the same."""
     head = get(framing, target="/v1/kv/large").replace(b"GET", b"PUT")
     hidden = get(target="/v1/kv/hidden").replace(b"GET", b"DELETE")
@@ -304,7 +312,7 @@ def test_body_over_the_limit_ends_the_connection_and_hides_no_request(
             b"".join(b"%x\r\n%b\r\n" % (MIB, body[i * MIB :][:MIB]) for i in range(64)) + b"40\r\n"
         )
         body += b"x" * 64
-    with socket.create_connection(("127.0.0.1", waitress_port), timeout=PATIENCE_S) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
         client.sendall(head + body)
         received = b"".join(iter(lambda: client.recv(65_536), b""))
 
@@ -313,9 +321,9 @@ def test_body_over_the_limit_ends_the_connection_and_hides_no_request(
     assert "value_bytes_max is 67108864" in detail_of(answer)
 
 
-def test_connection_whose_client_goes_on_sending_ends(waitress_port: int):
+def test_connection_whose_client_goes_on_sending_ends(port: int):
     head = get("Content-Length: 99999999999", target="/v1/kv/endless").replace(b"GET", b"PUT")
-    with socket.create_connection(("127.0.0.1", waitress_port), timeout=PATIENCE_S) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
         client.sendall(head)
         with pytest.raises(ConnectionError):
             send_for_ever(client)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -21,14 +22,20 @@ from tests.support.processes.servers import (
 )
 
 pytest.importorskip("granian")
+from rundlet_server.server.granian import shortcut  # after granian is known to be here
 
 PROGRAM = """
 import os, sys, time
+from rundlet_server.functions.serving import Service
 from rundlet_server.server.granian import server as granian_server
 from rundlet_server.server.listen.address import HeldPort
 
 def say(line):
     sys.stderr.write(line + "\\n")  # one write, so that lines of two processes do not mix
+
+def parts():
+    yield b"first part"
+    raise OSError("broken")
 
 def app(environ, start_response):
     say(f"working on {environ['PATH_INFO']}")
@@ -36,16 +43,18 @@ def app(environ, start_response):
     if environ["PATH_INFO"] == "/slow":
         time.sleep(1)
     start_response("200 OK", [])
+    if environ["PATH_INFO"] == "/broken":
+        return parts()
     return [b"%d got %d" % (os.getpid(), size)]
 
-def make_app():
+def make_service(waits):
     say(f"worker {os.getpid()}")
-    return app
+    return Service(app, is_short=lambda environ: False, body_bytes_max=lambda path: 1_000)
 
 if __name__ == "__main__":
     with HeldPort("127.0.0.1", 0) as port:
         ready = lambda: say(f"port {port.address.port}")
-        granian_server.run(make_app, port, workers=2, threads=2, on_ready=ready)
+        granian_server.run(make_service, port, workers=2, on_ready=ready)
     say("ended")
 """
 
@@ -106,6 +115,20 @@ def test_signal_while_workers_start_ends_them_too(server):
     wait_for(lambda: told_worker_pids(server))  # one of two; neither may listen yet
 
     assert server.stop() == 0
+
+
+def test_answer_that_fails_in_the_middle_does_not_look_whole(server, port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    connection.request("GET", "/broken")
+    with contextlib.closing(connection), pytest.raises((http.client.IncompleteRead, OSError)):
+        connection.getresponse().read()
+
+    server.wait_for_line("OSError: broken")
+    assert ask(port)  # the worker goes on
+
+
+def test_this_version_of_granian_lets_plain_gets_pass_the_loop_by():
+    assert shortcut.is_known()
 
 
 def test_killed_server_leaves_no_process_and_a_free_port(server, port):

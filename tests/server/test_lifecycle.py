@@ -104,7 +104,7 @@ def test_start_is_told_in_one_line(start, layout, data):
         lines = server.stderr.splitlines()
         server.stop()
 
-    how = "waitress, 3 threads" if layout == WAITRESS else "granian, 2 workers, 3 threads each"
+    how = "waitress, 3 threads" if layout == WAITRESS else "granian, 2 workers"
     assert lines == [
         f"Rundlet {software_version()} serving {data} on {server.url} ({how}, sync=interval)"
     ]

@@ -114,21 +114,3 @@ def memory_bytes(server: RundletServer) -> int:
                 if line.startswith("Private_Dirty:"):
                     total += int(line.split()[1]) * 1024
     return total
-
-
-def test_bodies_beyond_the_limit_are_refused_by_name(tmp_path: Path):
-    options = ["--data", tmp_path / "data", "--server", "granian", "--max-uploads", "2"]
-    with RundletServer(*options, stderr_path=tmp_path / "log") as server:
-        with silent_clients(server, 2, HALF_BODY):
-            answer = wait_for(
-                lambda: (
-                    (put := server.client.put("/v1/kv/a", content=b"1")).status_code == 503 and put
-                )
-            )
-            others = server.client.get("/v1")
-
-        assert answer.json()["type"] == "/problems/too-many-uploads"
-        assert answer.json()["limit"] == 2
-        assert answer.headers["Retry-After"]
-        assert others.status_code == 200
-        assert wait_for(lambda: server.client.put("/v1/kv/a", content=b"1").status_code == 204)

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from rundlet import BadRequest, Client, ConnectionFailed, OutcomeUnknown
+from rundlet.schemes import certificate_advice, reason_of
 from rundlet.sending import transport
 from tests.support import PATIENCE_S
 from tests.support.processes.certificates import PrivateAuthority
@@ -156,6 +157,40 @@ def broken(*_: object, **__: object) -> NoReturn:
 def test_unknown_authority_is_refused_with_advice(server: TlsServer):
     with Client(server.url, retries=0) as client, pytest.raises(ConnectionFailed, match="ca_file"):
         client.get("greeting")
+
+
+@pytest.mark.parametrize("command", ["get k", "doctor", "top --count 1"])
+def test_certificate_of_other_names_is_no_matter_of_the_authority(
+    server: TlsServer, authority: PrivateAuthority, command: str
+):
+    url = server.url.replace("127.0.0.1", "[::ffff:127.0.0.1]")
+
+    ended = run(*command.split(), "--url", url, "--ca-file", authority.ca_path)
+
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 4
+    assert "use a name that the certificate has" in said
+    assert "--ca-file" not in said
+    assert "_ssl" not in said
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("certificate verify failed: certificate has expired (_ssl.c:1006)", "renew it"),
+        ("certificate verify failed: certificate is not yet valid (_ssl.c:1006)", "the clocks"),
+        ("certificate verify failed: self-signed certificate (_ssl.c:1006)", "the authority"),
+    ],
+)
+def test_each_reason_against_a_certificate_has_its_advice(reason: str, advice: str):
+    refused = ssl.SSLCertVerificationError(1, f"[SSL: CERTIFICATE_VERIFY_FAILED] {reason}")
+
+    told = certificate_advice(refused, "name the authority")
+
+    assert told is not None
+    assert advice in told
+    assert reason_of(refused) == reason.removesuffix(" (_ssl.c:1006)")
+    assert certificate_advice(ConnectionRefusedError(111, "refused"), "name it") is None
 
 
 def test_file_that_holds_no_authority_is_refused(server: TlsServer, tmp_path: Path):

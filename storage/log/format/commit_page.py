@@ -136,6 +136,10 @@ class CommitPage:
         self.words[WORD_PUBLISHED] = position
         self.words[WORD_PUBLISHED + 1] = position ^ _ALL_ONES
 
+    def is_at(self, position: int, generation: int) -> bool:
+        """Return whether the page can be trusted, and says this end and this manifest."""
+        return self.published == position and self.words[_WORD_GENERATION] == generation
+
     @property
     def durable(self) -> int | None:
         """A place up to which the log is on stable storage; true even under another boot id."""

@@ -7,8 +7,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.frame import ALIGNMENT, BadFrame, Frame
+
+Words = npt.NDArray[np.uint64]
 
 
 class CommitPlace(NamedTuple):
@@ -93,6 +98,16 @@ class CommitTimes:
         if place == len(self.revisions) or self.revisions[place] != revision:
             return None
         return self.times_us[place]
+
+    def times_of(self, revisions: Words) -> Words:
+        """Return the times of the commits of many revisions; 0 where there is none here."""
+        # Slices: of arrays that grow they are copies, see above. Revisions come first, see ``add``.
+        known = np.asarray(self.revisions[:], np.uint64)
+        times_us = np.asarray(self.times_us[: len(known)], np.uint64)
+        places = np.searchsorted(known, revisions)
+        places[places == len(known)] = 0
+        times: Words = np.where(known[places] == revisions, times_us[places], np.uint64(0))
+        return times
 
     def _commit(self, place: int) -> CommitPlace:
         return CommitPlace(

@@ -97,11 +97,11 @@ def encode(
     offset: int,
 ) -> tuple[list[Buffer], int]:
     """Return the buffers of a frame to be written at ``offset``, and their total size."""
-    buffers = list(chain.from_iterable(encoded_records))
-    content = HEADER.size + sum(map(len, buffers)) + CHECKSUM_SIZE
+    pieces: list[Buffer] = [b"", *chain.from_iterable(encoded_records)]  # the header comes first
+    content = HEADER.size + sum(map(len, pieces)) + CHECKSUM_SIZE
     padding = -content % ALIGNMENT
     size = content + padding
-    header = HEADER.pack(
+    pieces[0] = HEADER.pack(
         size,
         record_count,
         revision,
@@ -110,7 +110,7 @@ def encode(
         totals.value_bytes,
         synced // ALIGNMENT,
     )
-    pieces: list[Buffer] = [header, *buffers, _ZEROS[:padding]]
+    pieces.append(_ZEROS[:padding])
     seed = frame_seed(salt, offset)
     if size <= _JOIN_BYTES_MAX:
         return [seal(b"".join(pieces), seed)], size

@@ -21,7 +21,6 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -45,18 +44,23 @@ from rundlet_server.storage.log.index.columns import (
     Columns,
     Flags,
     Places,
+    Rows,
+    Words,
 )
-from rundlet_server.storage.log.index.contents import HEADER_SIZE, read_contents
+from rundlet_server.storage.log.index.contents import (
+    BLOCK_BITS,
+    BLOCK_SIZE,
+    HEADER_SIZE,
+    read_contents,
+    require_sizes,
+)
 from rundlet_server.storage.log.index.expiry import ExpiryOrder
 from rundlet_server.storage.log.index.meta_sizes import META_SHIFT
 
-BLOCK_BITS: Final = 16
-BLOCK_SIZE: Final = 1 << BLOCK_BITS
-
 _ROW: Final = struct.Struct("<QQIIIHBB16xI")
 """A row, and the field of the next one that says where this one's key ends."""
-_PLACE: Final = struct.Struct("<QQ4xI6xBx")
-"""The fields of a row that ``newest`` returns."""
+_KEY: Final = struct.Struct("<16xI28xI")  # where the key of a row begins and ends
+_PLACE: Final = struct.Struct("<QQ4xI6xBx")  # the fields that ``newest`` returns
 _REVISION: Final = 0
 _KEY_START: Final = 2
 _SIZE: Final = 3
@@ -125,29 +129,8 @@ class IndexFile:
         self._tag_shift = 32 - (len(self._directory) - 1).bit_length() + 1
         self._is_block_verified = bytearray(len(self._blocks))
         self._is_verified = False
-        self._require_sizes()
-
-    def _require_sizes(self) -> None:
-        """Raise a ``ValueError`` if the sections cannot hold so many rows and keys."""
-        numbers = [self.row_count, self.key_count, *chain.from_iterable(self._places.values())]
-        if any(not isinstance(number, int) or number < 0 for number in numbers):
-            raise ValueError("a place or a count is not a number from 0 on")
-        sizes = {name: size for name, (_, size) in self._places.items()}
-        end, blocks_size = self._places["blocks"]
-        ends = [offset + size for name, (offset, size) in self._places.items() if name != "blocks"]
-        bucket_count = len(self._directory) - 1
-        are_possible = (
-            max(ends) <= end
-            and end + blocks_size <= len(self._bytes)
-            and blocks_size == 4 * -(-end // BLOCK_SIZE)
-            and sizes["rows"] == (self.row_count + 1) * ROW_DTYPE.itemsize
-            and sizes["table"] == 8 * self.key_count
-            and bucket_count > 0
-            and bucket_count.bit_count() == 1
-            and sizes["expiry_times"] == 2 * sizes["expiry_rows"]
-        )
-        if not are_possible:
-            raise ValueError("the sections have the wrong sizes for so many rows and keys")
+        self._bound = (b"", 0)
+        require_sizes(places, self.row_count, self.key_count, len(self._bytes))
 
     @property
     def key_bytes(self) -> int:
@@ -248,19 +231,18 @@ class IndexFile:
 
     def key(self, row: int) -> bytes:
         """Return the key of a row."""
-        fields = self._row(row)
-        return self._key_bytes(fields[_KEY_START], fields[_KEY_END])
+        place = self._rows_place + row * ROW_DTYPE.itemsize
+        if not self._is_verified:
+            self._verify(place, _ROW.size)
+        return self._key_bytes(*_KEY.unpack_from(self._bytes, place))
 
     def lower_bound(self, key: bytes) -> int:
         """Return the first row whose key is ``key`` or above; ``row_count`` if there is none."""
-        low, high = 0, self.row_count
-        while low < high:
-            middle = (low + high) // 2
-            if self.key(middle) < key:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        known, row = self._bound  # a list looks for the same key more than once
+        if known != key:
+            row = bisect_left(range(self.row_count), key, key=self.key)
+            self._bound = key, row
+        return row
 
     def scan(self, key: bytes, at: int | None, *, reverse: bool) -> Iterator[tuple[bytes, Locator]]:
         """Yield keys from ``key`` on, in reverse those below it, with what ``find`` returns."""
@@ -274,6 +256,23 @@ class IndexFile:
             locator = self._version_at(row, fields, at, len(found))
             if locator is not None:
                 yield found, locator
+
+    def block(self, start: int, end: int) -> tuple[Rows, bytes, Words]:
+        """Return rows from number ``start`` to ``end`` and one more, their keys and expiries.
+
+        The expiries are in microseconds since the epoch, 0 for never.
+        """
+        place = self._rows_place + start * ROW_DTYPE.itemsize
+        self._verify(place, (end + 1 - start) * ROW_DTYPE.itemsize)
+        rows = np.frombuffer(self._bytes, ROW_DTYPE, end + 1 - start, place)
+        first_key, keys_end = rows["key_offset"][[0, -1]].tolist()
+        expires_us = np.zeros(end - start, np.uint64)
+        if (rows["flags"] & EXPIRES).any():
+            first, last = self._expiry_place(start), self._expiry_place(end)
+            self._verify(self._places["expiry_times"][0] + 8 * first, 8 * (last - first))
+            expiring = np.asarray(self._expiry_rows[first:last]) - start
+            expires_us[expiring] = self._expiry_times[first:last]
+        return rows, self._key_bytes(first_key, keys_end), expires_us
 
     def expiring(self, after_us: int, through_us: int) -> Iterator[tuple[bytes, int]]:
         """Yield key and revision of rows whose expiry lies in (``after_us``, ``through_us``]."""
@@ -332,11 +331,9 @@ class IndexFile:
         """Return number and fields of a key's newest row; ``None`` if the key is not here."""
         tag = xxh3_64_intdigest(key) >> 32
         bucket = tag >> self._tag_shift
-        is_verified = self._is_verified
-        if not is_verified:
-            self._verify(self._directory_place + 4 * bucket, 8)
+        self._verify(self._directory_place + 4 * bucket, 8)
         start, end = self._directory[bucket], self._directory[bucket + 1]
-        if not is_verified and start < end:
+        if start < end:
             self._verify(self._table_place + 8 * start, 8 * (end - start))
         for word in self._table[start:end]:
             if word >> 32 == tag:
@@ -370,11 +367,15 @@ class IndexFile:
 
     def _expires_us(self, row: int) -> int:
         """Return when a row expires, by a binary search that touches a few blocks."""
-        if self._is_verified:
-            return self._expiry_times[bisect_left(self._expiry_rows, row)]
-        place = bisect_left(range(len(self._expiry_rows)), row, key=self._expiry_row)
+        place = self._expiry_place(row)
         self._verify(self._places["expiry_times"][0] + 8 * place, 8)
         return self._expiry_times[place]
+
+    def _expiry_place(self, row: int) -> int:
+        """Return the place of the first row from ``row`` on that expires, among those."""
+        if self._is_verified:
+            return bisect_left(self._expiry_rows, row)
+        return bisect_left(range(len(self._expiry_rows)), row, key=self._expiry_row)
 
     def _expiry_row(self, place: int) -> int:
         self._verify(self._places["expiry_rows"][0] + 4 * place, 4)
@@ -386,6 +387,8 @@ class IndexFile:
 
     def _verify(self, offset: int, size: int) -> None:
         """Check the blocks that hold these bytes, each once."""
+        if self._is_verified:
+            return
         blocks_offset = self._places["blocks"][0]
         for block in range(offset >> BLOCK_BITS, (offset + size - 1 >> BLOCK_BITS) + 1):
             if block >= len(self._blocks) or self._is_block_verified[block]:

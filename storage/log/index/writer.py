@@ -15,13 +15,13 @@ from rundlet_server.storage.checksum import checksum, seal
 from rundlet_server.storage.files import Buffer, Files
 from rundlet_server.storage.log.index.columns import TAG_SHIFT, Columns
 from rundlet_server.storage.log.index.contents import (
+    BLOCK_SIZE,
     FORMAT_VERSION,
     HEADER,
     HEADER_SIZE,
     MAGIC,
     WITHOUT_UNITS,
 )
-from rundlet_server.storage.log.index.file import BLOCK_SIZE
 from rundlet_server.storage.log.index.meta_sizes import META_SHIFT
 
 _SECTION_ALIGNMENT: Final = 64

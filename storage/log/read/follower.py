@@ -17,7 +17,6 @@ from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.files import Files
 from rundlet_server.storage.forks import ProcessGuard, listen_for_forks
 from rundlet_server.storage.log.format.commit_page import PAGE_SIZE, WORD_PUBLISHED, CommitPage
-from rundlet_server.storage.log.format.commit_times import CommitPlace
 from rundlet_server.storage.log.format.locator import Locator, offset_of, pack_position, segment_of
 from rundlet_server.storage.log.format.manifest import (
     FILE_IS_MISSING,
@@ -72,7 +71,7 @@ class Follower:
         self._words = commit_page.words
         self._guard = guard
         self._lock = threading.Lock()
-        self._sealed_times = SealedTimes(files, folder)
+        self._sealed_times = SealedTimes(files, folder, open_segments_max)
         self.disposal = Disposal()
         self.view = self._make_view(None)
         self.current()
@@ -136,7 +135,7 @@ class Follower:
     def advance(
         self,
         entries: Sequence[tuple[bytes, Locator]],
-        commits: Sequence[CommitPlace],
+        commits: Sequence[tuple[int, int, int]],
         *,
         start: int,
         position: int,
@@ -146,7 +145,7 @@ class Follower:
 
         Args:
             entries: keys and locators in log order.
-            commits: their commits.
+            commits: their commits, see ``CommitTimes.add``.
             start: the position before them.
             position: the position after them.
             head: the state after them.

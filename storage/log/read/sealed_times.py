@@ -21,9 +21,17 @@ _DERIVED_MAX: Final = 8
 class SealedTimes:
     """Commit times by the number of a segment, which never means another one. For any thread."""
 
-    def __init__(self, files: Files, folder: Path) -> None:
+    def __init__(self, files: Files, folder: Path, mapped_max: int) -> None:
+        """Read the files of a folder.
+
+        Args:
+            files: the file system.
+            folder: of the store.
+            mapped_max: the most files to keep mapped: each of them takes a descriptor, too.
+        """
         self._files = files
         self._folder = folder
+        self._mapped_max = min(mapped_max, _MAPPED_MAX)
         self._mapped: dict[int, CommitTimes] = {}
         self._derived: dict[int, CommitTimes] = {}
 
@@ -38,7 +46,7 @@ class SealedTimes:
             Damaged: there is no whole file, and the segment is not what was written.
         """
         try:
-            times, cache, most = self._of_file(segment), self._mapped, _MAPPED_MAX
+            times, cache, most = self._of_file(segment), self._mapped, self._mapped_max
         except (FileNotFoundError, Damaged, UnknownFormat):
             times, cache, most = read_commits(segment, size), self._derived, _DERIVED_MAX
         for number in list(cache)[: max(0, len(cache) - most + 1)]:

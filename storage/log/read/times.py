@@ -8,9 +8,12 @@ in one of them.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
+import numpy as np
 
 from rundlet_server.storage.errors import Compacted
-from rundlet_server.storage.log.format.locator import Locator, segment_of
+from rundlet_server.storage.log.format.locator import OFFSET_BITS, Locator, segment_of
 from rundlet_server.storage.log.format.manifest import SegmentState
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.requests import require_past
@@ -68,6 +71,17 @@ def newest_by(view: View, time_us: int) -> int:
 def time_of(view: View, locator: Locator) -> int:
     """Return the time of a locator's commit; raises what ``View.commit_times`` raises."""
     return view.commit_times(segment_of(locator.position)).time_of(locator.revision) or 0
+
+
+def times_of(view: View, revisions: Sequence[int], positions: Sequence[int]) -> list[int]:
+    """Return what ``time_of`` returns for many locators."""
+    wanted = np.array(revisions, np.uint64)
+    segments = np.array(positions, np.uint64) >> np.uint64(OFFSET_BITS)
+    times = np.zeros(len(wanted), np.uint64)
+    for number in set(segments.tolist()):
+        is_there = segments == number
+        times[is_there] = view.commit_times(number).times_of(wanted[is_there])
+    return times.tolist()
 
 
 def compacted(view: View, *, restored_at: int | None = None) -> Compacted:

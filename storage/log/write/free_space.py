@@ -53,17 +53,14 @@ class FreeSpace:
         self._free_bytes = 0
         self._next_s = 0.0
         self._file_bytes_max = _file_bytes_max()
+        self._segment_bytes_max = _SEGMENT_MIN_BYTES
 
     @property
     def free_bytes(self) -> int:
         """The free bytes; those of a moment ago if that was plenty."""
         now_s = time.monotonic()
         if self._free_bytes < _PLENTY_BYTES or now_s >= self._next_s:
-            try:
-                self._free_bytes = self._settings.files.free_bytes(self._folder)
-            except OSError:
-                self._free_bytes = _PLENTY_BYTES  # if the disk is full, the write itself fails
-            self._next_s = now_s + _EVERY_S
+            self._look(now_s)
         return self._free_bytes
 
     @property
@@ -77,8 +74,10 @@ class FreeSpace:
 
         At most half of ``ulimit -f``: what is committed together seldom needs more than the rest.
         """
-        share = max(_SEGMENT_MIN_BYTES, self.free_bytes // _SEGMENT_SHARE)
-        return min(self._settings.segment_bytes_max, share, self._file_bytes_max // 2)
+        now_s = time.monotonic()
+        if self._free_bytes < _PLENTY_BYTES or now_s >= self._next_s:
+            self._look(now_s)
+        return self._segment_bytes_max
 
     def require(self, view: View, size: int) -> None:
         """Refuse so many bytes of values if they would need what is kept free.
@@ -110,6 +109,16 @@ class FreeSpace:
                 return False
             time.sleep(_EVERY_S)
         return True
+
+    def _look(self, now_s: float) -> None:
+        try:
+            self._free_bytes = self._settings.files.free_bytes(self._folder)
+        except OSError:
+            self._free_bytes = _PLENTY_BYTES  # if the disk is full, the write itself fails
+        self._next_s = now_s + _EVERY_S
+        share = max(_SEGMENT_MIN_BYTES, self._free_bytes // _SEGMENT_SHARE)
+        wanted = self._settings.segment_bytes_max
+        self._segment_bytes_max = min(wanted, share, self._file_bytes_max // 2)
 
     def _suffices(self, view: View, size: int) -> bool:
         free_bytes = self.free_bytes - size

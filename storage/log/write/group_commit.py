@@ -54,16 +54,7 @@ class GroupCommit:
             Damaged: the log cannot be followed.
         """
         request = _Request(txn)
-        with self._queue_lock:
-            self._queue.append(request)
-            is_waiting = self._has_leader
-            self._has_leader = True
-            if is_waiting:
-                request.wakeup.acquire()
-        if is_waiting:
-            request.wakeup.acquire()  # until done, or until it is this thread's turn to lead
-        if request.commit is None and request.error is None:
-            self._lead()
+        self._finish([request])
         if request.error is not None:
             try:
                 raise request.error
@@ -74,6 +65,41 @@ class GroupCommit:
                 request.error = None
         assert request.commit is not None
         return request.commit
+
+    def commit_group(self, txns: Sequence[Txn]) -> list[Commit | Exception]:
+        """Commit transactions of many callers; return once all are published.
+
+        Returns:
+            For each its commit, or what ``commit`` would raise.
+        """
+        requests = [_Request(txn) for txn in txns]
+        for request in requests[1:]:
+            request.wakeup.acquire()  # whoever leads releases it
+        if requests:
+            self._finish(requests)
+        outcomes: list[Commit | Exception] = []
+        for request in requests:
+            outcome = request.error or request.commit
+            assert outcome is not None
+            outcomes.append(outcome)
+        return outcomes
+
+    def _finish(self, requests: Sequence[_Request]) -> None:
+        """Queue requests of one thread, and return when all are done; lead if no thread does.
+
+        A leader takes all that are queued, so the requests of one call are done together.
+        """
+        first = requests[0]
+        with self._queue_lock:
+            self._queue += requests
+            is_waiting = self._has_leader
+            self._has_leader = True
+            if is_waiting:
+                first.wakeup.acquire()
+        if is_waiting:
+            first.wakeup.acquire()  # until done, or until it is this thread's turn to lead
+        if first.commit is None and first.error is None:
+            self._lead()
 
     def _lead(self) -> None:
         """Commit all that are queued, then hand over to the first that came meanwhile."""

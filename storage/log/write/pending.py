@@ -9,7 +9,6 @@ from rundlet_server.storage.files import Buffer
 from rundlet_server.storage.interface import Op
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
-from rundlet_server.storage.log.format.commit_times import CommitPlace
 from rundlet_server.storage.log.format.frame import Totals
 from rundlet_server.storage.log.format.locator import Locator, pack_position
 from rundlet_server.storage.log.format.manifest import METADATA, OUTCOMES
@@ -24,7 +23,7 @@ class PendingFrames:
     Attributes:
         buffers: the bytes of all frames.
         entries: key and locator of every record in them, in order.
-        commits: the commit of every frame, in order.
+        commits: of every frame, in order, the fields of a ``CommitPlace``.
         head: the state of the store after them.
         size: bytes of all frames.
         needs: what a release must know to read the records, see ``Manifest``.
@@ -35,15 +34,16 @@ class PendingFrames:
         self._view = view
         self._salt = salt
         self._synced = synced
-        self._segment = view.active.segment
-        self._start = view.active.offset
+        active = view.active
+        self._start = active.offset
+        self._first_position = pack_position(active.segment, active.offset + frames.HEADER.size)
         self._revision_before = view.head.revision
         self._revision = max(view.head.revision, view.manifest.revision_floor)
         self._encoded: list[bytes | list[Buffer]] = []  # one for each of the entries
         self._newest: dict[bytes, Locator | None] = {}
         self.buffers: list[Buffer] = []
         self.entries: list[tuple[bytes, Locator]] = []
-        self.commits: list[CommitPlace] = []
+        self.commits: list[tuple[int, int, int]] = []
         self.size = 0
         self.needs: set[str] = set()
         self.head = Head(view.head.revision, now_us, view.head.totals)
@@ -158,13 +158,13 @@ class PendingFrames:
             offset=offset,
         )
         self.entries += entries
-        self.commits.append(CommitPlace(self._revision, time_us, offset))
+        self.commits.append((self._revision, time_us, offset))
         self.buffers += buffers
         self.size += size
 
     def _next_position(self) -> int:
         """Return where the first record of the next frame will be."""
-        return pack_position(self._segment, self._start + self.size + frames.HEADER.size)
+        return self._first_position + self.size
 
     def _holds(self, locator: Locator) -> bool:
         """Return whether a version is in these frames, and not in the view yet."""

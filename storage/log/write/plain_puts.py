@@ -63,9 +63,12 @@ def plain_puts(
     encoded: list[bytes] = []
     results: list[OpResult] = []
     for op in ops:
-        if type(op) is not Put or not is_plain(op):
+        if type(op) is not Put or op.ttl_s is not None or op.expires_us is not None:
             return None
         value, content_type = op.value, op.content_type
+        code, value_size = TYPE_CODES.get(content_type), len(value)
+        if code is None or value_size > COPIED_BYTES_MAX or op.metadata:
+            return None
         key = op.key.encode()
         previous = newest[key] if key in newest else find(key)
         version = 1
@@ -78,10 +81,8 @@ def plain_puts(
                 value_bytes -= previous.value_size
             if previous.revision <= published:
                 previous = None
-        value_size = len(value)
         key_count += 1
         value_bytes += value_size
-        code = TYPE_CODES[content_type]
         data = encode_plain(key, value, code, version=version, revision=revision, time_us=time_us)
         size = len(data)
         about = (revision, position, size, value_size, version, PUT, content_type, 0, previous)
@@ -90,14 +91,3 @@ def plain_puts(
         results.append(_CREATED if version == 1 else OpResult(True, version))
         position += size
     return entries, encoded, Totals(key_count, value_bytes), tuple(results)
-
-
-def is_plain(op: Put) -> bool:
-    """Return whether a put leaves no meta map in its record, and a value that is copied."""
-    return (
-        op.content_type in TYPE_CODES
-        and len(op.value) <= COPIED_BYTES_MAX
-        and op.ttl_s is None
-        and op.expires_us is None
-        and not op.metadata
-    )

@@ -30,7 +30,7 @@ from typing import Final, NoReturn, Self
 from rundlet_server.storage.errors import Damaged, DiskFull, OutcomeUnknown, Unavailable
 from rundlet_server.storage.files import Buffer
 from rundlet_server.storage.log.format.commit_page import CommitPage
-from rundlet_server.storage.log.format.locator import offset_of, pack_position, segment_of
+from rundlet_server.storage.log.format.locator import offset_of, segment_of
 from rundlet_server.storage.log.format.manifest import (
     IndexState,
     Manifest,
@@ -144,7 +144,7 @@ class Writer:
             return
         if not frames.needs <= view.manifest.needs:
             view = self._noted(view, frames.needs)
-        segment, start = self._active(view), view.active.offset
+        segment, start, before = self._active(view), view.active.offset, view.position
         is_synced = self._settings.sync == "always"
         try:
             segment.append(frames.buffers, start)
@@ -152,7 +152,7 @@ class Writer:
             self._roll_back(segment, start, ex)
         if is_synced:
             self._sync_or_abandon(view, segment)
-        position = pack_position(segment.number, start + frames.size)
+        position = before + frames.size
         self._commit_page.published = position
         # After that: a process that dies in between leaves a word that is too low, never one that
         # vouches for bytes that the next writer truncates because none was acknowledged.
@@ -163,7 +163,7 @@ class Writer:
         self._follower.advance(
             frames.entries,
             frames.commits,
-            start=pack_position(segment.number, start),
+            start=before,
             position=position,
             head=frames.head,
         )
@@ -344,10 +344,7 @@ class Writer:
 
     def _is_at_end(self, view: View) -> bool:
         """Return whether the commit page is whole and the log ends where the view does."""
-        return (
-            self._commit_page.published == view.position
-            and self._commit_page.generation == view.manifest.generation
-        )
+        return self._commit_page.is_at(view.position, view.manifest.generation)
 
     def _install(self, manifest: Manifest) -> None:
         install_manifest(self._files, self._folder, manifest, self._commit_page)

@@ -488,3 +488,15 @@ def test_findings_and_settings_come_in_every_format(folder):
     assert [row[1] for row in rows] == [each["name"] for each in whole]
     assert settings[0] == ["name", "value", "source"]
     assert {len(cells) for cells in settings} == {3}
+
+
+def test_long_findings_go_on_below_their_first_line_on_a_terminal():
+    found = [findings.bad("disk", "word " * 30, "do " * 30), findings.good("x", "y")]
+
+    lines = list(findings.lines(found, 40))
+
+    assert all(len(line) <= 40 for line in lines)
+    assert lines[0].startswith("✗ disk  word")
+    assert lines[1].startswith("        word")
+    assert next(line for line in lines if "→" in line).startswith("        → do")
+    assert len(list(findings.lines(found))) == 4

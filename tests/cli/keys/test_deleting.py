@@ -10,9 +10,9 @@ import sys
 
 import pytest
 
-from rundlet import Commit, OpResult
+from rundlet import Commit, KeyInfo, OpResult
 from rundlet_server.cli.commands import deleting
-from rundlet_server.cli.exits import Interrupted
+from rundlet_server.cli.exits import CommandError, Interrupted
 from rundlet_server.storage.interface import Limits, Put, Txn
 from tests.support import PATIENCE_S
 from tests.support.models.model import ModelStore
@@ -155,13 +155,13 @@ def test_question_names_the_count_and_only_yes_deletes(answer, code, left):
 
 
 class Stopped:
-    """A store of two operations a transaction, whose second one is interrupted."""
+    """A store of five keys and two operations a transaction, whose second one is interrupted."""
 
     def __init__(self) -> None:
         self.asked = 0
 
-    def info(self) -> dict[str, object]:
-        return {"limits": {"txn_ops_max": 2}}
+    def scan(self, **_):
+        return (KeyInfo(key) for key in "abcde")
 
     def txn(self, then):
         self.asked += 1
@@ -170,6 +170,18 @@ class Stopped:
         return Commit(True, 7, tuple(OpResult(found=True) for _ in then))
 
 
+ALL = deleting._Selected("", None)
+
+
 def test_interruption_says_how_far_it_came():
     with pytest.raises(Interrupted, match="2 of 5 keys are deleted"):
-        deleting._delete_all(Stopped(), list("abcde"), as_json=False)
+        deleting._delete_many(Stopped(), ALL, 5, 2, as_json=False)
+
+
+def test_nothing_is_deleted_if_more_keys_came_than_were_confirmed():
+    store = Stopped()
+
+    with pytest.raises(CommandError, match="5 now; nothing was deleted"):
+        deleting._delete_many(store, ALL, 4, 2, as_json=False)
+
+    assert store.asked == 0

@@ -159,3 +159,4 @@ def test_bad_file_is_named_with_its_line_before_any_request(tmp_path, place):
     assert ended.code == 2
     assert ended.err.startswith(f"rundlet: {file}:2: write it as set KEY VALUE")
     assert place.run("txn", str(tmp_path / "none")).code == 2
+    assert place.run("txn", "-", stdin=b"sett a\n").err.startswith("rundlet: stdin:1: 'sett'")

@@ -12,7 +12,7 @@ from contextlib import closing
 import pytest
 
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT, VALUE_BYTES_LIMIT
-from rundlet_server.storage.errors import Conflict, Unavailable
+from rundlet_server.storage.errors import Conflict, InvalidKey, StoreError, Unavailable
 from rundlet_server.storage.interface import Add, Condition, Delete, Limits, Put, Txn
 from rundlet_server.storage.log.format.names import segment_name
 from rundlet_server.storage.log.store import LogStore
@@ -140,3 +140,59 @@ def test_the_longest_key_that_can_be_allowed_is_stored(tmp_path):
         assert value(store, key) == b"value"
         store.compact(wait=True)
         assert value(store, key) == b"value"
+
+
+def test_a_group_of_many_callers_has_an_outcome_for_each(store):
+    outcomes = store.commit_group(
+        [
+            Txn([Put("first", b"1")]),
+            Txn([Put("", b"an empty key")]),
+            Txn([Put("first", b"2")], [Condition("first", exists=False)]),
+            Txn([Delete("first")]),
+        ]
+    )
+
+    kinds = [type(outcome) for outcome in outcomes]
+    assert kinds == [Commit, InvalidKey, Conflict, Commit]
+    assert outcomes[3].revision == outcomes[0].revision + 1
+    assert store.get("first") is None
+    assert store.commit_group([]) == []
+
+
+def test_groups_and_single_commits_of_many_threads_are_each_done_once(store):
+    rounds = 30
+
+    def commit_groups(name: str) -> None:
+        for _ in range(rounds):
+            outcomes = store.commit_group([Txn([Add(name)]) for _ in range(3)])
+            assert all(isinstance(outcome, Commit) for outcome in outcomes)
+
+    def commit_singly(name: str) -> None:
+        for _ in range(rounds):
+            store.commit(Txn([Add(name)]))
+
+    with ThreadPoolExecutor(6) as threads:
+        tasks = [threads.submit(commit_groups, f"group {number}") for number in range(3)]
+        tasks += [threads.submit(commit_singly, f"single {number}") for number in range(3)]
+        for task in tasks:
+            task.result(PATIENCE_S)
+
+    assert [store.get(f"group {number}").value for number in range(3)] == [b"90"] * 3
+    assert [store.get(f"single {number}").value for number in range(3)] == [b"30"] * 3
+
+
+def test_a_disk_that_fails_fails_all_of_a_group(tmp_path):
+    is_broken = False
+
+    def fail(_: int, call: Call) -> OSError | None:
+        is_write = is_broken and call.name in ("pwrite", "pwritev", "sync", "write")
+        return OSError(errno.EIO, "Input/output error", call.file) if is_write else None
+
+    with closing(open_log_store(tmp_path, StoreSettings(files=FaultyFiles(fail)))) as opened:
+        opened.commit(Txn([Put("a", b"1")]))
+        is_broken = True
+        outcomes = opened.commit_group([Txn([Put(name, b"2")]) for name in "abc"])
+        is_broken = False
+
+    assert all(isinstance(outcome, StoreError) for outcome in outcomes)
+    assert len(outcomes) == 3

@@ -14,7 +14,6 @@ REPAIRS_OF_DAMAGE = "tests/engine/test_damage.py"
 EXPIRIES = "tests/engine/running/test_expiry.py"
 EXPIRED = "tests/engine/contract/test_expiry.py::test_an_expired_value_is_seen_by_no_read"
 LARGE = "tests/memory/test_large_values.py"
-NEWEST = "tests/engine/test_newest.py"
 MEDIA = "tests/operations/test_read_only_media.py"
 
 IN_THE_TURN_OF_A_WRITER = f"{FORKS}::test_fork_in_the_turn_of_a_writer_leaves_it_the_lock"
@@ -393,37 +392,6 @@ MUTANTS_AROUND_THE_LOG = (
         "        is_due = 0 < locator.expires_us <= time_us\n",
         "        is_due = False\n",
         (EXPIRED,),
-    ),
-    # --- the short way of reads ---
-    Mutant(
-        "deleted-value-shown-at-the-head",
-        "storage/log/read/view.py",
-        "        if flags & KIND_MASK not in VALUES or size > LARGE_VALUE_BYTES:\n",
-        "        if size > LARGE_VALUE_BYTES:\n",
-        (NEWEST,),
-    ),
-    Mutant(
-        "value-of-another-key-with-the-same-hash-shown",
-        "storage/log/format/record.py",
-        " or data[_KEY_OFFSET:meta_offset] != encoded:\n",
-        ":\n",
-        (NEWEST, "tests/engine/test_damage.py"),
-    ),
-    Mutant(
-        "newer-value-in-the-log-not-seen",
-        "storage/log/read/view.py",
-        "            if locator is not None:\n"
-        "                return locator.revision, locator.position",
-        "            if locator is not None and delta is not self.active:\n"
-        "                return locator.revision, locator.position",
-        (NEWEST,),
-    ),
-    Mutant(
-        "replaced-value-shown-from-the-cache",
-        READS,
-        "            if newer is not None and newer.revision != entry.revision:\n",
-        "            if False:\n",
-        (NEWEST, "tests/engine/test_cache.py"),
     ),
     # --- large values ---
     Mutant(

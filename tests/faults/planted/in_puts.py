@@ -40,15 +40,15 @@ MUTANTS_OF_PUTS = (
     Mutant(
         "a-plain-put-loses-metadata",
         ONE_PASS,
-        "        and not op.metadata\n",
-        "",
+        "value_size > COPIED_BYTES_MAX or op.metadata:\n",
+        "value_size > COPIED_BYTES_MAX:\n",
         (PLAIN,),
     ),
     Mutant(
         "a-plain-put-loses-a-time-of-expiry",
         ONE_PASS,
-        "        and op.expires_us is None\n",
-        "",
+        "op.ttl_s is not None or op.expires_us is not None:\n",
+        "op.ttl_s is not None:\n",
         (PLAIN,),
     ),
     Mutant(

@@ -10,6 +10,7 @@ OVER_HTTP = "tests/http/conditions/test_idempotency.py"
 LEASES = "tests/engine/etcd/test_outcomes.py"
 BATCH = "storage/log/write/batch.py"
 KEYS = "functions/access/idempotency.py"
+DELETION = "storage/selecting/deletion.py"
 
 MUTANTS_OF_RETRIES = (
     Mutant(
@@ -108,6 +109,28 @@ MUTANTS_OF_RETRIES = (
         "functions/routes/values.py",
         "                if not done.is_replay:\n",
         "                if True:\n",
+        (OVER_HTTP,),
+    ),
+    Mutant(
+        "a-deletion-by-prefix-is-not-looked-up",
+        DELETION,
+        "        if self._recall():\n            return []\n",
+        "",
+        (OVER_HTTP,),
+    ),
+    Mutant(
+        "a-deletion-by-prefix-in-flight-twice-is-refused",
+        DELETION,
+        "                if self._recall():  # the same request was in flight, and deleted them\n"
+        "                    return []\n",
+        "",
+        (OVER_HTTP,),
+    ),
+    Mutant(
+        "a-deletion-by-prefix-is-not-remembered",
+        DELETION,
+        "            txn = dataclasses.replace(txn, idempotency=noted)\n",
+        "",
         (OVER_HTTP,),
     ),
 )

@@ -9,6 +9,9 @@ import cbor2
 import falcon.testing
 import pytest
 
+from rundlet_server.functions.messages.answers import encode_mget
+from rundlet_server.functions.units import rfc3339
+from rundlet_server.storage.interface import Entry
 from tests.support.models.model import Clock
 
 CBOR = "application/cbor"
@@ -46,6 +49,24 @@ def test_mget_answers_in_the_order_asked(api):
          "content_type": "text/plain", "text": "1"}  # fmt: skip
     nothing = {"key": "nothing", "found": False}
     assert answer.json == {"revision": 2, "items": [b, nothing, a, b]}
+
+
+@pytest.mark.parametrize("metadata", [(), (("by", "ü"),)])
+@pytest.mark.parametrize("expires_us", [None, 1_700_000_000_000_000])
+@pytest.mark.parametrize("number", [1, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32])
+def test_mget_in_cbor_is_encoded_as_by_cbor2(number: int, expires_us: int | None, metadata):
+    size = min(number, 70_000)
+    key, data = ("é" + "k" * size)[:size], bytes(size)
+    entry = Entry(key, data, number, number, 0, "text/x-%b", expires_us, metadata)
+    encoded = encode_mget([key, "no", key], [entry, None, entry], number, CBOR)
+
+    found = {"key": key, "found": True, "revision": number, "version": number,
+             "content_type": "text/x-%b", "expires": rfc3339(expires_us or 0),
+             "meta": dict(metadata), "value": data}  # fmt: skip
+    expected = {name: member for name, member in found.items()
+                if (name != "expires" or expires_us) and (name != "meta" or metadata)}  # fmt: skip
+    items = [expected, {"key": "no", "found": False}, expected]
+    assert encoded == cbor2.dumps({"revision": number, "items": items})
 
 
 @pytest.mark.parametrize(

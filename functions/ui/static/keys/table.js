@@ -4,7 +4,7 @@ import { fill, h, setText } from "../core/dom.js";
 import { ago, count, hasHidden, moment, size, visible, visibleText } from "../core/format.js";
 
 const SPARE_ROWS = 8;
-// Beyond 33.5 million pixels, Chromium no longer places elements; a million rows need 30 million.
+// Chromium places elements up to 33.5 million pixels, other browsers not so far; a million rows need 30 million.
 const HEIGHT_MAX = 33_000_000;
 const REST_MS = 200;
 const COLUMNS = ["Key", "Size", "Type", "Revision", "Modified", "Expires"];
@@ -49,7 +49,8 @@ export class KeyTable {
     if (!this.source || !this.scroller.clientHeight) return;
     const { length, isComplete } = this.source;
     this.rowHeight ||= parseFloat(getComputedStyle(this.element).getPropertyValue("--row")) || 30;
-    if (this.source.rowsMax === Infinity) this.source.rowsMax = Math.floor(HEIGHT_MAX / this.rowHeight) - 1000;
+    this.rowsMax ||= Math.floor(this.heightMax() / this.rowHeight) - 1000;
+    if (this.source.rowsMax === Infinity) this.source.rowsMax = this.rowsMax;
     const height = length * this.rowHeight;
     if (this.height !== height) this.canvas.style.height = `${(this.height = height)}px`;
     this.element.setAttribute("aria-rowcount", isComplete ? length + 1 : -1);
@@ -62,6 +63,14 @@ export class KeyTable {
     this.hideOthers();
     clearTimeout(this.resting);
     this.resting = setTimeout(() => this.order(), REST_MS);
+  }
+
+  /** How high the canvas can be: a browser cuts what is beyond its limit. */
+  heightMax() {
+    this.canvas.style.height = `${HEIGHT_MAX}px`;
+    const height = Math.min(HEIGHT_MAX, this.canvas.offsetHeight);
+    this.height = null;
+    return height;
   }
 
   /** Put the rows into the order in which they are seen: a screen reader reads them in that of the document. */

@@ -1,0 +1,61 @@
+"""What a server with an event loop needs to know of the application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rundlet_server.functions.limits import body_bytes_max_at
+from rundlet_server.functions.messages.target import raw_path
+from rundlet_server.functions.monitoring.measures import MeasuredApp, QuickAnswers
+from rundlet_server.functions.route_table import route_at
+from rundlet_server.storage.interface import Limits, Store
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """An application, and how to serve it.
+
+    Attributes:
+        app: the application.
+        is_short: returns whether a request may be answered in an event loop; see ``Rule.is_short``.
+        body_bytes_max: returns the largest body that is taken at a path.
+        store: whose commits requests wait for, if there is one.
+        quick: answers some requests before the application does, without any wait.
+        beat: notes that the event loop runs; called once a second.
+    """
+
+    app: WSGIApplication
+    is_short: Callable[[Mapping[str, str]], bool]
+    body_bytes_max: Callable[[str], int]
+    store: Store | None = None
+    quick: QuickAnswers | None = None
+    beat: Callable[[], object] = bool
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether every request may wait for a network."""
+        return self.store is not None and self.store.info.is_remote
+
+
+def service_of(
+    app: MeasuredApp, store: Store, limits: Limits, beat: Callable[[], object] = bool
+) -> Service:
+    """Return how to serve an application over a store."""
+
+    def body_bytes_max(path: str) -> int:
+        return body_bytes_max_at(limits, path)
+
+    quick = None if store.info.is_remote else app.quick
+    return Service(app, is_short, body_bytes_max, store, quick, beat)
+
+
+def is_short(environ: Mapping[str, str]) -> bool:
+    """Return whether a request may be answered in an event loop, by the table of routes."""
+    route = route_at(raw_path(environ))
+    rule = None if route is None else route.rules.get(environ["REQUEST_METHOD"])
+    return rule is None or rule.is_short

@@ -1,0 +1,236 @@
+"""The ASGI application of a worker, around the WSGI application of ``functions``.
+
+1. A plain GET is answered before it reaches the loop (``shortcut``).
+2. The head is checked, and the body received whole, in the loop: neither takes a thread.
+3. A request whose work is short is answered in the loop, in a greenlet (``waiting``). One whose
+   work is long, or whose body is large, is answered in a thread of a small pool. If the store is
+   remote, every request is.
+4. The answer is sent piece by piece as the client takes it; each piece is made where it may wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+from rundlet_server.functions.feeds.connection import CONNECTION
+from rundlet_server.functions.messages.target import raw_path
+from rundlet_server.functions.messages.uploads import DISCARD_BYTES_MAX
+from rundlet_server.functions.problems import Problem
+from rundlet_server.functions.serving import Service
+from rundlet_server.functions.settings import ConnectionLimits
+from rundlet_server.server.granian.bodies import (
+    BadChunkError,
+    Body,
+    BodyMemory,
+    BrokenOffError,
+    Patience,
+    Receive,
+    TooLargeError,
+)
+from rundlet_server.server.granian.environ import Scope, environ_of, head_bytes
+from rundlet_server.server.granian.exchange import CLOSE, Exchange, Send
+from rundlet_server.server.granian.waiting import LoopWaits, in_greenlet
+from rundlet_server.server.messages.checks import Framing
+from rundlet_server.server.messages.refusals import (
+    HeadError,
+    Refusal,
+    problem_answer,
+    refusal_of,
+    too_large_head,
+)
+from rundlet_server.storage.counting.heartbeat import BEAT_EVERY_S
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIEnvironment
+
+_LARGE_BODY_BYTES: Final = 64 * 1024
+"""A request with a larger body is answered in a thread: decoding takes long, whatever the route."""
+_LINGER_S: Final = 10.0
+
+
+class Bridge:
+    """Serves a WSGI application in an event loop."""
+
+    def __init__(
+        self,
+        service: Service,
+        waits: LoopWaits,
+        limits: ConnectionLimits,
+        *,
+        receiving_bytes_max: int,
+        is_ending: Callable[[], bool],
+    ) -> None:
+        """Serve ``service``, which waits with ``waits``, until ``is_ending`` is true."""
+        self._service = service
+        self._app = service.app
+        self._quick = service.quick
+        self._waits = waits
+        self._header_bytes_max = limits.header_bytes_max
+        self._memory = BodyMemory(receiving_bytes_max)
+        self._patience = Patience(limits.body_timeout_s, is_ending)
+        self._is_ending = is_ending
+        self._in_work = 0
+
+    def begin(self) -> None:
+        """Begin to serve; call it in the loop."""
+        loop = asyncio.get_running_loop()
+        self._waits.begin(self._service.store)
+        self._patience.check_often(loop)
+        self._beat_often(loop)
+
+    def _beat_often(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._service.beat()
+        loop.call_later(BEAT_EVERY_S, self._beat_often, loop)
+
+    async def end(self, most_s: float) -> None:
+        """Wait for requests whose clients have left, for so long, and end all threads."""
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + most_s
+        while self._in_work and loop.time() < ends_s:
+            await asyncio.sleep(0.01)
+        self._waits.end()
+
+    def answer_at_once(self, scope: Scope, send: Callable[[dict[str, object]], object]) -> bool:
+        """Answer a request if that is quick, and return whether it is; any thread may call it.
+
+        Granian sends an answer of one piece without any wait.
+        """
+        if self._quick is None or scope["method"] != "GET" or scope["query_string"]:
+            return False
+        if head_bytes(scope) > self._header_bytes_max:
+            return False
+        answer = self._quick.answer_asgi(scope["raw_path"], scope["headers"])
+        if answer is None:
+            return False
+        status, headers, body = answer
+        if self._is_ending():
+            headers.append(CLOSE)
+        send({"type": "http.response.start", "status": status, "headers": headers})
+        send({"type": "http.response.body", "body": body})
+        return True
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        size = head_bytes(scope)
+        if size > self._header_bytes_max:
+            exchange = Exchange(scope, receive, send, self._is_ending)
+            await self._refuse(exchange, too_large_head(self._header_bytes_max, size))
+            return
+        exchange = Exchange(scope, receive, send, self._is_ending)
+        self._in_work += 1
+        try:
+            environ, framing = environ_of(scope)
+            environ[CONNECTION] = exchange
+            if framing.is_chunked or framing.size:
+                await self._answer_with_body(exchange, environ, framing)
+            else:
+                await self._answer(exchange, environ)
+        except HeadError as ex:
+            await self._refuse(exchange, refusal_of(ex.status, ex.detail))
+        finally:
+            self._in_work -= 1
+
+    async def _answer_with_body(
+        self, exchange: Exchange, environ: WSGIEnvironment, framing: Framing
+    ) -> None:
+        bytes_max = self._service.body_bytes_max(raw_path(environ))
+        body = Body(exchange.receive, self._memory, self._patience)
+        try:
+            if framing.size > bytes_max:
+                await self._answer_unread(exchange, environ, body, framing.size)
+                return
+            try:
+                file = await body.read(framing, bytes_max)
+            except TooLargeError as ex:
+                await self._answer_unread(exchange, environ, body, ex.size)
+                return
+            except Problem as ex:
+                await self._refuse(exchange, problem_answer(ex))
+                return
+            with contextlib.closing(file):
+                environ["wsgi.input"] = file
+                environ["CONTENT_LENGTH"] = str(body.size)
+                await self._answer(exchange, environ, body.size)
+        except BadChunkError:
+            detail = "a chunk of the body is malformed, or the body has broken off; send it again"
+            await self._refuse(exchange, refusal_of(400, detail))
+        except BrokenOffError:
+            exchange.break_off()
+        finally:
+            body.close()
+
+    async def _answer_unread(
+        self, exchange: Exchange, environ: WSGIEnvironment, body: Body, size: int
+    ) -> None:
+        """Answer a request without its body, then let the client send it: so it reads the answer.
+
+        The app refuses the request for the size of the body.
+        """
+        environ["CONTENT_LENGTH"] = str(size)
+        exchange.is_last = True
+        await self._answer(exchange, environ)
+        if "HTTP_EXPECT" not in environ or body.size:
+            await self._linger(exchange, body)
+
+    async def _refuse(self, exchange: Exchange, refusal: Refusal) -> None:
+        """Answer what the app does not get to see."""
+        exchange.is_last = True
+        headers = [*refusal.headers.items(), ("Content-Length", str(len(refusal.body)))]
+        exchange.start_response(refusal.status, headers)
+        is_head = exchange.scope["method"] == "HEAD"
+        await exchange.send_whole(b"" if is_head else refusal.body)
+        await self._linger(exchange, Body(exchange.receive, self._memory, self._patience))
+
+    async def _linger(self, exchange: Exchange, body: Body) -> None:
+        with contextlib.suppress(BrokenOffError, TimeoutError):
+            async with asyncio.timeout(_LINGER_S):
+                await body.discard(DISCARD_BYTES_MAX)
+                return
+        exchange.break_off()
+
+    async def _answer(
+        self, exchange: Exchange, environ: WSGIEnvironment, body_bytes: int = 0
+    ) -> None:
+        app, waits = self._app, self._waits
+        if self._service.is_remote:
+            await waits.loop.run_in_executor(waits.pool, self._answer_in_thread, exchange, environ)
+            return
+        answer: Iterable[bytes]
+        if body_bytes > _LARGE_BODY_BYTES or not self._service.is_short(environ):
+            start = exchange.start_response
+            answer = await waits.loop.run_in_executor(waits.pool, app, environ, start)
+        else:
+            answer = await in_greenlet(app, environ, exchange.start_response)
+        if type(answer) is list:
+            await exchange.send_whole(answer[0] if len(answer) == 1 else b"".join(answer))
+        else:
+            await in_greenlet(self._send_pieces, exchange, answer)
+
+    def _answer_in_thread(self, exchange: Exchange, environ: WSGIEnvironment) -> None:
+        answer = self._app(environ, exchange.start_response)
+        if type(answer) is list:
+            self._waits.wait_for(exchange.send_whole(b"".join(answer)))
+        else:
+            self._send_pieces(exchange, answer)
+
+    def _send_pieces(self, exchange: Exchange, answer: Iterable[bytes]) -> None:
+        """Send an answer that is made while it is sent."""
+        wait_for = self._waits.wait_for
+        close = getattr(answer, "close", None)
+        try:
+            wait_for(exchange.begin())
+            for piece in answer:
+                if exchange.is_gone():
+                    return
+                if piece:
+                    wait_for(exchange.send_piece(piece))
+            wait_for(exchange.end())
+        except BaseException:
+            exchange.break_off()
+            raise
+        finally:
+            if close is not None:
+                close()

@@ -1,0 +1,119 @@
+"""The TCP connections of a Granian worker, which Granian gives no access to.
+
+Granian 2.8 does not let an application close a connection: it ends every answer as if it were
+whole, and keeps one that its client does not read in memory for as long as the connection is open.
+But a socket is a descriptor of this process; shutting the connection down ends both. Only Linux
+lists the descriptors and tells when data last moved, so elsewhere no connection is closed here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import struct
+import sys
+import termios
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+_CHECK_EVERY_S: Final = 1.0
+_ENDING_S: Final = 5.0
+_DESCRIPTORS: Final = Path("/proc/self/fd")
+_IS_LISTED: Final = sys.platform == "linux"
+
+# From struct tcp_info of linux/tcp.h, in milliseconds since: data was sent (offset 44), an
+# acknowledgement was sent (always 0), data was received.
+_TIMES: Final = struct.Struct("=44xIII")
+_INT: Final = struct.Struct("=i")
+
+Peer = tuple[str, str]
+"""The address and port of a client."""
+
+
+class Traffic(NamedTuple):
+    """What the kernel knows of the data on one connection.
+
+    Attributes:
+        idle_s: seconds since a byte last moved, in either direction.
+        unsent_bytes: bytes that the client has yet to accept.
+    """
+
+    idle_s: float
+    unsent_bytes: int
+
+
+def close_connection(peer: Peer) -> None:
+    """End the connection of a client at once, whatever it is about."""
+    with contextlib.suppress(OSError):  # no free descriptor to look for it
+        for connection in _connections():
+            with contextlib.suppress(OSError):  # it has ended by itself
+                address, port = connection.getpeername()[:2]
+                if (address, str(port)) == peer:
+                    connection.shutdown(socket.SHUT_RDWR)
+                    return
+
+
+def close_unread(timeout_s: float, is_ending: Callable[[], bool]) -> None:
+    """Close connections whose clients do not read, from now on.
+
+    Args:
+        timeout_s: such a connection has data to send, and none has moved for so long.
+        is_ending: once it is true, the time limit is a few seconds at most.
+    """
+
+    def check_often() -> None:
+        while True:
+            time.sleep(_CHECK_EVERY_S)
+            limit_s = min(timeout_s, _ENDING_S) if is_ending() else timeout_s
+            with contextlib.suppress(OSError):  # no free descriptor for the check: later again
+                _close_idle(limit_s)
+
+    if _IS_LISTED:
+        threading.Thread(target=check_often, name="rundlet-unread", daemon=True).start()
+
+
+def _close_idle(limit_s: float) -> None:
+    for connection in _connections():
+        traffic = _traffic(connection)
+        if traffic.unsent_bytes and traffic.idle_s > limit_s:
+            with contextlib.suppress(OSError):  # it has ended by itself
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+def _connections() -> Iterator[socket.socket]:
+    """Yield the TCP connections of this process, each on a descriptor of its own.
+
+    The process may reuse the number of a descriptor for another connection at any moment. A
+    duplicate refers to the same connection until it is closed.
+    """
+    for name in os.listdir(_DESCRIPTORS) if _IS_LISTED else ():
+        try:
+            descriptor = os.dup(int(name))
+        except OSError:  # closed in the meantime
+            continue
+        try:
+            connection = socket.socket(fileno=descriptor)
+        except OSError:  # not a socket
+            os.close(descriptor)
+            continue
+        with connection:
+            if connection.family in (socket.AF_INET, socket.AF_INET6):
+                yield connection
+
+
+def _traffic(connection: socket.socket) -> Traffic:
+    """Ask the kernel; a socket that listens, or is just being closed, counts as not idle."""
+    try:
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TIMES.size)
+        unsent = fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(_INT.size))
+        connection.getpeername()
+    except OSError:
+        return Traffic(0, 0)
+    sent_ms, _, received_ms = _TIMES.unpack(info)
+    (unsent_bytes,) = _INT.unpack(unsent)
+    return Traffic(min(sent_ms, received_ms) / 1_000, unsent_bytes)

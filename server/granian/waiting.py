@@ -1,0 +1,135 @@
+"""Waiting in an event loop: a request of a WSGI application waits, and the loop goes on.
+
+Each request that is answered in the loop has a greenlet: a stack of its own in the thread of the
+loop. ``LoopWaits`` leaves it with something to await; the loop awaits that, serves others
+meanwhile, and then continues the greenlet. A request that is answered in a thread simply waits
+there.
+
+A lock that is held while a greenlet waits may be wanted by another greenlet of the same thread,
+which would stop the loop for ever. So no code may hold one across a call of ``Waits``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from greenlet import getcurrent, greenlet
+
+from rundlet_server.server.granian.committer import Committer
+from rundlet_server.server.granian.watching import HeadWatch
+from rundlet_server.storage.interface import CommitsGroups
+from rundlet_server.storage.outcomes.results import Commit
+
+if TYPE_CHECKING:
+    from rundlet_server.storage.interface import Store, Txn
+
+Result = TypeVar("Result")
+
+POOL_THREADS: Final = 4
+"""Threads for long work. More of them would take more turns from the loop: they share one
+interpreter."""
+
+
+class _Request(greenlet):  # type: ignore[misc] # greenlet has no types
+    """The stack of one request."""
+
+
+async def in_greenlet(do: Callable[..., Result], *arguments: object) -> Result:
+    """Call a function that may wait with ``LoopWaits``; return its result."""
+    request = _Request(do)
+    result: Any = request.switch(*arguments)
+    while not request.dead:
+        try:
+            value = await result
+        except BaseException as ex:
+            result = request.throw(ex)
+        else:
+            result = request.switch(value)
+    returned: Result = result  # out of the last switch
+    return returned
+
+
+class LoopWaits:
+    """See ``functions.waits``."""
+
+    def __init__(self, threads: int = POOL_THREADS) -> None:
+        """Use ``threads`` for long work."""
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="rundlet-work")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._committer: Committer | None = None
+        self._watch: HeadWatch | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop, once it runs."""
+        assert self._loop is not None
+        return self._loop
+
+    def begin(self, store: Store | None) -> None:
+        """Serve the requests of a store; call it in the loop."""
+        self._loop = asyncio.get_running_loop()
+        commits: object = store
+        if isinstance(commits, CommitsGroups):
+            self._committer = Committer(commits, self._loop)
+        if store is not None:
+            self._watch = HeadWatch(store, self._loop)
+
+    def wait_for(self, awaitable: Awaitable[Result]) -> Result:
+        """Return the result of an awaitable, in the greenlet of a request or in a thread."""
+        current = getcurrent()
+        if isinstance(current, _Request):
+            result: Result = current.parent.switch(awaitable)
+            return result
+        return asyncio.run_coroutine_threadsafe(_awaited(awaitable), self.loop).result()
+
+    def commit(self, store: Store, txn: Txn) -> Commit:
+        """See ``Waits``."""
+        committer = self._committer
+        if committer is None or not isinstance(getcurrent(), _Request):
+            return store.commit(txn)
+        outcome = self.wait_for(committer.submit(txn))
+        if isinstance(outcome, Commit):
+            return outcome
+        try:
+            raise outcome
+        finally:
+            del outcome  # the exception refers to this frame: no circle may keep either alive
+
+    def until_commit(self, store: Store, since: int, timeout_s: float) -> int:
+        """See ``Waits``."""
+        watch = self._watch
+        if watch is None or not isinstance(getcurrent(), _Request):
+            return store.wait(since, timeout_s)
+        return self.wait_for(watch.wait(since, timeout_s))
+
+    def sleep(self, seconds: float) -> None:
+        """See ``Waits``."""
+        if isinstance(getcurrent(), _Request):
+            self.wait_for(asyncio.sleep(seconds))
+        else:
+            time.sleep(seconds)
+
+    def work(self, do: Callable[[], Result]) -> Result:
+        """See ``Waits``."""
+        if isinstance(getcurrent(), _Request):
+            return self.wait_for(self.loop.run_in_executor(self.pool, do))
+        return do()
+
+    def wake_all(self) -> None:
+        """End all waits for commits, because the server ends; call it in the loop."""
+        if self._watch is not None:
+            self._watch.wake_all()
+
+    def end(self) -> None:
+        """Let what is in work end, and take nothing more; call it when no request is left."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        if self._committer is not None:
+            self._committer.end()
+
+
+async def _awaited(awaitable: Awaitable[Result]) -> Result:
+    return await awaitable

@@ -1,0 +1,127 @@
+"""The newest versions of many keys in order: read from the index in blocks, column by column.
+
+It takes a quarter of the time of ``scan``, which yields a locator for each key. It goes upwards
+only, and costs more for a few keys.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from itertools import chain, compress
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from rundlet_server.storage.log.format.locator import Locator
+from rundlet_server.storage.log.format.record import OVERHEAD, VALUES
+from rundlet_server.storage.log.index.columns import KIND_MASK, OLDER
+from rundlet_server.storage.log.index.delta import Delta, newest_at
+from rundlet_server.storage.log.index.file import IndexFile
+from rundlet_server.storage.log.index.meta_sizes import meta_sizes
+from rundlet_server.storage.ranges import Range
+
+_IS_VALUE: Final = frozenset(VALUES).__contains__
+
+
+class Lines(NamedTuple):
+    """Keys, and beside each the fields of its locator but the last."""
+
+    keys: Sequence[bytes] = ()
+    revisions: Sequence[int] = ()
+    positions: Sequence[int] = ()
+    sizes: Sequence[int] = ()
+    value_sizes: Sequence[int] = ()
+    versions: Sequence[int] = ()
+    kinds: Sequence[int] = ()
+    content_types: Sequence[str] = ()
+    expires_us: Sequence[int] = ()
+
+    def locator(self, number: int) -> Locator:
+        """Return the locator of a key."""
+        return Locator(*(column[number] for column in self[1:]))  # type: ignore[arg-type] # in order
+
+    def first(self, count: int) -> Lines:
+        """Return the first of the lines."""
+        return Lines._make(column[:count] for column in self)
+
+    def followed_by(self, others: Lines) -> Lines:
+        """Return these lines and then others."""
+        if not self.keys:
+            return others
+        return Lines._make(list(chain(*columns)) for columns in zip(self, others, strict=True))
+
+    def live_at(self, time_us: int) -> Lines:
+        """Return the lines of values that have not expired."""
+        is_live = list(map(_IS_VALUE, self.kinds))
+        if any(self.expires_us):
+            is_left = (not 0 < end_us <= time_us for end_us in self.expires_us)
+            is_live = [is_value and left for is_value, left in zip(is_live, is_left, strict=True)]
+        return self if all(is_live) else Lines._make(list(compress(c, is_live)) for c in self)
+
+
+class Block(NamedTuple):
+    """Lines of a source, and the key up to which it has no others: ``None`` if it has no more."""
+
+    lines: Lines
+    through: bytes | None
+
+
+def merged(blocks: Sequence[Block]) -> Block:
+    """Return the lines of several sources, newest first: for each key the newest line."""
+    blocks = [block for block in blocks if block.lines.keys or block.through is not None]
+    if len(blocks) < 2:
+        return blocks[0] if blocks else Block(Lines(), None)
+    keys = [key for block in blocks for key in block.lines.keys]
+    places = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
+    found = sorted(places)
+    through = min((block.through for block in blocks if block.through is not None), default=None)
+    if through is not None:
+        found = found[: bisect_right(found, through)]
+    order = [places[key] for key in found]
+    parts = zip(*(block.lines for block in blocks), strict=True)
+    columns = (list(chain(*columns)).__getitem__ for columns in parts)
+    return Block(Lines._make(list(map(column, order)) for column in columns), through)
+
+
+def block_of_delta(delta: Delta, wanted: Range, count: int, at: int) -> Block:
+    """Return up to ``count`` keys of a range, as they were at a revision."""
+    known = delta.sorted_keys()
+    first, end = bisect_left(known, wanted.low), bisect_left(known, wanted.high)
+    keys = known[first : min(end, first + count)]
+    found = {key: locator for key in keys if (locator := newest_at(delta.rows[key], at))}
+    columns = zip(*found.values(), strict=True) if found else ()
+    through = keys[-1] if first + count < end else None
+    return Block(Lines(list(found), *list(columns)[:-1]), through)
+
+
+def block_of_index(index: IndexFile, wanted: Range, count: int) -> Block:
+    """Return the keys of up to ``count`` rows of a range.
+
+    Raises:
+        Damaged: a part of the file that was needed is damaged.
+    """
+    first = index.lower_bound(wanted.low)
+    end = min(first + count, index.row_count)
+    if end > first and index.key(end - 1) >= wanted.high:
+        end = index.lower_bound(wanted.high)
+    rows, key_bytes, expires_us = index.block(first, end)
+    is_newest = (rows["flags"][:-1] & OLDER) == 0
+    offsets = (rows["key_offset"] - rows["key_offset"][0]).astype(np.int64)
+    starts, ends = offsets[:-1][is_newest], offsets[1:][is_newest]
+    newest = rows[:-1][is_newest]
+    keys = [key_bytes[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+    sizes = newest["size"].astype(np.int64)
+    types = index.types
+    lines = Lines(
+        keys,
+        newest["revision"].tolist(),
+        newest["position"].tolist(),
+        sizes.tolist(),
+        (sizes - OVERHEAD - (ends - starts) - meta_sizes(newest)).tolist(),
+        newest["version"].tolist(),
+        (newest["flags"] & KIND_MASK).tolist(),
+        [types[number] if number < len(types) else "" for number in newest["type"].tolist()],
+        expires_us[is_newest].tolist(),
+    )
+    return Block(lines, keys[-1] if end == first + count else None)

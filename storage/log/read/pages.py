@@ -1,0 +1,123 @@
+"""Pages of keys in one pass over blocks of the index: lists upwards that roll up nothing.
+
+``scan`` makes the other lists, key by key.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import accumulate, repeat
+from typing import Final
+
+from rundlet_server.storage.interface import Entry, KeyInfo
+from rundlet_server.storage.log.format.record import OVERHEAD
+from rundlet_server.storage.log.index.lines import (
+    Block,
+    Lines,
+    block_of_delta,
+    block_of_index,
+    merged,
+)
+from rundlet_server.storage.log.read.scan import Cost
+from rundlet_server.storage.log.read.times import times_of
+from rundlet_server.storage.log.read.view import NotPlain, View
+from rundlet_server.storage.metadata import NO_METADATA
+from rundlet_server.storage.ranges import Range
+from rundlet_server.storage.timeline import Moment
+
+_LINES_MIN: Final = 32
+"""A page of fewer keys takes less time key by key."""
+_AT_ONCE: Final = 256
+"""Values that are read one by one if one of them is not plain."""
+_new_info: Final = partial(tuple.__new__, KeyInfo)  # as ``KeyInfo(...)``, which takes twice as long
+
+
+def suits_lines(view: View, wanted: Range, limit: int, at: int) -> bool:
+    """Return whether ``read_lines`` can read a page, and takes less time than ``list_page``."""
+    if wanted.reverse or limit < _LINES_MIN or not _has_many(view, wanted):
+        return False
+    if at == view.head.revision:
+        return True
+    # Of the versions that an index file has of a key, lines show the newest only.
+    indexed = (state.last_revision for state in view.manifest.segments if state.is_indexed)
+    return not view.erased and max(indexed, default=0) <= at
+
+
+def _has_many(view: View, wanted: Range) -> bool:
+    """Return whether some part of the index has many keys in a range."""
+    for delta in view.deltas:
+        keys = delta.sorted_keys()
+        place = bisect_left(keys, wanted.low) + _LINES_MIN
+        if place < len(keys) and keys[place] < wanted.high:
+            return True
+    for index in view.indexes:
+        row = index.lower_bound(wanted.low) + _LINES_MIN
+        if row < index.row_count and index.key(row) < wanted.high:
+            return True
+    return False
+
+
+def read_lines(
+    view: View, wanted: Range, limit: int, moment: Moment, cost: Cost
+) -> tuple[Lines, str | None]:
+    """Return what ``list_page`` returns of a range: its keys, and where the next page begins."""
+    lines = Lines()
+    rest: Range | None = wanted
+    while rest is not None and len(lines.keys) <= limit:
+        found, through = merged(_blocks(view, rest, limit + 1, moment.revision))
+        lines = lines.followed_by(found.live_at(moment.time_us))
+        rest = None if through is None else replace(rest, low=through + b"\0")
+    sizes = [size - OVERHEAD for size in lines.sizes] if cost.has_values else map(len, lines.keys)
+    end = bisect_right(list(accumulate(sizes)), cost.bytes_max)
+    end = max(1, min(end, limit))
+    if end >= len(lines.keys):
+        return lines, None
+    return lines.first(end), lines.keys[end - 1].decode()
+
+
+def _blocks(view: View, wanted: Range, count: int, at: int) -> list[Block]:
+    blocks = [block_of_delta(delta, wanted, count, at) for delta in view.deltas]
+    return blocks + [block_of_index(index, wanted, count) for index in view.indexes]
+
+
+def infos_of(view: View, lines: Lines, cost: Cost) -> list[KeyInfo]:
+    """Return lines as a list shows them; a record is read as ``key_info`` reads it."""
+    names = [key.decode() for key in lines.keys]
+    entries = _read_values(view, names, lines) if cost.has_values else []
+    if cost.has_values:
+        types: Sequence[str] = [entry.content_type for entry in entries]
+        times = [entry.time_us for entry in entries]
+    else:
+        types = _types_of(view, lines)
+        times = times_of(view, lines.revisions, lines.positions)
+    columns = (names, lines.revisions, lines.versions, lines.value_sizes, types)
+    ends_us = [end_us or None for end_us in lines.expires_us]
+    metadata = [entry.metadata for entry in entries] if cost.has_metadata else repeat(NO_METADATA)
+    rows = zip(*columns, entries or repeat(None), times, ends_us, metadata, strict=False)
+    return list(map(_new_info, rows))
+
+
+def _read_values(view: View, names: Sequence[str], lines: Lines) -> list[Entry]:
+    entries: list[Entry] = []
+    places = list(zip(*lines[1:4], lines.kinds, strict=True))
+    while len(entries) < len(names):
+        part = slice(len(entries), len(entries) + _AT_ONCE)
+        try:
+            entries += view.read_places(names[part], lines.keys[part], places[part])
+        except NotPlain:
+            locators = map(lines.locator, range(part.start, part.stop))
+            entries += map(view.read_entry, names[part], lines.keys[part], locators)
+    return entries
+
+
+def _types_of(view: View, lines: Lines) -> Sequence[str]:
+    """Return the content types; a record is read only for a rare one."""
+    if "" not in lines.content_types:
+        return lines.content_types
+    return [
+        content_type or view.read(lines.keys[number], lines.locator(number)).content_type
+        for number, content_type in enumerate(lines.content_types)
+    ]

@@ -1,0 +1,149 @@
+"""Bugs planted in the ways of reading that take one pass; see ``mutants``."""
+
+from __future__ import annotations
+
+from tests.faults.planted.mutant import Mutant
+
+NEWEST = "tests/engine/test_newest.py"
+PAGES = "tests/engine/test_pages.py"
+READS = "storage/log/reads.py"
+LINES = "storage/log/index/lines.py"
+LISTED = "storage/log/read/pages.py"
+
+MUTANTS_OF_READS = (
+    Mutant(
+        "deleted-value-shown-at-the-head",
+        "storage/log/read/view.py",
+        "        if flags & KIND_MASK not in VALUES or size > LARGE_VALUE_BYTES:\n",
+        "        if size > LARGE_VALUE_BYTES:\n",
+        (NEWEST,),
+    ),
+    Mutant(
+        "value-of-another-key-with-the-same-hash-shown",
+        "storage/log/format/record.py",
+        " or data[_KEY_OFFSET:meta_offset] != encoded:\n",
+        ":\n",
+        (NEWEST, "tests/engine/test_damage.py"),
+    ),
+    Mutant(
+        "newer-value-in-the-log-not-seen",
+        "storage/log/read/view.py",
+        "            if locator is not None:\n"
+        "                return locator.revision, locator.position",
+        "            if locator is not None and delta is not self.active:\n"
+        "                return locator.revision, locator.position",
+        (NEWEST,),
+    ),
+    Mutant(
+        "replaced-value-shown-from-the-cache",
+        "storage/log/read/view.py",
+        "            if newer is not None and newer.revision != entry.revision:\n",
+        "            if False:\n",
+        (NEWEST, "tests/engine/test_cache.py"),
+    ),
+    Mutant(
+        "one-of-many-values-newer-than-their-snapshot",
+        READS,
+        "    if entry.revision > moment.revision:\n",
+        "    if False:\n",
+        (NEWEST,),
+    ),
+    Mutant(
+        "one-of-many-values-shown-although-it-has-expired",
+        READS,
+        "    return None if entry.expires_us and entry.expires_us <= moment.time_us else entry\n",
+        "    return entry\n",
+        (NEWEST,),
+    ),
+    Mutant(
+        "one-of-many-values-shown-although-it-is-deleted",
+        "storage/log/read/view.py",
+        " or not kinds <= _VALUES:\n",
+        ":\n",
+        (NEWEST,),
+    ),
+    Mutant(
+        "many-values-have-any-size",
+        READS,
+        "        if size > self._limits.answer_bytes_max or len(",
+        "        if len(",
+        ("tests/engine/contract/test_reads.py",),
+    ),
+    Mutant(
+        "older-versions-are-listed",
+        LINES,
+        '    is_newest = (rows["flags"][:-1] & OLDER) == 0\n',
+        '    is_newest = rows["flags"][:-1] >= 0\n',
+        (PAGES,),
+    ),
+    Mutant(
+        "older-index-files-come-before-newer-ones",
+        LINES,
+        "    places = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))\n",
+        "    places = dict(zip(keys, range(len(keys)), strict=True))\n",
+        (PAGES,),
+    ),
+    Mutant(
+        "keys-behind-the-end-of-a-block-are-listed",
+        LINES,
+        "        found = found[: bisect_right(found, through)]\n",
+        "        pass\n",
+        (PAGES,),
+    ),
+    Mutant(
+        "commits-after-the-moment-of-a-list-are-in-it",
+        LINES,
+        "(locator := newest_at(delta.rows[key], at))",
+        "(locator := delta.rows[key])",
+        (PAGES,),
+    ),
+    Mutant(
+        "expired-values-are-in-blocks",
+        LINES,
+        "not 0 < end_us <= time_us for end_us",
+        "True for end_us",
+        (PAGES,),
+    ),
+    Mutant(
+        "deleted-keys-are-in-blocks",
+        LINES,
+        "        is_live = list(map(_IS_VALUE, self.kinds))\n",
+        "        is_live = [True] * len(self.kinds)\n",
+        (PAGES,),
+    ),
+    Mutant(
+        "index-file-newer-than-the-moment-of-a-list-is-read",
+        LISTED,
+        "    return not view.erased and max(indexed, default=0) <= at\n",
+        "    return not view.erased or not indexed\n",
+        (PAGES,),
+    ),
+    Mutant(
+        "erased-key-is-in-blocks-of-the-past",
+        LISTED,
+        "    return not view.erased and max(indexed, default=0) <= at\n",
+        "    return max(indexed, default=0) <= at\n",
+        (PAGES,),
+    ),
+    Mutant(
+        "pages-in-blocks-have-any-size",
+        LISTED,
+        "    end = bisect_right(list(accumulate(sizes)), cost.bytes_max)\n",
+        "    end = len(list(accumulate(sizes)))\n",
+        (PAGES,),
+    ),
+    Mutant(
+        "damaged-value-ends-a-list",
+        LISTED,
+        "            entries += map(view.read_entry, names[part], lines.keys[part], locators)\n",
+        "            return entries + list(map(view.read_entry, names[:0], names, locators))\n",
+        (PAGES,),
+    ),
+    Mutant(
+        "times-of-other-commits-are-listed",
+        "storage/log/format/commit_times.py",
+        "        places = np.searchsorted(known, revisions)\n",
+        '        places = np.searchsorted(known, revisions, side="right")\n',
+        (PAGES,),
+    ),
+)
