@@ -137,7 +137,7 @@ class ChangeWatch:
     def _run(self) -> None:
         """Read the changes of new commits, and pass them on to the loop."""
         known = self._recent.until
-        while True:
+        while not self._loop.is_closed():
             if not self._is_wanted.is_set():
                 self._is_wanted.wait()
                 known = self._recent.until
