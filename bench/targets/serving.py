@@ -11,6 +11,7 @@ _WAITRESS: Final = "rundlet, waitress"
 _CBOR_KEYS_PER_S: Final = 400_000
 _WATCHERS: Final = 1_000
 _EVENT_MS: Final = 100
+_SLOW_CLIENTS: Final = 900
 _ALONE, _BOTH = "no puts", "5 % puts"
 
 
@@ -93,6 +94,15 @@ TARGETS: Final = (
         _during(work, server)
         for server in ("granian", "waitress")
         for work in ("checkpoint", "compaction")
+    ),
+    *(
+        Target(
+            f"p50 of GET beside {_SLOW_CLIENTS} clients that send slowly to GET alone, {server}",
+            Cell("costs/slow_clients", f"rundlet, {server}", "p50 to p50"),
+            None,
+            most=3.0,
+        )
+        for server in ("granian", "waitress")
     ),
     Target(
         "processor time of rundlet get to importing typer, httpx and cbor2",

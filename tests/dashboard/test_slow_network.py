@@ -15,7 +15,14 @@ TEXT = "text/plain; charset=utf-8"
 # What Chromium's tools call "Slow 3G" has 2 s and 50 kB/s.
 SLOW_3G = {"latency_s": 2.0, "bytes_s": 50_000}
 SLOW = {"latency_s": 0.5, "bytes_s": 50_000}
+pytestmark = pytest.mark.usefixtures("without_cache")
 BUSY = "document.querySelector('.main [aria-busy=true]')"
+
+
+@pytest.fixture
+def without_cache(page: Page) -> None:
+    """The browser has the files of the dashboard from other tests, which would make it fast."""
+    page.call("Network.setCacheDisabled", cacheDisabled=True)
 
 
 def watch(page: Page, selector: str) -> None:
