@@ -4,6 +4,6 @@
 restarting workers. In a worker, ``bridge`` is the ASGI application around the WSGI application of
 ``functions``, and ``shortcut`` answers plain GETs before it. ``environ`` makes the environment of a
 request, ``bodies`` receives its body, ``exchange`` sends the answer. ``waiting`` lets requests wait
-in the event loop, for commits (``committer``), for the next commit of anyone (``watching``) and for
-long work; ``connections`` closes what Granian would keep open.
+in the event loop, for commits (``committer``), for the next commit of anyone (``watching``, with
+the changes of ``recent``) and for long work; ``connections`` closes what Granian would keep open.
 """
