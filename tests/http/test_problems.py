@@ -97,7 +97,7 @@ def test_titles_are_those_of_the_current_standard(status: int, title: str):
 
 
 @pytest.mark.parametrize(
-    ("headers", "module"), [({}, "plain_gets.py"), ({"If-None-Match": '"1"'}, "values.py")]
+    ("headers", "module"), [({}, "plain_gets.py"), ({"Range": "bytes=0-1"}, "values.py")]
 )
 def test_unexpected_error_is_logged_and_not_shown(
     capsys: pytest.CaptureFixture[str], headers: dict[str, str], module: str
