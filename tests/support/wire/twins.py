@@ -27,7 +27,7 @@ _HTTP_DATE: Final = re.compile(rb"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\
 _CURSOR: Final = re.compile(rb'(cursor=|"cursor":")([A-Za-z0-9_-]{20,})')
 
 _OF_HYPER: Final = re.compile(r"[/?*].*|https?://.*", re.IGNORECASE)
-_REFUSED_BY_HYPER: Final = re.compile(r"[<>`^{}|\\\x7f-\xff]")
+_REFUSED_BY_HYPER: Final = re.compile(r"[^?]*[<>`].*|[^?]*\?.*[\"<>].*|.*[\x7f-\xff].*")
 # Their bodies show settings, sizes of files and counters of one process.
 _OF_THE_PROCESS: Final = re.compile(r"(?:https?://[^/]*)?/(?:v1|v1/stats|metrics)(?:[?#].*)?", re.I)
 
@@ -37,7 +37,7 @@ def reason_to_differ(request: Request) -> str | None:
     given = [(name.lower(), text.strip()) for name, text in request.headers]
     names = {name for name, _ in given}
     lengths = [text for name, text in given if name == "content-length"]
-    if not _OF_HYPER.fullmatch(request.target) or _REFUSED_BY_HYPER.search(request.target):
+    if not _OF_HYPER.fullmatch(request.target) or _REFUSED_BY_HYPER.fullmatch(request.target):
         return "hyper refuses the target"
     if not request.target.startswith("/") and "host" not in names:
         return "Granian makes Host of an absolute target"
