@@ -142,7 +142,7 @@ def create_app(
     limits = shown_limits(settings, store.info.limits)
     source = Source(
         counted,
-        Waiting(counted, access.readmit if access else _admit_again),
+        Waiting(store, access.readmit if access else _admit_again, waits),
         FeedPlaces(settings.feeds.feeds_max, counters.shared),
         sending,
         counters.shared,

@@ -10,12 +10,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from rundlet_server.storage.interface import Store, Txn
 from rundlet_server.storage.outcomes.results import Commit
+from rundlet_server.storage.timeline import Changes
 
 Result = TypeVar("Result")
+
+
+_LOOK_EVERY_S: Final = 1.0
+"""So soon a request with a thread notices a client that has left, and a token that was revoked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What a request waits for: a commit that changes a key with a prefix.
+
+    Attributes:
+        prefix: of the key.
+        since: a revision; the commit is above it.
+        is_over: whether there is no reason to wait on; asked about once a second.
+    """
+
+    prefix: str
+    since: int
+    is_over: Callable[[], bool]
 
 
 class Waits(Protocol):
@@ -24,8 +45,12 @@ class Waits(Protocol):
     def commit(self, store: Store, txn: Txn) -> Commit:
         """Do as ``Store.commit`` does."""
 
-    def until_commit(self, store: Store, since: int, timeout_s: float) -> int:
-        """Do as ``Store.wait`` does."""
+    def next_changes(self, store: Store, watched: Watched, timeout_s: float) -> Changes | None:
+        """Wait for changes, and return them without their values.
+
+        An empty page means that there is none up to its ``next_since``: the time is over, or the
+        request. ``None`` means that the request has to look for itself.
+        """
 
     def sleep(self, seconds: float) -> None:
         """Let time pass."""
@@ -40,8 +65,8 @@ class _InThread:
     def commit(self, store: Store, txn: Txn) -> Commit:
         return store.commit(txn)
 
-    def until_commit(self, store: Store, since: int, timeout_s: float) -> int:
-        return store.wait(since, timeout_s)
+    def next_changes(self, store: Store, watched: Watched, timeout_s: float) -> None:
+        store.wait(watched.since, min(timeout_s, _LOOK_EVERY_S))
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)

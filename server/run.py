@@ -202,7 +202,7 @@ class _Life:
             threads=self.options.threads + settings.feeds.feeds_max,
             body_limit=functools.partial(body_bytes_max_at, settings.limits),
             limits=settings.connections,
-            quick=app.answer_quickly if settings.store.is_local else None,
+            quick=None if store.info.is_remote else app.answer_quickly,
         )
         server.run(self._say_ready)
 

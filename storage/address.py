@@ -40,11 +40,6 @@ class StoreAddress:
     text: str
     path: Path | None = None
 
-    @property
-    def is_local(self) -> bool:
-        """Whether it is read from memory and files, so that no read waits for a network."""
-        return self.scheme in ("folder", "file", "memory")
-
     @classmethod
     def parse(cls, text: str) -> StoreAddress:
         """Read an address; a text without a known scheme is the path of a folder.

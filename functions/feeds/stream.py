@@ -84,28 +84,33 @@ class Stream:
         connection = connection_of(environ)
         waiting, waits = self._source.waiting, self._source.waits
         said_s = time.monotonic()
+        found: Changes | None = None
         while waiting.goes_on(environ):
             if connection.unsent_bytes() > _UNSENT_BYTES_MAX:
                 waits.sleep(_FULL_S)
                 continue
-            for piece in self._page():
+            for piece in self._page(found):
                 yield piece
                 said_s = time.monotonic()
                 while connection.unsent_bytes() > _UNSENT_BYTES_MAX and waiting.goes_on(environ):
                     waits.sleep(_FULL_S)
             self._release()
+            found = None
             left_s = said_s + self._source.heartbeat_s - time.monotonic()
             if left_s <= 0:
                 yield self._form.still_here(self._position)
                 said_s = time.monotonic()
             else:
                 yield b""
-                waiting.sleep(self._position, left_s)
+                prefix = self._selection.prefix
+                found = waiting.next_changes(environ, prefix, self._position, left_s)
 
-    def _page(self) -> Iterator[bytes]:
-        """Yield the next events, if there are any and memory for them."""
+    def _page(self, found: Changes | None) -> Iterator[bytes]:
+        """Yield the events that were found, or those of the log if there is memory for them."""
         try:
-            page = self._source.waits.work(self._read)
+            page = found
+            if page is None or (page.events and self._selection.include_values):
+                page = self._source.waits.work(self._read)
         except Problem as ex:
             if ex.status != 503:
                 raise

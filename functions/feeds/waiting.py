@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from rundlet_server.functions.feeds.connection import connection_of
-from rundlet_server.storage.timeline import Timeline
-
-_LOOK_EVERY_S: Final = 1.0
-"""So soon a request that waits notices a client that has left, and a token that was revoked."""
+from rundlet_server.functions.problems import Problem
+from rundlet_server.functions.waits import IN_THREAD, Waits, Watched
+from rundlet_server.storage.interface import Store
+from rundlet_server.storage.timeline import Changes
 
 WAITED_NS: Final = "rundlet.waited_ns"
 """Where the environment of a request keeps how long it slept: that is no work."""
@@ -19,16 +21,43 @@ Readmit = Callable[[dict[str, object]], None]
 """Authenticates the caller of a request again; raises ``Problem``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """What one request waits for.
+
+    Attributes:
+        prefix: of the keys.
+        since: a revision; only commits above it count.
+        wait_s: the time.
+        look_every_s: how often to look although there was no commit.
+    """
+
+    prefix: str
+    since: int
+    wait_s: float
+    look_every_s: float = math.inf
+
+
 class Waiting:
     """Waits for commits, as ``Waits`` does."""
 
-    def __init__(self, store: Timeline, readmit: Readmit) -> None:
+    def __init__(self, store: Store, readmit: Readmit, waits: Waits = IN_THREAD) -> None:
         self._store = store
         self._readmit = readmit
+        self._waits = waits
 
-    def sleep(self, since: int, most_s: float) -> None:
-        """Sleep until there is a commit above ``since``, a second at most: then look around."""
-        self._store.wait(since, min(most_s, _LOOK_EVERY_S))
+    def next_changes(
+        self, environ: dict[str, object], prefix: str, since: int, most_s: float
+    ) -> Changes | None:
+        """Wait for changes of keys with a prefix after a revision; see ``Waits.next_changes``."""
+
+        def is_over() -> bool:
+            try:
+                return not self.goes_on(environ)
+            except Problem:  # the request gets it when it goes on itself
+                return True
+
+        return self._waits.next_changes(self._store, Watched(prefix, since, is_over), most_s)
 
     def goes_on(self, environ: dict[str, object]) -> bool:
         """Return whether it makes sense to go on; otherwise no one reads the answer.
@@ -42,26 +71,31 @@ class Waiting:
         return True
 
     def until(
-        self, environ: dict[str, object], since: int, wait_s: float, is_it: Callable[[], bool]
+        self,
+        environ: dict[str, object],
+        waited: Waited,
+        is_it: Callable[[Changes | None], bool],
     ) -> None:
         """Return as soon as ``is_it`` is true, after the time, or if no one waits any more.
 
         Args:
             environ: of the request.
-            since: a revision; ``is_it`` is asked after every commit above it, and once a second.
-            wait_s: the time.
-            is_it: whether the wait is over.
+            waited: what for, and how long.
+            is_it: whether the wait is over; asked with what ``Waits.next_changes`` returns.
 
         Raises:
             Problem: see ``goes_on``.
         """
         began_s = time.monotonic()
-        ends_s = began_s + wait_s
-        head = since
+        ends_s = began_s + waited.wait_s
+        since = waited.since
         try:
             while (left_s := ends_s - time.monotonic()) > 0 and self.goes_on(environ):
-                head = self._store.wait(head, min(left_s, _LOOK_EVERY_S))
-                if is_it():
+                most_s = min(left_s, waited.look_every_s)
+                found = self.next_changes(environ, waited.prefix, since, most_s)
+                # Before the look: a commit after it ends the next wait.
+                since = self._store.wait(0, 0) if found is None else found.next_since
+                if is_it(found):
                     return
         finally:
             environ[WAITED_NS] = int((time.monotonic() - began_s) * 1e9)

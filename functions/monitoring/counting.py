@@ -152,7 +152,7 @@ class CountedStore:
 
     def wait(self, since: int, timeout_s: float) -> int:
         """See ``Store.wait``."""
-        return self.waits.until_commit(self.store, since, timeout_s)
+        return self.store.wait(since, timeout_s)
 
     def load(self, rows: Sequence[Row]) -> None:
         """See ``Store.load``."""

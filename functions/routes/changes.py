@@ -13,6 +13,7 @@ from rundlet_server.functions.feeds.events import FORMS, NDJSON_TYPE, SSE_TYPE, 
 from rundlet_server.functions.feeds.places import FEED_EVENTS
 from rundlet_server.functions.feeds.reading import Selection, read_page
 from rundlet_server.functions.feeds.stream import Source, Stream
+from rundlet_server.functions.feeds.waiting import Waited
 from rundlet_server.functions.limits import LIST_KEYS_DEFAULT
 from rundlet_server.functions.messages.bodies import CBOR_TYPE, JSON_TYPE, answer_type
 from rundlet_server.functions.messages.query import Query, bad_query, revision_of
@@ -73,25 +74,39 @@ class ChangesResource:
             )
             page = self._source.waits.work(lambda: read(position))
             if wait_s and not page.events:
-                page = self._wait(req, read, page, wait_s)
+                waited = Waited(prefix=selection.prefix, since=page.next_since, wait_s=wait_s)
+                events_max = 0 if selection.include_values else limit
+                page = self._wait(req, waited, read, events_max=events_max)
             assert resp.content_type is not None
             self._source.counters.add(FEED_EVENTS, len(page.events))
             hold.send(req, resp, encode_changes(page, resp.content_type))
 
     def _wait(
-        self, req: falcon.Request, read: Callable[[int], Changes], page: Changes, wait_s: float
+        self,
+        req: falcon.Request,
+        waited: Waited,
+        read: Callable[[int], Changes],
+        *,
+        events_max: int,
     ) -> Changes:
-        """Read again and again until there are events, or the time is over."""
+        """Wait for a page with events, or until the time is over.
 
-        def has_events() -> bool:
+        A page that all requests share is taken if it has no more than ``events_max`` events.
+        """
+        page = Changes([], waited.since, 0)
+
+        def read_on() -> Changes:
+            return self._source.waits.work(lambda: read(page.next_since))
+
+        def has_events(found: Changes | None) -> bool:
             nonlocal page
-            since = page.next_since
-            page = self._source.waits.work(lambda: read(since))
+            is_shared = found is not None and len(found.events) <= events_max
+            page = found if found is not None and is_shared else read_on()
             return bool(page.events)
 
         with self._source.places.taken():
-            self._source.waiting.until(req.env, page.next_since, wait_s, has_events)
-        return page
+            self._source.waiting.until(req.env, waited, has_events)
+        return page if page.events else read_on()
 
     def _stream(
         self, req: falcon.Request, resp: falcon.Response, query: Query, selection: Selection

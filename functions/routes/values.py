@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from typing import Final
 
 import falcon
 
 from rundlet_server.functions.access.admission import note_revision, require_keys
 from rundlet_server.functions.access.idempotency import idempotency_of, mark_replay
 from rundlet_server.functions.feeds.stream import Source
-from rundlet_server.functions.feeds.waiting import waited_for
+from rundlet_server.functions.feeds.waiting import Waited, waited_for
 from rundlet_server.functions.messages.bodies import read_body
 from rundlet_server.functions.messages.content_types import content_type_given
 from rundlet_server.functions.messages.gates import Gates
@@ -40,6 +42,10 @@ from rundlet_server.storage.interface import (
 from rundlet_server.storage.large_values import LargeValue
 from rundlet_server.storage.outcomes.idempotency import Idempotency
 from rundlet_server.storage.outcomes.results import Commit
+from rundlet_server.storage.timeline import Changes
+
+_LOOK_EVERY_S: Final = 1.0
+"""A request that waits for a value which expires looks so often: the expiry is logged later."""
 
 
 class ValueResource:
@@ -161,8 +167,10 @@ class ValueResource:
         name, found = entry.key, entry
         since = self._store.head_revision()
 
-        def is_another() -> bool:
+        def is_another(changes: Changes | None = None) -> bool:
             nonlocal found
+            if changes is not None and not changes.events and found.expires_us is None:
+                return False
             latest = self._store.store.peek(name)
             if latest is None:
                 raise not_found(name, applied)
@@ -171,7 +179,9 @@ class ValueResource:
 
         if not is_another():  # it may have changed before the head was read
             with self._source.places.taken():
-                self._source.waiting.until(req.env, since, wait_s, is_another)
+                often_s = math.inf if entry.expires_us is None else _LOOK_EVERY_S
+                waited = Waited(name, since, wait_s, often_s)
+                self._source.waiting.until(req.env, waited, is_another)
         resp.set_headers(applied)
         return found
 

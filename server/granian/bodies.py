@@ -153,8 +153,14 @@ class Body:
         Raises:
             BrokenOffError: it is not whole; ``BadChunkError`` if it may be malformed.
             TooLargeError: a chunked body has more than ``bytes_max``.
-            Problem: 503 ``too-many-uploads``.
+            Problem: 503 ``too-many-uploads``, or ``unavailable`` if no file can keep it.
         """
+        try:
+            return await self._read(framing, bytes_max)
+        except OSError as ex:
+            raise _not_kept(ex) from ex
+
+    async def _read(self, framing: Framing, bytes_max: int) -> BinaryIO:
         piece, is_last = await self._next(framing)
         if is_last and self.size <= _SMALL_BYTES:
             return io.BytesIO(piece)
@@ -228,6 +234,15 @@ def _on_disk(file: BinaryIO) -> BinaryIO:
     file.seek(0)
     on_disk.write(file.read())
     return on_disk
+
+
+def _not_kept(ex: OSError) -> Problem:
+    detail = (
+        "nothing was changed: the body is too large for memory at present, and the temporary"
+        f" directory of the server does not take it ({ex.strerror}); send the request again"
+        f" later, or raise {SET_BY['receiving_bytes_max']} on the server"
+    )
+    return Problem(503, "unavailable", detail, headers=RETRY_LATER)
 
 
 def _no_room(limit: int, got: int) -> Problem:

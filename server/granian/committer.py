@@ -61,26 +61,38 @@ class Committer:
             self._queue.put(submitted)
 
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            group = list(first)
-            is_last = False
-            with contextlib.suppress(Empty):
-                while not is_last:
-                    more = self._queue.get_nowait()
-                    is_last = more is None
-                    group += more or ()
-            self._commit(group)
-            if is_last:
-                return
+        while self._commit_next():
+            pass
+
+    def _commit_next(self) -> bool:
+        """Wait for transactions and commit them; return false once no more will come.
+
+        While the thread waits, it holds no group: an exception among the outcomes refers to a view
+        of the store, with files that compaction may have removed.
+        """
+        first = self._queue.get()
+        if first is None:
+            return False
+        group = list(first)
+        is_last = False
+        with contextlib.suppress(Empty):
+            while not is_last:
+                more = self._queue.get_nowait()
+                is_last = more is None
+                group += more or ()
+        self._commit(group)
+        return not is_last
 
     def _commit(self, group: Sequence[_Submitted]) -> None:
-        outcomes: Sequence[Outcome]
-        try:
-            outcomes = self._store.commit_group([txn for txn, _ in group])
-        except Exception as ex:
-            outcomes = [ex] * len(group)
         with contextlib.suppress(RuntimeError):  # the loop has ended: no one waits
-            self._loop.call_soon_threadsafe(_resolve, group, outcomes)
+            self._loop.call_soon_threadsafe(_resolve, group, self._outcomes(group))
+
+    def _outcomes(self, group: Sequence[_Submitted]) -> Sequence[Outcome]:
+        # No frame on the way keeps them in a variable: a traceback refers to all of these frames.
+        try:
+            return self._store.commit_group([txn for txn, _ in group])
+        except Exception as ex:
+            return [ex] * len(group)
 
 
 def _resolve(group: Sequence[_Submitted], outcomes: Sequence[Outcome]) -> None:

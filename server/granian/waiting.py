@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from greenlet import getcurrent, greenlet
 
+from rundlet_server.functions.waits import IN_THREAD, Watched
 from rundlet_server.server.granian.committer import Committer, Outcome
-from rundlet_server.server.granian.watching import HeadWatch
+from rundlet_server.server.granian.watching import ChangeWatch
 from rundlet_server.storage.interface import CommitsGroups
 from rundlet_server.storage.outcomes.results import Commit
+from rundlet_server.storage.timeline import Changes
 
 if TYPE_CHECKING:
     from rundlet_server.storage.interface import Store, Txn
@@ -61,7 +63,7 @@ class LoopWaits:
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="rundlet-work")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._committer: Committer | None = None
-        self._watch: HeadWatch | None = None
+        self._watch: ChangeWatch | None = None
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -76,7 +78,7 @@ class LoopWaits:
         if isinstance(commits, CommitsGroups):
             self._committer = Committer(commits, self._loop)
         if store is not None:
-            self._watch = HeadWatch(store, self._loop)
+            self._watch = ChangeWatch(store, self._loop)
 
     def wait_for(self, awaitable: Awaitable[Result]) -> Result:
         """Return the result of an awaitable, in the greenlet of a request or in a thread."""
@@ -103,12 +105,12 @@ class LoopWaits:
         """Queue a transaction; call it in the loop. Return ``None`` if no thread commits groups."""
         return None if self._committer is None else self._committer.submit(txn)
 
-    def until_commit(self, store: Store, since: int, timeout_s: float) -> int:
+    def next_changes(self, store: Store, watched: Watched, timeout_s: float) -> Changes | None:
         """See ``Waits``."""
         watch = self._watch
         if watch is None or not isinstance(getcurrent(), _Request):
-            return store.wait(since, timeout_s)
-        return self.wait_for(watch.wait(since, timeout_s))
+            return IN_THREAD.next_changes(store, watched, timeout_s)
+        return self.wait_for(watch.next_changes(watched, timeout_s))
 
     def sleep(self, seconds: float) -> None:
         """See ``Waits``."""

@@ -1,4 +1,9 @@
-"""Wake the requests of an event loop that wait for commits: one thread watches for all of them."""
+"""Wake the requests of an event loop that wait for commits: one thread watches for all of them.
+
+It reads the changes of new commits once. The loop keeps the newest of them, and wakes the requests
+that wait for one of their keys, a few in each of its turns. The others sleep on: their position
+advances without them. Once a second the loop looks which requests are over, in one pass.
+"""
 
 from __future__ import annotations
 
@@ -6,76 +11,191 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
+from rundlet_server.functions.waits import Watched
+from rundlet_server.server.granian.recent import EVENTS_MAX, RecentChanges
 from rundlet_server.storage.errors import StoreError
-from rundlet_server.storage.timeline import Timeline
+from rundlet_server.storage.interface import Store
+from rundlet_server.storage.timeline import Changes
 
 _LOOK_EVERY_S: Final = 1.0
+_WOKEN_AT_ONCE: Final = 50
+"""So many requests are woken in one turn of the loop, so that others get their turns between."""
+
+Found = Changes | None
+"""What a request waited for; ``None`` if it has to read the log."""
 
 
-class HeadWatch:
-    """Waits for the head of a store to rise."""
+class _Sleeper:
+    """A request that waits."""
 
-    def __init__(self, store: Timeline, loop: asyncio.AbstractEventLoop) -> None:
+    __slots__ = ("future", "watched")
+
+    def __init__(self, watched: Watched, future: asyncio.Future[Found]) -> None:
+        self.watched = watched
+        self.future = future
+
+    def wake(self, found: Found) -> None:
+        if not self.future.done():
+            self.future.set_result(found)
+
+
+class ChangeWatch:
+    """Waits for the changes of a store."""
+
+    def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
         """Begin without a thread."""
         self._store = store
+        self._has_changes = "changes" in store.info.features
         self._loop = loop
-        self._waiting: dict[asyncio.Future[None], int] = {}
+        self._recent = RecentChanges(0)
+        self._sleepers: dict[str, dict[_Sleeper, None]] = {}
+        self._late: dict[_Sleeper, None] = {}
+        self._lengths: Counter[int] = Counter()
         self._is_wanted = threading.Event()
         self._thread: threading.Thread | None = None
 
-    async def wait(self, since: int, timeout_s: float) -> int:
-        """Return the head as soon as it is above ``since``, after the timeout, or at the end."""
-        head = self._store.wait(since, 0)
-        if head > since or timeout_s <= 0:
-            return head
-        future = self._loop.create_future()
-        self._waiting[future] = since
+    async def next_changes(self, watched: Watched, timeout_s: float) -> Found:
+        """See ``Waits.next_changes``."""
         self._watch()
-        timer = self._loop.call_later(timeout_s, _wake, future)
+        recent = self._recent
+        if watched.since < recent.start:
+            return None
+        known = recent.page(watched.prefix, watched.since)
+        if known.events and self._store.wait(0, 0) <= recent.until:
+            return known
+        # If there are later commits already, the next page is awaited: one of them may have erased
+        # what is known here.
+        sleeper = _Sleeper(watched, self._loop.create_future())
+        timer = self._loop.call_later(timeout_s, self._wake_idle, sleeper)
+        self._add(sleeper, is_late=bool(known.events))
         try:
-            await future
+            return await sleeper.future
         finally:
             timer.cancel()
-            del self._waiting[future]
-            if not self._waiting:
-                self._is_wanted.clear()
-        return self._store.wait(since, 0)
+            self._remove(sleeper)
 
     def wake_all(self) -> None:
         """End all waits."""
-        for future in self._waiting:
-            _wake(future)
+        for sleeper in self._all():
+            self._wake_idle(sleeper)
+
+    def _add(self, sleeper: _Sleeper, *, is_late: bool) -> None:
+        if is_late:
+            self._late[sleeper] = None
+            return
+        prefix = sleeper.watched.prefix
+        self._sleepers.setdefault(prefix, {})[sleeper] = None
+        self._lengths[len(prefix)] += 1
+
+    def _remove(self, sleeper: _Sleeper) -> None:
+        if sleeper in self._late:
+            del self._late[sleeper]
+            return
+        prefix = sleeper.watched.prefix
+        same = self._sleepers[prefix]
+        del same[sleeper]
+        if not same:
+            del self._sleepers[prefix]
+        self._lengths[len(prefix)] -= 1
+        if not self._lengths[len(prefix)]:
+            del self._lengths[len(prefix)]
+
+    def _all(self) -> list[_Sleeper]:
+        return [*self._late, *(sleeper for same in self._sleepers.values() for sleeper in same)]
+
+    def _wake_idle(self, sleeper: _Sleeper) -> None:
+        """Wake a request for which there was no change."""
+        since = sleeper.watched.since
+        reached = since if sleeper in self._late else max(since, self._recent.until)
+        sleeper.wake(Changes([], reached, 0))
 
     def _watch(self) -> None:
+        if self._is_wanted.is_set():
+            return
+        self._recent = RecentChanges(self._store.wait(0, 0))
         self._is_wanted.set()
+        self._loop.call_later(_LOOK_EVERY_S, self._look)
         if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._run, name="rundlet-watch-head", daemon=True
-            )
+            self._thread = threading.Thread(target=self._run, name="rundlet-watch", daemon=True)
             self._thread.start()
 
+    def _look(self) -> None:
+        """Wake the requests that are over; if there is none at all, let the thread rest."""
+        sleepers = self._all()
+        if not sleepers:
+            self._is_wanted.clear()
+            return
+        for sleeper in sleepers:
+            if sleeper.watched.is_over():
+                self._wake_idle(sleeper)
+        self._loop.call_later(_LOOK_EVERY_S, self._look)
+
     def _run(self) -> None:
-        known = 0
-        while True:
-            self._is_wanted.wait()
+        """Read the changes of new commits, and pass them on to the loop."""
+        known = self._recent.until
+        while not self._loop.is_closed():
+            if not self._is_wanted.is_set():
+                self._is_wanted.wait()
+                known = self._recent.until
             try:
-                head = self._store.wait(known, _LOOK_EVERY_S)
+                known = self._read(known)
             except StoreError:  # the requests see it when they look
+                self._call(self._fail, known)
                 time.sleep(_LOOK_EVERY_S)
-                head = known + 1
-            if head > known:
-                known = head
-                with contextlib.suppress(RuntimeError):  # the loop has ended
-                    self._loop.call_soon_threadsafe(self._wake_below, head)
 
-    def _wake_below(self, head: int) -> None:
-        for future, since in self._waiting.items():
-            if since < head:
-                _wake(future)
+    def _read(self, known: int) -> int:
+        """Wait for a commit; return the revision up to which the loop was told of all."""
+        head = self._store.wait(known, _LOOK_EVERY_S)
+        if head <= known:
+            return known
+        if not self._has_changes:
+            self._call(self._fail, head)
+            return head
+        page = self._store.changes(known, limit=EVENTS_MAX)
+        self._call(self._advance, known, page)
+        return page.next_since
 
+    def _call(self, do: Callable[..., None], *arguments: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(do, *arguments)
 
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+    def _fail(self, head: int) -> None:
+        """Have all requests look by themselves."""
+        self._recent = RecentChanges(max(head, self._recent.until))
+        self._wake_some([(sleeper, None) for sleeper in self._all()])
+
+    def _advance(self, known: int, page: Changes) -> None:
+        """Wake the requests that wait for one of these changes, or for changes before them."""
+        recent = self._recent
+        recent.add(page)
+        woken: list[tuple[_Sleeper, Found]] = []
+        for sleeper in self._late:
+            since = sleeper.watched.since
+            is_known = since >= recent.start
+            woken.append(
+                (sleeper, recent.page(sleeper.watched.prefix, since) if is_known else None)
+            )
+        for prefix in self._changed_prefixes(page):
+            of_all = recent.page(prefix, known)
+            for sleeper in self._sleepers[prefix]:
+                since = sleeper.watched.since
+                found = of_all if since <= known else recent.page(prefix, since)
+                if found.events:
+                    woken.append((sleeper, found))
+        recent.trim()
+        self._wake_some(woken)
+
+    def _changed_prefixes(self, page: Changes) -> set[str]:
+        """Return the prefixes that are waited for, of the keys of changes."""
+        beginnings = {event.key[:length] for event in page.events for length in self._lengths}
+        return {prefix for prefix in beginnings if prefix in self._sleepers}
+
+    def _wake_some(self, woken: list[tuple[_Sleeper, Found]]) -> None:
+        for sleeper, found in woken[:_WOKEN_AT_ONCE]:
+            sleeper.wake(found)
+        if len(woken) > _WOKEN_AT_ONCE:
+            self._loop.call_soon(self._wake_some, woken[_WOKEN_AT_ONCE:])

@@ -12,6 +12,8 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Collection, Iterable
+from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
 from waitress.adjustments import Adjustments
@@ -22,6 +24,7 @@ from waitress.wasyncore import dispatcher
 
 from rundlet_server.functions.feeds.connection import CONNECTION
 from rundlet_server.functions.messages.uploads import DISCARD_BYTES_MAX
+from rundlet_server.functions.messages.validators import http_date
 from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.server.waitress.errors import ProblemTask
 from rundlet_server.server.waitress.parser import BodyLimit, StrictParser
@@ -82,8 +85,23 @@ class Task(WSGITask):  # type: ignore[misc] # waitress has no types
     def whole_answer(self, status: str, headers: list[tuple[str, str]], body: bytes) -> bytes:
         """Return an answer that is sent in one piece."""
         self.status, self.response_headers, self.content_length = status, headers, len(body)
-        header = self.build_response_header()
+        is_kept = self.version == "1.1" and self.request.headers.get("CONNECTION") != "close"
+        if is_kept and not self.channel.is_ending() and not self.channel.server.adj.ident:
+            header = self._kept_open_header()
+        else:
+            header = self.build_response_header()
         return header + body if self.has_body else header
+
+    def _kept_open_header(self) -> bytes:
+        """Return what ``build_response_header`` returns if the connection stays open, but sooner.
+
+        waitress spells every name of a header anew, which took a fifth of the time of a GET.
+        """
+        headers = [(_spelled(name), text) for name, text in self.response_headers]
+        headers.append(("Date", http_date(int(self.start_time))))
+        headers.sort(key=_NAME)
+        lines = [f"{name}: {text}\r\n" for name, text in headers]
+        return f"HTTP/1.1 {self.status}\r\n{''.join(lines)}\r\n".encode("latin-1")
 
     def finish(self) -> None:
         """End the answer, and close the connection if a pipelined request would block a thread.
@@ -99,6 +117,15 @@ class Task(WSGITask):  # type: ignore[misc] # waitress has no types
         if is_pipelined and channel.total_outbufs_len > channel.adj.outbuf_high_watermark:
             channel.lingers = True
             self.close_on_finish = True
+
+
+_NAME: Final = itemgetter(0)
+
+
+@lru_cache(maxsize=256)
+def _spelled(name: str) -> str:
+    """Return the name of a header as waitress spells it."""
+    return "-".join(word.capitalize() for word in name.split("-"))
 
 
 class Channel(HTTPChannel):  # type: ignore[misc] # as above

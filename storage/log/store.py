@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn, get_args
@@ -93,9 +94,10 @@ class LogStore(LogReads):
         """See ``CommitsGroups``."""
         outcomes: list[Commit | Exception | None] = [self._refusal(txn) for txn in txns]
         good = [txn for txn, refusal in zip(txns, outcomes, strict=True) if refusal is None]
-        decided = iter(self._group_commit.commit_group(good))
+        # Emptied below: the traceback of an exception refers to this frame, and to a view.
+        decided = deque(self._group_commit.commit_group(good))
         self._checkpoint_if_due()
-        return [next(decided) if outcome is None else outcome for outcome in outcomes]
+        return [decided.popleft() if outcome is None else outcome for outcome in outcomes]
 
     def _refusal(self, txn: Txn) -> Exception | None:
         """Return why a transaction is refused before it is queued; one must not fail the others."""

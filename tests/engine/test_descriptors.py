@@ -114,16 +114,6 @@ def test_closed_store_leaves_nothing_to_the_garbage_collector(tmp_path: Path):
         assert len(os.listdir("/proc/self/fd")) == before
 
 
-def removed_files(folder: Path) -> list[str]:
-    """The files of a folder that this process holds open although they are removed."""
-    gc.collect()
-    found = []
-    for fd in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(FileNotFoundError):  # the listing itself was open
-            found.append(os.readlink(f"/proc/self/fd/{fd}"))
-    return [path for path in found if path.startswith(str(folder)) and path.endswith("(deleted)")]
-
-
 def test_compacted_segments_leave_no_file_open(tmp_path: Path):
     with opened(tmp_path / "data", maintain_inline=False) as store:
         for _ in range(5):
@@ -137,7 +127,7 @@ def test_compacted_segments_leave_no_file_open(tmp_path: Path):
             store.maintainer.compact(thorough=True)
         store.get("the same key")
 
-        assert removed_files(tmp_path) == []
+        assert removed_and_open(tmp_path) == []
 
 
 class SmallFile(UnsyncedFile):
@@ -170,27 +160,45 @@ class SmallDisk(UnsyncedFiles):
         return self.room
 
 
-def refuse_for_a_condition(store: LogStore, files: SmallDisk) -> None:
+Commits = Callable[[LogStore, Txn], object]
+
+
+def alone(store: LogStore, txn: Txn) -> object:
+    return store.commit(txn)
+
+
+def in_a_group(store: LogStore, txn: Txn) -> object:
+    """As the event loop of a worker does."""
+    [outcome] = store.commit_group([txn])
+    if not isinstance(outcome, Exception):
+        return outcome
+    try:
+        raise outcome
+    finally:
+        del outcome  # it refers to this frame
+
+
+def refuse_for_a_condition(commit: Commits, store: LogStore, files: SmallDisk) -> None:
     with pytest.raises(Conflict):
-        store.commit(Txn([Put("a", b"new")], [Condition("a", exists=False)]))
+        commit(store, Txn([Put("a", b"new")], [Condition("a", exists=False)]))
 
 
-def refuse_for_its_kind(store: LogStore, _: SmallDisk) -> None:
+def refuse_for_its_kind(commit: Commits, store: LogStore, _: SmallDisk) -> None:
     with pytest.raises(InvalidOperation):
-        store.commit(Txn([Touch("absent", 1)]))
+        commit(store, Txn([Touch("absent", 1)]))
 
 
-def refuse_for_want_of_room(store: LogStore, files: SmallDisk) -> None:
+def refuse_for_want_of_room(commit: Commits, store: LogStore, files: SmallDisk) -> None:
     before, files.room = files.room, 0
     with pytest.raises(DiskFull):
-        store.commit(Txn([Put("a", b"new")]))
+        commit(store, Txn([Put("a", b"new")]))
     files.room = before
 
 
-def refuse_what_the_disk_did(store: LogStore, files: SmallDisk) -> None:
+def refuse_what_the_disk_did(commit: Commits, store: LogStore, files: SmallDisk) -> None:
     files.is_full = True
     with pytest.raises(DiskFull):
-        store.commit(Txn([Put("a", b"new")]))
+        commit(store, Txn([Put("a", b"new")]))
     files.is_full = False
 
 
@@ -203,8 +211,9 @@ def refuse_what_the_disk_did(store: LogStore, files: SmallDisk) -> None:
         refuse_what_the_disk_did,
     ],
 )
+@pytest.mark.parametrize("commit", [alone, in_a_group])
 def test_a_refused_write_holds_on_to_no_removed_file(
-    refuse: Callable[[LogStore, SmallDisk], None],
+    commit: Commits, refuse: Callable[[Commits, LogStore, SmallDisk], None]
 ):
     files = SmallDisk()
     with folder_in_memory() as above:
@@ -213,7 +222,7 @@ def test_a_refused_write_holds_on_to_no_removed_file(
         )
         with contextlib.closing(store), without_collector():
             store.commit(Txn([Put("a", b"1"), Put("b", b"2")]))
-            refuse(store, files)
+            refuse(commit, store, files)
             store.commit(Txn([Delete("b")]))
             store.maintainer.compact(thorough=True)
             assert store.get("a") is not None

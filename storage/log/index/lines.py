@@ -84,15 +84,23 @@ def merged(blocks: Sequence[Block]) -> Block:
     return Block(Lines._make(list(map(column, order)) for column in columns), through)
 
 
-def block_of_delta(delta: Delta, wanted: Range, count: int, at: int) -> Block:
-    """Return up to ``count`` keys of a range, as they were at a revision."""
-    known = delta.sorted_keys()
-    first, end = bisect_left(known, wanted.low), bisect_left(known, wanted.high)
-    keys = known[first : min(end, first + count)]
-    found = {key: locator for key in keys if (locator := newest_at(delta.rows[key], at))}
+def block_of_deltas(deltas: Sequence[Delta], wanted: Range, count: int, at: int) -> Block:
+    """Return up to ``count`` keys of a range, as they were at a revision; deltas newest first."""
+    known: list[bytes] = []
+    for delta in deltas:
+        keys = delta.sorted_keys()
+        first, end = bisect_left(keys, wanted.low), bisect_left(keys, wanted.high)
+        known += keys[first : min(end, first + count)]
+    keys = sorted(set(known))[:count]
+    found: dict[bytes, Locator] = {}
+    for key in keys:
+        for delta in deltas:
+            locator = newest_at(delta.rows.get(key), at)
+            if locator is not None:
+                found[key] = locator
+                break
     columns = zip(*found.values(), strict=True) if found else ()
-    through = keys[-1] if first + count < end else None
-    return Block(Lines(list(found), *list(columns)[:-1]), through)
+    return Block(Lines(list(found), *list(columns)[:-1]), keys[-1] if len(keys) == count else None)
 
 
 def block_of_index(index: IndexFile, wanted: Range, count: int) -> Block:

@@ -17,7 +17,7 @@ from rundlet_server.storage.log.format.record import OVERHEAD
 from rundlet_server.storage.log.index.lines import (
     Block,
     Lines,
-    block_of_delta,
+    block_of_deltas,
     block_of_index,
     merged,
 )
@@ -79,8 +79,8 @@ def read_lines(
 
 
 def _blocks(view: View, wanted: Range, count: int, at: int) -> list[Block]:
-    blocks = [block_of_delta(delta, wanted, count, at) for delta in view.deltas]
-    return blocks + [block_of_index(index, wanted, count) for index in view.indexes]
+    of_indexes = (block_of_index(index, wanted, count) for index in view.indexes)
+    return [block_of_deltas(view.deltas, wanted, count, at), *of_indexes]
 
 
 def infos_of(view: View, lines: Lines, cost: Cost) -> list[KeyInfo]:

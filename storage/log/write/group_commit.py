@@ -77,12 +77,8 @@ class GroupCommit:
             request.wakeup.acquire()  # whoever leads releases it
         if requests:
             self._finish(requests)
-        outcomes: list[Commit | Exception] = []
-        for request in requests:
-            outcome = request.error or request.commit
-            assert outcome is not None
-            outcomes.append(outcome)
-        return outcomes
+        # Not kept in a variable: the traceback of an exception refers to this frame, too.
+        return [_outcome_of(request) for request in requests]
 
     def _finish(self, requests: Sequence[_Request]) -> None:
         """Queue requests of one thread, and return when all are done; lead if no thread does.
@@ -147,6 +143,14 @@ class GroupCommit:
             if failed is None:
                 return batch
             left.remove(failed)
+
+
+def _outcome_of(request: _Request) -> Commit | Exception:
+    """Take the outcome out of a request that is done."""
+    outcome = request.error or request.commit
+    assert outcome is not None
+    request.error = None  # as in ``commit``: its traceback refers to the request
+    return outcome
 
 
 def _add(batch: Batch, request: _Request) -> bool:

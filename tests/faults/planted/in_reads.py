@@ -93,8 +93,15 @@ MUTANTS_OF_READS = (
     Mutant(
         "commits-after-the-moment-of-a-list-are-in-it",
         LINES,
-        "(locator := newest_at(delta.rows[key], at))",
-        "(locator := delta.rows[key])",
+        "            locator = newest_at(delta.rows.get(key), at)\n",
+        "            locator = delta.rows.get(key)\n",
+        (PAGES,),
+    ),
+    Mutant(
+        "older-deltas-come-before-newer-ones",
+        LINES,
+        "    for key in keys:\n        for delta in deltas:\n",
+        "    for key in keys:\n        for delta in deltas[::-1]:\n",
         (PAGES,),
     ),
     Mutant(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,6 +102,25 @@ def test_chunks_over_the_limit_of_memory_go_to_a_file(server: RundletServer):
     assert server.client.put("/v1/kv/chunked", content=pieces).is_success
 
     assert server.client.get("/v1/kv/chunked").content == value
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit(2) is needed")
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_body_for_which_there_is_no_disk_space_is_refused(server: RundletServer, is_chunked: bool):
+    (worker,) = worker_pids(server.process.pid)
+    body = bytes(3_000_000)
+    before = resource.prlimit(worker, resource.RLIMIT_FSIZE)
+    resource.prlimit(worker, resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        answer = server.client.put("/v1/kv/spooled", content=iter([body]) if is_chunked else body)
+    finally:
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, before)
+
+    assert answer.status_code == 503
+    assert "temporary directory" in answer.json()["detail"]
+    assert server.client.get("/v1/kv/spooled").status_code == 404
+    assert server.client.put("/v1/kv/after", content=body).is_success
+    assert "Traceback" not in server.stderr
 
 
 def test_feeds_and_long_polls_take_no_threads(server: RundletServer):

@@ -30,13 +30,13 @@ class Request(NamedTuple):
     body: bytes
 
     def encoded(self) -> bytes:
-        """The request as bytes, after whose answer the server closes the connection."""
+        """The request as bytes; the server keeps the connection if the version has it do so."""
         body = self.body
         if ("transfer-encoding", "chunked") in self.headers:
             body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
         lines = [f"{self.method} {self.target} {self.version}"]
         lines += [f"{name}: {text}" for name, text in self.headers if name != "connection"]
-        return "\r\n".join((*lines, "connection: close\r\n\r\n")).encode("latin-1") + body
+        return "\r\n".join((*lines, "\r\n")).encode("latin-1") + body
 
 
 KEYS: Final = (

@@ -30,7 +30,7 @@ def served(store: Store, settings: ServerSettings | None = None) -> Iterator[str
 def served_app(app: WSGIApplication, quick: Quick | None = None) -> Iterator[int]:
     """Serve an application until the block ends; return the port."""
     sockets: dict[int, wasyncore.dispatcher] = {}
-    server = create_server(app, map=sockets, host="127.0.0.1", port=0, threads=4)
+    server = create_server(app, map=sockets, host="127.0.0.1", port=0, threads=4, ident=None)
     server.channel_class = functools.partial(
         Channel, quick=quick
     )  # waitress itself would close the connection after each 204

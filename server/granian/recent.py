@@ -1,0 +1,58 @@
+"""The newest changes of a store in memory, which all feeds of a process share."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Final
+
+from rundlet_server.storage.timeline import Changes, Event
+
+EVENTS_MAX: Final = 1_000
+
+
+class RecentChanges:
+    """The changes above one revision, up to another one; without values.
+
+    Attributes:
+        start: the changes above this revision are here.
+        until: the changes up to this revision are here.
+    """
+
+    def __init__(self, head: int) -> None:
+        """Begin with nothing, at the head of the store."""
+        self.start = self.until = head
+        self._events: list[Event] = []
+        self._oldest_revision = 0
+
+    def add(self, page: Changes) -> None:
+        """Add what follows; it may begin below ``until``.
+
+        What an erasure removed from the log goes from here, too.
+        """
+        new = page.events[_first_above(page.events, self.until) :]
+        erased = {event.key for event in new if event.kind == "erase"}
+        if erased:
+            self._events = [event for event in self._events if event.key not in erased]
+        self._events += new
+        self.until = max(self.until, page.next_since)
+        self._oldest_revision = page.oldest_revision
+
+    def trim(self) -> None:
+        """Forget the oldest commits, so that no more than ``EVENTS_MAX`` events are left."""
+        excess = len(self._events) - EVENTS_MAX
+        if excess > 0:
+            self.start = self._events[excess - 1].revision
+            del self._events[: _first_above(self._events, self.start)]
+
+    def page(self, prefix: str, since: int) -> Changes:
+        """Return the changes of keys with a prefix after a revision, which is not below ``start``.
+
+        Without any change, the page tells how far there is none.
+        """
+        first = _first_above(self._events, since)
+        events = [event for event in self._events[first:] if event.key.startswith(prefix)]
+        return Changes(events, max(since, self.until), self._oldest_revision)
+
+
+def _first_above(events: list[Event], revision: int) -> int:
+    return bisect_right(events, revision, key=lambda event: event.revision)
