@@ -3,7 +3,8 @@
 The processes and threads of one server, with waitress (left) and with Granian (right)::
 
     rundlet serve (waitress)               rundlet serve --workers 2
-      ├─ main thread: sockets                ├─ worker 1: sockets, blocking threads
+      ├─ main thread: sockets, plain GETs    ├─ worker 1: sockets, one event loop,
+      │                                      │    a committer, threads for long work
       ├─ N threads: functions.app            ├─ worker 2: the same
       ├─ maintenance process                 ├─ maintenance process
       └─ janitor process (--in-memory)       └─ janitor process (--in-memory)

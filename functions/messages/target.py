@@ -2,8 +2,8 @@
 
 Falcon's own ``req.path`` is percent-decoded by the WSGI server and then decoded leniently:
 ``%2F`` became ``/``, and broken UTF-8 became U+FFFD, so that two keys become one. So routes
-and keys are taken from the target as the client sent it, if the server hands it on: waitress and
-uWSGI do as ``REQUEST_URI``, gunicorn as ``RAW_URI``. Granian hands on ``PATH_INFO`` alone, in which
+and keys are taken from the target as the client sent it, if the server hands it on: those of
+``rundlet serve`` and uWSGI do as ``REQUEST_URI``, gunicorn as ``RAW_URI``. With ``PATH_INFO`` alone
 a malformed ``%`` cannot be told from an ordinary character, nor ``/v1%2Fkv`` from an ordinary path.
 """
 
