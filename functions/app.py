@@ -47,6 +47,7 @@ from rundlet_server.functions.routes.history import HistoryResource
 from rundlet_server.functions.routes.lists import KeysResource
 from rundlet_server.functions.routes.metrics import MetricsResource
 from rundlet_server.functions.routes.plain_gets import PlainGets
+from rundlet_server.functions.routes.plain_puts import PlainPuts
 from rundlet_server.functions.routes.ready import ReadyResource
 from rundlet_server.functions.routes.retention import RetentionResource
 from rundlet_server.functions.routes.rollback import RollbackResource
@@ -136,6 +137,8 @@ def create_app(
     errors.install(app)
     last_headers = cors.without_origin if cors else ()
     app.quick = PlainGets(counted, access, errors, app.count, last_headers=last_headers)
+    puts = PlainPuts(counted, access, errors, app.count, last_headers=last_headers)
+    app.quick_puts = puts.begin
     limits = shown_limits(settings, store.info.limits)
     source = Source(
         counted,

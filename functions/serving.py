@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rundlet_server.functions.limits import body_bytes_max_at
 from rundlet_server.functions.messages.target import raw_path
-from rundlet_server.functions.monitoring.measures import MeasuredApp, QuickAnswers
+from rundlet_server.functions.monitoring.measures import MeasuredApp, QuickAnswers, QuickPuts
 from rundlet_server.functions.route_table import route_at
 from rundlet_server.storage.interface import Limits, Store
 
@@ -26,6 +26,7 @@ class Service:
         body_bytes_max: returns the largest body that is taken at a path.
         store: whose commits requests wait for, if there is one.
         quick: answers some requests before the application does, without any wait.
+        quick_puts: answers some PUTs before the application does, with a wait for the commit.
         beat: notes that the event loop runs; called once a second.
     """
 
@@ -34,6 +35,7 @@ class Service:
     body_bytes_max: Callable[[str], int]
     store: Store | None = None
     quick: QuickAnswers | None = None
+    quick_puts: QuickPuts | None = None
     beat: Callable[[], object] = bool
 
     @property
@@ -50,8 +52,9 @@ def service_of(
     def body_bytes_max(path: str) -> int:
         return body_bytes_max_at(limits, path)
 
-    quick = None if store.info.is_remote else app.quick
-    return Service(app, is_short, body_bytes_max, store, quick, beat)
+    if store.info.is_remote:
+        return Service(app, is_short, body_bytes_max, store, beat=beat)
+    return Service(app, is_short, body_bytes_max, store, app.quick, app.quick_puts, beat)
 
 
 def is_short(environ: Mapping[str, str]) -> bool:

@@ -140,6 +140,15 @@ class Access:
             and key.startswith(token.prefix)
         )
 
+    def admits_all(self, host: str) -> bool:
+        """Return whether ``admit`` admits every request by a host name, as there is no token."""
+        try:
+            table = self._source.current()
+        except StoreError:
+            return False
+        is_own = self._hosts is None or self._hosts.is_own(host)
+        return self._is_open and not table.tokens and is_own
+
     def readmit(self, environ: Mapping[str, object]) -> None:
         """Authenticate again who made a request whose answer takes long.
 

@@ -12,7 +12,7 @@ combination, and an operator needs neither the latency of errors nor that of pre
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -28,6 +28,8 @@ from rundlet_server.functions.monitoring.logs import RequestLog
 from rundlet_server.functions.problems import failure_of, forget_failure
 from rundlet_server.storage.counting.counters import SUM_WORD, Histogram, SharedCounters
 from rundlet_server.storage.counting.rows import WORDS, Name
+from rundlet_server.storage.interface import Txn
+from rundlet_server.storage.outcomes.results import Commit
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -112,11 +114,47 @@ class QuickAnswers(Protocol):
         """
 
 
+class QuickPut(Protocol):
+    """A PUT that a server with an event loop answers without Falcon: one commit, then the answer.
+
+    Attributes:
+        size: of its body.
+    """
+
+    size: int
+
+    def txn(self, value: bytes) -> Txn | None:
+        """Return what to commit once the body has come whole; ``None`` if Falcon answers."""
+
+    def answer(self, outcome: Commit | Exception) -> AsgiAnswer:
+        """Return the answer by what the commit returned or raised, and count it."""
+
+
+QuickPuts = Callable[[bytes, Sequence[tuple[bytes, bytes]]], QuickPut | None]
+"""Returns how to answer a PUT with a path, no query and headers; ``None`` if Falcon answers it."""
+
+
+class CountRequest(Protocol):
+    """See ``MeasuredApp.count``."""
+
+    def __call__(
+        self,
+        environ: dict[str, object],
+        kind: Kind,
+        elapsed_ns: int,
+        size: int,
+        *,
+        received_bytes: int = 0,
+    ) -> None:
+        """Count a request that was answered without Falcon."""
+
+
 class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
     """A Falcon app that measures every answer, and logs those that fail or are slow.
 
     Attributes:
         quick: answers before Falcon does, and counts with ``count`` what it answers.
+        quick_puts: the same for PUTs, if the server has an event loop.
     """
 
     def __init__(
@@ -134,13 +172,24 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
         self._log = log
         self._slow_ns = round(slow_s * _S)
         self.quick: QuickAnswers | None = None
+        self.quick_puts: QuickPuts | None = None
 
-    def count(self, environ: dict[str, object], kind: Kind, elapsed_ns: int, size: int) -> None:
+    def count(
+        self,
+        environ: dict[str, object],
+        kind: Kind,
+        elapsed_ns: int,
+        size: int,
+        *,
+        received_bytes: int = 0,
+    ) -> None:
         """Count a request that was answered without Falcon."""
         row = self._counters.own.rows[kind]
         row[bisect_left(_BOUNDS_NS, elapsed_ns)] += 1
         row[SUM_WORD] += elapsed_ns
         row[_BYTES_OUT_WORD] += size
+        if received_bytes:
+            row[_BYTES_IN_WORD] += received_bytes
         if elapsed_ns >= self._slow_ns or kind[1] >= "5":
             self._report(environ, kind, elapsed_ns)
 

@@ -1,11 +1,12 @@
 """The ASGI application of a worker, around the WSGI application of ``functions``.
 
 1. A plain GET is answered before it reaches the loop (``shortcut``).
-2. The head is checked, and the body received whole, in the loop: neither takes a thread.
-3. A request whose work is short is answered in the loop, in a greenlet (``waiting``). One whose
+2. A plain PUT is answered in the loop, as soon as it is committed (``puts``).
+3. The head is checked, and the body received whole, in the loop: neither takes a thread.
+4. A request whose work is short is answered in the loop, in a greenlet (``waiting``). One whose
    work is long, or whose body is large, is answered in a thread of a small pool. If the store is
    remote, every request is.
-4. The answer is sent piece by piece as the client takes it; each piece is made where it may wait.
+5. The answer is sent piece by piece as the client takes it; each piece is made where it may wait.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from rundlet_server.server.granian.bodies import (
 )
 from rundlet_server.server.granian.environ import Scope, environ_of, head_bytes
 from rundlet_server.server.granian.exchange import CLOSE, Exchange, Send
+from rundlet_server.server.granian.puts import LoopPuts
 from rundlet_server.server.granian.waiting import LoopWaits, in_greenlet
 from rundlet_server.server.messages.checks import Framing
 from rundlet_server.server.messages.refusals import (
@@ -71,6 +73,7 @@ class Bridge:
         self._header_bytes_max = limits.header_bytes_max
         self._memory = BodyMemory(receiving_bytes_max)
         self._patience = Patience(limits.body_timeout_s, is_ending)
+        self._puts = LoopPuts(service.quick_puts, waits, self._patience, is_ending)
         self._is_ending = is_ending
         self._in_work = 0
 
@@ -119,10 +122,21 @@ class Bridge:
             exchange = Exchange(scope, receive, send, self._is_ending)
             await self._refuse(exchange, too_large_head(self._header_bytes_max, size))
             return
-        exchange = Exchange(scope, receive, send, self._is_ending)
         self._in_work += 1
         try:
-            environ, framing = environ_of(scope)
+            if scope["method"] == "PUT" and not scope["query_string"]:
+                left = await self._puts.answer(scope, receive, send)
+                if left is None:
+                    return
+                receive = left
+            exchange = Exchange(scope, receive, send, self._is_ending)
+            await self._answer_by_app(exchange)
+        finally:
+            self._in_work -= 1
+
+    async def _answer_by_app(self, exchange: Exchange) -> None:
+        try:
+            environ, framing = environ_of(exchange.scope)
             environ[CONNECTION] = exchange
             if framing.is_chunked or framing.size:
                 await self._answer_with_body(exchange, environ, framing)
@@ -130,8 +144,6 @@ class Bridge:
                 await self._answer(exchange, environ)
         except HeadError as ex:
             await self._refuse(exchange, refusal_of(ex.status, ex.detail))
-        finally:
-            self._in_work -= 1
 
     async def _answer_with_body(
         self, exchange: Exchange, environ: WSGIEnvironment, framing: Framing
