@@ -53,7 +53,7 @@ class ChangeWatch:
         self._loop = loop
         self._recent = RecentChanges(0)
         self._sleepers: dict[str, dict[_Sleeper, None]] = {}
-        self._late: dict[_Sleeper, None] = {}
+        self._late: dict[_Sleeper, int] = {}  # and the revision that has to be known first
         self._lengths: Counter[int] = Counter()
         self._is_wanted = threading.Event()
         self._thread: threading.Thread | None = None
@@ -65,13 +65,13 @@ class ChangeWatch:
         if watched.since < recent.start:
             return None
         known = recent.page(watched.prefix, watched.since)
-        if known.events and self._store.wait(0, 0) <= recent.until:
+        head = self._store.wait(0, 0) if known.events else 0
+        if known.events and head <= recent.until:
             return known
-        # If there are later commits already, the next page is awaited: one of them may have erased
-        # what is known here.
+        # The changes up to the head are awaited: a commit may have erased what is known here.
         sleeper = _Sleeper(watched, self._loop.create_future())
         timer = self._loop.call_later(timeout_s, self._wake_idle, sleeper)
-        self._add(sleeper, is_late=bool(known.events))
+        self._add(sleeper, head)
         try:
             return await sleeper.future
         finally:
@@ -83,9 +83,9 @@ class ChangeWatch:
         for sleeper in self._all():
             self._wake_idle(sleeper)
 
-    def _add(self, sleeper: _Sleeper, *, is_late: bool) -> None:
-        if is_late:
-            self._late[sleeper] = None
+    def _add(self, sleeper: _Sleeper, head: int) -> None:
+        if head:
+            self._late[sleeper] = head
             return
         prefix = sleeper.watched.prefix
         self._sleepers.setdefault(prefix, {})[sleeper] = None
@@ -173,7 +173,9 @@ class ChangeWatch:
         recent = self._recent
         recent.add(page)
         woken: list[tuple[_Sleeper, Found]] = []
-        for sleeper in self._late:
+        for sleeper, head in self._late.items():
+            if head > recent.until:
+                continue
             since = sleeper.watched.since
             is_known = since >= recent.start
             woken.append(

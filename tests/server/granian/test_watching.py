@@ -122,6 +122,31 @@ def test_erased_value_is_not_in_memory(store: LogStore):
     run(store, follow)
 
 
+def test_erasure_that_is_still_to_be_read_keeps_changes_back(
+    store: LogStore, monkeypatch: pytest.MonkeyPatch
+):
+    read = store.changes
+
+    def commit_by_commit(since: int, **_: int) -> Changes:
+        return read(since, until=since + 1)
+
+    monkeypatch.setattr(store, "changes", commit_by_commit)
+
+    async def follow(watch: ChangeWatch) -> None:
+        waiting = asyncio.create_task(next_of(watch, 0))
+        await asyncio.sleep(0)
+        put(store, "secret")
+        assert await waiting == (["secret"], 1)
+        put(store, "other")
+        store.erase("secret")
+
+        page = await watch.next_changes(watched(0), PATIENCE_S)
+        assert page is not None
+        assert [event.kind for event in page.events if event.key == "secret"] == ["erase"]
+
+    run(store, follow)
+
+
 def test_request_that_is_over_is_woken(store: LogStore):
     async def follow(watch: ChangeWatch) -> None:
         page = await watch.next_changes(watched(0, is_over=True), PATIENCE_S * 2)
