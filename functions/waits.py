@@ -9,7 +9,7 @@ of the same thread might want it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
@@ -58,6 +58,9 @@ class Waits(Protocol):
     def work(self, do: Callable[[], Result]) -> Result:
         """Call a function that may compute, or read from a disk, for milliseconds or longer."""
 
+    def work_once(self, name: Hashable, do: Callable[[], Result], /) -> Result:
+        """Do as ``work`` does; requests that ask for the same name at once share one result."""
+
 
 class _InThread:
     """The request has a thread of its own."""
@@ -72,6 +75,9 @@ class _InThread:
         time.sleep(seconds)
 
     def work(self, do: Callable[[], Result]) -> Result:
+        return do()
+
+    def work_once(self, _name: Hashable, do: Callable[[], Result], /) -> Result:
         return do()
 
 

@@ -140,8 +140,10 @@ class RealFile:
         data = os.pread(self._fd, size, offset)
         if len(data) == size or not data:
             return data
-        rest = self.pread(size - len(data), offset + len(data))
-        return data + rest
+        return data + self.pread(size - len(data), offset + len(data))
+
+    def fileno(self) -> int:  # noqa: D102 # as of Python's files
+        return self._fd
 
     def pwrite(self, buffers: Sequence[Buffer], offset: int) -> None:
         """See ``File.pwrite``; continues after a short write of the kernel."""

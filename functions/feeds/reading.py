@@ -50,14 +50,14 @@ def read_page(
     page = store.changes(since, prefix=selection.prefix, limit=limit)
     if not selection.include_values or not page.events:
         return page
-    until, size = _reach(page, bytes_max)
+    until, size = reach(page, bytes_max)
     admit(size)
     return store.changes(
         since, prefix=selection.prefix, limit=limit, include_values=True, until=until
     )
 
 
-def _reach(page: Changes, bytes_max: int) -> tuple[int, int]:
+def reach(page: Changes, bytes_max: int) -> tuple[int, int]:
     """Return the last revision whose commits fit, and the size of them all; at least one fits."""
     until, fitting, size = 0, 0, 0
     for event in page.events:

@@ -14,7 +14,7 @@ from typing import Final
 from rundlet_server.functions.feeds.connection import connection_of
 from rundlet_server.functions.feeds.events import Form
 from rundlet_server.functions.feeds.places import FEED_EVENTS, FeedPlace, FeedPlaces
-from rundlet_server.functions.feeds.reading import Selection, read_page
+from rundlet_server.functions.feeds.reading import Selection, reach, read_page
 from rundlet_server.functions.feeds.waiting import Waiting
 from rundlet_server.functions.messages.sending import SendingGate
 from rundlet_server.functions.problems import Problem, encode_problem, problem_of
@@ -108,9 +108,7 @@ class Stream:
     def _page(self, found: Changes | None) -> Iterator[bytes]:
         """Yield the events that were found, or those of the log if there is memory for them."""
         try:
-            page = found
-            if page is None or (page.events and self._selection.include_values):
-                page = self._source.waits.work(self._read)
+            page = self._source.waits.work(self._read) if found is None else self._filled(found)
         except Problem as ex:
             if ex.status != 503:
                 raise
@@ -119,6 +117,22 @@ class Stream:
             return
         yield from self._joined(page.events)
         self._position = page.next_since
+
+    def _filled(self, found: Changes) -> Changes:
+        """Return a page with values if they are wanted; feeds of one prefix share a small one."""
+        if not found.events or not self._selection.include_values:
+            return found
+        until, size = reach(found, _PAGE_BYTES)
+        if size > _LARGE_PAGE_BYTES:
+            return self._source.waits.work(self._read)
+        since, prefix = found.events[0].revision - 1, self._selection.prefix
+
+        def read() -> Changes:
+            return self._source.store.changes(
+                since, prefix=prefix, limit=_PAGE_EVENTS, include_values=True, until=until
+            )
+
+        return self._source.waits.work_once((prefix, since, until), read)
 
     def _read(self) -> Changes:
         return read_page(

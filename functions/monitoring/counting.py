@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, runtime_checkable
 
 from rundlet_server.functions.waits import IN_THREAD, Waits
 from rundlet_server.storage.backups import Backups
@@ -31,6 +32,14 @@ REPLAYS: Final = "replays"
 """Counts the writes that were answered as the first time, because they were done before."""
 
 
+@runtime_checkable
+class _PeeksCached(Protocol):
+    """A store that knows whether it would have to wait for a disk."""
+
+    def peek_cached(self, key: str) -> Entry | LargeValue | None:
+        """Do as ``Store.peek`` does; raise ``BlockingIOError`` instead of waiting."""
+
+
 class CountedStore:
     """A ``Store`` whose reads and writes are counted; read-only on demand.
 
@@ -43,7 +52,9 @@ class CountedStore:
         store: the same without counting.
         counters: where the counts go.
         idempotency_s: how long the outcomes of requests with an idempotency key are remembered.
-        waits: how requests wait for commits.
+        waits: how requests wait for commits, and for slow reads.
+        peek_now: does as ``Store.peek`` does for the newest value. Where requests share a thread
+            it raises ``BlockingIOError`` if the value may have to be waited for.
     """
 
     def __init__(
@@ -60,6 +71,10 @@ class CountedStore:
         self.store = store
         self.counters = counters
         self.waits = waits
+        is_shared = waits is not IN_THREAD
+        self.peek_now: Callable[[str], Entry | LargeValue | None] = (
+            store.peek_cached if is_shared and isinstance(store, _PeeksCached) else store.peek
+        )
         self.idempotency_s = math.ceil(idempotency_s)
         self.scan = store.scan
         self.count = store.count
@@ -98,14 +113,21 @@ class CountedStore:
         """See ``Store.peek``."""
         if at is not None:
             self.require("history")
-        found = self.store.peek(key, at=at)
+        found = self.peek_uncounted(key, at)
         self.counters.add("get")
         return found
+
+    def peek_uncounted(self, key: str, at: At | None = None) -> Entry | LargeValue | None:
+        """Do as ``peek`` does, and let others go on while a disk is slow."""
+        if at is None:
+            with contextlib.suppress(BlockingIOError):
+                return self.peek_now(key)
+        return self.waits.work(lambda: self.store.peek(key, at=at))
 
     def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
         """See ``Store.get_version``."""
         self.require("history")
-        found = self.store.get_version(key, version)
+        found = self.waits.work(lambda: self.store.get_version(key, version))
         self.counters.add("get")
         return found
 

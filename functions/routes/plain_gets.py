@@ -5,8 +5,8 @@ no condition, except for one entity tag in ``If-None-Match`` that the value stil
 are plain, and Falcon's request, response, router and middleware would take more than half of their
 time. ``PlainGets`` answers them with the same parts as the Falcon route does: it decodes the key,
 admits the request, reads the store and makes the headers. It returns ``None`` for every request
-that is not plain, is not admitted or has a large value; then Falcon answers it. Either way the
-answer is the same to the byte; a test compares both.
+that is not plain, is not admitted, has a large value or may wait for a disk; then Falcon answers
+it. Either way the answer is the same to the byte; a test compares both.
 """
 
 from __future__ import annotations
@@ -186,17 +186,22 @@ class PlainGets:
         if access is not None and not access.admits_read(way.route, key, host, authorization):
             return None
         try:
-            found = self._store.store.peek(key)
+            found = self._store.peek_now(key)
+        except BlockingIOError:  # Falcon's route waits for it
+            return None
         except Exception as ex:
             return self._errors.made(environ, ex)
-        if isinstance(found, LargeValue):
-            return None
-        if known is not None and found is not None and known != self._tags.tag(found.revision):
-            return None
-        if found is not None and not _is_header_safe(found.content_type):
+        if isinstance(found, LargeValue) or not self._is_plain(found, known):
             return None
         self._store.counters.add("get")
         return self._errors.made(environ, not_found(key)) if found is None else found
+
+    def _is_plain(self, found: Entry | None, known: str | None) -> bool:
+        if found is None:
+            return True
+        if known is not None and known != self._tags.tag(found.revision):
+            return False
+        return _is_header_safe(found.content_type)
 
 
 def _is_header_safe(content_type: str) -> bool:

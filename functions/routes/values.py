@@ -171,7 +171,7 @@ class ValueResource:
             nonlocal found
             if changes is not None and not changes.events and found.expires_us is None:
                 return False
-            latest = self._store.store.peek(name)
+            latest = self._store.peek_uncounted(name)
             if latest is None:
                 raise not_found(name, applied)
             found = latest

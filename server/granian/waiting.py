@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -64,6 +64,7 @@ class LoopWaits:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._committer: Committer | None = None
         self._watch: ChangeWatch | None = None
+        self._in_work: dict[Hashable, asyncio.Future[Any]] = {}
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -124,6 +125,20 @@ class LoopWaits:
         if isinstance(getcurrent(), _Request):
             return self.wait_for(self.loop.run_in_executor(self.pool, do))
         return do()
+
+    def work_once(self, name: Hashable, do: Callable[[], Result], /) -> Result:
+        """See ``Waits``."""
+        if isinstance(getcurrent(), _Request):
+            return self.wait_for(self._shared(name, do))
+        return do()
+
+    async def _shared(self, name: Hashable, do: Callable[[], Result]) -> Result:
+        result: asyncio.Future[Any] | None = self._in_work.get(name)
+        if result is None:
+            result = self._in_work[name] = self.loop.run_in_executor(self.pool, do)
+            result.add_done_callback(lambda _: self._in_work.pop(name))
+        shared: Result = await asyncio.shield(result)  # one that ends early leaves it to the others
+        return shared
 
     def wake_all(self) -> None:
         """End all waits for commits, because the server ends; call it in the loop."""

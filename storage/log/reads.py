@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.errors import LimitExceeded
@@ -184,7 +184,20 @@ class LogReads:
         """See ``Store.gauges``."""
         return gauges_of(self._follower.current())
 
-    def _newest(self, key: str) -> Entry | None:
+    def peek_cached(self, key: str) -> Entry | None:
+        """Do as ``peek`` does at the head, but never wait for a disk to read a record.
+
+        Raises:
+            BlockingIOError: it might have to, or the value is large or in some way rare.
+        """
+        try:
+            return self._newest(key, View.read_cached_place)
+        except (FileNotFoundError, LimitExceeded, NotPlain) as ex:
+            raise BlockingIOError from ex
+
+    def _newest(
+        self, key: str, read: Callable[[View, str, bytes, Place], Entry] = View.read_place
+    ) -> Entry | None:
         """Return the value of a key at the head, from the cache if that still holds it.
 
         Raises:
@@ -197,7 +210,7 @@ class LogReads:
             place = view.newest(encoded)
             if place is None:
                 return None
-            entry = view.read_place(key, encoded, place)
+            entry = read(view, key, encoded, place)
             view.cache.put(encoded, entry)
         is_due = entry.expires_us and entry.expires_us <= self._clock.now_us()
         return None if is_due else entry

@@ -96,17 +96,22 @@ def test_titles_are_those_of_the_current_standard(status: int, title: str):
     assert answer.status == f"{status} {title}"
 
 
-def test_unexpected_error_is_logged_and_not_shown(capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize(
+    ("headers", "module"), [({}, "plain_gets.py"), ({"Range": "bytes=0-1"}, "values.py")]
+)
+def test_unexpected_error_is_logged_and_not_shown(
+    capsys: pytest.CaptureFixture[str], headers: dict[str, str], module: str
+):
     api = falcon.testing.TestClient(create_app(FailingStore(ZeroDivisionError("secret"))))
 
-    answer = api.simulate_get("/v1/kv/a")
+    answer = api.simulate_get("/v1/kv/a", headers=headers)
 
     logged = capsys.readouterr().err
     assert "secret" not in answer.text
     assert "Traceback" not in answer.text
     assert answer.json["request_id"] in logged
     assert "ZeroDivisionError" in logged
-    assert "functions/routes/values.py" in logged
+    assert f"functions/routes/{module}" in logged
     assert "secret" not in logged
 
 

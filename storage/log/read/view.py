@@ -8,7 +8,7 @@ file can be read as long as it is open.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -39,6 +39,7 @@ from rundlet_server.storage.log.index.columns import KIND_MASK
 from rundlet_server.storage.log.index.delta import Delta, newest_at
 from rundlet_server.storage.log.index.file import IndexFile, Place
 from rundlet_server.storage.log.read.entry_cache import EntryCache
+from rundlet_server.storage.log.read.page_cache import read_cached
 from rundlet_server.storage.log.read.sealed_times import SealedTimes
 from rundlet_server.storage.metadata import NO_METADATA, Metadata
 
@@ -58,6 +59,10 @@ _AT_ONCE: Final = 256
 
 class NotPlain(Exception):
     """A version that cannot be read in one pass, see ``View.read_place``."""
+
+
+Pread = Callable[[int, int], bytes]
+"""Reads from a place in the log (first) so many bytes (second)."""
 
 
 class View:
@@ -233,8 +238,16 @@ class View:
         """
         return self.segment(segment_of(locator.position)).read(key, locator)
 
-    def read_place(self, key: str, encoded: bytes, place: Place) -> Entry:
+    def read_place(
+        self, key: str, encoded: bytes, place: Place, pread: Pread | None = None
+    ) -> Entry:
         """Return the value at a place that ``newest`` has returned, verified, in one pass.
+
+        Args:
+            key: of the value.
+            encoded: the same in UTF-8.
+            place: of the value.
+            pread: reads the log, by default ``self.pread``.
 
         Raises:
             FileNotFoundError: see ``read``.
@@ -244,9 +257,13 @@ class View:
         if flags & KIND_MASK not in VALUES or size > LARGE_VALUE_BYTES:
             raise NotPlain
         try:
-            return decode_entry(self.pread(position, size), key, encoded, revision)
+            return decode_entry((pread or self.pread)(position, size), key, encoded, revision)
         except BadRecord as ex:
             raise NotPlain from ex
+
+    def read_cached_place(self, key: str, encoded: bytes, place: Place) -> Entry:
+        """Do as ``read_place`` does; raise ``BlockingIOError`` instead of waiting for a disk."""
+        return self.read_place(key, encoded, place, self._pread_cached)
 
     def read_places(
         self, keys: Sequence[str], encoded: Sequence[bytes], places: Sequence[Place]
@@ -271,6 +288,10 @@ class View:
         number = position >> OFFSET_BITS
         segment = self.segments.get(number) or self.segment(number)
         return segment.file.pread(size, position & OFFSET_MAX)
+
+    def _pread_cached(self, position: int, size: int) -> bytes:
+        segment = self.segment(position >> OFFSET_BITS)
+        return read_cached(segment.file, size, position & OFFSET_MAX)
 
     def read_entry(self, key: str, encoded: bytes, locator: Locator) -> Entry:
         """Return the value at a locator, verified; raises what ``read`` raises."""

@@ -17,6 +17,7 @@ import pytest
 from rundlet_server.storage.address import StoreAddress
 from rundlet_server.storage.tokens.opening import open_tokens
 from tests.support import PATIENCE_S
+from tests.support.processes.memory import resident_bytes
 from tests.support.processes.servers import RundletServer, wait_for, worker_pids
 
 pytest.importorskip("granian")
@@ -98,10 +99,12 @@ def worker_cpu_s(server: RundletServer) -> float:
 
 
 def test_commit_reaches_a_thousand_watchers_and_wakes_no_other(server: RundletServer):
+    memory_bytes = resident_bytes(server.process.pid)
     with Watchers(server) as watchers:
         for number in range(WATCHERS):
             watchers.open(FEED.format(f"group-{number % 2}/", ""))
         watchers.receive_until(b"\nid: ")
+        grown_bytes = resident_bytes(server.process.pid) - memory_bytes
         refused = server.client.get("/v1/changes?wait=1")
         watchers.forget_received()
 
@@ -120,6 +123,7 @@ def test_commit_reaches_a_thousand_watchers_and_wakes_no_other(server: RundletSe
 
     assert (refused.status_code, refused.json()["type"]) == (503, "/problems/too-many-feeds")
     assert events == [1, 2] * (WATCHERS // 2)
+    assert grown_bytes < WATCHERS * 60 * 1024
     assert took_s < 1.5  # to wake all of them at each commit took 3 s
     wait_for(lambda: open_feeds(server) == 0)  # all places are given back
 

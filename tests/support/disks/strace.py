@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import subprocess
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,10 +80,37 @@ def attached(
     Raises:
         CannotTrace: this machine does not allow it.
     """
-    command = [program("strace"), "-f", "-y", "-s", "0", "-o", str(log)]
-    command += ["-e", f"trace={','.join(calls)}"]
-    command += [option for path in paths for option in ("-P", str(path))]
-    command += ["-e", f"inject={fault}"] if fault else []
+    options = ["-e", f"trace={','.join(calls)}"]
+    options += [option for path in paths for option in ("-P", str(path))]
+    options += ["-e", f"inject={fault}"] if fault else []
+    with _attached(pid, log, options):
+        yield
+
+
+@contextlib.contextmanager
+def slow_disk(pid: int, log: Path, wait_s: float) -> Iterator[None]:
+    """Let the system have no file in memory, so that each read of a process waits for the disk.
+
+    Args:
+        pid: of the process, whose threads are traced, too.
+        log: see ``attached``.
+        wait_s: how long a read takes.
+
+    Raises:
+        CannotTrace: this machine does not allow it.
+    """
+    options = ["-e", "trace=pread64,preadv2", "-e", "inject=preadv2:error=EAGAIN"]
+    options += ["-e", f"inject=pread64:delay_enter={round(wait_s * 1_000_000)}"]
+    with _attached(pid, log, options) as strace:
+        try:
+            yield
+        finally:
+            strace.terminate()
+
+
+@contextlib.contextmanager
+def _attached(pid: int, log: Path, options: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    command = [program("strace"), "-f", "-y", "-s", "0", "-o", str(log), *options]
     with subprocess.Popen(
         [*command, "-p", str(pid)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as strace:
@@ -92,6 +119,6 @@ def attached(
         if "attached" not in line:
             raise CannotTrace(line.strip())
         try:
-            yield
+            yield strace
         finally:
             strace.communicate(timeout=PATIENCE_S)

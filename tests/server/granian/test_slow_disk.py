@@ -1,0 +1,73 @@
+"""Test that a read which waits for a disk does not hold up the event loop."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support import PATIENCE_S
+from tests.support.disks.strace import CannotTrace, slow_disk
+from tests.support.processes.servers import RundletServer, wait_for, worker_pids
+
+pytest.importorskip("granian")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(os, "RWF_NOWAIT"), reason="RWF_NOWAIT is needed"
+)
+
+READ_S = 1.0
+"""How long a read takes; the others are answered in a small part of it."""
+COLD = {
+    "get": ("GET", "/v1/kv/cold0", {}),
+    "head": ("HEAD", "/v1/kv/cold1", {}),
+    "range": ("GET", "/v1/kv/cold2", {"Range": "bytes=0-9"}),
+    "old": ("GET", "/v1/kv/cold3?rev=10", {}),
+    "version": ("GET", "/v1/kv/cold4?version=1", {}),
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RundletServer]:
+    folder = tmp_path_factory.mktemp("slow")
+    with RundletServer(
+        "--data", folder / "data", "--server", "granian", stderr_path=folder / "log"
+    ) as server:
+        for number in range(20):
+            server.client.put(f"/v1/kv/cold{number}", content=bytes(5_000))
+        server.client.put("/v1/kv/a", content=b"1")
+        server.client.get("/v1/kv/a")
+        yield server
+
+
+@pytest.mark.parametrize("kind", COLD)
+def test_read_that_waits_for_a_disk_holds_no_other_up(
+    server: RundletServer, kind: str, tmp_path: Path
+):
+    method, path, headers = COLD[kind]
+    (worker,) = worker_pids(server.process.pid)
+    answers: list[httpx.Response] = []
+
+    def ask() -> None:
+        url = server.url + path
+        answers.append(httpx.request(method, url, headers=headers, timeout=PATIENCE_S))
+
+    asking = threading.Thread(target=ask)
+    log = tmp_path / "strace"
+    try:
+        with slow_disk(worker, log, READ_S):
+            asking.start()
+            wait_for(lambda: "pread64(" in log.read_text())
+            got = [server.client.get("/v1/kv/a"), server.client.get("/livez")]
+            is_waiting = not answers
+            asking.join(PATIENCE_S)
+    except CannotTrace as ex:
+        pytest.skip(str(ex))
+
+    assert is_waiting
+    assert all(answer.is_success for answer in got)
+    assert answers[0].is_success

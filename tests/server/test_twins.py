@@ -1,0 +1,201 @@
+"""Test that both servers give the same answer to the same bytes, over real sockets.
+
+Two servers have copies of one store and get the same random requests of every kind, writes among
+them. Status, headers and bodies are compared. ``tests/support/wire/twins.py`` lists what may
+differ, each with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+import pytest
+
+from tests.support import PATIENCE_S
+from tests.support.campaign import Campaign
+from tests.support.processes.killed_servers import connect, port_of, start
+from tests.support.processes.servers import wait_for
+from tests.support.wire.get_requests import Request, Requests
+from tests.support.wire.raw_http import Answer, talk
+from tests.support.wire.twin_requests import KEYS, TwinRequests
+from tests.support.wire.twins import (
+    comparable,
+    differ,
+    encoded,
+    is_refused_by_hyper,
+    read_answer,
+    reason_to_differ,
+)
+
+pytest.importorskip("granian")
+
+OPTIONS = ("--sync", "never", "--cors-origin", "https://app.example")
+WRITES_A_ROUND = 400
+READS_A_ROUND = 200
+TOKENS = (
+    {"name": "all", "scope": "admin"},
+    {"name": "part", "scope": "write", "prefix": "a"},
+    {"name": "reader", "scope": "read"},
+)
+
+
+class Twins(NamedTuple):
+    """Two servers of copies of one store: their ports, and the secrets of the tokens of both."""
+
+    waitress: int
+    granian: int
+    secrets: list[str]
+
+
+@pytest.fixture(scope="module", params=[(), TOKENS], ids=["open", "tokens"])
+def twins(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Twins]:
+    first, second = tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("second")
+    secrets = fill(first, request.param)
+    shutil.copytree(first / "data", second / "data")
+    with (
+        start(first, "--server", "waitress", *OPTIONS) as waitress,
+        start(second, "--server", "granian", *OPTIONS) as granian,
+    ):
+        yield Twins(port_of(waitress), port_of(granian), secrets)
+
+
+def fill(folder: Path, tokens: tuple[dict[str, str], ...]) -> list[str]:
+    """Make a store; return the secrets of its tokens."""
+    with start(folder, "--sync", "never") as server, connect(server) as connection:
+        for key in KEYS:
+            connection.ask("PUT", "/v1/kv/" + quote(key, safe=""), key.encode() * 2)
+        secrets: list[str] = []
+        for token in tokens:
+            headers = {"Authorization": f"Bearer {secrets[0]}"} if secrets else {}
+            headers["Content_Type"] = "application/json"
+            made = connection.ask("POST", "/v1/tokens", json.dumps(token).encode(), **headers)
+            secrets.append(made.json["token"])
+    return secrets
+
+
+def test_both_servers_give_the_same_answers(twins: Twins, campaign: Campaign):
+    compare(twins, campaign, campaign.rounds(2))
+
+
+@pytest.mark.soak
+def test_both_servers_give_the_same_answers_for_long(twins: Twins, campaign: Campaign):
+    compare(twins, campaign, campaign.rounds())
+
+
+def compare(twins: Twins, campaign: Campaign, rounds: Iterator[random.Random]) -> None:
+    for chance in rounds:
+        requests = TwinRequests(chance, twins.secrets)
+        for _ in range(WRITES_A_ROUND):
+            request = requests.any()
+            answer = compare_once(twins, campaign, request, encoded(request))
+            requests.remember(answer.headers, answer.body)
+        reads = Requests(chance.random(), tags=(), secrets=twins.secrets or ["unknown"])
+        for _ in range(READS_A_ROUND):
+            request = reads.any()
+            compare_once(twins, campaign, request, request.encoded())
+
+
+def compare_once(twins: Twins, campaign: Campaign, request: Request, data: bytes) -> Answer:
+    """Send a request to both servers; return the answer of the first."""
+    waitress, granian = (
+        read_answer(talk(port, data, is_whole=True), request.method)
+        for port in (twins.waitress, twins.granian)
+    )
+    told = f"{data!r}\nwaitress: {waitress}\ngranian: {granian}"
+    assert not differ(request, waitress, granian), told
+    reason = reason_to_differ(request)
+    campaign.count(f"answers {waitress.status // 100}xx" if reason is None else reason)
+    return waitress
+
+
+HEAD = b" HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nConnection: close\r\n"
+PUT = b"PUT /v1/kv/asked" + HEAD + b"Content-Length: 1\r\n"
+
+
+def ask_each(twins: Twins, data: bytes) -> tuple[Answer, Answer]:
+    """Send bytes to both servers, with the token of an administrator if there is one."""
+    if twins.secrets:
+        line = f"\r\nAuthorization: Bearer {twins.secrets[0]}\r\n".encode()
+        data = data.replace(b"\r\n", line, 1)
+    waitress, granian = (
+        read_answer(talk(port, data, is_whole=True), data.partition(b" ")[0].decode())
+        for port in (twins.waitress, twins.granian)
+    )
+    return waitress, granian
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (PUT + b"Content-Type: text/\xe9\r\n\r\nx", 400),
+        (PUT + b"Content-Encoding: gzip, \xe9\r\n\r\nx", 415),
+        (PUT + b"If_Match: *\r\nIf-None-Match: *\r\nIf_None_Match: *\r\n\r\nx", 412),
+        (b"GET /v1/kv/a" + HEAD + b"If_None_Match: *\r\n\r\n", 200),
+        (b"PUT /v1/kv/none" + HEAD + b"If-Match: *\r\nContent-Length: 0\r\n\r\n", 412),
+        (b"DELETE /v1/kv/none" + HEAD + b"If_Match: *\r\n\r\n", 404),
+        (b"GET /livez" + HEAD + b"X: " + b"x" * 100_000 + b"\r\n\r\n", 431),
+        (b"GET /livez" + HEAD + b"X: " + b"x" * 60_000 + b"\r\n\r\n", 200),
+    ],
+)
+def test_headers_count_the_same_on_both_servers(twins: Twins, data: bytes, status: int):
+    ask_each(twins, PUT + b"\r\nx")
+
+    waitress, granian = ask_each(twins, data)
+
+    assert (waitress.status, granian.status) == (status, status)
+    if status != 431:  # it tells how much of the head came, and waitress reads no further
+        assert comparable(waitress) == comparable(granian)
+
+
+@pytest.mark.parametrize(
+    ("data", "on_waitress", "on_granian"),
+    [
+        (b"GET /livez" + HEAD + b"X: y\r\n" * 120 + b"\r\n", 200, 431),
+        (b"GET /v1/kv/<a>" + HEAD + b"\r\n", 404, 400),
+        (b"GET /v1/kv/\xe9" + HEAD + b"\r\n", 400, 400),
+        (b"GET /livez" + HEAD + b"Content-Length: 0\r\nContent-Length: 0\r\n\r\n", 400, 200),
+        (b"GET /livez" + HEAD + b"Transfer-Encoding: gzip\r\n\r\n", 501, 400),
+        (b"GET http://127.0.0.1/livez HTTP/1.1\r\nConnection: close\r\n\r\n", 400, 200),
+    ],
+)
+def test_what_hyper_does_in_its_own_way_is_as_documented(
+    twins: Twins, data: bytes, on_waitress: int, on_granian: int
+):
+    waitress, granian = ask_each(twins, data)
+
+    assert (waitress.status, granian.status) == (on_waitress, on_granian)
+    assert is_refused_by_hyper(granian) == (on_granian != 200)
+
+
+def test_client_that_half_closes_has_its_request_carried_out(twins: Twins):
+    token = f"Authorization: Bearer {twins.secrets[0]}\r\n".encode() if twins.secrets else b""
+    get = b"GET /v1/kv/half" + HEAD + token + b"\r\n"
+    put = b"PUT /v1/kv/half" + HEAD + token + b"Content-Length: 1\r\n\r\nx"
+    delete = b"DELETE /v1/kv/half" + HEAD + token + b"\r\n"
+    for port in (twins.waitress, twins.granian):
+        received = half_close(port, put)
+
+        # hyper drops an answer that is not ready when it notices the end of the client's side.
+        assert received.startswith(b"HTTP/1.1 201") or (port == twins.granian and not received)
+        wait_for(lambda port=port: b" 200 OK" in talk(port, get, is_whole=True)[:20])
+        talk(port, delete, is_whole=True)
+
+
+def half_close(port: int, data: bytes) -> bytes:
+    """Send a request and end the sending side at once; return all that comes back."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        received = b""
+        while piece := connection.recv(65_536):
+            received += piece
+        return received
