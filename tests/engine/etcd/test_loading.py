@@ -141,7 +141,7 @@ def test_a_load_that_fills_the_quota_says_how_far_it_came_and_can_go_on(tmp_path
 
         assert ended.code == 4
         assert "run the same import again to store all" in ended.err
-        said = int(ended.err.split("the first ")[1].split(" ")[0])
+        said = int(ended.err.split("the first ")[1].split(" ")[0].replace(",", ""))
         with closing(EtcdStore(EtcdPlace.of(StoreAddress.parse(address)), StoreSettings())) as own:
             assert 0 < said <= own.stats().key_count < 3_000
             assert value(own, f"{said - 1:05}") == b"x" * 10_000
