@@ -101,7 +101,8 @@ def compare(twins: Twins, campaign: Campaign, rounds: Iterator[random.Random]) -
         reads = Requests(chance.random(), tags=(), secrets=twins.secrets or ["unknown"])
         for _ in range(READS_A_ROUND):
             request = reads.any()
-            compare_once(twins, campaign, request, request.encoded())
+            data = request.encoded().replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+            compare_once(twins, campaign, request, data)
 
 
 def compare_once(twins: Twins, campaign: Campaign, request: Request, data: bytes) -> Answer:
