@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import threading
 import time
 from collections import Counter
@@ -55,6 +56,7 @@ class ChangeWatch:
         self._sleepers: dict[str, dict[_Sleeper, None]] = {}
         self._late: dict[_Sleeper, int] = {}  # and the revision that has to be known first
         self._lengths: Counter[int] = Counter()
+        self._due: dict[_Sleeper, Found] = {}
         self._is_wanted = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -76,6 +78,7 @@ class ChangeWatch:
             return await sleeper.future
         finally:
             timer.cancel()
+            self._due.pop(sleeper, None)
             self._remove(sleeper)
 
     def wake_all(self) -> None:
@@ -108,7 +111,10 @@ class ChangeWatch:
         return [*self._late, *(sleeper for same in self._sleepers.values() for sleeper in same)]
 
     def _wake_idle(self, sleeper: _Sleeper) -> None:
-        """Wake a request for which there was no change."""
+        """Wake a request that waits no longer; there was no change for it unless it is due."""
+        if sleeper in self._due:
+            sleeper.wake(self._due.pop(sleeper))
+            return
         since = sleeper.watched.since
         reached = since if sleeper in self._late else max(since, self._recent.until)
         sleeper.wake(Changes([], reached, 0))
@@ -166,7 +172,7 @@ class ChangeWatch:
     def _fail(self, head: int) -> None:
         """Have all requests look by themselves."""
         self._recent = RecentChanges(max(head, self._recent.until))
-        self._wake_some([(sleeper, None) for sleeper in self._all()])
+        self._wake([(sleeper, None) for sleeper in self._all()])
 
     def _advance(self, known: int, page: Changes) -> None:
         """Wake the requests that wait for one of these changes, or for changes before them."""
@@ -189,15 +195,28 @@ class ChangeWatch:
                 if found.events:
                     woken.append((sleeper, found))
         recent.trim()
-        self._wake_some(woken)
+        self._wake(woken)
 
     def _changed_prefixes(self, page: Changes) -> set[str]:
         """Return the prefixes that are waited for, of the keys of changes."""
         beginnings = {event.key[:length] for event in page.events for length in self._lengths}
         return {prefix for prefix in beginnings if prefix in self._sleepers}
 
-    def _wake_some(self, woken: list[tuple[_Sleeper, Found]]) -> None:
-        for sleeper, found in woken[:_WOKEN_AT_ONCE]:
-            sleeper.wake(found)
-        if len(woken) > _WOKEN_AT_ONCE:
-            self._loop.call_soon(self._wake_some, woken[_WOKEN_AT_ONCE:])
+    def _wake(self, woken: list[tuple[_Sleeper, Found]]) -> None:
+        """Wake requests, in this turn of the loop and the next ones.
+
+        A request that is due already gets the older changes: it finds the newer ones when it asks
+        again.
+        """
+        is_scheduled = bool(self._due)
+        for sleeper, found in woken:
+            if not sleeper.future.done():
+                self._due.setdefault(sleeper, found)
+        if not is_scheduled:
+            self._wake_some()
+
+    def _wake_some(self) -> None:
+        for sleeper in [*itertools.islice(self._due, _WOKEN_AT_ONCE)]:
+            sleeper.wake(self._due.pop(sleeper))
+        if self._due:
+            self._loop.call_soon(self._wake_some)

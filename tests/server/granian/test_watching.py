@@ -11,6 +11,7 @@ import pytest
 
 from rundlet_server.functions.waits import Watched
 from rundlet_server.server.granian import recent as recent_module
+from rundlet_server.server.granian import watching as watching_module
 from rundlet_server.server.granian.recent import RecentChanges
 from rundlet_server.server.granian.watching import ChangeWatch
 from rundlet_server.storage.errors import Damaged
@@ -21,6 +22,7 @@ from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import Changes
 from tests.support import PATIENCE_S
 from tests.support.disks.unsynced_files import UnsyncedFiles
+from tests.support.processes.servers import wait_for
 
 
 @pytest.fixture
@@ -143,6 +145,43 @@ def test_erasure_that_is_still_to_be_read_keeps_changes_back(
         page = await watch.next_changes(watched(0), PATIENCE_S)
         assert page is not None
         assert [event.kind for event in page.events if event.key == "secret"] == ["erase"]
+
+    run(store, follow)
+
+
+def test_request_that_is_woken_later_misses_no_change(
+    store: LogStore, monkeypatch: pytest.MonkeyPatch
+):
+    told = 0
+    call = ChangeWatch._call
+
+    def counted(watch: ChangeWatch, *arguments: object) -> None:
+        nonlocal told
+        call(watch, *arguments)  # type: ignore[arg-type] # of the only caller
+        told += 1
+
+    monkeypatch.setattr(ChangeWatch, "_call", counted)
+    monkeypatch.setattr(watching_module, "_WOKEN_AT_ONCE", 1)
+    others = [f"{number}/" for number in range(20)]
+
+    def commit_and_let_the_thread_tell(*keys: str) -> None:
+        before = told
+        put(store, *keys)
+        wait_for(lambda: told > before)  # the loop does not run meanwhile
+
+    async def follow(watch: ChangeWatch) -> None:
+        for prefix in others:
+            asyncio.create_task(next_of(watch, 0, prefix))  # noqa: RUF006 # ends with the loop
+        waiting = asyncio.create_task(next_of(watch, 0, "key"))
+        await asyncio.sleep(0)
+        commit_and_let_the_thread_tell("key", *others)
+        commit_and_let_the_thread_tell("key")
+
+        keys, since = await waiting
+
+        if since < 2:
+            keys += (await next_of(watch, since, "key"))[0]
+        assert keys == ["key", "key"]
 
     run(store, follow)
 
