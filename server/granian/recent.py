@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import zip_longest
 from typing import Final
 
 from rundlet_server.storage.timeline import Changes, Event
@@ -47,10 +48,14 @@ class RecentChanges:
     def page(self, prefix: str, since: int) -> Changes:
         """Return the changes of keys with a prefix after a revision, which is not below ``start``.
 
-        Without any change, the page tells how far there is none.
+        As in a page of the log, the last of them in a commit counts as its last event. Without any
+        change, the page tells how far there is none.
         """
         first = _first_above(self._events, since)
         events = [event for event in self._events[first:] if event.key.startswith(prefix)]
+        for place, (event, following) in enumerate(zip_longest(events, events[1:])):
+            if not event.is_last and (following is None or following.revision != event.revision):
+                events[place] = event._replace(is_last=True)
         return Changes(events, max(since, self.until), self._oldest_revision)
 
 

@@ -149,6 +149,21 @@ def test_erasure_that_is_still_to_be_read_keeps_changes_back(
     run(store, follow)
 
 
+def test_pages_are_those_of_the_log(store: LogStore):
+    put(store, "b", "c", "a")
+    put(store, "a")
+    put(store, "c", "b")
+    recent = RecentChanges(0)
+    recent.add(store.changes(0, limit=100))
+
+    for prefix in ("", "a", "b", "c", "d"):
+        for since in range(4):
+            assert (
+                recent.page(prefix, since).events
+                == store.changes(since, prefix=prefix, limit=100).events
+            )
+
+
 def test_request_that_is_woken_later_misses_no_change(
     store: LogStore, monkeypatch: pytest.MonkeyPatch
 ):
