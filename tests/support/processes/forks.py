@@ -19,6 +19,9 @@ class ForkedChild:
 
     Its parent may have many threads. The child leaves without any clean-up, as multiprocessing's
     children do: what pytest has open is not the child's.
+
+    Attributes:
+        is_aborted: a signal has ended it, as libraries do that a fork leaves in a broken state.
     """
 
     def __init__(self, run: Callable[[], object]) -> None:
@@ -29,6 +32,7 @@ class ForkedChild:
         os.close(tell)
         self._told = told
         self._has_ended = False
+        self.is_aborted = False
 
     def finish(self, patience_s: float = PATIENCE_S) -> None:
         """Wait for the end of the function; fail if it raises, or hangs."""
@@ -49,7 +53,9 @@ class ForkedChild:
     def _ends_within(self, patience_s: float) -> bool:
         until_s = time.monotonic() + patience_s
         while not self._has_ended and time.monotonic() < until_s:
-            self._has_ended = os.waitpid(self.pid, os.WNOHANG)[0] != 0
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self._has_ended = pid != 0
+            self.is_aborted = self._has_ended and os.WIFSIGNALED(status)
             time.sleep(_LOOK_S)
         return self._has_ended
 
