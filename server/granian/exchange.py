@@ -102,7 +102,7 @@ class Exchange:
 
 
 def _no_write(_data: bytes) -> None:
-    raise NotImplementedError("return the body instead")
+    raise RuntimeError("the application returns its body; it does not write it")
 
 
 @functools.lru_cache(maxsize=256)
