@@ -74,7 +74,7 @@ class GroupCommit:
         """
         requests = [_Request(txn) for txn in txns]
         for request in requests[1:]:
-            request.wakeup.acquire()  # whoever leads releases it
+            request.wakeup.acquire()  # the leader releases it
         if requests:
             self._finish(requests)
         # Not kept in a variable: the traceback of an exception refers to this frame, too.

@@ -25,7 +25,7 @@ PROMPT = b"READY>"
 
 
 class Bash:
-    """A bash in which somebody types."""
+    """A bash on a terminal, into which a test types."""
 
     def __init__(self, folder: Path, environ: dict[str, str]) -> None:
         self.url = environ["RUNDLET_URL"]

@@ -14,7 +14,7 @@ from tests.support import PATIENCE_S
 
 
 class Work:
-    """Work that goes on until it is let go."""
+    """Work that goes on until the test releases it."""
 
     def __init__(self) -> None:
         self.calls = 0

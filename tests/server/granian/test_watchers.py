@@ -125,7 +125,7 @@ def test_commit_reaches_a_thousand_watchers_and_wakes_no_other(server: RundletSe
     assert events == [1, 2] * (WATCHERS // 2)
     assert grown_bytes < WATCHERS * 60 * 1024
     assert took_s < 1.5  # to wake all of them at each commit took 3 s
-    wait_for(lambda: open_feeds(server) == 0)  # all places are given back
+    wait_for(lambda: open_feeds(server) == 0)  # all places are free again
 
 
 def test_thousand_requests_wait_for_one_key(server: RundletServer):

@@ -79,8 +79,8 @@ class RundletServer(ServerProcess):
         line = self.wait_for_line("Rundlet ")
         self.url = line.split(" on ")[1].split(" ")[0]
         # Trusts no authority: over HTTP there is none, and httpx would load its list for 20 ms.
-        nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self.client = httpx.Client(base_url=self.url, verify=nobody, timeout=PATIENCE_S)
+        no_authority = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.client = httpx.Client(base_url=self.url, verify=no_authority, timeout=PATIENCE_S)
         return self
 
     def __exit__(self, *exception: object) -> None:
