@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from rundlet_server.functions.feeds.connection import CONNECTION
 from rundlet_server.functions.messages.target import raw_path
 from rundlet_server.functions.messages.uploads import DISCARD_BYTES_MAX
+from rundlet_server.functions.monitoring.measures import QUICK_METHODS
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.serving import Service
 from rundlet_server.functions.settings import ConnectionLimits
@@ -101,11 +102,12 @@ class Bridge:
 
         Granian sends an answer of one piece without any wait.
         """
-        if self._quick is None or scope["method"] != "GET" or scope["query_string"]:
+        method = scope["method"]
+        if self._quick is None or method not in QUICK_METHODS or scope["query_string"]:
             return False
         if head_bytes(scope) > self._header_bytes_max:
             return False
-        answer = self._quick.answer_asgi(scope["raw_path"], scope["headers"])
+        answer = self._quick.answer_asgi(method, scope["raw_path"], scope["headers"])
         if answer is None:
             return False
         status, headers, body = answer
