@@ -114,13 +114,21 @@ class Patience:
         Raises:
             BrokenOffError: it did not come in time.
         """
-        self._waits[part] = time.monotonic()
+        self.begin(part)
         try:
             return await part
         except asyncio.CancelledError:
             raise BrokenOffError from None
         finally:
-            del self._waits[part]
+            self.end(part)
+
+    def begin(self, part: asyncio.Future[Message]) -> None:
+        """Cancel a part that does not come in time; any thread may call it."""
+        self._waits[part] = time.monotonic()
+
+    def end(self, part: asyncio.Future[Message]) -> None:
+        """Forget a part that has come, or was cancelled; any thread may call it."""
+        del self._waits[part]
 
     def check_often(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look for waits that last too long, from now on."""
