@@ -134,7 +134,7 @@ class Patience:
         """Look for waits that last too long, from now on."""
         limit_s = min(self._timeout_s, _ENDING_S) if self._is_ending() else self._timeout_s
         latest_s = time.monotonic() - limit_s
-        for part, began_s in list(self._waits.items()):
+        for part, began_s in self._waits.copy().items():
             if began_s < latest_s:
                 part.cancel()
         loop.call_later(min(_CHECK_EVERY_S, limit_s / 4), self.check_often, loop)
