@@ -1,6 +1,6 @@
 """The ASGI application of a worker, around the WSGI application of ``functions``.
 
-1. A plain GET is answered before it reaches the loop (``shortcut``).
+1. A plain read is answered before it reaches the loop (``shortcut``).
 2. A plain PUT does not reach it either: what commits it answers it (``puts``).
 3. The head is checked, and the body received whole, in the loop: neither takes a thread.
 4. A request whose work is short is answered in the loop, in a greenlet (``waiting``). One whose
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from rundlet_server.functions.feeds.connection import CONNECTION
 from rundlet_server.functions.messages.target import raw_path
 from rundlet_server.functions.messages.uploads import DISCARD_BYTES_MAX
+from rundlet_server.functions.monitoring.measures import QUICK_METHODS
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.serving import Service
 from rundlet_server.functions.settings import ConnectionLimits
@@ -100,20 +101,20 @@ class Bridge:
         self._waits.end()
 
     def take(self, request: Request, schedule: Schedule) -> bool:
-        """Answer a plain GET, or begin to answer a plain PUT; see ``shortcut.Take``."""
+        """Answer a plain read, or begin to answer a plain PUT; see ``shortcut.Take``."""
         scope = request.scope
         if scope["query_string"] or head_bytes(scope) > self._header_bytes_max:
             return False
         method = scope["method"]
-        if method == "GET":
+        if method in QUICK_METHODS:
             return self._is_answered(request, scope)
         return method == "PUT" and self._puts.begin(request, schedule)
 
     def _is_answered(self, request: Request, scope: Scope) -> bool:
-        """Answer a GET if it is plain: Granian sends an answer of one piece without any wait."""
+        """Answer a read if it is plain: Granian sends an answer of one piece without any wait."""
         if self._quick is None:
             return False
-        answer = self._quick.answer_asgi(scope["raw_path"], scope["headers"])
+        answer = self._quick.answer_asgi(scope["method"], scope["raw_path"], scope["headers"])
         if answer is None:
             return False
         status, headers, body = answer
