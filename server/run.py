@@ -93,14 +93,15 @@ def serve(options: ServeOptions, telling: Telling) -> None:
         if number != signal.SIGINT and not is_ignored(number):  # SIGINT raises KeyboardInterrupt
             signal.signal(number, _unwind)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(Watchdog(os.environ))  # first of all: to load a file may take minutes
+        # First of all: to load a file may take minutes.
+        watchdog = stack.enter_context(Watchdog(os.environ))
         port = stack.enter_context(_held_port(options))
         scratch = stack.enter_context(ScratchFolder())
         life = _Life(_with_scratch(options, scratch), tls, port, stack, telling, has_tokens)
         if options.server == "granian":
             life.run_granian()
         else:
-            life.run_waitress(SharedCounters(scratch.path / _COUNTERS))
+            life.run_waitress(SharedCounters(scratch.path / _COUNTERS), watchdog)
 
 
 def _tls_files(options: ServeOptions) -> TlsFiles | None:
@@ -190,7 +191,7 @@ class _Life:
     telling: Telling
     has_tokens: bool
 
-    def run_waitress(self, shared: SharedCounters) -> None:
+    def run_waitress(self, shared: SharedCounters, watchdog: Watchdog) -> None:
         """Serve in this process."""
         settings = self.options.settings
         start_heartbeat(shared)
@@ -204,6 +205,7 @@ class _Life:
             limits=settings.connections,
             quick=None if store.info.is_remote else app.answer_quickly,
         )
+        watchdog.watch(server.is_moving)
         server.run(self._say_ready)
 
     def run_granian(self) -> None:

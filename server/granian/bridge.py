@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from rundlet_server.functions.feeds.connection import CONNECTION
@@ -214,12 +214,10 @@ class Bridge:
     async def _answer(
         self, exchange: Exchange, environ: WSGIEnvironment, body_bytes: int = 0
     ) -> None:
-        app, waits = self._app, self._waits
-        if self._service.is_remote:
-            await waits.loop.run_in_executor(waits.pool, self._answer_in_thread, exchange, environ)
-            return
+        app, waits, is_remote = self._app, self._waits, self._service.is_remote
         answer: Iterable[bytes]
-        if body_bytes > _LARGE_BODY_BYTES or not self._service.is_short(environ):
+        is_long = is_remote or body_bytes > _LARGE_BODY_BYTES
+        if is_long or not self._service.is_short(environ):
             start = exchange.start_response
             answer = await waits.loop.run_in_executor(waits.pool, app, environ, start)
         else:
@@ -227,14 +225,8 @@ class Bridge:
         if type(answer) is list:
             await exchange.send_whole(answer[0] if len(answer) == 1 else b"".join(answer))
         else:
-            await in_greenlet(self._send_pieces, exchange, answer)
-
-    def _answer_in_thread(self, exchange: Exchange, environ: WSGIEnvironment) -> None:
-        answer = self._app(environ, exchange.start_response)
-        if type(answer) is list:
-            self._waits.wait_for(exchange.send_whole(b"".join(answer)))
-        else:
-            self._send_pieces(exchange, answer)
+            pieces = _InThreads(answer, waits) if is_remote else answer
+            await in_greenlet(self._send_pieces, exchange, pieces)
 
     def _send_pieces(self, exchange: Exchange, answer: Iterable[bytes]) -> None:
         """Send an answer that is made while it is sent."""
@@ -268,3 +260,26 @@ def _once_more(message: Message, receive: Receive) -> Receive:
         return future
 
     return receive_again
+
+
+class _InThreads:
+    """An answer in pieces, each made in a thread of the pool, which none keeps while it is sent."""
+
+    def __init__(self, answer: Iterable[bytes], waits: LoopWaits) -> None:
+        self._close: Callable[[], object] = getattr(answer, "close", bool)
+        self._pieces = iter(answer)
+        self._waits = waits
+
+    def __iter__(self) -> Iterator[bytes]:
+        while (piece := self._waits.work(self._next)) is not None:
+            yield piece
+
+    def _next(self) -> bytes | None:
+        return next(self._pieces, None)
+
+    def close(self) -> None:
+        """Release what the answer holds; a network may be slow, and no one waits for that."""
+        try:
+            self._waits.pool.submit(self._close)
+        except RuntimeError:  # the server has ended its threads
+            self._close()

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
 _POLL_S: Final = 1.0
+_BLOCKED_S: Final = 5.0
+"""A turn of the loop that takes longer is late: it waits for ``_POLL_S`` at most."""
 _CHECK_EVERY_S: Final = 0.5
 _DRAIN_POLL_S: Final = 0.05
 _OTHER_SOCKETS: Final = 2  # the listening socket, and the one that wakes the loop
@@ -79,6 +81,7 @@ class GracefulServer:
         self._limits = limits
         self._connections_max = _connections_max(limits)
         self._next_check_s = 0.0
+        self._turned_s: float | None = None  # only while the loop runs
         self._stop_asked_s: float | None = None
         self._sockets = Sockets()
         self._server = waitress.server.create_server(
@@ -118,9 +121,15 @@ class GracefulServer:
             self._close_some()
         self._stop_accepting()
         self._drain(time.monotonic() + _DRAIN_MAX_S)
+        self._turned_s = None
         self._server.task_dispatcher.shutdown()
         wasyncore.close_all(self._sockets)
         self._sockets.close()
+
+    def is_moving(self) -> bool:
+        """Return whether the loop turns, or does not run; any thread may ask."""
+        turned_s = self._turned_s
+        return turned_s is None or time.monotonic() - turned_s < _BLOCKED_S
 
     def _ask_to_stop(self, signal_number: int, _frame: FrameType | None) -> None:
         now_s = time.monotonic()
@@ -133,6 +142,7 @@ class GracefulServer:
 
     def _turn(self, timeout_s: float) -> None:
         """Wait for an event on any socket, and handle it."""
+        self._turned_s = time.monotonic()
         self._sockets.ask(self._server)  # it waits for nothing while there are too many
         self._sockets.turn(timeout_s)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from rundlet_server.server.helpers.watchdog import Watchdog
 from tests.support import PATIENCE_S
-from tests.support.processes.servers import RundletServer, wait_for
+from tests.support.processes.servers import RundletServer, ServerProcess, wait_for
 
 SIGN = b"WATCHDOG=1"
 
@@ -55,6 +56,20 @@ def test_stopped_server_falls_silent_until_it_goes_on(systemd, tmp_path, kind):
             os.kill(server.process.pid, signal.SIGCONT)
         assert systemd.recv(100) == SIGN
         assert server.stop() == 0
+
+
+def test_server_whose_loop_is_blocked_falls_silent(systemd, tmp_path):
+    command = [sys.executable, "-m", "tests.support.blocked_loop", "serve", "--port", "0"]
+    options = ["--data", str(tmp_path / "data"), "--server", "waitress"]
+    with ServerProcess([*command, *options], stderr_path=tmp_path / "stderr") as server:
+        port = int(server.wait_for_line("Rundlet ").split(" on ")[1].split()[0].rpartition(":")[2])
+        assert [systemd.recv(100) for _ in range(5)] == [SIGN] * 5
+        with socket.create_connection(("127.0.0.1", port)) as blocking:
+            blocking.sendall(b"GET /v1/kv/a HTTP/1.1\r\nHost: h\r\nX-Block: 1\r\n\r\n")
+            wait_for(lambda: "the loop is blocked in MainThread" in server.stderr)
+
+            wait_for(lambda: is_silent(systemd))
+            assert server.process.poll() is None
 
 
 @pytest.mark.parametrize("changed", ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"])

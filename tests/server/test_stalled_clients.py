@@ -16,7 +16,12 @@ import pytest
 
 from tests.support import PATIENCE_S
 from tests.support.processes.killed_servers import processes_of
-from tests.support.processes.servers import RundletServer, silent_clients, wait_for
+from tests.support.processes.servers import (
+    RundletServer,
+    is_held_by_server,
+    silent_clients,
+    wait_for,
+)
 
 LAYOUTS = [
     pytest.param(("--server", "waitress", "--threads", "8"), id="waitress"),
@@ -74,21 +79,6 @@ def others_are_answered(server: RundletServer, within_s: float = PATIENCE_S) -> 
     """Each on a connection of its own, so that every worker is asked."""
     for _ in range(10):
         assert httpx.get(f"{server.url}/v1/kv/a", timeout=within_s).content == b"1"
-
-
-def is_held_by_server(connection: socket.socket) -> bool:
-    """Whether the server still has its end of a connection open.
-
-    The client cannot tell: what was sent to it before stands between it and the end.
-    """
-    (host, port), (_, server_port) = connection.getsockname(), connection.getpeername()
-    assert host == "127.0.0.1"
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        ports = [int(address.partition(":")[2], 16) for address in fields[1:3]]
-        if ports == [server_port, port]:
-            return fields[9] != "0"  # the inode: none where no process has it any more
-    return False
 
 
 def writes_are_taken(server: RundletServer) -> bool:

@@ -149,3 +149,18 @@ def worker_pids(server_pid: int) -> list[int]:
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
+
+
+def is_held_by_server(connection: socket.socket) -> bool:
+    """Whether the server still has its end of a connection open.
+
+    The client cannot tell: what was sent to it before stands between it and the end.
+    """
+    (host, port), (_, server_port) = connection.getsockname(), connection.getpeername()
+    assert host == "127.0.0.1"
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        ports = [int(address.partition(":")[2], 16) for address in fields[1:3]]
+        if ports == [server_port, port]:
+            return fields[9] != "0"  # the inode: none where no process has it any more
+    return False
