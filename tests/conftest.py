@@ -57,7 +57,7 @@ def pytest_sessionstart() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
-    """Run one process more than there are cores: tests wait for half of their time."""
+    """Run one process more than there are cores: tests wait for servers and browsers, too."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None  # xdist goes by it
     return len(os.sched_getaffinity(0)) + 1
