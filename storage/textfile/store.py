@@ -34,6 +34,7 @@ from rundlet_server.storage.interface import (
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.pieces import Pieces, Place
+from rundlet_server.storage.log.read.page_cache import read_cached
 from rundlet_server.storage.log.read.scan import Cost, list_page
 from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.ranges import Range
@@ -84,6 +85,22 @@ class TextFileStore:
         if locator.value_size <= LARGE_VALUE_BYTES:
             return self._entry(key, encoded, locator)
         return self._large_value(key, encoded, locator)
+
+    def peek_cached(self, key: str) -> Entry | None:
+        """Do as ``peek`` does, but never wait for a disk to read a line.
+
+        Raises:
+            BlockingIOError: it might have to, or the value is large.
+        """
+        encoded = encode_key(key, self._limits)
+        locator = self._index.find(encoded, REVISION)
+        if locator is None:
+            return None
+        if locator.value_size > LARGE_VALUE_BYTES:
+            raise BlockingIOError
+        place = place_of(encoded, locator)
+        line = read_cached(self._file, place.size, place.offset)
+        return self._entry_of(key, encoded, locator, line)
 
     def get_version(self, key: str, version: int) -> Entry | LargeValue | None:
         """See ``Store.get_version``."""
@@ -266,13 +283,18 @@ class TextFileStore:
         return moment
 
     def _entry(self, key: str, encoded: bytes, locator: Locator) -> Entry:
-        """Read a line, and verify it.
+        """Read a line; raises what ``_entry_of`` raises."""
+        place = place_of(encoded, locator)
+        line = self._file.pread(place.size, place.offset)
+        return self._entry_of(key, encoded, locator, line)
+
+    def _entry_of(self, key: str, encoded: bytes, locator: Locator, line: bytes) -> Entry:
+        """Return the value of a line that was read, verified.
 
         Raises:
             Damaged: the line has changed since the index was made.
         """
         place = place_of(encoded, locator)
-        line = self._file.pread(place.size, place.offset)
         if len(line) != place.size or checksum(line) != place.checksum:
             reason = "the line has changed since the file was opened; start again to serve the file"
             raise Damaged(self._path, place.offset, reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,10 @@ HALF_BODY_OF_AN_ERROR = HALF_BODY.replace(b"/v1/kv/slow", b"/v1/none")
 HALF_CHUNK = (
     b"PUT /v1/kv/slow HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\nhalf"
 )
+
+LONG_POLL = b"GET /v1/changes?since=%d&wait=50 HTTP/1.1\r\nHost: h\r\n\r\n"
+EXPORT = b"GET /v1/export HTTP/1.1\r\nHost: h\r\n\r\n"
+LIST = b"GET /v1/keys HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 @pytest.fixture(params=LAYOUTS, scope="module")
@@ -114,3 +119,22 @@ def memory_bytes(server: RundletServer) -> int:
                 if line.startswith("Private_Dirty:"):
                     total += int(line.split()[1]) * 1024
     return total
+
+
+def test_plain_get_is_answered_by_waitress_while_every_thread_is_busy(tmp_path: Path):
+    """A slow reader of an export has one thread, and a long poll the other."""
+    options = ["--data", tmp_path / "data", "--server", "waitress", "--sync", "never", *TIMEOUTS]
+    layout = ["--threads", "1", "--max-feeds", "1", "--max-exports", "1"]
+    with RundletServer(*options, *layout, stderr_path=tmp_path / "log") as server:
+        server.client.put("/v1/kv/a", content=b"1")
+        for number in range(5):
+            server.client.put(f"/v1/kv/large{number}", content=bytes(8_000_000))
+        poll = LONG_POLL % server.client.get("/v1/keys").json()["revision"]
+        with silent_clients(server, 1, poll), silent_clients(server, 1, EXPORT) as [reader]:
+            assert reader.recv(12) == b"HTTP/1.1 200"
+            with silent_clients(server, 1, LIST) as [waiting]:
+                got = httpx.get(f"{server.url}/v1/kv/a", timeout=OTHERS_S_MAX)
+                is_list_answered = bool(select.select([waiting], [], [], 0)[0])
+
+    assert got.content == b"1"
+    assert not is_list_answered

@@ -132,6 +132,19 @@ def test_five_megabytes_are_one_value(path, opened):
     assert store.stats().value_bytes == len(value) + 1
 
 
+def test_read_that_must_not_wait_answers_as_one_that_may(path, opened):
+    path.write_text(f"{A} value\n{B} {'x' * 300_000}\n")
+    store = opened()
+    store.get(A)  # from now on in memory
+
+    assert store.peek_cached(A) == store.peek(A)
+    assert store.peek_cached(C) is None
+    with pytest.raises(BlockingIOError):
+        store.peek_cached(B)
+    with pytest.raises(LimitExceeded):
+        store.peek_cached("k" * 70_000)
+
+
 def test_empty_file_has_no_keys(path, opened):
     path.write_bytes(b"")
 
@@ -380,6 +393,8 @@ def test_changed_bytes_are_an_error_that_names_the_place(path, opened, offset):
     assert store.get(A).value == b"value"
     with pytest.raises(Damaged, match=f"{path}: damaged at offset {line_size}"):
         store.get(B)
+    with pytest.raises(Damaged):
+        store.peek_cached(B)
     with pytest.raises(Damaged):
         store.scan(include_values=True)
     with pytest.raises(Damaged):

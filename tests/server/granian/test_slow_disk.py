@@ -22,12 +22,19 @@ pytestmark = pytest.mark.skipif(
 
 READ_S = 1.0
 """How long a read takes; the others are answered in a small part of it."""
-COLD = {
+
+Asked = tuple[str, str, dict[str, str]]
+COLD: dict[str, Asked] = {
     "get": ("GET", "/v1/kv/cold0", {}),
     "head": ("HEAD", "/v1/kv/cold1", {}),
     "range": ("GET", "/v1/kv/cold2", {"Range": "bytes=0-9"}),
     "old": ("GET", "/v1/kv/cold3?rev=10", {}),
     "version": ("GET", "/v1/kv/cold4?version=1", {}),
+}
+OF_TEXT: dict[str, Asked] = {
+    **COLD,
+    "old": ("GET", "/v1/kv/cold3?rev=1", {}),
+    "large": ("GET", "/v1/kv/large", {}),
 }
 
 
@@ -44,30 +51,60 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RundletServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def text_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RundletServer]:
+    """Serve a text file as it is."""
+    folder = tmp_path_factory.mktemp("text")
+    text = folder / "text"
+    lines = [f"cold{number} {'x' * 5_000}\n" for number in range(20)]
+    text.write_text("".join([*lines, f"large {'y' * 300_000}\n"]))
+    options = ["--store", f"file:{text}", "--any-key", "--server", "granian"]
+    with RundletServer(*options, stderr_path=folder / "log") as server:
+        yield server
+
+
 @pytest.mark.parametrize("kind", COLD)
 def test_read_that_waits_for_a_disk_holds_no_other_up(
     server: RundletServer, kind: str, tmp_path: Path
 ):
-    method, path, headers = COLD[kind]
+    got = answers_beside(COLD[kind], server, "/v1/kv/a", tmp_path)
+
+    assert all(answer.is_success for answer in got)
+
+
+@pytest.mark.parametrize("kind", OF_TEXT)
+def test_line_that_waits_for_a_disk_holds_no_other_up(
+    text_server: RundletServer, kind: str, tmp_path: Path
+):
+    missing, alive = answers_beside(OF_TEXT[kind], text_server, "/v1/kv/missing", tmp_path)
+
+    assert (missing.status_code, alive.status_code) == (404, 200)
+
+
+def answers_beside(
+    cold: Asked, server: RundletServer, path: str, folder: Path
+) -> list[httpx.Response]:
+    """Return the answers of ``path`` and a probe that came while a request waited for the disk."""
+    method, cold_path, headers = cold
     (worker,) = worker_pids(server.process.pid)
     answers: list[httpx.Response] = []
 
     def ask() -> None:
-        url = server.url + path
+        url = server.url + cold_path
         answers.append(httpx.request(method, url, headers=headers, timeout=PATIENCE_S))
 
     asking = threading.Thread(target=ask)
-    log = tmp_path / "strace"
+    log = folder / "strace"
     try:
         with slow_disk(worker, log, READ_S):
             asking.start()
             wait_for(lambda: "pread64(" in log.read_text())
-            got = [server.client.get("/v1/kv/a"), server.client.get("/livez")]
+            got = [server.client.get(path), server.client.get("/livez")]
             is_waiting = not answers
             asking.join(PATIENCE_S)
     except CannotTrace as ex:
         pytest.skip(str(ex))
 
     assert is_waiting
-    assert all(answer.is_success for answer in got)
     assert answers[0].is_success
+    return got
