@@ -77,14 +77,15 @@ def run_tool(folder: Path, url: str, *options: str) -> tuple[str, dict]:
     path = folder / "report.json"
     done = subprocess.run(
         [
-            *(program("schemathesis"), "run", f"{url}/openapi.json", "--checks", "all"),
+            *(program("schemathesis"), "--config-file", str(ROOT / "schemathesis.toml"), "run"),
+            *(f"{url}/openapi.json", "--checks", "all"),
             *("--phases", "examples,coverage,fuzzing,stateful", "--continue-on-failure"),
             *("--generation-database", "none", "--no-color"),
             *("--report", "json", "--report-json-path", str(path)),
             *options,
         ],
-        cwd=ROOT,  # the tool finds schemathesis.toml there, and the hooks
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        cwd=folder,  # where it keeps what it found
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
