@@ -31,9 +31,10 @@ serve: $(RUNTIME) ## serve example.data from ./data on port 8000 (ARGS="--port 9
 	@$(BIN)/rundlet serve example.data $(ARGS)
 
 # The tests run even where the style checks fail: both are told, the exit code covers both. They run
-# side by side, in as many processes as the machine has cores, up to four; ARGS="-n 0" has one.
+# side by side, in one process more than the machine has cores, up to four; ARGS="-n 0" has one.
+# The processes that they start keep their bytecode, whatever the environment says: hundreds do start.
 test: $(INSTALLED) ## run the linters, the type checker and the tests (ARGS="-k name" ...)
-	@$(MAKE) --no-print-directory lint; checked=$$?; $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS) && exit $$checked
+	@$(MAKE) --no-print-directory lint; checked=$$?; PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS) && exit $$checked
 
 test-cluster: $(INSTALLED) ## run the tests with clusters of engines under faults (ARGS="-k name" ...)
 	@$(BIN)/pytest -m cluster tests/cluster $(ARGS)

@@ -121,8 +121,8 @@ class Access:
             )
             raise _forbidden(caller, detail)
 
-    def admits_read(self, route: Route, key: str, host: str, authorization: str | None) -> bool:
-        """Return whether ``admit`` and ``require_keys`` admit a GET of one key.
+    def admits_read(self, rule: Rule, key: str, host: str, authorization: str | None) -> bool:
+        """Return whether ``admit`` and ``require_keys`` admit a read of one key.
 
         Nothing is counted and no one is noted; if it returns false, they say why.
         """
@@ -131,14 +131,22 @@ class Access:
         except StoreError:
             return False
         if not table.tokens and self._is_open:
-            return self._hosts is None or self._hosts.is_own(host)
+            return self._is_own(host)
         token = _token_given(authorization, table)
         return (
             token is not None
             and not self._is_expired(token)
-            and _is_in_scope(token, route.rules["GET"])
+            and _is_in_scope(token, rule)
             and key.startswith(token.prefix)
         )
+
+    def admits_open(self, host: str) -> bool:
+        """Return whether ``admit`` admits a request to a route that is open."""
+        try:
+            table = self._source.current()
+        except StoreError:
+            return True
+        return bool(table.tokens) or not self._is_open or self._is_own(host)
 
     def admits_all(self, host: str) -> bool:
         """Return whether ``admit`` admits every request by a host name, as there is no token."""
@@ -146,8 +154,7 @@ class Access:
             table = self._source.current()
         except StoreError:
             return False
-        is_own = self._hosts is None or self._hosts.is_own(host)
-        return self._is_open and not table.tokens and is_own
+        return self._is_open and not table.tokens and self._is_own(host)
 
     def readmit(self, environ: Mapping[str, object]) -> None:
         """Authenticate again who made a request whose answer takes long.
@@ -194,6 +201,9 @@ class Access:
 
     def _is_expired(self, token: Token) -> bool:
         return token.expires_us is not None and token.expires_us <= self._clock()
+
+    def _is_own(self, host: str) -> bool:
+        return self._hosts is None or self._hosts.is_own(host)
 
     def _refuse_damaged(self, ex: StoreError, route: Route) -> None:
         if not route.is_open:

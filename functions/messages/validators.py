@@ -69,9 +69,13 @@ class EntityTags:
         elif _is_modified_since(environ.get("HTTP_IF_UNMODIFIED_SINCE"), entry):
             return 412
         if (listed := environ.get("HTTP_IF_NONE_MATCH")) is not None:
-            return 304 if self._matches(listed, entry, weak=True) else None
+            return 304 if self.is_known(listed, entry) else None
         since = _date(environ.get("HTTP_IF_MODIFIED_SINCE"))
         return 304 if since is not None and modified_s(entry) <= since else None
+
+    def is_known(self, listed: str, entry: Found) -> bool:
+        """Return whether ``If-None-Match`` names the tag of an entry, or any tag."""
+        return listed == self.tag(entry.revision) or self._matches(listed, entry, weak=True)
 
     def write_conditions(self, req: falcon.Request, key: str) -> list[Condition]:
         """Return ``If-Match`` and ``If-None-Match`` as conditions of a commit.

@@ -96,6 +96,9 @@ PlainAnswer = tuple[Kind, list[tuple[str, str]], bytes]
 AsgiAnswer = tuple[int, list[tuple[bytes, bytes]], bytes]
 """The same for ASGI, counted already: its status, headers and body."""
 
+QUICK_METHODS: Final = ("GET", "HEAD")
+"""The methods of the requests that ``QuickAnswers`` may answer."""
+
 
 class QuickAnswers(Protocol):
     """Answers some requests without Falcon, and leaves all others to it. Any thread may call it."""
@@ -104,12 +107,13 @@ class QuickAnswers(Protocol):
         """Return the answer to a WSGI request; ``None`` if Falcon answers it."""
 
     def answer_asgi(
-        self, raw_path: bytes, headers: Sequence[tuple[bytes, bytes]]
+        self, method: str, raw_path: bytes, headers: Sequence[tuple[bytes, bytes]]
     ) -> AsgiAnswer | None:
         """Return the answer to an ASGI request, and count it; ``None`` if Falcon answers it.
 
         Args:
-            raw_path: the path of a GET without a query.
+            method: one of ``QUICK_METHODS``.
+            raw_path: of a request without a query.
             headers: with names in lower case.
         """
 

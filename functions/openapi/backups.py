@@ -87,6 +87,12 @@ _TAKEN: Json = {
     "headers": {"Location": header("Where it is.")},
     "links": {
         "Look": link("get_backup", "What it consists of.", id="$response.body#/id"),
+        "Read": link(
+            "get_backup_file",
+            "Its first file.",
+            id="$response.body#/id",
+            file="$response.body#/files/0/name",
+        ),
         "End": link("delete_backup", "End its lease.", id="$response.body#/id"),
     },
 }

@@ -1,12 +1,12 @@
-"""Plain GETs of values, answered without Falcon.
+"""Plain GETs and HEADs of values, and ``/livez``, answered without Falcon.
 
-A GET of ``/v1/kv/{key}`` or ``/v1/kv64/{key}`` is plain if it has no query, no range, no body and
-no condition, except for one entity tag in ``If-None-Match`` that the value still has. Most requests
-are plain, and Falcon's request, response, router and middleware would take more than half of their
-time. ``PlainGets`` answers them with the same parts as the Falcon route does: it decodes the key,
-admits the request, reads the store and makes the headers. It returns ``None`` for every request
-that is not plain, is not admitted, has a large value or may wait for a disk; then Falcon answers
-it. Either way the answer is the same to the byte; a test compares both.
+A GET or HEAD of ``/v1/kv/{key}``, ``/v1/kv64/{key}`` or ``/livez`` is plain if it has no query, no
+range, no body and no condition, except for ``If-None-Match``. Most requests are plain, and Falcon's
+request, response, router and middleware would take more than half of their time. ``PlainGets``
+answers them with the same parts as the Falcon routes do: it decodes the key, admits the request,
+reads the store and makes the headers. It returns ``None`` for every request that is not plain, is
+not admitted, would send a large value or may wait for a disk; then Falcon answers it. Either way
+the answer is the same to the byte; a test compares both.
 """
 
 from __future__ import annotations
@@ -21,15 +21,20 @@ from rundlet_server.functions.messages.target import (
     key_from_path,
     raw_path,
 )
-from rundlet_server.functions.messages.validators import EntityTags
+from rundlet_server.functions.messages.validators import EntityTags, Found
 from rundlet_server.functions.monitoring.counting import CountedStore
-from rundlet_server.functions.monitoring.measures import AsgiAnswer, Kind, PlainAnswer
-from rundlet_server.functions.problems import ErrorAnswer, ErrorAnswers, Problem
-from rundlet_server.functions.route_table import KV, KV64, Route
+from rundlet_server.functions.monitoring.measures import (
+    QUICK_METHODS,
+    AsgiAnswer,
+    Kind,
+    PlainAnswer,
+)
+from rundlet_server.functions.problems import ErrorAnswers, Problem
+from rundlet_server.functions.route_table import KV, KV64, LIVEZ, Route, Rule
+from rundlet_server.functions.routes.service import LIVE_BODY, LIVE_HEADERS
 from rundlet_server.functions.routes.value_headers import Text, ValueHeaders
-from rundlet_server.functions.routes.values import not_found
+from rundlet_server.functions.routes.values import not_found, size_of
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT
-from rundlet_server.storage.interface import Entry
 from rundlet_server.storage.large_values import LargeValue
 
 if TYPE_CHECKING:
@@ -53,37 +58,46 @@ _BASE_FROM: Final = len("/v1/")
 
 
 class _Way(NamedTuple):
-    """How the requests of one route are answered.
+    """How the requests of one route and method are answered.
 
     Attributes:
-        route: its row in the table of routes.
+        rule: of the method.
         label: as ``routing.ROUTE`` has it.
-        decode_key: makes a key of the rest of the path and the largest size of a key.
-        ok: how a request is counted that is answered with a value.
+        is_bare: no answer has a body, as the method is HEAD.
+        ok: how a request is counted that is answered with a value, or with its headers.
         unchanged: how a request is counted whose client has the value already.
+        decode_key: makes a key of the rest of the path and the largest size of a key.
     """
 
-    route: Route
+    rule: Rule
     label: str
-    decode_key: Callable[[str, int], str]
+    is_bare: bool
     ok: Kind
     unchanged: Kind
+    decode_key: Callable[[str, int], str]
 
 
-def _way(route: Route, decode_key: Callable[[str, int], str]) -> _Way:
-    label = f"{route.template} GET"
-    return _Way(route, label, decode_key, (label, "200 OK"), (label, "304 Not Modified"))
+def _way(route: Route, method: str, decode_key: Callable[[str, int], str]) -> _Way:
+    label = f"{route.template} {method}"
+    ok, unchanged = (label, "200 OK"), (label, "304 Not Modified")
+    return _Way(route.rules[method], label, method == "HEAD", ok, unchanged, decode_key)
 
 
 _WAYS: Final = {
-    route.base: _way(route, decode_key)
-    for route, decode_key in ((KV, key_from_path), (KV64, key_from_base64url))
+    method: {
+        route.base: _way(route, method, decode_key)
+        for route, decode_key in ((KV, key_from_path), (KV64, key_from_base64url))
+    }
+    for method in QUICK_METHODS
 }
-_WAYS_ASGI: Final = {base.encode(): way for base, way in _WAYS.items()}
+_WAYS_ASGI: Final = {
+    method: {base.encode(): way for base, way in ways.items()} for method, ways in _WAYS.items()
+}
+_LIVEZ_ASGI: Final = LIVEZ.template.encode()
 
 
 class PlainGets:
-    """Answers plain GETs. Any thread may call it."""
+    """Answers plain GETs and HEADs. Any thread may call it."""
 
     def __init__(
         self,
@@ -111,11 +125,14 @@ class PlainGets:
         self._tags = tags
         self._texts = ValueHeaders(tags, str, last=last_headers)
         self._bytes = ValueHeaders(tags, str.encode, last=last_headers)
+        self._live_texts = _live_headers(self._texts)
+        self._live_bytes = _live_headers(self._bytes)
 
     def answer(self, environ: WSGIEnvironment) -> PlainAnswer | None:
         """See ``QuickAnswers``."""
+        ways = _WAYS.get(environ["REQUEST_METHOD"])
         if (
-            environ["REQUEST_METHOD"] != "GET"
+            ways is None
             or environ.get("QUERY_STRING")
             or environ.get("CONTENT_LENGTH")
             or not environ.keys().isdisjoint(_FALCON_WSGI)
@@ -123,26 +140,31 @@ class PlainGets:
             return None
         path = raw_path(environ)
         size = path.find("/", _BASE_FROM) + 1
-        way = _WAYS.get(path[:size])
-        return None if way is None else self._answer(environ, way, path[size:], self._texts)
+        way = ways.get(path[:size])
+        if way is not None:
+            return self._answer(environ, way, path[size:], self._texts)
+        return self._live(environ, self._live_texts) if path == LIVEZ.template else None
 
     def answer_asgi(
-        self, raw_path: bytes, headers: Sequence[tuple[bytes, bytes]]
+        self, method: str, raw_path: bytes, headers: Sequence[tuple[bytes, bytes]]
     ) -> AsgiAnswer | None:
         """See ``QuickAnswers``."""
         started_ns = perf_counter_ns()
         fields = dict(headers)
         if len(fields) != len(headers) or not _FALCON_ASGI.isdisjoint(fields):
             return None
-        size = raw_path.find(b"/", _BASE_FROM) + 1
-        way = _WAYS_ASGI.get(raw_path[:size])
-        if way is None or not raw_path.isascii() or b"#" in raw_path:
-            return None
-        environ: dict[str, object] = {"REQUEST_METHOD": "GET"}
+        environ: dict[str, object] = {"REQUEST_METHOD": method}
         for name, spelled in _READ_ASGI:
             if name in fields:
                 environ[spelled] = fields[name].decode("latin-1")
-        answer = self._answer(environ, way, raw_path[size:].decode(), self._bytes)
+        size = raw_path.find(b"/", _BASE_FROM) + 1
+        way = _WAYS_ASGI[method].get(raw_path[:size])
+        answer = None
+        if way is None:
+            if raw_path == _LIVEZ_ASGI:
+                answer = self._live(environ, self._live_bytes)
+        elif raw_path.isascii() and b"#" not in raw_path:
+            answer = self._answer(environ, way, raw_path[size:].decode(), self._bytes)
         if answer is None:
             return None
         kind, shown, body = answer
@@ -152,30 +174,23 @@ class PlainGets:
     def _answer(
         self, environ: WSGIEnvironment, way: _Way, encoded_key: str, form: ValueHeaders[Text]
     ) -> tuple[Kind, list[tuple[Text, Text]], bytes] | None:
-        known = environ.get("HTTP_IF_NONE_MATCH")
-        found = self._found(environ, way, encoded_key, known)
-        if found is None:
+        key = self._admitted_key(environ, way, encoded_key)
+        if key is None:
             return None
-        if not isinstance(found, Entry):
-            status, named, body = found
-            kind = (way.label, status)
-            headers = form.of_others(named.items())
-        elif known is None:
-            kind, headers, body = way.ok, form.of_value(found), found.value
-        else:
-            return way.unchanged, form.of_unchanged(found) + form.last, b""
-        headers += form.last
-        headers.append(form.of_size(len(body)))
-        return kind, headers, body
+        try:
+            found = self._store.peek_now(key)
+        except BlockingIOError:  # Falcon's route waits for it
+            return None
+        except Exception as ex:
+            return self._failed(environ, way, form, ex)
+        if found is not None:
+            return self._of_value(environ, way, form, found)
+        self._store.counters.add("get")
+        return self._failed(environ, way, form, not_found(key))
 
-    def _found(
-        self, environ: WSGIEnvironment, way: _Way, encoded_key: str, known: str | None
-    ) -> Entry | ErrorAnswer | None:
-        """Return the value of a key, or the answer that there is none; ``None`` for Falcon.
-
-        If the client knows an entity tag, the value is returned only if it still has that tag.
-        """
-        host, authorization = environ.get("HTTP_HOST"), environ.get("HTTP_AUTHORIZATION")
+    def _admitted_key(self, environ: WSGIEnvironment, way: _Way, encoded_key: str) -> str | None:
+        """Return the key of a request; ``None`` if Falcon is to refuse it."""
+        host = environ.get("HTTP_HOST")
         if not host or "," in host:
             return None
         try:
@@ -183,25 +198,55 @@ class PlainGets:
         except Problem:
             return None
         access = self._access
-        if access is not None and not access.admits_read(way.route, key, host, authorization):
-            return None
-        try:
-            found = self._store.peek_now(key)
-        except BlockingIOError:  # Falcon's route waits for it
-            return None
-        except Exception as ex:
-            return self._errors.made(environ, ex)
-        if isinstance(found, LargeValue) or not self._is_plain(found, known):
-            return None
-        self._store.counters.add("get")
-        return self._errors.made(environ, not_found(key)) if found is None else found
+        if access is not None:
+            authorization = environ.get("HTTP_AUTHORIZATION")
+            if not access.admits_read(way.rule, key, host, authorization):
+                return None
+        return key
 
-    def _is_plain(self, found: Entry | None, known: str | None) -> bool:
-        if found is None:
-            return True
-        if known is not None and known != self._tags.tag(found.revision):
-            return False
-        return _is_header_safe(found.content_type)
+    def _of_value(
+        self, environ: WSGIEnvironment, way: _Way, form: ValueHeaders[Text], found: Found
+    ) -> tuple[Kind, list[tuple[Text, Text]], bytes] | None:
+        known = environ.get("HTTP_IF_NONE_MATCH")
+        if known is not None and self._tags.is_known(known, found):
+            self._store.counters.add("get")
+            return way.unchanged, form.of_unchanged(found) + form.last, b""
+        if not _is_header_safe(found.content_type):
+            return None
+        body = b""
+        if way.is_bare:
+            headers = [*form.of_value(found), form.of_size(size_of(found)), *form.last]
+        elif isinstance(found, LargeValue):
+            return None
+        else:
+            body = found.value
+            headers = [*form.of_value(found), *form.last, form.of_size(len(body))]
+        self._store.counters.add("get")
+        return way.ok, headers, body
+
+    def _failed(
+        self, environ: WSGIEnvironment, way: _Way, form: ValueHeaders[Text], ex: Exception
+    ) -> tuple[Kind, list[tuple[Text, Text]], bytes]:
+        """Return the answer to a request for a value that is missing or cannot be read."""
+        status, named, body = self._errors.made(environ, ex)
+        headers = [*form.of_others(named.items()), *form.last, form.of_size(len(body))]
+        return (way.label, status), headers, b"" if way.is_bare else body
+
+    def _live(
+        self, environ: WSGIEnvironment, headers: list[tuple[Text, Text]]
+    ) -> tuple[Kind, list[tuple[Text, Text]], bytes] | None:
+        host = environ.get("HTTP_HOST")
+        if not host or "," in host:
+            return None
+        if self._access is not None and not self._access.admits_open(host):
+            return None
+        method = environ["REQUEST_METHOD"]
+        kind = (f"{LIVEZ.template} {method}", "200 OK")
+        return kind, headers.copy(), b"" if method == "HEAD" else LIVE_BODY
+
+
+def _live_headers(form: ValueHeaders[Text]) -> list[tuple[Text, Text]]:
+    return [*form.of_others(LIVE_HEADERS), *form.last, form.of_size(len(LIVE_BODY))]
 
 
 def _is_header_safe(content_type: str) -> bool:

@@ -83,7 +83,7 @@ class ValueResource:
         """Answer as GET does, without the value; a range is ignored."""
         found = self._found(req, resp, key)
         if found is not None:
-            resp.content_length = _size_of(found)
+            resp.content_length = size_of(found)
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
         """Store the body."""
@@ -198,7 +198,7 @@ class ValueResource:
 
     def _wanted(self, req: falcon.Request, resp: falcon.Response, found: Found) -> tuple[int, int]:
         """Return the first and last byte to send; a range sets its status and header."""
-        size = _size_of(found)
+        size = size_of(found)
         header = req.env.get("HTTP_RANGE")
         if header is not None and self._tags.range_applies(req, found):
             wanted = range_of(header, size)
@@ -236,7 +236,8 @@ class ValueResource:
             raise precondition_failed(req, revision) from ex
 
 
-def _size_of(found: Found) -> int:
+def size_of(found: Found) -> int:
+    """Return the size of a value in bytes."""
     return found.size if isinstance(found, LargeValue) else len(found.value)
 
 

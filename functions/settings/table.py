@@ -11,6 +11,7 @@ from typing import Final, get_args
 
 from rundlet_server.functions.settings.connections import CONNECTIONS_PANEL
 from rundlet_server.functions.settings.kinds import Choice, Count, File, Flag, Text
+from rundlet_server.functions.settings.processors import usable_processors
 from rundlet_server.functions.settings.rows import (
     ServerName,
     Setting,
@@ -66,6 +67,8 @@ class ServeOptions:
             "The number of worker processes; more than one means granian.",
             variable="RUNDLET_WORKERS",
             option="--workers",
+            default_text="one for every two processors",
+            by_server={"granian": max(1, usable_processors() // 2)},  # docs/decisions/event-loop.md
             only="granian",
         ),
     )

@@ -114,19 +114,27 @@ class Patience:
         Raises:
             BrokenOffError: it did not come in time.
         """
-        self._waits[part] = time.monotonic()
+        self.begin(part)
         try:
             return await part
         except asyncio.CancelledError:
             raise BrokenOffError from None
         finally:
-            del self._waits[part]
+            self.end(part)
+
+    def begin(self, part: asyncio.Future[Message]) -> None:
+        """Cancel a part that does not come in time; any thread may call it."""
+        self._waits[part] = time.monotonic()
+
+    def end(self, part: asyncio.Future[Message]) -> None:
+        """Forget a part that has come, or was cancelled; any thread may call it."""
+        del self._waits[part]
 
     def check_often(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look for waits that last too long, from now on."""
         limit_s = min(self._timeout_s, _ENDING_S) if self._is_ending() else self._timeout_s
         latest_s = time.monotonic() - limit_s
-        for part, began_s in list(self._waits.items()):
+        for part, began_s in self._waits.copy().items():
             if began_s < latest_s:
                 part.cancel()
         loop.call_later(min(_CHECK_EVERY_S, limit_s / 4), self.check_often, loop)

@@ -1,7 +1,7 @@
 """The ASGI application of a worker, around the WSGI application of ``functions``.
 
-1. A plain GET is answered before it reaches the loop (``shortcut``).
-2. A plain PUT is answered in the loop, as soon as it is committed (``puts``).
+1. A plain read is answered before it reaches the loop (``shortcut``).
+2. A plain PUT does not reach it either: what commits it answers it (``puts``).
 3. The head is checked, and the body received whole, in the loop: neither takes a thread.
 4. A request whose work is short is answered in the loop, in a greenlet (``waiting``). One whose
    work is long, or whose body is large, is answered in a thread of a small pool. If the store is
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from rundlet_server.functions.feeds.connection import CONNECTION
 from rundlet_server.functions.messages.target import raw_path
 from rundlet_server.functions.messages.uploads import DISCARD_BYTES_MAX
+from rundlet_server.functions.monitoring.measures import QUICK_METHODS
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.serving import Service
 from rundlet_server.functions.settings import ConnectionLimits
@@ -27,13 +28,15 @@ from rundlet_server.server.granian.bodies import (
     Body,
     BodyMemory,
     BrokenOffError,
+    Message,
     Patience,
     Receive,
     TooLargeError,
 )
 from rundlet_server.server.granian.environ import Scope, environ_of, head_bytes
 from rundlet_server.server.granian.exchange import CLOSE, Exchange, Send
-from rundlet_server.server.granian.puts import LoopPuts
+from rundlet_server.server.granian.puts import Puts, take_arrivals
+from rundlet_server.server.granian.shortcut import Request, Schedule
 from rundlet_server.server.granian.waiting import LoopWaits, in_greenlet
 from rundlet_server.server.messages.checks import Framing
 from rundlet_server.server.messages.refusals import (
@@ -73,7 +76,7 @@ class Bridge:
         self._header_bytes_max = limits.header_bytes_max
         self._memory = BodyMemory(receiving_bytes_max)
         self._patience = Patience(limits.body_timeout_s, is_ending)
-        self._puts = LoopPuts(service.quick_puts, waits, self._patience, is_ending)
+        self._puts = Puts(service.quick_puts, waits.commit_for, self._patience, is_ending)
         self._is_ending = is_ending
         self._in_work = 0
 
@@ -82,6 +85,7 @@ class Bridge:
         loop = asyncio.get_running_loop()
         self._waits.begin(self._service.store)
         self._patience.check_often(loop)
+        take_arrivals(loop)
         self._beat_often(loop)
 
     def _beat_often(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -92,27 +96,34 @@ class Bridge:
         """Wait for requests whose clients have left, for so long, and end all threads."""
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + most_s
-        while self._in_work and loop.time() < ends_s:
+        while (self._in_work or self._puts.in_work) and loop.time() < ends_s:
             await asyncio.sleep(0.01)
         self._waits.end()
 
-    def answer_at_once(self, scope: Scope, send: Callable[[dict[str, object]], object]) -> bool:
-        """Answer a request if that is quick, and return whether it is; any thread may call it.
+    def take(self, request: Request, schedule: Schedule) -> bool:
+        """Answer a plain read, or begin to answer a plain PUT; see ``shortcut.Take``."""
+        scope = request.scope
+        if scope["query_string"] or head_bytes(scope) > self._header_bytes_max:
+            return False
+        method = scope["method"]
+        if method in QUICK_METHODS:
+            return self._is_answered(request, scope)
+        return method == "PUT" and self._puts.begin(request, schedule)
 
-        Granian sends an answer of one piece without any wait.
-        """
-        if self._quick is None or scope["method"] != "GET" or scope["query_string"]:
+    def _is_answered(self, request: Request, scope: Scope) -> bool:
+        """Answer a read if it is plain: Granian sends an answer of one piece without any wait."""
+        if self._quick is None:
             return False
-        if head_bytes(scope) > self._header_bytes_max:
-            return False
-        answer = self._quick.answer_asgi(scope["raw_path"], scope["headers"])
+        answer = self._quick.answer_asgi(scope["method"], scope["raw_path"], scope["headers"])
         if answer is None:
             return False
         status, headers, body = answer
         if self._is_ending():
             headers.append(CLOSE)
+        send = request.proto.send
         send({"type": "http.response.start", "status": status, "headers": headers})
         send({"type": "http.response.body", "body": body})
+        request.done()
         return True
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,11 +135,8 @@ class Bridge:
             return
         self._in_work += 1
         try:
-            if scope["method"] == "PUT" and not scope["query_string"]:
-                left = await self._puts.answer(scope, receive, send)
-                if left is None:
-                    return
-                receive = left
+            if "arrived" in scope:
+                receive = _once_more(scope["arrived"], receive)
             exchange = Exchange(scope, receive, send, self._is_ending)
             await self._answer_by_app(exchange)
         finally:
@@ -261,3 +269,17 @@ class _InThreads:
             self._waits.pool.submit(self._close)
         except RuntimeError:  # the server has ended its threads
             self._close()
+
+
+def _once_more(message: Message, receive: Receive) -> Receive:
+    """Return what receives ``message`` first, and then what ``receive`` does."""
+    first = [message]
+
+    def receive_again() -> asyncio.Future[Message]:
+        if not first:
+            return receive()
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        future.set_result(first.pop())
+        return future
+
+    return receive_again

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final
 
@@ -17,7 +17,12 @@ from rundlet_server.storage.interface import CommitsGroups, Txn
 from rundlet_server.storage.outcomes.results import Commit
 
 Outcome = Commit | Exception
-_Submitted = tuple[Txn, "asyncio.Future[Outcome]"]
+Tell = Callable[[Outcome], None]
+"""Tells whoever waits of the outcome; it must not raise."""
+CommitFor = Callable[[Txn, Tell], bool]
+"""Queues a transaction and returns true, or returns false; any thread may call it."""
+
+_Submitted = tuple[Txn, "Tell | asyncio.Future[Outcome]"]
 
 _END_S: Final = 10.0
 
@@ -48,6 +53,10 @@ class Committer:
             self._loop.call_soon(self._hand_over)
         self._submitted.append((txn, future))
         return future
+
+    def commit_for(self, txn: Txn, tell: Tell) -> None:
+        """Queue a transaction; the thread that commits it will ``tell``. Any thread may call it."""
+        self._queue.put([(txn, tell)])
 
     def end(self) -> None:
         """Commit what is queued, and end the thread."""
@@ -84,8 +93,15 @@ class Committer:
         return not is_last
 
     def _commit(self, group: Sequence[_Submitted]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended: no one waits
-            self._loop.call_soon_threadsafe(_resolve, group, self._outcomes(group))
+        resolved = []
+        for (_, waits), outcome in zip(group, self._outcomes(group), strict=True):
+            if isinstance(waits, asyncio.Future):
+                resolved.append((waits, outcome))
+            else:
+                waits(outcome)
+        if resolved:
+            with contextlib.suppress(RuntimeError):  # the loop has ended: no one waits
+                self._loop.call_soon_threadsafe(_resolve, resolved)
 
     def _outcomes(self, group: Sequence[_Submitted]) -> Sequence[Outcome]:
         # No frame on the way keeps them in a variable: a traceback refers to all of these frames.
@@ -95,7 +111,7 @@ class Committer:
             return [ex] * len(group)
 
 
-def _resolve(group: Sequence[_Submitted], outcomes: Sequence[Outcome]) -> None:
-    for (_, future), outcome in zip(group, outcomes, strict=True):
+def _resolve(resolved: Sequence[tuple[asyncio.Future[Outcome], Outcome]]) -> None:
+    for future, outcome in resolved:
         if not future.done():
             future.set_result(outcome)

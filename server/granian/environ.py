@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, NotRequired, TypedDict
 from urllib.parse import unquote_to_bytes
 
+from rundlet_server.server.granian.bodies import Message
 from rundlet_server.server.messages.checks import NO_BODY, Framing, check_method, check_target
 from rundlet_server.server.messages.checks import framing_of as _framing_of
 
@@ -25,7 +26,11 @@ _FIELD_BYTES: Final = len(": \r\n")
 
 
 class Scope(TypedDict):
-    """What Granian tells of a request."""
+    """What Granian tells of a request.
+
+    Attributes:
+        arrived: the first part of the body, if this process has received it already.
+    """
 
     type: str
     http_version: str
@@ -36,6 +41,7 @@ class Scope(TypedDict):
     raw_path: bytes
     query_string: bytes
     headers: Sequence[tuple[bytes, bytes]]
+    arrived: NotRequired[Message]
 
 
 def head_bytes(scope: Scope) -> int:

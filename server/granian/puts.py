@@ -1,69 +1,130 @@
-"""Plain PUTs, answered in the event loop without the WSGI application; see ``QuickPut``."""
+"""Plain PUTs, answered without the event loop and without the WSGI application; see ``QuickPut``.
+
+One thread of Granian makes the scope of a request, and tells of the parts of its body. That thread
+decides a plain PUT and queues its transaction; the thread that commits answers it. The loop would
+add four turns at the interpreter lock to each PUT, which cost most beside many reads.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 
-from rundlet_server.functions.monitoring.measures import QuickPuts
-from rundlet_server.server.granian.bodies import BrokenOffError, Message, Patience, Receive
+from rundlet_server.functions.monitoring.measures import QuickPut, QuickPuts
+from rundlet_server.server.granian.bodies import Message, Patience
+from rundlet_server.server.granian.committer import CommitFor, Outcome
 from rundlet_server.server.granian.connections import close_connection
-from rundlet_server.server.granian.environ import Scope
-from rundlet_server.server.granian.exchange import CLOSE, Send
-from rundlet_server.server.granian.waiting import LoopWaits
+from rundlet_server.server.granian.exchange import CLOSE
+from rundlet_server.server.granian.shortcut import Request, Schedule
 
 
-class LoopPuts:
-    """Answers plain PUTs whose bodies come in one piece."""
+class Puts:
+    """Answers plain PUTs whose bodies come in one piece.
+
+    Attributes:
+        in_work: the PUTs that are not answered yet.
+    """
 
     def __init__(
         self,
         begin: QuickPuts | None,
-        waits: LoopWaits,
+        commit_for: CommitFor,
         patience: Patience,
         is_ending: Callable[[], bool],
     ) -> None:
         self._begin = begin
-        self._waits = waits
-        self._patience = patience
-        self._is_ending = is_ending
+        self.commit_for = commit_for
+        self.patience = patience
+        self.is_ending = is_ending
+        self.in_work: set[PutInWork] = set()
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
-        """Answer a PUT without a query if it is plain.
+    def begin(self, request: Request, schedule: Schedule) -> bool:
+        """Answer a PUT without a query if it is plain, and return whether it is.
 
-        Returns:
-            ``None`` if it is answered; otherwise what receives all of its body.
+        Args:
+            request: any other part of this process has yet to see it.
+            schedule: called if its body turns out to be odd.
         """
+        scope = request.scope
         put = None if self._begin is None else self._begin(scope["raw_path"], scope["headers"])
         if put is None:
-            return receive
+            return False
+        part = request.proto.receive()
+        if not hasattr(part, "add_done_callback"):
+            return False  # the client has disconnected, and every other call says so, too
+        in_work = PutInWork(self, put, request, schedule)
+        self.in_work.add(in_work)
+        self.patience.begin(part)
+        part.add_done_callback(in_work)
+        return True
+
+
+class PutInWork:
+    """A plain PUT that waits for its body, and then for its commit."""
+
+    __slots__ = ("_put", "_puts", "_request", "_schedule")
+
+    def __init__(self, puts: Puts, put: QuickPut, request: Request, schedule: Schedule) -> None:
+        self._puts = puts
+        self._put = put
+        self._request = request
+        self._schedule = schedule
+
+    def __call__(self, part: asyncio.Future[Message]) -> None:
+        """Commit what has come; any thread may call it."""
+        puts, request = self._puts, self._request
+        puts.patience.end(part)
+        if part.cancelled():
+            close_connection(request.scope["client"])
+            request.done()
+            puts.in_work.discard(self)
+            return
+        message = part.result()
         try:
-            message = await self._patience.wait_for(receive())
-        except BrokenOffError:
-            close_connection(scope["client"])
-            return None
+            is_queued = self._is_queued(message)
+        except Exception:  # the loop answers it, fails as well, and says so
+            is_queued = False
+        if not is_queued:
+            request.scope["arrived"] = message
+            self._schedule(request)
+            puts.in_work.discard(self)
+
+    def _is_queued(self, message: Message) -> bool:
         value = message["body"] if message["type"] == "http.request" else b""
-        txn = put.txn(value) if len(value) == put.size else None
-        commit = None if txn is None else self._waits.submit(txn)
-        if commit is None:
-            return _once_more(message, receive)
-        status, headers, body = put.answer(await commit)
-        if self._is_ending():
-            headers.append(CLOSE)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-        return None
+        txn = self._put.txn(value) if len(value) == self._put.size else None
+        return txn is not None and self._puts.commit_for(txn, self._answer)
+
+    def _answer(self, outcome: Outcome) -> None:
+        """Answer by the outcome, in the thread that commits."""
+        request, puts = self._request, self._puts
+        try:
+            status, headers, body = self._put.answer(outcome)
+            if puts.is_ending():
+                headers.append(CLOSE)
+            send = request.proto.send
+            send({"type": "http.response.start", "status": status, "headers": headers})
+            send({"type": "http.response.body", "body": body})
+            request.done()
+        except Exception as ex:
+            request.err(ex)  # logs it
+        finally:
+            puts.in_work.discard(self)
 
 
-def _once_more(message: Message, receive: Receive) -> Receive:
-    """Return what receives ``message`` first, and then what ``receive`` does."""
-    first = [message]
+def take_arrivals(loop: asyncio.AbstractEventLoop) -> None:
+    """Call a ``PutInWork`` in the thread that tells of its body, instead of in the loop.
 
-    def receive_again() -> asyncio.Future[Message]:
-        if not first:
-            return receive()
-        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        future.set_result(first.pop())
-        return future
+    Granian calls what waits for a part of a body with this method of the loop.
+    """
+    call_in_loop = loop.call_soon_threadsafe
 
-    return receive_again
+    def call_soon_threadsafe(
+        callback: Callable[..., object], *arguments: object, context: Context | None = None
+    ) -> asyncio.Handle | None:
+        if isinstance(callback, PutInWork):
+            callback(*arguments)  # type: ignore[arg-type] # the part
+            return None
+        return call_in_loop(callback, *arguments, context=context)
+
+    loop.call_soon_threadsafe = call_soon_threadsafe  # type: ignore[method-assign,assignment]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from greenlet import getcurrent, greenlet
 
 from rundlet_server.functions.waits import IN_THREAD, Watched
-from rundlet_server.server.granian.committer import Committer, Outcome
+from rundlet_server.server.granian.committer import Committer, Tell
 from rundlet_server.server.granian.watching import ChangeWatch
 from rundlet_server.storage.interface import CommitsGroups
 from rundlet_server.storage.outcomes.results import Commit
@@ -102,9 +102,12 @@ class LoopWaits:
         finally:
             del outcome  # the exception refers to this frame: no circle may keep either alive
 
-    def submit(self, txn: Txn) -> asyncio.Future[Outcome] | None:
-        """Queue a transaction; call it in the loop. Return ``None`` if no thread commits groups."""
-        return None if self._committer is None else self._committer.submit(txn)
+    def commit_for(self, txn: Txn, tell: Tell) -> bool:
+        """Queue a transaction, see ``Committer``; return false if no thread commits groups."""
+        if self._committer is None:
+            return False
+        self._committer.commit_for(txn, tell)
+        return True
 
     def next_changes(self, store: Store, watched: Watched, timeout_s: float) -> Changes | None:
         """See ``Waits``."""

@@ -92,7 +92,7 @@ def load_app(options: WorkerOptions) -> App:
         receiving_bytes_max=options.receiving_bytes_max,
         is_ending=stop.is_asked,
     )
-    install(bridge.answer_at_once)
+    install(bridge.take)
     close_unread(options.limits.body_timeout_s, stop.is_asked)
     options.come_up.value += 1  # two workers at once may count as one: the number has to change
     return App(bridge, waits, stop)

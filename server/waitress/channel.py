@@ -25,6 +25,7 @@ from waitress.wasyncore import dispatcher
 from rundlet_server.functions.feeds.connection import CONNECTION
 from rundlet_server.functions.messages.uploads import DISCARD_BYTES_MAX
 from rundlet_server.functions.messages.validators import http_date
+from rundlet_server.functions.monitoring.measures import QUICK_METHODS
 from rundlet_server.functions.settings import ConnectionLimits
 from rundlet_server.server.waitress.errors import ProblemTask
 from rundlet_server.server.waitress.parser import BodyLimit, StrictParser
@@ -218,7 +219,8 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
         it. A client that pipelines requests has its turn as others do, and must read its answers.
         """
         is_turn = self._at_once < _AT_ONCE_MAX and not self.total_outbufs_len
-        if self._quick is None or not is_turn or request.error or request.command != "GET":
+        is_read = not request.error and request.command in QUICK_METHODS
+        if self._quick is None or not is_turn or not is_read:
             return False
         task = self.task_class(self, request)
         answer = self._quick(task.get_environment())

@@ -105,7 +105,7 @@ FLOORS = {
     "functions/settings": [
         "kinds",
         "rows",
-        "connections feeds reading limits",
+        "connections feeds reading limits processors",
         "writes",
         "server",
         "table",

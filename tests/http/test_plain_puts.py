@@ -66,7 +66,7 @@ class QuickSide(Side):
         txn = None if put is None or put.size != len(request.body) else put.txn(request.body)
         if put is None or txn is None:
             return super().answer(request)
-        self.quick_count += 1
+        self.quick["PUT"] += 1
         status, headers, body = put.answer(outcome_of(self._store, txn))
         assert all(name == name.lower() for name, _ in headers)
         texts = [(name.decode(), text.decode("latin-1")) for name, text in headers]

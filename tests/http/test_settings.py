@@ -19,6 +19,7 @@ from rundlet_server.functions.settings import (
     SettingError,
 )
 from rundlet_server.functions.settings.kinds import Duration
+from rundlet_server.functions.settings.processors import usable_processors
 from rundlet_server.functions.settings.reading import read
 from rundlet_server.functions.settings.rules import serve_options, with_file
 from rundlet_server.functions.settings.writes import WriteSettings
@@ -226,6 +227,23 @@ def test_folder_that_is_a_file_is_refused_and_the_reverse(tmp_path: Path):
 def options_of(**given: object) -> ServeOptions:
     named = {f"--{name.replace('_', '-')}": value for name, value in given.items()}
     return serve_options(named, {}, is_terminal=False).instance
+
+
+@pytest.mark.parametrize(
+    ("quota", "count"),
+    [("150000 100000", 1), ("50000 100000", 1), ("max 100000", None), ("", None)],
+)
+def test_limit_of_a_container_counts_as_processors(tmp_path: Path, quota: str, count: int | None):
+    (tmp_path / "cpu.max").write_text(quota + "\n")
+
+    without = usable_processors(tmp_path / "none")
+
+    assert usable_processors(tmp_path / "cpu.max") == (count or without)
+
+
+def test_workers_follow_the_processors():
+    assert options_of(server="granian").workers == max(1, usable_processors() // 2)
+    assert options_of().workers == 1
 
 
 def test_defaults_follow_the_server():

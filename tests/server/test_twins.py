@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -175,6 +176,40 @@ def test_what_hyper_does_in_its_own_way_is_as_documented(
 
     assert (waitress.status, granian.status) == (on_waitress, on_granian)
     assert is_refused_by_hyper(granian) == (on_granian != 200)
+
+
+NO_DATE = b"If-Unmodified-Since: x\r\n"
+"""Counts for nothing, and is answered in the general way."""
+DATE = re.compile(rb"(?i)\r\ndate: [^\r]*")
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+@pytest.mark.parametrize(
+    "target", [b"/v1/kv/zz/1", b"/v1/kv64/enovMQ", b"/v1/kv/%c3%a9", b"/livez"]
+)
+def test_each_server_sends_the_same_bytes_in_its_short_and_its_general_way(
+    twins: Twins, method: bytes, target: bytes
+):
+    token = f"Authorization: Bearer {twins.secrets[0]}\r\n".encode() if twins.secrets else b""
+    for port in (twins.waitress, twins.granian):
+        tag = b""
+        for known in (None, b"%b", b"W/%b", b'"y", %b', b"*"):
+            head = b"%b %b HTTP/1.1\r\nHost: x\r\n%b" % (method, target, token)
+            if known is not None:
+                head += b"If-None-Match: " + known.replace(b"%b", tag) + b"\r\n"
+            # On a connection that stays open, then on one that is closed.
+            short, general = (
+                DATE.sub(b"", talk(port, b"".join(requests), is_whole=True))
+                for requests in (
+                    (head, more, b"\r\n", head, more, b"Connection: close\r\n\r\n")
+                    for more in (b"", NO_DATE)
+                )
+            )
+            assert short == general
+            if target != b"/livez":
+                status = b"HTTP/1.1 200 " if known is None else b"HTTP/1.1 304 "
+                assert short.startswith(status)
+                tag = re.findall(rb"(?i)\r\netag: ([^\r]*)", short)[0]
 
 
 def test_client_that_half_closes_has_its_request_carried_out(twins: Twins):

@@ -202,13 +202,13 @@ def test_body_that_is_sent_in_parts_is_counted_as_it_goes():
 
         on_head = on_get
 
-    app.add_route("/livez", Parts())  # in the place of the resource that is there
+    app.add_route("/readyz", Parts())  # in the place of the resource that is there
 
-    answer = falcon.testing.TestClient(app).simulate_get("/livez")
+    answer = falcon.testing.TestClient(app).simulate_get("/readyz")
 
     (total,) = request_totals(counters.shared.rows())
     assert answer.content == b"1234567"
-    assert (total.route, total.method) == ("/livez", "GET")
+    assert (total.route, total.method) == ("/readyz", "GET")
     assert total.bytes_out == 7
 
 

@@ -11,6 +11,7 @@ import atexit
 import os
 import shutil
 import tempfile
+import time
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,8 +29,8 @@ from rundlet_server.storage.interface import Limits, Put, Txn
 from rundlet_server.storage.tokens.file import TokenFile
 from tests.support import ROOT
 from tests.support.campaign import SEED_VARIABLE
-from tests.support.models.model import FEATURES, Clock, ModelStore
-from tests.support.wire.schemathesis_hooks import deleted
+from tests.support.models.model import FEATURES, ModelStore
+from tests.support.wire.schemathesis_hooks import KEY, known
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -45,8 +46,8 @@ class Served:
         self.begin_anew()
 
     def begin_anew(self) -> None:
-        store = ModelStore(Clock(), LIMITS, features=FEATURES | {"backup"})
-        store.commit(Txn([Put("a", b"1", "text/plain"), Put("0", b"\xff\x00")]))
+        store = ModelStore(now_us, LIMITS, features=FEATURES | {"backup"})
+        store.commit(Txn([Put(KEY, b"1", "text/plain"), Put("0", b"\xff\x00")]))
         # Nothing reads these tokens, so the requests that follow need none.
         folder = tempfile.mkdtemp()
         atexit.register(shutil.rmtree, folder)
@@ -56,6 +57,10 @@ class Served:
         # The tool's client for WSGI leaves the length of an empty body out; real clients do not.
         environ.setdefault("CONTENT_LENGTH", "0")
         return self._app(environ, start_response)
+
+
+def now_us() -> int:
+    return time.time_ns() // 1_000
 
 
 def make_config() -> SchemathesisConfig:
@@ -73,7 +78,7 @@ class AlongLinks(schema.as_state_machine()):
 
     def setup(self) -> None:
         served.begin_anew()
-        deleted.clear()
+        known.begin_anew()
 
 
 def calls(count: int, *, is_short: bool) -> settings:

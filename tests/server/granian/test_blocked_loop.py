@@ -22,7 +22,7 @@ from tests.support.processes.servers import (
 pytest.importorskip("granian")
 from tests.support.blocked_loop import BLOCKED
 
-BLOCK = b"GET /livez HTTP/1.1\r\nHost: h\r\nX-Block: 1\r\n\r\n"
+BLOCK = b"GET /v1 HTTP/1.1\r\nHost: h\r\nX-Block: 1\r\n\r\n"
 
 
 class FaultyServer(RundletServer):
@@ -43,7 +43,7 @@ def server(tmp_path: Path) -> Iterator[FaultyServer]:
 def is_answered(server: RundletServer) -> bool:
     """Return whether the loop answers a request on a new connection."""
     try:
-        return httpx.get(f"{server.url}/livez", timeout=PATIENCE_S).is_success
+        return httpx.get(f"{server.url}/v1", timeout=PATIENCE_S).is_success
     except httpx.TransportError:  # the worker has just been ended
         return False
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,73 +14,190 @@ import pytest
 from rundlet_server.functions.app import create_app
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
+from tests.support import PATIENCE_S
 
 pytest.importorskip("granian")
 from rundlet_server.server.granian.bodies import Message, Patience
-from rundlet_server.server.granian.puts import LoopPuts
-from rundlet_server.server.granian.waiting import LoopWaits
+from rundlet_server.server.granian.committer import Committer
+from rundlet_server.server.granian.puts import PutInWork, Puts, take_arrivals
 
 WHOLE: Message = {"type": "http.request", "body": b"0123", "more_body": False}
 PART: Message = {"type": "http.request", "body": b"01", "more_body": True}
-REST: Message = {"type": "http.request", "body": b"23", "more_body": False}
 GONE: Message = {"type": "http.disconnect"}
 
 
-def answered(folder: Path, messages: list[Message], *, is_ending: bool = False) -> tuple[Any, ...]:
-    """Put a value whose body comes in ``messages``.
+class Part:
+    """A part of a body, as Granian's future."""
 
-    Returns:
-        What was sent, what is left to receive, and the value in the store.
+    def __init__(self, message: Message | None) -> None:
+        self.message = message
+        self.callback: Callable[[Any], None] | None = None
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        self.callback = callback
+
+    def cancelled(self) -> bool:
+        return self.message is None
+
+    def result(self) -> Message | None:
+        return self.message
+
+    def come(self) -> None:
+        assert self.callback is not None
+        self.callback(self)
+
+
+class Request:
+    """A PUT of four bytes, as Granian schedules it."""
+
+    def __init__(self, message: Message | None, refused: str = "") -> None:
+        self.scope: Any = {
+            "raw_path": b"/v1/kv/a",
+            "headers": [(b"host", b"localhost"), (b"content-length", b"4")],
+            "client": ("127.0.0.1", "1"),
+        }
+        self.proto = self
+        self.part = Part(message)
+        self.sent: list[dict[str, Any]] = []
+        self.ended = threading.Event()
+        self.errors: list[BaseException] = []
+        self._refused = refused
+
+    def receive(self) -> Part:
+        return self.part
+
+    def send(self, message: dict[str, Any]) -> None:
+        if message["type"] == self._refused:
+            raise RuntimeError(self._refused)
+        self.sent.append(message)
+
+    def done(self) -> None:
+        self.ended.set()
+
+    def err(self, error: BaseException) -> None:
+        self.errors.append(error)
+        self.ended.set()
+
+
+class Putting:
+    """``Puts`` over a store.
+
+    Attributes:
+        left: the requests that were left to the loop.
     """
-    sent: list[dict[str, Any]] = []
-    scope: Any = {
-        "raw_path": b"/v1/kv/a",
-        "headers": [(b"host", b"localhost"), (b"content-length", b"4")],
-        "client": ("127.0.0.1", "1"),
-    }
 
-    async def send(message: dict[str, object]) -> None:
-        sent.append(message)
+    def __init__(self, folder: Path, *, is_ending: bool = False) -> None:
+        self.store = open_log_store(folder, StoreSettings(sync="never"))
+        self.left: list[Request] = []
+        self.patience = Patience(5.0, bool)
+        self._loop = asyncio.new_event_loop()
+        self._committer = Committer(self.store, self._loop)
+        self.puts = Puts(
+            create_app(self.store).quick_puts, self.commit_for, self.patience, lambda: is_ending
+        )
 
-    async def put() -> list[Message]:
-        waits = LoopWaits()
-        waits.begin(store)
-        coming = iter(messages)
+    def commit_for(self, *arguments: Any) -> bool:
+        self._committer.commit_for(*arguments)
+        return True
 
-        def receive() -> asyncio.Future[Message]:
-            future = asyncio.get_running_loop().create_future()
-            future.set_result(next(coming))
-            return future
+    def put(self, request: Any) -> Any:
+        assert self.puts.begin(request, self.left.append)
+        assert len(self.puts.in_work) == 1
+        request.part.come()
+        assert self.left or request.ended.wait(PATIENCE_S)
+        self.close()
+        assert not self.puts.in_work
+        return request
 
-        puts = LoopPuts(app.quick_puts, waits, Patience(5.0, bool), lambda: is_ending)
-        left = await puts.answer(scope, receive, send)
-        waits.end()
-        return [] if left is None else [await left() for _ in messages]
-
-    with contextlib.closing(open_log_store(folder, StoreSettings(sync="never"))) as store:
-        app = create_app(store)
-        left = asyncio.run(put())
-        return sent, left, store.get("a")
+    def close(self) -> None:
+        self._committer.end()
+        self._loop.close()
 
 
-def test_put_whose_body_comes_whole_is_committed_and_answered(tmp_path: Path):
-    sent, left, entry = answered(tmp_path, [WHOLE])
+@pytest.fixture
+def putting(tmp_path: Path):
+    with contextlib.closing(Putting(tmp_path)) as putting:
+        yield putting
+    putting.store.close()
 
-    assert left == []
-    assert entry.value == b"0123"
-    assert sent[0]["status"] == 201
-    assert dict(sent[0]["headers"])[b"kv-revision"] == b"1"
-    assert b"connection" not in dict(sent[0]["headers"])
+
+def test_put_whose_body_comes_whole_is_committed_and_answered(putting):
+    request = putting.put(Request(WHOLE))
+
+    assert not putting.left
+    assert putting.store.get("a").value == b"0123"
+    assert request.sent[0]["status"] == 201
+    assert dict(request.sent[0]["headers"])[b"kv-revision"] == b"1"
+    assert b"connection" not in dict(request.sent[0]["headers"])
+    assert request.sent[1]["type"] == "http.response.body"
 
 
 def test_last_answers_of_a_server_close_their_connections(tmp_path: Path):
-    sent, _, _ = answered(tmp_path, [WHOLE], is_ending=True)
+    putting = Putting(tmp_path, is_ending=True)
+    request = putting.put(Request(WHOLE))
+    putting.store.close()
 
-    assert dict(sent[0]["headers"])[b"connection"] == b"close"
+    assert dict(request.sent[0]["headers"])[b"connection"] == b"close"
 
 
-@pytest.mark.parametrize("messages", [[PART, REST], [PART, GONE], [GONE]])
-def test_put_whose_body_does_not_come_at_once_is_given_on_with_all_of_it(
-    messages: list[Message], tmp_path: Path
+@pytest.mark.parametrize("message", [PART, GONE])
+def test_put_whose_body_does_not_come_at_once_is_left_to_the_loop_with_its_first_part(
+    putting, message: Message
 ):
-    assert answered(tmp_path, messages) == ([], messages, None)
+    request = putting.put(Request(message))
+
+    assert putting.left == [request]
+    assert request.scope["arrived"] is message
+    assert not request.sent
+    assert putting.store.get("a") is None
+
+
+def test_put_whose_body_never_comes_is_ended(putting):
+    request = putting.put(Request(None))
+
+    assert not putting.left
+    assert not request.sent
+    assert not putting.patience._waits
+
+
+@pytest.mark.parametrize("refused", ["http.response.start", "http.response.body"])
+def test_put_whose_answer_cannot_be_sent_is_ended_with_the_error(putting, refused: str):
+    request = putting.put(Request(WHOLE, refused))
+
+    assert [str(error) for error in request.errors] == [refused]
+    assert not putting.left
+
+
+def test_put_that_fails_before_its_commit_is_left_to_the_loop(putting):
+    def fail(*_: object) -> bool:
+        raise RuntimeError
+
+    putting.puts.commit_for = fail
+    request = putting.put(Request(WHOLE))
+
+    assert putting.left == [request]
+    assert request.scope["arrived"] is WHOLE
+
+
+@pytest.mark.parametrize("name", ["asyncio", "uvloop"])
+def test_loop_calls_a_put_in_the_thread_that_tells_of_its_body(name: str):
+    loop = pytest.importorskip(name).new_event_loop()
+    calls: list[object] = []
+    take_arrivals(loop)
+
+    class Told(PutInWork):
+        def __init__(self) -> None:
+            pass
+
+        def __call__(self, part: object) -> None:
+            calls.append(part)
+
+    loop.call_soon_threadsafe(calls.append, "later")
+    loop.call_soon_threadsafe(Told(), "at once", context=None)
+    before = list(calls)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+
+    assert before == ["at once"]
+    assert calls == ["at once", "later"]

@@ -45,7 +45,16 @@ KEYS: Final = (
     *("prefix/in", "é", "%41", "a b", "dot.ted", "..", "a//b", "?", "#", "\x00", "k" * 2_048),
 )
 _MISSING: Final = ("missing", "prefix/missing", "é/missing", "x" * 2_049, "y" * 9_000)
-_METHODS: Final = ("HEAD", "OPTIONS", "POST", "PATCH", "PUT", "DELETE", "get", "BREW")
+_METHODS: Final = ("OPTIONS", "POST", "PATCH", "PUT", "DELETE", "get", "head", "BREW")
+_ODD_LIVEZ: Final = (
+    "/livez?",
+    "/livez?x=1",
+    "/livez/",
+    "/livez#x",
+    "//livez",
+    "/livez%20",
+    "/LIVEZ",
+)
 _TARGETS: Final = (
     *("/", "/v1", "/v1/", "/v1/kv", "/v1/kv/", "/v1/kv64/", "/v1/KV/plain", "/v1//kv/plain"),
     *("//v1/kv/plain", "/v1/kv/%", "/v1/kv/%4", "/v1/kv/%zz", "/v1/kv/%FF", "/v1/kv/%ed%a0%80"),
@@ -54,7 +63,8 @@ _TARGETS: Final = (
     *("/v1/kv/plain?rev=0", "/v1/kv/plain?x=1", "/v1/kv/plain?version=1", "/v1/kv/plain??"),
     *("http://h/v1/kv/plain", "http://h", "HTTP://h/v1/kv64/cGxhaW4?", "x:/v1/kv/plain"),
     *("/v1/kv64/cGxhaW5", "/v1/kv64/cGxhaW4=", "/v1/kv64/+/", "/v1/kv64/_-", "/v1/kv64/wyg"),
-    *("/v1/keys", "/v1/history/plain", "/v1/stats", "/livez", "/openapi.json", "/v1/kv64/plain"),
+    *("/v1/keys", "/v1/history/plain", "/v1/stats", "/openapi.json", "/v1/kv64/plain"),
+    *("http://h/livez", "/readyz", *_ODD_LIVEZ),
 )
 _HOSTS: Final = (
     *("127.0.0.1:8080", "localhost", "[::1]:80", "evil.example", "", "a, b", "own.example"),
@@ -83,7 +93,9 @@ class Requests:
     def any(self) -> Request:
         """Return a request; about half of them are plain."""
         chance = self._chance
-        method = "GET" if chance.random() < 0.8 else chance.choice(_METHODS)
+        method = chance.choice(("GET", "GET", "HEAD"))
+        if chance.random() < 0.2:
+            method = chance.choice(_METHODS)
         headers = [*self._host(), ("user-agent", "x")]
         if chance.random() < 0.5:
             usual = self._credentials[0]
@@ -109,10 +121,21 @@ class Requests:
         version = "HTTP/1.1" if chance.random() < 0.9 else "HTTP/1.0"
         return Request(method, self._target(method), headers, version, body)
 
+    def again(self, request: Request, tag: str) -> Request:
+        """Return a request with the entity tag that its value has, spelled in one of many ways."""
+        given = self._chance.choice(
+            (tag, tag, f"W/{tag}", f'"other", {tag}', f"{tag},", f" {tag}", tag[1:-1], tag.lower())
+        )
+        headers = [pair for pair in request.headers if pair[0] != "if-none-match"]
+        headers.insert(self._chance.randrange(len(headers) + 1), ("if-none-match", given))
+        return request._replace(headers=headers)
+
     def _target(self, method: str) -> str:
         chance = self._chance
         if method == "DELETE":
             return "/v1/kv/missing"
+        if chance.random() < 0.1:
+            return "/livez"
         if chance.random() < 0.3:
             return chance.choice(_TARGETS)
         key = chance.choice(KEYS if chance.random() < 0.8 else _MISSING)

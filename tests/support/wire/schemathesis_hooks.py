@@ -17,6 +17,11 @@ from __future__ import annotations
 
 import base64
 import itertools
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import cbor2
 import schemathesis
@@ -25,15 +30,35 @@ from schemathesis import Case, DeserializationContext, SerializationContext
 from schemathesis.core.transport import Response
 from schemathesis.hooks import HookContext
 
-HEAD = 1
-"""The store must have committed this often before the first request."""
-
-KNOWN_TIME = "2023-11-14T22:13:20Z"
-"""That of the store's clock."""
+KEY = "a"
+"""The store must hold this key before the first request; no request is likely to delete it."""
 
 _numbers = itertools.count()
-deleted: set[str] = set()
-"""Paths of values that were deleted."""
+_turns: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
+
+
+class Known:
+    """What the answers told of the store.
+
+    Attributes:
+        head: its newest revision; the store must have committed before the first request.
+        written: the keys of values that were put to be deleted.
+        deleted: the paths of values that were deleted.
+        backups: the names of the files of each backup that is held, by its id.
+    """
+
+    def __init__(self) -> None:
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget everything, for a new store."""
+        self.head = 1
+        self.written: list[str] = []
+        self.deleted: set[str] = set()
+        self.backups: dict[str, list[str]] = {}
+
+
+known = Known()
 
 
 def as_base64url(text: str) -> str:
@@ -65,60 +90,117 @@ def from_cbor(context: DeserializationContext, response: Response) -> object:
     return cbor2.loads(response.content)
 
 
+@schemathesis.deserializer("application/x-ndjson")
+def from_lines(context: DeserializationContext, response: Response) -> object:
+    """A stream, which is text to the document."""
+    return response.content.decode()
+
+
 @schemathesis.hook
 def before_call(context: HookContext, case: Case, kwargs: dict[str, object]) -> None:
     """Bring a request that is meant to be right within the rules that no schema says."""
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
-    if case.headers and "Idempotency-Key" in case.headers:
-        case.headers["Idempotency-Key"] = f"request {next(_numbers)}"
     if "64/" in case.operation.path:
         case.path_parameters["key"] = _as_utf8(case.path_parameters["key"])
+    if case.meta.phase.name.value != "stateful":  # there links say what is there
+        _point_at_what_is_there(case)
+    if case.headers and "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = f"request {next(_numbers)}"
     if case.operation.path.endswith("/import") and case.media_type == "application/octet-stream":
         case.query.setdefault("format", "jsonl")
         case.body = b""  # any bytes by the schema, and only rows by the format
     if case.query:
-        case.query.pop("cursor", None)
-        for name in ("rev", "version", "at"):  # one of them alone
-            if name in case.query:
-                for other in {"rev", "version", "at"} - {name}:
-                    case.query.pop(other, None)
-        if case.formatted_path in deleted:
-            case.query.pop("rev", None)
-            case.query.pop("at", None)
-            case.query.pop("version", None)
-        for name in {"from", "to"} & case.query.keys():
-            case.query[name] = _known_place(case.query[name])
-        if "at" in case.query:
-            case.query["at"] = KNOWN_TIME
-        for name in ("rev", "since"):
-            if name in case.query:
-                case.query[name] = _known_revision(case.query[name])
-        if "match" in case.query:
-            case.query.pop("delimiter", None)
-        if case.headers and "Idempotency-Key" in case.headers:
-            case.query.pop("atomic", None)
-        if "expect" in case.query:
-            case.query["expect"] = _known_revision(case.query["expect"])
-        if "wait" in case.query:
-            case.query["wait"] = 0.01  # right whatever it is, but a test has no minute
+        _mend_query(case)
     if case.operation.path.endswith("/diff"):
-        case.query.setdefault("from", "0")
+        case.query.setdefault("from", str(known.head))
     if isinstance(case.body, dict):
         case.body = _within_rules(case.body)
         if case.operation.path.endswith("/tokens"):
             case.body["name"] = f"token {next(_numbers)}"  # printable, and not taken
             if case.body.get("expires") is not None:
                 case.body["expires"] = "2030-01-31T12:00:00Z"
-    if case.operation.path.endswith("/export") and case.query:
-        case.query.pop("at", None)  # it may be before the first commit, and excludes 'rev'
+
+
+def _point_at_what_is_there(case: Case) -> None:
+    """Have every second request meet something: an unknown key or backup is a 404 at once."""
+    turn = next(_turns[case.operation.label])
+    if turn % 2:
+        return
+    path = case.operation.path
+    if path.endswith("/{key}"):
+        key = _key_that_is_there(case)
+        case.path_parameters["key"] = as_base64url(key) if "64/" in path else key
+        if case.headers and case.method != "GET":
+            case.headers.pop("If-None-Match", None)
+    if case.method in ("GET", "HEAD") and "/{id}" in path and known.backups:
+        case.path_parameters["id"], files = next(reversed(known.backups.items()))
+        if "file" in case.path_parameters:
+            case.path_parameters["file"] = files[turn // 2 % len(files)]
+    if case.headers:
+        case.headers.pop("If-Match", None)  # the entity tags of no value
+
+
+def _key_that_is_there(case: Case) -> str:
+    """A key with a value; of a PUT one that none had, so that a DELETE has one to remove."""
+    if case.method == "PUT":
+        known.written.append(f"{KEY}{next(_numbers)}")
+        return known.written[-1]
+    if case.method == "DELETE":
+        is_erased = "/history" in case.operation.path  # also a key that has no history
+        return f"{KEY}{next(_numbers)}" if is_erased or not known.written else known.written.pop()
+    return KEY
+
+
+def _mend_query(case: Case) -> None:
+    query = case.query
+    query.pop("cursor", None)
+    for name in ("rev", "version", "at"):  # one of them alone
+        if name in query:
+            for other in {"rev", "version", "at"} - {name}:
+                query.pop(other, None)
+    if case.formatted_path in known.deleted:
+        for name in ("rev", "at", "version"):
+            query.pop(name, None)
+    if case.operation.path.endswith("/export"):
+        query.pop("at", None)  # it may be before the first commit, and excludes 'rev'
+    for name in {"from", "to"} & query.keys():
+        query[name] = _known_place(query[name])
+    if "at" in query:
+        query["at"] = _now()
+    for name in {"rev", "since"} & query.keys():
+        query[name] = _known_revision(query[name])
+    if "expect" in query:  # few prefixes are those of a key
+        query["expect"] = int(str(query["expect"]).partition(".")[0]) % 2
+    if "lease" in query:
+        query["lease"] = max(float(query["lease"]), 60)  # longer than the requests that follow
+    if "match" in query:
+        query.pop("delimiter", None)
+    if case.headers and "Idempotency-Key" in case.headers:
+        query.pop("atomic", None)
+    if "wait" in query:
+        query["wait"] = 0.01  # right whatever it is, but a test has no minute
 
 
 @schemathesis.hook
 def after_call(context: HookContext, case: Case, response: Response) -> None:
-    """Remember what was deleted."""
+    """Remember what an answer tells."""
+    for text in response.headers.get("kv-revision", ()):
+        known.head = max(known.head, int(text))
+    if case.operation.path.endswith(("/keys", "/txn")) and response.status_code == 200:
+        for text in re.findall(rb'"revision": *([1-9]\d*)', response.content):
+            known.head = max(known.head, int(text))
     if case.method == "DELETE" and response.status_code == 204:
-        deleted.add(case.formatted_path)
+        known.deleted.add(case.formatted_path)
+        known.backups.pop(case.path_parameters.get("id", ""), None)
+    if case.method == "POST" and response.status_code == 201 and "/backup" in case.operation.path:
+        backup = json.loads(response.content)
+        known.backups[backup["id"]] = [file["name"] for file in backup["files"]]
+
+
+def _now() -> str:
+    """The time of the store's clock, which is the clock of this machine."""
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _as_utf8(key: str) -> str:
@@ -128,13 +210,14 @@ def _as_utf8(key: str) -> str:
 
 
 def _known_revision(revision: object) -> int:
-    return int(str(revision).partition(".")[0]) % (HEAD + 1)
+    """The head, or the revision before: older ones may be compacted."""
+    return known.head - int(str(revision).partition(".")[0]) % 2
 
 
 def _known_place(place: object) -> object:
     """A time for a time, a revision for a revision."""
     is_number = str(place).partition(".")[0].isdecimal()
-    return _known_revision(place) if is_number else KNOWN_TIME
+    return _known_revision(place) if is_number else _now()
 
 
 def _within_rules(body: dict[str, object]) -> dict[str, object]:
@@ -146,7 +229,7 @@ def _within_rules(body: dict[str, object]) -> dict[str, object]:
         if mended.get("keys") is not None:
             mended["keys"] = mended["keys"][:5]
     if mended.get("at") is not None:
-        mended["at"] = KNOWN_TIME
+        mended["at"] = _now()
     if mended.get("rev") is not None:
         mended["rev"] = _known_revision(mended["rev"])
     for name in ("then", "else"):
