@@ -62,7 +62,7 @@ class DiffResource:
             next_url = f"{DIFF.path}?{urlencode(options)}"
             resp.set_header("Link", f'<{next_url}>; rel="next"')
         resp.content_type = media_type
-        resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept")))
+        resp.set_headers((("Cache-Control", "no-store"), ("Vary", "Accept")))
         revisions = (before.revision, after.revision)
         with self._sending.hold() as hold:
             hold.send(req, resp, encode_diff(revisions, page.found, next_url, media_type))

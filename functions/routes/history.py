@@ -59,7 +59,7 @@ class HistoryResource:
             next_url = self._next_page(key, limit, history.resume)
             resp.set_header("Link", f'<{next_url}>; rel="next"')
         resp.content_type = media_type
-        resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept")))
+        resp.set_headers((("Cache-Control", "no-store"), ("Vary", "Accept")))
         with self._sending.hold() as hold:
             hold.send(req, resp, encode_history(name, history, next_url, media_type))
 

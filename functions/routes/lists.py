@@ -110,7 +110,7 @@ class KeysResource:
         selection = replace(selection, visible=visible_prefix(req.env, selection.prefix))
         media_type = answer_type(req)
         resp.content_type = media_type
-        resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept")))
+        resp.set_headers((("Cache-Control", "no-store"), ("Vary", "Accept")))
         return selection, media_type
 
     def _scan(self, selection: Selection, hold: Hold) -> Page:

@@ -91,7 +91,7 @@ class ExportResource:
         export = Export(self._store, writer, prefix=prefix, at=at)
         stack.enter_context(self._store.hold(export.moment.revision))
         resp.content_type = MEDIA_TYPES[name]
-        resp.set_headers((("Cache-Control", "no-cache"), ("Vary", "Accept-Encoding")))
+        resp.set_headers((("Cache-Control", "no-store"), ("Vary", "Accept-Encoding")))
         resp.set_header("KV-Revision", str(export.moment.revision))
         pieces = _begun(export, 1 + bool(writer.head))
         if not accepts_gzip(req):

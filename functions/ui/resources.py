@@ -43,7 +43,7 @@ _HEADERS: Final = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
-_FOR_GOOD: Final = "public, max-age=31536000, immutable"
+_FOR_GOOD: Final = "max-age=31536000, immutable"
 
 
 class PageResource:

@@ -248,6 +248,20 @@ class Bridge:
                 close()
 
 
+def _once_more(message: Message, receive: Receive) -> Receive:
+    """Return what receives ``message`` first, and then what ``receive`` does."""
+    first = [message]
+
+    def receive_again() -> asyncio.Future[Message]:
+        if not first:
+            return receive()
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        future.set_result(first.pop())
+        return future
+
+    return receive_again
+
+
 class _InThreads:
     """An answer in pieces, each made in a thread of the pool, which none keeps while it is sent."""
 
@@ -269,17 +283,3 @@ class _InThreads:
             self._waits.pool.submit(self._close)
         except RuntimeError:  # the server has ended its threads
             self._close()
-
-
-def _once_more(message: Message, receive: Receive) -> Receive:
-    """Return what receives ``message`` first, and then what ``receive`` does."""
-    first = [message]
-
-    def receive_again() -> asyncio.Future[Message]:
-        if not first:
-            return receive()
-        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        future.set_result(first.pop())
-        return future
-
-    return receive_again

@@ -201,6 +201,7 @@ def is_given_back(disk, filler) -> bool:
     return used < sum(filler.held.values()) + RESERVED_MAX
 
 
+@pytest.mark.slow
 @both_servers
 def test_a_full_disk_is_emptied_by_deletions(campaign, small_disk, tmp_path, options):
     fill_and_free(campaign, campaign.rounds(1), small_disk, tmp_path, options)

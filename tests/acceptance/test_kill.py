@@ -105,6 +105,7 @@ def number_in(item) -> int | None:
     return int(value.rstrip(b"."))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "rounds"), [(WAITRESS, 4), (GRANIAN, 11)], ids=["waitress", "granian"]
 )

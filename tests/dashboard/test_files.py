@@ -79,7 +79,7 @@ def test_file_is_kept_for_good_under_its_build(web):
     kept = web.simulate_get(f"/ui/{link}")
     of_another_build = web.simulate_get(f"/ui/{other}")
 
-    assert kept.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert kept.headers["Cache-Control"] == "max-age=31536000, immutable"
     assert of_another_build.headers["Cache-Control"] == "no-cache"
     assert of_another_build.content == kept.content
 

@@ -227,8 +227,8 @@ def test_a_refusal_decided_against_a_write_of_the_group_that_failed_is_void(open
     files = FailingSyncFiles()
     store = open_log(files=files)
     group = [
-        _Request(Txn([Put("a", b"v")])),
-        _Request(Txn([Put("b", b"v")], [Condition("a", exists=False)])),
+        _Request([Txn([Put("a", b"v")])]),
+        _Request([Txn([Put("b", b"v")], [Condition("a", exists=False)])]),
     ]
     group[1].wakeup.acquire()
     store._group_commit._queue = list(group)
@@ -236,7 +236,7 @@ def test_a_refusal_decided_against_a_write_of_the_group_that_failed_is_void(open
     store._group_commit._lead()
     files.is_failing = False
 
-    assert all(isinstance(r.error, Unavailable | OutcomeUnknown) for r in group)
+    assert all(isinstance(r.outcomes[0], Unavailable | OutcomeUnknown) for r in group)
     assert contents(store) == {}
     put(store, "c")
     assert contents(store) == contents(open_log()) == {"c": b"v"}
@@ -311,13 +311,13 @@ def test_a_write_is_refused_that_cannot_take_the_lock(open_log):
 
 def test_a_whole_queue_is_refused_when_the_log_cannot_be_written(open_log):
     store = open_log()
-    group = [_Request(Txn([Put(key, b"v")])) for key in "ab"]
+    group = [_Request([Txn([Put(key, b"v")])]) for key in "ab"]
     group[1].wakeup.acquire()
     store._group_commit._queue = list(group)
     store._follower.view.segment(1).file.truncate(10)
     store._group_commit._lead()
 
-    assert all(isinstance(request.error, Damaged) for request in group)
+    assert all(isinstance(request.outcomes[0], Damaged) for request in group)
     assert not group[1].wakeup.locked()
     assert store._group_commit._queue == []
 

@@ -114,6 +114,7 @@ def die_everywhere(campaign: Campaign, chance: random.Random, *, share: float, s
             workload.run(disk, steps)
 
 
+@pytest.mark.slow
 def test_a_process_may_die_between_any_two_lines(campaign: Campaign):
     for chance in campaign.rounds(1):
         die_everywhere(campaign, chance, share=0.5, steps=16)

@@ -320,6 +320,7 @@ def test_a_sync_may_fail_and_so_many_calls_behind_it(campaign: Campaign, sync: S
         fail_and_cut(campaign, seed, failing, sync, steps=12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sync", ["always", "interval"])
 def test_any_call_may_fail_before_the_power_goes(campaign: Campaign, sync: SyncPolicy):
     for chance in campaign.rounds(1):

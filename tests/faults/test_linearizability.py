@@ -332,6 +332,7 @@ def check_server(campaign: Campaign, rounds: Iterator[random.Random], folder: Pa
             assert recorder.wrong_keys() == []
 
 
+@pytest.mark.slow
 def test_workers_are_linearizable_under_kills(campaign: Campaign, tmp_path: Path):
     check_server(campaign, campaign.rounds(2), tmp_path)
 

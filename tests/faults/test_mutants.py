@@ -94,6 +94,7 @@ def test_names_of_mutants_are_their_own():
     assert not EQUIVALENT.keys() & BY_NAME.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHORT)
 def test_a_planted_bug_is_found(planter: Planter, name: str):
     assert planter.found_by(BY_NAME[name], seed=SEED)

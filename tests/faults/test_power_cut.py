@@ -69,6 +69,7 @@ def cut_everywhere(
         assert disk.operations > 2 * steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sync", ["always", "interval"])
 def test_power_may_go_at_any_operation(campaign: Campaign, sync: SyncPolicy):
     for chance in campaign.rounds(1):

@@ -85,6 +85,7 @@ def test_growth_is_told_from_warming_up(readings, growth):
     assert growth_of(readings) == growth
 
 
+@pytest.mark.slow
 @both_servers
 def test_a_disturbed_server_does_not_grow(campaign, disk, tmp_path, options):
     soak(campaign, campaign.rounds(ROUNDS), disk, tmp_path, options)

@@ -159,6 +159,7 @@ def inject(
             traced.run(fault)
 
 
+@pytest.mark.slow
 def test_any_system_call_may_fail_or_be_the_last(campaign: Campaign):
     inject(campaign, campaign.rounds(1), "always", steps=20, count=60)
 

@@ -52,17 +52,12 @@ PAGES = [
         )
     ),
 ]
+LONG_PAGES = {f"docs/{name}.md" for name in ("guide", "history", "recipes", "tutorial")}
 INTERPRETERS = {".sh": ["bash"], ".py": [sys.executable], ".mjs": ["node"], ".go": ["go", "run"]}
 EXAMPLES = sorted(
     path.name for path in (ROOT / "docs/examples").iterdir() if path.suffix in INTERPRETERS
 )
 URL = "http://127.0.0.1:8000"
-INTERPRETERS = {
-    ".sh": ["bash"],
-    ".py": [sys.executable],
-    ".mjs": ["node"],
-    ".go": ["go", "run"],
-}
 BEHIND_COMMAND = "--- behind the command ---"
 
 NOT_RUN = {
@@ -174,7 +169,10 @@ def fits(shown: str, expected: str) -> bool:
     return re.fullmatch(".*?".join(pieces), shown.strip(), re.DOTALL) is not None
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow) if page in LONG_PAGES else page for page in PAGES],
+)
 def test_every_command_prints_what_the_page_says(page, server, folder):
     for block in blocks_of(page):
         if block.language == "console":

@@ -34,6 +34,7 @@ both_servers = pytest.mark.parametrize("name", ["waitress", "granian"])
 Step = Callable[[httpx.Client, Random], httpx.Response]
 
 
+@pytest.mark.slow
 @both_servers
 def test_memory_is_flat_under_load(campaign: Campaign, tmp_path: Path, name: str):
     load(campaign, campaign.rounds(ROUNDS), tmp_path, name)

@@ -97,20 +97,15 @@ def encode(
     offset: int,
 ) -> tuple[list[Buffer], int]:
     """Return the buffers of a frame to be written at ``offset``, and their total size."""
-    pieces: list[Buffer] = [b"", *chain.from_iterable(encoded_records)]  # the header comes first
-    content = HEADER.size + sum(map(len, pieces)) + CHECKSUM_SIZE
+    encoded = list(chain.from_iterable(encoded_records))
+    content = HEADER.size + sum(map(len, encoded)) + CHECKSUM_SIZE
     padding = -content % ALIGNMENT
     size = content + padding
-    pieces[0] = HEADER.pack(
-        size,
-        record_count,
-        revision,
-        time_us,
-        totals.key_count,
-        totals.value_bytes,
-        synced // ALIGNMENT,
+    key_count, value_bytes = totals
+    header = HEADER.pack(
+        size, record_count, revision, time_us, key_count, value_bytes, synced // ALIGNMENT
     )
-    pieces.append(_ZEROS[:padding])
+    pieces: list[Buffer] = [header, *encoded, _ZEROS[:padding]]
     seed = frame_seed(salt, offset)
     if size <= _JOIN_BYTES_MAX:
         return [seal(b"".join(pieces), seed)], size

@@ -163,7 +163,9 @@ class View:
     def find_logged(self, key: bytes, at: int | None = None) -> Locator | None:
         """Do as ``find`` does, but find a version that was erased since, too, as long as it can."""
         for delta in self.deltas:
-            locator = newest_at(delta.rows.get(key), at)
+            locator = delta.rows.get(key)
+            if at is not None:
+                locator = newest_at(locator, at)
             if locator is not None:
                 return locator
         for index in self.indexes:

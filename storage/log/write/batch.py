@@ -96,6 +96,19 @@ class Batch:
         self.frames = PendingFrames(view, salt=salt, now_us=now_us, synced=synced)
         self.commit_count = 0
 
+    def add_plain(self, txns: Sequence[Txn], start: int) -> list[Commit]:
+        """Do transactions from the one at ``start`` on, as many as are plain puts.
+
+        Returns:
+            Their commits; ``add`` decides the next transaction, and may refuse it.
+        """
+        if self._limits.txn_bytes_max > _ANY_FRAME_BYTES_MAX:
+            return []
+        accepts = None if self._free_space.is_plenty else self._accepts
+        commits = self.frames.add_plain(txns, start, accepts)
+        self.commit_count += len(commits)
+        return commits
+
     def add(self, txn: Txn) -> Commit:
         """Decide a transaction and add its writes.
 
@@ -114,29 +127,14 @@ class Batch:
         if failed and txn.otherwise is None:
             raise Conflict(failed)
         ops = txn.then if not failed else txn.otherwise or ()
-        results = self._put_plainly(ops) if txn.idempotency is None else None
-        if results is None:
-            results = self._do_all(ops, txn.idempotency, succeeds=not failed)
+        plain = self.add_plain([Txn(ops)], 0) if txn.idempotency is None else []
+        if plain:
+            return plain[0]._replace(succeeded=not failed)
+        results = self._do_all(ops, txn.idempotency, succeeds=not failed)
         return Commit(not failed, self.frames.head.revision, results)
 
-    def _put_plainly(self, ops: Sequence[Op]) -> tuple[OpResult, ...] | None:
-        """Do the operations of a transaction if they are plain puts; else do nothing.
-
-        Raises:
-            DiskFull: see ``add``.
-        """
-        if not ops or self._limits.txn_bytes_max > _ANY_FRAME_BYTES_MAX:
-            return None
-        puts = self.frames.decided(ops)
-        if puts is None:
-            return None
-        _, encoded, _, results = puts
-        if not self._free_space.is_plenty:
-            size = sum(map(len, encoded)) - records.OVERHEAD * len(encoded)
-            self._free_space.require(self._view, self.frames.size + size)
-        self.frames.add_puts(puts)
-        self.commit_count += 1
-        return results
+    def _accepts(self, size: int) -> bool:
+        return self._free_space.accepts(self._view, size)
 
     def _do_all(
         self, ops: Sequence[Op], idempotency: Idempotency | None, *, succeeds: bool

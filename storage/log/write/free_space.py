@@ -85,10 +85,17 @@ class FreeSpace:
         Raises:
             DiskFull: the rest of the disk is kept free; nothing was written.
         """
-        self._has_refused = not self._suffices(view, size)
-        if self._has_refused:
+        if not self.accepts(view, size):
+            self._has_refused = True
             self._settings.measures.refused(self._settings.clock())
             raise DiskFull(f"{NO_FREE_SPACE}; the write was not applied")
+
+    def accepts(self, view: View, size: int) -> bool:
+        """Return whether so many bytes of values leave what is kept free."""
+        if not self._suffices(view, size):
+            return False
+        self._has_refused = False
+        return True
 
     def is_short(self, view: View) -> bool:
         """Return whether values are refused, or will be soon."""

@@ -19,19 +19,35 @@ from rundlet_server.storage.log.write.batch import Batch
 from rundlet_server.storage.log.write.writer import Writer
 from rundlet_server.storage.outcomes.results import Commit
 
+Outcome = Commit | Exception
+
 
 @dataclass(slots=True)
 class _Request:
-    """A queued transaction.
+    """Transactions that a thread has queued.
 
     Attributes:
         wakeup: held while the request waits; released when it is done or is to lead.
+        outcomes: of each transaction its commit, or why it failed; empty until all are done.
+        spoilers: of transactions that failed in a way that is not foreseen: place and failure.
     """
 
-    txn: Txn
+    txns: Sequence[Txn]
     wakeup: threading.Lock = field(default_factory=threading.Lock)
-    commit: Commit | None = None
-    error: Exception | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
+    spoilers: dict[int, Exception] = field(default_factory=dict)
+
+    def take(self) -> list[Outcome]:
+        """Take the outcomes out of the request, once it is done.
+
+        The traceback of an exception refers to all frames below which it was raised, and these
+        refer to the request and its lists: were the exception still there, a view with files that
+        compaction has removed would stay in that circle until the garbage collector runs.
+        """
+        taken = self.outcomes[:]
+        self.outcomes.clear()
+        self.spoilers.clear()
+        return taken
 
 
 class GroupCommit:
@@ -53,48 +69,39 @@ class GroupCommit:
             OutcomeUnknown: it may have been applied.
             Damaged: the log cannot be followed.
         """
-        request = _Request(txn)
-        self._finish([request])
-        if request.error is not None:
-            try:
-                raise request.error
-            finally:
-                # Its traceback refers to this frame, which refers to the request: a view with files
-                # that compaction has removed would stay in that circle until the garbage collector
-                # runs.
-                request.error = None
-        assert request.commit is not None
-        return request.commit
+        request = _Request([txn])
+        self._finish(request)
+        outcome = request.take()[0]
+        if isinstance(outcome, Commit):
+            return outcome
+        try:
+            raise outcome
+        finally:
+            del outcome  # its traceback refers to this frame: a circle, see ``_Request.take``
 
-    def commit_group(self, txns: Sequence[Txn]) -> list[Commit | Exception]:
+    def commit_group(self, txns: Sequence[Txn]) -> list[Outcome]:
         """Commit transactions of many callers; return once all are published.
 
         Returns:
             For each its commit, or what ``commit`` would raise.
         """
-        requests = [_Request(txn) for txn in txns]
-        for request in requests[1:]:
-            request.wakeup.acquire()  # the leader releases it
-        if requests:
-            self._finish(requests)
-        # Not kept in a variable: the traceback of an exception refers to this frame, too.
-        return [_outcome_of(request) for request in requests]
+        if not txns:
+            return []
+        request = _Request(txns)
+        self._finish(request)
+        return request.take()  # not kept in a variable, as in ``commit``
 
-    def _finish(self, requests: Sequence[_Request]) -> None:
-        """Queue requests of one thread, and return when all are done; lead if no thread does.
-
-        A leader takes all that are queued, so the requests of one call are done together.
-        """
-        first = requests[0]
+    def _finish(self, request: _Request) -> None:
+        """Queue a request, and return when it is done; lead if no thread does."""
         with self._queue_lock:
-            self._queue += requests
+            self._queue.append(request)
             is_waiting = self._has_leader
             self._has_leader = True
             if is_waiting:
-                first.wakeup.acquire()
+                request.wakeup.acquire()
         if is_waiting:
-            first.wakeup.acquire()  # until done, or until it is this thread's turn to lead
-        if first.commit is None and first.error is None:
+            request.wakeup.acquire()  # until done, or until it is this thread's turn to lead
+        if not request.outcomes:
             self._lead()
 
     def _lead(self) -> None:
@@ -136,41 +143,43 @@ class GroupCommit:
         A transaction that fails in a way that is not foreseen may leave a part of itself in the
         batch. The others must not pay for that: they are decided anew, without it.
         """
-        left = list(group)
         while True:
             batch = self._writer.begin(view)
-            failed = next((request for request in left if not _add(batch, request)), None)
-            if failed is None:
+            if all(_decide(batch, request) for request in group):
                 return batch
-            left.remove(failed)
 
 
-def _outcome_of(request: _Request) -> Commit | Exception:
-    """Take the outcome out of a request that is done."""
-    outcome = request.error or request.commit
-    assert outcome is not None
-    request.error = None  # as in ``commit``: its traceback refers to the request
-    return outcome
-
-
-def _add(batch: Batch, request: _Request) -> bool:
-    """Decide a transaction; return false if it failed in a way that is not foreseen."""
-    request.commit, request.error = None, None
-    try:
-        request.commit = batch.add(request.txn)
-    except StoreError as ex:
-        request.error = ex
-    except OSError as ex:
-        reason = ex.strerror or ex
-        request.error = Unavailable(
-            f"the disk failed while a value was read ({reason}); the write was not applied"
-        )
-        request.error.__cause__ = ex
-        return False
-    except Exception as ex:
-        request.error = ex
-        return False
+def _decide(batch: Batch, request: _Request) -> bool:
+    """Decide transactions; return false once one fails in a way that is not foreseen."""
+    txns = request.txns
+    outcomes = request.outcomes = []
+    while len(outcomes) < len(txns):
+        place = len(outcomes)
+        if place in request.spoilers:
+            outcomes.append(request.spoilers[place])
+            continue
+        try:
+            plain = batch.add_plain(txns, place)
+            if plain:
+                outcomes += plain
+            else:
+                outcomes.append(batch.add(txns[place]))
+        except StoreError as ex:
+            outcomes.append(ex)
+        except Exception as ex:
+            request.spoilers[place] = _unavailable(ex) if isinstance(ex, OSError) else ex
+            return False
     return True
+
+
+def _unavailable(cause: OSError) -> Unavailable:
+    """Return the error for a transaction that needs a value that the disk does not give."""
+    error = Unavailable(
+        f"the disk failed while a value was read ({cause.strerror or cause});"
+        " the write was not applied"
+    )
+    error.__cause__ = cause
+    return error
 
 
 def _refuse(group: Sequence[_Request], cause: BaseException) -> None:
@@ -178,4 +187,4 @@ def _refuse(group: Sequence[_Request], cause: BaseException) -> None:
     error = cause if isinstance(cause, Exception) else OutcomeUnknown("interrupted")
     for request in group:
         # A refusal that was decided against writes of this group is void, too: they did not happen.
-        request.commit, request.error = None, error
+        request.outcomes = [error] * len(request.txns)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rundlet_server.storage.files import Buffer
-from rundlet_server.storage.interface import Op
+from rundlet_server.storage.interface import Txn
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
 from rundlet_server.storage.log.format.frame import Totals
@@ -14,7 +14,8 @@ from rundlet_server.storage.log.format.locator import Locator, pack_position
 from rundlet_server.storage.log.format.manifest import METADATA, OUTCOMES
 from rundlet_server.storage.log.format.record import OUTCOME, TOMBSTONES, Record
 from rundlet_server.storage.log.read.view import Head, View
-from rundlet_server.storage.log.write.plain_puts import PlainPuts, plain_puts
+from rundlet_server.storage.log.write.plain_puts import plain_puts
+from rundlet_server.storage.outcomes.results import Commit
 
 
 class PendingFrames:
@@ -77,25 +78,67 @@ class PendingFrames:
         data = encoded if isinstance(encoded, bytes) else b"".join(encoded)
         return records.decode(data, verify=False)
 
-    def decided(self, ops: Sequence[Op]) -> PlainPuts | None:
-        """Decide and encode plain puts, see ``plain_puts``; ``add_puts`` adds them."""
-        return plain_puts(
-            ops,
-            self._newest,
-            self._view.find,
-            revision=self._revision + 1,
-            time_us=self.head.time_us,
-            position=self._next_position(),
-            totals=self.head.totals,
-            published=self._revision_before,
-        )
+    def add_plain(
+        self, txns: Sequence[Txn], start: int, accepts: Callable[[int], bool] | None
+    ) -> list[Commit]:
+        """Decide transactions of nothing but plain puts, and add a frame of each.
 
-    def add_puts(self, puts: PlainPuts) -> None:
-        """Add one frame with what ``decided`` has just returned."""
-        entries, encoded, totals, _ = puts
-        self._newest.update(entries)
-        self._encoded += encoded
-        self._add_frame(entries, [encoded], totals)
+        Args:
+            txns: of which those from ``start`` on are decided.
+            start: the place of the first.
+            accepts: whether the disk has space for so many bytes; ``None`` if it has plenty.
+
+        Returns:
+            The commits of those up to the first that is something else, or cannot be done.
+        """
+        newest, find, published = self._newest, self._view.find_logged, self._revision_before
+        first_offset, first_position, size = self._start, self._first_position, self.size
+        revision, time_us, totals = self._revision, self.head.time_us, self.head.totals
+        commits: list[Commit] = []
+        for place in range(start, len(txns)):
+            txn = txns[place]
+            if txn.conditions or txn.idempotency is not None or not txn.then:
+                break
+            try:
+                puts = plain_puts(
+                    txn.then,
+                    newest,
+                    find,
+                    revision=revision + 1,
+                    time_us=time_us,
+                    position=first_position + size,
+                    totals=totals,
+                    published=published,
+                )
+            except Exception:
+                break  # for example an index file is damaged: ``Batch.add`` meets it again
+            if puts is None:
+                break
+            entries, encoded, totals_then, results = puts
+            if accepts is not None and not accepts(size + sum(map(len, encoded))):
+                break
+            revision, totals, offset = revision + 1, totals_then, first_offset + size
+            buffers, frame_size = frames.encode(
+                [encoded],
+                record_count=len(encoded),
+                revision=revision,
+                time_us=time_us,
+                totals=totals,
+                synced=self._synced,
+                salt=self._salt,
+                offset=offset,
+            )
+            newest.update(entries)
+            self._encoded += encoded
+            self.entries += entries
+            self.commits.append((revision, time_us, offset))
+            self.buffers += buffers
+            size += frame_size
+            commits.append(Commit(True, revision, results))
+        if commits:
+            self._revision, self.size = revision, size
+            self.head = Head(revision, time_us, totals)
+        return commits
 
     def add(self, written: Sequence[Record]) -> None:
         """Add one frame with these records, whose revision is the next one."""

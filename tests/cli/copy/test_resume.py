@@ -47,6 +47,7 @@ def note_of(state_home: Path) -> dict[str, object] | None:
     return json.loads(found[0].read_bytes()) if found else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["folder", "postgresql"])
 def test_a_killed_copy_goes_on_where_it_was(make_place, state_home, kind):
     source, to = make_place("folder", "from"), make_place(kind, "to")

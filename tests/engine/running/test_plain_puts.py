@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rundlet_server.storage.bounds import IDEMPOTENCY_S_DEFAULT, VALUE_BYTES_LIMIT
-from rundlet_server.storage.errors import DiskFull, InvalidOperation, StoreError
+from rundlet_server.storage.errors import Damaged, DiskFull, InvalidOperation, StoreError
 from rundlet_server.storage.interface import (
     DEFAULT_CONTENT_TYPE,
     TEXT_CONTENT_TYPE,
@@ -25,14 +25,16 @@ from rundlet_server.storage.interface import (
     Touch,
     Txn,
 )
+from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import COPIED_BYTES_MAX, VERSION_MAX
 from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.log.write.batch import Batch
+from rundlet_server.storage.log.write.group_commit import _decide, _Request
 from rundlet_server.storage.metadata import metadata_of
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.outcomes.idempotency import KEY_SIZE, Idempotency
-from rundlet_server.storage.outcomes.results import Commit, OpResult
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.requests import _check_ops, check_txn, encode_key
 from rundlet_server.storage.settings import StoreSettings
 from tests.support.campaign import Campaign
@@ -49,8 +51,8 @@ ONCE = Idempotency(bytes(KEY_SIZE), b"one", IDEMPOTENCY_S_DEFAULT)
 class StepByStep(Batch):
     """A batch that takes no transaction for plain puts."""
 
-    def _put_plainly(self, _: Sequence[Op]) -> tuple[OpResult, ...] | None:
-        return None
+    def add_plain(self, *_: object) -> list[Commit]:
+        return []
 
 
 class Counting(Batch):
@@ -58,10 +60,10 @@ class Counting(Batch):
 
     plain_count = 0
 
-    def _put_plainly(self, ops: Sequence[Op]) -> tuple[OpResult, ...] | None:
-        results = super()._put_plainly(ops)
-        self.plain_count += results is not None
-        return results
+    def add_plain(self, txns: Sequence[Txn], start: int) -> list[Commit]:
+        commits = super().add_plain(txns, start)
+        self.plain_count += len(commits)
+        return commits
 
 
 class FullFiles(UnsyncedFiles):
@@ -91,8 +93,7 @@ def test_random_transactions_make_the_same_frames_both_ways(
         txns = [random_txn(chance) for _ in range(chance.randint(1, 5))]
         with store._writer.exclusive() as view:
             plain, stepwise = both(store, view)
-            for txn in txns:
-                assert outcome(plain, txn) == outcome(stepwise, txn), txn
+            assert outcomes(plain, txns) == outcomes(stepwise, txns), txns
             assert contents(plain) == contents(stepwise), txns
             store._writer.write(view, plain)
         clock.advance(chance.choice([0, 0, 3, 20]))
@@ -184,11 +185,13 @@ def both(store: LogStore, view: View) -> tuple[Counting, StepByStep]:
     return Counting(view, **arguments), StepByStep(view, **arguments)
 
 
-def outcome(batch: Batch, txn: Txn) -> Commit | tuple[type[StoreError], str]:
-    try:
-        return batch.add(txn)
-    except StoreError as ex:
-        return type(ex), str(ex)
+def outcomes(batch: Batch, txns: Sequence[Txn]) -> list[Commit | tuple[type[Exception], str]]:
+    request = _Request(txns)
+    assert _decide(batch, request)
+    return [
+        (type(outcome), str(outcome)) if isinstance(outcome, Exception) else outcome
+        for outcome in request.take()
+    ]
 
 
 def contents(batch: Batch) -> tuple[object, ...]:
@@ -217,6 +220,29 @@ def test_a_key_at_the_last_version_takes_no_plain_put(store: LogStore):
 
     assert refused.value.index == 1
     assert store.get("b") is None
+
+
+@pytest.mark.parametrize(
+    "failure", [Damaged("1.idx", 64, "planted"), OSError(5, "planted"), KeyError(1)]
+)
+def test_a_plain_put_that_fails_in_a_group_fails_no_other(
+    store: LogStore, monkeypatch: pytest.MonkeyPatch, failure: Exception
+):
+    def find(view: View, key: bytes, at: int | None = None) -> Locator | None:
+        if key == b"b":
+            raise failure
+        return find_logged(view, key, at)
+
+    find_logged = View.find_logged
+    monkeypatch.setattr(View, "find_logged", find)
+    found = store.commit_group([Txn([Put(key, key.encode())]) for key in "abcd"])
+    monkeypatch.undo()
+
+    assert [isinstance(outcome, Commit) for outcome in found] == [True, False, True, True]
+    assert [store.get(key) is not None for key in "abcd"] == [True, False, True, True]
+    assert [found[place].revision for place in (0, 2, 3)] == [
+        store.get(key).revision for key in "acd"
+    ]
 
 
 def test_plain_puts_are_refused_where_space_is_short(tmp_path: Path):

@@ -6,6 +6,7 @@ from tests.faults.planted.mutant import Mutant
 
 PLAIN = "tests/engine/running/test_plain_puts.py"
 ONE_PASS = "storage/log/write/plain_puts.py"
+PENDING = "storage/log/write/pending.py"
 REQUESTS = "storage/requests.py"
 
 MUTANTS_OF_PUTS = (
@@ -53,30 +54,58 @@ MUTANTS_OF_PUTS = (
     ),
     Mutant(
         "plain-puts-are-not-seen-by-the-next-transaction",
-        "storage/log/write/pending.py",
-        "        self._newest.update(entries)\n",
+        PENDING,
+        "            newest.update(entries)\n",
         "",
         (PLAIN,),
     ),
     Mutant(
         "plain-puts-cannot-be-read-by-the-next-transaction",
-        "storage/log/write/pending.py",
-        "        self._encoded += encoded\n        self._add_frame(entries, [encoded], totals)\n",
-        "        self._add_frame(entries, [encoded], totals)\n",
+        PENDING,
+        "            self._encoded += encoded\n            self.entries += entries\n",
+        "            self.entries += entries\n",
         (PLAIN,),
     ),
     Mutant(
         "plain-puts-fill-the-disk",
         "storage/log/write/batch.py",
-        "        if not self._free_space.is_plenty:\n            size",
-        "        if False:\n            size",
+        "None if self._free_space.is_plenty else self._accepts",
+        "None",
         (PLAIN,),
     ),
     Mutant(
         "plain-puts-of-a-request-with-a-key-are-not-remembered",
         "storage/log/write/batch.py",
-        "self._put_plainly(ops) if txn.idempotency is None else None",
-        "self._put_plainly(ops)",
+        "self.add_plain([Txn(ops)], 0) if txn.idempotency is None else []",
+        "self.add_plain([Txn(ops)], 0)",
+        (PLAIN,),
+    ),
+    Mutant(
+        "plain-puts-of-a-group-ask-for-no-condition",
+        PENDING,
+        "if txn.conditions or txn.idempotency is not None or not",
+        "if txn.idempotency is not None or not",
+        (PLAIN,),
+    ),
+    Mutant(
+        "plain-puts-of-a-group-with-a-key-are-not-remembered",
+        PENDING,
+        "if txn.conditions or txn.idempotency is not None or not",
+        "if txn.conditions or not",
+        (PLAIN,),
+    ),
+    Mutant(
+        "plain-puts-of-a-group-share-a-revision",
+        PENDING,
+        "            revision, totals, offset = revision + 1, ",
+        "            revision, totals, offset = self._revision + 1, ",
+        (PLAIN,),
+    ),
+    Mutant(
+        "plain-puts-before-a-failure-are-lost",
+        PENDING,
+        "            except Exception:\n                break",
+        "            except ArithmeticError:\n                break",
         (PLAIN,),
     ),
     Mutant(

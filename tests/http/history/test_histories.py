@@ -49,7 +49,7 @@ def test_versions_come_newest_first_with_their_times(api, told: Store):
             **{"size": 1, "content_type": "text/plain"},
         },
     ]
-    assert answer.headers["Cache-Control"] == "no-cache"
+    assert answer.headers["Cache-Control"] == "no-store"
 
 
 def test_versions_come_in_cbor_too(api, told: Store):

@@ -26,7 +26,7 @@ pytest.importorskip("granian")
 EXAMPLES_SHORT = 8
 EXAMPLES_LONG = 100
 """Random requests of each operation, and walks along links; the boundaries of all come besides."""
-ACCEPTED_SHARE_MIN = 0.7
+ACCEPTED_SHARE_MIN = 0.6
 """Of the requests that the document allows; the others meet a store that has no such thing."""
 
 
@@ -77,14 +77,15 @@ def run_tool(folder: Path, url: str, *options: str) -> tuple[str, dict]:
     path = folder / "report.json"
     done = subprocess.run(
         [
-            *(program("schemathesis"), "run", f"{url}/openapi.json", "--checks", "all"),
+            *(program("schemathesis"), "--config-file", str(ROOT / "schemathesis.toml"), "run"),
+            *(f"{url}/openapi.json", "--checks", "all"),
             *("--phases", "examples,coverage,fuzzing,stateful", "--continue-on-failure"),
             *("--generation-database", "none", "--no-color"),
             *("--report", "json", "--report-json-path", str(path)),
             *options,
         ],
-        cwd=ROOT,  # the tool finds schemathesis.toml there, and the hooks
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        cwd=folder,  # where it keeps what it found
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",

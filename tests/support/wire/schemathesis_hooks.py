@@ -173,7 +173,7 @@ def _mend_query(case: Case) -> None:
     if "expect" in query:  # few prefixes are those of a key
         query["expect"] = int(str(query["expect"]).partition(".")[0]) % 2
     if "lease" in query:
-        query["lease"] = max(float(query["lease"]), 60)  # longer than the requests that follow
+        query["lease"] = max(float(query["lease"]), 3_600)  # longer than the tool runs
     if "match" in query:
         query.pop("delimiter", None)
     if case.headers and "Idempotency-Key" in case.headers:
