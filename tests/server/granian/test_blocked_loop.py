@@ -22,7 +22,7 @@ from tests.support.processes.servers import (
 pytest.importorskip("granian")
 from tests.support.blocked_loop import BLOCKED
 
-BLOCK = b"GET /readyz HTTP/1.1\r\nHost: h\r\nX-Block: 1\r\n\r\n"
+BLOCK = b"GET /v1 HTTP/1.1\r\nHost: h\r\nX-Block: 1\r\n\r\n"
 
 
 class FaultyServer(RundletServer):
@@ -43,7 +43,7 @@ def server(tmp_path: Path) -> Iterator[FaultyServer]:
 def is_answered(server: RundletServer) -> bool:
     """Return whether the loop answers a request on a new connection."""
     try:
-        return httpx.get(f"{server.url}/readyz", timeout=PATIENCE_S).is_success
+        return httpx.get(f"{server.url}/v1", timeout=PATIENCE_S).is_success
     except httpx.TransportError:  # the worker has just been ended
         return False
 
@@ -53,7 +53,7 @@ def test_worker_whose_loop_is_blocked_is_replaced(server: FaultyServer):
     (blocked,) = worker_pids(server.process.pid)
     with silent_clients(server, 1, BLOCK):
         wait_for(lambda: BLOCKED in server.stderr)
-        # A plain GET does not reach the loop.
+        # A plain GET never reaches the loop.
         beside = httpx.get(f"{server.url}/v1/kv/a", timeout=PATIENCE_S)
         is_blocked_then = is_running(blocked)
         wait_for(lambda: not is_running(blocked))

@@ -99,7 +99,7 @@ def answers_beside(
         with slow_disk(worker, log, READ_S):
             asking.start()
             wait_for(lambda: "pread64(" in log.read_text())
-            got = [server.client.get(path), server.client.get("/livez")]
+            got = [server.client.get(path), server.client.get("/v1")]
             is_waiting = not answers
             asking.join(PATIENCE_S)
     except CannotTrace as ex:
