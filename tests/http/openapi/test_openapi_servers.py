@@ -99,7 +99,9 @@ def check_rates(rates: dict[str, dict[str, dict[str, int]]], campaign: Campaign)
     total = accepted = 0
     for operation, phases in rates.items():
         succeeded = sum(each["accepted"] for each in phases.values())
-        assert succeeded, f"no request to {operation} succeeded"
+        # Erasing a key ends the backups that hold it, as soon as maintenance gets there.
+        may_be_gone = "/v1/backup/{id}" in operation
+        assert succeeded or may_be_gone, f"no request to {operation} succeeded"
         accepted += succeeded
         total += sum(sum(each.values()) for each in phases.values())
     campaign.count("requests that the document allows", total)
