@@ -99,7 +99,8 @@ def test_a_hold_that_is_taken_while_a_pass_runs_is_kept(opened):
     checkpointer.write = hold_meanwhile
     store.maintainer.compact(thorough=True)
 
-    assert value(other, "a", at=2) == b"2"
+    # A store that was open before may still have the view from before the pass.
+    assert value(opened(), "a", at=2) == b"2"
     taken[0].__exit__(None, None, None)
 
 
