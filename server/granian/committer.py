@@ -36,6 +36,7 @@ class Committer:
         self._loop = loop
         self._submitted: list[_Submitted] = []
         self._queue: SimpleQueue[Sequence[_Submitted] | None] = SimpleQueue()
+        self._is_last = False
         self._thread = threading.Thread(target=self._run, name="rundlet-commit", daemon=True)
         self._thread.start()
 
@@ -70,41 +71,44 @@ class Committer:
             self._queue.put(submitted)
 
     def _run(self) -> None:
-        while self._commit_next():
-            pass
+        while not self._is_last:
+            self._commit_next()
 
-    def _commit_next(self) -> bool:
-        """Wait for transactions and commit them; return false once no more will come.
+    def _commit_next(self) -> None:
+        """Wait for transactions and commit them.
 
-        While the thread waits, it holds no group: an exception among the outcomes refers to a view
-        of the store, with files that compaction may have removed.
+        An exception among the outcomes refers by its traceback to this frame and those below, and
+        to a view of the store, with files that compaction may have removed. So none of these frames
+        keeps outcomes, or futures that hold one: it would be a circle, which only the garbage
+        collector ends.
         """
-        first = self._queue.get()
-        if first is None:
-            return False
-        group = list(first)
-        is_last = False
-        with contextlib.suppress(Empty):
-            while not is_last:
-                more = self._queue.get_nowait()
-                is_last = more is None
-                group += more or ()
-        self._commit(group)
-        return not is_last
+        group = self._next_group()
+        self._tell(group, self._outcomes(group))
 
-    def _commit(self, group: Sequence[_Submitted]) -> None:
+    def _next_group(self) -> list[_Submitted]:
+        """Wait for transactions; return all that are queued."""
+        more = self._queue.get()
+        group: list[_Submitted] = []
+        with contextlib.suppress(Empty):
+            while more is not None:
+                group += more
+                more = self._queue.get_nowait()
+            self._is_last = True
+        return group
+
+    def _tell(self, group: list[_Submitted], outcomes: Sequence[Outcome]) -> None:
         resolved = []
-        for (_, waits), outcome in zip(group, self._outcomes(group), strict=True):
+        for (_, waits), outcome in zip(group, outcomes, strict=True):
             if isinstance(waits, asyncio.Future):
                 resolved.append((waits, outcome))
             else:
                 waits(outcome)
+        group.clear()
         if resolved:
             with contextlib.suppress(RuntimeError):  # the loop has ended: no one waits
                 self._loop.call_soon_threadsafe(_resolve, resolved)
 
     def _outcomes(self, group: Sequence[_Submitted]) -> Sequence[Outcome]:
-        # No frame on the way keeps them in a variable: a traceback refers to all of these frames.
         try:
             return self._store.commit_group([txn for txn, _ in group])
         except Exception as ex:
