@@ -85,8 +85,10 @@ def planter() -> Iterator[Planter]:
 
 @pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
 def test_what_a_mutant_replaces_stands_there_once(mutant: Mutant):
-    assert (ROOT / mutant.path).read_text().count(mutant.old) == 1
+    source = (ROOT / mutant.path).read_text()
+    assert source.count(mutant.old) == 1
     assert mutant.old != mutant.new
+    compile(source.replace(mutant.old, mutant.new), mutant.path, "exec")
 
 
 def test_names_of_mutants_are_their_own():

@@ -245,6 +245,16 @@ def test_a_plain_put_that_fails_in_a_group_fails_no_other(
     ]
 
 
+def test_a_condition_within_a_group_of_plain_puts_is_asked(store: LogStore):
+    conditioned = Txn([Put("b", b"1")], conditions=[Condition("missing", exists=True)])
+    found = store.commit_group([Txn([Put("a", b"1")]), conditioned, Txn([Put("c", b"1")])])
+
+    assert [isinstance(outcome, Commit) and outcome.succeeded for outcome in found] == [
+        *(True, False, True)
+    ]
+    assert [store.get(key) is not None for key in "abc"] == [True, False, True]
+
+
 def test_plain_puts_are_refused_where_space_is_short(tmp_path: Path):
     with closing(open_log_store(tmp_path, StoreSettings(files=FullFiles()))) as store:
         with pytest.raises(DiskFull):

@@ -447,7 +447,7 @@ MUTANTS_AROUND_THE_LOG = (
     Mutant(
         "older-manifest-accepted-for-reading",
         READ_ONLY,
-        "    refuse_unnamed(files, folder, manifest)\n",
+        "        refuse_unnamed(files, folder, manifest)\n",
         "",
         (f"{MEDIA}::test_older_manifest_is_refused_for_reading_too",),
     ),

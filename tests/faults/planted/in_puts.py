@@ -18,13 +18,6 @@ MUTANTS_OF_PUTS = (
         (PLAIN,),
     ),
     Mutant(
-        "a-plain-put-follows-the-last-version",
-        ONE_PASS,
-        "            if previous.expires_us or previous.version == VERSION_MAX:\n",
-        "            if previous.expires_us:\n",
-        (PLAIN,),
-    ),
-    Mutant(
         "a-plain-put-after-a-delete-replaces-a-value",
         ONE_PASS,
         "            if previous.kind not in TOMBSTONES:\n",

@@ -788,6 +788,9 @@ EQUIVALENT = {
     "folder not synced between compacted segments and their index file": (
         "writing the index file syncs the same folder before the manifest names either"
     ),
+    "a plain put follows the last version": (
+        "the number does not fit its field, so the put is decided step by step, and refused there"
+    ),
     "bytes behind the end of an abandoned segment not cut": (
         "the manifest seals it before them: they only save a repair without manifest some work"
     ),
