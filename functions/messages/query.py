@@ -18,6 +18,7 @@ TTL_S_MIN = 0.000_001
 """The clock of the store counts microseconds."""
 
 _DECIMAL = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_PLAIN_TTL = re.compile(rb"ttl=([0-9]{1,9}(?:\.[0-9]{1,6})?)")
 _WHOLE = re.compile(r"[0-9]{1,19}")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -139,6 +140,17 @@ def revision_of(what: str, text: str) -> int:
     if _WHOLE.fullmatch(text) and int(text) <= REVISION_MAX:
         return int(text)
     raise bad_query(f"{what} must be a revision: a whole number from 0 to 2^63-1")
+
+
+def plain_ttl_s(query: bytes) -> float | None:
+    """Return the time to live in seconds of a query as most clients write it, and nothing else.
+
+    Returns:
+        ``None`` for any other query, also for one that ``Query`` takes.
+    """
+    match = _PLAIN_TTL.fullmatch(query)
+    seconds = float(match[1]) if match else math.nan
+    return seconds if is_ttl(seconds) else None
 
 
 def is_ttl(seconds: float) -> bool:

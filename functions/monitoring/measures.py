@@ -134,8 +134,8 @@ class QuickPut(Protocol):
         """Return the answer by what the commit returned or raised, and count it."""
 
 
-QuickPuts = Callable[[bytes, Sequence[tuple[bytes, bytes]]], QuickPut | None]
-"""Returns how to answer a PUT with a path, no query and headers; ``None`` if Falcon answers it."""
+QuickPuts = Callable[[bytes, bytes, Sequence[tuple[bytes, bytes]]], QuickPut | None]
+"""Returns how to answer a PUT with a path, query and headers; ``None`` if Falcon answers it."""
 
 
 class CountRequest(Protocol):

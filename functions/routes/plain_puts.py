@@ -1,10 +1,10 @@
 """Plain PUTs of values, answered without Falcon by a server with an event loop.
 
-A PUT of ``/v1/kv/{key}`` or ``/v1/kv64/{key}`` is plain if it has a small body, no query, and only
-headers that do not change what it does (``_PLAIN``), and if there is no token. Falcon and a
-greenlet would take more than a third of its time. ``PlainPuts`` answers it with the same parts as
-the Falcon route does, which answers all others. Either way the answer is the same to the byte, and
-so is what is stored; a test compares both.
+A PUT of ``/v1/kv/{key}`` or ``/v1/kv64/{key}`` is plain if it has a small body, no query but a time
+to live, and only headers that do not change what it does (``_PLAIN``), and if there is no token.
+Falcon and a greenlet would take more than a third of its time. ``PlainPuts`` answers it with the
+same parts as the Falcon route does, which answers all others. Either way the answer is the same to
+the byte, and so is what is stored; a test compares both.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 
 from rundlet_server.functions.access.admission import Access
 from rundlet_server.functions.messages.content_types import require_header_safe
+from rundlet_server.functions.messages.query import plain_ttl_s
 from rundlet_server.functions.messages.target import key_from_base64url, key_from_path
 from rundlet_server.functions.messages.validators import EntityTags
 from rundlet_server.functions.monitoring.counting import CountedStore
@@ -63,8 +64,13 @@ class PlainPuts:
         self._size_max = 0 if store.read_only else min(_SMALL_BYTES, limits.value_bytes_max)
         self.key_bytes_max = limits.key_bytes_max
 
-    def begin(self, raw_path: bytes, headers: Sequence[tuple[bytes, bytes]]) -> PlainPut | None:
+    def begin(
+        self, raw_path: bytes, query: bytes, headers: Sequence[tuple[bytes, bytes]]
+    ) -> PlainPut | None:
         """See ``QuickPuts``."""
+        ttl_s = plain_ttl_s(query) if query else None
+        if query and ttl_s is None:
+            return None
         fields = dict(headers)
         if len(fields) != len(headers) or not fields.keys() <= _PLAIN:
             return None
@@ -79,7 +85,7 @@ class PlainPuts:
         if not 0 < size <= self._size_max:
             return None
         label, decode_key = way
-        put = PlainPut(self, label, fields, size)
+        put = PlainPut(self, label, fields, size, ttl_s)
         try:
             put.key = decode_key(raw_path[base_size:].decode(), self.key_bytes_max)
             require_header_safe(put.content_type)
@@ -97,13 +103,21 @@ class PlainPut:
         content_type: of the value.
     """
 
-    __slots__ = ("_host", "_label", "_puts", "_started_ns", "content_type", "key", "size")
+    __slots__ = ("_host", "_label", "_puts", "_started_ns", "_ttl_s", "content_type", "key", "size")
 
-    def __init__(self, puts: PlainPuts, label: str, fields: dict[bytes, bytes], size: int) -> None:
+    def __init__(
+        self,
+        puts: PlainPuts,
+        label: str,
+        fields: dict[bytes, bytes],
+        size: int,
+        ttl_s: float | None,
+    ) -> None:
         self._puts = puts
         self._label = label
         self._host = fields.get(b"host", b"").decode("latin-1")
         self._started_ns = 0
+        self._ttl_s = ttl_s
         self.size = size
         self.key = ""
         self.content_type = (
@@ -116,7 +130,7 @@ class PlainPut:
         host, access = self._host, self._puts.access
         if not host or "," in host or not (access is None or access.admits_all(host)):
             return None
-        return Txn([Put(self.key, value, self.content_type)])
+        return Txn([Put(self.key, value, self.content_type, self._ttl_s)])
 
     def answer(self, outcome: Commit | Exception) -> AsgiAnswer:
         """See ``QuickPut``."""

@@ -103,12 +103,13 @@ class Bridge:
     def take(self, request: Request, schedule: Schedule) -> bool:
         """Answer a plain read, or begin to answer a plain PUT; see ``shortcut.Take``."""
         scope = request.scope
-        if scope["query_string"] or head_bytes(scope) > self._header_bytes_max:
+        if head_bytes(scope) > self._header_bytes_max:
             return False
         method = scope["method"]
-        if method in QUICK_METHODS:
-            return self._is_answered(request, scope)
-        return method == "PUT" and self._puts.begin(request, schedule)
+        if method == "PUT":
+            return self._puts.begin(request, schedule)
+        is_read = method in QUICK_METHODS and not scope["query_string"]
+        return is_read and self._is_answered(request, scope)
 
     def _is_answered(self, request: Request, scope: Scope) -> bool:
         """Answer a read if it is plain: Granian sends an answer of one piece without any wait."""

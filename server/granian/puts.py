@@ -40,14 +40,16 @@ class Puts:
         self.in_work: set[PutInWork] = set()
 
     def begin(self, request: Request, schedule: Schedule) -> bool:
-        """Answer a PUT without a query if it is plain, and return whether it is.
+        """Answer a PUT if it is plain, and return whether it is.
 
         Args:
             request: any other part of this process has yet to see it.
             schedule: called if its body turns out to be odd.
         """
-        scope = request.scope
-        put = None if self._begin is None else self._begin(scope["raw_path"], scope["headers"])
+        scope, begin = request.scope, self._begin
+        if begin is None:
+            return False
+        put = begin(scope["raw_path"], scope["query_string"], scope["headers"])
         if put is None:
             return False
         part = request.proto.receive()

@@ -29,6 +29,20 @@ from tests.support.wire.get_requests import Request, Requests
 REQUESTS_A_ROUND = 400
 CONTENT_TYPES = ("text/html", "a/b; c=\td", "", "\xe9", "x" * 300)
 ENCODINGS = ("identity", "gzip")
+TTLS = (
+    "600",
+    "1000.5",
+    "0",
+    "1e3",
+    "600&ttl=1",
+    "",
+    "%36",
+    " 600",
+    "6_0",
+    "9" * 9,
+    "9" * 10,
+    "0600",
+)
 
 
 class FailingStore(ModelStore):
@@ -59,14 +73,14 @@ class QuickSide(Side):
 
     def answer(self, request: Request) -> Answer:
         path, _, query = request.target.encode("latin-1").partition(b"?")
-        if request.method != "PUT" or query or not path.startswith(b"/"):
+        if request.method != "PUT" or not path.startswith(b"/"):
             return super().answer(request)
         pairs = [(n.encode(), text.encode("latin-1")) for n, text in request.headers]
-        put = self._begin(path, [pair for pair in pairs if b"_" not in pair[0]])
+        put = self._begin(path, query, [pair for pair in pairs if b"_" not in pair[0]])
         txn = None if put is None or put.size != len(request.body) else put.txn(request.body)
         if put is None or txn is None:
             return super().answer(request)
-        self.quick["PUT"] += 1
+        self.quick["PUT with a time to live" if query else "PUT"] += 1
         status, headers, body = put.answer(outcome_of(self._store, txn))
         assert all(name == name.lower() for name, _ in headers)
         texts = [(name.decode(), text.decode("latin-1")) for name, text in headers]
@@ -103,6 +117,7 @@ def test_puts_do_the_same_with_and_without_falcon(name, tmp_path, capsys, campai
     is_ever_plain = not has_tokens and not settings.read_only and settings.open_without_tokens
     assert bool(quick.quick_count) == is_ever_plain
     assert quick.quick_count >= REQUESTS_A_ROUND // 8 * is_ever_plain
+    assert bool(quick.quick["PUT with a time to live"]) == is_ever_plain
 
 
 def put_of(request: Request, number: int) -> Request:
@@ -117,4 +132,7 @@ def put_of(request: Request, number: int) -> Request:
         headers.append(("content-type", CONTENT_TYPES[number // 2 % len(CONTENT_TYPES)]))
     if number % 7 == 0:
         headers.append(("content-encoding", ENCODINGS[number // 7 % len(ENCODINGS)]))
-    return request._replace(method="PUT", headers=headers, body=body)
+    target = request.target
+    if number % 5 == 0 and "?" not in target:
+        target += "?ttl=" + TTLS[number // 5 % len(TTLS)]
+    return request._replace(method="PUT", target=target, headers=headers, body=body)

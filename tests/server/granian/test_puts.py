@@ -53,6 +53,7 @@ class Request:
     def __init__(self, message: Message | None, refused: str = "") -> None:
         self.scope: Any = {
             "raw_path": b"/v1/kv/a",
+            "query_string": b"",
             "headers": [(b"host", b"localhost"), (b"content-length", b"4")],
             "client": ("127.0.0.1", "1"),
         }
