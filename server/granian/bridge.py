@@ -34,9 +34,9 @@ from rundlet_server.server.granian.bodies import (
     TooLargeError,
 )
 from rundlet_server.server.granian.environ import Scope, environ_of, head_bytes
-from rundlet_server.server.granian.exchange import CLOSE, Exchange, Send
+from rundlet_server.server.granian.exchange import Exchange, Send
 from rundlet_server.server.granian.puts import Puts, take_arrivals
-from rundlet_server.server.granian.shortcut import Request, Schedule
+from rundlet_server.server.granian.shortcut import Request, Schedule, send_answer
 from rundlet_server.server.granian.waiting import LoopWaits, in_greenlet
 from rundlet_server.server.messages.checks import Framing
 from rundlet_server.server.messages.refusals import (
@@ -112,19 +112,13 @@ class Bridge:
         return is_read and self._is_answered(request, scope)
 
     def _is_answered(self, request: Request, scope: Scope) -> bool:
-        """Answer a read if it is plain: Granian sends an answer of one piece without any wait."""
+        """Answer a read if it is plain, and return whether it is."""
         if self._quick is None:
             return False
         answer = self._quick.answer_asgi(scope["method"], scope["raw_path"], scope["headers"])
         if answer is None:
             return False
-        status, headers, body = answer
-        if self._is_ending():
-            headers.append(CLOSE)
-        send = request.proto.send
-        send({"type": "http.response.start", "status": status, "headers": headers})
-        send({"type": "http.response.body", "body": body})
-        request.done()
+        send_answer(request, answer, is_last=self._is_ending())
         return True
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -18,7 +18,7 @@ from rundlet_server.storage.outcomes.results import Commit
 
 Outcome = Commit | Exception
 Tell = Callable[[Outcome], None]
-"""Tells whoever waits of the outcome; it must not raise."""
+"""Receives the outcome, in the thread that commits; it must not raise."""
 CommitFor = Callable[[Txn, Tell], bool]
 """Queues a transaction and returns true, or returns false; any thread may call it."""
 

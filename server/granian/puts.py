@@ -1,8 +1,8 @@
 """Plain PUTs, answered without the event loop and without the WSGI application; see ``QuickPut``.
 
-One thread of Granian makes the scope of a request, and tells of the parts of its body. That thread
-decides a plain PUT and queues its transaction; the thread that commits answers it. The loop would
-add four turns at the interpreter lock to each PUT, which cost most beside many reads.
+One thread of Granian makes the scope of each request and delivers the parts of its body. It queues
+the transaction of a plain PUT, and the thread that commits answers. The loop would add four turns
+at the interpreter lock to each PUT, which cost most beside many reads.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from rundlet_server.functions.monitoring.measures import QuickPut, QuickPuts
 from rundlet_server.server.granian.bodies import Message, Patience
 from rundlet_server.server.granian.committer import CommitFor, Outcome
 from rundlet_server.server.granian.connections import close_connection
-from rundlet_server.server.granian.exchange import CLOSE
-from rundlet_server.server.granian.shortcut import Request, Schedule
+from rundlet_server.server.granian.shortcut import Request, Schedule, send_answer
 
 
 class Puts:
@@ -44,7 +43,7 @@ class Puts:
 
         Args:
             request: any other part of this process has yet to see it.
-            schedule: called if its body turns out to be odd.
+            schedule: leaves it to the loop if its body does not come in one piece.
         """
         scope, begin = request.scope, self._begin
         if begin is None:
@@ -101,13 +100,7 @@ class PutInWork:
         """Answer by the outcome, in the thread that commits."""
         request, puts = self._request, self._puts
         try:
-            status, headers, body = self._put.answer(outcome)
-            if puts.is_ending():
-                headers.append(CLOSE)
-            send = request.proto.send
-            send({"type": "http.response.start", "status": status, "headers": headers})
-            send({"type": "http.response.body", "body": body})
-            request.done()
+            send_answer(request, self._put.answer(outcome), is_last=puts.is_ending())
         except Exception as ex:
             request.err(ex)  # logs it
         finally:
@@ -115,9 +108,9 @@ class PutInWork:
 
 
 def take_arrivals(loop: asyncio.AbstractEventLoop) -> None:
-    """Call a ``PutInWork`` in the thread that tells of its body, instead of in the loop.
+    """Call a ``PutInWork`` in the thread that delivers its body, instead of in the loop.
 
-    Granian calls what waits for a part of a body with this method of the loop.
+    When a part of a body has come, Granian passes the callback to ``call_soon_threadsafe``.
     """
     call_in_loop = loop.call_soon_threadsafe
 

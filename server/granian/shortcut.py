@@ -14,7 +14,9 @@ from typing import Any, Final, Protocol
 
 from granian import _futures
 
+from rundlet_server.functions.monitoring.measures import AsgiAnswer
 from rundlet_server.server.granian.environ import Scope
+from rundlet_server.server.granian.exchange import CLOSE
 
 _NAME: Final = "_cbsched_aioschedule"
 _PARAMETERS: Final = ["loop", "ctx", "cb"]
@@ -42,6 +44,23 @@ Schedule = Callable[[Request], None]
 
 Take = Callable[[Request, Schedule], bool]
 """Answers a request, now or later, and returns true; or returns false, and has received nothing."""
+
+
+def send_answer(request: Request, answer: AsgiAnswer, *, is_last: bool) -> None:
+    """Send an answer of one piece, for which Granian never waits, and end the request.
+
+    Args:
+        request: what it answers.
+        answer: status, headers and body.
+        is_last: whether the connection is to be closed after it.
+    """
+    status, headers, body = answer
+    if is_last:
+        headers.append(CLOSE)
+    send = request.proto.send
+    send({"type": "http.response.start", "status": status, "headers": headers})
+    send({"type": "http.response.body", "body": body})
+    request.done()
 
 
 def is_known() -> bool:

@@ -140,7 +140,7 @@ def answered(server: WatchedServer) -> set[tuple[str, str]]:
 
 @contextlib.contextmanager
 def waiting(server: WatchedServer, *targets: str, accept: str) -> Iterator[list[socket.socket]]:
-    """Connections on which requests have been sent; whoever wants may read the answers."""
+    """Connections on which requests have been sent; their answers are left to read."""
     header = f"Authorization: Bearer {secret_of(server)}\r\nAccept: {accept}\r\n"
     with contextlib.ExitStack() as stack:
         opened = []
