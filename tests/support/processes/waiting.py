@@ -28,13 +28,12 @@ def follow(folder: Path, seen: Connection) -> None:
 
 
 def follow_beside_a_child(folder: Path, told: Connection) -> None:
-    """Wait, fork a child that only sleeps, report its process number, and wait until killed."""
+    """Wait, fork a child that reports its process number and sleeps, and wait until killed."""
     store = open_tiny(folder, is_inline=False)
     fifo = store.waiting.open_fifo()
-    child = os.fork()
-    if not child:
+    if not os.fork():
+        told.send(os.getpid())  # the child itself, because it has closed its copies by now
         signal.pause()
-    told.send(child)
     fifo.wait(PATIENCE_S * 10)
     signal.pause()
 
