@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
 _LARGE_BODY_BYTES: Final = 64 * 1024
 """A request with a larger body is answered in a thread: decoding takes long, whatever the route."""
 _LINGER_S: Final = 10.0
+
+_logger = logging.getLogger("rundlet.server")
 
 
 class Bridge:
@@ -284,6 +287,12 @@ class _InThreads:
     def close(self) -> None:
         """Release what the answer holds; a network may be slow, and no one waits for that."""
         try:
-            self._waits.pool.submit(self._close)
+            self._waits.pool.submit(self._close_now)
         except RuntimeError:  # the server has ended its threads
+            self._close_now()
+
+    def _close_now(self) -> None:
+        try:
             self._close()
+        except Exception:
+            _logger.exception("an answer could not release what it had read from the store")
