@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +34,7 @@ from rundlet_server.server.granian.bodies import (
     Receive,
     TooLargeError,
 )
+from rundlet_server.server.granian.connections import ConnectionCloser
 from rundlet_server.server.granian.environ import Scope, environ_of, head_bytes
 from rundlet_server.server.granian.exchange import Exchange, Send
 from rundlet_server.server.granian.puts import Puts, take_arrivals
@@ -55,6 +57,8 @@ _LARGE_BODY_BYTES: Final = 64 * 1024
 """A request with a larger body is answered in a thread: decoding takes long, whatever the route."""
 _LINGER_S: Final = 10.0
 
+_logger = logging.getLogger("rundlet.server")
+
 
 class Bridge:
     """Serves a WSGI application in an event loop."""
@@ -76,7 +80,10 @@ class Bridge:
         self._header_bytes_max = limits.header_bytes_max
         self._memory = BodyMemory(receiving_bytes_max)
         self._patience = Patience(limits.body_timeout_s, is_ending)
-        self._puts = Puts(service.quick_puts, waits.commit_for, self._patience, is_ending)
+        self._closer = ConnectionCloser()
+        self._puts = Puts(
+            service.quick_puts, waits.commit_for, self._patience, self._closer, is_ending
+        )
         self._is_ending = is_ending
         self._in_work = 0
 
@@ -84,6 +91,7 @@ class Bridge:
         """Begin to serve; call it in the loop."""
         loop = asyncio.get_running_loop()
         self._waits.begin(self._service.store)
+        self._closer.start()
         self._patience.check_often(loop)
         take_arrivals(loop)
         self._beat_often(loop)
@@ -99,6 +107,7 @@ class Bridge:
         while (self._in_work or self._puts.in_work) and loop.time() < ends_s:
             await asyncio.sleep(0.01)
         self._waits.end()
+        self._closer.end()
 
     def take(self, request: Request, schedule: Schedule) -> bool:
         """Answer a plain read, or begin to answer a plain PUT; see ``shortcut.Take``."""
@@ -123,11 +132,6 @@ class Bridge:
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        size = head_bytes(scope)
-        if size > self._header_bytes_max:
-            exchange = Exchange(scope, receive, send, self._is_ending)
-            await self._refuse(exchange, too_large_head(self._header_bytes_max, size))
-            return
         self._in_work += 1
         try:
             if "arrived" in scope:
@@ -138,6 +142,10 @@ class Bridge:
             self._in_work -= 1
 
     async def _answer_by_app(self, exchange: Exchange) -> None:
+        size = head_bytes(exchange.scope)
+        if size > self._header_bytes_max:
+            await self._refuse(exchange, too_large_head(self._header_bytes_max, size))
+            return
         try:
             environ, framing = environ_of(exchange.scope)
             environ[CONNECTION] = exchange
@@ -173,7 +181,7 @@ class Bridge:
             detail = "a chunk of the body is malformed, or the body has broken off; send it again"
             await self._refuse(exchange, refusal_of(400, detail))
         except BrokenOffError:
-            exchange.break_off()
+            await self._break_off(exchange)
         finally:
             body.close()
 
@@ -204,7 +212,11 @@ class Bridge:
             async with asyncio.timeout(_LINGER_S):
                 await body.discard(DISCARD_BYTES_MAX)
                 return
-        exchange.break_off()
+        await self._break_off(exchange)
+
+    async def _break_off(self, exchange: Exchange) -> None:
+        """Close the connection, so that an answer in parts does not look whole."""
+        await asyncio.wrap_future(self._closer.close(exchange.scope["client"]))
 
     async def _answer(
         self, exchange: Exchange, environ: WSGIEnvironment, body_bytes: int = 0
@@ -236,7 +248,7 @@ class Bridge:
                     wait_for(exchange.send_piece(piece))
             wait_for(exchange.end())
         except BaseException:
-            exchange.break_off()
+            wait_for(self._break_off(exchange))
             raise
         finally:
             if close is not None:
@@ -275,6 +287,12 @@ class _InThreads:
     def close(self) -> None:
         """Release what the answer holds; a network may be slow, and no one waits for that."""
         try:
-            self._waits.pool.submit(self._close)
+            self._waits.pool.submit(self._close_now)
         except RuntimeError:  # the server has ended its threads
+            self._close_now()
+
+    def _close_now(self) -> None:
+        try:
             self._close()
+        except Exception:
+            _logger.exception("an answer could not release what it had read from the store")

@@ -82,12 +82,9 @@ class LoopWaits:
             self._watch = ChangeWatch(store, self._loop)
 
     def wait_for(self, awaitable: Awaitable[Result]) -> Result:
-        """Return the result of an awaitable, in the greenlet of a request or in a thread."""
-        current = getcurrent()
-        if isinstance(current, _Request):
-            result: Result = current.parent.switch(awaitable)
-            return result
-        return asyncio.run_coroutine_threadsafe(_awaited(awaitable), self.loop).result()
+        """Return the result of an awaitable; call it in the greenlet of a request."""
+        result: Result = getcurrent().parent.switch(awaitable)
+        return result
 
     def commit(self, store: Store, txn: Txn) -> Commit:
         """See ``Waits``."""
@@ -153,7 +150,3 @@ class LoopWaits:
         self.pool.shutdown(wait=False, cancel_futures=True)
         if self._committer is not None:
             self._committer.end()
-
-
-async def _awaited(awaitable: Awaitable[Result]) -> Result:
-    return await awaitable

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextvars import Context
 
 from rundlet_server.functions.monitoring.measures import QuickPut, QuickPuts
 from rundlet_server.server.granian.bodies import Message, Patience
 from rundlet_server.server.granian.committer import CommitFor, Outcome
-from rundlet_server.server.granian.connections import close_connection
+from rundlet_server.server.granian.connections import ConnectionCloser
 from rundlet_server.server.granian.shortcut import Request, Schedule, send_answer
 
 
@@ -30,11 +31,13 @@ class Puts:
         begin: QuickPuts | None,
         commit_for: CommitFor,
         patience: Patience,
+        closer: ConnectionCloser,
         is_ending: Callable[[], bool],
     ) -> None:
         self._begin = begin
         self.commit_for = commit_for
         self.patience = patience
+        self.closer = closer
         self.is_ending = is_ending
         self.in_work: set[PutInWork] = set()
 
@@ -77,9 +80,7 @@ class PutInWork:
         puts, request = self._puts, self._request
         puts.patience.end(part)
         if part.cancelled():
-            close_connection(request.scope["client"])
-            request.done()
-            puts.in_work.discard(self)
+            puts.closer.close(request.scope["client"]).add_done_callback(self._broken_off)
             return
         message = part.result()
         try:
@@ -95,6 +96,11 @@ class PutInWork:
         value = message["body"] if message["type"] == "http.request" else b""
         txn = self._put.txn(value) if len(value) == self._put.size else None
         return txn is not None and self._puts.commit_for(txn, self._answer)
+
+    def _broken_off(self, _closed: Future[None]) -> None:
+        """End the request, whose connection is closed."""
+        self._request.done()
+        self._puts.in_work.discard(self)
 
     def _answer(self, outcome: Outcome) -> None:
         """Answer by the outcome, in the thread that commits."""

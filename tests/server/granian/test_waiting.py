@@ -1,14 +1,16 @@
-"""Test work that requests of an event loop share."""
+"""Test the work that requests of an event loop share, and that of answers in pieces."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 pytest.importorskip("granian")
 
+from rundlet_server.server.granian.bridge import _InThreads
 from rundlet_server.server.granian.waiting import LoopWaits, in_greenlet
 from tests.support import PATIENCE_S
 
@@ -59,3 +61,29 @@ def test_failure_reaches_all_that_share_it():
         return found
 
     assert [str(found) for found in asyncio.run(ask())] == ["disk"] * 3
+
+
+class Held:
+    """An answer that holds something which cannot be released."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([b"piece"])
+
+    def close(self) -> None:
+        raise OSError("the network is down")
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_failure_to_release_what_an_answer_held_is_logged(
+    caplog: pytest.LogCaptureFixture, has_ended: bool
+):
+    waits = LoopWaits(1)
+    if has_ended:
+        waits.end()
+
+    _InThreads(Held(), waits).close()
+    waits.pool.shutdown(wait=True)
+
+    (record,) = caplog.records
+    assert record.name == "rundlet.server"
+    assert "the network is down" in caplog.text

@@ -19,6 +19,7 @@ from tests.support import PATIENCE_S
 pytest.importorskip("granian")
 from rundlet_server.server.granian.bodies import Message, Patience
 from rundlet_server.server.granian.committer import Committer
+from rundlet_server.server.granian.connections import ConnectionCloser
 from rundlet_server.server.granian.puts import PutInWork, Puts, take_arrivals
 
 WHOLE: Message = {"type": "http.request", "body": b"0123", "more_body": False}
@@ -93,8 +94,14 @@ class Putting:
         self.patience = Patience(5.0, bool)
         self._loop = asyncio.new_event_loop()
         self._committer = Committer(self.store, self._loop)
+        self._closer = ConnectionCloser()
+        self._closer.start()
         self.puts = Puts(
-            create_app(self.store).quick_puts, self.commit_for, self.patience, lambda: is_ending
+            create_app(self.store).quick_puts,
+            self.commit_for,
+            self.patience,
+            self._closer,
+            lambda: is_ending,
         )
 
     def commit_for(self, *arguments: Any) -> bool:
@@ -112,6 +119,7 @@ class Putting:
 
     def close(self) -> None:
         self._committer.end()
+        self._closer.end()
         self._loop.close()
 
 
