@@ -139,9 +139,7 @@ def create_app(
     errors.install(app)
     last_headers = cors.without_origin if cors else ()
     app.quick = PlainGets(counted, access, errors, app.count, last_headers=last_headers)
-    writes = PlainWrites(
-        counted, access, errors, app.count, trail=trail, last_headers=last_headers
-    )
+    writes = PlainWrites(counted, access, errors, app.count, trail=trail, last_headers=last_headers)
     app.quick_writes = writes.begin
     limits = shown_limits(settings, store.info.limits)
     source = Source(

@@ -56,6 +56,10 @@ _DIGITS_MAX: Final = len(str(_SMALL_BYTES))
 _BASE_FROM: Final = len("/v1/")
 """The name of a route ends at the first slash from here on."""
 
+_CREATED: Final = "201 Created"
+_NO_CONTENT: Final = "204 No Content"
+_EMPTY_TEXT: Final = ((b"content-length", b"0"), (b"content-type", b"text/plain"))
+
 
 class _Way(NamedTuple):
     """How the requests of one route and method are answered.
@@ -144,9 +148,7 @@ class PlainWrites:
         except Problem:
             return None
 
-    def _is_complete(
-        self, write: PlainWrite, query: bytes, fields: dict[bytes, bytes]
-    ) -> bool:
+    def _is_complete(self, write: PlainWrite, query: bytes, fields: dict[bytes, bytes]) -> bool:
         """Take what only a PUT has, and return whether the write is plain."""
         digits = fields.get(b"content-length", b"")
         if write.way.is_delete:
@@ -219,9 +221,12 @@ class PlainWrite:
         headers += writes.last_headers
         if writes.trail is not None:
             request_id = writes.trail.record(environ, int(status[:3]))
-            if request_id is not None:
-                headers.append((b"request-id", request_id.encode()))
-        if status[:3] != "204":
+            shown_id = (b"request-id", (request_id or "").encode())
+            if request_id is not None and shown_id not in headers:
+                headers.append(shown_id)
+        if status == _CREATED:
+            headers += _EMPTY_TEXT
+        elif status != _NO_CONTENT:
             headers.append((b"content-length", b"%d" % len(body)))
         elapsed_ns = perf_counter_ns() - self._started_ns
         kind = (self.way.label, status)
@@ -235,16 +240,14 @@ class PlainWrite:
             if not result.found:
                 return self._failed(not_found(self.key))
             note_revision(self._environ, revision)
-            return "204 No Content", [(b"kv-revision", shown)], b""
+            return _NO_CONTENT, [(b"kv-revision", shown)], b""
         note_revision(self._environ, revision)
         headers = [
             (b"etag", self._writes.tags.tag(revision).encode()),
             (b"kv-revision", shown),
             (b"kv-version", b"%d" % result.version),
         ]
-        if result.found:
-            return "204 No Content", headers, b""
-        return "201 Created", [*headers, _TEXT], b""
+        return _NO_CONTENT if result.found else _CREATED, headers, b""
 
     def _told(self, ex: Exception) -> Exception:
         """Return what the client is told of an exception of the store."""
@@ -257,7 +260,5 @@ class PlainWrite:
 
     def _failed(self, ex: Exception) -> tuple[str, list[tuple[bytes, bytes]], bytes]:
         status, named, body = self._writes.errors.made(self._environ, ex)
-        return status, [(name.lower().encode(), text.encode()) for name, text in named.items()], body
-
-
-_TEXT: Final = (b"content-type", b"text/plain")
+        headers = [(name.lower().encode(), text.encode()) for name, text in named.items()]
+        return status, headers, body

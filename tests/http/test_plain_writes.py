@@ -1,17 +1,19 @@
-"""Test that a plain PUT does the same with and without Falcon, to the byte.
+"""Test that a plain write does the same with and without Falcon, to the byte.
 
-Two stores get the same random PUTs: one by Falcon, one by ``PlainPuts`` where that takes them.
+Two stores get the same random writes: one by Falcon, one by ``PlainWrites`` where that takes them.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import pytest
 
+from rundlet_server.functions.monitoring.measures import QUICK_WRITES
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.storage.errors import DiskFull, OutcomeUnknown, StoreError
-from rundlet_server.storage.interface import Put, Store, Txn
+from rundlet_server.storage.interface import Store, Txn
 from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.tokens.file import TokenFile
 from tests.http.test_plain_gets import (
@@ -50,7 +52,7 @@ class FailingStore(ModelStore):
 
     def commit(self, txn: Txn) -> Commit:
         for op in txn.then:
-            if isinstance(op, Put) and op.key in FAILURES:
+            if op.key in FAILURES:
                 raise FAILURES[op.key]
         return super().commit(txn)
 
@@ -63,25 +65,31 @@ FAILURES: dict[str, Exception] = {
 
 
 class QuickSide(Side):
-    """Plain PUTs are answered without Falcon; Falcon answers the rest."""
+    """Plain writes are answered without Falcon; Falcon answers the rest."""
 
     def __init__(self, store: Store, settings: ServerSettings, tokens: TokenFile | None) -> None:
         super().__init__(store, settings, tokens)
         self._store = store
-        assert self.app.quick_puts is not None
-        self._begin = self.app.quick_puts
+        assert self.app.quick_writes is not None
+        self._begin = self.app.quick_writes
 
     def answer(self, request: Request) -> Answer:
         path, _, query = request.target.encode("latin-1").partition(b"?")
-        if request.method != "PUT" or not path.startswith(b"/"):
+        if request.method not in QUICK_WRITES or not path.startswith(b"/"):
             return super().answer(request)
         pairs = [(n.encode(), text.encode("latin-1")) for n, text in request.headers]
-        put = self._begin(path, query, [pair for pair in pairs if b"_" not in pair[0]])
-        txn = None if put is None or put.size != len(request.body) else put.txn(request.body)
-        if put is None or txn is None:
+        pairs = [pair for pair in pairs if b"_" not in pair[0]]
+        write = self._begin(request.method, path, query, pairs, "127.0.0.1")
+        txn = None
+        if write is not None and write.size == len(request.body):
+            txn = write.txn(request.body)
+        if write is None or txn is None:
             return super().answer(request)
-        self.quick["PUT with a time to live" if query else "PUT"] += 1
-        status, headers, body = put.answer(outcome_of(self._store, txn))
+        status, headers, body = write.answer(outcome_of(self._store, txn))
+        with_it = "".join(
+            name for name in ("if-match", "if-none-match") if name in dict(request.headers)
+        )
+        self.quick[f"{request.method} {with_it or 'ttl' if query else with_it} {status}"] += 1
         assert all(name == name.lower() for name, _ in headers)
         texts = [(name.decode(), text.decode("latin-1")) for name, text in headers]
         return without_ids(Answer(str(status), texts, body))
@@ -95,36 +103,90 @@ def outcome_of(store: Store, txn: Txn) -> Commit | Exception:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_puts_do_the_same_with_and_without_falcon(name, tmp_path, capsys, campaign):
+def test_writes_do_the_same_with_and_without_falcon(name, tmp_path, capsys, campaign):
     settings, has_tokens = SETTINGS[name]
-    secrets = made_tokens(tmp_path / "tokens") if has_tokens else []
+    secrets = []
+    if has_tokens:  # the first is given most often
+        secrets = [TokenFile(tmp_path / "tokens").add("writer", "write")[1]]
+        secrets += made_tokens(tmp_path / "tokens")
     falcon, quick = (
         kind(FailingStore(), dataclasses.replace(settings, audit_path=tmp_path / kind.__name__),
              TokenFile(tmp_path / "tokens"))
         for kind in (FalconSide, QuickSide)
     )  # fmt: skip
 
+    def compare(request: Request) -> Answer:
+        expected = falcon.answer(request), logged(capsys)
+        assert (quick.answer(request), logged(capsys)) == expected, request
+        return expected[0]
+
+    for request in every_kind(secrets):
+        compare(request)
     for chance in campaign.rounds(1):
-        random = chance.random()
-        requests = Requests(random, tags=[], secrets=secrets)
+        requests = Requests(chance.random(), tags=[], secrets=secrets)
+        tags: dict[str, str] = {}
         for number in range(REQUESTS_A_ROUND):
-            request = put_of(requests.any(), number)
-            expected = falcon.answer(request), logged(capsys)
-            assert (quick.answer(request), logged(capsys)) == expected, request
+            request = write_of(requests.any(), number, tags)
+            headers = dict(compare(request).headers)
+            if "etag" in headers:
+                tags[request.target] = headers["etag"]
 
     assert quick.counts() == falcon.counts()
     assert quick.trail(tmp_path / "QuickSide") == falcon.trail(tmp_path / "FalconSide")
-    is_ever_plain = not has_tokens and not settings.read_only and settings.open_without_tokens
+    is_ever_plain = not settings.read_only and (has_tokens or settings.open_without_tokens)
     assert bool(quick.quick_count) == is_ever_plain
-    assert quick.quick_count >= REQUESTS_A_ROUND // 8 * is_ever_plain
-    assert bool(quick.quick["PUT with a time to live"]) == is_ever_plain
+    if is_ever_plain:
+        assert quick.quick.keys() >= KINDS, quick.quick
+        assert quick.quick_count >= REQUESTS_A_ROUND // 8
+
+
+KINDS = {
+    *("PUT  201", "PUT  204", "PUT ttl 201", "DELETE  204", "DELETE  404"),
+    *("PUT if-match 204", "PUT if-match 412", "PUT if-none-match 201", "PUT if-none-match 412"),
+    *("DELETE if-match 204", "DELETE if-match 412", "DELETE if-match 404"),
+}
+
+
+def every_kind(secrets: list[str]) -> Iterator[Request]:
+    """Yield plain writes that get the answers of ``KINDS``, one after the other."""
+    named = [("host", "localhost"), *(("authorization", f"Bearer {one}") for one in secrets[:1])]
+    known, foreign, new = ("if-match", "*"), ("if-match", '"1-a"'), ("if-none-match", "*")
+    for method, *given in (
+        *(("PUT", new), ("PUT", new), ("PUT",), ("PUT", known), ("PUT", foreign)),
+        *(("DELETE", foreign), ("DELETE", known), ("DELETE", known), ("DELETE",), ("PUT",)),
+        ("DELETE",),
+    ):
+        size = [("content-length", "1")] * (method == "PUT")
+        body = b"x" * len(size)
+        yield Request(method, "/v1/kv/a", [*named, *given, *size], "HTTP/1.1", body)  # type: ignore[list-item]
+    size = [("content-length", "1")]
+    yield Request("PUT", "/v1/kv/a?ttl=9", [*named, *size], "HTTP/1.1", b"x")
+
+
+def write_of(request: Request, number: int, tags: dict[str, str]) -> Request:
+    """Return a request as a write of a value.
+
+    Args:
+        request: of any method.
+        number: chooses what is written.
+        tags: entity tags by target, as answers have said.
+    """
+    names = ["content-length", "transfer-encoding", "if-match", "if-none-match"]
+    is_odd = number % 5 == 0
+    headers = [pair for pair in request.headers if is_odd or pair[0] not in names]
+    if number % 4 == 0 and tags:
+        target, tag = [*tags.items()][-1 - number // 4 % len(tags)]
+        request = request._replace(target=target)
+        tag = (tag, "*", '"1-aaaaaaaaaaaa"')[number // 4 % 3]
+        headers.append(("if-none-match" if number % 16 == 0 else "if-match", tag))
+    if number % 3 == 1:
+        return request._replace(method="DELETE", headers=headers, body=b"")
+    return put_of(request._replace(headers=headers), number)
 
 
 def put_of(request: Request, number: int) -> Request:
-    """Return a request as a PUT of a value."""
-    names = ("content-length", "transfer-encoding", "authorization", "if-match")
-    is_odd = number % 3 == 0
-    headers = [pair for pair in request.headers if is_odd or pair[0] not in names]
+    """Return a request as a PUT."""
+    headers = [*request.headers]
     body = b"" if number % 17 == 0 else b"value %d" % number
     if not any(name in ("content-length", "transfer-encoding") for name, _ in headers):
         headers.append(("content-length", str(len(body))))
