@@ -21,7 +21,7 @@ from rundlet_server.functions.messages.validators import EntityTags
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.monitoring.measures import AsgiAnswer, CountRequest
 from rundlet_server.functions.problems import ErrorAnswers, Problem
-from rundlet_server.functions.route_table import KV, KV64
+from rundlet_server.functions.route_table import KV, KV64, base_size
 from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE, Put, Txn
 from rundlet_server.storage.outcomes.results import Commit
 
@@ -33,10 +33,8 @@ _PLAIN: Final = frozenset(
 )
 _SMALL_BYTES: Final = 64 * 1024
 _DIGITS_MAX: Final = len(str(_SMALL_BYTES))
-_BASE_FROM: Final = len("/v1/")
-"""The name of a route ends at the first slash from here on."""
 _WAYS: Final = {
-    route.base.encode(): (f"{route.template} PUT", decode_key)
+    route.base: (f"{route.template} PUT", decode_key)
     for route, decode_key in ((KV, key_from_path), (KV64, key_from_base64url))
 }
 
@@ -77,9 +75,12 @@ class PlainPuts:
         digits = fields.get(b"content-length", b"")
         if not digits.isdigit() or len(digits) > _DIGITS_MAX:
             return None
-        base_size = raw_path.find(b"/", _BASE_FROM) + 1
-        way = _WAYS.get(raw_path[:base_size])
-        if way is None or not raw_path.isascii() or b"#" in raw_path:
+        if not raw_path.isascii() or b"#" in raw_path:
+            return None
+        path = raw_path.decode()
+        base = base_size(path)
+        way = _WAYS.get(path[:base])
+        if way is None:
             return None
         size = int(digits)
         if not 0 < size <= self._size_max:
@@ -87,7 +88,7 @@ class PlainPuts:
         label, decode_key = way
         put = PlainPut(self, label, fields, size, ttl_s)
         try:
-            put.key = decode_key(raw_path[base_size:].decode(), self.key_bytes_max)
+            put.key = decode_key(path[base:], self.key_bytes_max)
             require_header_safe(put.content_type)
         except Problem:
             return None
