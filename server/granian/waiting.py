@@ -48,7 +48,7 @@ async def in_greenlet(do: Callable[..., Result], *arguments: object) -> Result:
         try:
             value = await result
         except BaseException as ex:
-            result = request.throw(ex)
+            result = request.throw(type(ex), ex, ex.__traceback__)
         else:
             result = request.switch(value)
     returned: Result = result  # out of the last switch
@@ -83,7 +83,10 @@ class LoopWaits:
 
     def wait_for(self, awaitable: Awaitable[Result]) -> Result:
         """Return the result of an awaitable; call it in the greenlet of a request."""
-        result: Result = getcurrent().parent.switch(awaitable)
+        try:
+            result: Result = getcurrent().parent.switch(awaitable)
+        finally:
+            del awaitable  # it may hold an exception, which refers to this frame: see ``commit``
         return result
 
     def commit(self, store: Store, txn: Txn) -> Commit:
@@ -137,7 +140,10 @@ class LoopWaits:
         if result is None:
             result = self._in_work[name] = self.loop.run_in_executor(self.pool, do)
             result.add_done_callback(lambda _: self._in_work.pop(name))
-        shared: Result = await asyncio.shield(result)  # one that ends early leaves it to the others
+        try:
+            shared: Result = await asyncio.shield(result)  # who ends early leaves it to the others
+        finally:
+            del result  # as in ``wait_for``
         return shared
 
     def wake_all(self) -> None:
