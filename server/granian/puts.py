@@ -23,23 +23,23 @@ class Puts:
     """Answers plain PUTs whose bodies come in one piece.
 
     Attributes:
-        in_work: the PUTs that are not answered yet.
+        in_flight: the PUTs that have no answer yet.
     """
 
     def __init__(
         self,
-        begin: QuickPuts | None,
+        quick_puts: QuickPuts | None,
         commit_for: CommitFor,
         patience: Patience,
         closer: ConnectionCloser,
         is_ending: Callable[[], bool],
     ) -> None:
-        self._begin = begin
+        self._quick_puts = quick_puts
         self.commit_for = commit_for
         self.patience = patience
         self.closer = closer
         self.is_ending = is_ending
-        self.in_work: set[PutInWork] = set()
+        self.in_flight: set[InFlightPut] = set()
 
     def begin(self, request: Request, schedule: Schedule) -> bool:
         """Answer a PUT if it is plain, and return whether it is.
@@ -48,23 +48,23 @@ class Puts:
             request: any other part of this process has yet to see it.
             schedule: leaves it to the loop if its body does not come in one piece.
         """
-        scope, begin = request.scope, self._begin
-        if begin is None:
+        scope, quick_puts = request.scope, self._quick_puts
+        if quick_puts is None:
             return False
-        put = begin(scope["raw_path"], scope["query_string"], scope["headers"])
+        put = quick_puts(scope["raw_path"], scope["query_string"], scope["headers"])
         if put is None:
             return False
         part = request.proto.receive()
         if not hasattr(part, "add_done_callback"):
             return False  # the client has disconnected, and every other call says so, too
-        in_work = PutInWork(self, put, request, schedule)
-        self.in_work.add(in_work)
+        in_flight = InFlightPut(self, put, request, schedule)
+        self.in_flight.add(in_flight)
         self.patience.begin(part)
-        part.add_done_callback(in_work)
+        part.add_done_callback(in_flight)
         return True
 
 
-class PutInWork:
+class InFlightPut:
     """A plain PUT that waits for its body, and then for its commit."""
 
     __slots__ = ("_put", "_puts", "_request", "_schedule")
@@ -90,7 +90,7 @@ class PutInWork:
         if not is_queued:
             request.scope["arrived"] = message
             self._schedule(request)
-            puts.in_work.discard(self)
+            puts.in_flight.discard(self)
 
     def _is_queued(self, message: Message) -> bool:
         value = message["body"] if message["type"] == "http.request" else b""
@@ -100,7 +100,7 @@ class PutInWork:
     def _broken_off(self, _closed: Future[None]) -> None:
         """End the request, whose connection is closed."""
         self._request.done()
-        self._puts.in_work.discard(self)
+        self._puts.in_flight.discard(self)
 
     def _answer(self, outcome: Outcome) -> None:
         """Answer by the outcome, in the thread that commits."""
@@ -110,11 +110,11 @@ class PutInWork:
         except Exception as ex:
             request.err(ex)  # logs it
         finally:
-            puts.in_work.discard(self)
+            puts.in_flight.discard(self)
 
 
 def take_arrivals(loop: asyncio.AbstractEventLoop) -> None:
-    """Call a ``PutInWork`` in the thread that delivers its body, instead of in the loop.
+    """Call a ``InFlightPut`` in the thread that delivers its body, instead of in the loop.
 
     When a part of a body has come, Granian passes the callback to ``call_soon_threadsafe``.
     """
@@ -123,7 +123,7 @@ def take_arrivals(loop: asyncio.AbstractEventLoop) -> None:
     def call_soon_threadsafe(
         callback: Callable[..., object], *arguments: object, context: Context | None = None
     ) -> asyncio.Handle | None:
-        if isinstance(callback, PutInWork):
+        if isinstance(callback, InFlightPut):
             callback(*arguments)  # type: ignore[arg-type] # the part
             return None
         return call_in_loop(callback, *arguments, context=context)

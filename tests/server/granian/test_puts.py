@@ -20,7 +20,7 @@ pytest.importorskip("granian")
 from rundlet_server.server.granian.bodies import Message, Patience
 from rundlet_server.server.granian.committer import Committer
 from rundlet_server.server.granian.connections import ConnectionCloser
-from rundlet_server.server.granian.puts import PutInWork, Puts, take_arrivals
+from rundlet_server.server.granian.puts import InFlightPut, Puts, take_arrivals
 
 WHOLE: Message = {"type": "http.request", "body": b"0123", "more_body": False}
 PART: Message = {"type": "http.request", "body": b"01", "more_body": True}
@@ -110,11 +110,11 @@ class Putting:
 
     def put(self, request: Any) -> Any:
         assert self.puts.begin(request, self.left.append)
-        assert len(self.puts.in_work) == 1
+        assert len(self.puts.in_flight) == 1
         request.part.come()
         assert self.left or request.ended.wait(PATIENCE_S)
         self.close()
-        assert not self.puts.in_work
+        assert not self.puts.in_flight
         return request
 
     def close(self) -> None:
@@ -194,7 +194,7 @@ def test_loop_calls_a_put_in_the_thread_that_tells_of_its_body(name: str):
     calls: list[object] = []
     take_arrivals(loop)
 
-    class Told(PutInWork):
+    class Told(InFlightPut):
         def __init__(self) -> None:
             pass
 
