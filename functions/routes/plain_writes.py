@@ -26,7 +26,7 @@ from rundlet_server.functions.monitoring.measures import (
     CountRequest,
 )
 from rundlet_server.functions.problems import ErrorAnswers, Problem
-from rundlet_server.functions.route_table import KV, KV64, Route, Rule
+from rundlet_server.functions.route_table import KV, KV64, Route, Rule, base_size
 from rundlet_server.functions.routes.values import not_found
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT
 from rundlet_server.storage.errors import Conflict
@@ -53,8 +53,6 @@ _PLAIN: Final = frozenset(
 )
 _SMALL_BYTES: Final = 64 * 1024
 _DIGITS_MAX: Final = len(str(_SMALL_BYTES))
-_BASE_FROM: Final = len("/v1/")
-"""The name of a route ends at the first slash from here on."""
 
 _CREATED: Final = "201 Created"
 _NO_CONTENT: Final = "204 No Content"
@@ -81,7 +79,7 @@ class _Way(NamedTuple):
 
 _WAYS: Final = {
     method: {
-        route.base.encode(): _Way(
+        route.base: _Way(
             route, route.rules[method], f"{route.template} {method}", method == "DELETE", decode_key
         )
         for route, decode_key in ((KV, key_from_path), (KV64, key_from_base64url))
@@ -127,13 +125,16 @@ class PlainWrites:
         fields = dict(headers)
         if len(fields) != len(headers) or not fields.keys() <= _PLAIN or self.store.read_only:
             return None
-        base_size = raw_path.find(b"/", _BASE_FROM) + 1
-        way = _WAYS[method].get(raw_path[:base_size])
-        if way is None or not raw_path.isascii() or b"#" in raw_path:
+        if not raw_path.isascii() or b"#" in raw_path:
+            return None
+        path = raw_path.decode()
+        base = base_size(path)
+        way = _WAYS[method].get(path[:base])
+        if way is None:
             return None
         environ: dict[str, object] = {
             "REQUEST_METHOD": method,
-            "REQUEST_URI": raw_path.decode(),
+            "REQUEST_URI": path,
             "REMOTE_ADDR": client,
         }
         for name, spelled in _READ:
@@ -141,7 +142,7 @@ class PlainWrites:
                 environ[spelled] = fields[name].decode("latin-1")
         try:
             key_bytes_max = KEY_BYTES_LIMIT if way.is_delete else self._key_bytes_max
-            key = way.decode_key(raw_path[base_size:].decode(), key_bytes_max)
+            key = way.decode_key(path[base:], key_bytes_max)
             write = PlainWrite(self, way, environ, key)
             write.conditions = self.tags.write_conditions(environ, key)
             return write if self._is_complete(write, query, fields) else None

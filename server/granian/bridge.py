@@ -1,12 +1,13 @@
 """The ASGI application of a worker, around the WSGI application of ``functions``.
 
 1. A plain read is answered before it reaches the loop (``shortcut``).
-2. A plain write does not reach it either: what commits it answers it (``writes``).
+2. A plain write does not reach it either: the thread that commits it answers it (``writes``).
 3. The head is checked, and the body received whole, in the loop: neither takes a thread.
 4. A request whose work is short is answered in the loop, in a greenlet (``waiting``). One whose
    work is long, or whose body is large, is answered in a thread of a small pool. If the store is
    remote, every request is.
-5. The answer is sent piece by piece as the client takes it; each piece is made where it may wait.
+5. The answer is sent piece by piece as the client takes it. Each piece is made in the greenlet, or
+   in a thread if the store is remote.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Bridge:
             service.quick_writes, waits.commit_for, self._patience, self._closer, is_ending
         )
         self._is_ending = is_ending
-        self._in_work = 0
+        self._in_flight = 0
 
     def begin(self) -> None:
         """Begin to serve; call it in the loop."""
@@ -101,10 +102,10 @@ class Bridge:
         loop.call_later(BEAT_EVERY_S, self._beat_often, loop)
 
     async def end(self, most_s: float) -> None:
-        """Wait for requests whose clients have left, for so long, and end all threads."""
+        """Wait up to ``most_s`` for requests whose clients have left, and end all threads."""
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + most_s
-        while (self._in_work or self._writes.in_work) and loop.time() < ends_s:
+        while (self._in_flight or self._writes.in_flight) and loop.time() < ends_s:
             await asyncio.sleep(0.01)
         self._waits.end()
         self._closer.end()
@@ -132,14 +133,14 @@ class Bridge:
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        self._in_work += 1
+        self._in_flight += 1
         try:
             if "arrived" in scope:
                 receive = _once_more(scope["arrived"], receive)
             exchange = Exchange(scope, receive, send, self._is_ending)
             await self._answer_by_app(exchange)
         finally:
-            self._in_work -= 1
+            self._in_flight -= 1
 
     async def _answer_by_app(self, exchange: Exchange) -> None:
         size = head_bytes(exchange.scope)

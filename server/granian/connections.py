@@ -3,7 +3,7 @@
 Granian 2.8 does not let an application close a connection: it ends every answer as if it were
 whole, and keeps one that its client does not read in memory for as long as the connection is open.
 But a socket is a descriptor of this process; shutting the connection down ends both. Only Linux
-lists the descriptors and tells when data last moved, so elsewhere no connection is closed here.
+lists the descriptors and reports when data last moved, so elsewhere no connection is closed here.
 """
 
 from __future__ import annotations

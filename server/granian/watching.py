@@ -153,7 +153,7 @@ class ChangeWatch:
                 time.sleep(_LOOK_EVERY_S)
 
     def _read(self, known: int) -> int:
-        """Wait for a commit; return the revision up to which the loop was told of all."""
+        """Wait for a commit; return the revision up to which the loop knows all changes."""
         head = self._store.wait(known, _LOOK_EVERY_S)
         if head <= known:
             return known

@@ -23,23 +23,23 @@ class Writes:
     """Answers plain writes that have no body, or one that comes in one piece.
 
     Attributes:
-        in_work: the writes that are not answered yet.
+        in_flight: the writes that have no answer yet.
     """
 
     def __init__(
         self,
-        begin: QuickWrites | None,
+        quick_writes: QuickWrites | None,
         commit_for: CommitFor,
         patience: Patience,
         closer: ConnectionCloser,
         is_ending: Callable[[], bool],
     ) -> None:
-        self._begin = begin
+        self._quick_writes = quick_writes
         self.commit_for = commit_for
         self.patience = patience
         self.closer = closer
         self.is_ending = is_ending
-        self.in_work: set[WriteInWork] = set()
+        self.in_flight: set[InFlightWrite] = set()
 
     def begin(self, request: Request, schedule: Schedule) -> bool:
         """Answer a write if it is plain, and return whether it is.
@@ -48,10 +48,10 @@ class Writes:
             request: any other part of this process has yet to see it.
             schedule: leaves it to the loop if its body does not come in one piece.
         """
-        scope, begin = request.scope, self._begin
-        if begin is None:
+        scope, quick_writes = request.scope, self._quick_writes
+        if quick_writes is None:
             return False
-        write = begin(
+        write = quick_writes(
             scope["method"],
             scope["raw_path"],
             scope["query_string"],
@@ -60,11 +60,11 @@ class Writes:
         )
         if write is None:
             return False
-        in_work = WriteInWork(self, write, request, schedule)
-        return in_work.wait_for_body() if write.size else in_work.commit_at_once()
+        in_flight = InFlightWrite(self, write, request, schedule)
+        return in_flight.wait_for_body() if write.size else in_flight.commit_at_once()
 
 
-class WriteInWork:
+class InFlightWrite:
     """A plain write that waits for its body, if it has one, and then for its commit."""
 
     __slots__ = ("_request", "_schedule", "_write", "_writes")
@@ -82,20 +82,20 @@ class WriteInWork:
         part = self._request.proto.receive()
         if not hasattr(part, "add_done_callback"):
             return False  # the client has disconnected, and every other call says so, too
-        self._writes.in_work.add(self)
+        self._writes.in_flight.add(self)
         self._writes.patience.begin(part)
         part.add_done_callback(self)
         return True
 
     def commit_at_once(self) -> bool:
-        """Commit a write without a body, and return whether it is in work."""
+        """Commit a write without a body, and return whether it is in flight."""
         is_queued = False
-        self._writes.in_work.add(self)
+        self._writes.in_flight.add(self)
         try:
             is_queued = self._is_queued(b"")
         finally:
             if not is_queued:
-                self._writes.in_work.discard(self)
+                self._writes.in_flight.discard(self)
         return is_queued
 
     def __call__(self, part: asyncio.Future[Message]) -> None:
@@ -114,7 +114,7 @@ class WriteInWork:
         if not is_queued:
             request.scope["arrived"] = message
             self._schedule(request)
-            writes.in_work.discard(self)
+            writes.in_flight.discard(self)
 
     def _is_queued(self, value: bytes) -> bool:
         """Queue the transaction, and return whether there is one."""
@@ -124,7 +124,7 @@ class WriteInWork:
     def _broken_off(self, _closed: Future[None]) -> None:
         """End the request, whose connection is closed."""
         self._request.done()
-        self._writes.in_work.discard(self)
+        self._writes.in_flight.discard(self)
 
     def _answer(self, outcome: Outcome) -> None:
         """Answer by the outcome, in the thread that commits."""
@@ -134,11 +134,11 @@ class WriteInWork:
         except Exception as ex:
             request.err(ex)  # logs it
         finally:
-            writes.in_work.discard(self)
+            writes.in_flight.discard(self)
 
 
 def take_arrivals(loop: asyncio.AbstractEventLoop) -> None:
-    """Call a ``WriteInWork`` in the thread that delivers its body, instead of in the loop.
+    """Call a ``InFlightWrite`` in the thread that delivers its body, instead of in the loop.
 
     When a part of a body has come, Granian passes the callback to ``call_soon_threadsafe``.
     """
@@ -147,7 +147,7 @@ def take_arrivals(loop: asyncio.AbstractEventLoop) -> None:
     def call_soon_threadsafe(
         callback: Callable[..., object], *arguments: object, context: Context | None = None
     ) -> asyncio.Handle | None:
-        if isinstance(callback, WriteInWork):
+        if isinstance(callback, InFlightWrite):
             callback(*arguments)  # type: ignore[arg-type] # the part
             return None
         return call_in_loop(callback, *arguments, context=context)

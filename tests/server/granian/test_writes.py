@@ -21,7 +21,7 @@ pytest.importorskip("granian")
 from rundlet_server.server.granian.bodies import Message, Patience
 from rundlet_server.server.granian.committer import Committer
 from rundlet_server.server.granian.connections import ConnectionCloser
-from rundlet_server.server.granian.writes import WriteInWork, Writes, take_arrivals
+from rundlet_server.server.granian.writes import InFlightWrite, Writes, take_arrivals
 
 WHOLE: Message = {"type": "http.request", "body": b"0123", "more_body": False}
 PART: Message = {"type": "http.request", "body": b"01", "more_body": True}
@@ -112,11 +112,11 @@ class Putting:
 
     def put(self, request: Any) -> Any:
         assert self.writes.begin(request, self.left.append)
-        assert len(self.writes.in_work) == 1
+        assert len(self.writes.in_flight) == 1
         request.part.come()
         assert self.left or request.ended.wait(PATIENCE_S)
         self.close()
-        assert not self.writes.in_work
+        assert not self.writes.in_flight
         return request
 
     def close(self) -> None:
@@ -191,10 +191,10 @@ def test_delete_is_committed_and_answered_without_a_body(putting):
     assert request.part.callback is None
     assert request.sent[0]["status"] == 204
     assert putting.store.get("a") is None
-    assert not putting.writes.in_work
+    assert not putting.writes.in_flight
 
 
-def test_delete_that_fails_before_its_commit_is_not_in_work(putting):
+def test_delete_that_fails_before_its_commit_is_not_in_flight(putting):
     def fail(*_: object) -> bool:
         raise RuntimeError
 
@@ -205,7 +205,7 @@ def test_delete_that_fails_before_its_commit_is_not_in_work(putting):
     with pytest.raises(RuntimeError):
         putting.writes.begin(request, putting.left.append)
 
-    assert not putting.writes.in_work
+    assert not putting.writes.in_flight
 
 
 def test_put_that_fails_before_its_commit_is_left_to_the_loop(putting):
@@ -225,7 +225,7 @@ def test_loop_calls_a_put_in_the_thread_that_tells_of_its_body(name: str):
     calls: list[object] = []
     take_arrivals(loop)
 
-    class Told(WriteInWork):
+    class Told(InFlightWrite):
         def __init__(self) -> None:
             pass
 
