@@ -54,7 +54,7 @@ MakeService = Callable[[Waits], Service]
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """What the first process tells each worker.
+    """What the first process passes to each worker.
 
     Attributes:
         make_service: called once; reads its settings from the environment.
