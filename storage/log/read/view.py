@@ -61,7 +61,6 @@ class NotPlain(Exception):
     """A version that cannot be read in one pass, see ``View.read_place``."""
 
 
-
 class View:
     """What one process knows of the store at some position of the log.
 
@@ -238,9 +237,7 @@ class View:
         """
         return self.segment(segment_of(locator.position)).read(key, locator)
 
-    def read_place(
-        self, key: str, encoded: bytes, place: Place, *, may_wait: bool = True
-    ) -> Entry:
+    def read_place(self, key: str, encoded: bytes, place: Place, *, may_wait: bool = True) -> Entry:
         """Return the value at a place that ``newest`` has returned, verified, in one pass.
 
         Args:
