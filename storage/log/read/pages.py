@@ -15,6 +15,7 @@ from typing import Final
 
 from rundlet_server.storage.interface import Entry, KeyInfo
 from rundlet_server.storage.log.format.record import OVERHEAD
+from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.index.lines import (
     Block,
     Lines,
@@ -84,11 +85,31 @@ def _block(view: View, wanted: Range, count: int, at: int) -> Block:
     blocks: dict[int, Block] = {}
     # What a large index file has no room for need not be read from the others, either.
     for index in sorted(view.indexes, key=attrgetter("row_count"), reverse=True):
-        block = blocks[index.number] = block_of_index(index, wanted, count)
+        rows = count if blocks else _rows_among_new_keys(view, index, wanted, count)
+        block = blocks[index.number] = block_of_index(index, wanted, rows)
         if block.through is not None:
             wanted = replace(wanted, high=block.through + b"\0")
     newest = newest_of_deltas(view.deltas, wanted, count, at)
     return merged(newest, [blocks[index.number] for index in view.indexes])
+
+
+def _rows_among_new_keys(view: View, index: IndexFile, wanted: Range, count: int) -> int:
+    """Return how many rows of the largest index file make ``count`` lines with keys of deltas.
+
+    It is an estimate: what is read beyond a page is read in vain, and what is missing in a next
+    round.
+    """
+    first = index.lower_bound(wanted.low)
+    if first + count > index.row_count:
+        return count
+    high = min(index.key(first + count - 1), wanted.high)
+    sorted_keys = [delta.sorted_keys() for delta in view.deltas]
+    found = sum(bisect_left(keys, high) - bisect_left(keys, wanted.low) for keys in sorted_keys)
+    if not found:
+        return count
+    new_count = view.head.totals.key_count - sum(index.key_count for index in view.indexes)
+    new = found * max(0.0, min(1.0, new_count / sum(map(len, sorted_keys))))
+    return min(count, int(count * count / (count + new)) + _LINES_MIN)
 
 
 def infos_of(view: View, lines: Lines, cost: Cost) -> list[KeyInfo]:
