@@ -171,6 +171,14 @@ class View:
                 return locator
         return None
 
+    def finder(self) -> Callable[[bytes], Locator | None]:
+        """Return what finds the newest version of one key after the other, as ``find_logged`` does.
+
+        Use it before the manifest changes.
+        """
+        is_one = len(self.deltas) == 1 and not self.indexes
+        return self.active.rows.get if is_one else self.find_logged
+
     def versions(self, key: bytes) -> Iterator[Locator]:
         """Yield all versions of a key that are kept, newest first, back to an erasure."""
         for locator in self._logged_versions(key):
