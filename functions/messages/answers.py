@@ -153,21 +153,21 @@ def _cbor_items(keys: Sequence[str], entries: Sequence[storage.Entry | None]) ->
         if entry is None:
             pieces.append(_MISSING.encode(cbor.text(key), cbor.FALSE))
             continue
-        _, value, revision, version, _, content_type, expires_us, metadata = entry
+        # One by one: to unpack all members would fetch those from memory that are not shown.
+        value, expires_us, metadata = entry.value, entry.expires_us, entry.metadata
         value_head = cbor.byte_string_head(len(value))
         if expires_us is None and not metadata:
             # As below, for nearly all values: their pieces are joined only once.
-            encoded = key.encode()
+            encoded, about = key.encode(), _cbor_about(entry.version, entry.content_type)
             pieces += (_KEY, cbor.text_head(len(encoded)), encoded, _FOUND_AT)
-            pieces += (cbor.number(revision), _cbor_about(version, content_type))
-            pieces += (value_head, value)
+            pieces += (cbor.number(entry.revision), about, value_head, value)
             continue
         members = (
             cbor.text(key),
             cbor.TRUE,
-            cbor.number(revision),
-            cbor.number(version),
-            cbor.repeated_text(content_type),
+            cbor.number(entry.revision),
+            cbor.number(entry.version),
+            cbor.repeated_text(entry.content_type),
         )
         pieces += (_FOUND.encode(members, expires_us, metadata, value_head), value)
     return pieces

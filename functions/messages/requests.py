@@ -93,6 +93,16 @@ class MgetRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
             except Wrong as ex:
                 raise _problem("bad-members", "keys", index, ex) from ex
 
+    @property
+    def is_past(self) -> bool:
+        """Whether it asks for the values of an older revision or time."""
+        return self.rev is not None or self.at is not None
+
+    def is_plain(self, limits: storage.Limits) -> bool:
+        """Return whether it asks for newest values, and none of its keys needs a closer look."""
+        is_short = len(self.keys) <= limits.list_keys_max and _are_short(self.keys, limits)
+        return is_short and not self.is_past
+
     def where(self, moment_at: MomentAt) -> At | None:
         """Return where to read.
 

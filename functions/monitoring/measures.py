@@ -138,6 +138,23 @@ QuickPuts = Callable[[bytes, bytes, Sequence[tuple[bytes, bytes]]], QuickPut | N
 """Returns how to answer a PUT with a path, query and headers; ``None`` if Falcon answers it."""
 
 
+class QuickMget(Protocol):
+    """An mget that a server with an event loop answers without Falcon, once its body has come.
+
+    Attributes:
+        size: of its body.
+    """
+
+    size: int
+
+    def answer(self, body: bytes) -> AsgiAnswer | None:
+        """Return the answer, and count it; ``None`` if Falcon answers. Any thread may call it."""
+
+
+QuickMgets = Callable[[bytes, Sequence[tuple[bytes, bytes]]], QuickMget | None]
+"""Returns how to answer a POST with a path and headers; ``None`` if Falcon answers it."""
+
+
 class CountRequest(Protocol):
     """See ``MeasuredApp.count``."""
 
@@ -159,6 +176,7 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
     Attributes:
         quick: answers before Falcon does, and counts with ``count`` what it answers.
         quick_puts: the same for PUTs, if the server has an event loop.
+        quick_mgets: the same for mgets.
     """
 
     def __init__(
@@ -177,6 +195,7 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
         self._slow_ns = round(slow_s * _S)
         self.quick: QuickAnswers | None = None
         self.quick_puts: QuickPuts | None = None
+        self.quick_mgets: QuickMgets | None = None
 
     def count(
         self,

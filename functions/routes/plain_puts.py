@@ -1,7 +1,7 @@
 """Plain PUTs of values, answered without Falcon by a server with an event loop.
 
 A PUT of ``/v1/kv/{key}`` or ``/v1/kv64/{key}`` is plain if it has a small body, no query but a time
-to live, and only headers that do not change what it does (``_PLAIN``), and if there is no token.
+to live, and only headers that do not change what it does, and if there is no token.
 Falcon and a greenlet would take more than a third of its time. ``PlainPuts`` answers it with the
 same parts as the Falcon route does, which answers all others. Either way the answer is the same to
 the byte, and so is what is stored; a test compares both.
@@ -14,6 +14,7 @@ from time import perf_counter_ns
 from typing import Final
 
 from rundlet_server.functions.access.admission import Access
+from rundlet_server.functions.messages.bodies import SMALL_BYTES, plain_fields, plain_size
 from rundlet_server.functions.messages.content_types import require_header_safe
 from rundlet_server.functions.messages.query import plain_ttl_s
 from rundlet_server.functions.messages.target import key_from_base64url, key_from_path
@@ -25,14 +26,6 @@ from rundlet_server.functions.route_table import KV, KV64
 from rundlet_server.storage.interface import DEFAULT_CONTENT_TYPE, Put, Txn
 from rundlet_server.storage.outcomes.results import Commit
 
-_PLAIN: Final = frozenset(
-    (
-        *(b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language"),
-        *(b"connection", b"content-type", b"content-length"),
-    )
-)
-_SMALL_BYTES: Final = 64 * 1024
-_DIGITS_MAX: Final = len(str(_SMALL_BYTES))
 _BASE_FROM: Final = len("/v1/")
 """The name of a route ends at the first slash from here on."""
 _WAYS: Final = {
@@ -61,7 +54,7 @@ class PlainPuts:
         self.tags = EntityTags(store.info.store_id)
         self.last_headers = [(name.encode(), text.encode()) for name, text in last_headers]
         limits = store.info.limits
-        self._size_max = 0 if store.read_only else min(_SMALL_BYTES, limits.value_bytes_max)
+        self._size_max = 0 if store.read_only else min(SMALL_BYTES, limits.value_bytes_max)
         self.key_bytes_max = limits.key_bytes_max
 
     def begin(
@@ -71,17 +64,14 @@ class PlainPuts:
         ttl_s = plain_ttl_s(query) if query else None
         if query and ttl_s is None:
             return None
-        fields = dict(headers)
-        if len(fields) != len(headers) or not fields.keys() <= _PLAIN:
-            return None
-        digits = fields.get(b"content-length", b"")
-        if not digits.isdigit() or len(digits) > _DIGITS_MAX:
+        fields = plain_fields(headers)
+        if fields is None:
             return None
         base_size = raw_path.find(b"/", _BASE_FROM) + 1
         way = _WAYS.get(raw_path[:base_size])
         if way is None or not raw_path.isascii() or b"#" in raw_path:
             return None
-        size = int(digits)
+        size = plain_size(fields)
         if not 0 < size <= self._size_max:
             return None
         label, decode_key = way

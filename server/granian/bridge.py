@@ -1,7 +1,8 @@
 """The ASGI application of a worker, around the WSGI application of ``functions``.
 
 1. A plain read is answered before it reaches the loop (``shortcut``).
-2. A plain PUT does not reach it either: what commits it answers it (``puts``).
+2. A plain PUT does not reach it either: what commits it answers it (``puts``). A plain mget is
+   answered by what receives its body (``mgets``).
 3. The head is checked, and the body received whole, in the loop: neither takes a thread.
 4. A request whose work is short is answered in the loop, in a greenlet (``waiting``). One whose
    work is long, or whose body is large, is answered in a thread of a small pool. If the store is
@@ -23,6 +24,7 @@ from rundlet_server.functions.monitoring.measures import QUICK_METHODS
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.serving import Service
 from rundlet_server.functions.settings import ConnectionLimits
+from rundlet_server.server.granian.arrivals import Arrivals, take_arrivals
 from rundlet_server.server.granian.bodies import (
     BadChunkError,
     Body,
@@ -35,7 +37,8 @@ from rundlet_server.server.granian.bodies import (
 )
 from rundlet_server.server.granian.environ import Scope, environ_of, head_bytes
 from rundlet_server.server.granian.exchange import Exchange, Send
-from rundlet_server.server.granian.puts import Puts, take_arrivals
+from rundlet_server.server.granian.mgets import Mgets
+from rundlet_server.server.granian.puts import Puts
 from rundlet_server.server.granian.shortcut import Request, Schedule, send_answer
 from rundlet_server.server.granian.waiting import LoopWaits, in_greenlet
 from rundlet_server.server.messages.checks import Framing
@@ -76,7 +79,9 @@ class Bridge:
         self._header_bytes_max = limits.header_bytes_max
         self._memory = BodyMemory(receiving_bytes_max)
         self._patience = Patience(limits.body_timeout_s, is_ending)
-        self._puts = Puts(service.quick_puts, waits.commit_for, self._patience, is_ending)
+        self._arrivals = Arrivals(self._patience, is_ending)
+        self._puts = Puts(service.quick_puts, waits.commit_for, self._arrivals)
+        self._mgets = Mgets(service.quick_mgets, self._arrivals)
         self._is_ending = is_ending
         self._in_work = 0
 
@@ -96,18 +101,20 @@ class Bridge:
         """Wait for requests whose clients have left, for so long, and end all threads."""
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + most_s
-        while (self._in_work or self._puts.in_work) and loop.time() < ends_s:
+        while (self._in_work or self._arrivals.in_work) and loop.time() < ends_s:
             await asyncio.sleep(0.01)
         self._waits.end()
 
     def take(self, request: Request, schedule: Schedule) -> bool:
-        """Answer a plain read, or begin to answer a plain PUT; see ``shortcut.Take``."""
+        """Answer a plain read, or begin to answer a plain PUT or mget; see ``shortcut.Take``."""
         scope = request.scope
         if head_bytes(scope) > self._header_bytes_max:
             return False
         method = scope["method"]
         if method == "PUT":
             return self._puts.begin(request, schedule)
+        if method == "POST":
+            return self._mgets.begin(request, schedule)
         is_read = method in QUICK_METHODS and not scope["query_string"]
         return is_read and self._is_answered(request, scope)
 

@@ -61,7 +61,6 @@ class NotPlain(Exception):
     """A version that cannot be read in one pass, see ``View.read_place``."""
 
 
-
 class View:
     """What one process knows of the store at some position of the log.
 
@@ -130,6 +129,18 @@ class View:
             if newer is not None and newer.revision != entry.revision:
                 return None
         return entry
+
+    def cached_many(self, keys: Sequence[bytes]) -> list[Entry | None]:
+        """Do as ``cached`` does, for many keys."""
+        found = self.cache.get_many(keys)
+        rows = self.deltas[0].rows
+        if rows:  # often it has no row, or one of few keys: the others are checked in one step
+            for number, newer in enumerate(map(rows.get, keys)):
+                if newer is not None:
+                    entry = found[number]
+                    if entry is not None and newer.revision != entry.revision:
+                        found[number] = None
+        return found
 
     def newest(self, key: bytes) -> Place | None:
         """Return revision, position, size and flags of the newest version of a key.
@@ -238,9 +249,7 @@ class View:
         """
         return self.segment(segment_of(locator.position)).read(key, locator)
 
-    def read_place(
-        self, key: str, encoded: bytes, place: Place, *, may_wait: bool = True
-    ) -> Entry:
+    def read_place(self, key: str, encoded: bytes, place: Place, *, may_wait: bool = True) -> Entry:
         """Return the value at a place that ``newest`` has returned, verified, in one pass.
 
         Args:
@@ -266,9 +275,15 @@ class View:
             raise NotPlain from ex
 
     def read_places(
-        self, keys: Sequence[str], encoded: Sequence[bytes], places: Sequence[Place]
+        self,
+        keys: Sequence[str],
+        encoded: Sequence[bytes],
+        places: Sequence[Place],
+        *,
+        may_wait: bool = True,
     ) -> list[Entry]:
         """Do as ``read_place`` does, for many keys: to read and decode in turns takes longer."""
+        pread = self.pread if may_wait else self._pread_cached
         entries: list[Entry] = []
         for start in range(0, len(places), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
@@ -276,7 +291,7 @@ class View:
             kinds = {each & KIND_MASK for each in flags}
             if max(sizes) > LARGE_VALUE_BYTES or not kinds <= _VALUES:
                 raise NotPlain
-            data = list(map(self.pread, positions, sizes))
+            data = list(map(pread, positions, sizes))
             try:
                 entries += map(decode_entry, data, keys[part], encoded[part], revisions)
             except BadRecord as ex:
@@ -288,6 +303,10 @@ class View:
         number = position >> OFFSET_BITS
         segment = self.segments.get(number) or self.segment(number)
         return segment.file.pread(size, position & OFFSET_MAX)
+
+    def _pread_cached(self, position: int, size: int) -> bytes:
+        segment = self.segment(position >> OFFSET_BITS)
+        return read_cached(segment.file, size, position & OFFSET_MAX)
 
     def read_entry(self, key: str, encoded: bytes, locator: Locator) -> Entry:
         """Return the value at a locator, verified; raises what ``read`` raises."""

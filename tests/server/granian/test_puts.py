@@ -17,9 +17,10 @@ from rundlet_server.storage.settings import StoreSettings
 from tests.support import PATIENCE_S
 
 pytest.importorskip("granian")
+from rundlet_server.server.granian.arrivals import Arrival, Arrivals, take_arrivals
 from rundlet_server.server.granian.bodies import Message, Patience
 from rundlet_server.server.granian.committer import Committer
-from rundlet_server.server.granian.puts import PutInWork, Puts, take_arrivals
+from rundlet_server.server.granian.puts import Puts
 
 WHOLE: Message = {"type": "http.request", "body": b"0123", "more_body": False}
 PART: Message = {"type": "http.request", "body": b"01", "more_body": True}
@@ -93,9 +94,8 @@ class Putting:
         self.patience = Patience(5.0, bool)
         self._loop = asyncio.new_event_loop()
         self._committer = Committer(self.store, self._loop)
-        self.puts = Puts(
-            create_app(self.store).quick_puts, self.commit_for, self.patience, lambda: is_ending
-        )
+        self.arrivals = Arrivals(self.patience, lambda: is_ending)
+        self.puts = Puts(create_app(self.store).quick_puts, self.commit_for, self.arrivals)
 
     def commit_for(self, *arguments: Any) -> bool:
         self._committer.commit_for(*arguments)
@@ -103,11 +103,11 @@ class Putting:
 
     def put(self, request: Any) -> Any:
         assert self.puts.begin(request, self.left.append)
-        assert len(self.puts.in_work) == 1
+        assert len(self.arrivals.in_work) == 1
         request.part.come()
         assert self.left or request.ended.wait(PATIENCE_S)
         self.close()
-        assert not self.puts.in_work
+        assert not self.arrivals.in_work
         return request
 
     def close(self) -> None:
@@ -181,12 +181,12 @@ def test_put_that_fails_before_its_commit_is_left_to_the_loop(putting):
 
 
 @pytest.mark.parametrize("name", ["asyncio", "uvloop"])
-def test_loop_calls_a_put_in_the_thread_that_tells_of_its_body(name: str):
+def test_loop_calls_an_arrival_in_the_thread_that_tells_of_its_body(name: str):
     loop = pytest.importorskip(name).new_event_loop()
     calls: list[object] = []
     take_arrivals(loop)
 
-    class Told(PutInWork):
+    class Told(Arrival):
         def __init__(self) -> None:
             pass
 
