@@ -92,7 +92,6 @@ class Bridge:
         """Begin to serve; call it in the loop."""
         loop = asyncio.get_running_loop()
         self._waits.begin(self._service.store)
-        self._closer.start()
         self._patience.check_often(loop)
         take_arrivals(loop)
         self._beat_often(loop)
@@ -108,7 +107,6 @@ class Bridge:
         while (self._in_flight or self._puts.in_flight) and loop.time() < ends_s:
             await asyncio.sleep(0.01)
         self._waits.end()
-        self._closer.end()
 
     def take(self, request: Request, schedule: Schedule) -> bool:
         """Answer a plain read, or begin to answer a plain PUT; see ``shortcut.Take``."""

@@ -94,13 +94,11 @@ class Putting:
         self.patience = Patience(5.0, bool)
         self._loop = asyncio.new_event_loop()
         self._committer = Committer(self.store, self._loop)
-        self._closer = ConnectionCloser()
-        self._closer.start()
         self.puts = Puts(
             create_app(self.store).quick_puts,
             self.commit_for,
             self.patience,
-            self._closer,
+            ConnectionCloser(),
             lambda: is_ending,
         )
 
@@ -119,7 +117,6 @@ class Putting:
 
     def close(self) -> None:
         self._committer.end()
-        self._closer.end()
         self._loop.close()
 
 
