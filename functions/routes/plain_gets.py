@@ -58,6 +58,7 @@ class _Way(NamedTuple):
     """How the requests of one route and method are answered.
 
     Attributes:
+        route: that is asked for.
         rule: of the method.
         label: as ``routing.ROUTE`` has it.
         is_bare: no answer has a body, as the method is HEAD.
@@ -66,6 +67,7 @@ class _Way(NamedTuple):
         decode_key: makes a key of the rest of the path and the largest size of a key.
     """
 
+    route: Route
     rule: Rule
     label: str
     is_bare: bool
@@ -77,7 +79,7 @@ class _Way(NamedTuple):
 def _way(route: Route, method: str, decode_key: Callable[[str, int], str]) -> _Way:
     label = f"{route.template} {method}"
     ok, unchanged = (label, "200 OK"), (label, "304 Not Modified")
-    return _Way(route.rules[method], label, method == "HEAD", ok, unchanged, decode_key)
+    return _Way(route, route.rules[method], label, method == "HEAD", ok, unchanged, decode_key)
 
 
 _WAYS: Final = {
@@ -188,10 +190,8 @@ class PlainGets:
         except Problem:
             return None
         access = self._access
-        if access is not None:
-            authorization = environ.get("HTTP_AUTHORIZATION")
-            if not access.admits_read(way.rule, key, host, authorization):
-                return None
+        if access is not None and not access.admits(environ, way.route, way.rule, key):
+            return None
         return key
 
     def _of_value(
