@@ -1,7 +1,8 @@
 """The ASGI application of a worker, around the WSGI application of ``functions``.
 
 1. A plain read is answered before it reaches the loop (``shortcut``).
-2. A plain write does not reach it either: the thread that commits it answers it (``writes``).
+2. A plain write does not reach it either: the thread that commits it answers it (``writes``). The
+   thread that receives the body of a plain mget answers that (``mgets``).
 3. The head is checked, and the body received whole, in the loop: neither takes a thread.
 4. A request whose work is short is answered in the loop, in a greenlet (``waiting``). One whose
    work is long, or whose body is large, is answered in a thread of one of two small pools. If the
@@ -26,6 +27,7 @@ from rundlet_server.functions.monitoring.measures import QUICK_METHODS, QUICK_WR
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.serving import Service
 from rundlet_server.functions.settings import ConnectionLimits
+from rundlet_server.server.granian.arrivals import Arrivals, take_arrivals
 from rundlet_server.server.granian.bodies import (
     BadChunkError,
     Body,
@@ -39,9 +41,10 @@ from rundlet_server.server.granian.bodies import (
 from rundlet_server.server.granian.connections import ConnectionCloser
 from rundlet_server.server.granian.environ import Scope, environ_of, head_bytes
 from rundlet_server.server.granian.exchange import Exchange, Send
+from rundlet_server.server.granian.mgets import Mgets
 from rundlet_server.server.granian.shortcut import Request, Schedule, send_answer
 from rundlet_server.server.granian.waiting import LoopWaits, in_greenlet
-from rundlet_server.server.granian.writes import Writes, take_arrivals
+from rundlet_server.server.granian.writes import Writes
 from rundlet_server.server.messages.checks import Framing
 from rundlet_server.server.messages.refusals import (
     HeadError,
@@ -83,9 +86,9 @@ class Bridge:
         self._memory = BodyMemory(receiving_bytes_max)
         self._patience = Patience(limits.body_timeout_s, is_ending)
         self._closer = ConnectionCloser()
-        self._writes = Writes(
-            service.quick_writes, waits.commit_for, self._patience, self._closer, is_ending
-        )
+        self._arrivals = Arrivals(self._patience, self._closer, is_ending)
+        self._writes = Writes(service.quick_writes, waits.commit_for, self._arrivals)
+        self._mgets = Mgets(service.quick_mgets, self._arrivals)
         self._is_ending = is_ending
         self._in_flight = 0
 
@@ -105,18 +108,20 @@ class Bridge:
         """Wait up to ``most_s`` for requests whose clients have left, and end all threads."""
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + most_s
-        while (self._in_flight or self._writes.in_flight) and loop.time() < ends_s:
+        while (self._in_flight or self._arrivals.in_flight) and loop.time() < ends_s:
             await asyncio.sleep(0.01)
         self._waits.end()
 
     def take(self, request: Request, schedule: Schedule) -> bool:
-        """Answer a plain read, or begin to answer a plain write; see ``shortcut.Take``."""
+        """Answer a plain read, or begin to answer a plain write or mget; see ``shortcut.Take``."""
         scope = request.scope
         if head_bytes(scope) > self._header_bytes_max:
             return False
         method = scope["method"]
         if method in QUICK_WRITES:
             return self._writes.begin(request, schedule)
+        if method == "POST":
+            return self._mgets.begin(request, schedule)
         is_read = method in QUICK_METHODS and not scope["query_string"]
         return is_read and self._is_answered(request, scope)
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from rundlet_server.storage.interface import Delete, Op, Put, Restore, Touch, Txn
+from rundlet_server.storage.interface import Delete, Entry, Op, Put, Restore, Touch, Txn
 from rundlet_server.storage.log.index.columns import key_tag
+from rundlet_server.storage.log.read.view import View
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.metadata import metadata_of
 from rundlet_server.storage.opening import open_log_store
@@ -147,16 +148,15 @@ def test_many_values_are_none_newer_than_their_snapshot(store, monkeypatch):
     commit(store, Put("a", b"old"), Put("b", b"old"))
     for key in ("a", "b"):
         store.get(key)
-    encode = store._encode
+    cached_many = View.cached_many
     late = [Txn([Put("b", b"new")]), Txn([Put("a", b"newest")])]
 
-    def encode_slowly(key: str) -> bytes:
-        encoded = encode(key)
-        if late:
+    def look_late(view: View, keys: list[bytes]) -> list[Entry | None]:
+        while late:
             store.commit(late.pop(0))
-        return encoded
+        return cached_many(view, keys)
 
-    monkeypatch.setattr(store, "_encode", encode_slowly)
+    monkeypatch.setattr(View, "cached_many", look_late)
     snapshot = store.get_many(["a", "b"])
 
     assert not late

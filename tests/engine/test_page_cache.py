@@ -42,6 +42,31 @@ def test_cached_value_is_the_same_as_with_a_read_that_may_wait(store: LogStore):
     assert store.peek_cached("none") is None
 
 
+def test_cached_values_of_many_keys_are_the_same_as_with_reads_that_may_wait(store: LogStore):
+    keys = ["b", "none", "a", "gone", "b", "ü"]
+    store.commit(Txn([Put("a", b"1"), Put("b", b"22"), Put("gone", b"2"), Put("ü", b"3")]))
+    store.commit(Txn([Delete("gone"), Put("a", b"11", metadata=(("name", "text"),))]))
+    plain = [key for key in keys[:-2] if key != "gone"]
+
+    assert store.get_many_cached(plain, 100).entries == store.get_many(plain).entries
+    with pytest.raises(BlockingIOError):
+        store.get_many_cached(keys, 100)  # one is deleted, one named twice
+
+
+def test_values_that_are_larger_together_than_is_wanted_may_have_to_be_waited_for(store: LogStore):
+    store.commit(Txn([Put("a", b"1" * 10), Put("b", b"2" * 10)]))
+
+    assert len(store.get_many_cached(["a", "b"], 22).entries) == 2
+    with pytest.raises(BlockingIOError):
+        store.get_many_cached(["a", "b"], 21)
+
+
+@pytest.mark.parametrize("key", ["", "\ud800", "k" * 3_000])
+def test_odd_keys_among_many_may_have_to_be_waited_for(store: LogStore, key: str):
+    with pytest.raises(BlockingIOError):
+        store.get_many_cached(["a", key], 100)
+
+
 @pytest.mark.parametrize("key", ["gone", "large", "k" * 70_000])
 def test_what_is_rare_may_have_to_be_waited_for(store: LogStore, key: str):
     store.commit(Txn([Put("large", bytes(300_000)), Put("gone", b"2")]))
