@@ -41,9 +41,7 @@ class Reading:
         self.store = open_log_store(folder, StoreSettings(sync="never"))
         self.store.commit(Txn([Put("a", b"1")]))
         self.waits = LoopWaits()
-        self._closer = ConnectionCloser()
-        self._closer.start()
-        self.arrivals = Arrivals(Patience(5.0, bool), self._closer, bool)
+        self.arrivals = Arrivals(Patience(5.0, bool), ConnectionCloser(), bool)
         app = create_app(self.store, waits=self.waits)
         self.mgets = Mgets(app.quick_mgets, self.arrivals)
         self.left: list[Request] = []
@@ -57,7 +55,6 @@ class Reading:
 
     def close(self) -> None:
         self.waits.end()
-        self._closer.end()
         self.store.close()
 
 

@@ -97,9 +97,7 @@ class Putting:
         self.patience = Patience(5.0, bool)
         self._loop = asyncio.new_event_loop()
         self._committer = Committer(self.store, self._loop)
-        self._closer = ConnectionCloser()
-        self._closer.start()
-        self.arrivals = Arrivals(self.patience, self._closer, lambda: is_ending)
+        self.arrivals = Arrivals(self.patience, ConnectionCloser(), lambda: is_ending)
         self.writes = Writes(create_app(self.store).quick_writes, self.commit_for, self.arrivals)
 
     def commit_for(self, *arguments: Any) -> bool:
@@ -117,7 +115,6 @@ class Putting:
 
     def close(self) -> None:
         self._committer.end()
-        self._closer.end()
         self._loop.close()
 
 
