@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
-from rundlet_server.storage.errors import LimitExceeded
 from rundlet_server.storage.interface import (
     Entry,
-    Limits,
     Page,
     Snapshot,
     Stats,
@@ -34,21 +33,27 @@ from rundlet_server.storage.log.timeline import LogTimeline
 from rundlet_server.storage.log.wiring import Parts
 from rundlet_server.storage.ranges import Range
 from rundlet_server.storage.reports import Gauge
-from rundlet_server.storage.requests import check_answer, encode_key, shown_bytes
+from rundlet_server.storage.requests import check_answer, shown_bytes
+from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import At, Moment
+
+_LOOK_CLOSER: Final = (FileNotFoundError, NotPlain, UnicodeEncodeError)
+"""What ``LogReads._newest`` raises if only a closer look tells what a key has."""
 
 
 class LogReads:
     """The reads of a log store, over the view that a follower keeps in step with the log."""
 
     def __init__(
-        self, parts: Parts, timeline: LogTimeline, keys: KnownKeys, limits: Limits
+        self, parts: Parts, timeline: LogTimeline, keys: KnownKeys, settings: StoreSettings
     ) -> None:
         # Once more by themselves: a read looks up as little as it can.
         self._follower = parts.follower
         self._clock = parts.clock
         self._expired = parts.expired
-        self._limits = limits
+        self._limits = settings.limits
+        self._key_bytes_max = settings.limits.key_bytes_max
+        self._has_cache = settings.cache_bytes_max > 0
         self._keys = keys
         self._encode = keys.encode
         self._read = timeline.read
@@ -59,7 +64,7 @@ class LogReads:
             # The way of nearly all requests: no revision to stay at, no odd value or moved file.
             try:
                 return self._newest(key)
-            except (FileNotFoundError, LimitExceeded, NotPlain):
+            except _LOOK_CLOSER:
                 pass
         return self._any(key, at, is_whole=True)  # type: ignore[return-value] # whole
 
@@ -68,7 +73,7 @@ class LogReads:
         if at is None:
             try:
                 return self._newest(key)
-            except (FileNotFoundError, LimitExceeded, NotPlain):
+            except _LOOK_CLOSER:
                 pass
         return self._any(key, at, is_whole=False)
 
@@ -191,27 +196,33 @@ class LogReads:
             BlockingIOError: it might have to, or the value is large or in some way rare.
         """
         try:
-            return self._newest(key, View.read_cached_place)
-        except (FileNotFoundError, LimitExceeded, NotPlain) as ex:
+            return self._newest(key, may_wait=False)
+        except _LOOK_CLOSER as ex:
             raise BlockingIOError from ex
 
-    def _newest(
-        self, key: str, read: Callable[[View, str, bytes, Place], Entry] = View.read_place
-    ) -> Entry | None:
+    def _newest(self, key: str, *, may_wait: bool = True) -> Entry | None:
         """Return the value of a key at the head, from the cache if that still holds it.
 
+        Args:
+            key: of any length.
+            may_wait: for a disk; otherwise ``BlockingIOError`` is raised instead.
+
         Raises:
-            FileNotFoundError, LimitExceeded, NotPlain: ``_any`` finds out what the key has.
+            FileNotFoundError, NotPlain, UnicodeEncodeError: ``_any`` finds out what the key has.
         """
-        encoded = encode_key(key, self._limits)
+        encoded = key.encode()
+        if not 0 < len(encoded) <= self._key_bytes_max:
+            raise NotPlain
         view = self._follower.current()
-        entry = view.cached(encoded)
+        has_cache = self._has_cache
+        entry = view.cached(encoded) if has_cache else None
         if entry is None:
             place = view.newest(encoded)
             if place is None:
                 return None
-            entry = read(view, key, encoded, place)
-            view.cache.put(encoded, entry)
+            entry = view.read_place(key, encoded, place, may_wait=may_wait)
+            if has_cache:
+                view.cache.put(encoded, entry)
         is_due = entry.expires_us and entry.expires_us <= self._clock.now_us()
         return None if is_due else entry
 

@@ -55,7 +55,7 @@ class LogStore(LogReads):
         parts = self._parts = open_parts(folder, settings)
         keys = KnownKeys(settings.limits, parts.follower)
         timeline = LogTimeline(folder, settings, parts, keys.encode)
-        super().__init__(parts, timeline, keys, settings.limits)
+        super().__init__(parts, timeline, keys, settings)
         self._guard = parts.lock.guard
         self._writer = parts.writer
         self._group_commit = parts.group_commit

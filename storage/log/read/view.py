@@ -61,10 +61,6 @@ class NotPlain(Exception):
     """A version that cannot be read in one pass, see ``View.read_place``."""
 
 
-Pread = Callable[[int, int], bytes]
-"""Reads from a place in the log (first) so many bytes (second)."""
-
-
 class View:
     """What one process knows of the store at some position of the log.
 
@@ -99,6 +95,7 @@ class View:
         self._open_segments_max = open_segments_max
         self.deltas = deltas
         self.active = deltas[0]
+        self._rows = tuple(delta.rows for delta in deltas)
         self.indexes = indexes
         self.cache = cache
         self.sealed_times = sealed_times
@@ -139,8 +136,8 @@ class View:
         Once in four billion times it is another key's, see ``IndexFile.newest``. If there is none,
         the key has no version.
         """
-        for delta in self.deltas:
-            locator = delta.rows.get(key)
+        for rows in self._rows:
+            locator = rows.get(key)
             if locator is not None:
                 return locator.revision, locator.position, locator.size, locator.kind
         for index in self.indexes:
@@ -248,16 +245,14 @@ class View:
         """
         return self.segment(segment_of(locator.position)).read(key, locator)
 
-    def read_place(
-        self, key: str, encoded: bytes, place: Place, pread: Pread | None = None
-    ) -> Entry:
+    def read_place(self, key: str, encoded: bytes, place: Place, *, may_wait: bool = True) -> Entry:
         """Return the value at a place that ``newest`` has returned, verified, in one pass.
 
         Args:
             key: of the value.
             encoded: the same in UTF-8.
             place: of the value.
-            pread: reads the log, by default ``self.pread``.
+            may_wait: for a disk; otherwise ``BlockingIOError`` is raised instead.
 
         Raises:
             FileNotFoundError: see ``read``.
@@ -266,14 +261,14 @@ class View:
         revision, position, size, flags = place
         if flags & KIND_MASK not in VALUES or size > LARGE_VALUE_BYTES:
             raise NotPlain
+        number = position >> OFFSET_BITS
+        file = (self.segments.get(number) or self.segment(number)).file
+        offset = position & OFFSET_MAX
+        data = file.pread(size, offset) if may_wait else read_cached(file, size, offset)
         try:
-            return decode_entry((pread or self.pread)(position, size), key, encoded, revision)
+            return decode_entry(data, key, encoded, revision)
         except BadRecord as ex:
             raise NotPlain from ex
-
-    def read_cached_place(self, key: str, encoded: bytes, place: Place) -> Entry:
-        """Do as ``read_place`` does; raise ``BlockingIOError`` instead of waiting for a disk."""
-        return self.read_place(key, encoded, place, self._pread_cached)
 
     def read_places(
         self, keys: Sequence[str], encoded: Sequence[bytes], places: Sequence[Place]
@@ -298,10 +293,6 @@ class View:
         number = position >> OFFSET_BITS
         segment = self.segments.get(number) or self.segment(number)
         return segment.file.pread(size, position & OFFSET_MAX)
-
-    def _pread_cached(self, position: int, size: int) -> bytes:
-        segment = self.segment(position >> OFFSET_BITS)
-        return read_cached(segment.file, size, position & OFFSET_MAX)
 
     def read_entry(self, key: str, encoded: bytes, locator: Locator) -> Entry:
         """Return the value at a locator, verified; raises what ``read`` raises."""
