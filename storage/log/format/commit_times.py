@@ -71,6 +71,19 @@ class CommitTimes:
             times_us.append(time_us)
             revisions.append(revision)
 
+    def add_columns(
+        self, revisions: npt.ArrayLike, times_us: npt.ArrayLike, units: npt.ArrayLike
+    ) -> None:
+        """Add newer commits, at least one, whose revisions rise."""
+        columns = self._growing
+        assert columns[0] is self.revisions
+        first = np.asarray(revisions, np.uint64)
+        known = 1 if columns[0] and columns[0][-1] == first[0] else 0
+        # In this order, see ``add``.
+        columns[2].frombytes(np.asarray(units, np.uint32)[known:].tobytes())
+        columns[1].frombytes(np.asarray(times_us, np.uint64)[known:].tobytes())
+        columns[0].frombytes(first[known:].tobytes())
+
     def extend(self, revisions: bytes, times_us: bytes, offset: int) -> None:
         """Add the commits of one more frame, as the bytes of two arrays of u64."""
         of_frame = array("Q", revisions), array("Q", times_us)

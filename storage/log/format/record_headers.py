@@ -1,4 +1,4 @@
-"""The headers of many records at once, as numpy sees them."""
+"""The headers of many records or frames at once, as numpy sees them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,26 @@ RECORD_HEADER: Final = np.dtype(
 """``record.HEADER`` for numpy."""
 
 
-def headers_at(data: Buffer, places: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
-    """Return the headers of the records that begin at some places of ``data``, as a copy."""
-    every_place = sliding_window_view(np.frombuffer(data, np.uint8), RECORD_HEADER.itemsize)
-    headers: npt.NDArray[np.void] = every_place[places].view(RECORD_HEADER)[:, 0]
+FRAME_HEADER: Final = np.dtype(
+    [
+        ("size", "<u4"),
+        ("count", "<u4"),
+        ("revision", "<u8"),
+        ("time_us", "<u8"),
+        ("key_count", "<u8"),
+        ("value_bytes", "<u8"),
+        ("synced", "<u4"),
+    ]
+)
+"""``frame.HEADER`` for numpy."""
+
+
+def headers_at(
+    data: Buffer, places: npt.NDArray[np.int64], dtype: np.dtype[np.void] = RECORD_HEADER
+) -> npt.NDArray[np.void]:
+    """Return the headers that begin at some places of ``data``, as a copy."""
+    every_place = sliding_window_view(np.frombuffer(data, np.uint8), dtype.itemsize)
+    headers: npt.NDArray[np.void] = every_place[places].view(dtype)[:, 0]
     return headers
 
 

@@ -19,11 +19,11 @@ from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
-from rundlet_server.storage.log.format.commit_times import commits_of
+from rundlet_server.storage.log.format.commit_times import CommitTimes, commits_of
 from rundlet_server.storage.log.format.frame import ALIGNMENT, SIZE_MIN, BadFrame, Frame, Totals
 from rundlet_server.storage.log.format.locator import Locator, locator_of, pack_position
 from rundlet_server.storage.log.format.record import OVERHEAD, WELL_KNOWN_TYPES, BadRecord
-from rundlet_server.storage.log.format.record_headers import headers_at
+from rundlet_server.storage.log.format.record_headers import FRAME_HEADER, headers_at
 from rundlet_server.storage.log.format.segment import Segment
 
 _READ_BYTES: Final = 1024 * 1024
@@ -34,6 +34,8 @@ _COUNT: Final = struct.Struct("<4xI")
 """The number of records in a frame header."""
 _COMMIT: Final = struct.Struct("<8xQQ")
 """Revision and time in a frame header."""
+_MANY: Final = 32
+"""From so many frames on, numpy takes less time than a loop."""
 _TOO_LONG: Final = "the records do not fit into the frame"
 _TOO_SHORT: Final = "the frame has bytes after its last record"
 
@@ -71,8 +73,8 @@ class Stretch(NamedTuple):
         place = self.places[:-1][number]
         return frames.decode(memoryview(self.data)[place:], self.offset + place, self.salt)
 
-    def commits(self, *, is_appended: bool) -> list[tuple[int, int, int]]:
-        """Return the fields of each ``CommitPlace`` that ``commits_of`` finds in the frames.
+    def add_commits(self, times: CommitTimes, *, is_appended: bool) -> None:
+        """Add the commits that ``commits_of`` finds in the frames.
 
         Raises:
             BadFrame: the records do not fit into a frame; never if ``locators`` raises nothing.
@@ -80,9 +82,15 @@ class Stretch(NamedTuple):
         starts = self.places[:-1]
         if not is_appended:
             every = map(self.frame, range(len(starts)))
-            return [commit for frame in every for commit in commits_of(frame, is_appended=False)]
-        data, unpack, offset = self.data, _COMMIT.unpack_from, self.offset
-        return [(*unpack(data, start), offset + start) for start in starts]
+            times.add(commit for frame in every for commit in commits_of(frame, is_appended=False))
+        elif len(starts) < _MANY:
+            data, unpack, offset = self.data, _COMMIT.unpack_from, self.offset
+            times.add([(*unpack(data, start), offset + start) for start in starts])
+        else:
+            at = np.array(starts, np.int64)
+            headers = headers_at(self.data, at, FRAME_HEADER)
+            units = (at + self.offset) // ALIGNMENT
+            times.add_columns(headers["revision"], headers["time_us"], units)
 
     def locators(self, segment: int) -> list[tuple[bytes, Locator]]:
         """Return key and locator of each record, without a look at its own checksum.

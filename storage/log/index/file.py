@@ -332,15 +332,15 @@ class IndexFile:
         tag = xxh3_64_intdigest(key) >> 32
         bucket = tag >> self._tag_shift
         self._verify(self._directory_place + 4 * bucket, 8)
-        start, end = self._directory[bucket], self._directory[bucket + 1]
-        if start < end:
-            self._verify(self._table_place + 8 * start, 8 * (end - start))
-        for word in self._table[start:end]:
-            if word >> 32 == tag:
-                row = word & _ROW_MASK
-                fields = self._row(row)
-                if self._key_bytes(fields[_KEY_START], fields[_KEY_END]) == key:
-                    return row, fields
+        table, at, end = self._table, self._directory[bucket], self._directory[bucket + 1]
+        if at < end and not self._is_verified:
+            self._verify(self._table_place + 8 * at, 8 * (end - at))
+        at = bisect_left(table, tag << ROW_BITS, at, end)
+        while at < end and (word := table[at]) >> ROW_BITS == tag:
+            fields = self._row(word & _ROW_MASK)
+            if self._key_bytes(fields[_KEY_START], fields[_KEY_END]) == key:
+                return word & _ROW_MASK, fields
+            at += 1
         return None
 
     def _row(self, row: int) -> _Fields:

@@ -36,11 +36,15 @@ from rundlet_server.storage.log.read.disposal import Disposal
 from rundlet_server.storage.log.read.entry_cache import EntryCache
 from rundlet_server.storage.log.read.sealed_times import SealedTimes
 from rundlet_server.storage.log.read.view import Head, View
+from rundlet_server.storage.memory.collector import paused_collector
 
 _ATTEMPTS = 100
 """How often the follower looks again for files that a newer manifest has replaced meanwhile."""
 
 _PAUSE_S = 0.001
+
+_MANY_BYTES = 64 * 1024
+"""Of so much of the log the garbage collector would look at the records again and again."""
 
 
 class Follower:
@@ -254,8 +258,13 @@ class Follower:
 
     def _add_frames(self, view: View, delta: Delta, end: int) -> None:
         """Add a segment's frames up to ``end`` to its delta; the head follows the active one."""
-        if delta.offset >= end:
-            return
+        if end - delta.offset >= _MANY_BYTES:
+            with paused_collector():
+                self._add_stretches(view, delta, end)
+        elif end > delta.offset:
+            self._add_stretches(view, delta, end)
+
+    def _add_stretches(self, view: View, delta: Delta, end: int) -> None:
         segment = view.segment(delta.segment)
         is_active = delta is view.active
         is_appended = segment.header.origin == APPENDED
@@ -263,7 +272,8 @@ class Follower:
             # All of a stretch is decoded before any of it is added: if that fails, the next attempt
             # adds nothing twice.
             entries = stretch.locators(segment.number)
-            delta.add(entries, stretch.commits(is_appended=is_appended))
+            stretch.add_commits(delta.times, is_appended=is_appended)  # first, see ``Delta.add``
+            delta.add(entries)
             delta.offset = stretch.offset + stretch.size
             if is_active:
                 view.head = Head(*stretch.last_commit)

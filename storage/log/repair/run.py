@@ -189,7 +189,8 @@ class _Repair:
         is_appended = segment.header.origin == APPENDED
         for stretch in stretches(segment, HEADER_SIZE, state.size):
             entries = stretch.locators(state.number)
-            delta.add(entries, stretch.commits(is_appended=is_appended))
+            stretch.add_commits(delta.times, is_appended=is_appended)  # first, see ``Delta.add``
+            delta.add(entries)
         segment.file.close()
         write_times(self._files, self._folder, segment.header, delta.times)
         return delta

@@ -12,7 +12,7 @@ from rundlet_server.storage.checksum import CHECKSUM_SIZE, seal
 from rundlet_server.storage.errors import Damaged
 from rundlet_server.storage.log.format import frame as frames
 from rundlet_server.storage.log.format import record as records
-from rundlet_server.storage.log.format.commit_times import commits_of
+from rundlet_server.storage.log.format.commit_times import CommitTimes, commits_of
 from rundlet_server.storage.log.format.frame import Totals, frame_seed
 from rundlet_server.storage.log.format.record import Record
 from rundlet_server.storage.log.format.segment import HEADER_SIZE
@@ -39,13 +39,12 @@ def test_locators_and_commits_are_those_of_the_frames_one_by_one(
             entry for frame in expected for entry in one_by_one(frame, 7)
         ]
         for is_appended in (True, False):
-            assert [
-                commit for stretch in found for commit in stretch.commits(is_appended=is_appended)
-            ] == [
-                commit
-                for frame in expected
-                for commit in commits_of(frame, is_appended=is_appended)
-            ]
+            at_once, one_by_one_times = CommitTimes(), CommitTimes()
+            for stretch in found:
+                stretch.add_commits(at_once, is_appended=is_appended)
+            for frame in expected:
+                one_by_one_times.add(commits_of(frame, is_appended=is_appended))
+            assert at_once == one_by_one_times
         last = expected[-1]
         assert found[-1].last_commit == (last.revision, last.time_us, last.totals)
         segment.file.close()

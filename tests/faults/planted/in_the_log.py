@@ -545,7 +545,7 @@ MUTANTS = (
         "replay-adds-the-first-records-of-a-bad-stretch-again-and-again",
         "storage/log/read/follower.py",
         "            entries = stretch.locators(segment.number)\n",
-        "            delta.times.add(stretch.commits(is_appended=is_appended))\n"
+        "            stretch.add_commits(delta.times, is_appended=is_appended)\n"
         "            entries = stretch.locators(segment.number)\n",
         (DAMAGE,),
     ),
