@@ -84,7 +84,7 @@ class LogReads:
         if at is None:
             try:
                 return self._newest_of_many(keys, admit)
-            except (FileNotFoundError, NotPlain):
+            except _LOOK_CLOSER:
                 pass
         encoded = [self._encode(key) for key in keys]
         named = dict(zip(encoded, keys, strict=True))
@@ -230,21 +230,23 @@ class LogReads:
         """Return the values of many keys at the head.
 
         Raises:
-            FileNotFoundError, NotPlain: a closer look finds out what the keys have.
+            FileNotFoundError, NotPlain, UnicodeEncodeError: a closer look finds out what the keys
+                have.
         """
         view = self._follower.current()
         moment = moment_of(view, None, self._clock)
-        encoded = list(map(self._encode, keys))
-        found = list(map(view.cached, encoded))
+        encoded = self._different(keys)
+        sizes = list(map(len, encoded))
+        found = self._cached(view, encoded)
         places: dict[int, Place] = {}
-        size = sum(map(len, encoded))
+        size = sum(sizes)
         for number, entry in enumerate(found):
             if entry is not None:
                 size += shown_bytes(entry)
             elif (place := view.newest(encoded[number])) is not None:
-                size += place[2] - OVERHEAD - len(encoded[number])
+                size += place[2] - OVERHEAD - sizes[number]
                 places[number] = place
-        if size > self._limits.answer_bytes_max or len(set(encoded)) < len(encoded):
+        if size > self._limits.answer_bytes_max:
             raise NotPlain
         if admit is not None:
             admit(size)
@@ -253,8 +255,26 @@ class LogReads:
         entries = view.read_places(names, missing, list(places.values()))
         for number, key, entry in zip(places, missing, entries, strict=True):
             found[number] = entry
-            view.cache.put(key, entry)
+            if self._has_cache:
+                view.cache.put(key, entry)
         return Snapshot(moment, [_as_of(moment, entry) for entry in found])
+
+    def _different(self, keys: Sequence[str]) -> list[bytes]:
+        """Return the UTF-8 bytes of keys, none of which is there twice or has a bad length.
+
+        Raises:
+            NotPlain, UnicodeEncodeError: see ``_newest_of_many``.
+        """
+        encoded = [key.encode() for key in keys]
+        sizes = set(map(len, encoded))
+        is_allowed = 0 not in sizes and max(sizes, default=0) <= self._key_bytes_max
+        if not is_allowed or len(set(encoded)) < len(encoded):
+            raise NotPlain
+        return encoded
+
+    def _cached(self, view: View, encoded: Sequence[bytes]) -> list[Entry | None]:
+        """Return what the cache holds of keys; one that keeps nothing is not asked."""
+        return list(map(view.cached, encoded)) if self._has_cache else [None] * len(encoded)
 
     def _any(self, key: str, at: At | None, *, is_whole: bool) -> Entry | LargeValue | None:
         """Return any value of a key, whatever its size, now or as it was at ``at``."""
