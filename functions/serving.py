@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rundlet_server.functions.limits import body_bytes_max_at
 from rundlet_server.functions.messages.target import raw_path
-from rundlet_server.functions.monitoring.measures import MeasuredApp, QuickAnswers, QuickPuts
+from rundlet_server.functions.monitoring.measures import MeasuredApp, QuickAnswers, QuickWrites
 from rundlet_server.functions.route_table import route_at
 from rundlet_server.storage.interface import Limits, Store
 
@@ -26,7 +26,7 @@ class Service:
         body_bytes_max: returns the largest body that is taken at a path.
         store: whose commits requests wait for, if there is one.
         quick: answers some requests before the application does, without any wait.
-        quick_puts: answers some PUTs before the application does, with a wait for the commit.
+        quick_writes: answers some writes before the application does, with a wait for the commit.
         beat: notes that the event loop runs; called once a second.
     """
 
@@ -35,7 +35,7 @@ class Service:
     body_bytes_max: Callable[[str], int]
     store: Store | None = None
     quick: QuickAnswers | None = None
-    quick_puts: QuickPuts | None = None
+    quick_writes: QuickWrites | None = None
     beat: Callable[[], object] = bool
 
     @property
@@ -54,7 +54,7 @@ def service_of(
 
     if store.info.is_remote:
         return Service(app, is_short, body_bytes_max, store, beat=beat)
-    return Service(app, is_short, body_bytes_max, store, app.quick, app.quick_puts, beat)
+    return Service(app, is_short, body_bytes_max, store, app.quick, app.quick_writes, beat)
 
 
 def is_short(environ: Mapping[str, str]) -> bool:
