@@ -254,7 +254,9 @@ class LogReads:
         encoded = self._plain(keys)
         view = self._follower.current()
         moment = moment_of(view, None, self._clock)
-        found = view.cached_many(encoded)
+        has_cache = self._has_cache
+        nothing: list[Entry | None] = [None] * len(encoded)
+        found = view.cached_many(encoded) if has_cache else nothing
         places = {
             number: place
             for number, entry in enumerate(found)
@@ -272,7 +274,8 @@ class LogReads:
             entries = view.read_places(names, missing, [*places.values()], may_wait=may_wait)
             for number, key, entry in zip(places, missing, entries, strict=True):
                 found[number] = entry
-                view.cache.put(key, entry)
+                if has_cache:
+                    view.cache.put(key, entry)
         return Snapshot(moment, [entry and _as_of(moment, entry) for entry in found])
 
     def _plain(self, keys: Sequence[str]) -> list[bytes]:
