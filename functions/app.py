@@ -48,7 +48,7 @@ from rundlet_server.functions.routes.lists import KeysResource
 from rundlet_server.functions.routes.metrics import MetricsResource
 from rundlet_server.functions.routes.plain_gets import PlainGets
 from rundlet_server.functions.routes.plain_mgets import PlainMgets
-from rundlet_server.functions.routes.plain_puts import PlainPuts
+from rundlet_server.functions.routes.plain_writes import PlainWrites
 from rundlet_server.functions.routes.ready import ReadyResource
 from rundlet_server.functions.routes.retention import RetentionResource
 from rundlet_server.functions.routes.rollback import RollbackResource
@@ -120,8 +120,10 @@ def create_app(
     ids = RequestIds()
     middleware: list[AuditTrail | CorsHeaders] = []
     readiness = _readiness_of(counted, settings, tokens)
+    trail = None
     if tokens is not None:
-        middleware.append(AuditTrail(ids, _audit_writer(settings, counters, readiness)))
+        trail = AuditTrail(ids, _audit_writer(settings, counters, readiness))
+        middleware.append(trail)
     cors = CorsHeaders(settings.cors_origins) if settings.cors_origins else None
     if cors is not None:
         middleware.append(cors)
@@ -138,8 +140,8 @@ def create_app(
     errors.install(app)
     last_headers = cors.without_origin if cors else ()
     app.quick = PlainGets(counted, access, errors, app.count, last_headers=last_headers)
-    puts = PlainPuts(counted, access, errors, app.count, last_headers=last_headers)
-    app.quick_puts = puts.begin
+    writes = PlainWrites(counted, access, errors, app.count, trail=trail, last_headers=last_headers)
+    app.quick_writes = writes.begin
     app.quick_mgets = PlainMgets(counted, access, app.count, last_headers=last_headers).begin
     limits = shown_limits(settings, store.info.limits)
     source = Source(

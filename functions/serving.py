@@ -12,7 +12,7 @@ from rundlet_server.functions.monitoring.measures import (
     MeasuredApp,
     QuickAnswers,
     QuickMgets,
-    QuickPuts,
+    QuickWrites,
 )
 from rundlet_server.functions.route_table import route_at
 from rundlet_server.storage.interface import Limits, Store
@@ -31,7 +31,7 @@ class Service:
         body_bytes_max: returns the largest body that is taken at a path.
         store: whose commits requests wait for, if there is one.
         quick: answers some requests before the application does, without any wait.
-        quick_puts: answers some PUTs before the application does, with a wait for the commit.
+        quick_writes: answers some writes before the application does, with a wait for the commit.
         quick_mgets: answers some mgets before the application does, once their bodies have come.
         beat: notes that the event loop runs; called once a second.
     """
@@ -41,7 +41,7 @@ class Service:
     body_bytes_max: Callable[[str], int]
     store: Store | None = None
     quick: QuickAnswers | None = None
-    quick_puts: QuickPuts | None = None
+    quick_writes: QuickWrites | None = None
     quick_mgets: QuickMgets | None = None
     beat: Callable[[], object] = bool
 
@@ -61,7 +61,7 @@ def service_of(
 
     if store.info.is_remote:
         return Service(app, is_short, body_bytes_max, store, beat=beat)
-    quick = (app.quick, app.quick_puts, app.quick_mgets)
+    quick = (app.quick, app.quick_writes, app.quick_mgets)
     return Service(app, is_short, body_bytes_max, store, *quick, beat)
 
 

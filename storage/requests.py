@@ -93,11 +93,13 @@ def check_txn(txn: Txn, limits: Limits, encode: Callable[[str], bytes] | None = 
     Raises:
         InvalidKey, LimitExceeded, InvalidOperation: see ``storage.errors``.
     """
+    if not txn.conditions and not txn.otherwise and _are_plain_puts(txn.then, limits):
+        return
     encode = encode or functools.partial(encode_key, limits=limits)
     for condition in txn.conditions:
         encode(condition.key)
-    for ops in (txn.then, txn.otherwise):
-        if ops and not _are_plain_puts(ops, limits):
+    for ops in (txn.then, txn.otherwise or ()):
+        if not _are_plain_puts(ops, limits):
             _check_ops(ops, limits, encode)
 
 

@@ -121,24 +121,35 @@ class Access:
             )
             raise _forbidden(caller, detail)
 
-    def admits_read(self, rule: Rule, key: str, host: str, authorization: str | None) -> bool:
-        """Return whether ``admit`` and ``require_keys`` admit a read of one key.
+    def admits(
+        self, environ: dict[str, object], route: Route, rule: Rule, keys: Iterable[str]
+    ) -> bool:
+        """Return whether ``admit`` and ``require_keys`` admit a request about some keys.
 
-        Nothing is counted and no one is noted; if it returns false, they say why.
+        If so, who makes it is noted. If not, nothing is counted, and those two say why.
+
+        Args:
+            environ: of the request; it has a host name.
+            route: that is asked for.
+            rule: of its method.
+            keys: that the request is about.
         """
         try:
             table = self._source.current()
         except StoreError:
             return False
         if not table.tokens and self._is_open:
-            return self._is_own(host)
-        token = _token_given(authorization, table)
-        return (
-            token is not None
-            and not self._is_expired(token)
-            and _is_in_scope(token, rule)
-            and key.startswith(token.prefix)
-        )
+            return self._is_own(str(environ["HTTP_HOST"]))
+        token = _token_given(environ.get("HTTP_AUTHORIZATION"), table)
+        if (
+            token is None
+            or self._is_expired(token)
+            or not _is_in_scope(token, rule)
+            or not all(key.startswith(token.prefix) for key in keys)
+        ):
+            return False
+        environ[_CALLER] = Caller(token, route, self._counters)
+        return True
 
     def admits_open(self, host: str) -> bool:
         """Return whether ``admit`` admits a request to a route that is open."""
@@ -147,14 +158,6 @@ class Access:
         except StoreError:
             return True
         return bool(table.tokens) or not self._is_open or self._is_own(host)
-
-    def admits_all(self, host: str) -> bool:
-        """Return whether ``admit`` admits every request by a host name, as there is no token."""
-        try:
-            table = self._source.current()
-        except StoreError:
-            return False
-        return self._is_open and not table.tokens and self._is_own(host)
 
     def readmit(self, environ: Mapping[str, object]) -> None:
         """Authenticate again who made a request whose answer takes long.
@@ -271,9 +274,9 @@ def visible_prefix(environ: Mapping[str, object], prefix: str) -> str:
     return own
 
 
-def _token_given(authorization: str | None, table: TokenTable) -> Token | None:
+def _token_given(authorization: object, table: TokenTable) -> Token | None:
     """Return the token that ``Authorization`` names, expired or not."""
-    scheme, _, secret = (authorization or "").partition(" ")
+    scheme, _, secret = str(authorization or "").partition(" ")
     return table.find(secret.strip()) if scheme.lower() == "bearer" else None
 
 

@@ -22,14 +22,15 @@ _STEP_BYTES = 1024 * 1024
 _JSON_ENCODER: Final = msgspec.json.Encoder()
 
 SMALL_BYTES: Final = 64 * 1024
-"""A request with a larger body is not plain, see ``functions.routes.plain_puts``."""
+"""A request with a larger body is not plain, see ``functions.routes.plain_writes``."""
 _DIGITS_MAX: Final = len(str(SMALL_BYTES))
-_PLAIN: Final = frozenset(
+PLAIN_HEADERS: Final = frozenset(
     (
         *(b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language"),
         *(b"connection", b"content-type", b"content-length"),
     )
 )
+"""Headers that do not change what a plain request does; ``Host`` may have it refused."""
 
 
 def read_body(req: falcon.Request, what: str, size_max: int) -> bytes:
@@ -88,10 +89,12 @@ def body_pieces(req: falcon.Request, size: int) -> Iterator[bytes]:
         yield piece
 
 
-def plain_fields(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes] | None:
-    """Return the headers of a request by name; ``None`` if one may change what it does."""
+def plain_fields(
+    headers: Sequence[tuple[bytes, bytes]], known: frozenset[bytes] = PLAIN_HEADERS
+) -> dict[bytes, bytes] | None:
+    """Return the headers of a request by name; ``None`` if one is not ``known``, or is repeated."""
     fields = dict(headers)
-    return fields if len(fields) == len(headers) and fields.keys() <= _PLAIN else None
+    return fields if len(fields) == len(headers) and fields.keys() <= known else None
 
 
 def plain_size(fields: dict[bytes, bytes]) -> int:

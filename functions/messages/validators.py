@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
@@ -77,7 +78,7 @@ class EntityTags:
         """Return whether ``If-None-Match`` names the tag of an entry, or any tag."""
         return listed == self.tag(entry.revision) or self._matches(listed, entry, weak=True)
 
-    def write_conditions(self, req: falcon.Request, key: str) -> list[Condition]:
+    def write_conditions(self, environ: Mapping[str, object], key: str) -> list[Condition]:
         """Return ``If-Match`` and ``If-None-Match`` as conditions of a commit.
 
         Raises:
@@ -85,13 +86,13 @@ class EntityTags:
                 a write without the condition would not be the write that the client meant.
         """
         conditions = []
-        if (listed := req.env.get("HTTP_IF_MATCH")) is not None:
+        if isinstance(listed := environ.get("HTTP_IF_MATCH"), str):
             if listed.strip() == "*":
                 conditions.append(Condition(key, exists=True))
             else:
                 revisions = self._revisions(listed, "If-Match", weak=False)
                 conditions.append(Condition(key, revisions=revisions))
-        if (listed := req.env.get("HTTP_IF_NONE_MATCH")) is not None:
+        if isinstance(listed := environ.get("HTTP_IF_NONE_MATCH"), str):
             if listed.strip() == "*":
                 conditions.append(Condition(key, exists=False))
             else:
@@ -173,7 +174,7 @@ def unmodified_condition(req: falcon.Request, entry: Found | None) -> Condition 
     if entry is None:
         return None
     if _is_modified_since(req.env.get("HTTP_IF_UNMODIFIED_SINCE"), entry):
-        raise precondition_failed(req, entry.revision)
+        raise precondition_failed(req.env, entry.revision)
     return Condition(entry.key, revisions=(entry.revision,))
 
 
@@ -186,11 +187,12 @@ def has_unmodified_since(req: falcon.Request) -> bool:
     )
 
 
-def precondition_failed(req: falcon.Request, revision: int) -> Problem:
+def precondition_failed(environ: Mapping[str, object], revision: int) -> Problem:
     """Return 412 with the revision that the key has instead; 0 if it has no value."""
     now = f"is at revision {revision}" if revision else "has no value"
     what = f"the key {now} now, so a precondition of the request is false"
-    tags = _entity_tags(req.env.get("HTTP_IF_MATCH", ""))
+    listed = environ.get("HTTP_IF_MATCH")
+    tags = _entity_tags(listed) if isinstance(listed, str) else None
     if tags and all(is_weak for is_weak, _ in tags):
         advice = (
             "If-Match never matches a weak tag (W/), which a proxy that compresses makes of a"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import falcon
 
@@ -46,30 +46,45 @@ class AuditTrail:
         self, req: falcon.Request, resp: falcon.Response, _resource: object, _ok: bool
     ) -> None:
         """Record a request after its answer is decided."""
-        caller = caller_of(req.env)
+        request_id = self.record(req.env, resp.status_code)
+        if request_id is not None:
+            resp.set_header("Request-Id", request_id)
+
+    def record(self, environ: dict[str, Any], status: int) -> str | None:
+        """Record a request whose answer is decided, if it belongs into the trail.
+
+        Args:
+            environ: says who makes the request, ``REMOTE_ADDR`` from where, and the path.
+            status: of the answer.
+
+        Returns:
+            The id that the answer is to have; ``None`` if the request is not recorded.
+        """
+        caller = caller_of(environ)
         if caller is None:
-            return
-        rule = caller.route.rules.get(req.method)
+            return None
+        method = environ["REQUEST_METHOD"]
+        rule = caller.route.rules.get(method)
         is_audited = rule is None or rule.is_audited
-        if not is_audited and resp.status_code not in (401, 403):
-            return
-        request_id = self._ids.of(req.env)
-        resp.set_header("Request-Id", request_id)
+        if not is_audited and status not in (401, 403):
+            return None
+        request_id = self._ids.of(environ)
         line: dict[str, object] = {
             "time": rfc3339(self._clock()),
             "request_id": request_id,
             "who": caller.token.name if caller.token else None,
             "token": caller.token.token_id if caller.token else None,
-            "remote": req.env.get("REMOTE_ADDR"),
-            "method": req.method,
+            "remote": environ.get("REMOTE_ADDR"),
+            "method": method,
             "route": caller.route.template,
-            "path": raw_path(req.env),
-            "status": resp.status_code,
+            "path": raw_path(environ),
+            "status": status,
         }
-        revision = noted_revision(req.env)
+        revision = noted_revision(environ)
         if revision is not None:
             line["revision"] = revision
-        keys = noted_keys(req.env)
+        keys = noted_keys(environ)
         if keys is not None:
             line["keys"] = keys
         self._write_line(json.dumps(line))
+        return request_id

@@ -98,6 +98,8 @@ AsgiAnswer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 QUICK_METHODS: Final = ("GET", "HEAD")
 """The methods of the requests that ``QuickAnswers`` may answer."""
+QUICK_WRITES: Final = ("PUT", "DELETE")
+"""The methods of the requests that ``QuickWrites`` may answer."""
 
 
 class QuickAnswers(Protocol):
@@ -118,24 +120,42 @@ class QuickAnswers(Protocol):
         """
 
 
-class QuickPut(Protocol):
-    """A PUT that a server with an event loop answers without Falcon: one commit, then the answer.
+class QuickWrite(Protocol):
+    """A write that a server with an event loop answers without Falcon: one commit, then the answer.
 
     Attributes:
-        size: of its body.
+        size: of its body; 0 if it has none.
     """
 
     size: int
 
     def txn(self, value: bytes) -> Txn | None:
-        """Return what to commit once the body has come whole; ``None`` if Falcon answers."""
+        """Return what to commit once the body is there; ``None`` if Falcon answers."""
 
     def answer(self, outcome: Commit | Exception) -> AsgiAnswer:
         """Return the answer by what the commit returned or raised, and count it."""
 
 
-QuickPuts = Callable[[bytes, bytes, Sequence[tuple[bytes, bytes]]], QuickPut | None]
-"""Returns how to answer a PUT with a path, query and headers; ``None`` if Falcon answers it."""
+class QuickWrites(Protocol):
+    """Answers some writes without Falcon, and leaves all others to it. Any thread may call it."""
+
+    def __call__(
+        self,
+        method: str,
+        raw_path: bytes,
+        query: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        client: str,
+    ) -> QuickWrite | None:
+        """Return how to answer a write; ``None`` if Falcon answers it.
+
+        Args:
+            method: one of ``QUICK_WRITES``.
+            raw_path: without the query.
+            query: empty if there is none.
+            headers: with names in lower case.
+            client: the address of the client.
+        """
 
 
 class QuickMget(Protocol):
@@ -175,7 +195,7 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
 
     Attributes:
         quick: answers before Falcon does, and counts with ``count`` what it answers.
-        quick_puts: the same for PUTs, if the server has an event loop.
+        quick_writes: the same for writes, if the server has an event loop.
         quick_mgets: the same for mgets.
     """
 
@@ -194,7 +214,7 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
         self._log = log
         self._slow_ns = round(slow_s * _S)
         self.quick: QuickAnswers | None = None
-        self.quick_puts: QuickPuts | None = None
+        self.quick_writes: QuickWrites | None = None
         self.quick_mgets: QuickMgets | None = None
 
     def count(

@@ -30,7 +30,7 @@ from rundlet_server.functions.monitoring.measures import (
     PlainAnswer,
 )
 from rundlet_server.functions.problems import ErrorAnswers, Problem
-from rundlet_server.functions.route_table import KV, KV64, LIVEZ, Route, Rule
+from rundlet_server.functions.route_table import KV, KV64, LIVEZ, Route, Rule, base_size
 from rundlet_server.functions.routes.service import LIVE_BODY, LIVE_HEADERS
 from rundlet_server.functions.routes.value_headers import Text, ValueHeaders
 from rundlet_server.functions.routes.values import not_found, size_of
@@ -53,14 +53,12 @@ _READ_ASGI: Final = tuple(
 """Headers that decide the answer, and how WSGI spells them."""
 _FALCON_ASGI: Final = frozenset(name.encode() for name in (*_FALCON, "content-length"))
 
-_BASE_FROM: Final = len("/v1/")
-"""The name of a route ends at the first slash from here on."""
-
 
 class _Way(NamedTuple):
     """How the requests of one route and method are answered.
 
     Attributes:
+        route: that is asked for.
         rule: of the method.
         label: as ``routing.ROUTE`` has it.
         is_bare: no answer has a body, as the method is HEAD.
@@ -69,6 +67,7 @@ class _Way(NamedTuple):
         decode_key: makes a key of the rest of the path and the largest size of a key.
     """
 
+    route: Route
     rule: Rule
     label: str
     is_bare: bool
@@ -80,7 +79,7 @@ class _Way(NamedTuple):
 def _way(route: Route, method: str, decode_key: Callable[[str, int], str]) -> _Way:
     label = f"{route.template} {method}"
     ok, unchanged = (label, "200 OK"), (label, "304 Not Modified")
-    return _Way(route.rules[method], label, method == "HEAD", ok, unchanged, decode_key)
+    return _Way(route, route.rules[method], label, method == "HEAD", ok, unchanged, decode_key)
 
 
 _WAYS: Final = {
@@ -90,10 +89,6 @@ _WAYS: Final = {
     }
     for method in QUICK_METHODS
 }
-_WAYS_ASGI: Final = {
-    method: {base.encode(): way for base, way in ways.items()} for method, ways in _WAYS.items()
-}
-_LIVEZ_ASGI: Final = LIVEZ.template.encode()
 
 
 class PlainGets:
@@ -130,20 +125,14 @@ class PlainGets:
 
     def answer(self, environ: WSGIEnvironment) -> PlainAnswer | None:
         """See ``QuickAnswers``."""
-        ways = _WAYS.get(environ["REQUEST_METHOD"])
         if (
-            ways is None
+            environ["REQUEST_METHOD"] not in _WAYS
             or environ.get("QUERY_STRING")
             or environ.get("CONTENT_LENGTH")
             or not environ.keys().isdisjoint(_FALCON_WSGI)
         ):
             return None
-        path = raw_path(environ)
-        size = path.find("/", _BASE_FROM) + 1
-        way = ways.get(path[:size])
-        if way is not None:
-            return self._answer(environ, way, path[size:], self._texts)
-        return self._live(environ, self._live_texts) if path == LIVEZ.template else None
+        return self._answer(environ, raw_path(environ), self._texts, self._live_texts)
 
     def answer_asgi(
         self, method: str, raw_path: bytes, headers: Sequence[tuple[bytes, bytes]]
@@ -153,18 +142,13 @@ class PlainGets:
         fields = dict(headers)
         if len(fields) != len(headers) or not _FALCON_ASGI.isdisjoint(fields):
             return None
+        if not raw_path.isascii() or b"#" in raw_path:
+            return None
         environ: dict[str, object] = {"REQUEST_METHOD": method}
         for name, spelled in _READ_ASGI:
             if name in fields:
                 environ[spelled] = fields[name].decode("latin-1")
-        size = raw_path.find(b"/", _BASE_FROM) + 1
-        way = _WAYS_ASGI[method].get(raw_path[:size])
-        answer = None
-        if way is None:
-            if raw_path == _LIVEZ_ASGI:
-                answer = self._live(environ, self._live_bytes)
-        elif raw_path.isascii() and b"#" not in raw_path:
-            answer = self._answer(environ, way, raw_path[size:].decode(), self._bytes)
+        answer = self._answer(environ, raw_path.decode(), self._bytes, self._live_bytes)
         if answer is None:
             return None
         kind, shown, body = answer
@@ -172,9 +156,17 @@ class PlainGets:
         return int(kind[1][:3]), shown, body
 
     def _answer(
-        self, environ: WSGIEnvironment, way: _Way, encoded_key: str, form: ValueHeaders[Text]
+        self,
+        environ: WSGIEnvironment,
+        path: str,
+        form: ValueHeaders[Text],
+        live_headers: list[tuple[Text, Text]],
     ) -> tuple[Kind, list[tuple[Text, Text]], bytes] | None:
-        key = self._admitted_key(environ, way, encoded_key)
+        size = base_size(path)
+        way = _WAYS[environ["REQUEST_METHOD"]].get(path[:size])
+        if way is None:
+            return self._live(environ, live_headers) if path == LIVEZ.template else None
+        key = self._admitted_key(environ, way, path[size:])
         if key is None:
             return None
         try:
@@ -198,10 +190,8 @@ class PlainGets:
         except Problem:
             return None
         access = self._access
-        if access is not None:
-            authorization = environ.get("HTTP_AUTHORIZATION")
-            if not access.admits_read(way.rule, key, host, authorization):
-                return None
+        if access is not None and not access.admits(environ, way.route, way.rule, (key,)):
+            return None
         return key
 
     def _of_value(

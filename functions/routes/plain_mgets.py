@@ -1,10 +1,9 @@
 """Plain mgets, answered without Falcon by a server with an event loop.
 
-``POST /v1/mget`` is plain if it has a small body, no query, only headers that do not change what it
-does, and if there is no token. It asks for the newest values of few keys, and the store has them in
-memory. ``PlainMgets`` answers it with the same parts as the Falcon route does, which answers all
-others, and those with any error. Either way the answer is the same to the byte; a test compares
-both.
+``POST /v1/mget`` is plain if it has a small body, no query, and only headers that do not change
+what it does. It asks for the newest values of few keys, and the store has them in memory.
+``PlainMgets`` answers it with the same parts as the Falcon route does, which answers all others,
+and those with any error. Either way the answer is the same to the byte; a test compares both.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from rundlet_server.functions.messages.answers import encode_mget
 from rundlet_server.functions.messages.bodies import (
     CBOR_TYPE,
     JSON_TYPE,
+    PLAIN_HEADERS,
     SMALL_BYTES,
     plain_fields,
     plain_size,
@@ -30,6 +30,8 @@ from rundlet_server.functions.routes.batches import mget_decoder
 
 _TYPES: Final = {media_type.encode(): media_type for media_type in (JSON_TYPE, CBOR_TYPE)}
 _PATH: Final = MGET.template.encode()
+_RULE: Final = MGET.rules["POST"]
+_KNOWN: Final = PLAIN_HEADERS | {b"authorization"}
 _OK: Final[Kind] = (f"{MGET.template} POST", "200 OK")
 
 
@@ -54,7 +56,7 @@ class PlainMgets:
 
     def begin(self, raw_path: bytes, headers: Sequence[tuple[bytes, bytes]]) -> PlainMget | None:
         """See ``QuickMgets``."""
-        fields = plain_fields(headers) if raw_path == _PATH else None
+        fields = plain_fields(headers, _KNOWN) if raw_path == _PATH else None
         if fields is None:
             return None
         asked_type = fields.get(b"content-type", b"")
@@ -64,8 +66,13 @@ class PlainMgets:
         size = plain_size(fields)
         if asked_type not in _TYPES or answer_type not in _TYPES or not 0 < size <= SMALL_BYTES:
             return None
-        host = fields.get(b"host", b"").decode("latin-1")
-        return PlainMget(self, host, (_TYPES[asked_type], _TYPES[answer_type]), size)
+        environ: dict[str, object] = {
+            "REQUEST_METHOD": "POST",
+            "HTTP_HOST": fields.get(b"host", b"").decode("latin-1"),
+        }
+        if b"authorization" in fields:
+            environ["HTTP_AUTHORIZATION"] = fields[b"authorization"].decode("latin-1")
+        return PlainMget(self, environ, (_TYPES[asked_type], _TYPES[answer_type]), size)
 
 
 class PlainMget:
@@ -75,25 +82,30 @@ class PlainMget:
         size: of the body.
     """
 
-    __slots__ = ("_host", "_mgets", "_types", "size")
+    __slots__ = ("_environ", "_mgets", "_types", "size")
 
-    def __init__(self, mgets: PlainMgets, host: str, types: tuple[str, str], size: int) -> None:
+    def __init__(
+        self, mgets: PlainMgets, environ: dict[str, object], types: tuple[str, str], size: int
+    ) -> None:
         """``types`` are those of the request and of the answer."""
         self._mgets = mgets
-        self._host = host
+        self._environ = environ
         self._types = types
         self.size = size
 
     def answer(self, body: bytes) -> AsgiAnswer | None:
         """See ``QuickMget``."""
         started_ns = perf_counter_ns()
-        mgets, host = self._mgets, self._host
+        mgets, environ = self._mgets, self._environ
+        access, host = mgets.access, str(environ["HTTP_HOST"])
         asked_type, answer_type = self._types
-        if not host or "," in host or not (mgets.access is None or mgets.access.admits_all(host)):
+        if not host or "," in host:
             return None
         try:
             asked = mgets.decoder.decode(body, asked_type)
         except Problem:
+            return None
+        if access is not None and not access.admits(environ, MGET, _RULE, asked.keys):
             return None
         snapshot = mgets.store.get_many_now(asked.keys) if asked.is_plain(mgets.limits) else None
         if snapshot is None:
@@ -105,6 +117,5 @@ class PlainMget:
             (b"content-length", b"%d" % len(data)),
         ]
         elapsed_ns = perf_counter_ns() - started_ns
-        environ: dict[str, object] = {"REQUEST_METHOD": "POST"}
         mgets.count(environ, _OK, elapsed_ns, len(data), received_bytes=self.size)
         return 200, headers, data

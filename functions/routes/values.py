@@ -93,7 +93,7 @@ class ValueResource:
         _require_whole_value(req)
         content_type = content_type_given(req)
         metadata = metadata_given(req.env)
-        conditions = self._tags.write_conditions(req, name)
+        conditions = self._tags.write_conditions(req.env, name)
         value = read_body(req, "value_bytes_max", self._limits.value_bytes_max)
         repeat = idempotency_of(req, self._store.idempotency_s, name, value)
         put = Put(name, value, content_type, ttl_s, metadata=metadata)
@@ -115,7 +115,7 @@ class ValueResource:
         name = self._key(req, key, KEY_BYTES_LIMIT)
         self._store.require_writable()
         Query(req)
-        conditions = self._tags.write_conditions(req, name)
+        conditions = self._tags.write_conditions(req.env, name)
         repeat = idempotency_of(req, self._store.idempotency_s, name)
         commit = self._commit(req, Delete(name), conditions, repeat)
         if not commit.results[0].found:
@@ -146,7 +146,7 @@ class ValueResource:
             entry = self._wait(req, resp, entry)
             status = self._tags.read_condition_fails(req, entry)
         if status == 412:
-            raise precondition_failed(req, entry.revision)
+            raise precondition_failed(req.env, entry.revision)
         if status == 304:
             resp.status = 304
             resp.set_headers(self._headers.of_unchanged(entry))
@@ -233,7 +233,7 @@ class ValueResource:
                 # RFC 9110, 13.2.1: preconditions are ignored if the answer without them would not
                 # be a success.
                 raise not_found(op.key) from ex
-            raise precondition_failed(req, revision) from ex
+            raise precondition_failed(req.env, revision) from ex
 
 
 def size_of(found: Found) -> int:

@@ -249,7 +249,7 @@ class ServerSettings:
         Setting(
             Size(),
             "The size of all large answers that each process holds in memory until clients have"
-            " read them. Single values are not among them: they are sent from the disk.",
+            " read them. Of a single value, which is sent from the disk, at most 768 KiB count.",
             variable="RUNDLET_MAX_SENDING_BYTES",
             option="--max-sending-bytes",
             panel=LIMITS_PANEL,

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextvars import Context
 
 from rundlet_server.functions.monitoring.measures import AsgiAnswer
 from rundlet_server.server.granian.bodies import Message, Patience
-from rundlet_server.server.granian.connections import close_connection
+from rundlet_server.server.granian.connections import ConnectionCloser
 from rundlet_server.server.granian.shortcut import Request, Schedule, send_answer
 
 
@@ -21,56 +22,74 @@ class Arrivals:
     """The requests that wait for their bodies or their answers.
 
     Attributes:
-        in_work: these requests.
+        in_flight: these requests.
     """
 
-    def __init__(self, patience: Patience, is_ending: Callable[[], bool]) -> None:
+    def __init__(
+        self, patience: Patience, closer: ConnectionCloser, is_ending: Callable[[], bool]
+    ) -> None:
         self.patience = patience
+        self.closer = closer
         self.is_ending = is_ending
-        self.in_work: set[Arrival] = set()
+        self.in_flight: set[Arrival] = set()
 
     def begin(self, arrival: Arrival) -> bool:
-        """Receive the body of a request; return false if its client has disconnected."""
+        """Receive the body of a request, if it has one; return false to leave it to the loop."""
+        if arrival.size == 0:
+            return self._is_taken_at_once(arrival)
         part = arrival.request.proto.receive()
         if not hasattr(part, "add_done_callback"):
-            return False  # every other call says so, too
-        self.in_work.add(arrival)
+            return False  # the client has disconnected, and every other call says so, too
+        self.in_flight.add(arrival)
         self.patience.begin(part)
         part.add_done_callback(arrival)
         return True
 
+    def _is_taken_at_once(self, arrival: Arrival) -> bool:
+        is_taken = False
+        self.in_flight.add(arrival)
+        try:
+            is_taken = arrival.take(b"")
+        finally:
+            if not is_taken:
+                self.in_flight.discard(arrival)
+        return is_taken
+
 
 class Arrival:
-    """A request that waits for its body, and then for what answers it."""
+    """A request that waits for its body, and then for what answers it.
 
-    __slots__ = ("_arrivals", "_schedule", "_size", "request")
+    Attributes:
+        request: any other part of this process has yet to see it.
+        size: of its body.
+    """
+
+    __slots__ = ("_arrivals", "_schedule", "request", "size")
 
     def __init__(self, arrivals: Arrivals, request: Request, schedule: Schedule, size: int) -> None:
-        """Take a request; ``schedule`` gets it if its body of ``size`` bytes comes in parts."""
+        """Take a request; ``schedule`` gets it if its body comes in parts."""
         self._arrivals = arrivals
         self._schedule = schedule
-        self._size = size
         self.request = request
+        self.size = size
 
     def __call__(self, part: asyncio.Future[Message]) -> None:
         """Do what is to be done once the body has come; any thread may call it."""
         arrivals, request = self._arrivals, self.request
         arrivals.patience.end(part)
         if part.cancelled():
-            close_connection(request.scope["client"])
-            request.done()
-            arrivals.in_work.discard(self)
+            arrivals.closer.close(request.scope["client"]).add_done_callback(self._broken_off)
             return
         message = part.result()
+        body = message["body"] if message["type"] == "http.request" else b""
         try:
-            body = message["body"] if message["type"] == "http.request" else b""
-            is_taken = len(body) == self._size and self.take(body)
+            is_taken = len(body) == self.size and self.take(body)
         except Exception:  # the loop answers it, fails as well, and says so
             is_taken = False
         if not is_taken:
             request.scope["arrived"] = message
             self._schedule(request)
-            arrivals.in_work.discard(self)
+            arrivals.in_flight.discard(self)
 
     def take(self, body: bytes) -> bool:
         """Answer now or later by a body that has come whole; return false to leave it."""
@@ -84,7 +103,12 @@ class Arrival:
         except Exception as ex:
             request.err(ex)  # logs it
         finally:
-            arrivals.in_work.discard(self)
+            arrivals.in_flight.discard(self)
+
+    def _broken_off(self, _closed: Future[None]) -> None:
+        """End the request, whose connection is closed."""
+        self.request.done()
+        self._arrivals.in_flight.discard(self)
 
 
 def take_arrivals(loop: asyncio.AbstractEventLoop) -> None:

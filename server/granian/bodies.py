@@ -41,7 +41,7 @@ class BrokenOffError(Exception):
 
 
 class BadChunkError(BrokenOffError):
-    """The chunks of a body are malformed, or the client has disconnected: Granian tells no more."""
+    """A chunk is malformed, or the client has disconnected: Granian does not say which."""
 
 
 class TooLargeError(Exception):

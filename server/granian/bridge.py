@@ -1,26 +1,28 @@
 """The ASGI application of a worker, around the WSGI application of ``functions``.
 
 1. A plain read is answered before it reaches the loop (``shortcut``).
-2. A plain PUT does not reach it either: what commits it answers it (``puts``). A plain mget is
-   answered by what receives its body (``mgets``).
+2. A plain write does not reach it either: the thread that commits it answers it (``writes``). The
+   thread that receives the body of a plain mget answers that (``mgets``).
 3. The head is checked, and the body received whole, in the loop: neither takes a thread.
 4. A request whose work is short is answered in the loop, in a greenlet (``waiting``). One whose
    work is long, or whose body is large, is answered in a thread of a small pool. If the store is
    remote, every request is.
-5. The answer is sent piece by piece as the client takes it; each piece is made where it may wait.
+5. The answer is sent piece by piece as the client takes it. Each piece is made in the greenlet, or
+   in a thread if the store is remote.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from rundlet_server.functions.feeds.connection import CONNECTION
 from rundlet_server.functions.messages.target import raw_path
 from rundlet_server.functions.messages.uploads import DISCARD_BYTES_MAX
-from rundlet_server.functions.monitoring.measures import QUICK_METHODS
+from rundlet_server.functions.monitoring.measures import QUICK_METHODS, QUICK_WRITES
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.serving import Service
 from rundlet_server.functions.settings import ConnectionLimits
@@ -35,12 +37,13 @@ from rundlet_server.server.granian.bodies import (
     Receive,
     TooLargeError,
 )
+from rundlet_server.server.granian.connections import ConnectionCloser
 from rundlet_server.server.granian.environ import Scope, environ_of, head_bytes
 from rundlet_server.server.granian.exchange import Exchange, Send
 from rundlet_server.server.granian.mgets import Mgets
-from rundlet_server.server.granian.puts import Puts
 from rundlet_server.server.granian.shortcut import Request, Schedule, send_answer
 from rundlet_server.server.granian.waiting import LoopWaits, in_greenlet
+from rundlet_server.server.granian.writes import Writes
 from rundlet_server.server.messages.checks import Framing
 from rundlet_server.server.messages.refusals import (
     HeadError,
@@ -57,6 +60,8 @@ if TYPE_CHECKING:
 _LARGE_BODY_BYTES: Final = 64 * 1024
 """A request with a larger body is answered in a thread: decoding takes long, whatever the route."""
 _LINGER_S: Final = 10.0
+
+_logger = logging.getLogger("rundlet.server")
 
 
 class Bridge:
@@ -79,16 +84,18 @@ class Bridge:
         self._header_bytes_max = limits.header_bytes_max
         self._memory = BodyMemory(receiving_bytes_max)
         self._patience = Patience(limits.body_timeout_s, is_ending)
-        self._arrivals = Arrivals(self._patience, is_ending)
-        self._puts = Puts(service.quick_puts, waits.commit_for, self._arrivals)
+        self._closer = ConnectionCloser()
+        self._arrivals = Arrivals(self._patience, self._closer, is_ending)
+        self._writes = Writes(service.quick_writes, waits.commit_for, self._arrivals)
         self._mgets = Mgets(service.quick_mgets, self._arrivals)
         self._is_ending = is_ending
-        self._in_work = 0
+        self._in_flight = 0
 
     def begin(self) -> None:
         """Begin to serve; call it in the loop."""
         loop = asyncio.get_running_loop()
         self._waits.begin(self._service.store)
+        self._closer.start()
         self._patience.check_often(loop)
         take_arrivals(loop)
         self._beat_often(loop)
@@ -98,21 +105,22 @@ class Bridge:
         loop.call_later(BEAT_EVERY_S, self._beat_often, loop)
 
     async def end(self, most_s: float) -> None:
-        """Wait for requests whose clients have left, for so long, and end all threads."""
+        """Wait up to ``most_s`` for requests whose clients have left, and end all threads."""
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + most_s
-        while (self._in_work or self._arrivals.in_work) and loop.time() < ends_s:
+        while (self._in_flight or self._arrivals.in_flight) and loop.time() < ends_s:
             await asyncio.sleep(0.01)
         self._waits.end()
+        self._closer.end()
 
     def take(self, request: Request, schedule: Schedule) -> bool:
-        """Answer a plain read, or begin to answer a plain PUT or mget; see ``shortcut.Take``."""
+        """Answer a plain read, or begin to answer a plain write or mget; see ``shortcut.Take``."""
         scope = request.scope
         if head_bytes(scope) > self._header_bytes_max:
             return False
         method = scope["method"]
-        if method == "PUT":
-            return self._puts.begin(request, schedule)
+        if method in QUICK_WRITES:
+            return self._writes.begin(request, schedule)
         if method == "POST":
             return self._mgets.begin(request, schedule)
         is_read = method in QUICK_METHODS and not scope["query_string"]
@@ -130,21 +138,20 @@ class Bridge:
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        size = head_bytes(scope)
-        if size > self._header_bytes_max:
-            exchange = Exchange(scope, receive, send, self._is_ending)
-            await self._refuse(exchange, too_large_head(self._header_bytes_max, size))
-            return
-        self._in_work += 1
+        self._in_flight += 1
         try:
             if "arrived" in scope:
                 receive = _once_more(scope["arrived"], receive)
             exchange = Exchange(scope, receive, send, self._is_ending)
             await self._answer_by_app(exchange)
         finally:
-            self._in_work -= 1
+            self._in_flight -= 1
 
     async def _answer_by_app(self, exchange: Exchange) -> None:
+        size = head_bytes(exchange.scope)
+        if size > self._header_bytes_max:
+            await self._refuse(exchange, too_large_head(self._header_bytes_max, size))
+            return
         try:
             environ, framing = environ_of(exchange.scope)
             environ[CONNECTION] = exchange
@@ -180,7 +187,7 @@ class Bridge:
             detail = "a chunk of the body is malformed, or the body has broken off; send it again"
             await self._refuse(exchange, refusal_of(400, detail))
         except BrokenOffError:
-            exchange.break_off()
+            await self._break_off(exchange)
         finally:
             body.close()
 
@@ -211,7 +218,11 @@ class Bridge:
             async with asyncio.timeout(_LINGER_S):
                 await body.discard(DISCARD_BYTES_MAX)
                 return
-        exchange.break_off()
+        await self._break_off(exchange)
+
+    async def _break_off(self, exchange: Exchange) -> None:
+        """Close the connection, so that an answer in parts does not look whole."""
+        await asyncio.wrap_future(self._closer.close(exchange.scope["client"]))
 
     async def _answer(
         self, exchange: Exchange, environ: WSGIEnvironment, body_bytes: int = 0
@@ -243,7 +254,7 @@ class Bridge:
                     wait_for(exchange.send_piece(piece))
             wait_for(exchange.end())
         except BaseException:
-            exchange.break_off()
+            wait_for(self._break_off(exchange))
             raise
         finally:
             if close is not None:
@@ -282,6 +293,12 @@ class _InThreads:
     def close(self) -> None:
         """Release what the answer holds; a network may be slow, and no one waits for that."""
         try:
-            self._waits.pool.submit(self._close)
+            self._waits.pool.submit(self._close_now)
         except RuntimeError:  # the server has ended its threads
+            self._close_now()
+
+    def _close_now(self) -> None:
+        try:
             self._close()
+        except Exception:
+            _logger.exception("an answer could not release what it had read from the store")

@@ -1,7 +1,7 @@
 """The thread that commits for all requests of a worker's event loop.
 
-It takes all transactions that are queued and commits them as one group, while those that come
-meanwhile form the next. So a group is as large as the disk is slow, and no request has a thread.
+It takes all transactions that are queued and commits them as one group; transactions that arrive
+meanwhile form the next group. So groups are larger on slower disks, and no request keeps a thread.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from rundlet_server.storage.interface import CommitsGroups, Txn
 from rundlet_server.storage.outcomes.results import Commit
 
 Outcome = Commit | Exception
-Tell = Callable[[Outcome], None]
+Report = Callable[[Outcome], None]
 """Receives the outcome, in the thread that commits; it must not raise."""
-CommitFor = Callable[[Txn, Tell], bool]
+CommitFor = Callable[[Txn, Report], bool]
 """Queues a transaction and returns true, or returns false; any thread may call it."""
 
-_Submitted = tuple[Txn, "Tell | asyncio.Future[Outcome]"]
+_Submitted = tuple[Txn, "Report | asyncio.Future[Outcome]"]
 
 _END_S: Final = 10.0
 
@@ -55,9 +55,9 @@ class Committer:
         self._submitted.append((txn, future))
         return future
 
-    def commit_for(self, txn: Txn, tell: Tell) -> None:
-        """Queue a transaction; the thread that commits it will ``tell``. Any thread may call it."""
-        self._queue.put([(txn, tell)])
+    def commit_for(self, txn: Txn, report: Report) -> None:
+        """Queue a transaction; the committing thread calls ``report``. Any thread may call this."""
+        self._queue.put([(txn, report)])
 
     def end(self) -> None:
         """Commit what is queued, and end the thread."""
@@ -83,7 +83,7 @@ class Committer:
         collector ends.
         """
         group = self._next_group()
-        self._tell(group, self._outcomes(group))
+        self._report(group, self._outcomes(group))
 
     def _next_group(self) -> list[_Submitted]:
         """Wait for transactions; return all that are queued."""
@@ -96,13 +96,13 @@ class Committer:
             self._is_last = True
         return group
 
-    def _tell(self, group: list[_Submitted], outcomes: Sequence[Outcome]) -> None:
+    def _report(self, group: list[_Submitted], outcomes: Sequence[Outcome]) -> None:
         resolved = []
-        for (_, waits), outcome in zip(group, outcomes, strict=True):
-            if isinstance(waits, asyncio.Future):
-                resolved.append((waits, outcome))
+        for (_, receiver), outcome in zip(group, outcomes, strict=True):
+            if isinstance(receiver, asyncio.Future):
+                resolved.append((receiver, outcome))
             else:
-                waits(outcome)
+                receiver(outcome)
         group.clear()
         if resolved:
             with contextlib.suppress(RuntimeError):  # the loop has ended: no one waits

@@ -3,7 +3,7 @@
 Granian 2.8 does not let an application close a connection: it ends every answer as if it were
 whole, and keeps one that its client does not read in memory for as long as the connection is open.
 But a socket is a descriptor of this process; shutting the connection down ends both. Only Linux
-lists the descriptors and tells when data last moved, so elsewhere no connection is closed here.
+lists the descriptors and reports when data last moved, so elsewhere no connection is closed here.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
 
 _CHECK_EVERY_S: Final = 1.0
+_PAUSE_S: Final = 0.1
 _ENDING_S: Final = 5.0
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 _IS_LISTED: Final = sys.platform == "linux"
@@ -47,15 +50,56 @@ class Traffic(NamedTuple):
     unsent_bytes: int
 
 
-def close_connection(peer: Peer) -> None:
-    """End the connection of a client at once, whatever it is about."""
-    with contextlib.suppress(OSError):  # no free descriptor to look for it
+class ConnectionCloser:
+    """A thread that closes connections, whatever they are about.
+
+    To find the connection of a client is to look at all of them, at some microseconds each. So one
+    look serves all that are to be closed, and a pause precedes it: clients that break thousands of
+    bodies off at once cost a few looks, and the loop none.
+    """
+
+    def __init__(self) -> None:
+        """Begin without a thread: see ``start``."""
+        self._asked: SimpleQueue[tuple[Peer, Future[None]] | None] = SimpleQueue()
+
+    def start(self) -> None:
+        """Start the thread."""
+        threading.Thread(target=self._run, name="rundlet-close", daemon=True).start()
+
+    def close(self, peer: Peer) -> Future[None]:
+        """Ask for the connection of a client to be closed; any thread may call it.
+
+        Returns:
+            What is done once it is closed, or was not found.
+        """
+        closed: Future[None] = Future()
+        self._asked.put((peer, closed))
+        return closed
+
+    def end(self) -> None:
+        """End the thread once it has done what was asked for."""
+        self._asked.put(None)
+
+    def _run(self) -> None:
+        while (first := self._asked.get()) is not None:
+            time.sleep(_PAUSE_S)
+            asked = [first]
+            with contextlib.suppress(Empty):
+                while (more := self._asked.get_nowait()) is not None:
+                    asked.append(more)
+                self._asked.put(None)  # the end, which is for the next turn
+            _close_all({peer for peer, _ in asked})
+            for _, closed in asked:
+                closed.set_result(None)
+
+
+def _close_all(peers: Container[Peer]) -> None:
+    with contextlib.suppress(OSError):  # no free descriptor to look for them
         for connection in _connections():
             with contextlib.suppress(OSError):  # it has ended by itself
                 address, port = connection.getpeername()[:2]
-                if (address, str(port)) == peer:
+                if (address, str(port)) in peers:
                     connection.shutdown(socket.SHUT_RDWR)
-                    return
 
 
 def close_unread(timeout_s: float, is_ending: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""The environment of a request, as WSGI defines it, out of what ASGI tells.
+"""The environment of a request, as WSGI defines it, made from an ASGI scope.
 
 It is the same that waitress makes of the same bytes: the raw target, the bytes of headers as
 latin-1, headers of one name joined with commas, and headers left out whose own name has an
@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, NotRequired, TypedDict
 from urllib.parse import unquote_to_bytes
 
 from rundlet_server.server.granian.bodies import Message
-from rundlet_server.server.messages.checks import NO_BODY, Framing, check_method, check_target
-from rundlet_server.server.messages.checks import framing_of as _framing_of
+from rundlet_server.server.messages.checks import (
+    NO_BODY,
+    Framing,
+    check_method,
+    check_target,
+    framing_of,
+)
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
@@ -26,7 +31,7 @@ _FIELD_BYTES: Final = len(": \r\n")
 
 
 class Scope(TypedDict):
-    """What Granian tells of a request.
+    """A request as Granian describes it.
 
     Attributes:
         arrived: the first part of the body, if this process has received it already.
@@ -82,7 +87,7 @@ def environ_of(scope: Scope) -> tuple[WSGIEnvironment, Framing]:
     length = environ.get("CONTENT_LENGTH")
     if codings is None and length is None:
         return environ, NO_BODY
-    return environ, _framing_of(codings, length, version)
+    return environ, framing_of(codings, length, version)
 
 
 @functools.lru_cache(maxsize=1_024)

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from rundlet_server.server.granian.bodies import Message, Receive
-from rundlet_server.server.granian.connections import close_connection
 from rundlet_server.server.granian.environ import Scope
 
 if TYPE_CHECKING:
@@ -64,10 +63,6 @@ class Exchange:
     async def end(self) -> None:
         """End an answer in parts."""
         await self.send({"type": "http.response.body", "body": b""})
-
-    def break_off(self) -> None:
-        """Close the connection, so that an answer in parts does not look whole."""
-        close_connection(self.scope["client"])
 
     def is_gone(self) -> bool:
         """Return whether the client has disconnected; any thread may ask."""

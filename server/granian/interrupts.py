@@ -38,7 +38,7 @@ class Interrupts(threading.Event):
             os.write(self._writer, b"!")
 
     def clear(self) -> None:
-        """Take the event back."""
+        """Reset the event."""
         self._flag = False
 
     def wait(self, timeout: float | None = None) -> bool:

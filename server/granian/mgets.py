@@ -13,22 +13,22 @@ from rundlet_server.server.granian.shortcut import Request, Schedule
 class Mgets:
     """Answers plain mgets whose bodies come in one piece."""
 
-    def __init__(self, begin: QuickMgets | None, arrivals: Arrivals) -> None:
-        self._begin = begin
+    def __init__(self, quick_mgets: QuickMgets | None, arrivals: Arrivals) -> None:
+        self._quick_mgets = quick_mgets
         self._arrivals = arrivals
 
     def begin(self, request: Request, schedule: Schedule) -> bool:
-        """Answer an mget if it is plain, and return whether it may be; see ``Puts.begin``."""
-        scope, begin = request.scope, self._begin
-        if begin is None or scope["query_string"]:
+        """Answer an mget if it is plain, and return whether it may be; see ``Writes.begin``."""
+        scope, quick_mgets = request.scope, self._quick_mgets
+        if quick_mgets is None or scope["query_string"]:
             return False
-        mget = begin(scope["raw_path"], scope["headers"])
+        mget = quick_mgets(scope["raw_path"], scope["headers"])
         if mget is None:
             return False
-        return self._arrivals.begin(_MgetInWork(self._arrivals, mget, request, schedule))
+        return self._arrivals.begin(InFlightMget(self._arrivals, mget, request, schedule))
 
 
-class _MgetInWork(Arrival):
+class InFlightMget(Arrival):
     """A plain mget that waits for its body."""
 
     __slots__ = ("_mget",)

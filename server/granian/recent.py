@@ -49,7 +49,7 @@ class RecentChanges:
         """Return the changes of keys with a prefix after a revision, which is not below ``start``.
 
         As in a page of the log, the last of them in a commit counts as its last event. Without any
-        change, the page tells how far there is none.
+        change, ``next_since`` is the revision up to which there is none.
         """
         first = _first_above(self._events, since)
         events = [event for event in self._events[first:] if event.key.startswith(prefix)]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from greenlet import getcurrent, greenlet
 
 from rundlet_server.functions.waits import IN_THREAD, Watched
-from rundlet_server.server.granian.committer import Committer, Tell
+from rundlet_server.server.granian.committer import Committer, Report
 from rundlet_server.server.granian.watching import ChangeWatch
 from rundlet_server.storage.interface import CommitsGroups
 from rundlet_server.storage.outcomes.results import Commit
@@ -48,7 +48,7 @@ async def in_greenlet(do: Callable[..., Result], *arguments: object) -> Result:
         try:
             value = await result
         except BaseException as ex:
-            result = request.throw(ex)
+            result = request.throw(type(ex), ex, ex.__traceback__)
         else:
             result = request.switch(value)
     returned: Result = result  # out of the last switch
@@ -64,7 +64,7 @@ class LoopWaits:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._committer: Committer | None = None
         self._watch: ChangeWatch | None = None
-        self._in_work: dict[Hashable, asyncio.Future[Any]] = {}
+        self._shared_work: dict[Hashable, asyncio.Future[Any]] = {}
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -82,12 +82,12 @@ class LoopWaits:
             self._watch = ChangeWatch(store, self._loop)
 
     def wait_for(self, awaitable: Awaitable[Result]) -> Result:
-        """Return the result of an awaitable, in the greenlet of a request or in a thread."""
-        current = getcurrent()
-        if isinstance(current, _Request):
-            result: Result = current.parent.switch(awaitable)
-            return result
-        return asyncio.run_coroutine_threadsafe(_awaited(awaitable), self.loop).result()
+        """Return the result of an awaitable; call it in the greenlet of a request."""
+        try:
+            result: Result = getcurrent().parent.switch(awaitable)
+        finally:
+            del awaitable  # it may hold an exception, which refers to this frame: see ``commit``
+        return result
 
     def commit(self, store: Store, txn: Txn) -> Commit:
         """See ``Waits``."""
@@ -102,11 +102,11 @@ class LoopWaits:
         finally:
             del outcome  # the exception refers to this frame: no circle may keep either alive
 
-    def commit_for(self, txn: Txn, tell: Tell) -> bool:
+    def commit_for(self, txn: Txn, report: Report) -> bool:
         """Queue a transaction, see ``Committer``; return false if no thread commits groups."""
         if self._committer is None:
             return False
-        self._committer.commit_for(txn, tell)
+        self._committer.commit_for(txn, report)
         return True
 
     def next_changes(self, store: Store, watched: Watched, timeout_s: float) -> Changes | None:
@@ -136,11 +136,14 @@ class LoopWaits:
         return do()
 
     async def _shared(self, name: Hashable, do: Callable[[], Result]) -> Result:
-        result: asyncio.Future[Any] | None = self._in_work.get(name)
+        result: asyncio.Future[Any] | None = self._shared_work.get(name)
         if result is None:
-            result = self._in_work[name] = self.loop.run_in_executor(self.pool, do)
-            result.add_done_callback(lambda _: self._in_work.pop(name))
-        shared: Result = await asyncio.shield(result)  # one that ends early leaves it to the others
+            result = self._shared_work[name] = self.loop.run_in_executor(self.pool, do)
+            result.add_done_callback(lambda _: self._shared_work.pop(name))
+        try:
+            shared: Result = await asyncio.shield(result)  # who ends early leaves it to the others
+        finally:
+            del result  # as in ``wait_for``
         return shared
 
     def wake_all(self) -> None:
@@ -149,11 +152,7 @@ class LoopWaits:
             self._watch.wake_all()
 
     def end(self) -> None:
-        """Let what is in work end, and take nothing more; call it when no request is left."""
+        """Let running work end, and accept no more; call it when no request is left."""
         self.pool.shutdown(wait=False, cancel_futures=True)
         if self._committer is not None:
             self._committer.end()
-
-
-async def _awaited(awaitable: Awaitable[Result]) -> Result:
-    return await awaitable

@@ -18,7 +18,6 @@ from typing import Final
 
 from rundlet_server.functions.waits import Watched
 from rundlet_server.server.granian.recent import EVENTS_MAX, RecentChanges
-from rundlet_server.storage.errors import StoreError
 from rundlet_server.storage.interface import Store
 from rundlet_server.storage.timeline import Changes
 
@@ -149,12 +148,12 @@ class ChangeWatch:
                 known = self._recent.until
             try:
                 known = self._read(known)
-            except StoreError:  # the requests see it when they look
+            except Exception:  # of the store or its disk: the requests meet it when they look
                 self._call(self._fail, known)
                 time.sleep(_LOOK_EVERY_S)
 
     def _read(self, known: int) -> int:
-        """Wait for a commit; return the revision up to which the loop was told of all."""
+        """Wait for a commit; return the revision up to which the loop knows all changes."""
         head = self._store.wait(known, _LOOK_EVERY_S)
         if head <= known:
             return known

@@ -63,6 +63,8 @@ class LogStore(LogReads):
         self.waiting = parts.waiting
         self.wait = parts.waiting.wait
         self._maintainer = parts.maintainer
+        is_inline = settings.maintain_inline
+        self._deltas_max = _BACKLOG_MAX if is_inline else health.BACKLOG_MAX_MAINTAINED
         self.info = _info(settings, parts.follower.view)
         self.moment = timeline.moment
         self.get_version = timeline.get_version
@@ -87,7 +89,8 @@ class LogStore(LogReads):
         """See ``Store.commit``."""
         self._check(txn)
         commit = self._group_commit.commit(txn)
-        self._checkpoint_if_due()
+        if len(self._follower.view.deltas) > self._deltas_max:
+            self._checkpoint()
         return commit
 
     def commit_group(self, txns: Sequence[Txn]) -> list[Commit | Exception]:
@@ -96,7 +99,8 @@ class LogStore(LogReads):
         good = [txn for txn, refusal in zip(txns, outcomes, strict=True) if refusal is None]
         # Emptied below: the traceback of an exception refers to this frame, and to a view.
         decided = deque(self._group_commit.commit_group(good))
-        self._checkpoint_if_due()
+        if len(self._follower.view.deltas) > self._deltas_max:
+            self._checkpoint()
         return [decided.popleft() if outcome is None else outcome for outcome in outcomes]
 
     def _refusal(self, txn: Txn) -> Exception | None:
@@ -111,15 +115,13 @@ class LogStore(LogReads):
         if self._settings.is_read_only:
             raise ReadOnly("this store is served read-only")
         check_txn(txn, self._limits, self._encode)
-        self._guard.require_own()
+        if self._guard.is_inherited:
+            self._guard.require_own()
 
-    def _checkpoint_if_due(self) -> None:
-        is_inline = self._settings.maintain_inline
-        backlog = len(self._follower.view.deltas) - 1
-        if backlog >= (_BACKLOG_MAX if is_inline else health.BACKLOG_MAX_MAINTAINED):
-            # The commit stands even if this fails; the next one tries again.
-            with contextlib.suppress(StoreError, OSError):
-                self._maintainer.checkpoint(wait=False)
+    def _checkpoint(self) -> None:
+        # The commit stands even if this fails; the next one tries again.
+        with contextlib.suppress(StoreError, OSError):
+            self._maintainer.checkpoint(wait=False)
 
     def load(self, rows: Sequence[Row]) -> None:
         """See ``Store.load``."""

@@ -352,7 +352,7 @@ def test_a_value_that_expires_while_it_is_committed_is_not_counted(open_log):
         # A slow disk: meanwhile time goes on and another process logs what has expired.
         clock.advance(2)
         other.maintainer.expire()
-        store._writer.write(view, batch)
+        store._writer.write(view, batch.frames)
 
     assert store.get("a") is None
     assert store.stats().key_count == store.count(prefix="a") == 0
@@ -404,7 +404,7 @@ def test_time_on_the_page_does_not_go_back_when_a_batch_began_earlier(open_log):
         batch.add(Txn([Put("b", b"v")]))
         clock.advance(10)
         assert store.get("a") is None
-        store._writer.write(view, batch)
+        store._writer.write(view, batch.frames)
     clock.advance(-10)
 
     assert store.get("a") is None

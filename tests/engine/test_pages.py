@@ -141,6 +141,53 @@ def test_lists_at_the_head_are_read_in_blocks_whatever_was_written_since_the_las
     assert len(store.scan().keys) == 100
 
 
+def put_all(store: LogStore, *names: str) -> int:
+    """Put keys, each in a commit, and return the last revision."""
+    for name in names:
+        commit(store, Put(name, b""))
+    return store.stats().revision
+
+
+def test_indexed_keys_behind_what_was_read_of_new_ones_are_read_later(store):
+    names = [f"{number:03}" for number in range(200)]
+    put_all(store, *names[::20])
+    checkpoint(store, random.Random(1))
+    put_all(store, *names)
+    commit(store, *map(Delete, names[10:30]))
+
+    assert [info.key for info in store.scan(limit=50).keys] == names[:10] + names[30:70]
+
+
+def test_new_keys_behind_newer_ones_are_in_lists_of_the_past(store):
+    put_all(store, *(f"b{number:02}" for number in range(40)))
+    checkpoint(store, random.Random(1))
+    at = put_all(store, "a99")
+    put_all(store, *(f"a{number:02}" for number in range(40)))
+
+    page = store.scan(limit=35, at=at)
+
+    assert [info.key for info in page.keys[:2]] == ["a99", "b00"]
+
+
+def test_lists_of_the_past_show_the_newest_version_that_no_index_file_has(store):
+    names = [f"{number:02}" for number in range(40)]
+    put_all(store, *names)
+    store._writer.seal()
+    at = put_all(store, *names)
+    put_all(store, "later")
+
+    assert {info.version for info in store.scan(at=at).keys} == {2}
+
+
+def test_page_in_blocks_ends_where_its_values_would_be_too_large(store):
+    commit(store, *(Put(f"{number:02}", bytes(20_000)) for number in range(40)))
+
+    page = store.scan(include_values=True)
+
+    assert page.resume == page.keys[-1].key
+    assert len(page.keys) == 19
+
+
 def test_damaged_value_in_a_list_is_an_error_with_its_place(store):
     for number in range(40):
         commit(store, Put(f"{number:03}", b"value"))

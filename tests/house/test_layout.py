@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -290,6 +291,7 @@ def test_what_is_deployed_is_what_was_tested(name):
 
 
 def pins_of(name: str) -> list[str]:
-    """The lines ``name==version --hash=...`` of a lock file."""
+    """The lines ``name==version --hash=...`` of a lock file, without the markers."""
     lines = (ROOT / name).read_text().replace("\\\n", "").splitlines()
-    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    pins = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    return [re.sub(" ;.*?(?= --hash)", "", " ".join(pin.split())) for pin in pins]

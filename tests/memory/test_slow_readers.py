@@ -6,12 +6,13 @@ import hashlib
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.support import PATIENCE_S
-from tests.support.processes.memory import PeakMemory
+from tests.support.processes.memory import PeakMemory, resident_bytes
 from tests.support.processes.servers import RundletServer, silent_clients, wait_for
 from tests.support.wire.raw_http import RawConnection
 
@@ -118,6 +119,18 @@ def test_readers_who_stop_hold_no_values_in_memory(server: RundletServer):
     assert memory.growth < GROWTH_MAX
     # Their places are free again.
     wait_for(lambda: server.client.get("/v1/kv/large").status_code == 200)
+
+
+def test_granian_returns_the_memory_of_readers_who_have_left(tmp_path: Path):
+    """Granian allocates by itself what it sends."""
+    options = ["--data", tmp_path / "data", "--server", "granian", "--sync", "never", *TIMEOUTS]
+    with RundletServer(*options, stderr_path=tmp_path / "log") as server:
+        server.client.put("/v1/kv/large", content=bytes(8 * MIB)).raise_for_status()
+        pid = server.process.pid
+        before = resident_bytes(pid)
+        with silent_clients(server, 80, GET % b""):
+            wait_for(lambda: resident_bytes(pid) > before + 40 * MIB)
+        wait_for(lambda: resident_bytes(pid) < before + 12 * MIB)
 
 
 @pytest.mark.parametrize("method", ["HEAD", "GET"])

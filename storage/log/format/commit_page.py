@@ -21,6 +21,7 @@ from typing import Final
 from rundlet_server.storage.checksum import checksum
 from rundlet_server.storage.errors import Damaged, UnknownFormat
 from rundlet_server.storage.files import File, FileIdentity, Files, make_page, map_file
+from rundlet_server.storage.log.format.locator import OFFSET_BITS, OFFSET_MAX
 from rundlet_server.storage.settings import BOOT_ID_UNKNOWN
 
 FILE_NAME: Final = "COMMIT"
@@ -28,14 +29,17 @@ PAGE_SIZE: Final = 4_096
 
 _MAGIC: Final = int.from_bytes(b"RNDLTCM\x01", "little")
 _WORD_MAGIC: Final = 0
-_WORD_BOOT: Final = 1  # and 2
+_WORD_BOOT: Final = 1
+_WORD_BOOT_LOW: Final = 2
 _WORD_GENERATION: Final = 3
 _WORD_CLOCK: Final = 4
 _WORD_EXPIRED_THROUGH: Final = 5
 _WORD_ABANDONED: Final = 6
 _WORD_COMPACTIONS: Final = 7
-WORD_PUBLISHED: Final = 8  # and its complement in 9
-_WORD_DURABLE: Final = 10  # and its complement in 11
+WORD_PUBLISHED: Final = 8
+_PUBLISHED_AGAIN: Final = 9  # the complement
+_WORD_DURABLE: Final = 10
+_DURABLE_AGAIN: Final = 11  # the complement
 _WORD_CHANGING: Final = 12
 _WORD_COMPACTIONS_DONE: Final = 13
 WORD_WAITERS: Final = 14
@@ -134,11 +138,23 @@ class CommitPage:
     @published.setter
     def published(self, position: int) -> None:
         self.words[WORD_PUBLISHED] = position
-        self.words[WORD_PUBLISHED + 1] = position ^ _ALL_ONES
+        self.words[_PUBLISHED_AGAIN] = position ^ _ALL_ONES
 
     def is_at(self, position: int, generation: int) -> bool:
-        """Return whether the page can be trusted, and says this end and this manifest."""
-        return self.published == position and self.words[_WORD_GENERATION] == generation
+        """Return whether the page can be trusted, and says this end and this manifest.
+
+        While a manifest is being installed, it is at none. In one look, because every commit asks.
+        """
+        words, boot_id = self.words, self._boot_id
+        return (
+            words[WORD_PUBLISHED] == position
+            and words[_PUBLISHED_AGAIN] == position ^ _ALL_ONES
+            and words[_WORD_GENERATION] == generation
+            and not words[_WORD_CHANGING]
+            and words[_WORD_MAGIC] == _MAGIC
+            and words[_WORD_BOOT] == boot_id >> 64
+            and words[_WORD_BOOT_LOW] == boot_id & _ALL_ONES
+        )
 
     @property
     def durable(self) -> int | None:
@@ -148,7 +164,14 @@ class CommitPage:
     @durable.setter
     def durable(self, position: int) -> None:
         self.words[_WORD_DURABLE] = position
-        self.words[_WORD_DURABLE + 1] = position ^ _ALL_ONES
+        self.words[_DURABLE_AGAIN] = position ^ _ALL_ONES
+
+    def durable_in(self, segment: int) -> int:
+        """Return the offset that ``durable`` is in a segment; 0 if it is in another one."""
+        words = self.words
+        durable = words[_WORD_DURABLE]
+        is_whole = durable ^ _ALL_ONES == words[_DURABLE_AGAIN] and words[_WORD_MAGIC] == _MAGIC
+        return durable & OFFSET_MAX if is_whole and durable >> OFFSET_BITS == segment else 0
 
     @property
     def generation(self) -> int:
@@ -183,8 +206,9 @@ class CommitPage:
         A page that is mapped for reading keeps no time.
         """
         word, latest_us = self._latest  # most often no other process has written it meanwhile
-        if self.words[_WORD_CLOCK] != word:
-            latest_us = _checked_time(self.words[_WORD_CLOCK])
+        written = self.words[_WORD_CLOCK]
+        if written != word:
+            latest_us = _checked_time(written)
         if now_us <= latest_us:
             return latest_us
         if self._is_read_only:
@@ -258,7 +282,7 @@ class CommitPage:
         self.advance_clock(clock_us)
         self.expired_through_us = 0
         boot = self._boot_id
-        self.words[_WORD_BOOT], self.words[_WORD_BOOT + 1] = boot >> 64, boot & _ALL_ONES
+        self.words[_WORD_BOOT], self.words[_WORD_BOOT_LOW] = boot >> 64, boot & _ALL_ONES
         self.words[_WORD_MAGIC] = _MAGIC
 
     def identity(self) -> FileIdentity:
@@ -283,7 +307,7 @@ class CommitPage:
             )
 
     def _boot(self) -> int:
-        return self.words[_WORD_BOOT] << 64 | self.words[_WORD_BOOT + 1]
+        return self.words[_WORD_BOOT] << 64 | self.words[_WORD_BOOT_LOW]
 
     def _pair(self, word: int) -> int | None:
         value = self.words[word]
@@ -300,14 +324,10 @@ def _is_open_elsewhere(file: File) -> bool:
 def _time_word(time_us: int) -> int:
     """Return one word with a time, up to the year 2112, and its check."""
     time_us = min(time_us, _TIME_MAX)
-    return time_us << _CHECK_BITS | _time_check(time_us)
+    return time_us << _CHECK_BITS | checksum(time_us.to_bytes(8, "little")) & _CHECK_MASK
 
 
 def _checked_time(word: int) -> int:
     """Return the time in a word; 0, as for an unknown time, if it does not match its check."""
     time_us = word >> _CHECK_BITS
-    return time_us if word & _CHECK_MASK == _time_check(time_us) else 0
-
-
-def _time_check(time_us: int) -> int:
-    return checksum(time_us.to_bytes(8, "little")) & _CHECK_MASK
+    return time_us if _time_word(time_us) == word else 0

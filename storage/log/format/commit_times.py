@@ -39,9 +39,10 @@ class CommitTimes:
         units: Sequence[int] | None = None,
     ) -> None:
         # The three are never exported as buffers while they grow: a growing array refuses that.
-        self.revisions = array("Q") if revisions is None else revisions
-        self.times_us = array("Q") if times_us is None else times_us
-        self.units = array("I") if units is None else units
+        growing = self._growing = array("Q"), array("Q"), array("I")
+        self.revisions = growing[0] if revisions is None else revisions
+        self.times_us = growing[1] if times_us is None else times_us
+        self.units = growing[2] if units is None else units
 
     def __len__(self) -> int:
         return len(self.revisions)
@@ -60,10 +61,8 @@ class CommitTimes:
 
         A commit whose records are in several frames counts by the first.
         """
-        revisions, times_us, units = self.revisions, self.times_us, self.units
-        assert isinstance(revisions, array)
-        assert isinstance(times_us, array)
-        assert isinstance(units, array)
+        revisions, times_us, units = self._growing
+        assert revisions is self.revisions
         for revision, time_us, offset in commits:
             if revisions and revisions[-1] == revision:
                 continue

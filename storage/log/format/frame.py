@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Final, NamedTuple
 
-from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum, seal
+from rundlet_server.storage.checksum import CHECKSUM_SIZE, RESIDUE, checksum
 from rundlet_server.storage.files import Buffer
 from rundlet_server.storage.log.format import record as records
 
@@ -108,7 +108,8 @@ def encode(
     pieces: list[Buffer] = [header, *encoded, _ZEROS[:padding]]
     seed = frame_seed(salt, offset)
     if size <= _JOIN_BYTES_MAX:
-        return [seal(b"".join(pieces), seed)], size
+        joined = b"".join(pieces)
+        return [joined + checksum(joined, seed).to_bytes(CHECKSUM_SIZE, "little")], size
     for piece in pieces:
         seed = checksum(piece, seed)
     pieces.append(seed.to_bytes(CHECKSUM_SIZE, "little"))

@@ -49,6 +49,7 @@ _KEY_OFFSET: Final = HEADER.size
 _new: Final = tuple.__new__
 SIZES: Final = struct.Struct("<IHH")
 """The header's first fields: sizes of value, key and meta."""
+CHECKSUM: Final = struct.Struct("<I")
 OVERHEAD: Final = HEADER.size + CHECKSUM_SIZE
 """Bytes of a record beside key, meta and value."""
 
@@ -154,24 +155,6 @@ def encode(record: Record) -> list[Buffer]:
         crc = checksum(value, checksum(data))
         return [data, value, crc.to_bytes(CHECKSUM_SIZE, "little")]
     return [seal(data + value)]
-
-
-def encode_plain(
-    key: bytes, value: bytes, code: int, *, version: int, revision: int, time_us: int
-) -> bytes:
-    """Return the bytes of a put without a meta map, as ``encode`` makes them.
-
-    Args:
-        key: of the record.
-        value: of at most ``COPIED_BYTES_MAX`` bytes.
-        code: of the content type.
-        version: of the key.
-        revision: of the commit.
-        time_us: of the commit.
-    """
-    data = HEADER.pack(len(value), len(key), 0, version, PUT, code, 0, revision, time_us)
-    data += key + value
-    return data + checksum(data).to_bytes(CHECKSUM_SIZE, "little")
 
 
 def _encode_meta(code: int, record: Record) -> bytes:

@@ -7,8 +7,8 @@ only, and costs more for a few keys.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from itertools import chain, compress
+from collections.abc import Iterable, Sequence
+from itertools import chain, compress, islice
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -67,31 +67,59 @@ class Block(NamedTuple):
     through: bytes | None
 
 
-def merged(blocks: Sequence[Block]) -> Block:
-    """Return the lines of several sources, newest first: for each key the newest line."""
-    blocks = [block for block in blocks if block.lines.keys or block.through is not None]
-    if len(blocks) < 2:
-        return blocks[0] if blocks else Block(Lines(), None)
-    keys = [key for block in blocks for key in block.lines.keys]
-    places = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
-    found = sorted(places)
-    through = min((block.through for block in blocks if block.through is not None), default=None)
+def merged(newest: NewestOfDeltas, blocks: Sequence[Block]) -> Block:
+    """Return the lines of several sources: for each key the newest line.
+
+    Args:
+        newest: of deltas, which are newer than the index files.
+        blocks: of index files, newest first.
+    """
+    if not newest.found and newest.through is None and len(blocks) == 1:
+        return blocks[0]
+    found: dict[bytes, tuple[object, ...]] = {}
+    for block in reversed(blocks):
+        found.update(zip(block.lines.keys, zip(*block.lines[1:], strict=True), strict=True))
+    found.update(newest.found)
+    keys = sorted(found)
+    ends = [newest.through, *(block.through for block in blocks)]
+    through = min((end for end in ends if end is not None), default=None)
     if through is not None:
-        found = found[: bisect_right(found, through)]
-    order = [places[key] for key in found]
-    parts = zip(*(block.lines for block in blocks), strict=True)
-    columns = (list(chain(*columns)).__getitem__ for columns in parts)
-    return Block(Lines._make(list(map(column, order)) for column in columns), through)
+        keys = keys[: bisect_right(keys, through)]
+    if not keys:
+        return Block(Lines(), through)
+    columns = zip(*map(found.__getitem__, keys), strict=False)
+    return Block(Lines(keys, *islice(columns, len(Lines._fields) - 1)), through)
 
 
-def block_of_deltas(deltas: Sequence[Delta], wanted: Range, count: int, at: int) -> Block:
+class NewestOfDeltas(NamedTuple):
+    """Locators by key, and the key up to which deltas have no others: ``None`` if no more."""
+
+    found: dict[bytes, Locator]
+    through: bytes | None
+
+
+def newest_of_deltas(deltas: Sequence[Delta], wanted: Range, count: int, at: int) -> NewestOfDeltas:
     """Return up to ``count`` keys of a range, as they were at a revision; deltas newest first."""
-    known: list[bytes] = []
-    for delta in deltas:
+    found: dict[bytes, Locator] = {}
+    for delta in reversed(deltas):
         keys = delta.sorted_keys()
         first, end = bisect_left(keys, wanted.low), bisect_left(keys, wanted.high)
-        known += keys[first : min(end, first + count)]
-    keys = sorted(set(known))[:count]
+        part = keys[first : min(end, first + count)]
+        found.update(zip(part, map(delta.rows.__getitem__, part), strict=True))
+    through = None
+    if len(found) >= count:
+        keys = sorted(found)
+        through = keys[count - 1]
+        for key in keys[count:]:
+            del found[key]
+    # A delta has the time of a commit before it has its locators.
+    if any(delta.times.first_above(at) for delta in deltas):
+        found = _as_of(at, found, deltas)
+    return NewestOfDeltas(found, through)
+
+
+def _as_of(at: int, keys: Iterable[bytes], deltas: Sequence[Delta]) -> dict[bytes, Locator]:
+    """Return the keys that deltas had at a revision."""
     found: dict[bytes, Locator] = {}
     for key in keys:
         for delta in deltas:
@@ -99,8 +127,7 @@ def block_of_deltas(deltas: Sequence[Delta], wanted: Range, count: int, at: int)
             if locator is not None:
                 found[key] = locator
                 break
-    columns = zip(*found.values(), strict=True) if found else ()
-    return Block(Lines(list(found), *list(columns)[:-1]), keys[-1] if len(keys) == count else None)
+    return found
 
 
 def block_of_index(index: IndexFile, wanted: Range, count: int) -> Block:

@@ -84,7 +84,7 @@ class Eraser:
             known = self._writer.install_manifest(view.manifest.changed())
             batch = self._writer.begin(known)
             count = batch.erase(key)
-            self._writer.write(known, batch)
+            self._writer.write(known, batch.frames)
             return Erased(batch.frames.head.revision, count, is_pending=True)
 
     def _waited(self, erased: Erased, key: bytes, wait_s: float) -> Erased:

@@ -283,7 +283,7 @@ class Maintainer:
         with self._writer.exclusive() as view:
             batch = self._writer.begin(view)
             count = batch.expire(expired)
-            self._writer.write(view, batch)
+            self._writer.write(view, batch.frames)
             return count
 
     def _merge(self, *, all_files: bool = False) -> int:

@@ -10,16 +10,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate, repeat
+from operator import attrgetter
 from typing import Final
 
 from rundlet_server.storage.interface import Entry, KeyInfo
 from rundlet_server.storage.log.format.record import OVERHEAD
+from rundlet_server.storage.log.index.file import IndexFile
 from rundlet_server.storage.log.index.lines import (
     Block,
     Lines,
-    block_of_deltas,
     block_of_index,
     merged,
+    newest_of_deltas,
 )
 from rundlet_server.storage.log.read.scan import Cost
 from rundlet_server.storage.log.read.times import times_of
@@ -67,7 +69,7 @@ def read_lines(
     lines = Lines()
     rest: Range | None = wanted
     while rest is not None and len(lines.keys) <= limit:
-        found, through = merged(_blocks(view, rest, limit + 1, moment.revision))
+        found, through = _block(view, rest, limit + 1, moment.revision)
         lines = lines.followed_by(found.live_at(moment.time_us))
         rest = None if through is None else replace(rest, low=through + b"\0")
     sizes = [size - OVERHEAD for size in lines.sizes] if cost.has_values else map(len, lines.keys)
@@ -78,9 +80,36 @@ def read_lines(
     return lines.first(end), lines.keys[end - 1].decode()
 
 
-def _blocks(view: View, wanted: Range, count: int, at: int) -> list[Block]:
-    of_indexes = (block_of_index(index, wanted, count) for index in view.indexes)
-    return [block_of_deltas(view.deltas, wanted, count, at), *of_indexes]
+def _block(view: View, wanted: Range, count: int, at: int) -> Block:
+    """Return lines of a range, at least ``count`` if it has so many."""
+    blocks: dict[int, Block] = {}
+    # What a large index file has no room for need not be read from the others, either.
+    for index in sorted(view.indexes, key=attrgetter("row_count"), reverse=True):
+        rows = count if blocks else _rows_among_new_keys(view, index, wanted, count)
+        block = blocks[index.number] = block_of_index(index, wanted, rows)
+        if block.through is not None:
+            wanted = replace(wanted, high=block.through + b"\0")
+    newest = newest_of_deltas(view.deltas, wanted, count, at)
+    return merged(newest, [blocks[index.number] for index in view.indexes])
+
+
+def _rows_among_new_keys(view: View, index: IndexFile, wanted: Range, count: int) -> int:
+    """Return how many rows of the largest index file make ``count`` lines with keys of deltas.
+
+    It is an estimate: what is read beyond a page is read in vain, and what is missing in a next
+    round.
+    """
+    first = index.lower_bound(wanted.low)
+    if first + count > index.row_count:
+        return count
+    high = min(index.key(first + count - 1), wanted.high)
+    sorted_keys = [delta.sorted_keys() for delta in view.deltas]
+    found = sum(bisect_left(keys, high) - bisect_left(keys, wanted.low) for keys in sorted_keys)
+    if not found:
+        return count
+    new_count = view.head.totals.key_count - sum(index.key_count for index in view.indexes)
+    new = found * max(0.0, min(1.0, new_count / sum(map(len, sorted_keys))))
+    return min(count, int(count * count / (count + new)) + _LINES_MIN)
 
 
 def infos_of(view: View, lines: Lines, cost: Cost) -> list[KeyInfo]:

@@ -8,7 +8,7 @@ file can be read as long as it is open.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -182,6 +182,14 @@ class View:
             if locator is not None:
                 return locator
         return None
+
+    def finder(self) -> Callable[[bytes], Locator | None]:
+        """Return what finds the newest version of one key after the other, as ``find_logged`` does.
+
+        Use it before the manifest changes.
+        """
+        is_one = len(self.deltas) == 1 and not self.indexes
+        return self.active.rows.get if is_one else self.find_logged
 
     def versions(self, key: bytes) -> Iterator[Locator]:
         """Yield all versions of a key that are kept, newest first, back to an erasure."""

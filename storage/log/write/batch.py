@@ -56,7 +56,7 @@ from rundlet_server.storage.requests import (
 
 _RECORD_OVERHEAD_MAX: Final = records.OVERHEAD + records.META_BYTES_MAX
 """Bytes of a record beside its key and value, at most."""
-_ANY_FRAME_BYTES_MAX: Final = frames.SIZE_MAX // 8
+ANY_FRAME_BYTES_MAX: Final = frames.SIZE_MAX // 8
 """A transaction whose limit is at most this fits into a frame, whatever it copies."""
 
 
@@ -102,7 +102,7 @@ class Batch:
         Returns:
             Their commits; ``add`` decides the next transaction, and may refuse it.
         """
-        if self._limits.txn_bytes_max > _ANY_FRAME_BYTES_MAX:
+        if self._limits.txn_bytes_max > ANY_FRAME_BYTES_MAX:
             return []
         accepts = None if self._free_space.is_plenty else self._accepts
         commits = self.frames.add_plain(txns, start, accepts)
@@ -149,7 +149,7 @@ class Batch:
             if idempotency is not None:
                 commit = Commit(succeeds, self.frames.next_revision, results)
                 written.append(outcome_record(idempotency, commit, self._now_us))
-            if self._limits.txn_bytes_max > _ANY_FRAME_BYTES_MAX:
+            if self._limits.txn_bytes_max > ANY_FRAME_BYTES_MAX:
                 self._require_frame(written)
             if not self._free_space.is_plenty:
                 self._require_space(written)

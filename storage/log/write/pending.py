@@ -91,7 +91,7 @@ class PendingFrames:
         Returns:
             The commits of those up to the first that is something else, or cannot be done.
         """
-        newest, find, published = self._newest, self._view.find_logged, self._revision_before
+        newest, find, published = self._newest, self._view.finder(), self._revision_before
         first_offset, first_position, size = self._start, self._first_position, self.size
         revision, time_us, totals = self._revision, self.head.time_us, self.head.totals
         commits: list[Commit] = []

@@ -23,14 +23,14 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
-from typing import Final, NoReturn, Self
+from typing import NoReturn, Self
 
-from rundlet_server.storage.errors import Damaged, DiskFull, OutcomeUnknown, Unavailable
+from rundlet_server.storage.errors import OutcomeUnknown, Unavailable
 from rundlet_server.storage.files import Buffer
+from rundlet_server.storage.interface import Txn
 from rundlet_server.storage.log.format.commit_page import CommitPage
-from rundlet_server.storage.log.format.locator import offset_of, segment_of
 from rundlet_server.storage.log.format.manifest import (
     IndexState,
     Manifest,
@@ -40,21 +40,21 @@ from rundlet_server.storage.log.format.manifest import (
 from rundlet_server.storage.log.format.segment import HEADER_SIZE, Segment
 from rundlet_server.storage.log.open.folder_lock import FolderLock
 from rundlet_server.storage.log.open.recovery import (
-    durable_by_witness,
-    ensure_end,
     install_manifest,
     settle_manifest,
 )
 from rundlet_server.storage.log.read.follower import Follower
 from rundlet_server.storage.log.read.view import Head, View
 from rundlet_server.storage.log.waiting.waker import Waker
-from rundlet_server.storage.log.write.batch import Batch
+from rundlet_server.storage.log.write.batch import ANY_FRAME_BYTES_MAX, Batch
+from rundlet_server.storage.log.write.disk_errors import not_applied, outcome_unknown
 from rundlet_server.storage.log.write.free_space import FreeSpace
+from rundlet_server.storage.log.write.log_end import LogEnd
+from rundlet_server.storage.log.write.plain_puts import Frames, PlainFrame, plain_frame
 from rundlet_server.storage.log.write.rolling import Roller, sync_segment
+from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import Retention
-
-_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Writer:
@@ -84,6 +84,7 @@ class Writer:
         self._waker = waker
         self._place = lock.place
         self._roller = Roller(folder, settings, commit_page=commit_page, follower=follower)
+        self._end = LogEnd(settings.files, folder, commit_page, follower)
         self._outgrown = 0
         self.failure: str | None = None
         self.free_space = FreeSpace(folder, settings)
@@ -117,29 +118,45 @@ class Writer:
 
     def begin(self, view: View) -> Batch:
         """Return an empty batch for the end of the log; inside ``exclusive``."""
-        durable = self._commit_page.durable or 0
-        active = view.active.segment
+        segment = self._active(view)
         return Batch(
             view,
-            salt=view.segment(active).header.salt,
+            salt=segment.header.salt,
             now_us=self.time_us(view),
-            synced=offset_of(durable) if segment_of(durable) == active else 0,
+            synced=self._commit_page.durable_in(segment.number),
             limits=self._settings.limits,
             free_space=self.free_space,
+        )
+
+    def plain_frame(self, view: View, txn: Txn) -> tuple[PlainFrame, Commit] | None:
+        """Decide one transaction without a batch, if it is as most are; inside ``exclusive``.
+
+        Returns:
+            Its frame, for ``write``, and its commit; ``None`` if ``begin`` has to make a batch.
+        """
+        limit = self._settings.limits.txn_bytes_max
+        if limit > ANY_FRAME_BYTES_MAX or not self.free_space.is_plenty:
+            return None
+        segment = self._active(view)
+        return plain_frame(
+            view,
+            txn,
+            salt=segment.header.salt,
+            time_us=self.time_us(view),
+            synced=self._commit_page.durable_in(segment.number),
         )
 
     def time_us(self, view: View) -> int:
         """Return the time of commits made now; no process acts on an earlier time afterwards."""
         return self._commit_page.advance_clock(max(self._settings.clock(), view.head.time_us))
 
-    def write(self, view: View, batch: Batch) -> None:
-        """Append a batch and publish it; inside ``exclusive``, with the view that it was begun for.
+    def write(self, view: View, frames: Frames) -> None:
+        """Append frames and publish them; inside ``exclusive``, with the view they were made for.
 
         Raises:
             Unavailable, DiskFull: certainly not applied.
             OutcomeUnknown: the disk failed so that the batch may come back after a restart.
         """
-        frames = batch.frames
         if not frames.size:
             return
         if not frames.needs <= view.manifest.needs:
@@ -297,19 +314,11 @@ class Writer:
 
     def _prepare(self) -> View:
         """Catch up, clean the end of the log, and roll a segment that is full or abandoned."""
-        if self._commit_page.is_changing:
-            settle_manifest(self._files, self._folder, self._commit_page)
-        view = self._follower.refresh()
-        if not self._is_at_end(view):
-            ensure_end(self._files, self._folder, view.manifest, self._commit_page)
-            view = self._follower.refresh()
+        view = self._end.view()
         active, segment = view.active, self._active(view)
         size = segment.file.size()
-        if size < active.offset:
-            reason = f"the file is shorter than the {active.offset} bytes that were published"
-            raise Damaged(segment.path, size, reason)
-        if size > active.offset:
-            view = self._without_tail(view, segment, size)
+        if size != active.offset:
+            view = self._end.without_tail(view, segment, size)
             active = view.active
         if self._settings.sync != "always" and not view.manifest.is_lax:
             self._install(dataclasses.replace(view.manifest.changed(), is_lax=True))
@@ -324,33 +333,17 @@ class Writer:
             view = self.roll(view)
         return view
 
-    def _noted(self, view: View, needs: set[str]) -> View:
+    def _noted(self, view: View, needs: Set[str]) -> View:
         """Say in the manifest what the log needs from now on, before any of it is there."""
         manifest = view.manifest.changed()
         return self.install_manifest(dataclasses.replace(manifest, needs=manifest.needs | needs))
-
-    def _without_tail(self, view: View, segment: Segment, size: int) -> View:
-        """Truncate what is behind the published end, and return the view.
-
-        If frames there say that the log was durable behind that end, no crashed writer left them:
-        an older commit page was put back. They are published again.
-        """
-        end = view.active.offset
-        if durable_by_witness(segment, end, size) > end:
-            ensure_end(self._files, self._folder, view.manifest, self._commit_page)
-            return self._follower.refresh()
-        segment.file.truncate(end)
-        return view
-
-    def _is_at_end(self, view: View) -> bool:
-        """Return whether the commit page is whole and the log ends where the view does."""
-        return self._commit_page.is_at(view.position, view.manifest.generation)
 
     def _install(self, manifest: Manifest) -> None:
         install_manifest(self._files, self._folder, manifest, self._commit_page)
 
     def _active(self, view: View) -> Segment:
-        return view.segment(view.active.segment)
+        number = view.active.segment
+        return view.segments.get(number) or view.segment(number)
 
     def _roll_back(self, segment: Segment, start: int, cause: OSError) -> NoReturn:
         """Truncate what a failed write may have left, and refuse the write.
@@ -363,7 +356,7 @@ class Writer:
         except OSError as ex:
             self._commit_page.abandoned = segment.number
             self._refusal(ex)
-            raise OutcomeUnknown(_unknown("writing", cause)) from cause
+            raise OutcomeUnknown(outcome_unknown("writing", cause)) from cause
         if cause.errno == errno.EFBIG:
             self._outgrown = segment.number
         raise self._refusal(cause) from cause
@@ -378,19 +371,11 @@ class Writer:
                 segment.file.truncate(view.active.offset)
                 self.roll(view)
             except OSError:
-                raise OutcomeUnknown(_unknown("syncing", cause)) from cause
+                raise OutcomeUnknown(outcome_unknown("syncing", cause)) from cause
             raise refusal from cause
 
     def _refusal(self, cause: OSError) -> Unavailable:
         """Return the error for a write that was certainly not applied."""
         self.failure = f"writes are refused: {cause.strerror or cause}"
         self._settings.measures.refused(self._settings.clock())
-        if cause.errno in _NO_SPACE:
-            return DiskFull("no space is left on the device; the write was not applied")
-        if cause.errno == errno.EFBIG:
-            return Unavailable("a file may not grow that large (ulimit -f); nothing was applied")
-        return Unavailable(f"the disk failed ({cause.strerror}); the write was not applied")
-
-
-def _unknown(step: str, cause: OSError) -> str:
-    return f"the disk failed while {step} ({cause}); read before you try again"
+        return not_applied(cause)

@@ -224,7 +224,7 @@ def test_commits_with_an_earlier_time_are_counted_exactly(tmp_path, clock):
             batch.add(Txn([Put("a", b"3"), Touch("b")]))
             clock.advance(5)
             assert store.stats().key_count == 0
-            group.write(view, batch)
+            group.write(view, batch.frames)
 
         assert_exact_count(store, 2)
 

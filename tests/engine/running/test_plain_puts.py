@@ -92,10 +92,11 @@ def test_random_transactions_make_the_same_frames_both_ways(
     for _ in range(150):
         txns = [random_txn(chance) for _ in range(chance.randint(1, 5))]
         with store._writer.exclusive() as view:
+            assert_same_frame_alone(store, view, txns[0], campaign)
             plain, stepwise = both(store, view)
             assert outcomes(plain, txns) == outcomes(stepwise, txns), txns
             assert contents(plain) == contents(stepwise), txns
-            store._writer.write(view, plain)
+            store._writer.write(view, plain.frames)
         clock.advance(chance.choice([0, 0, 3, 20]))
         if chance.random() < 0.05:
             store._writer.seal()
@@ -103,6 +104,20 @@ def test_random_transactions_make_the_same_frames_both_ways(
         campaign.count("random transactions", len(txns))
         campaign.count("of plain puts", plain.plain_count)
     assert campaign.faults["of plain puts"] > 30
+    assert campaign.faults["of plain puts alone"] > 30
+
+
+def assert_same_frame_alone(store: LogStore, view: View, txn: Txn, campaign: Campaign) -> None:
+    """Decide a transaction alone, and as a batch; a frame alone is of plain puts only."""
+    alone = store._writer.plain_frame(view, txn)
+    plain, stepwise = both(store, view)
+    if alone is None:
+        assert not plain.add_plain([txn], 0)
+        return
+    frame, commit = alone
+    assert [commit] == outcomes(stepwise, [txn])
+    assert (b"".join(frame.buffers), *frame[1:]) == contents(stepwise)[:-2]
+    campaign.count("of plain puts alone")
 
 
 def test_puts_that_are_taken_at_a_glance_are_those_that_a_closer_look_takes(campaign: Campaign):
@@ -178,7 +193,7 @@ def both(store: LogStore, view: View) -> tuple[Counting, StepByStep]:
     arguments = {
         "salt": view.segment(view.active.segment).header.salt,
         "now_us": store._writer.time_us(view),
-        "synced": 64,
+        "synced": store._parts.commit_page.durable_in(view.active.segment),
         "limits": store._limits,
         "free_space": store._writer.free_space,
     }
@@ -196,8 +211,8 @@ def outcomes(batch: Batch, txns: Sequence[Txn]) -> list[Commit | tuple[type[Exce
 
 def contents(batch: Batch) -> tuple[object, ...]:
     frames = batch.frames
-    counts = (frames.size, frames.head, frames.next_revision, batch.commit_count)
-    return b"".join(frames.buffers), frames.entries, frames.commits, frames.needs, *counts
+    fields = (frames.entries, frames.commits, frames.head, frames.size, frames.needs)
+    return b"".join(frames.buffers), *fields, frames.next_revision, batch.commit_count
 
 
 def test_an_expired_value_is_logged_as_such_before_a_plain_put(store: LogStore, clock: Clock):
@@ -235,6 +250,7 @@ def test_a_plain_put_that_fails_in_a_group_fails_no_other(
 
     find_logged = View.find_logged
     monkeypatch.setattr(View, "find_logged", find)
+    monkeypatch.setattr(View, "finder", lambda view: partial(find, view))
     found = store.commit_group([Txn([Put(key, key.encode())]) for key in "abcd"])
     monkeypatch.undo()
 

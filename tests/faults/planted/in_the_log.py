@@ -38,6 +38,7 @@ HISTORIES = "tests/engine/past/test_random_histories.py"
 
 
 WRITER = "storage/log/write/writer.py"
+LOG_END = "storage/log/write/log_end.py"
 ROLLING = "storage/log/write/rolling.py"
 SEGMENT_WRITER = "storage/log/format/segment_writer.py"
 OPENING = "storage/log/open/recovery.py"
@@ -306,7 +307,7 @@ MUTANTS = (
     # --- opening ---
     Mutant(
         "dead-writer-s-bytes-not-cut",
-        WRITER,
+        LOG_END,
         "        segment.file.truncate(end)\n        return view\n",
         "        return view\n",
         (RECOVERY, POWER),
@@ -320,8 +321,8 @@ MUTANTS = (
     ),
     Mutant(
         "log-cut-short-not-noticed",
-        WRITER,
-        "        if size < active.offset:\n",
+        LOG_END,
+        "        if size < end:\n",
         "        if False:\n",
         (WORK,),
     ),
@@ -334,7 +335,7 @@ MUTANTS = (
     ),
     Mutant(
         "half-made-manifest-change-not-settled-by-writers",
-        WRITER,
+        LOG_END,
         "        if self._commit_page.is_changing:\n"
         "            settle_manifest(self._files, self._folder, self._commit_page)\n        view",
         "        view",
@@ -429,7 +430,7 @@ MUTANTS = (
     Mutant(
         "damaged-clock-believed",
         COMMIT_PAGE,
-        "    return time_us if word & _CHECK_MASK == _time_check(time_us) else 0\n",
+        "    return time_us if _time_word(time_us) == word else 0\n",
         "    return time_us\n",
         (DAMAGE, PAGE),
     ),

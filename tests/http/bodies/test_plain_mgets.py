@@ -95,14 +95,14 @@ def test_mgets_get_the_same_answers_with_and_without_falcon(name, tmp_path, caps
 
     assert quick.counts() == falcon.counts()
     assert quick.trail(tmp_path / "QuickSide") == falcon.trail(tmp_path / "FalconSide")
-    is_ever_plain = not has_tokens and settings.open_without_tokens
+    is_ever_plain = has_tokens or settings.open_without_tokens
     assert set(+quick.quick) == ({"cbor", "json"} if is_ever_plain else set())
-    assert quick.quick_count >= REQUESTS_A_ROUND // 8 * is_ever_plain
+    assert quick.quick_count >= REQUESTS_A_ROUND // 16 * is_ever_plain
 
 
 def mget_of(request: Request, dice: random.Random) -> Request:
     """Return a request as an mget, most often a right one."""
-    odd = ("content-length", "transfer-encoding", "authorization", "if-match", "range", "accept")
+    odd = ("content-length", "transfer-encoding", "if-match", "range", "accept")
     is_odd = dice.random() < 0.2
     headers = [pair for pair in request.headers if is_odd or pair[0] not in odd]
     media_type = dice.choice(TYPES)

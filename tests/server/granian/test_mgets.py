@@ -18,9 +18,11 @@ from rundlet_server.storage.settings import StoreSettings
 pytest.importorskip("granian")
 from rundlet_server.server.granian.arrivals import Arrivals
 from rundlet_server.server.granian.bodies import Message, Patience
+from rundlet_server.server.granian.connections import ConnectionCloser
 from rundlet_server.server.granian.mgets import Mgets
 from rundlet_server.server.granian.waiting import LoopWaits
-from tests.server.granian.test_puts import GONE, Request
+from tests.server.granian.test_writes import GONE, Request
+from tests.support.processes.servers import wait_for
 
 BODY = b'{"keys":["a"]}'
 WHOLE: Message = {"type": "http.request", "body": BODY, "more_body": False}
@@ -39,7 +41,9 @@ class Reading:
         self.store = open_log_store(folder, StoreSettings(sync="never"))
         self.store.commit(Txn([Put("a", b"1")]))
         self.waits = LoopWaits()
-        self.arrivals = Arrivals(Patience(5.0, bool), bool)
+        self._closer = ConnectionCloser()
+        self._closer.start()
+        self.arrivals = Arrivals(Patience(5.0, bool), self._closer, bool)
         app = create_app(self.store, waits=self.waits)
         self.mgets = Mgets(app.quick_mgets, self.arrivals)
         self.left: list[Request] = []
@@ -48,11 +52,12 @@ class Reading:
         request: Any = mget(message)
         assert self.mgets.begin(request, self.left.append)
         request.part.come()
-        assert not self.arrivals.in_work
+        wait_for(lambda: not self.arrivals.in_flight)
         return request
 
     def close(self) -> None:
         self.waits.end()
+        self._closer.end()
         self.store.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -210,19 +211,28 @@ def test_request_that_is_over_is_woken(store: LogStore):
     run(store, follow)
 
 
-def test_log_that_cannot_be_read_wakes_requests_to_look(
-    store: LogStore, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "failure", [Damaged("segment", 0, "it was changed"), OSError(errno.EIO, "I/O error")]
+)
+def test_log_that_cannot_be_read_wakes_requests_to_look_until_it_can(
+    store: LogStore, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ):
     def fail(*_: int, **__: int) -> Changes:
-        raise Damaged("segment", 0, "it was changed")
-
-    monkeypatch.setattr(store, "changes", fail)
+        raise failure
 
     async def follow(watch: ChangeWatch) -> None:
-        waiting = asyncio.create_task(watch.next_changes(watched(0), PATIENCE_S))
+        with monkeypatch.context() as failing:
+            failing.setattr(store, "changes", fail)
+            waiting = asyncio.create_task(watch.next_changes(watched(0), PATIENCE_S))
+            await asyncio.sleep(0)
+            put(store, "a")
+            assert await waiting is None
+
+        waiting = asyncio.create_task(watch.next_changes(watched(1, "b"), PATIENCE_S))
         await asyncio.sleep(0)
-        put(store, "a")
-        assert await waiting is None
+        put(store, "b")
+        page = await waiting
+        assert page is None or [event.key for event in page.events] == ["b"]
 
     run(store, follow)
 

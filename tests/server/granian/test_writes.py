@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rundlet_server.functions.app import create_app
+from rundlet_server.storage.interface import Put, Txn
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
 from tests.support import PATIENCE_S
@@ -20,7 +21,8 @@ pytest.importorskip("granian")
 from rundlet_server.server.granian.arrivals import Arrival, Arrivals, take_arrivals
 from rundlet_server.server.granian.bodies import Message, Patience
 from rundlet_server.server.granian.committer import Committer
-from rundlet_server.server.granian.puts import Puts
+from rundlet_server.server.granian.connections import ConnectionCloser
+from rundlet_server.server.granian.writes import Writes
 
 WHOLE: Message = {"type": "http.request", "body": b"0123", "more_body": False}
 PART: Message = {"type": "http.request", "body": b"01", "more_body": True}
@@ -53,6 +55,7 @@ class Request:
 
     def __init__(self, message: Message | None, refused: str = "") -> None:
         self.scope: Any = {
+            "method": "PUT",
             "raw_path": b"/v1/kv/a",
             "query_string": b"",
             "headers": [(b"host", b"localhost"), (b"content-length", b"4")],
@@ -82,7 +85,7 @@ class Request:
 
 
 class Putting:
-    """``Puts`` over a store.
+    """``Writes`` over a store.
 
     Attributes:
         left: the requests that were left to the loop.
@@ -94,24 +97,27 @@ class Putting:
         self.patience = Patience(5.0, bool)
         self._loop = asyncio.new_event_loop()
         self._committer = Committer(self.store, self._loop)
-        self.arrivals = Arrivals(self.patience, lambda: is_ending)
-        self.puts = Puts(create_app(self.store).quick_puts, self.commit_for, self.arrivals)
+        self._closer = ConnectionCloser()
+        self._closer.start()
+        self.arrivals = Arrivals(self.patience, self._closer, lambda: is_ending)
+        self.writes = Writes(create_app(self.store).quick_writes, self.commit_for, self.arrivals)
 
     def commit_for(self, *arguments: Any) -> bool:
         self._committer.commit_for(*arguments)
         return True
 
     def put(self, request: Any) -> Any:
-        assert self.puts.begin(request, self.left.append)
-        assert len(self.arrivals.in_work) == 1
+        assert self.writes.begin(request, self.left.append)
+        assert len(self.arrivals.in_flight) == 1
         request.part.come()
         assert self.left or request.ended.wait(PATIENCE_S)
         self.close()
-        assert not self.arrivals.in_work
+        assert not self.arrivals.in_flight
         return request
 
     def close(self) -> None:
         self._committer.end()
+        self._closer.end()
         self._loop.close()
 
 
@@ -169,11 +175,40 @@ def test_put_whose_answer_cannot_be_sent_is_ended_with_the_error(putting, refuse
     assert not putting.left
 
 
+def test_delete_is_committed_and_answered_without_a_body(putting):
+    putting.store.commit(Txn([Put("a", b"0123")]))
+    request = Request(WHOLE)
+    request.scope |= {"method": "DELETE", "headers": [(b"host", b"localhost")]}
+
+    assert putting.writes.begin(request, putting.left.append)
+    assert request.ended.wait(PATIENCE_S)
+    putting.close()
+
+    assert request.part.callback is None
+    assert request.sent[0]["status"] == 204
+    assert putting.store.get("a") is None
+    assert not putting.arrivals.in_flight
+
+
+def test_delete_that_fails_before_its_commit_is_not_in_flight(putting):
+    def fail(*_: object) -> bool:
+        raise RuntimeError
+
+    putting.writes.commit_for = fail
+    request = Request(WHOLE)
+    request.scope |= {"method": "DELETE", "headers": [(b"host", b"localhost")]}
+
+    with pytest.raises(RuntimeError):
+        putting.writes.begin(request, putting.left.append)
+
+    assert not putting.arrivals.in_flight
+
+
 def test_put_that_fails_before_its_commit_is_left_to_the_loop(putting):
     def fail(*_: object) -> bool:
         raise RuntimeError
 
-    putting.puts.commit_for = fail
+    putting.writes.commit_for = fail
     request = putting.put(Request(WHOLE))
 
     assert putting.left == [request]
@@ -181,7 +216,7 @@ def test_put_that_fails_before_its_commit_is_left_to_the_loop(putting):
 
 
 @pytest.mark.parametrize("name", ["asyncio", "uvloop"])
-def test_loop_calls_an_arrival_in_the_thread_that_tells_of_its_body(name: str):
+def test_loop_calls_a_put_in_the_thread_that_tells_of_its_body(name: str):
     loop = pytest.importorskip(name).new_event_loop()
     calls: list[object] = []
     take_arrivals(loop)

@@ -1,0 +1,68 @@
+"""The end of the log, as a writer finds it before it appends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rundlet_server.storage.errors import Damaged
+from rundlet_server.storage.files import Files
+from rundlet_server.storage.log.format.commit_page import CommitPage
+from rundlet_server.storage.log.format.segment import Segment
+from rundlet_server.storage.log.open.recovery import (
+    durable_by_witness,
+    ensure_end,
+    settle_manifest,
+)
+from rundlet_server.storage.log.read.follower import Follower
+from rundlet_server.storage.log.read.view import View
+
+
+class LogEnd:
+    """Finds the end of the log and cleans it; the caller holds the store's lock."""
+
+    def __init__(
+        self, files: Files, folder: Path, commit_page: CommitPage, follower: Follower
+    ) -> None:
+        self._files = files
+        self._folder = folder
+        self._commit_page = commit_page
+        self._follower = follower
+
+    def view(self) -> View:
+        """Return a view of all that is published, once manifest and commit page are settled."""
+        view = self._follower.view
+        if self._commit_page.is_at(view.position, view.manifest.generation):
+            return view  # most often: then it costs no more than that look
+        if self._commit_page.is_changing:
+            settle_manifest(self._files, self._folder, self._commit_page)
+        view = self._follower.refresh()
+        if not self._commit_page.is_at(view.position, view.manifest.generation):
+            view = self._with_end(view)
+        return view
+
+    def without_tail(self, view: View, segment: Segment, size: int) -> View:
+        """Truncate what is behind the published end, and return the view.
+
+        If frames there say that the log was durable behind that end, no crashed writer left them:
+        an older commit page was put back. They are published again.
+
+        Args:
+            view: up to date.
+            segment: the active one.
+            size: of its file, which is not what was published.
+
+        Raises:
+            Damaged: the file ends before that.
+        """
+        end = view.active.offset
+        if size < end:
+            reason = f"the file is shorter than the {end} bytes that were published"
+            raise Damaged(segment.path, size, reason)
+        if durable_by_witness(segment, end, size) > end:
+            return self._with_end(view)
+        segment.file.truncate(end)
+        return view
+
+    def _with_end(self, view: View) -> View:
+        ensure_end(self._files, self._folder, view.manifest, self._commit_page)
+        return self._follower.refresh()
