@@ -47,6 +47,7 @@ from rundlet_server.functions.routes.history import HistoryResource
 from rundlet_server.functions.routes.lists import KeysResource
 from rundlet_server.functions.routes.metrics import MetricsResource
 from rundlet_server.functions.routes.plain_gets import PlainGets
+from rundlet_server.functions.routes.plain_mgets import PlainMgets
 from rundlet_server.functions.routes.plain_writes import PlainWrites
 from rundlet_server.functions.routes.ready import ReadyResource
 from rundlet_server.functions.routes.retention import RetentionResource
@@ -141,6 +142,7 @@ def create_app(
     app.quick = PlainGets(counted, access, errors, app.count, last_headers=last_headers)
     writes = PlainWrites(counted, access, errors, app.count, trail=trail, last_headers=last_headers)
     app.quick_writes = writes.begin
+    app.quick_mgets = PlainMgets(counted, access, app.count, last_headers=last_headers).begin
     limits = shown_limits(settings, store.info.limits)
     source = Source(
         counted,

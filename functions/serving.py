@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 from rundlet_server.functions.limits import body_bytes_max_at
 from rundlet_server.functions.messages.target import raw_path
-from rundlet_server.functions.monitoring.measures import MeasuredApp, QuickAnswers, QuickWrites
+from rundlet_server.functions.monitoring.measures import (
+    MeasuredApp,
+    QuickAnswers,
+    QuickMgets,
+    QuickWrites,
+)
 from rundlet_server.functions.route_table import route_at
 from rundlet_server.storage.interface import Limits, Store
 
@@ -27,6 +32,7 @@ class Service:
         store: whose commits requests wait for, if there is one.
         quick: answers some requests before the application does, without any wait.
         quick_writes: answers some writes before the application does, with a wait for the commit.
+        quick_mgets: answers some mgets before the application does, once their bodies have come.
         beat: notes that the event loop runs; called once a second.
     """
 
@@ -36,6 +42,7 @@ class Service:
     store: Store | None = None
     quick: QuickAnswers | None = None
     quick_writes: QuickWrites | None = None
+    quick_mgets: QuickMgets | None = None
     beat: Callable[[], object] = bool
 
     @property
@@ -54,7 +61,8 @@ def service_of(
 
     if store.info.is_remote:
         return Service(app, is_short, body_bytes_max, store, beat=beat)
-    return Service(app, is_short, body_bytes_max, store, app.quick, app.quick_writes, beat)
+    quick = (app.quick, app.quick_writes, app.quick_mgets)
+    return Service(app, is_short, body_bytes_max, store, *quick, beat)
 
 
 def is_short(environ: Mapping[str, str]) -> bool:

@@ -5,6 +5,7 @@ This is the one parser of each, for options, environment variables and arguments
 
 from __future__ import annotations
 
+import functools
 import math
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -24,6 +25,8 @@ _BYTES: Final = {
 _BINARY: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _SIZE_DIGITS_MAX: Final = 18  # fits into 64 bits
 _TEXT_MAX: Final = 40
+_SECOND_US: Final = 1_000_000
+_HOUR_US: Final = 3_600 * _SECOND_US
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -90,5 +93,13 @@ def shown_bytes(size: int) -> str:
 
 def rfc3339(time_us: int) -> str:
     """Return a time, in microseconds since the epoch, in UTC and to the microsecond."""
-    time = _EPOCH + timedelta(microseconds=time_us)
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    hour, us = divmod(time_us, _HOUR_US)
+    second, us = divmod(us, _SECOND_US)
+    minute, second = divmod(second, 60)
+    return f"{_shown_hour(hour)}:{minute:02d}:{second:02d}.{us:06d}Z"
+
+
+@functools.lru_cache(maxsize=1_024)
+def _shown_hour(hour: int) -> str:
+    """Return the date and the hour, which many times have in common."""
+    return (_EPOCH + timedelta(hours=hour)).isoformat()[: len("1970-01-01T00")]

@@ -155,7 +155,8 @@ def check_answer(sizes: Collection[int], limits: Limits, admit: Admit | None) ->
 
 def shown_bytes(entry: Entry) -> int:
     """Return what a value adds to the size of an answer that shows it, beside its key."""
-    return len(entry.value) + metadata_bytes(entry.metadata)
+    size = len(entry.value)
+    return size + metadata_bytes(entry.metadata) if entry.metadata else size
 
 
 def require_reached(at: int, head: int) -> None:

@@ -121,8 +121,10 @@ class Access:
             )
             raise _forbidden(caller, detail)
 
-    def admits(self, environ: dict[str, object], route: Route, rule: Rule, key: str) -> bool:
-        """Return whether ``admit`` and ``require_keys`` admit a request about one key.
+    def admits(
+        self, environ: dict[str, object], route: Route, rule: Rule, keys: Iterable[str]
+    ) -> bool:
+        """Return whether ``admit`` and ``require_keys`` admit a request about some keys.
 
         If so, who makes it is noted. If not, nothing is counted, and those two say why.
 
@@ -130,7 +132,7 @@ class Access:
             environ: of the request; it has a host name.
             route: that is asked for.
             rule: of its method.
-            key: that the request is about.
+            keys: that the request is about.
         """
         try:
             table = self._source.current()
@@ -143,7 +145,7 @@ class Access:
             token is None
             or self._is_expired(token)
             or not _is_in_scope(token, rule)
-            or not key.startswith(token.prefix)
+            or not all(key.startswith(token.prefix) for key in keys)
         ):
             return False
         environ[_CALLER] = Caller(token, route, self._counters)

@@ -6,6 +6,7 @@ encoded from without a step between.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Annotated, Final, NotRequired, TypedDict
 
@@ -152,24 +153,30 @@ def _cbor_items(keys: Sequence[str], entries: Sequence[storage.Entry | None]) ->
         if entry is None:
             pieces.append(_MISSING.encode(cbor.text(key), cbor.FALSE))
             continue
-        _, value, revision, version, _, content_type, expires_us, metadata = entry
+        # One by one: to unpack all members would fetch those from memory that are not shown.
+        value, expires_us, metadata = entry.value, entry.expires_us, entry.metadata
+        value_head = cbor.byte_string_head(len(value))
         if expires_us is None and not metadata:
             # As below, for nearly all values: their pieces are joined only once.
-            encoded = key.encode()
-            pieces += (_KEY, cbor.text_head(encoded), encoded, _FOUND_AT, cbor.number(revision))
-            pieces += (_VERSION, cbor.number(version), _TYPE, cbor.repeated_text(content_type))
-            pieces += (_VALUE, cbor.byte_string_head(value), value)
+            encoded, about = key.encode(), _cbor_about(entry.version, entry.content_type)
+            pieces += (_KEY, cbor.text_head(len(encoded)), encoded, _FOUND_AT)
+            pieces += (cbor.number(entry.revision), about, value_head, value)
             continue
         members = (
             cbor.text(key),
             cbor.TRUE,
-            cbor.number(revision),
-            cbor.number(version),
-            cbor.repeated_text(content_type),
+            cbor.number(entry.revision),
+            cbor.number(entry.version),
+            cbor.repeated_text(entry.content_type),
         )
-        pieces.append(_FOUND.encode(members, expires_us, metadata, cbor.byte_string_head(value)))
-        pieces.append(value)
+        pieces += (_FOUND.encode(members, expires_us, metadata, value_head), value)
     return pieces
+
+
+@functools.lru_cache(maxsize=256)
+def _cbor_about(version: int, content_type: str) -> bytes:
+    """What stands between the revision of a value and the value."""
+    return b"".join((_VERSION, cbor.number(version), _TYPE, cbor.text(content_type), _VALUE))
 
 
 _PAGE: Final = ("revision", "keys", "prefixes")

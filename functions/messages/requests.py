@@ -85,11 +85,23 @@ class MgetRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
         """
         if len(self.keys) > limits.list_keys_max:
             raise too_large("list_keys_max", limits.list_keys_max, len(self.keys))
+        if _are_short(self.keys, limits):
+            return
         for index, key in enumerate(self.keys):
             try:
                 _require_key(key, limits, KEY_BYTES_LIMIT)
             except Wrong as ex:
                 raise _problem("bad-members", "keys", index, ex) from ex
+
+    @property
+    def is_past(self) -> bool:
+        """Whether it asks for the values of an older revision or time."""
+        return self.rev is not None or self.at is not None
+
+    def is_plain(self, limits: storage.Limits) -> bool:
+        """Return whether it asks for newest values, and none of its keys needs a closer look."""
+        is_short = len(self.keys) <= limits.list_keys_max and _are_short(self.keys, limits)
+        return is_short and not self.is_past
 
     def where(self, moment_at: MomentAt) -> At | None:
         """Return where to read.
@@ -262,6 +274,8 @@ def require_accepted(
         Problem: 422 ``key-too-long``, which names list and index.
     """
     for name, keys in lists.items():
+        if _are_short(keys, limits):
+            continue
         for index, key in enumerate(keys):
             try:
                 _require_key(key, limits)
@@ -310,6 +324,11 @@ def _problem(usual: str, name: str, index: int, ex: Wrong) -> Problem:
     place: dict[str, Member] = {"list": name, "index": index}
     detail = f"{name}[{index}] is wrong: {ex}"
     return Problem(422, ex.name or usual, detail, {**place, **ex.members})
+
+
+def _are_short(keys: Sequence[str], limits: storage.Limits) -> bool:
+    """Return whether all keys are ASCII and within ``limits``, so that none needs a closer look."""
+    return max(map(len, keys), default=0) <= limits.key_bytes_max and all(map(str.isascii, keys))
 
 
 def _require_key(key: str, limits: storage.Limits, size_max: int | None = None) -> None:

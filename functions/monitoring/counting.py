@@ -28,6 +28,10 @@ from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.requests import require_feature, restores
 from rundlet_server.storage.timeline import At, Erased, Moment, Retention
 
+_FEW_KEYS: Final = 256
+_FEW_BYTES: Final = 128 * 1024
+"""So many values are read, and encoded for an answer, in less than a millisecond."""
+
 REPLAYS: Final = "replays"
 """Counts the writes that were answered as the first time, because they were done before."""
 
@@ -38,6 +42,17 @@ class _PeeksCached(Protocol):
 
     def peek_cached(self, key: str) -> Entry | LargeValue | None:
         """Do as ``Store.peek`` does; raise ``BlockingIOError`` instead of waiting."""
+
+
+@runtime_checkable
+class _GetsManyCached(Protocol):
+    """The same of many keys."""
+
+    def get_many_cached(self, keys: Sequence[str], bytes_max: int) -> Snapshot:
+        """Do as ``Store.get_many`` does; raise ``BlockingIOError`` instead of waiting.
+
+        It does so, too, if the values have more than ``bytes_max`` bytes together.
+        """
 
 
 class CountedStore:
@@ -74,6 +89,9 @@ class CountedStore:
         is_shared = waits is not IN_THREAD
         self.peek_now: Callable[[str], Entry | LargeValue | None] = (
             store.peek_cached if is_shared and isinstance(store, _PeeksCached) else store.peek
+        )
+        self._get_many_now = (
+            store.get_many_cached if is_shared and isinstance(store, _GetsManyCached) else None
         )
         self.idempotency_s = math.ceil(idempotency_s)
         self.scan = store.scan
@@ -153,6 +171,20 @@ class CountedStore:
         if at is not None:
             self.require("history")
         snapshot = self.store.get_many(keys, at=at, admit=admit)
+        self.counters.add("get", len(keys))
+        return snapshot
+
+    def get_many_now(self, keys: Sequence[str]) -> Snapshot | None:
+        """Return the newest values of few keys for a request that shares its thread.
+
+        ``None`` if that could take long, or if the request has a thread: then ``get_many`` does it.
+        """
+        if self._get_many_now is None or len(keys) > _FEW_KEYS:
+            return None
+        try:
+            snapshot = self._get_many_now(keys, _FEW_BYTES)
+        except BlockingIOError:
+            return None
         self.counters.add("get", len(keys))
         return snapshot
 

@@ -12,7 +12,7 @@ combination, and an operator needs neither the latency of errors nor that of pre
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -158,6 +158,23 @@ class QuickWrites(Protocol):
         """
 
 
+class QuickMget(Protocol):
+    """An mget that a server with an event loop answers without Falcon, once its body has come.
+
+    Attributes:
+        size: of its body.
+    """
+
+    size: int
+
+    def answer(self, body: bytes) -> AsgiAnswer | None:
+        """Return the answer, and count it; ``None`` if Falcon answers. Any thread may call it."""
+
+
+QuickMgets = Callable[[bytes, Sequence[tuple[bytes, bytes]]], QuickMget | None]
+"""Returns how to answer a POST with a path and headers; ``None`` if Falcon answers it."""
+
+
 class CountRequest(Protocol):
     """See ``MeasuredApp.count``."""
 
@@ -179,6 +196,7 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
     Attributes:
         quick: answers before Falcon does, and counts with ``count`` what it answers.
         quick_writes: the same for writes, if the server has an event loop.
+        quick_mgets: the same for mgets.
     """
 
     def __init__(
@@ -197,6 +215,7 @@ class MeasuredApp(falcon.App[falcon.Request, falcon.Response]):
         self._slow_ns = round(slow_s * _S)
         self.quick: QuickAnswers | None = None
         self.quick_writes: QuickWrites | None = None
+        self.quick_mgets: QuickMgets | None = None
 
     def count(
         self,

@@ -30,9 +30,16 @@ from rundlet_server.functions.messages.requests import (
     lists_of,
     require_accepted,
 )
+from rundlet_server.functions.messages.sending import Hold
 from rundlet_server.functions.messages.uploads import DecodingTurns
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.route_table import TXN
+from rundlet_server.storage.interface import Limits
+
+
+def mget_decoder(limits: Limits) -> BodyDecoder[MgetRequest]:
+    """Return what decodes the bodies of ``/v1/mget``."""
+    return BodyDecoder(MgetRequest, "mget_body_items_max", mget_body_items_max(limits))
 
 
 class MgetResource:
@@ -43,8 +50,7 @@ class MgetResource:
         self._turns, self._sending = gates.turns, gates.sending
         self._limits = store.info.limits
         self._body_bytes_max = mget_body_bytes_max(self._limits)
-        items_max = mget_body_items_max(self._limits)
-        self._decoder = BodyDecoder(MgetRequest, "mget_body_items_max", items_max)
+        self._decoder = mget_decoder(self._limits)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Read them."""
@@ -57,12 +63,20 @@ class MgetResource:
         asked.require_within(self._limits)
         require_keys(req.env, asked.keys)
         require_accepted(asked.lists(), self._limits, self._store.accepts_key)
+        resp.content_type = media_type
         with self._sending.hold() as hold:
-            at = asked.where(self._store.moment)
-            snapshot = self._store.get_many(asked.keys, at=at, admit=hold.admit)
-            resp.content_type = media_type
-            data = encode_mget(asked.keys, snapshot.entries, snapshot.revision, media_type)
+            snapshot = None if asked.is_past else self._store.get_many_now(asked.keys)
+            if snapshot is not None:
+                data = encode_mget(asked.keys, snapshot.entries, snapshot.revision, media_type)
+            else:
+                data = self._store.waits.work(lambda: self._read(asked, hold, media_type))
             hold.send(req, resp, data)
+
+    def _read(self, asked: MgetRequest, hold: Hold, media_type: str) -> bytes:
+        """Return the body of an answer that may take long."""
+        at = asked.where(self._store.moment)
+        snapshot = self._store.get_many(asked.keys, at=at, admit=hold.admit)
+        return encode_mget(asked.keys, snapshot.entries, snapshot.revision, media_type)
 
 
 class TxnResource:

@@ -190,7 +190,7 @@ class PlainGets:
         except Problem:
             return None
         access = self._access
-        if access is not None and not access.admits(environ, way.route, way.rule, key):
+        if access is not None and not access.admits(environ, way.route, way.rule, (key,)):
             return None
         return key
 

@@ -1,7 +1,7 @@
 """Plain PUTs and DELETEs of values, answered without Falcon by a server with an event loop.
 
 A PUT or DELETE of ``/v1/kv/{key}`` or ``/v1/kv64/{key}`` is plain if it has only headers that
-``PlainWrites`` knows (``_PLAIN``), a small body or none, and no query but a time to live. Falcon
+``PlainWrites`` knows (``_KNOWN``), a small body or none, and no query but a time to live. Falcon
 and a greenlet would take more than a third of its time. ``PlainWrites`` answers it with the same
 parts as the Falcon route does, which answers all others, and those that are not admitted. Either
 way the answer is the same to the byte, and so is what is stored; a test compares both.
@@ -14,6 +14,12 @@ from time import perf_counter_ns
 from typing import Final, NamedTuple
 
 from rundlet_server.functions.access.admission import Access, note_revision
+from rundlet_server.functions.messages.bodies import (
+    PLAIN_HEADERS,
+    SMALL_BYTES,
+    plain_fields,
+    plain_size,
+)
 from rundlet_server.functions.messages.content_types import require_header_safe
 from rundlet_server.functions.messages.query import plain_ttl_s
 from rundlet_server.functions.messages.target import key_from_base64url, key_from_path
@@ -44,15 +50,7 @@ _READ: Final = tuple(
     for name in ("host", "authorization", "if-match", "if-none-match")
 )
 """Headers that decide the answer, and how WSGI spells them."""
-_PLAIN: Final = frozenset(
-    (
-        *(b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language"),
-        *(b"connection", b"content-type", b"content-length"),
-        *(name for name, _ in _READ),
-    )
-)
-_SMALL_BYTES: Final = 64 * 1024
-_DIGITS_MAX: Final = len(str(_SMALL_BYTES))
+_KNOWN: Final = PLAIN_HEADERS.union(name for name, _ in _READ)
 
 _CREATED: Final = "201 Created"
 _NO_CONTENT: Final = "204 No Content"
@@ -110,7 +108,7 @@ class PlainWrites:
         self.tags = EntityTags(store.info.store_id)
         self.last_headers = [(name.encode(), text.encode()) for name, text in last_headers]
         limits = store.info.limits
-        self._size_max = min(_SMALL_BYTES, limits.value_bytes_max)
+        self._size_max = min(SMALL_BYTES, limits.value_bytes_max)
         self._key_bytes_max = limits.key_bytes_max
 
     def begin(
@@ -122,8 +120,8 @@ class PlainWrites:
         client: str,
     ) -> PlainWrite | None:
         """See ``QuickWrites``."""
-        fields = dict(headers)
-        if len(fields) != len(headers) or not fields.keys() <= _PLAIN or self.store.read_only:
+        fields = None if self.store.read_only else plain_fields(headers, _KNOWN)
+        if fields is None:
             return None
         if not raw_path.isascii() or b"#" in raw_path:
             return None
@@ -151,9 +149,8 @@ class PlainWrites:
 
     def _is_complete(self, write: PlainWrite, query: bytes, fields: dict[bytes, bytes]) -> bool:
         """Take what only a PUT has, and return whether the write is plain."""
-        digits = fields.get(b"content-length", b"")
         if write.way.is_delete:
-            return not query and not digits
+            return not query and b"content-length" not in fields
         if query:
             write.ttl_s = plain_ttl_s(query)
             if write.ttl_s is None:
@@ -162,9 +159,7 @@ class PlainWrites:
             content_type = fields[b"content-type"].decode("latin-1")
             require_header_safe(content_type)
             write.content_type = content_type or DEFAULT_CONTENT_TYPE
-        if not digits.isdigit() or len(digits) > _DIGITS_MAX:
-            return False
-        write.size = int(digits)
+        write.size = plain_size(fields)
         return 0 < write.size <= self._size_max
 
 
@@ -205,7 +200,7 @@ class PlainWrite:
         host = str(environ.get("HTTP_HOST", ""))
         if not host or "," in host:
             return None
-        if access is not None and not access.admits(environ, way.route, way.rule, self.key):
+        if access is not None and not access.admits(environ, way.route, way.rule, (self.key,)):
             return None
         if way.is_delete:
             return Txn([Delete(self.key)], self.conditions)

@@ -80,7 +80,7 @@ class ServeOptions:
             " stores in etcd and PostgreSQL.",
             variable="RUNDLET_THREADS",
             option="--threads",
-            by_server={"granian": 32},  # docs/decisions/server-processes.md
+            by_server={"granian": 32},  # docs/backends.md, Speed
         ),
     )
     in_memory: bool = setting(

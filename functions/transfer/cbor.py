@@ -14,12 +14,12 @@ from typing import Final
 FALSE: Final = b"\xf4"
 TRUE: Final = b"\xf5"
 
+_NUMBER: Final = 0x00
 _BYTES: Final = 0x40
 _TEXT: Final = 0x60
 _ARRAY: Final = 0x80
 _MAP: Final = 0xA0
 
-_ONE: Final = [bytes((number,)) for number in range(256)]
 _HEAD_16: Final = struct.Struct(">BH").pack
 _HEAD_32: Final = struct.Struct(">BI").pack
 _HEAD_64: Final = struct.Struct(">BQ").pack
@@ -54,12 +54,12 @@ def text(value: str) -> bytes:
 
 def encoded_text(value: bytes) -> bytes:
     """A text that is UTF-8 already."""
-    return _head(_TEXT, len(value)) + value
+    return text_head(len(value)) + value
 
 
-def text_head(value: bytes) -> bytes:
-    """What stands before the bytes of a text."""
-    return _head(_TEXT, len(value))
+def text_head(size: int) -> bytes:
+    """What stands before a text of so many bytes."""
+    return _TEXT_HEADS[size] if size < _FEW else _head(_TEXT, size)
 
 
 repeated_text = functools.lru_cache(maxsize=256)(text)
@@ -68,26 +68,28 @@ repeated_text = functools.lru_cache(maxsize=256)(text)
 
 def number(value: int) -> bytes:
     """A whole number that is not negative."""
-    return _head(0, value)
+    return _NUMBERS[value] if value < _FEW else _head(_NUMBER, value)
 
 
-def byte_string_head(value: bytes) -> bytes:
-    """What stands before the bytes of a byte string."""
-    return _head(_BYTES, len(value))
-
-
-def byte_string_head_of(size: int) -> bytes:
-    """The same for a byte string of this size."""
-    return _head(_BYTES, size)
+def byte_string_head(size: int) -> bytes:
+    """What stands before a byte string of so many bytes."""
+    return _BYTE_STRING_HEADS[size] if size < _FEW else _head(_BYTES, size)
 
 
 def _head(major: int, argument: int) -> bytes:
     if argument < 24:
-        return _ONE[major | argument]
+        return bytes((major | argument,))
     if argument < 1 << 8:
-        return _ONE[major | 24] + _ONE[argument]
+        return bytes((major | 24, argument))
     if argument < 1 << 16:
         return _HEAD_16(major | 25, argument)
     if argument < 1 << 32:
         return _HEAD_32(major | 26, argument)
     return _HEAD_64(major | 27, argument)
+
+
+# Most numbers and sizes are small: a look-up takes half the time of making a head.
+_FEW: Final = 1 << 8
+_NUMBERS: Final = [_head(_NUMBER, number) for number in range(_FEW)]
+_BYTE_STRING_HEADS: Final = [_head(_BYTES, size) for size in range(_FEW)]
+_TEXT_HEADS: Final = [_head(_TEXT, size) for size in range(_FEW)]

@@ -193,7 +193,7 @@ class _CborSequence:
             cbor.number(entry.version),
             cbor.repeated_text(entry.content_type),
         )
-        value_head = cbor.byte_string_head_of(size)
+        value_head = cbor.byte_string_head(size)
         expires_us = entry.expires_us
         if expires_us is not None:
             expires_us -= self._ahead_us
@@ -204,7 +204,7 @@ def cbor_row(row: Row, expires_us: int | None, metadata: Metadata) -> bytes:
     """Return a row that is to be stored as an item of a CBOR sequence."""
     key, value, content_type = row
     head = cbor.encoded_text(key), cbor.repeated_text(content_type)
-    return _ROWS.encode(head, expires_us, metadata, cbor.byte_string_head(value)) + value
+    return _ROWS.encode(head, expires_us, metadata, cbor.byte_string_head(len(value))) + value
 
 
 def _base64_pieces(value: LargeValue) -> Iterator[bytes]:

@@ -1,11 +1,12 @@
 """The ASGI application of a worker, around the WSGI application of ``functions``.
 
 1. A plain read is answered before it reaches the loop (``shortcut``).
-2. A plain write does not reach it either: the thread that commits it answers it (``writes``).
+2. A plain write does not reach it either: the thread that commits it answers it (``writes``). The
+   thread that receives the body of a plain mget answers that (``mgets``).
 3. The head is checked, and the body received whole, in the loop: neither takes a thread.
 4. A request whose work is short is answered in the loop, in a greenlet (``waiting``). One whose
-   work is long, or whose body is large, is answered in a thread of a small pool. If the store is
-   remote, every request is.
+   work is long, or whose body is large, is answered in a thread of one of two small pools. If the
+   store is remote, every request is answered in a thread.
 5. The answer is sent piece by piece as the client takes it. Each piece is made in the greenlet, or
    in a thread if the store is remote.
 """
@@ -16,6 +17,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from rundlet_server.functions.feeds.connection import CONNECTION
@@ -25,6 +27,7 @@ from rundlet_server.functions.monitoring.measures import QUICK_METHODS, QUICK_WR
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.serving import Service
 from rundlet_server.functions.settings import ConnectionLimits
+from rundlet_server.server.granian.arrivals import Arrivals, take_arrivals
 from rundlet_server.server.granian.bodies import (
     BadChunkError,
     Body,
@@ -38,9 +41,10 @@ from rundlet_server.server.granian.bodies import (
 from rundlet_server.server.granian.connections import ConnectionCloser
 from rundlet_server.server.granian.environ import Scope, environ_of, head_bytes
 from rundlet_server.server.granian.exchange import Exchange, Send
+from rundlet_server.server.granian.mgets import Mgets
 from rundlet_server.server.granian.shortcut import Request, Schedule, send_answer
 from rundlet_server.server.granian.waiting import LoopWaits, in_greenlet
-from rundlet_server.server.granian.writes import Writes, take_arrivals
+from rundlet_server.server.granian.writes import Writes
 from rundlet_server.server.messages.checks import Framing
 from rundlet_server.server.messages.refusals import (
     HeadError,
@@ -82,9 +86,9 @@ class Bridge:
         self._memory = BodyMemory(receiving_bytes_max)
         self._patience = Patience(limits.body_timeout_s, is_ending)
         self._closer = ConnectionCloser()
-        self._writes = Writes(
-            service.quick_writes, waits.commit_for, self._patience, self._closer, is_ending
-        )
+        self._arrivals = Arrivals(self._patience, self._closer, is_ending)
+        self._writes = Writes(service.quick_writes, waits.commit_for, self._arrivals)
+        self._mgets = Mgets(service.quick_mgets, self._arrivals)
         self._is_ending = is_ending
         self._in_flight = 0
 
@@ -92,7 +96,6 @@ class Bridge:
         """Begin to serve; call it in the loop."""
         loop = asyncio.get_running_loop()
         self._waits.begin(self._service.store)
-        self._closer.start()
         self._patience.check_often(loop)
         take_arrivals(loop)
         self._beat_often(loop)
@@ -105,19 +108,20 @@ class Bridge:
         """Wait up to ``most_s`` for requests whose clients have left, and end all threads."""
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + most_s
-        while (self._in_flight or self._writes.in_flight) and loop.time() < ends_s:
+        while (self._in_flight or self._arrivals.in_flight) and loop.time() < ends_s:
             await asyncio.sleep(0.01)
         self._waits.end()
-        self._closer.end()
 
     def take(self, request: Request, schedule: Schedule) -> bool:
-        """Answer a plain read, or begin to answer a plain write; see ``shortcut.Take``."""
+        """Answer a plain read, or begin to answer a plain write or mget; see ``shortcut.Take``."""
         scope = request.scope
         if head_bytes(scope) > self._header_bytes_max:
             return False
         method = scope["method"]
         if method in QUICK_WRITES:
             return self._writes.begin(request, schedule)
+        if method == "POST":
+            return self._mgets.begin(request, schedule)
         is_read = method in QUICK_METHODS and not scope["query_string"]
         return is_read and self._is_answered(request, scope)
 
@@ -222,19 +226,26 @@ class Bridge:
     async def _answer(
         self, exchange: Exchange, environ: WSGIEnvironment, body_bytes: int = 0
     ) -> None:
-        app, waits, is_remote = self._app, self._waits, self._service.is_remote
+        app, waits, start = self._app, self._waits, exchange.start_response
         answer: Iterable[bytes]
-        is_long = is_remote or body_bytes > _LARGE_BODY_BYTES
-        if is_long or not self._service.is_short(environ):
-            start = exchange.start_response
-            answer = await waits.loop.run_in_executor(waits.pool, app, environ, start)
+        pool = self._pool_for(environ, body_bytes)
+        if pool is not None:
+            answer = await waits.loop.run_in_executor(pool, app, environ, start)
         else:
-            answer = await in_greenlet(app, environ, exchange.start_response)
+            answer = await in_greenlet(app, environ, start)
         if type(answer) is list:
             await exchange.send_whole(answer[0] if len(answer) == 1 else b"".join(answer))
         else:
-            pieces = _InThreads(answer, waits) if is_remote else answer
+            pieces = _InThreads(answer, waits) if self._service.is_remote else answer
             await in_greenlet(self._send_pieces, exchange, pieces)
+
+    def _pool_for(self, environ: WSGIEnvironment, body_bytes: int) -> ThreadPoolExecutor | None:
+        """Return the threads of which one answers a request; ``None`` if the loop does."""
+        if self._service.is_remote:
+            return self._waits.pool
+        if body_bytes > _LARGE_BODY_BYTES:
+            return self._waits.bodies_pool
+        return None if self._service.is_short(environ) else self._waits.pool
 
     def _send_pieces(self, exchange: Exchange, answer: Iterable[bytes]) -> None:
         """Send an answer that is made while it is sent."""

@@ -17,10 +17,10 @@ import sys
 import termios
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Container, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
 
 _CHECK_EVERY_S: Final = 1.0
@@ -51,7 +51,7 @@ class Traffic(NamedTuple):
 
 
 class ConnectionCloser:
-    """A thread that closes connections, whatever they are about.
+    """Closes connections, whatever they are about, in a thread of its own.
 
     To find the connection of a client is to look at all of them, at some microseconds each. So one
     look serves all that are to be closed, and a pause precedes it: clients that break thousands of
@@ -59,12 +59,8 @@ class ConnectionCloser:
     """
 
     def __init__(self) -> None:
-        """Begin without a thread: see ``start``."""
-        self._asked: SimpleQueue[tuple[Peer, Future[None]] | None] = SimpleQueue()
-
-    def start(self) -> None:
-        """Start the thread."""
-        threading.Thread(target=self._run, name="rundlet-close", daemon=True).start()
+        self._asked: deque[tuple[Peer, Future[None]]] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rundlet-close")
 
     def close(self, peer: Peer) -> Future[None]:
         """Ask for the connection of a client to be closed; any thread may call it.
@@ -73,24 +69,18 @@ class ConnectionCloser:
             What is done once it is closed, or was not found.
         """
         closed: Future[None] = Future()
-        self._asked.put((peer, closed))
+        self._asked.append((peer, closed))
+        self._thread.submit(self._close_asked)
         return closed
 
-    def end(self) -> None:
-        """End the thread once it has done what was asked for."""
-        self._asked.put(None)
-
-    def _run(self) -> None:
-        while (first := self._asked.get()) is not None:
-            time.sleep(_PAUSE_S)
-            asked = [first]
-            with contextlib.suppress(Empty):
-                while (more := self._asked.get_nowait()) is not None:
-                    asked.append(more)
-                self._asked.put(None)  # the end, which is for the next turn
-            _close_all({peer for peer, _ in asked})
-            for _, closed in asked:
-                closed.set_result(None)
+    def _close_asked(self) -> None:
+        if not self._asked:
+            return  # an earlier look served it
+        time.sleep(_PAUSE_S)
+        asked = [self._asked.popleft() for _ in range(len(self._asked))]
+        _close_all({peer for peer, _ in asked})
+        for _, closed in asked:
+            closed.set_result(None)
 
 
 def _close_all(peers: Container[Peer]) -> None:

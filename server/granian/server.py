@@ -31,6 +31,7 @@ from rundlet_server.server.granian.waiting import POOL_THREADS
 from rundlet_server.server.listen.address import HeldPort
 from rundlet_server.server.listen.tls import TlsFiles
 from rundlet_server.server.signals import is_ignored
+from rundlet_server.storage.memory.allocator import ONE_ARENA, has_own_options
 
 _BACKLOG: Final = 1_024
 _RESPAWN_S: Final = 0.1
@@ -74,6 +75,8 @@ def run(
     """
     multiprocessing.set_start_method("spawn")
     os.environ.update(worker.ENVIRONMENT)
+    if not has_own_options(os.environ):
+        os.environ.update(ONE_ARENA)
     port.share_with_workers()
     granian = Granian(
         "rundlet",  # only a name: target_loader makes the app

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 POOL_THREADS: Final = 4
-"""Threads for long work. More of them would take more turns from the loop: they share one
-interpreter."""
+"""Threads for long work, and as many for large bodies. More of them would take more turns from the
+loop: they share one interpreter."""
 
 
 class _Request(greenlet):  # type: ignore[misc] # greenlet has no types
@@ -56,11 +56,18 @@ async def in_greenlet(do: Callable[..., Result], *arguments: object) -> Result:
 
 
 class LoopWaits:
-    """See ``functions.waits``."""
+    """See ``functions.waits``.
+
+    Attributes:
+        pool: threads for long work.
+        bodies_pool: threads for requests with large bodies, such as imports that take minutes:
+            lists and metrics do not wait for these.
+    """
 
     def __init__(self, threads: int = POOL_THREADS) -> None:
         """Use ``threads`` for long work."""
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="rundlet-work")
+        self.bodies_pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="rundlet-bodies")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._committer: Committer | None = None
         self._watch: ChangeWatch | None = None
@@ -153,6 +160,7 @@ class LoopWaits:
 
     def end(self) -> None:
         """Let running work end, and accept no more; call it when no request is left."""
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self.pool, self.bodies_pool):
+            pool.shutdown(wait=False, cancel_futures=True)
         if self._committer is not None:
             self._committer.end()

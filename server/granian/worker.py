@@ -47,7 +47,8 @@ the working directory while it starts: an app's ``queue.py`` would take the plac
 library's until the worker has the import path of the first process. Granian has an allocator of its
 own, jemalloc, in which a thread that has become idle returns nothing: after 300 slow readers of a
 large value had left, a worker kept 154 MiB; with a thread of jemalloc that returns what has been
-free for a second, 5 MiB. That thread blocks all signals."""
+free for a second, 5 MiB. That thread blocks all signals, and is why the first process sets
+``ONE_ARENA``, too."""
 
 _SWITCH_INTERVAL_S: Final = 0.000_5
 """A thread that computes yields to the others after this time. Python's default of 5 ms makes a

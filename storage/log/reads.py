@@ -15,7 +15,6 @@ from rundlet_server.storage.interface import (
 from rundlet_server.storage.large_values import Admit, LargeValue
 from rundlet_server.storage.log.format.locator import Locator
 from rundlet_server.storage.log.format.record import OVERHEAD, VALUES
-from rundlet_server.storage.log.index.file import Place
 from rundlet_server.storage.log.read.answers import (
     key_info,
     live_at,
@@ -84,7 +83,7 @@ class LogReads:
         if at is None:
             try:
                 return self._newest_of_many(keys, admit)
-            except (FileNotFoundError, NotPlain):
+            except _LOOK_CLOSER:
                 pass
         encoded = [self._encode(key) for key in keys]
         named = dict(zip(encoded, keys, strict=True))
@@ -226,35 +225,70 @@ class LogReads:
         is_due = entry.expires_us and entry.expires_us <= self._clock.now_us()
         return None if is_due else entry
 
-    def _newest_of_many(self, keys: Sequence[str], admit: Admit | None) -> Snapshot:
-        """Return the values of many keys at the head.
+    def get_many_cached(self, keys: Sequence[str], bytes_max: int) -> Snapshot:
+        """Do as ``get_many`` does at the head, but never wait for a disk to read a record.
 
         Raises:
-            FileNotFoundError, NotPlain: a closer look finds out what the keys have.
+            BlockingIOError: it might have to, or the values are larger than ``bytes_max`` together,
+                or one is in some way rare.
         """
+
+        def admit(size: int) -> None:
+            if size > bytes_max:
+                raise BlockingIOError
+
+        try:
+            return self._newest_of_many(keys, admit, may_wait=False)
+        except _LOOK_CLOSER as ex:
+            raise BlockingIOError from ex
+
+    def _newest_of_many(
+        self, keys: Sequence[str], admit: Admit | None, *, may_wait: bool = True
+    ) -> Snapshot:
+        """Return the values of many keys at the head; the arguments are as for ``_newest``.
+
+        Raises:
+            FileNotFoundError, NotPlain, UnicodeEncodeError: a closer look finds out what the keys
+                have.
+        """
+        encoded = self._plain(keys)
         view = self._follower.current()
         moment = moment_of(view, None, self._clock)
-        encoded = list(map(self._encode, keys))
-        found = list(map(view.cached, encoded))
-        places: dict[int, Place] = {}
-        size = sum(map(len, encoded))
-        for number, entry in enumerate(found):
-            if entry is not None:
-                size += shown_bytes(entry)
-            elif (place := view.newest(encoded[number])) is not None:
-                size += place[2] - OVERHEAD - len(encoded[number])
-                places[number] = place
-        if size > self._limits.answer_bytes_max or len(set(encoded)) < len(encoded):
+        has_cache = self._has_cache
+        nothing: list[Entry | None] = [None] * len(encoded)
+        found = view.cached_many(encoded) if has_cache else nothing
+        places = {
+            number: place
+            for number, entry in enumerate(found)
+            if entry is None and (place := view.newest(encoded[number])) is not None
+        }
+        size = sum(map(len, encoded)) + sum(map(shown_bytes, filter(None, found)))
+        size += sum(place[2] - OVERHEAD - len(encoded[number]) for number, place in places.items())
+        if size > self._limits.answer_bytes_max:
             raise NotPlain
         if admit is not None:
             admit(size)
-        names = [keys[number] for number in places]
-        missing = [encoded[number] for number in places]
-        entries = view.read_places(names, missing, list(places.values()))
-        for number, key, entry in zip(places, missing, entries, strict=True):
-            found[number] = entry
-            view.cache.put(key, entry)
-        return Snapshot(moment, [_as_of(moment, entry) for entry in found])
+        if places:
+            names = [keys[number] for number in places]
+            missing = [encoded[number] for number in places]
+            entries = view.read_places(names, missing, [*places.values()], may_wait=may_wait)
+            for number, key, entry in zip(places, missing, entries, strict=True):
+                found[number] = entry
+                if has_cache:
+                    view.cache.put(key, entry)
+        return Snapshot(moment, [entry and _as_of(moment, entry) for entry in found])
+
+    def _plain(self, keys: Sequence[str]) -> list[bytes]:
+        """Return the UTF-8 bytes of keys that are within the limit.
+
+        Raises:
+            NotPlain, UnicodeEncodeError: one of them is not.
+        """
+        encoded = list(map(str.encode, keys))
+        sizes = set(map(len, encoded))
+        if sizes and (min(sizes) == 0 or max(sizes) > self._key_bytes_max):
+            raise NotPlain
+        return encoded
 
     def _any(self, key: str, at: At | None, *, is_whole: bool) -> Entry | LargeValue | None:
         """Return any value of a key, whatever its size, now or as it was at ``at``."""
@@ -278,14 +312,12 @@ class LogReads:
         return moment_of(view, at, self._clock).time_us
 
 
-def _as_of(moment: Moment, entry: Entry | None) -> Entry | None:
+def _as_of(moment: Moment, entry: Entry) -> Entry | None:
     """Return a newest value if it has not expired.
 
     Raises:
         NotPlain: it is newer than the moment.
     """
-    if entry is None:
-        return None
     if entry.revision > moment.revision:
         raise NotPlain
     return None if entry.expires_us and entry.expires_us <= moment.time_us else entry

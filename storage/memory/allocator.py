@@ -19,6 +19,10 @@ _OPTIONS: Final = {
 }
 _OWN_OPTIONS: Final = ("MALLOC_", "GLIBC_TUNABLES")
 
+ONE_ARENA: Final = {"GLIBC_TUNABLES": "glibc.malloc.arena_max=1"}
+"""Variables for a process in which a library starts threads before ``keep_little_free`` is called.
+The first memory that such a thread takes would begin an arena of its own."""
+
 
 def keep_little_free(environ: Mapping[str, str] = os.environ) -> bool:
     """Return freed memory to the system; call it when a process starts, before its threads.
@@ -34,7 +38,15 @@ def keep_little_free(environ: Mapping[str, str] = os.environ) -> bool:
     Returns:
         Whether it has been done: not without glibc, nor if the user has set options for malloc.
     """
-    if any(name.startswith(_OWN_OPTIONS) for name in environ):
+    if has_own_options(environ):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and all(mallopt(*option) for option in _OPTIONS.items())
+
+
+def has_own_options(environ: Mapping[str, str]) -> bool:
+    """Return whether the user has set options for malloc."""
+    return any(
+        name.startswith(_OWN_OPTIONS) and ONE_ARENA.get(name) != value
+        for name, value in environ.items()
+    )

@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 
 from rundlet_server.storage.interface import Delete, Op, Put, Restore, Touch, Txn
+from rundlet_server.storage.log import reads
 from rundlet_server.storage.log.index.columns import key_tag
+from rundlet_server.storage.log.read.answers import moment_of
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.metadata import metadata_of
 from rundlet_server.storage.opening import open_log_store
 from rundlet_server.storage.settings import StoreSettings
+from rundlet_server.storage.timeline import Moment
 from tests.support.backends import value
 from tests.support.disks.unsynced_files import UnsyncedFiles
 from tests.support.models.model import Clock
@@ -147,16 +150,15 @@ def test_many_values_are_none_newer_than_their_snapshot(store, monkeypatch):
     commit(store, Put("a", b"old"), Put("b", b"old"))
     for key in ("a", "b"):
         store.get(key)
-    encode = store._encode
     late = [Txn([Put("b", b"new")]), Txn([Put("a", b"newest")])]
 
-    def encode_slowly(key: str) -> bytes:
-        encoded = encode(key)
-        if late:
+    def moment_and_late_commits(*asked: object) -> Moment:
+        moment = moment_of(*asked)
+        while late:
             store.commit(late.pop(0))
-        return encoded
+        return moment
 
-    monkeypatch.setattr(store, "_encode", encode_slowly)
+    monkeypatch.setattr(reads, "moment_of", moment_and_late_commits)
     snapshot = store.get_many(["a", "b"])
 
     assert not late

@@ -31,6 +31,7 @@ from rundlet_server.functions.monitoring.measures import (
     request_totals,
 )
 from rundlet_server.functions.settings import ServerSettings
+from rundlet_server.functions.waits import IN_THREAD, Waits
 from rundlet_server.storage.bounds import LARGE_VALUE_BYTES
 from rundlet_server.storage.clock import system_clock_us
 from rundlet_server.storage.counting.counters import OperationCounters
@@ -91,14 +92,17 @@ class Side:
     """An application, and how requests reach it.
 
     Attributes:
+        waits: how requests wait.
         quick: counts the requests that were answered with success, and not by Falcon, by kind.
     """
+
+    waits: Waits = IN_THREAD
 
     def __init__(self, store: Store, settings: ServerSettings, tokens: TokenFile | None) -> None:
         self._counters = OperationCounters()
         source = None if tokens is None else tokens.watch()
         self.app: MeasuredApp = create_app(
-            store, settings, self._counters, source, token_store=tokens
+            store, settings, self._counters, source, token_store=tokens, waits=self.waits
         )
         self.quick: Counter[str] = Counter()
 

@@ -15,7 +15,7 @@ from tests.support.processes.servers import RundletServer, children_of, silent_c
 LAYOUTS = [
     pytest.param(("--server", "waitress"), id="waitress"),
     pytest.param(("--server", "granian"), id="granian"),
-    pytest.param(("--server", "granian", "--workers", "2", "--threads", "4"), id="granian 2x4"),
+    pytest.param(("--server", "granian", "--workers", "2"), id="granian"),
 ]
 TIMEOUTS = ("--header-timeout", "90s", "--body-timeout", "90s", "--idle-timeout", "90s")
 OTHERS_S_MAX = 30.0

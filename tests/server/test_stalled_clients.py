@@ -25,7 +25,7 @@ from tests.support.processes.servers import (
 
 LAYOUTS = [
     pytest.param(("--server", "waitress", "--threads", "8"), id="waitress"),
-    pytest.param(("--server", "granian", "--workers", "2", "--threads", "4"), id="granian-2x4"),
+    pytest.param(("--server", "granian", "--workers", "2"), id="granian"),
 ]
 TIMEOUTS = ("--header-timeout", "1s", "--body-timeout", "2s", "--idle-timeout", "3s")
 MIB = 1024 * 1024

@@ -7,6 +7,7 @@ looks in the delta first, and a write never has to remove an entry.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from rundlet_server.storage.interface import Entry
@@ -60,6 +61,15 @@ class EntryCache:
             if entry is not None:
                 self.put(key, entry)
         return entry
+
+    def get_many(self, keys: Sequence[bytes]) -> list[Entry | None]:
+        """Do as ``get`` does, for many keys."""
+        found = list(map(self._young.get, keys))
+        if self._old:
+            for number, entry in enumerate(found):
+                if entry is None:
+                    found[number] = self.get(keys[number])
+        return found
 
     def put(self, key: bytes, entry: Entry) -> None:
         """Keep an entry."""

@@ -65,8 +65,8 @@ MUTANTS_OF_READS = (
     Mutant(
         "many-values-have-any-size",
         READS,
-        "        if size > self._limits.answer_bytes_max or len(",
-        "        if len(",
+        "        if size > self._limits.answer_bytes_max:\n",
+        "        if False:\n",
         ("tests/engine/contract/test_reads.py",),
     ),
     Mutant(

@@ -18,14 +18,6 @@ from rundlet_server.server.granian.connections import ConnectionCloser, Peer
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists descriptors")
 
 
-@pytest.fixture
-def closer() -> Iterator[ConnectionCloser]:
-    closer = ConnectionCloser()
-    closer.start()
-    yield closer
-    closer.end()
-
-
 @contextlib.contextmanager
 def connected(host: str, count: int) -> Iterator[list[socket.socket]]:
     """Yield the clients' ends of connections whose other ends are in this process, too."""
@@ -46,9 +38,9 @@ def peer_of(client: socket.socket) -> Peer:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_connection_of_one_client_is_closed_and_no_other(closer: ConnectionCloser, host: str):
+def test_connection_of_one_client_is_closed_and_no_other(host: str):
     with connected(host, 3) as (before, client, after):
-        closer.close(peer_of(client)).result(PATIENCE_S)
+        ConnectionCloser().close(peer_of(client)).result(PATIENCE_S)
 
         assert client.recv(1) == b""
         for other in (before, after):
@@ -58,7 +50,7 @@ def test_connection_of_one_client_is_closed_and_no_other(closer: ConnectionClose
 
 
 def test_connections_that_are_closed_at_once_are_found_with_few_looks(
-    closer: ConnectionCloser, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ):
     looks: list[None] = []
     listed = connections_module._connections
@@ -68,6 +60,7 @@ def test_connections_that_are_closed_at_once_are_found_with_few_looks(
         return listed()
 
     monkeypatch.setattr(connections_module, "_connections", counted)
+    closer = ConnectionCloser()
     with connected("127.0.0.1", 100) as clients:
         for closed in [closer.close(peer_of(client)) for client in clients]:
             closed.result(PATIENCE_S)
@@ -76,16 +69,5 @@ def test_connections_that_are_closed_at_once_are_found_with_few_looks(
     assert len(looks) < 10
 
 
-def test_client_that_has_left_is_not_waited_for(closer: ConnectionCloser):
-    closer.close(("127.0.0.1", "1")).result(PATIENCE_S)
-
-
-def test_what_is_asked_for_before_the_end_is_done():
-    closer = ConnectionCloser()
-    with connected("127.0.0.1", 1) as (client,):
-        closed = closer.close(peer_of(client))
-        closer.end()
-        closer.start()
-        closed.result(PATIENCE_S)
-
-        assert client.recv(1) == b""
+def test_client_that_has_left_is_not_waited_for():
+    ConnectionCloser().close(("127.0.0.1", "1")).result(PATIENCE_S)

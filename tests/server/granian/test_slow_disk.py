@@ -30,6 +30,7 @@ COLD: dict[str, Asked] = {
     "range": ("GET", "/v1/kv/cold2", {"Range": "bytes=0-9"}),
     "old": ("GET", "/v1/kv/cold3?rev=10", {}),
     "version": ("GET", "/v1/kv/cold4?version=1", {}),
+    "mget": ("POST", "/v1/mget", {"Content-Type": "application/json"}),
 }
 OF_TEXT: dict[str, Asked] = {
     **COLD,
@@ -91,7 +92,9 @@ def answers_beside(
 
     def ask() -> None:
         url = server.url + cold_path
-        answers.append(httpx.request(method, url, headers=headers, timeout=PATIENCE_S))
+        content = b'{"keys": ["a", "cold5"]}' if method == "POST" else None
+        options = {"headers": headers, "content": content, "timeout": PATIENCE_S}
+        answers.append(httpx.request(method, url, **options))
 
     asking = threading.Thread(target=ask)
     log = folder / "strace"

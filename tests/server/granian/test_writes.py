@@ -18,10 +18,11 @@ from rundlet_server.storage.settings import StoreSettings
 from tests.support import PATIENCE_S
 
 pytest.importorskip("granian")
+from rundlet_server.server.granian.arrivals import Arrival, Arrivals, take_arrivals
 from rundlet_server.server.granian.bodies import Message, Patience
 from rundlet_server.server.granian.committer import Committer
 from rundlet_server.server.granian.connections import ConnectionCloser
-from rundlet_server.server.granian.writes import InFlightWrite, Writes, take_arrivals
+from rundlet_server.server.granian.writes import Writes
 
 WHOLE: Message = {"type": "http.request", "body": b"0123", "more_body": False}
 PART: Message = {"type": "http.request", "body": b"01", "more_body": True}
@@ -96,15 +97,8 @@ class Putting:
         self.patience = Patience(5.0, bool)
         self._loop = asyncio.new_event_loop()
         self._committer = Committer(self.store, self._loop)
-        self._closer = ConnectionCloser()
-        self._closer.start()
-        self.writes = Writes(
-            create_app(self.store).quick_writes,
-            self.commit_for,
-            self.patience,
-            self._closer,
-            lambda: is_ending,
-        )
+        self.arrivals = Arrivals(self.patience, ConnectionCloser(), lambda: is_ending)
+        self.writes = Writes(create_app(self.store).quick_writes, self.commit_for, self.arrivals)
 
     def commit_for(self, *arguments: Any) -> bool:
         self._committer.commit_for(*arguments)
@@ -112,16 +106,15 @@ class Putting:
 
     def put(self, request: Any) -> Any:
         assert self.writes.begin(request, self.left.append)
-        assert len(self.writes.in_flight) == 1
+        assert len(self.arrivals.in_flight) == 1
         request.part.come()
         assert self.left or request.ended.wait(PATIENCE_S)
         self.close()
-        assert not self.writes.in_flight
+        assert not self.arrivals.in_flight
         return request
 
     def close(self) -> None:
         self._committer.end()
-        self._closer.end()
         self._loop.close()
 
 
@@ -191,7 +184,7 @@ def test_delete_is_committed_and_answered_without_a_body(putting):
     assert request.part.callback is None
     assert request.sent[0]["status"] == 204
     assert putting.store.get("a") is None
-    assert not putting.writes.in_flight
+    assert not putting.arrivals.in_flight
 
 
 def test_delete_that_fails_before_its_commit_is_not_in_flight(putting):
@@ -205,7 +198,7 @@ def test_delete_that_fails_before_its_commit_is_not_in_flight(putting):
     with pytest.raises(RuntimeError):
         putting.writes.begin(request, putting.left.append)
 
-    assert not putting.writes.in_flight
+    assert not putting.arrivals.in_flight
 
 
 def test_put_that_fails_before_its_commit_is_left_to_the_loop(putting):
@@ -225,7 +218,7 @@ def test_loop_calls_a_put_in_the_thread_that_tells_of_its_body(name: str):
     calls: list[object] = []
     take_arrivals(loop)
 
-    class Told(InFlightWrite):
+    class Told(Arrival):
         def __init__(self) -> None:
             pass
 

@@ -1,0 +1,129 @@
+"""Requests whose small bodies are received before they reach the event loop.
+
+One thread of Granian makes the scope of each request and delivers the parts of its body. A request
+that is answered there, or by the thread that commits, saves the loop four turns at the interpreter
+lock, which cost most beside many reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import Context
+
+from rundlet_server.functions.monitoring.measures import AsgiAnswer
+from rundlet_server.server.granian.bodies import Message, Patience
+from rundlet_server.server.granian.connections import ConnectionCloser
+from rundlet_server.server.granian.shortcut import Request, Schedule, send_answer
+
+
+class Arrivals:
+    """The requests that wait for their bodies or their answers.
+
+    Attributes:
+        in_flight: these requests.
+    """
+
+    def __init__(
+        self, patience: Patience, closer: ConnectionCloser, is_ending: Callable[[], bool]
+    ) -> None:
+        self.patience = patience
+        self.closer = closer
+        self.is_ending = is_ending
+        self.in_flight: set[Arrival] = set()
+
+    def begin(self, arrival: Arrival) -> bool:
+        """Receive the body of a request, if it has one; return false to leave it to the loop."""
+        if arrival.size == 0:
+            return self._is_taken_at_once(arrival)
+        part = arrival.request.proto.receive()
+        if not hasattr(part, "add_done_callback"):
+            return False  # the client has disconnected, and every other call says so, too
+        self.in_flight.add(arrival)
+        self.patience.begin(part)
+        part.add_done_callback(arrival)
+        return True
+
+    def _is_taken_at_once(self, arrival: Arrival) -> bool:
+        is_taken = False
+        self.in_flight.add(arrival)
+        try:
+            is_taken = arrival.take(b"")
+        finally:
+            if not is_taken:
+                self.in_flight.discard(arrival)
+        return is_taken
+
+
+class Arrival:
+    """A request that waits for its body, and then for what answers it.
+
+    Attributes:
+        request: any other part of this process has yet to see it.
+        size: of its body.
+    """
+
+    __slots__ = ("_arrivals", "_schedule", "request", "size")
+
+    def __init__(self, arrivals: Arrivals, request: Request, schedule: Schedule, size: int) -> None:
+        """Take a request; ``schedule`` gets it if its body comes in parts."""
+        self._arrivals = arrivals
+        self._schedule = schedule
+        self.request = request
+        self.size = size
+
+    def __call__(self, part: asyncio.Future[Message]) -> None:
+        """Do what is to be done once the body has come; any thread may call it."""
+        arrivals, request = self._arrivals, self.request
+        arrivals.patience.end(part)
+        if part.cancelled():
+            arrivals.closer.close(request.scope["client"]).add_done_callback(self._broken_off)
+            return
+        message = part.result()
+        body = message["body"] if message["type"] == "http.request" else b""
+        try:
+            is_taken = len(body) == self.size and self.take(body)
+        except Exception:  # the loop answers it, fails as well, and says so
+            is_taken = False
+        if not is_taken:
+            request.scope["arrived"] = message
+            self._schedule(request)
+            arrivals.in_flight.discard(self)
+
+    def take(self, body: bytes) -> bool:
+        """Answer now or later by a body that has come whole; return false to leave it."""
+        raise NotImplementedError
+
+    def answer(self, make: Callable[[], AsgiAnswer]) -> None:
+        """Send the answer and end the request; any thread may call it."""
+        arrivals, request = self._arrivals, self.request
+        try:
+            send_answer(request, make(), is_last=arrivals.is_ending())
+        except Exception as ex:
+            request.err(ex)  # logs it
+        finally:
+            arrivals.in_flight.discard(self)
+
+    def _broken_off(self, _closed: Future[None]) -> None:
+        """End the request, whose connection is closed."""
+        self.request.done()
+        self._arrivals.in_flight.discard(self)
+
+
+def take_arrivals(loop: asyncio.AbstractEventLoop) -> None:
+    """Call an ``Arrival`` in the thread that delivers its body, instead of in the loop.
+
+    When a part of a body has come, Granian passes the callback to ``call_soon_threadsafe``.
+    """
+    call_in_loop = loop.call_soon_threadsafe
+
+    def call_soon_threadsafe(
+        callback: Callable[..., object], *arguments: object, context: Context | None = None
+    ) -> asyncio.Handle | None:
+        if isinstance(callback, Arrival):
+            callback(*arguments)  # type: ignore[arg-type] # the part
+            return None
+        return call_in_loop(callback, *arguments, context=context)
+
+    loop.call_soon_threadsafe = call_soon_threadsafe  # type: ignore[method-assign,assignment]

@@ -1,0 +1,1 @@
+"""How this process shares the processors with others: ``turns``, of background work."""
