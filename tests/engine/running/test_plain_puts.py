@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rundlet_server.storage.bounds import IDEMPOTENCY_S_DEFAULT, VALUE_BYTES_LIMIT
-from rundlet_server.storage.errors import Damaged, DiskFull, InvalidOperation, StoreError
+from rundlet_server.storage.errors import Conflict, Damaged, DiskFull, InvalidOperation, StoreError
 from rundlet_server.storage.interface import (
     DEFAULT_CONTENT_TYPE,
     TEXT_CONTENT_TYPE,
@@ -269,6 +269,13 @@ def test_a_condition_within_a_group_of_plain_puts_is_asked(store: LogStore):
         *(True, False, True)
     ]
     assert [store.get(key) is not None for key in "abc"] == [True, False, True]
+
+
+def test_a_condition_of_a_plain_put_alone_is_asked(store: LogStore):
+    with pytest.raises(Conflict):
+        store.commit(Txn([Put("b", b"1")], conditions=[Condition("missing", exists=True)]))
+
+    assert store.get("b") is None
 
 
 def test_plain_puts_are_refused_where_space_is_short(tmp_path: Path):
