@@ -50,12 +50,13 @@ Quick = Callable[[dict[str, object]], tuple[str, list[tuple[str, str]], bytes] |
 
 
 class Task(WSGITask):  # type: ignore[misc] # waitress has no types
-    """A request whose connection stays open if the answer has no body.
+    """A request whose connection stays open if the answer has no body, or is sent in chunks.
 
-    waitress 3.0 closes the connection after each 204 and 304, so every PUT and DELETE would need
-    a new one. Such an answer ends with its headers (RFC 9112, section 6.3), so the client knows
-    where it ends. The same goes for an answer to HEAD without a length: waitress would announce and
-    send chunks, and the client would take them for the beginning of the next answer.
+    waitress 3.0 closes the connection after each answer without a length, so every export, and
+    every PUT and DELETE, would need a new one. But chunks end with the last of them, and a 204 or
+    304 with its headers (RFC 9112, section 6.3), so the client knows where it ends. The same goes
+    for an answer to HEAD without a length: waitress would announce and send chunks, and the client
+    would take them for the beginning of the next answer.
     """
 
     def get_environment(self) -> dict[str, object]:
@@ -72,8 +73,9 @@ class Task(WSGITask):  # type: ignore[misc] # waitress has no types
 
     def set_close_on_finish(self) -> None:
         """Close the connection after the answer if the client needs that to find its end."""
-        asked_to_close = self.request.headers.get("CONNECTION") == "close"
-        if self.has_body or self.version != "1.1" or asked_to_close:
+        asked_to_close = self.request.headers.get("CONNECTION", "").lower() == "close"
+        has_end = self.chunked_response or not self.has_body
+        if asked_to_close or self.version != "1.1" or not has_end:
             super().set_close_on_finish()
 
     def build_response_header(self) -> bytes:

@@ -46,8 +46,17 @@ def app(environ, start_response):
     if environ["PATH_INFO"] == "/empty":
         start_response("204 No Content", [])
         return []
+    if environ["PATH_INFO"] in ("/parts", "/broken"):
+        start_response("200 OK", [])
+        return parts(is_whole=environ["PATH_INFO"] == "/parts")
     start_response("200 OK", [("Content-Length", str(len(answer)))])
     return [answer]
+
+def parts(is_whole):
+    yield b"one"
+    if not is_whole:
+        raise RuntimeError
+    yield b"two"
 
 def quick(environ):
     if environ["PATH_INFO"] == "/quick":
@@ -176,10 +185,28 @@ def test_connection_stays_open_after_an_answer_without_body(server, connection):
         assert connection.sock is not None  # http.client drops it where the server will close
 
 
+def test_connection_stays_open_after_an_answer_in_chunks(connection):
+    for _ in range(3):
+        connection.request("GET", "/parts")
+        answer = connection.getresponse()
+
+        assert (answer.status, answer.read()) == (200, b"onetwo")
+        assert answer.getheader("Transfer-Encoding") == "chunked"
+        assert answer.getheader("Connection") is None
+        assert connection.sock is not None  # as above
+
+
+def test_answer_in_chunks_that_breaks_off_closes_the_connection(port):
+    answer = talk(port, b"GET /broken HTTP/1.1\r\nHost: x\r\n\r\n", is_whole=True)
+
+    assert answer.endswith(b"3\r\none\r\n")
+
+
 @pytest.mark.parametrize(
-    ("version", "header"), [("1.1", "Connection: close\r\n"), ("1.0", "")], ids=["1.1", "1.0"]
+    ("version", "header"),
+    [("1.1", "Connection: close\r\n"), ("1.1", "Connection: Close\r\n"), ("1.0", "")],
 )
-@pytest.mark.parametrize("path", ["/empty", "/quick"])
+@pytest.mark.parametrize("path", ["/empty", "/quick", "/parts"])
 def test_connection_is_closed_where_the_client_wants_it(port, path, version, header):
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
         client.sendall(f"GET {path} HTTP/{version}\r\nHost: x\r\n{header}\r\n".encode())
