@@ -69,7 +69,7 @@ def talk(port: int, data: bytes, *, is_whole: bool) -> bytes:
     If the server cannot know whether the request is complete (``is_whole`` is false), the client
     half-closes the connection after the server has sent nothing for a moment.
     """
-    received = b""
+    received = bytearray()
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
         try:
             connection.sendall(data)
@@ -86,10 +86,11 @@ def talk(port: int, data: bytes, *, is_whole: bool) -> bytes:
                     connection.shutdown(socket.SHUT_WR)
                     continue
                 if not piece:
-                    return received
+                    break
                 received += piece
         except ConnectionError:  # refused before all of it was read, or written
-            return received
+            pass
+    return bytes(received)
 
 
 def read_answers(data: bytes, methods: Sequence[str] = ()) -> list[Answer]:
