@@ -43,7 +43,6 @@ from rundlet_server.storage.backing import (
     shown_time,
 )
 from rundlet_server.storage.clock import system_clock_us
-from rundlet_server.storage.processor.turns import take_long_turns
 
 commands = typer.Typer()
 
@@ -117,7 +116,6 @@ def _let_others_go_first() -> None:
     """Take a lower priority than a server on the same machine."""
     if os.getpriority(os.PRIO_PROCESS, 0) < _NICENESS:
         os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
-    take_long_turns()
 
 
 def _summary(taken: Taken, place: BackupPlace) -> str:

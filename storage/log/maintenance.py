@@ -27,7 +27,6 @@ from rundlet_server.storage.log.maintain.compaction import CompactionResult
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.memory.allocator import keep_little_free
 from rundlet_server.storage.memory.collector import relax_collector
-from rundlet_server.storage.processor.turns import take_long_turns
 from rundlet_server.storage.settings import StoreSettings
 
 _log = logging.getLogger("rundlet.maintenance")
@@ -143,7 +142,6 @@ def main(arguments: list[str] | None = None) -> None:
         start_heartbeat(shared)
         settings = dataclasses.replace(settings, measures=Measures(shared))
     os.nice(_NICENESS)
-    take_long_turns()
     keep_little_free()
     relax_collector()
     store = LogStore(options.folder, settings)

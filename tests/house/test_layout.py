@@ -32,7 +32,7 @@ FOR_TYPE_CHECKERS = {"_typeshed"}  # there is no such module when a program runs
 # its own floor or above. A room is a folder or a module.
 FLOORS = {
     "storage": [
-        "bounds errors reports clock memory processor backups",
+        "bounds errors reports clock memory backups",
         "metadata outcomes",
         "large_values timeline",
         "interface forks ranges",

@@ -28,7 +28,6 @@ from tests.support.wire.served_model import served
 def usual_priority(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that runs in this process must not slow the tests after it."""
     monkeypatch.setattr(os, "setpriority", lambda *_: None)
-    monkeypatch.setattr("rundlet_server.cli.backup.command.take_long_turns", lambda: False)
 
 
 @pytest.fixture

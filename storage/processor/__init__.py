@@ -1,1 +1,0 @@
-"""How this process shares the processors with others: ``turns``, of background work."""
