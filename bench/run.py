@@ -51,9 +51,10 @@ def _measure(scale: str, chosen: str) -> int:
     command = [sys.executable, "-m", "pytest", "-c", "bench/pytest.ini", "bench"]
     command += ["--rootdir", ".", f"--benchmark-json={REPORT / RAW_NAME}"]
     command += ["-k", chosen] if chosen else []
-    return subprocess.run(
-        command, cwd=ROOT, env=os.environ | {VARIABLE: scale}, check=False
-    ).returncode
+    environment = os.environ | {VARIABLE: scale}
+    # Without bytecode each command that a question starts would compile its modules again.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":
