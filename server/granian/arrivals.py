@@ -8,6 +8,7 @@ lock, which cost most beside many reads.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import Context
@@ -56,7 +57,7 @@ class Arrivals:
         return is_taken
 
 
-class Arrival:
+class Arrival(ABC):
     """A request that waits for its body, and then for what answers it.
 
     Attributes:
@@ -91,9 +92,9 @@ class Arrival:
             self._schedule(request)
             arrivals.in_flight.discard(self)
 
+    @abstractmethod
     def take(self, body: bytes) -> bool:
         """Answer now or later by a body that has come whole; return false to leave it."""
-        raise NotImplementedError
 
     def answer(self, make: Callable[[], AsgiAnswer]) -> None:
         """Send the answer and end the request; any thread may call it."""

@@ -222,6 +222,9 @@ def test_loop_calls_a_put_in_the_thread_that_tells_of_its_body(name: str):
         def __init__(self) -> None:
             pass
 
+        def take(self, body: bytes) -> bool:
+            return bool(body)
+
         def __call__(self, part: object) -> None:
             calls.append(part)
 
