@@ -24,7 +24,7 @@ from rundlet_server.functions.limits import EXPORTS_DEFAULT, LimitAdvice, shown_
 from rundlet_server.functions.messages.gates import Gates
 from rundlet_server.functions.messages.places import Places
 from rundlet_server.functions.messages.sending import SendingGate
-from rundlet_server.functions.messages.target import key_from_base64url, key_from_path
+from rundlet_server.functions.messages.target import VALUE_ROUTES, key_from_base64url, key_from_path
 from rundlet_server.functions.messages.uploads import DecodingTurns, discard_body
 from rundlet_server.functions.messages.validators import EntityTags
 from rundlet_server.functions.monitoring.audit import AUDIT_FAILURES, AuditTrail
@@ -174,7 +174,7 @@ def _add_values(
     source: Source,
 ) -> None:
     tags = EntityTags(store.info.store_id)
-    for route, decode_key in ((routes.KV, key_from_path), (routes.KV64, key_from_base64url)):
+    for route, decode_key in VALUE_ROUTES:
         app.add_route(route.template, ValueResource(store, gates, tags, source, decode_key))
 
 

@@ -13,10 +13,11 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
 from rundlet_server.functions.problems import Problem, key_too_long
-from rundlet_server.functions.route_table import KV64
+from rundlet_server.functions.route_table import KV, KV64
 
 _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -107,3 +108,7 @@ def _decode_utf8(key: bytes, key_bytes_max: int) -> str:
         return key.decode()
     except UnicodeDecodeError as ex:
         raise bad_key("the key is not UTF-8 once decoded; encode its UTF-8 bytes") from ex
+
+
+VALUE_ROUTES: Final = ((KV, key_from_path), (KV64, key_from_base64url))
+"""The routes of single values, each with what decodes the key in the rest of its path."""

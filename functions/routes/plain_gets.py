@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rundlet_server.functions.access.admission import Access
 from rundlet_server.functions.messages.target import (
-    key_from_base64url,
-    key_from_path,
+    VALUE_ROUTES,
     raw_path,
 )
 from rundlet_server.functions.messages.validators import EntityTags, Found
@@ -30,7 +29,7 @@ from rundlet_server.functions.monitoring.measures import (
     PlainAnswer,
 )
 from rundlet_server.functions.problems import ErrorAnswers, Problem
-from rundlet_server.functions.route_table import KV, KV64, LIVEZ, Route, Rule, base_size
+from rundlet_server.functions.route_table import LIVEZ, Route, Rule, base_size
 from rundlet_server.functions.routes.service import LIVE_BODY, LIVE_HEADERS
 from rundlet_server.functions.routes.value_headers import Text, ValueHeaders
 from rundlet_server.functions.routes.values import not_found, size_of
@@ -83,10 +82,7 @@ def _way(route: Route, method: str, decode_key: Callable[[str, int], str]) -> _W
 
 
 _WAYS: Final = {
-    method: {
-        route.base: _way(route, method, decode_key)
-        for route, decode_key in ((KV, key_from_path), (KV64, key_from_base64url))
-    }
+    method: {route.base: _way(route, method, decode_key) for route, decode_key in VALUE_ROUTES}
     for method in QUICK_METHODS
 }
 

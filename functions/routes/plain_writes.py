@@ -22,7 +22,7 @@ from rundlet_server.functions.messages.bodies import (
 )
 from rundlet_server.functions.messages.content_types import require_header_safe
 from rundlet_server.functions.messages.query import plain_ttl_s
-from rundlet_server.functions.messages.target import key_from_base64url, key_from_path
+from rundlet_server.functions.messages.target import VALUE_ROUTES
 from rundlet_server.functions.messages.validators import EntityTags, precondition_failed
 from rundlet_server.functions.monitoring.audit import AuditTrail
 from rundlet_server.functions.monitoring.counting import CountedStore
@@ -32,7 +32,7 @@ from rundlet_server.functions.monitoring.measures import (
     CountRequest,
 )
 from rundlet_server.functions.problems import ErrorAnswers, Problem
-from rundlet_server.functions.route_table import KV, KV64, Route, Rule, base_size
+from rundlet_server.functions.route_table import Route, Rule, base_size
 from rundlet_server.functions.routes.values import not_found
 from rundlet_server.storage.bounds import KEY_BYTES_LIMIT
 from rundlet_server.storage.errors import Conflict
@@ -80,7 +80,7 @@ _WAYS: Final = {
         route.base: _Way(
             route, route.rules[method], f"{route.template} {method}", method == "DELETE", decode_key
         )
-        for route, decode_key in ((KV, key_from_path), (KV64, key_from_base64url))
+        for route, decode_key in VALUE_ROUTES
     }
     for method in QUICK_WRITES
 }
