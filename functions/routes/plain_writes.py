@@ -150,7 +150,7 @@ class PlainWrites:
     def _is_complete(self, write: PlainWrite, query: bytes, fields: dict[bytes, bytes]) -> bool:
         """Take what only a PUT has, and return whether the write is plain."""
         if write.way.is_delete:
-            return not query and b"content-length" not in fields
+            return not query and fields.get(b"content-length", b"0") == b"0"
         if query:
             write.ttl_s = plain_ttl_s(query)
             if write.ttl_s is None:

@@ -161,6 +161,8 @@ def every_kind(secrets: list[str]) -> Iterator[Request]:
         yield Request(method, "/v1/kv/a", [*named, *given, *size], "HTTP/1.1", body)  # type: ignore[list-item]
     size = [("content-length", "1")]
     yield Request("PUT", "/v1/kv/a?ttl=9", [*named, *size], "HTTP/1.1", b"x")
+    for size in ([("content-length", "0")], [("content-length", "00")]):
+        yield Request("DELETE", "/v1/kv/a", [*named, *size], "HTTP/1.1", b"")
 
 
 def write_of(request: Request, number: int, tags: dict[str, str]) -> Request:
