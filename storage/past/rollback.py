@@ -39,7 +39,7 @@ class RolledBack:
     """What a rollback did, or would do.
 
     Attributes:
-        revision: of its commit; of the head if nothing was to be written.
+        revision: of its commit; if nothing was to be written, of the head it was compared with.
         restored: keys whose value was written again.
         deleted: keys that had no value then.
         unchanged: keys within the scope that were left alone.
@@ -71,8 +71,10 @@ def roll_back(
 ) -> RolledBack:
     """Make keys hold what they held at a moment, in one transaction.
 
-    A write of another client that comes between is never lost: the transaction names the revision
-    of every key it writes, and is worked out anew if one of them has another by then.
+    What it writes is decided from one revision of the store. A write of another client that comes
+    between is never lost: the transaction names the revision of every key it writes, and is worked
+    out anew if one of them has another by then. A key that it leaves alone, or that is new, keeps
+    what others write to it meanwhile.
 
     Args:
         store: with ``history`` and, for a prefix, ``changes``.
@@ -110,7 +112,7 @@ def roll_back(
             continue
         if commit.note is not None:
             return _replayed(commit.revision, commit.note)
-        return RolledBack(commit.revision, *counts, changes)
+        return RolledBack(commit.revision if changes else head.revision, *counts, changes)
 
 
 def _replayed(revision: int, note: bytes) -> RolledBack:

@@ -251,11 +251,12 @@ def test_rollback_of_more_keys_than_a_transaction_has_is_refused_with_their_coun
 
 
 class Raced:
-    """A store that another client writes to before each commit, a number of times."""
+    """A store in which another client writes a key before each commit, a number of times."""
 
-    def __init__(self, store: Store, times: int) -> None:
+    def __init__(self, store: Store, times: int, key: str = "a") -> None:
         self._store = store
         self.times = times
+        self._key = key
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
@@ -263,7 +264,7 @@ class Raced:
     def commit(self, txn: Txn) -> Commit:
         if self.times:
             self.times -= 1
-            put(self._store, "a", b"raced %d" % self.times)
+            put(self._store, self._key, b"raced %d" % self.times)
         return self._store.commit(txn)
 
 
@@ -276,6 +277,30 @@ def test_write_that_comes_between_is_seen_and_rolled_back_too(store):
 
     assert (done.restored, value(store, "a")) == (1, b"1")
     assert store.get("a").version == 5
+
+
+@pytest.mark.parametrize("key", ["b", "new"])
+def test_write_to_a_key_that_a_rollback_leaves_alone_stays(store, key: str):
+    put(store, "a", b"1")
+    put(store, "b", b"1")
+    before = moment_of(store)
+    put(store, "a", b"2")
+
+    done = roll_back(Raced(store, 1, key), before, Scope())
+
+    assert (done.revision, done.restored, done.unchanged) == (moment_of(store).revision, 1, 1)
+    assert (value(store, "a"), value(store, key)) == (b"1", b"raced 0")
+
+
+def test_rollback_with_nothing_to_do_names_the_revision_that_needed_nothing(store):
+    put(store, "a", b"1")
+    before = moment_of(store)
+
+    done = roll_back(Raced(store, 1), before, Scope("a"))
+
+    assert (done.revision, done.restored, done.unchanged) == (before.revision, 0, 1)
+    assert value(store, "a", at=done.revision) == b"1"
+    assert value(store, "a") == b"raced 0"
 
 
 def test_rollback_gives_up_against_writes_without_end(store):
