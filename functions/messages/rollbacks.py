@@ -71,7 +71,7 @@ class RollbackRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
     keys: Annotated[
         list[Key] | None, Meta(description="These keys, instead of those with a prefix.")
     ] = None
-    dry_run: Annotated[bool | None, Meta(description="Only tell what would be done.")] = None
+    dry_run: Annotated[bool | None, Meta(description="Only report what would be done.")] = None
 
     def scope(self, limits: Limits) -> Scope:
         """Return the keys to roll back.
@@ -111,7 +111,7 @@ class RollbackAnswer(TypedDict):
     unchanged: Annotated[int, Meta(description="Keys that were left alone.")]
     changes: NotRequired[
         Annotated[
-            list[DifferenceInfo], Meta(description="Of a dry run, from the head to what would be.")
+            list[DifferenceInfo], Meta(description="Of a dry run, from the head to the result.")
         ]
     ]
 

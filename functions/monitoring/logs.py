@@ -61,17 +61,17 @@ class RequestLog:
 
 
 class LineFile:
-    """Appends lines to a file; call it with one. Any thread may.
+    """Appends each line that it is called with to a file. Any thread may call it.
 
-    Several processes may share the file. It may be renamed at any time: the next line then creates
-    a new one. A line that cannot be written to it goes to stderr, because a request must not fail.
+    Several processes may share the file. If log rotation renames it, the next line creates a new
+    file. A line that cannot be written to it goes to stderr, because a request must not fail.
     """
 
     def __init__(self, path: Path, on_failure: Callable[[], None] = lambda: None) -> None:
         """Open the file.
 
         Args:
-            path: of it.
+            path: of the file.
             on_failure: called for each line that goes to stderr instead.
 
         Raises:
@@ -128,10 +128,10 @@ def open_log(path: Path) -> int:
 def _follow(path: Path, descriptor: int) -> None:
     """Make the descriptor refer to the file that has the name now: log rotation renames files.
 
-    If the name leads nowhere, a file that was renamed is better than none.
+    If no file can be opened under the name, the descriptor keeps the renamed file.
 
     Raises:
-        OSError: it leads nowhere, and the file was removed.
+        OSError: no file can be opened under the name, and the old file was removed.
     """
     status = os.fstat(descriptor)
     try:
@@ -165,7 +165,7 @@ def stderr_writer() -> LineWriter:
 
 
 def _members(failure: Failure) -> dict[str, object]:
-    """Return what a line says of a failure; for an unexpected one, also where it happened."""
+    """Return the members of a failure; an unexpected one has a traceback."""
     members: dict[str, object] = {"problem": failure.problem.name}
     if failure.problem.name != "internal":
         return members | {"detail": failure.problem.detail}
