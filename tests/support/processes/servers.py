@@ -156,11 +156,23 @@ def is_held_by_server(connection: socket.socket) -> bool:
 
     The client cannot tell: what was sent to it before stands between it and the end.
     """
+    fields = _server_end(connection)
+    return fields is not None and fields[9] != "0"  # the inode: none where no process has it
+
+
+def has_been_read(connection: socket.socket) -> bool:
+    """Whether the server has accepted a connection and read all that was sent over it."""
+    fields = _server_end(connection)
+    return fields is not None and fields[9] != "0" and int(fields[4].partition(":")[2], 16) == 0
+
+
+def _server_end(connection: socket.socket) -> list[str] | None:
+    """Return what the system says of the server's end of a connection, in its columns."""
     (host, port), (_, server_port) = connection.getsockname(), connection.getpeername()
     assert host == "127.0.0.1"
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         ports = [int(address.partition(":")[2], 16) for address in fields[1:3]]
         if ports == [server_port, port]:
-            return fields[9] != "0"  # the inode: none where no process has it any more
-    return False
+            return fields
+    return None
