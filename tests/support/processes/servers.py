@@ -12,13 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import httpx
 
 from tests.support import PATIENCE_S
 
 T = TypeVar("T")
+_GIVEN_PORTS: Final[set[int]] = set()
 
 
 class ServerProcess:
@@ -147,8 +148,22 @@ def worker_pids(server_pid: int) -> list[int]:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    """Return a port that is free now; no one that was returned before, for what starts together."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port: int = listener.getsockname()[1]
+        if port not in _GIVEN_PORTS:
+            _GIVEN_PORTS.add(port)
+            return port
+
+
+def is_open(port: int) -> bool:
+    """Whether a server of this machine accepts connections."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def is_held_by_server(connection: socket.socket) -> bool:
