@@ -28,7 +28,12 @@ from tests.support.processes.killed_servers import (
     processes_of,
     start,
 )
-from tests.support.processes.servers import has_been_read, is_running, wait_for
+from tests.support.processes.servers import (
+    has_been_read,
+    is_running,
+    private_folder_of,
+    wait_for,
+)
 
 MIB = 1024 * 1024
 PROBLEM = "application/problem+json"
@@ -200,10 +205,3 @@ def test_after_a_kill_of_everything_in_memory_the_next_server_cleans_up(tmp_path
 
     with start(tmp_path, *WAITRESS, "--in-memory"):
         assert not folder.exists()
-
-
-def private_folder_of(pid: int) -> Path:
-    """The folder with the counters, and with the store of a server in memory."""
-    opened = {path.resolve() for path in Path(f"/proc/{pid}/fd").iterdir()}
-    (folder,) = (path for path in opened if path.name.startswith("rundlet-run-"))
-    return folder

@@ -135,6 +135,16 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def private_folder_of(pid: int) -> Path:
+    """Return the folder whose lock a server holds: of its counters, and of a store in memory."""
+    held = set()
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # other files come and go
+            held.add(path.readlink())
+    [folder] = [path for path in held if path.name.startswith("rundlet-run-")]
+    return folder
+
+
 def worker_pids(server_pid: int) -> list[int]:
     """Return the process ids of a server's Granian workers; it has other children, too."""
     found = []
