@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import falcon.testing
+import hypothesis
 import pytest
 
 from rundlet_server.functions.app import create_app
@@ -48,6 +49,14 @@ ON_A_DATABASE = {
 CAMPAIGNS = pytest.StashKey[list[Campaign]]()
 ROWS = pytest.StashKey[list[Row]]()
 """What the campaigns of other processes did, where several run the tests side by side."""
+
+
+# A busy machine is no fault: an example may take as long as it needs. The decorators of tests take
+# this over when their modules are imported, which is later.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_sessionstart() -> None:

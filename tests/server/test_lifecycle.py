@@ -23,6 +23,7 @@ from tests.support.processes.servers import (
     children_of,
     free_port,
     is_running,
+    private_folder_of,
     silent_clients,
     wait_for,
 )
@@ -61,13 +62,6 @@ def text_file(tmp_path):
     path = tmp_path / "three.data"
     path.write_text(f"{UUID} this is a value\n{OTHER_UUID} 1234\n")
     return path
-
-
-def scratch_folder_of(pid: int) -> Path:
-    """The private folder whose lock a server holds."""
-    held = {path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir()}
-    [folder] = [path for path in held if path.name.startswith("rundlet-run-")]
-    return folder
 
 
 def run_serve(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -189,7 +183,7 @@ def test_store_in_memory_goes_with_the_server(start, layout, number):
     with start("--in-memory", *layout) as server:
         server.client.put("/v1/kv/greeting", content=b"hello")
         assert server.client.get("/v1/kv/greeting").content == b"hello"
-        folder = scratch_folder_of(server.process.pid)
+        folder = private_folder_of(server.process.pid)
         assert (folder / "data").is_dir()
         server.process.send_signal(number)
         server.wait()

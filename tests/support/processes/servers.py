@@ -12,13 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import httpx
 
 from tests.support import PATIENCE_S
 
 T = TypeVar("T")
+_GIVEN_PORTS: Final[set[int]] = set()
 
 
 class ServerProcess:
@@ -134,6 +135,16 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def private_folder_of(pid: int) -> Path:
+    """Return the folder whose lock a server holds: of its counters, and of a store in memory."""
+    held = set()
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # other files come and go
+            held.add(path.readlink())
+    [folder] = [path for path in held if path.name.startswith("rundlet-run-")]
+    return folder
+
+
 def worker_pids(server_pid: int) -> list[int]:
     """Return the process ids of a server's Granian workers; it has other children, too."""
     found = []
@@ -147,8 +158,22 @@ def worker_pids(server_pid: int) -> list[int]:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    """Return a port that is free now; no one that was returned before, for what starts together."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port: int = listener.getsockname()[1]
+        if port not in _GIVEN_PORTS:
+            _GIVEN_PORTS.add(port)
+            return port
+
+
+def is_open(port: int) -> bool:
+    """Whether a server of this machine accepts connections."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def is_held_by_server(connection: socket.socket) -> bool:
@@ -156,11 +181,23 @@ def is_held_by_server(connection: socket.socket) -> bool:
 
     The client cannot tell: what was sent to it before stands between it and the end.
     """
+    fields = _server_end(connection)
+    return fields is not None and fields[9] != "0"  # the inode: none where no process has it
+
+
+def has_been_read(connection: socket.socket) -> bool:
+    """Whether the server has accepted a connection and read all that was sent over it."""
+    fields = _server_end(connection)
+    return fields is not None and fields[9] != "0" and int(fields[4].partition(":")[2], 16) == 0
+
+
+def _server_end(connection: socket.socket) -> list[str] | None:
+    """Return what the system says of the server's end of a connection, in its columns."""
     (host, port), (_, server_port) = connection.getsockname(), connection.getpeername()
     assert host == "127.0.0.1"
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         ports = [int(address.partition(":")[2], 16) for address in fields[1:3]]
         if ports == [server_port, port]:
-            return fields[9] != "0"  # the inode: none where no process has it any more
-    return False
+            return fields
+    return None
