@@ -33,6 +33,7 @@ from rundlet_server.server.granian.waiting import LoopWaits
 from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
 from rundlet_server.storage.memory.allocator import keep_little_free
 from rundlet_server.storage.memory.collector import relax_collector
+from rundlet_server.storage.notices.messages import write_messages
 
 ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -86,6 +87,7 @@ class WorkerOptions:
 def load_app(options: WorkerOptions) -> App:
     """Make the app of one worker; call it in the main thread, before any other thread starts."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # later threads inherit this
+    write_messages()
     keep_little_free()
     stop = _Stop()
     threading.Thread(target=stop.wait, name="rundlet-stop", daemon=True).start()
