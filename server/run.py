@@ -40,6 +40,7 @@ from rundlet_server.storage.counting.heartbeat import start_heartbeat
 from rundlet_server.storage.interface import Store
 from rundlet_server.storage.memory.allocator import keep_little_free
 from rundlet_server.storage.memory.collector import relax_collector
+from rundlet_server.storage.memory.trimming import trim_often
 from rundlet_server.storage.notices.messages import write_messages
 from rundlet_server.storage.textfile.loading import Progress, load_text_file
 from rundlet_server.storage.tokens.opening import open_tokens
@@ -91,6 +92,7 @@ def serve(options: ServeOptions, telling: Telling) -> None:
     _allow_many_files()
     keep_little_free()
     relax_collector()
+    trim_often()
     for number in STOP_SIGNALS:
         if number != signal.SIGINT and not is_ignored(number):  # SIGINT raises KeyboardInterrupt
             signal.signal(number, _unwind)

@@ -33,6 +33,7 @@ from rundlet_server.server.granian.waiting import LoopWaits
 from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
 from rundlet_server.storage.memory.allocator import keep_little_free
 from rundlet_server.storage.memory.collector import relax_collector
+from rundlet_server.storage.memory.trimming import trim_often
 from rundlet_server.storage.notices.messages import write_messages
 
 ENVIRONMENT: Final = {
@@ -96,6 +97,7 @@ def load_app(options: WorkerOptions) -> App:
     ).start()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     relax_collector()
+    trim_often()
     waits = LoopWaits(options.threads)
     bridge = Bridge(
         options.make_service(waits),

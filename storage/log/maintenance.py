@@ -27,6 +27,7 @@ from rundlet_server.storage.log.maintain.compaction import CompactionResult
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.memory.allocator import keep_little_free
 from rundlet_server.storage.memory.collector import relax_collector
+from rundlet_server.storage.memory.trimming import trim_often
 from rundlet_server.storage.notices.messages import write_messages
 from rundlet_server.storage.settings import StoreSettings
 
@@ -145,6 +146,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.nice(_NICENESS)
     keep_little_free()
     relax_collector()
+    trim_often()
     store = LogStore(options.folder, settings)
     try:
         run(store, sys.stdin)
