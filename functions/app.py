@@ -33,6 +33,9 @@ from rundlet_server.functions.monitoring.logs import LineFile, LineWriter, Reque
 from rundlet_server.functions.monitoring.measures import MeasuredApp
 from rundlet_server.functions.monitoring.readiness import Readiness
 from rundlet_server.functions.openapi import openapi_document
+from rundlet_server.functions.plain.gets import PlainGets
+from rundlet_server.functions.plain.mgets import PlainMgets
+from rundlet_server.functions.plain.writes import PlainWrites
 from rundlet_server.functions.problems import ErrorAnswers
 from rundlet_server.functions.request_ids import RequestIds
 from rundlet_server.functions.routes.backups import (
@@ -46,9 +49,6 @@ from rundlet_server.functions.routes.diff import DiffResource
 from rundlet_server.functions.routes.history import HistoryResource
 from rundlet_server.functions.routes.lists import KeysResource
 from rundlet_server.functions.routes.metrics import MetricsResource
-from rundlet_server.functions.routes.plain_gets import PlainGets
-from rundlet_server.functions.routes.plain_mgets import PlainMgets
-from rundlet_server.functions.routes.plain_writes import PlainWrites
 from rundlet_server.functions.routes.ready import ReadyResource
 from rundlet_server.functions.routes.retention import RetentionResource
 from rundlet_server.functions.routes.rollback import RollbackResource

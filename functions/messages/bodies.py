@@ -21,17 +21,6 @@ _WEIGHT: Final = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 _STEP_BYTES = 1024 * 1024
 _JSON_ENCODER: Final = msgspec.json.Encoder()
 
-SMALL_BYTES: Final = 64 * 1024
-"""A request with a larger body is not plain, see ``functions.routes.plain_writes``."""
-_DIGITS_MAX: Final = len(str(SMALL_BYTES))
-PLAIN_HEADERS: Final = frozenset(
-    (
-        *(b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language"),
-        *(b"connection", b"content-type", b"content-length"),
-    )
-)
-"""Headers that do not change what a plain request does; ``Host`` may have it refused."""
-
 
 def read_body(req: falcon.Request, what: str, size_max: int) -> bytes:
     """The whole body as one object; ``what`` names the limit as ``functions.limits`` does.
@@ -87,20 +76,6 @@ def body_pieces(req: falcon.Request, size: int) -> Iterator[bytes]:
         note_received(req.env, len(piece))
         left -= len(piece)
         yield piece
-
-
-def plain_fields(
-    headers: Sequence[tuple[bytes, bytes]], known: frozenset[bytes] = PLAIN_HEADERS
-) -> dict[bytes, bytes] | None:
-    """Return the headers of a request by name; ``None`` if one is not ``known``, or is repeated."""
-    fields = dict(headers)
-    return fields if len(fields) == len(headers) and fields.keys() <= known else None
-
-
-def plain_size(fields: dict[bytes, bytes]) -> int:
-    """Return the size of the body; 0 if it has none, or one that may be too large."""
-    digits = fields.get(b"content-length", b"")
-    return int(digits) if digits.isdigit() and len(digits) <= _DIGITS_MAX else 0
 
 
 def accepts_gzip(req: falcon.Request) -> bool:

@@ -95,7 +95,7 @@ class StatsResource:
 
 
 class LiveResource:
-    """``/livez``: the process answers. ``plain_gets`` gives most of these answers before Falcon."""
+    """``/livez``: the process answers. ``plain.gets`` gives most of these answers before Falcon."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Say so."""

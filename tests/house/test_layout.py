@@ -100,7 +100,7 @@ FLOORS = {
         "feeds",
         "monitoring openapi",
         "routes serving",
-        "ui",
+        "plain ui",
         "app",
         "__init__",
     ],

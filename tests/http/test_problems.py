@@ -97,7 +97,7 @@ def test_titles_are_those_of_the_current_standard(status: int, title: str):
 
 
 @pytest.mark.parametrize(
-    ("headers", "module"), [({}, "plain_gets.py"), ({"Range": "bytes=0-1"}, "values.py")]
+    ("headers", "module"), [({}, "plain/gets.py"), ({"Range": "bytes=0-1"}, "routes/values.py")]
 )
 def test_unexpected_error_is_logged_and_not_shown(
     capsys: pytest.CaptureFixture[str], headers: dict[str, str], module: str
@@ -111,7 +111,7 @@ def test_unexpected_error_is_logged_and_not_shown(
     assert "Traceback" not in answer.text
     assert answer.json["request_id"] in logged
     assert "ZeroDivisionError" in logged
-    assert f"functions/routes/{module}" in logged
+    assert f"functions/{module}" in logged
     assert "secret" not in logged
 
 

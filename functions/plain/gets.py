@@ -1,12 +1,11 @@
 """Plain GETs and HEADs of values, and ``/livez``, answered without Falcon.
 
 A GET or HEAD of ``/v1/kv/{key}``, ``/v1/kv64/{key}`` or ``/livez`` is plain if it has no query, no
-range, no body and no condition, except for ``If-None-Match``. Most requests are plain, and Falcon's
-request, response, router and middleware would take more than half of their time. ``PlainGets``
-answers them with the same parts as the Falcon routes do: it decodes the key, admits the request,
-reads the store and makes the headers. It returns ``None`` for every request that is not plain, is
-not admitted, would send a large value or may wait for a disk; then Falcon answers it. Either way
-the answer is the same to the byte; a test compares both.
+range, no body and no condition, except for ``If-None-Match``. ``PlainGets`` answers them with the
+same parts as the Falcon routes do: it decodes the key, admits the request, reads the store and
+makes the headers. It returns ``None`` for every request that is not plain, is not admitted, would
+send a large value or may wait for a disk; then Falcon answers it. Either way the answer is the same
+to the byte; a test compares both.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from rundlet_server.functions.monitoring.measures import (
     Kind,
     PlainAnswer,
 )
+from rundlet_server.functions.plain.requests import environ_of, host_of, spelled
 from rundlet_server.functions.problems import ErrorAnswers, Problem
 from rundlet_server.functions.route_table import LIVEZ, Route, Rule, base_size
 from rundlet_server.functions.routes.service import LIVE_BODY, LIVE_HEADERS
@@ -44,12 +44,9 @@ _FALCON: Final = (
     *("range", "prefer", "origin", "transfer-encoding"),
 )
 """Headers of requests that Falcon answers, besides those with a body."""
-_FALCON_WSGI: Final = tuple(f"HTTP_{name.upper().replace('-', '_')}" for name in _FALCON)
-_READ_ASGI: Final = tuple(
-    (name.encode(), f"HTTP_{name.upper().replace('-', '_')}")
-    for name in ("host", "authorization", "if-none-match")
-)
-"""Headers that decide the answer, and how WSGI spells them."""
+_FALCON_WSGI: Final = tuple(name for _, name in spelled(*_FALCON))
+_READ: Final = spelled("host", "authorization", "if-none-match")
+"""Headers that decide the answer."""
 _FALCON_ASGI: Final = frozenset(name.encode() for name in (*_FALCON, "content-length"))
 
 
@@ -140,10 +137,7 @@ class PlainGets:
             return None
         if not raw_path.isascii() or b"#" in raw_path:
             return None
-        environ: dict[str, object] = {"REQUEST_METHOD": method}
-        for name, spelled in _READ_ASGI:
-            if name in fields:
-                environ[spelled] = fields[name].decode("latin-1")
+        environ = environ_of(method, fields, _READ)
         answer = self._answer(environ, raw_path.decode(), self._bytes, self._live_bytes)
         if answer is None:
             return None
@@ -178,8 +172,7 @@ class PlainGets:
 
     def _admitted_key(self, environ: WSGIEnvironment, way: _Way, encoded_key: str) -> str | None:
         """Return the key of a request; ``None`` if Falcon is to refuse it."""
-        host = environ.get("HTTP_HOST")
-        if not host or "," in host:
+        if not host_of(environ):
             return None
         try:
             key = way.decode_key(encoded_key, KEY_BYTES_LIMIT)
@@ -221,8 +214,8 @@ class PlainGets:
     def _live(
         self, environ: WSGIEnvironment, headers: list[tuple[Text, Text]]
     ) -> tuple[Kind, list[tuple[Text, Text]], bytes] | None:
-        host = environ.get("HTTP_HOST")
-        if not host or "," in host:
+        host = host_of(environ)
+        if not host:
             return None
         if self._access is not None and not self._access.admits_open(host):
             return None

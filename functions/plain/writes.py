@@ -14,12 +14,6 @@ from time import perf_counter_ns
 from typing import Final, NamedTuple
 
 from rundlet_server.functions.access.admission import Access, note_revision
-from rundlet_server.functions.messages.bodies import (
-    PLAIN_HEADERS,
-    SMALL_BYTES,
-    plain_fields,
-    plain_size,
-)
 from rundlet_server.functions.messages.content_types import require_header_safe
 from rundlet_server.functions.messages.query import plain_ttl_s
 from rundlet_server.functions.messages.target import VALUE_ROUTES
@@ -30,6 +24,15 @@ from rundlet_server.functions.monitoring.measures import (
     QUICK_WRITES,
     AsgiAnswer,
     CountRequest,
+)
+from rundlet_server.functions.plain.requests import (
+    PLAIN_HEADERS,
+    SMALL_BYTES,
+    environ_of,
+    host_of,
+    plain_fields,
+    plain_size,
+    spelled,
 )
 from rundlet_server.functions.problems import ErrorAnswers, Problem
 from rundlet_server.functions.route_table import Route, Rule, base_size
@@ -45,11 +48,8 @@ from rundlet_server.storage.interface import (
 )
 from rundlet_server.storage.outcomes.results import Commit
 
-_READ: Final = tuple(
-    (name.encode(), f"HTTP_{name.upper().replace('-', '_')}")
-    for name in ("host", "authorization", "if-match", "if-none-match")
-)
-"""Headers that decide the answer, and how WSGI spells them."""
+_READ: Final = spelled("host", "authorization", "if-match", "if-none-match")
+"""Headers that decide the answer."""
 _KNOWN: Final = PLAIN_HEADERS.union(name for name, _ in _READ)
 
 _CREATED: Final = "201 Created"
@@ -130,14 +130,8 @@ class PlainWrites:
         way = _WAYS[method].get(path[:base])
         if way is None:
             return None
-        environ: dict[str, object] = {
-            "REQUEST_METHOD": method,
-            "REQUEST_URI": path,
-            "REMOTE_ADDR": client,
-        }
-        for name, spelled in _READ:
-            if name in fields:
-                environ[spelled] = fields[name].decode("latin-1")
+        environ = environ_of(method, fields, _READ)
+        environ |= {"REQUEST_URI": path, "REMOTE_ADDR": client}
         try:
             key_bytes_max = KEY_BYTES_LIMIT if way.is_delete else self._key_bytes_max
             key = way.decode_key(path[base:], key_bytes_max)
@@ -197,8 +191,7 @@ class PlainWrite:
         """See ``QuickWrite``."""
         self._started_ns = perf_counter_ns()
         environ, way, access = self._environ, self.way, self._writes.access
-        host = str(environ.get("HTTP_HOST", ""))
-        if not host or "," in host:
+        if not host_of(environ):
             return None
         if access is not None and not access.admits(environ, way.route, way.rule, (self.key,)):
             return None

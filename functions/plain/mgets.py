@@ -14,16 +14,18 @@ from typing import Final
 
 from rundlet_server.functions.access.admission import Access
 from rundlet_server.functions.messages.answers import encode_mget
-from rundlet_server.functions.messages.bodies import (
-    CBOR_TYPE,
-    JSON_TYPE,
-    PLAIN_HEADERS,
-    SMALL_BYTES,
-    plain_fields,
-    plain_size,
-)
+from rundlet_server.functions.messages.bodies import CBOR_TYPE, JSON_TYPE
 from rundlet_server.functions.monitoring.counting import CountedStore
 from rundlet_server.functions.monitoring.measures import AsgiAnswer, CountRequest, Kind
+from rundlet_server.functions.plain.requests import (
+    PLAIN_HEADERS,
+    SMALL_BYTES,
+    environ_of,
+    host_of,
+    plain_fields,
+    plain_size,
+    spelled,
+)
 from rundlet_server.functions.problems import Problem
 from rundlet_server.functions.route_table import MGET
 from rundlet_server.functions.routes.batches import mget_decoder
@@ -32,6 +34,8 @@ _TYPES: Final = {media_type.encode(): media_type for media_type in (JSON_TYPE, C
 _PATH: Final = MGET.template.encode()
 _RULE: Final = MGET.rules["POST"]
 _KNOWN: Final = PLAIN_HEADERS | {b"authorization"}
+_READ: Final = spelled("host", "authorization")
+"""Headers that decide the answer."""
 _OK: Final[Kind] = (f"{MGET.template} POST", "200 OK")
 
 
@@ -66,12 +70,7 @@ class PlainMgets:
         size = plain_size(fields)
         if asked_type not in _TYPES or answer_type not in _TYPES or not 0 < size <= SMALL_BYTES:
             return None
-        environ: dict[str, object] = {
-            "REQUEST_METHOD": "POST",
-            "HTTP_HOST": fields.get(b"host", b"").decode("latin-1"),
-        }
-        if b"authorization" in fields:
-            environ["HTTP_AUTHORIZATION"] = fields[b"authorization"].decode("latin-1")
+        environ = environ_of("POST", fields, _READ)
         return PlainMget(self, environ, (_TYPES[asked_type], _TYPES[answer_type]), size)
 
 
@@ -97,9 +96,9 @@ class PlainMget:
         """See ``QuickMget``."""
         started_ns = perf_counter_ns()
         mgets, environ = self._mgets, self._environ
-        access, host = mgets.access, str(environ["HTTP_HOST"])
+        access = mgets.access
         asked_type, answer_type = self._types
-        if not host or "," in host:
+        if not host_of(environ):
             return None
         try:
             asked = mgets.decoder.decode(body, asked_type)
