@@ -20,8 +20,8 @@ class FolderLock:
     The threads of one process take turns by a lock of their own first.
 
     Attributes:
-        guard: refuses a forked child, for which the lock of the threads may be held for ever.
-        place: where the store is; the lock is not given to a process that has another store open.
+        guard: refuses a forked child, in which the lock between threads may be held for ever.
+        place: where the store is; a process whose path leads to another store gets no lock.
     """
 
     def __init__(self, files: Files, folder: Path) -> None:
