@@ -49,7 +49,7 @@ class OpenedStore:
     Attributes:
         ends: up to where each segment is to be read, by number.
         segments, indexes: by number; without those that cannot be opened.
-        problems: why those cannot be opened.
+        problems: why files cannot be opened.
     """
 
     folder: Path

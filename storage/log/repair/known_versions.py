@@ -43,8 +43,8 @@ class KnownVersion(NamedTuple):
 class KnownIndex:
     """An index file that can be read as a whole.
 
-    It covers the log without a hole from its first to its last revision: what it leaves out there
-    was no longer needed when it was written.
+    It covers the log without a hole from its first to its last revision: versions that it leaves
+    out there were no longer needed when it was written.
 
     Attributes:
         number: of the file; a later file has a higher one.

@@ -38,7 +38,7 @@ class Source:
 
     Attributes:
         end: up to where it holds commits; it may be behind the end of the file.
-        is_end_known: something beside the file says where that is.
+        is_end_known: something other than the size of the file says where that is.
         header_origin: see ``segment``; 0 if the header is damaged.
         first_revision, last_revision: of its records; 0 if it has none.
         last_time_us: of its last record.
