@@ -25,10 +25,10 @@ _log = logging.getLogger("rundlet.store")
 class Housekeeper:
     """Follows the log, verifies index files, syncs by intervals, and frees memory in between.
 
-    Without a maintenance process it logs expiries as long as a process waits for changes: for
-    those who wait, an expiry is a change.
+    Without a maintenance process, it logs expiries as long as a process waits for changes, because
+    an expiry is a change.
 
-    It also looks at what no request would notice, and logs it once when it begins.
+    It also checks for states that no request would notice, and logs each once when it begins.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Housekeeper:
                 return
 
     def _report(self) -> None:
-        """Log what has begun since the last look."""
+        """Log the states that have begun since the last check."""
         misplaced, late = self._health.misplaced(self._follower.view), self._health.late_expiry()
         if misplaced and not self._is_misplaced:
             _log.warning("writes are refused: %s", misplaced[0])
