@@ -51,7 +51,7 @@ def encode_bound(bound: str) -> bytes:
     """Return the UTF-8 bytes of a prefix, a delimiter, or where a range begins or ends.
 
     Raises:
-        InvalidKey: it has none.
+        InvalidKey: the text has no UTF-8 form.
     """
     try:
         return bound.encode()
