@@ -105,4 +105,4 @@ class TokenStore(Protocol):
         """Revoke a token by name or id, at once, and return it; ``None`` if there is none."""
 
     def watch(self) -> TokenSource:
-        """Begin to watch which tokens are valid; what keeps them is made if it is missing."""
+        """Begin to watch which tokens are valid; make their file or table if it is missing."""
