@@ -145,7 +145,7 @@ class Past:
         return first_of(value), first_of(tombstone)
 
     def _version(self, kv: pb.KeyValue | None, end: pb.KeyValue | None) -> Version | None:
-        """Return the line of the history that a state is; ``None`` if there was nothing."""
+        """Return the line of the history for a state; ``None`` if there was nothing."""
         base = self._views.base
         if kv is not None:
             found = decode_envelope(kv)

@@ -24,7 +24,7 @@ class CommitEvents(NamedTuple):
 
 
 class CommitStream:
-    """Joins the answers to one watch to commits."""
+    """Builds commits from the answers to one watch."""
 
     def __init__(self, layout: Layout, base: int) -> None:
         self._layout = layout
@@ -88,7 +88,7 @@ class CommitStream:
     def _whole(self) -> list[Event]:
         """Return the events of a commit, deletions with their kind and time.
 
-        What is erased may have had no value; then its tombstone alone tells of it.
+        An erased key may have had no value; then only its tombstone shows the erasure.
         """
         events = self._events
         for number, event in enumerate(events):
