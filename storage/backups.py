@@ -72,7 +72,7 @@ class Backups(Protocol):
         Raises:
             BackupNotReady: ``work_s`` is over; the next call continues the work.
             Damaged: the store is not what was written.
-            ReadOnly: nothing can be written where the store is.
+            ReadOnly: nothing can be written in the folder of the store.
             Unavailable: too many backups are held, or files change too fast.
         """
 

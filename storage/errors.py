@@ -196,7 +196,7 @@ class DiskFull(Unavailable):
 
 
 class BackupNotReady(Unavailable):
-    """The files of the store are still being hashed; each request continues where one ended."""
+    """The files of the store are still being hashed; each request continues the work."""
 
 
 class OutcomeUnknown(StoreError):

@@ -28,7 +28,7 @@ class ForkListener(Protocol):
     """An object that must change in a forked child."""
 
     def after_fork(self) -> None:
-        """Called in a child, which has one thread and runs no other code yet."""
+        """Adapt to a forked child, which has one thread and runs no other code yet."""
 
 
 class ProcessGuard:

@@ -349,7 +349,7 @@ class Store(Timeline, Protocol):
         """Return exact counts at the head."""
 
     def gauges(self) -> Mapping[str, Gauge]:
-        """Return what the backend reports, by names of letters, digits and ``_``."""
+        """Return the gauges of the backend by name; names have letters, digits and ``_``."""
 
     def compact(self, *, wait: bool = False) -> None:
         """Compact the store. It needs the feature ``compaction``.
@@ -394,4 +394,4 @@ class CommitsGroups(Protocol):
     """A store that commits the transactions of many callers with one write and one sync."""
 
     def commit_group(self, txns: Sequence[Txn]) -> list[Commit | Exception]:
-        """Return for each what ``Store.commit`` would return, or what it would raise."""
+        """Return for each its commit, or the error that ``Store.commit`` would raise."""

@@ -155,7 +155,7 @@ def check_answer(sizes: Collection[int], limits: Limits, admit: Admit | None) ->
 
 
 def shown_bytes(entry: Entry) -> int:
-    """Return what a value adds to the size of an answer that shows it, beside its key."""
+    """Return how many bytes a value adds to an answer that shows it, beside its key."""
     size = len(entry.value)
     return size + metadata_bytes(entry.metadata) if entry.metadata else size
 

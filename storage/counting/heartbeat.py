@@ -49,7 +49,7 @@ def beat(shared: SharedCounters) -> None:
 def beats(directory: Path) -> dict[CountingProcess, int]:
     """Return when each living process last noted that it runs, in milliseconds.
 
-    Those that have not begun to are left out.
+    Processes that have noted nothing yet are left out.
 
     Args:
         directory: with the counters of a server.

@@ -1,7 +1,7 @@
 """The past: versions of a key, and the moment at a time.
 
 The state of a key at a revision is its value there, or its tombstone. Each names the revision at
-which it was written, so reading again just before that goes one step back.
+which it was written, so a read at the revision before goes one step back.
 """
 
 from __future__ import annotations

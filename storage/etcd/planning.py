@@ -61,7 +61,7 @@ class Plan:
     """Decides one transaction at one time.
 
     Attributes:
-        changes: what is to be written, in order.
+        changes: the writes, in order.
         results: of the operations, in order.
     """
 

@@ -1,9 +1,9 @@
 """Which history is kept: etcd compacts by revision, for the whole cluster.
 
-A compaction drops whatever was overwritten or deleted before one revision. So history is kept by
-time only (``keep_versions`` is 1), and for as long as the store with the longest retention in the
-cluster needs: ``m/retention`` of each store says how long, and ``m/hold/`` has the revisions that
-long reads need.
+A compaction drops all versions that were overwritten or deleted before one revision. So history is
+kept by time only (``keep_versions`` is 1), and for as long as the store with the longest retention
+in the cluster needs: ``m/retention`` of each store says how long, and ``m/hold/`` has the revisions
+that long reads need.
 
 In each interval, one process compacts: the one that writes ``m/claim`` first.
 """

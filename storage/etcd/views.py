@@ -21,7 +21,7 @@ from rundlet_server.storage.etcd.slots import Summary, sum_of
 from rundlet_server.storage.timeline import At, Moment
 
 Ranges = Callable[[int], Sequence[pb.RangeRequest]]
-"""Returns what is to be read, given the revision of etcd's to read at; 0 is the head."""
+"""Returns the ranges to read, given the revision of etcd's to read at; 0 is the head."""
 
 
 class StoreClock:

@@ -86,7 +86,7 @@ class Housekeeper:
         return max(self._next_sync_s - time.monotonic(), self._interval_s * _PAUSE_SHARE_MIN)
 
     def _keep_in_order(self) -> None:
-        """Take over new index files, sync, and verify what no read has touched yet."""
+        """Load new index files, sync, and verify the blocks that no read has touched yet."""
         view = self._follower.refresh()
         self._sync_if_due()
         if self._is_expiring:

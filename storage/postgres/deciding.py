@@ -116,8 +116,7 @@ class Batch:
         Raises:
             Conflict: conditions failed and there is no ``otherwise``.
             IdempotencyKeyReused: another request was done with its key.
-            InvalidOperation, LimitExceeded: an operation cannot be done; expired values end all the
-                same.
+            InvalidOperation, LimitExceeded: an operation cannot be done; expired values still end.
         """
         if txn.idempotency is not None:
             done_before = self.outcomes.done_before(txn.idempotency)

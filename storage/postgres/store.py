@@ -288,7 +288,7 @@ class PostgresStore:
         raise TypeError(message)
 
     def _begin(self) -> None:
-        """Take over the time of the store, and set its retention."""
+        """Adopt the time of the store, and set its retention."""
         [(_, time_us)] = self._connections.rows(_HEAD)
         self._clock.now_us(time_us)
         present = self._timeline.retention()

@@ -6,7 +6,7 @@ It is an index file of the log store (``storage.log.index.file``) whose rows say
 * *version*: the CRC32C of key, space and value, which verifies every read;
 * *revision* 1; *type*: text if the value is valid UTF-8.
 
-The index says what it was made of (``TextSource``), and is made again if that has changed.
+The index records its source (``TextSource``), and is made again if the source has changed.
 """
 
 from __future__ import annotations

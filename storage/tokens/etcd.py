@@ -1,6 +1,6 @@
 """The tokens of a store in etcd: one key, ``m/tokens``, so that all its servers share them.
 
-Its value is what a folder keeps in a file (``format``).
+Its value has the bytes that a folder keeps in a file (``format``).
 """
 
 from __future__ import annotations

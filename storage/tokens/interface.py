@@ -1,6 +1,6 @@
 """What servers and the command line see of tokens: two protocols and their values.
 
-A ``TokenStore`` lists and changes tokens, a ``TokenSource`` tells a server which are valid. Every
+A ``TokenStore`` lists and changes tokens, a ``TokenSource`` gives a server the valid ones. Every
 implementation keeps tokens as hashes: the secret is 256 random bits, which cannot be guessed, so a
 slow password hash would only slow down requests.
 """

@@ -43,7 +43,7 @@ def answers(response: pb.TxnResponse) -> list[pb.RangeResponse]:
 
 
 def unchanged(key: bytes, revision: int) -> pb.Compare:
-    """Compare: a key was last written at a revision; 0: it has no value."""
+    """Return the condition that a key was last written at a revision; 0: that it has no value."""
     return pb.Compare(
         result=pb.Compare.EQUAL, target=pb.Compare.MOD, key=key, mod_revision=revision
     )

@@ -1,7 +1,7 @@
 """Which backup of a place holds a revision or a time.
 
-A backup holds the revisions from its oldest to its own, and every time from that of the oldest to
-the moment at which it was taken.
+A backup holds the revisions from its oldest to its own, and every time from the time of its oldest
+revision to the moment at which it was taken.
 """
 
 from __future__ import annotations

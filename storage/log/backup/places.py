@@ -58,7 +58,7 @@ class DirectoryPlace:
     """A directory of this machine. In a ``with`` block, no other process may write to it."""
 
     def __init__(self, folder: Path, files: Files | None = None) -> None:
-        """``folder`` is made when something is written."""
+        """Use a folder, which is made when something is written."""
         self._folder = folder
         self._files: Files = files or RealFiles()
         self._unsynced: list[str] = []

@@ -183,7 +183,7 @@ class Restore:
         return decode_manifest(data, path)
 
     def _segments(self, old: Manifest) -> Iterator[SegmentState]:
-        """Copy the segments that are wanted; yield what the new manifest says of them."""
+        """Copy the segments that are wanted; yield their entries for the new manifest."""
         for state in old.segments:
             if self._scan.is_cut:
                 return

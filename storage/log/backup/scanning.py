@@ -53,7 +53,7 @@ class SegmentScan:
         """Verify a segment, truncate it behind the wanted commits, sync it, and index it.
 
         Returns:
-            What the manifest says of it; ``None`` if nothing in it is wanted.
+            Its entry for the manifest; ``None`` if nothing in it is wanted.
 
         Raises:
             Damaged: it is not what was written.

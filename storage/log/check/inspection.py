@@ -108,6 +108,6 @@ def _look_at_unindexed(opened: OpenedStore) -> tuple[list[Problem], int]:
         with reporting(segment.path, problems):
             for stretch in stretches(segment, HEADER_SIZE, opened.ends[state.number]):
                 if state.number == active.segment:
-                    with contextlib.suppress(Damaged):  # its checksums match: verify tells
+                    with contextlib.suppress(Damaged):  # its checksums match: ``verify`` reports it
                         active.add(stretch.locators(state.number))
     return problems, active.replaced_bytes

@@ -1,4 +1,4 @@
-"""The page that all processes of a store share: what is published, and up to where.
+"""The page that all processes of a store share: up to where the log is published and durable.
 
 The file ``COMMIT`` is one page of aligned, native 8-byte words that every process maps. A reader
 compares one word to know whether anything is new; a writer makes a commit visible by one store of

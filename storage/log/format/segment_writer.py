@@ -73,7 +73,7 @@ class SegmentWriter:
             is_indexed: an index file will hold its records when a manifest names the segment.
 
         Returns:
-            What the manifest says of the segment.
+            The entry of the segment for the manifest.
         """
         assert self.record_count, "a segment of copies holds at least one record"
         self._segment.file.sync()

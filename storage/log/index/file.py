@@ -213,7 +213,7 @@ class IndexFile:
                 return
 
     def _locator(self, row: int, fields: _Fields, key_size: int) -> Locator:
-        """Return what a row says; the content type is empty if only the record knows it."""
+        """Return the locator in a row; the content type is empty if only the record has it."""
         revision, position, _, size, version, type_number, flags, meta_size, _ = fields
         if flags > _FLAGS_MAX:  # in nearly all rows, the unit is one byte
             meta_size <<= flags >> META_SHIFT

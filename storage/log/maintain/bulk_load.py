@@ -113,7 +113,7 @@ class BulkLoader:
             return True
 
     def _find_replaced(self, chunk: Chunk) -> dict[int, Locator]:
-        """Index most commits, then return what the index files have of the chunk's keys."""
+        """Index most commits, then return the versions of the chunk's keys in the index files."""
         if self._follower.refresh().unindexed_count > _WAITING_MAX:
             # If this fails, the rows are stored by commits, which report the failure if it lasts.
             with contextlib.suppress(StoreError, OSError):
@@ -152,7 +152,7 @@ class BulkLoader:
 
 
 def _indexed(view: View, chunk: Chunk) -> dict[int, Locator]:
-    """Return what the index files have of the chunk's keys, by row.
+    """Return the newest versions of the chunk's keys in the index files, by row.
 
     This is the long part, and no writer waits for it: the maintenance lock is held, so that no
     other index files come meanwhile.
@@ -169,7 +169,7 @@ def _indexed(view: View, chunk: Chunk) -> dict[int, Locator]:
 
 
 def _committed_since(view: View, chunk: Chunk) -> dict[int, Locator]:
-    """Return what the deltas have of the chunk's keys, by row."""
+    """Return the newest versions of the chunk's keys in the deltas, by row."""
     return {
         chunk.row_of[key]: locator
         for delta in reversed(view.deltas)

@@ -108,7 +108,7 @@ class Checkpointer:
         return count
 
     def merged(self, indexes: Sequence[IndexFile]) -> Columns:
-        """Return one index of several, newest first, without what was erased."""
+        """Return one index made of several, newest first, without erased versions."""
         merged = index_columns.merge_all([index.columns() for index in indexes])
         return without_erased(merged)
 

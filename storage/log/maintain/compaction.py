@@ -209,7 +209,7 @@ class Compactor:
 
 
 def _usages(view: View, columns: Columns) -> list[_Usage]:
-    """Return what is live in each segment that has an index file, in log order."""
+    """Return the live part of each segment that has an index file, in log order."""
     positions = columns.rows["position"][:-1]
     numbers, places = np.unique(positions >> _SEGMENT_SHIFT, return_inverse=True)
     sizes = np.bincount(places, weights=columns.rows["size"][:-1], minlength=len(numbers))

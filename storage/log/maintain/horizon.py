@@ -17,7 +17,7 @@ from rundlet_server.storage.log.read.view import View
 
 
 class OutdatedError(Exception):
-    """While a pass ran, the store was told to keep what the pass would drop."""
+    """A pass that runs would drop versions that the store has to keep by now."""
 
 
 class Horizon(NamedTuple):

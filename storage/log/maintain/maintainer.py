@@ -86,7 +86,7 @@ class Maintainer:
 
     @property
     def is_compaction_wanted(self) -> bool:
-        """Whether a compaction was asked for that no process has finished."""
+        """Whether a compaction was requested that no process has finished."""
         return self._commit_page.compactions_wanted != self._commit_page.compactions_done
 
     @property

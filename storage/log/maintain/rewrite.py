@@ -105,7 +105,7 @@ class Rewrite:
                 raise Damaged(segment.path, int(live.offsets[done]), reason)
 
     def _live(self, number: int) -> _Live:
-        """Return what the index has of a segment, in the order of the segment."""
+        """Return the live records of a segment by the index, in the order of the segment."""
         positions = self._columns.rows["position"][:-1]
         first = np.uint64(pack_position(number, 0))
         rows = np.flatnonzero((positions >= first) & (positions - first <= np.uint64(OFFSET_MAX)))

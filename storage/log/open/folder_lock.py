@@ -15,7 +15,7 @@ MAINTENANCE_LOCK_NAME: Final = "MAINTENANCE"  # held by the process that maintai
 
 
 class FolderLock:
-    """The lock that lets the writers of all processes take turns: ``with lock``, or by hand.
+    """The lock by which the writers of all processes take turns; a context manager.
 
     The threads of one process take turns by a lock of their own first.
 

@@ -142,7 +142,7 @@ def _writers_kept_away(files: ReadOnlyFiles, folder: Path) -> Iterator[bool]:
 
 
 class _End(NamedTuple):
-    """What a commit page says of the end of a log."""
+    """The fields of a commit page about the end of a log."""
 
     published: int
     generation: int

@@ -55,7 +55,7 @@ def read_many(
     *,
     is_newest: bool,
 ) -> dict[bytes, Entry | None]:
-    """Return the entries at the locators of keys; ``None`` where there is none.
+    """Return the entries at the locators of keys; ``None`` if there is none.
 
     Args:
         view: of the store.

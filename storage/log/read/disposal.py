@@ -44,14 +44,14 @@ class Disposal:
         self._waiting: deque[Emptied] = deque()
 
     def add(self, *dicts: Emptied) -> None:
-        """Take over dicts that no one reads any more, and empty them later."""
+        """Queue dicts that are no longer read, to be emptied later."""
         self._waiting.extend(rows for rows in dicts if rows)
         while len(self._waiting) > DICTS_MAX:
             with contextlib.suppress(IndexError):  # another thread has taken the last one
                 _empty(self._waiting.popleft())
 
     def add_after(self, owner: object, rows: Emptied) -> None:
-        """Take over a dict once its owner is gone."""
+        """Queue a dict once its owner is gone."""
         weakref.finalize(owner, self.add, rows).atexit = False
 
     def run(self, closing: threading.Event, duration_s: float) -> bool:

@@ -85,7 +85,7 @@ class EntryCache:
             self._step()
 
     def _step(self) -> None:
-        """Free a part of what was dropped, and begin a generation if the next entry may not fit."""
+        """Free a part of the dropped generation; begin a new one if the next entry may not fit."""
         dropped = self._dropped
         try:
             for _ in range(min(self._freed_at_once, len(dropped))):

@@ -101,7 +101,7 @@ class Follower:
         return view
 
     def catch_up(self) -> View:
-        """Add what was published since. One thread does it, the others wait for that thread.
+        """Add the frames published since; one thread does this, and the others wait for it.
 
         Raises:
             Damaged: a published part of the log is not what was written.
@@ -123,7 +123,7 @@ class Follower:
             return self.view
 
     def refresh(self) -> View:
-        """Take over a manifest that a checkpoint or a compaction has changed; cheap if none has."""
+        """Load the manifest if a checkpoint or a compaction has changed it; cheap if none has."""
         self._guard.require_own()
         if self._commit_page.generation != self.view.manifest.generation:
             with self._lock:
@@ -132,7 +132,7 @@ class Follower:
         return self.current()
 
     def reload(self) -> View:
-        """Take over the manifest on disk, whatever the commit page says."""
+        """Load the manifest on disk, whatever the commit page says."""
         self._guard.require_own()
         with self._lock:
             self.view = self._make_view(self.view)

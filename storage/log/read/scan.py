@@ -29,7 +29,7 @@ class Cost:
     has_metadata: bool = False
 
     def of(self, key_size: int, locator: Locator) -> int:
-        """Return what a value adds to its key."""
+        """Return how many bytes a value adds to its key."""
         size = locator.size - OVERHEAD - key_size
         return size if self.has_values else size - locator.value_size
 

@@ -75,7 +75,7 @@ class Extents:
         return ends | {number: self._end_by_page(number) for number in self._unnamed(old)}
 
     def _ends_without_manifest(self) -> dict[int, int | None]:
-        """Take the newest segment that commits were appended to for the active one."""
+        """Return the ends; the newest segment with appended commits counts as the active one."""
         ends: dict[int, int | None] = {
             number: self._end_by_page(number) for number in self._numbers
         }

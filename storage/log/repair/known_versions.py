@@ -104,7 +104,7 @@ class KnownIndex:
 def readable_indexes(files: Files, folder: Path, numbers: Sequence[int]) -> list[KnownIndex]:
     """Return those index files that can be read as a whole, the one with the highest number first.
 
-    Where two files differ, the one with the higher number is right: it was written later.
+    If two files differ, the one with the higher number is right: it was written later.
     """
     found = []
     for number in sorted(numbers, reverse=True):

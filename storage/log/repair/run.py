@@ -14,8 +14,8 @@ die between any two of them:
 4. build the index anew from the log, without erased versions, and count the totals. Maintenance
    removes the erased records later: every erasure that is found counts as unfinished;
 5. make a new, empty active segment; sync all of it;
-6. move the originals of what is replaced into a folder of their own, ``repair-<n>``, and list there
-   what is lost;
+6. move the replaced originals into a folder of their own, ``repair-<n>``, and list the losses
+   there;
 7. install a new manifest, with a new store id and a gap in the revisions: no revision and no ETag
    comes back with another value, and the head is at or above every revision that a file knows of
    (``revisions``). If anything is lost, commits of unknown revisions may be lost, too: then the
@@ -228,7 +228,7 @@ class _Repair:
             store_id=self._store_id,
             next_segment=number + 1,
             next_index=self._next_index(),
-            # Older revisions can no longer be read: what is lost was part of them.
+            # Older revisions can no longer be read: the losses were part of them.
             oldest_revision=oldest.revision,
             oldest_time_us=oldest.time_us,
             retention=old.retention if old else Retention(),
@@ -269,7 +269,7 @@ class _Repair:
     def _keep_originals(self, manifest: Manifest, report: RepairReport) -> Path:
         """Move the files that the new manifest does not name to a folder; copy the old manifest.
 
-        The list of what is lost is written there first.
+        The list of losses is written there first.
         """
         names = self._files.names(self._folder)
         kept = self._folder / f"{ORIGINALS_PREFIX}{self._repair_number()}"

@@ -116,7 +116,7 @@ class Batch:
             Conflict: conditions failed and there is no ``otherwise``.
             IdempotencyKeyReused: another request was done with its key.
             InvalidOperation, LimitExceeded: an operation cannot be done; expiries that fell due are
-                logged all the same.
+                still logged.
             DiskFull: it writes values, and the free space is reserved for deletions; expiries are
                 logged in this case, too.
         """

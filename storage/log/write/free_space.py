@@ -35,7 +35,7 @@ _COMMON_VALUE_BYTES: Final = 1024 * 1024
 """Space is short if a value of this size would be refused; larger ones may be refused earlier."""
 _SEGMENT_MIN_BYTES: Final = 256 * 1024
 _SEGMENT_SHARE: Final = 4
-"""A segment is at most a quarter of what is free."""
+"""A segment is at most a quarter of the free space."""
 _EVERY_S: Final = 0.1
 """How often the store asks for the free space while there is plenty."""
 _PLENTY_BYTES: Final = 4 * _RESERVE_MAX_BYTES

@@ -151,7 +151,7 @@ class GroupCommit:
             self._measures.committed(batch.commit_count)
 
     def _decided(self, view: View, group: Sequence[_Request]) -> Batch:
-        """Return a batch of all transactions of a group but those that fail.
+        """Return a batch of all transactions of a group except the ones that fail.
 
         A transaction that fails unexpectedly may leave some of its writes in the batch. So the
         others are decided again, in a new batch without it.

@@ -43,7 +43,7 @@ class Roller:
         self._follower = follower
 
     def roll(self, view: View) -> View:
-        """Seal the active segment, continue in a new one, and return the view of that.
+        """Seal the active segment, continue in a new one, and return the new view.
 
         Raises:
             OSError: the disk failed; what was acknowledged stands.

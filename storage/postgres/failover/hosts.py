@@ -16,10 +16,10 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 _ASK_S: Final = 3
-"""A host that has not answered by then is away."""
+"""A host that does not answer within this time counts as dead."""
 _OTHERS_S: Final = 0.3
 """How long the other hosts have to answer after the first one that takes writes."""
-# Without a transaction: each part is NULL or absent where the database is no PostgreSQL.
+# Without a transaction: each part is NULL or absent if the database is no PostgreSQL.
 _TIMELINE: Final = """
 SELECT CASE WHEN pg_is_in_recovery() THEN '' ELSE (pg_control_system()).system_identifier || '/'
     || left(pg_walfile_name(pg_current_wal_lsn()), 8) END

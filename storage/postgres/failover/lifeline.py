@@ -90,7 +90,7 @@ class Lifeline:
                     _shut(link)
 
     def _ask(self, link: psycopg.Connection) -> set[int] | None:
-        """Return the processes of a host that wait for a standby; ``None`` if it is away."""
+        """Return the processes of a host that wait for a standby; ``None`` without an answer."""
         info = link.info
         conninfo = make_conninfo(
             self._conninfo,
