@@ -193,7 +193,7 @@ def _members(failure: Failure) -> dict[str, object]:
 
 
 def _traceback(failure: Failure | None) -> dict[str, object]:
-    """Return the traceback of an unexpected error as a member; other failures have none."""
+    """Return the traceback of an unexpected error as a member; others have none."""
     if failure is None or failure.problem.name != _UNEXPECTED:
         return {}
     return {"traceback": "".join(traceback.format_tb(failure.cause.__traceback__))}
