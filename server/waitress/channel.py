@@ -162,9 +162,9 @@ class Channel(HTTPChannel):  # type: ignore[misc] # as above
     ) -> None:
         """Take an accepted connection.
 
-        See ``StrictParser`` for ``body_limit``. ``is_ending``: whether the server shuts down. A thread
-        calls ``work_on`` when it begins to answer a request of this connection. ``quick`` answers
-        requests that need no wait.
+        See ``StrictParser`` for ``body_limit``. ``is_ending``: whether the server shuts down. A
+        thread calls ``work_on`` when it begins to answer a request of this connection. ``quick``
+        answers requests that need no wait.
         """
         super().__init__(server, sock, addr, adj, map)
         self.lingers = False
