@@ -15,7 +15,7 @@ def store_rows(loading: Loading, target: Target, on_conflict: OnConflict) -> Non
     """Store all rows.
 
     Raises:
-        CommandError: a key has a value, which ``on_conflict`` forbids; those before are stored.
+        CommandError: a key has a value, with ``on_conflict`` fail; the rows before it are stored.
         StoreError: see ``Import.add``.
     """
     assert isinstance(target, StoreTarget)  # what is not a client
