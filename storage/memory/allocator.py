@@ -32,9 +32,8 @@ def keep_little_free(environ: Mapping[str, str] = os.environ) -> bool:
     blocks live on between the large ones, so the free memory grows: after ten minutes of large
     answers in 32 threads a process had 15 MiB in use and 85 MiB free. With one arena and blocks
     from 256 KiB on mapped by themselves, 2 MiB are free. The threads do not wait for each other:
-    Python's lock lets one of them allocate at a time. Rejected: ``malloc_trim`` alone, every ten
-    seconds, which returned little; beside these options, it returns the memory that a burst has
-    left (``trimming``).
+    Python's lock lets one of them allocate at a time. Rejected: ``malloc_trim`` every ten seconds
+    alone, which returned little. ``trimming`` calls it for the memory that a burst leaves behind.
 
     Returns:
         Whether it has been done: not without glibc, nor if the user has set options for malloc.

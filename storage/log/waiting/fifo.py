@@ -113,9 +113,9 @@ class WaitersFolder:
                 self._commit_page.waiters &= ~1
 
     def _made(self, path: Path) -> WakeupFifo:
-        """Make a FIFO; with the lock, else another newcomer would take it for one left half made.
+        """Make a FIFO; the caller holds the lock, or another newcomer removes it as half made.
 
-        It has another name until it is open: a writer takes a FIFO without a reader for dead.
+        It has another name until it is open, because a writer removes a FIFO without a reader.
         """
         hidden = path.with_suffix(".new")
         os.mkfifo(hidden, 0o600)
