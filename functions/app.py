@@ -130,7 +130,12 @@ def create_app(
     access = _access(settings, counters, tokens)
     app = MeasuredApp(
         counters.shared,
-        RequestLog(ids, stderr_writer(), log_format=settings.log_format),
+        RequestLog(
+            ids,
+            stderr_writer(),
+            log_format=settings.log_format,
+            is_complete=settings.slow_s == 0,
+        ),
         router=TargetRouter(access),
         middleware=middleware,
         slow_s=settings.slow_s,

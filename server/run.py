@@ -40,6 +40,8 @@ from rundlet_server.storage.counting.heartbeat import start_heartbeat
 from rundlet_server.storage.interface import Store
 from rundlet_server.storage.memory.allocator import keep_little_free
 from rundlet_server.storage.memory.collector import relax_collector
+from rundlet_server.storage.memory.trimming import trim_often
+from rundlet_server.storage.notices.messages import write_messages
 from rundlet_server.storage.textfile.loading import Progress, load_text_file
 from rundlet_server.storage.tokens.opening import open_tokens
 
@@ -86,9 +88,11 @@ def serve(options: ServeOptions, telling: Telling) -> None:
     options = _with_access(options, has_tokens=has_tokens)
     if options.settings.audit_path is not None:
         os.close(open_log(options.settings.audit_path))  # each worker opens it for itself
+    write_messages()
     _allow_many_files()
     keep_little_free()
     relax_collector()
+    trim_often()
     for number in STOP_SIGNALS:
         if number != signal.SIGINT and not is_ignored(number):  # SIGINT raises KeyboardInterrupt
             signal.signal(number, _unwind)

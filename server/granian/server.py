@@ -97,7 +97,7 @@ def run(
         ssl_key=tls.key_path if tls else None,
         ssl_protocol_min=SSLProtocols.tls12,
         log_level=LogLevels.error,
-        log_dictconfig=_LOG_TO_STDERR,
+        log_dictconfig=_LOG_AS_OTHERS,
         respawn_failed_workers=True,
         respawn_interval=_RESPAWN_S,
         workers_kill_timeout=_DRAIN_MAX_S,
@@ -126,10 +126,10 @@ def run(
         ) from ex
 
 
-# Granian logs to stdout by default, but people look for errors on stderr.
-_LOG_TO_STDERR: Final[dict[str, object]] = {
-    "handlers": {"console": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr"}},
-    "loggers": {"_granian": {"handlers": ["console"], "propagate": False}},
+# Granian logs to stdout by default; its messages go where all others do (``storage.notices``).
+_LOG_AS_OTHERS: Final[dict[str, object]] = {
+    "handlers": {},
+    "loggers": {"_granian": {"handlers": [], "propagate": True}},
 }
 
 

@@ -33,6 +33,8 @@ from rundlet_server.server.granian.waiting import LoopWaits
 from rundlet_server.server.signals import STOP_SIGNALS, is_ignored
 from rundlet_server.storage.memory.allocator import keep_little_free
 from rundlet_server.storage.memory.collector import relax_collector
+from rundlet_server.storage.memory.trimming import trim_often
+from rundlet_server.storage.notices.messages import write_messages
 
 ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -86,6 +88,7 @@ class WorkerOptions:
 def load_app(options: WorkerOptions) -> App:
     """Make the app of one worker; call it in the main thread, before any other thread starts."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # later threads inherit this
+    write_messages()
     keep_little_free()
     stop = _Stop()
     threading.Thread(target=stop.wait, name="rundlet-stop", daemon=True).start()
@@ -94,6 +97,7 @@ def load_app(options: WorkerOptions) -> App:
     ).start()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     relax_collector()
+    trim_often()
     waits = LoopWaits(options.threads)
     bridge = Bridge(
         options.make_service(waits),

@@ -32,8 +32,8 @@ def keep_little_free(environ: Mapping[str, str] = os.environ) -> bool:
     large blocks small ones live on, so what is free grows: after ten minutes of large answers in 32
     threads a process had 15 MiB in use and 85 MiB free. With one arena and blocks from 256 KiB on
     mapped by themselves, 2 MiB are free. The threads do not wait for each other: Python's lock lets
-    one of them allocate at a time. Rejected: ``malloc_trim`` every ten seconds, which returned
-    little.
+    one of them allocate at a time. Rejected: only ``malloc_trim`` every ten seconds,
+    which returned little; beside this it returns what a burst has left (``trimming``).
 
     Returns:
         Whether it has been done: not without glibc, nor if the user has set options for malloc.

@@ -7,7 +7,7 @@ notices that removes the name. The names are never used again.
 The word ``CommitPage.waiters`` says whether there may be waiters, and changes with every newcomer,
 so that a writer knows when it has to look for new names. The lock file of the folder protects it:
 
-* a newcomer takes the lock, gives its FIFO the final name, and changes the word;
+* a newcomer takes the lock, makes its FIFO, gives it the final name, and changes the word;
 * the word says that there are no waiters only after someone has seen, with the lock, an empty
   folder. So it never says that while a FIFO waits.
 
@@ -62,27 +62,12 @@ class WaitersFolder:
         if not self._path.is_dir():
             self._path.mkdir(mode=0o700, exist_ok=True)
             _give_to_owner(self._path)
-        path = self._path / f"{os.getpid()}-{uuid.uuid4().hex}{SUFFIX}"
-        # Under another name until it is open: a writer takes a FIFO without a reader for dead.
-        hidden = path.with_suffix(".new")
-        os.mkfifo(hidden, 0o600)
-        try:
-            _give_to_owner(hidden)
-            fifo = WakeupFifo(self, path, os.open(hidden, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
-        except BaseException:
-            hidden.unlink(missing_ok=True)
-            raise
-        try:
-            with self._locked(_LOCK_TIMEOUT_S) as is_ours:
-                if not is_ours:
-                    raise OSError(errno.EAGAIN, "another process holds the lock", str(self._path))
-                self._remove_dead()
-                hidden.rename(path)
-                self._commit_page.waiters = (self._commit_page.waiters | 1) + 2
-        except BaseException:
-            hidden.unlink(missing_ok=True)
-            fifo.close()
-            raise
+        with self._locked(_LOCK_TIMEOUT_S) as is_ours:
+            if not is_ours:
+                raise OSError(errno.EAGAIN, "another process holds the lock", str(self._path))
+            self._remove_dead()
+            fifo = self._made(self._path / f"{os.getpid()}-{uuid.uuid4().hex}{SUFFIX}")
+            self._commit_page.waiters = (self._commit_page.waiters | 1) + 2
         return fifo
 
     @property
@@ -126,6 +111,22 @@ class WaitersFolder:
         with contextlib.suppress(OSError), self._locked(timeout_s) as is_ours:
             if is_ours and not self.names():
                 self._commit_page.waiters &= ~1
+
+    def _made(self, path: Path) -> WakeupFifo:
+        """Make a FIFO; with the lock, else another newcomer would take it for one left half made.
+
+        It has another name until it is open: a writer takes a FIFO without a reader for dead.
+        """
+        hidden = path.with_suffix(".new")
+        os.mkfifo(hidden, 0o600)
+        with contextlib.ExitStack() as undo:
+            undo.callback(hidden.unlink, missing_ok=True)
+            _give_to_owner(hidden)
+            descriptor = os.open(hidden, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            undo.callback(os.close, descriptor)
+            hidden.rename(path)
+            undo.pop_all()
+        return WakeupFifo(self, path, descriptor)
 
     def _remove_dead(self) -> None:
         """Remove every FIFO without a reader, also what a death has left half made."""

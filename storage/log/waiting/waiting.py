@@ -120,7 +120,7 @@ class Waiting:
                         self._changed.notify_all()
                     used_s = now_s if self._count else used_s
                     if self._is_closed or now_s - used_s > _LINGER_S:
-                        self._thread = None
+                        self._thread = self._fifo = None
                         return
                 if now_s - looked_s >= _LOOK_EVERY_S:
                     looked_s = now_s
@@ -138,12 +138,17 @@ class Waiting:
         if fifo is not None and fifo.is_known:
             return fifo
         if fifo is not None:
+            self._note(None)
             fifo.close()
         try:
             fifo = self._folder.open()
         except OSError:
             fifo = None
+        self._note(fifo)
+        return fifo
+
+    def _note(self, fifo: WakeupFifo | None) -> None:
+        """Note the FIFO that ``close`` rings; none that is closed, as its number is given anew."""
         with self._changed:
             if self._thread is threading.current_thread():
                 self._fifo = fifo
-        return fifo

@@ -51,7 +51,8 @@ from rundlet_server.storage.log.write.disk_errors import not_applied, outcome_un
 from rundlet_server.storage.log.write.free_space import FreeSpace
 from rundlet_server.storage.log.write.log_end import LogEnd
 from rundlet_server.storage.log.write.plain_puts import Frames, PlainFrame, plain_frame
-from rundlet_server.storage.log.write.rolling import Roller, sync_segment
+from rundlet_server.storage.log.write.rolling import Roller
+from rundlet_server.storage.log.write.syncing import Syncer
 from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.settings import StoreSettings
 from rundlet_server.storage.timeline import Retention
@@ -83,7 +84,10 @@ class Writer:
         self._lock = lock
         self._waker = waker
         self._place = lock.place
-        self._roller = Roller(folder, settings, commit_page=commit_page, follower=follower)
+        self._syncer = Syncer(commit_page, settings.measures)
+        self._roller = Roller(
+            folder, settings, commit_page=commit_page, follower=follower, syncer=self._syncer
+        )
         self._end = LogEnd(settings.files, folder, commit_page, follower)
         self._outgrown = 0
         self.failure: str | None = None
@@ -259,9 +263,8 @@ class Writer:
             with self.exclusive():
                 return  # the log continues in another segment, and all before that is durable
         try:
-            sync_segment(segment, self._settings.measures)
+            self._syncer.sync(segment)
         except OSError as ex:
-            self._commit_page.abandoned = segment.number
             raise self._refusal(ex) from ex
         self._commit_page.durable = position
 
@@ -352,7 +355,7 @@ class Writer:
         """
         try:
             segment.file.truncate(start)
-            segment.file.sync()
+            self._syncer.sync(segment)
         except OSError as ex:
             self._commit_page.abandoned = segment.number
             self._refusal(ex)
@@ -363,9 +366,8 @@ class Writer:
 
     def _sync_or_abandon(self, view: View, segment: Segment) -> None:
         try:
-            sync_segment(segment, self._settings.measures)
+            self._syncer.sync(segment)
         except OSError as cause:
-            self._commit_page.abandoned = segment.number
             refusal = self._refusal(cause)
             try:
                 segment.file.truncate(view.active.offset)
