@@ -46,12 +46,10 @@ ON_A_DATABASE = {
     *("test_matching.py", "test_deletions.py"),
 }
 
-# A busy machine may stop in any example. In continuous integration this is the default.
+# A busy machine is no fault: an example may take as long as it needs. The decorators of tests take
+# this over when their modules are imported, which is later.
 hypothesis.settings.register_profile(
-    "patient",
-    hypothesis.settings(),
-    deadline=None,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("patient")
 

@@ -1,4 +1,4 @@
-"""The rows of the limits on keys, values, transactions and answers, which the store keeps to."""
+"""The rows of the limits on keys, values, transactions and answers, which the store enforces."""
 
 from __future__ import annotations
 
@@ -61,4 +61,4 @@ LIMIT_ROWS: Final = {
         used_by="store",
     ),
 }
-"""The store's own class of limits has the defaults."""
+"""The defaults are in ``storage.interface.Limits``."""

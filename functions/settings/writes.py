@@ -1,4 +1,4 @@
-"""The row of what the functions do for writes."""
+"""The row of the setting for idempotent writes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rundlet_server.storage.bounds import IDEMPOTENCY_S_DEFAULT, IDEMPOTENCY_S_M
 
 @dataclass(frozen=True, slots=True)
 class WriteSettings:
-    """What the functions do for writes; it is a setting and is shown by ``/v1``."""
+    """The setting for idempotent writes, which ``/v1`` shows."""
 
     idempotency_s: float = setting(
         float(IDEMPOTENCY_S_DEFAULT),

@@ -22,6 +22,7 @@ from tests.support.processes.servers import (
     RundletServer,
     children_of,
     is_running,
+    private_folder_of,
     silent_clients,
     wait_for,
 )
@@ -60,16 +61,6 @@ def text_file(tmp_path):
     path = tmp_path / "three.data"
     path.write_text(f"{UUID} this is a value\n{OTHER_UUID} 1234\n")
     return path
-
-
-def scratch_folder_of(pid: int) -> Path:
-    """The private folder whose lock a server holds."""
-    held = set()
-    for path in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            held.add(path.readlink())
-    [folder] = [path for path in held if path.name.startswith("rundlet-run-")]
-    return folder
 
 
 def run_serve(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -192,7 +183,7 @@ def test_store_in_memory_goes_with_the_server(start, layout, number):
     with start("--in-memory", *layout) as server:
         server.client.put("/v1/kv/greeting", content=b"hello")
         assert server.client.get("/v1/kv/greeting").content == b"hello"
-        folder = scratch_folder_of(server.process.pid)
+        folder = private_folder_of(server.process.pid)
         assert (folder / "data").is_dir()
         server.process.send_signal(number)
         server.wait()

@@ -246,7 +246,7 @@ def test_readers_and_writers_of_another_store_work_during_a_load(tmp_path):
         thread.start()
         revisions = [0]
         number = 0
-        while thread.is_alive():
+        while thread.is_alive() or not number:
             number += 1
             revisions.append(other.commit(Txn([Put("own", b"%d" % number)])).revision)
             assert other.get("own").value == b"%d" % number

@@ -14,13 +14,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import httpx
 
 from tests.support import PATIENCE_S
 
 T = TypeVar("T")
+_GIVEN_PORTS: Final[set[int]] = set()
 
 
 class ServerProcess:
@@ -136,6 +137,16 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def private_folder_of(pid: int) -> Path:
+    """Return the folder whose lock a server holds: of its counters, and of a store in memory."""
+    held = set()
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # other files come and go
+            held.add(path.readlink())
+    [folder] = [path for path in held if path.name.startswith("rundlet-run-")]
+    return folder
+
+
 def worker_pids(server_pid: int) -> list[int]:
     """Return the process ids of a server's Granian workers; it has other children, too."""
     found = []
@@ -163,11 +174,26 @@ def wait_for_processes(server: RundletServer, workers: int = 1) -> None:
 
 
 def free_port() -> int:
-    """Return a free port, of those that the system gives to no one: it is still free later."""
+    """Return a free port outside the range that the system chooses from, and none returned before.
+
+    So it is still free when a server starts on it, also beside another one.
+    """
     while True:
         with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", random.SystemRandom().randrange(20_000, 32_000)))
-            return probe.getsockname()[1]
+            port = random.SystemRandom().randrange(20_000, 32_000)
+            probe.bind(("127.0.0.1", port))
+            if port not in _GIVEN_PORTS:
+                _GIVEN_PORTS.add(port)
+                return port
+
+
+def is_open(port: int) -> bool:
+    """Whether a server of this machine accepts connections."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def is_held_by_server(connection: socket.socket) -> bool:

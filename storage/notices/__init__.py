@@ -1,0 +1,1 @@
+"""What a process tells its operator, and how often it repeats itself."""
