@@ -1,4 +1,4 @@
-"""The end of the log, as a writer finds it before it appends."""
+"""Find and clean the end of the log before a writer appends."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class LogEnd:
     def without_tail(self, view: View, segment: Segment, size: int) -> View:
         """Truncate the bytes behind the published end, and return the view.
 
-        If frames among them say that the log was durable behind that end, no crashed writer left
-        them: an older commit page was put back, and the frames are published again.
+        Frames among these bytes may show that the log was durable behind that end. Then no crashed
+        writer left them, but an older commit page was put back: the frames are published again.
 
         Args:
             view: up to date.
-            segment: the active one.
-            size: of its file; it differs from the published end.
+            segment: the active segment.
+            size: the size of its file, which differs from the published end, in bytes.
 
         Raises:
             Damaged: the file is shorter than the published end.

@@ -620,11 +620,11 @@ MUTANTS = (
         (FEED_TESTS, CHANGES),
     ),
     Mutant(
-        "feed-does-not-look-for-moved-files",
-        FEED,
-        "view = self._follower.reload()",
-        "view = self._follower.current()",
-        (FEED_TESTS,),
+        "reads-do-not-look-for-moved-files",
+        "storage/log/read/follower.py",
+        "view = self.reload()",
+        "view = self.current()",
+        (FEED_TESTS, TIMES),
     ),
     Mutant(
         "feed-marks-no-last-event",
