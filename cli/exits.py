@@ -55,7 +55,7 @@ class CommandError(Exception):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C ended a command that had done a part; the message says which part, and what to do."""
+    """Ctrl-C ended a command halfway; the message has the completed part, and what to do."""
 
 
 @contextlib.contextmanager

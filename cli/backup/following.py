@@ -71,7 +71,7 @@ def _head_after(target: Target, revision: int) -> int:
         return head if isinstance(head, int) else 0
     from rundlet_server.cli.place.store import StoreTarget  # noqa: PLC0415 - loads the engine, which takes its time
 
-    assert isinstance(target, StoreTarget)  # what is not a client
+    assert isinstance(target, StoreTarget)  # the only other target
     return target.store.wait(max(0, revision), _WAIT_S if revision >= 0 else 0)
 
 

@@ -33,7 +33,7 @@ def source_of(target: Target) -> Iterator[BackupSource]:
     if not isinstance(target, Client):
         from rundlet_server.cli.place.store import StoreTarget  # noqa: PLC0415 - loads the engine, which takes its time
 
-        assert isinstance(target, StoreTarget)  # what is not a client
+        assert isinstance(target, StoreTarget)  # the only other target
         with leased(target.store.backups, LEASE_S) as source:
             yield source
         return

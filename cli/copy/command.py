@@ -111,7 +111,7 @@ def _opened(text: str, token: str | None, purpose: Purpose) -> Iterator[Side]:
         if isinstance(target, Client):
             yield ServerSide(target)
         else:
-            assert isinstance(target, StoreTarget)  # what is not a client
+            assert isinstance(target, StoreTarget)  # the only other target
             yield StoreSide(target)
 
 

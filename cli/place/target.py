@@ -33,10 +33,10 @@ class Purpose(enum.Enum):
     """Why a command opens a folder."""
 
     READ = enum.auto()
-    WRITE = enum.auto()  # creates a store where there is none, and says so
+    WRITE = enum.auto()  # creates a store if there is none, and reports it
     CHANGE = enum.auto()  # writes, but creates nothing
     COMPACT = enum.auto()
-    COPY_FROM = enum.auto()  # reads, and keeps a revision readable meanwhile
+    COPY_FROM = enum.auto()  # reads, and holds a revision while it does
     COPY_TO = enum.auto()  # as WRITE, with keys and values of any size
 
 

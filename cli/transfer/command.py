@@ -229,7 +229,7 @@ def _loaded_in_blocks(
     from rundlet_server.cli.place.store import StoreTarget  # noqa: PLC0415 - loads the engine
     from rundlet_server.cli.transfer.textload import load_text  # noqa: PLC0415 - as above
 
-    assert isinstance(target, StoreTarget)  # what is not a client
+    assert isinstance(target, StoreTarget)  # the only other target
     return load_text(file, target, progress, any_key=any_key, skip_bad=skip_bad)
 
 

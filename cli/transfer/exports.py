@@ -91,7 +91,7 @@ def _read(target: Target, wanted: Wanted, name: Format) -> Iterator[bytes]:
     from rundlet_server.functions.transfer.writing import writer_of  # noqa: PLC0415 - as above
     from rundlet_server.storage.requests import require_feature  # noqa: PLC0415 - as above
 
-    assert isinstance(target, StoreTarget)  # what is not a client
+    assert isinstance(target, StoreTarget)  # the only other target
     store = target.store
     at = wanted.revision if wanted.at_us is None else store.moment(wanted.at_us)
     if at is not None:
