@@ -67,7 +67,7 @@ class Task(WSGITask):  # type: ignore[misc] # waitress has no types
 
     @property
     def has_body(self) -> bool:
-        """Whether the answer has a body, or a length that stands for one."""
+        """Whether the answer has a body, or to HEAD the length of one."""
         is_bare = self.request.command == "HEAD" and self.content_length is None
         return bool(super().has_body) and not is_bare
 
