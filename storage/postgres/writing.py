@@ -240,18 +240,21 @@ class Writer:
     def _commit_group(self, group: Sequence[_Request], insert: Insert) -> None:
         """Commit transactions together, and note the outcome of each."""
         try:
-            outcomes, revision = self.changing(
+            outcomes, batch = self.changing(
                 [(_NEWEST, _keys_of(group)), *_remembered(group)],
                 lambda link, head, found: self._decide(group, insert, link, head, found),
             )
-        except Exception as ex:
+        except BaseException as ex:
             for request in group:
-                request.outcome = ex
+                request.outcome = ex if isinstance(ex, Exception) else OutcomeUnknown("interrupted")
+            if not isinstance(ex, Exception):
+                raise
             return
         for request, outcome in zip(group, outcomes, strict=True):
             request.outcome = outcome
-        self._measures.committed(len(group))
-        self.on_commit(revision)
+        if batch.commits:  # the transactions may have had nothing to write
+            self._measures.committed(len(batch.commits))
+        self.on_commit(batch.revision)
 
     def _decide(
         self,
@@ -260,7 +263,7 @@ class Writer:
         link: psycopg.Connection,
         head: Head,
         found: Sequence[Rows],
-    ) -> tuple[tuple[list[Commit | Exception], int], Sequence[Statement]]:
+    ) -> tuple[tuple[list[Commit | Exception], Batch], Sequence[Statement]]:
         def find_past(key: bytes, op: Restore) -> Write | None:
             return self._find_past(link, head, key, op)
 
@@ -272,7 +275,7 @@ class Writer:
                 outcomes.append(batch.add(request.txn))
             except (Conflict, InvalidRequest) as ex:
                 outcomes.append(ex)
-        answer = outcomes, batch.revision
+        answer = outcomes, batch
         if not batch.rows:
             return answer, []
         made = batch.outcomes.made()
