@@ -134,8 +134,8 @@ class Connections:
         try:
             yield link
         finally:
+            self._lifeline.finish(link)  # before another thread may begin with it
             self._pool.putconn(link)
-            self._lifeline.finish(link)
 
     def _replace(self, since_s: float) -> None:
         """Replace all connections, unless another thread has done so since."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import psycopg
@@ -115,6 +116,23 @@ def test_statement_that_only_takes_long_is_left_alone(store, server, url, monkey
     monkeypatch.setattr(lifeline, "LOOK_EVERY_S", 0.05)
 
     assert store._connections.rows("SELECT 1 FROM pg_sleep(2.5)") == [(1,)]
+
+
+def test_connection_that_is_lent_again_at_once_stays_watched(store, monkeypatch):
+    connections, pool = store._connections, store._connections._pool
+    put_back = pool.putconn
+    with contextlib.ExitStack() as lent:
+
+        def put_back_and_lend(link):
+            monkeypatch.setattr(pool, "putconn", put_back)
+            put_back(link)
+            lent.enter_context(connections.connection())
+
+        monkeypatch.setattr(pool, "putconn", put_back_and_lend)
+        with connections.connection() as link:
+            pass
+
+        assert list(connections._lifeline._busy) == [link]
 
 
 def test_transaction_that_another_one_stopped_is_done_again(store, server, url):
