@@ -30,7 +30,12 @@ from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.postgres.clock import StoreClock
 from rundlet_server.storage.postgres.connections import Arguments, Connections, Rows
 from rundlet_server.storage.postgres.deciding import Batch, Head, Write
-from rundlet_server.storage.postgres.failures import Unreplicated, after_commit, is_retried
+from rundlet_server.storage.postgres.failures import (
+    Unreplicated,
+    after_commit,
+    is_retried,
+    raise_for,
+)
 from rundlet_server.storage.postgres.remembering import FIND, REMEMBER, Outcomes, keys_of
 from rundlet_server.storage.requests import NUMBER_BYTES_MAX, restores
 
@@ -215,7 +220,7 @@ class Writer:
             _roll_back(link)
             if is_retried(ex):
                 raise
-            raise after_commit(ex) from ex
+            raise_for(ex, after_commit(ex))
         finally:
             link.remove_notice_handler(unreplicated.note)
         unreplicated.check()

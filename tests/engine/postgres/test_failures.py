@@ -47,8 +47,9 @@ def test_commit_that_reached_the_database_has_an_unknown_outcome(cut_store, prox
     put(cut_store, "a", b"1")
     proxy.at, proxy.cut = b"COMMIT\0", "after"
 
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknown) as caught:
         put(cut_store, "a", b"2")
+    assert isinstance(caught.value.__cause__, psycopg.OperationalError)
     assert value(store, "a") == b"2"
     assert proxy.cuts == 1
 
@@ -109,6 +110,14 @@ def test_commit_that_a_frozen_database_does_not_answer_has_an_unknown_outcome(
         put(given_up_store, "a", b"2")
     assert value(store, "a") == b"1"
     proxy.is_frozen = False
+
+
+def test_fault_of_ours_is_raised_as_it_is(store):
+    with pytest.raises(psycopg.ProgrammingError, match="no_such_column") as caught:
+        store._connections.rows("SELECT no_such_column")
+
+    assert caught.value.__cause__ is None
+    assert not caught.value.__suppress_context__
 
 
 def test_statement_that_only_takes_long_is_left_alone(store, server, url, monkeypatch):
