@@ -46,17 +46,16 @@ ON_A_DATABASE = {
     *("test_matching.py", "test_deletions.py"),
 }
 
-CAMPAIGNS = pytest.StashKey[list[Campaign]]()
-ROWS = pytest.StashKey[list[Row]]()
-"""What the campaigns of other processes did, where several run the tests side by side."""
-
-
 # A busy machine is no fault: an example may take as long as it needs. The decorators of tests take
 # this over when their modules are imported, which is later.
 hypothesis.settings.register_profile(
     "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("patient")
+
+CAMPAIGNS = pytest.StashKey[list[Campaign]]()
+ROWS = pytest.StashKey[list[Row]]()
+"""What the campaigns of other processes did, where several run the tests side by side."""
 
 
 def pytest_sessionstart() -> None:

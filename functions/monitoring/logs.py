@@ -4,6 +4,10 @@ Each is one line on stderr, as text for people or as JSON for machines. A line n
 value, a key, a secret or a query string. Its members are ``{"time","level","event","request_id",
 "method","route","status","duration_ms"}``; a failure adds ``problem`` and ``detail``, and an
 unexpected error ``traceback``.
+
+What a client or a lasting fault causes again and again is counted after a few lines
+(``storage.notices.repeats``). A line with the event ``repeated`` is that of the last such request,
+and ``count`` says how many there were in ``seconds``; one with ``ended`` says that there were none.
 """
 
 from __future__ import annotations
@@ -14,16 +18,22 @@ import os
 import sys
 import traceback
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
+from typing import Final
 
 from rundlet_server.functions.problems import Failure, failure_of
 from rundlet_server.functions.request_ids import RequestIds
 from rundlet_server.functions.settings import LogFormat
 from rundlet_server.functions.units import rfc3339
 from rundlet_server.storage.clock import system_clock_us
+from rundlet_server.storage.notices.repeats import EVERY_S, CallLater, Repeats, call_later
 
 LineWriter = Callable[[str], None]
+_Line = dict[str, object]
+
+_UNEXPECTED: Final = "internal"
+"""The problem of an error that is a fault of the server."""
 
 
 class RequestLog:
@@ -35,17 +45,22 @@ class RequestLog:
         write_line: LineWriter,
         *,
         log_format: LogFormat,
+        is_complete: bool = False,
         clock: Callable[[], int] = system_clock_us,
+        later: CallLater = call_later,
     ) -> None:
+        """Make it; if ``is_complete``, each request has its line, however many are alike."""
         self._ids = ids
         self._write_line = write_line
         self._shaped = json.dumps if log_format == "json" else _as_text
         self._clock = clock
+        self._repeats: Repeats[_Line] = Repeats(self._summarize, later)
+        self._is_complete = is_complete
 
     def note(self, environ: dict[str, object], route: str, status: int, elapsed_ns: int) -> None:
-        """Write the line of an answered request."""
+        """Write the line of an answered request, or count it."""
         failure = failure_of(environ)
-        line: dict[str, object] = {
+        line: _Line = {
             "time": rfc3339(self._clock()),
             "level": "error" if status >= 500 else "warning",
             "event": "failed" if status >= 500 else "slow",
@@ -57,21 +72,27 @@ class RequestLog:
         }
         if failure is not None:
             line |= _members(failure)
-        self._write_line(self._shaped(line))
+        if self._is_complete or self._repeats.passes(_kind(line, failure), line):
+            self._write_line(self._shaped(line | _traceback(failure)))
+
+    def _summarize(self, last: _Line, count: int) -> None:
+        changed = {"event": "repeated", "count": count} if count else {"event": "ended"}
+        now = {"time": rfc3339(self._clock()), "seconds": round(EVERY_S)}
+        self._write_line(self._shaped(last | changed | now))
 
 
 class LineFile:
-    """Appends lines to a file; call it with one. Any thread may.
+    """Appends each line that it is called with to a file. Any thread may call it.
 
-    Several processes may share the file. It may be renamed at any time: the next line then creates
-    a new one. A line that cannot be written to it goes to stderr, because a request must not fail.
+    Several processes may share the file. If log rotation renames it, the next line creates a new
+    file. A line that cannot be written to it goes to stderr, because a request must not fail.
     """
 
     def __init__(self, path: Path, on_failure: Callable[[], None] = lambda: None) -> None:
         """Open the file.
 
         Args:
-            path: of it.
+            path: of the file.
             on_failure: called for each line that goes to stderr instead.
 
         Raises:
@@ -128,10 +149,10 @@ def open_log(path: Path) -> int:
 def _follow(path: Path, descriptor: int) -> None:
     """Make the descriptor refer to the file that has the name now: log rotation renames files.
 
-    If the name leads nowhere, a file that was renamed is better than none.
+    If no file can be opened under the name, the descriptor keeps the renamed file.
 
     Raises:
-        OSError: it leads nowhere, and the file was removed.
+        OSError: no file can be opened under the name, and the old file was removed.
     """
     status = os.fstat(descriptor)
     try:
@@ -165,12 +186,34 @@ def stderr_writer() -> LineWriter:
 
 
 def _members(failure: Failure) -> dict[str, object]:
-    """Return what a line says of a failure; for an unexpected one, also where it happened."""
-    members: dict[str, object] = {"problem": failure.problem.name}
-    if failure.problem.name != "internal":
-        return members | {"detail": failure.problem.detail}
-    places = traceback.format_tb(failure.cause.__traceback__)
-    return members | {"detail": _named(failure.cause), "traceback": "".join(places)}
+    """Return the members of a failure."""
+    is_expected = failure.problem.name != _UNEXPECTED
+    detail = failure.problem.detail if is_expected else _named(failure.cause)
+    return {"problem": failure.problem.name, "detail": detail}
+
+
+def _traceback(failure: Failure | None) -> dict[str, object]:
+    """Return the traceback of an unexpected error as a member; others have none."""
+    if failure is None or failure.problem.name != _UNEXPECTED:
+        return {}
+    return {"traceback": "".join(traceback.format_tb(failure.cause.__traceback__))}
+
+
+def _kind(line: _Line, failure: Failure | None) -> Hashable:
+    """Return the kind of a line; lines of one kind are counted together."""
+    if failure is None:
+        return line["event"], line["route"]
+    return failure.problem.name, type(failure.cause), _place(failure)
+
+
+def _place(failure: Failure) -> tuple[str, int] | None:
+    """Return the file and line where an unexpected error happened."""
+    found = failure.cause.__traceback__
+    if found is None or failure.problem.name != _UNEXPECTED:
+        return None
+    while found.tb_next is not None:
+        found = found.tb_next
+    return found.tb_frame.f_code.co_filename, found.tb_lineno
 
 
 def _named(cause: Exception) -> str:
@@ -181,7 +224,7 @@ def _named(cause: Exception) -> str:
 
 def _as_text(line: Mapping[str, object]) -> str:
     text = (
-        f"{line['time']} {line['event']} {line['status']} {line['method']} {line['route']}"
+        f"{line['time']} {_happened(line)} {line['status']} {line['method']} {line['route']}"
         f" in {line['duration_ms']} ms, request {line['request_id']}"
     )
     if "problem" in line:
@@ -189,3 +232,13 @@ def _as_text(line: Mapping[str, object]) -> str:
     if "traceback" in line:
         text += f"\n{line['traceback']}".rstrip()
     return text
+
+
+def _happened(line: Mapping[str, object]) -> str:
+    match line["event"]:
+        case "repeated":
+            return f"{line['count']} more in {line['seconds']} s, the last one:"
+        case "ended":
+            return f"no more in {line['seconds']} s, the last one was:"
+        case event:
+            return str(event)

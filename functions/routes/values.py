@@ -45,11 +45,11 @@ from rundlet_server.storage.outcomes.results import Commit
 from rundlet_server.storage.timeline import Changes
 
 _LOOK_EVERY_S: Final = 1.0
-"""A request that waits for a value which expires looks so often: the expiry is logged later."""
+"""How often a request that waits looks at a value with an expiry, as the log has it only later."""
 
 
 class ValueResource:
-    """One value. ``decode_key`` makes the two routes differ: (rest of the path, size) → key."""
+    """One value. The two routes differ in ``decode_key``: (rest of the path, size) → key."""
 
     def __init__(
         self,
@@ -68,21 +68,29 @@ class ValueResource:
         self._limits = store.info.limits
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
-        """The value, a range of it, or 304."""
+        """Send the value, a range of it, or 304."""
         found = self._found(req, resp, key)
         if found is None:
             return
-        first, last = self._wanted(req, resp, found)
+        size = size_of(found)
+        wanted = self._wanted(req, found, size)
+        first, last = wanted or (0, size - 1)
         if isinstance(found, LargeValue):
             with self._sending.hold() as hold:
                 hold.send_value(req, resp, found.pieces, first=first, size=last + 1 - first)
         else:
             resp.data = found.value[first : last + 1]
+        # Only now: a request that fails before gets an answer without these headers.
+        resp.set_headers(self._headers.of_value(found))
+        if wanted is not None:
+            resp.status = 206
+            resp.set_header("Content-Range", f"bytes {first}-{last}/{size}")
 
     def on_head(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
         """Answer as GET does, without the value; a range is ignored."""
         found = self._found(req, resp, key)
         if found is not None:
+            resp.set_headers(self._headers.of_value(found))
             resp.content_length = size_of(found)
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
@@ -126,17 +134,17 @@ class ValueResource:
         resp.set_header("KV-Revision", str(commit.revision))
 
     def _key(self, req: falcon.Request, encoded: str, key_bytes_max: int) -> str:
-        """Return the key of a request, if the caller may touch it.
+        """Return the key of a request, if the caller's token covers it.
 
-        A key that is only read or deleted may be longer than is allowed now, if the store has it:
-        the store decides that.
+        A read or a deletion may name a key that is longer than the current limit; the store then
+        decides whether it has the key.
         """
         key = self._decode_key(encoded, key_bytes_max)
         require_keys(req.env, (key,))
         return key
 
     def _found(self, req: falcon.Request, resp: falcon.Response, key: str) -> Found | None:
-        """Return the value, its headers set; ``None`` if a precondition decided the answer."""
+        """Return the value; ``None`` if a precondition decided the answer."""
         name = self._key(req, key, KEY_BYTES_LIMIT)
         entry = self._read(req, name) if req.query_string else self._store.peek(name)
         if entry is None:
@@ -151,14 +159,13 @@ class ValueResource:
             resp.status = 304
             resp.set_headers(self._headers.of_unchanged(entry))
             return None
-        resp.set_headers(self._headers.of_value(entry))
         return entry
 
     def _wait(self, req: falcon.Request, resp: falcon.Response, entry: Found) -> Found:
-        """Wait as ``Prefer: wait=N`` asks to, as long as the client has the value already.
+        """Wait up to the N seconds of ``Prefer: wait=N`` for a value that the client does not have.
 
         Raises:
-            Problem: 404, which says which preference was applied, if the key was deleted meanwhile.
+            Problem: 404 with ``Preference-Applied``: the key was deleted meanwhile.
         """
         wait_s = waited_for(req.env["HTTP_PREFER"], self._source.wait_s_max)
         if not wait_s or "HTTP_IF_NONE_MATCH" not in req.env:
@@ -177,7 +184,7 @@ class ValueResource:
             found = latest
             return self._tags.read_condition_fails(req, found) != 304
 
-        if not is_another():  # it may have changed before the head was read
+        if not is_another():  # the value may have changed before the head was read
             with self._source.places.taken():
                 often_s = math.inf if entry.expires_us is None else _LOOK_EVERY_S
                 waited = Waited(name, since, wait_s, often_s)
@@ -186,7 +193,7 @@ class ValueResource:
         return found
 
     def _read(self, req: falcon.Request, key: str) -> Found | None:
-        """Return the value of a key as the query asks for it."""
+        """Return the value of a key at the revision, time or version in the query."""
         query = Query(req, "rev", "at", "version")
         version = query.version("version")
         at = asked_at(query, self._store.moment)
@@ -196,17 +203,12 @@ class ValueResource:
             raise bad_query("'version' excludes 'rev' and 'at'; send one of them")
         return self._store.get_version(key, version)
 
-    def _wanted(self, req: falcon.Request, resp: falcon.Response, found: Found) -> tuple[int, int]:
-        """Return the first and last byte to send; a range sets its status and header."""
-        size = size_of(found)
+    def _wanted(self, req: falcon.Request, found: Found, size: int) -> tuple[int, int] | None:
+        """Return the first and last byte of a range; ``None`` to send the whole value."""
         header = req.env.get("HTTP_RANGE")
-        if header is not None and self._tags.range_applies(req, found):
-            wanted = range_of(header, size)
-            if wanted is not None:
-                resp.status = 206
-                resp.set_header("Content-Range", f"bytes {wanted[0]}-{wanted[1]}/{size}")
-                return wanted
-        return 0, size - 1
+        if header is None or not self._tags.range_applies(req, found):
+            return None
+        return range_of(header, size)
 
     def _commit(
         self,
@@ -219,7 +221,7 @@ class ValueResource:
             try:
                 held = unmodified_condition(req, self._store.peek(op.key))
             except Problem:
-                # What modified the value may be this very request, sent before.
+                # This request may itself have modified the value when it was sent before.
                 done = self._store.commit(Txn([], idempotency=idempotency))
                 if not done.is_replay:
                     raise
@@ -242,7 +244,7 @@ def size_of(found: Found) -> int:
 
 
 def _require_whole_value(req: falcon.Request) -> None:
-    """Refuse what would store a part of a value."""
+    """Refuse a PUT of a part of a value."""
     if "HTTP_CONTENT_RANGE" in req.env:
         detail = (
             "the server does not write parts of values; send the whole value without Content-Range"

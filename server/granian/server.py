@@ -61,7 +61,7 @@ def run(
     Args:
         make_service: each worker calls it; a module-level function that reads its settings from
             the environment.
-        port: held by this process; the workers bind it too.
+        port: the port that this process holds; the workers bind it, too.
         workers: the number of processes that serve.
         threads: for the long work of one worker.
         on_ready: called once, in another thread, when the server accepts connections.
@@ -90,14 +90,14 @@ def run(
         http=HTTPModes.http1,  # over TLS clients would choose HTTP/2, which nothing here limits
         http1_settings=HTTP1Settings(
             header_read_timeout=round(limits.header_timeout_s * 1_000),
-            # The worker itself checks the limit, and says so in its answer; hyper would not.
+            # The worker itself checks the limit and answers with a reason; hyper would not.
             max_buffer_size=limits.header_bytes_max + _SPARE_BYTES,
         ),
         ssl_cert=tls.cert_path if tls else None,
         ssl_key=tls.key_path if tls else None,
         ssl_protocol_min=SSLProtocols.tls12,
         log_level=LogLevels.error,
-        log_dictconfig=_LOG_TO_STDERR,
+        log_dictconfig=_LOG_AS_OTHERS,
         respawn_failed_workers=True,
         respawn_interval=_RESPAWN_S,
         workers_kill_timeout=_DRAIN_MAX_S,
@@ -126,10 +126,10 @@ def run(
         ) from ex
 
 
-# Granian logs to stdout by default, but people look for errors on stderr.
-_LOG_TO_STDERR: Final[dict[str, object]] = {
-    "handlers": {"console": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr"}},
-    "loggers": {"_granian": {"handlers": ["console"], "propagate": False}},
+# Granian logs to stdout by default; its messages go where all others do (``storage.notices``).
+_LOG_AS_OTHERS: Final[dict[str, object]] = {
+    "handlers": {},
+    "loggers": {"_granian": {"handlers": [], "propagate": True}},
 }
 
 

@@ -1,4 +1,4 @@
-"""Answers to requests that a server refuses itself, in the form of the application's errors."""
+"""Answers to requests that a server refuses without the application, as the same problems."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def too_large_head(size_max: int, size: int) -> Refusal:
 
 
 def problem_answer(problem: Problem) -> Refusal:
-    """Return the answer that a problem is."""
+    """Return the answer for a problem."""
     request_id = token_hex(6)
     status = f"{problem.status} {title_of(problem.status)}"
     return Refusal(status, headers_of(problem, request_id), encode_problem(problem, request_id))

@@ -1,7 +1,8 @@
-"""Why a log store is not ready, or needs a person.
+"""Find out why a log store is not ready, or needs an operator.
 
 It is not ready if its folder was replaced, if writes are refused, if the disk is full, or if
-maintenance does not keep up. A clock that was far ahead leaves it ready, and expiry stands still.
+maintenance does not keep up. If the clock was far ahead once, the store stays ready, but no key
+expires until it catches up.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class HealthCheck:
     def health(self, view: View) -> Health:
         """Return the health of the store that ``view`` shows."""
         free_bytes = reported_free_bytes(self._settings.files, self._folder)
-        reasons = self.misplaced(view) + self._refusals(view) + _backlog(view)
+        self._forget_failure()
+        reasons = self.refusals(view) + _backlog(view)
         if not self._settings.is_read_only and free_bytes is not None:
             reasons += _full_disk(free_bytes)
         return Health(reasons, free_bytes, self.late_expiry(), self._clock.ahead_s())
@@ -65,6 +67,15 @@ class HealthCheck:
             f"the store's time is {ahead_s:.0f} s ahead of this machine's clock, which was ahead"
             " once or is behind now: no key expires and no history is dropped until it catches up"
         ]
+
+    def refusals(self, view: View) -> list[str]:
+        """Return why writes are refused, if they are."""
+        reasons = [f"writes are refused: {reason}" for reason in self.misplaced(view)]
+        if self._writer.failure is not None:
+            reasons.append(self._writer.failure)
+        if self._writer.free_space.is_refused(view):
+            reasons.append(NO_FREE_SPACE)
+        return reasons
 
     def misplaced(self, view: View) -> list[str]:
         """Return why writes are refused, if the folder no longer holds the store of ``view``."""
@@ -97,13 +108,10 @@ class HealthCheck:
         published = self._commit_page.published
         return published is not None and segment_of(published) == number
 
-    def _refusals(self, view: View) -> list[str]:
+    def _forget_failure(self) -> None:
+        """Forget that a write has failed if the disk takes writes again."""
         if self._writer.failure is not None and self._probe.succeeds():
             self._writer.failure = None  # the next write would do so, but none may come
-        reasons = [self._writer.failure] if self._writer.failure else []
-        if self._writer.free_space.is_refused(view):
-            reasons.append(NO_FREE_SPACE)
-        return reasons
 
 
 def _backlog(view: View) -> list[str]:

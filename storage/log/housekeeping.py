@@ -25,10 +25,10 @@ _log = logging.getLogger("rundlet.store")
 class Housekeeper:
     """Follows the log, verifies index files, syncs by intervals, and frees memory in between.
 
-    Without a maintenance process it logs expiries as long as a process waits for changes: for
-    those who wait, an expiry is a change.
+    Without a maintenance process, it logs expiries as long as a process waits for changes, because
+    an expiry is a change.
 
-    It also looks at what no request would notice, and logs it once when it begins.
+    It also checks for states that no request would notice, and logs when each begins and ends.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Housekeeper:
         self._follower = follower
         self._writer = writer
         self._health = health
-        self._is_misplaced = self._is_late = False
+        self._is_refusing = self._is_late = False
         self._is_syncing = settings.sync == "interval" and not settings.is_read_only
         self._interval_s = min(_EVERY_S, settings.sync_interval_s)
         self._next_sync_s = 0.0
@@ -72,13 +72,15 @@ class Housekeeper:
                 return
 
     def _report(self) -> None:
-        """Log what has begun since the last look."""
-        misplaced, late = self._health.misplaced(self._follower.view), self._health.late_expiry()
-        if misplaced and not self._is_misplaced:
-            _log.warning("writes are refused: %s", misplaced[0])
+        """Log the states that have begun or ended since the last check."""
+        refusals, late = self._health.refusals(self._follower.view), self._health.late_expiry()
+        if refusals and not self._is_refusing:
+            _log.warning("%s", refusals[0])
+        if self._is_refusing and not refusals:
+            _log.warning("writes are accepted again")
         if late and not self._is_late:
             _log.warning("%s", late[0])
-        self._is_misplaced, self._is_late = bool(misplaced), bool(late)
+        self._is_refusing, self._is_late = bool(refusals), bool(late)
 
     def _pause_s(self) -> float:
         if not self._is_syncing:
@@ -86,7 +88,7 @@ class Housekeeper:
         return max(self._next_sync_s - time.monotonic(), self._interval_s * _PAUSE_SHARE_MIN)
 
     def _keep_in_order(self) -> None:
-        """Take over new index files, sync, and verify what no read has touched yet."""
+        """Load new index files, sync, and verify the blocks that no read has touched yet."""
         view = self._follower.refresh()
         self._sync_if_due()
         if self._is_expiring:

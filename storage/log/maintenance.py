@@ -27,6 +27,8 @@ from rundlet_server.storage.log.maintain.compaction import CompactionResult
 from rundlet_server.storage.log.store import LogStore
 from rundlet_server.storage.memory.allocator import keep_little_free
 from rundlet_server.storage.memory.collector import relax_collector
+from rundlet_server.storage.memory.trimming import trim_often
+from rundlet_server.storage.notices.messages import write_messages
 from rundlet_server.storage.settings import StoreSettings
 
 _log = logging.getLogger("rundlet.maintenance")
@@ -36,8 +38,8 @@ _EXPIRE_EVERY_S: Final = 1.0
 _COMPACT_EVERY_S: Final = 30.0
 _LEASES_EVERY_S: Final = 10.0
 _NICENESS: Final = 5
-"""Requests go first if there is more to do than processors. No higher value, because this process
-holds the writers' lock for moments."""
+"""Requests go first if there is more work than processors. The value is not higher, because this
+process holds the writers' lock for moments."""
 _IDLE_S: Final = 10.0
 """A store without writes for so long gets its index files merged into one."""
 
@@ -133,7 +135,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--settings", default="{}", help="from StoreSettings.to_json")
     parser.add_argument("--counters", type=Path, help="folder of the server's counters")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    write_messages(level=logging.INFO, form="%(name)s: %(message)s")
     settings = StoreSettings.from_json(options.settings)
     if not options.folder.is_dir():
         return  # the server was killed and its private folder removed: do not make a new one
@@ -144,6 +146,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.nice(_NICENESS)
     keep_little_free()
     relax_collector()
+    trim_often()
     store = LogStore(options.folder, settings)
     try:
         run(store, sys.stdin)

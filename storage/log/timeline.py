@@ -103,7 +103,7 @@ class LogTimeline:
                 self._holds.release(hold)
 
     def _take(self, revision: int) -> Hold | None:
-        """Take a hold; a disk that has no room for one keeps no read from going on."""
+        """Take a hold; return ``None`` if the disk has no room for it, and let the read go on."""
         try:
             with self._parts.lock:
                 return self._holds.take(revision)

@@ -1,1 +1,4 @@
-"""The memory of a process: ``allocator`` makes malloc release it, ``collector`` tunes Python's."""
+"""The memory of a process: ``collector`` tunes Python's.
+
+``allocator`` makes malloc release what is freed, and ``trimming`` what lies between memory in use.
+"""

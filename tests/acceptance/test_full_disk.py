@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from rundlet_server.storage.notices.repeats import AT_ONCE
 from tests.support.disks.small_disk import free_bytes, mounted, used_bytes
 from tests.support.processes.killed_servers import (
     SERVER_NAMES,
@@ -63,6 +64,30 @@ def test_full_disk_refuses_writes_until_there_is_space(small_disk, tmp_path, opt
             for number in held[1::2]:
                 assert connection.ask("GET", f"/v1/kv/{number}").body == value
         assert server.stop() == 0
+
+
+@both_servers
+def test_a_full_disk_fills_no_log(small_disk, tmp_path, options):
+    with (
+        start(tmp_path, *options, "--data", small_disk / "store") as server,
+        connect(server) as connection,
+    ):
+        filler = small_disk / "filler"
+        filler.write_bytes(bytes(free_bytes(small_disk) - MIB // 2))
+        refused = [
+            connection.ask("PUT", f"/v1/kv/{number}", bytes(1_000)).status for number in range(400)
+        ]
+        assert refused == [507] * len(refused)
+        wait_for(lambda: "values are refused" in server.stderr)
+        filler.unlink()
+        assert connection.ask("PUT", "/v1/kv/again", b"1").status == 201
+        wait_for(lambda: "writes are accepted again" in server.stderr)
+
+        lines = server.stderr.splitlines()
+        assert 0 < sum('"failed"' in line for line in lines) <= 2 * AT_ONCE  # of two workers
+        assert len(lines) < 30
+        metrics = connection.ask("GET", "/metrics").body.decode()
+        assert f'rundlet_http_failures_total{{problem="disk-full"}} {len(refused)}' in metrics
 
 
 def check_full(server, connection, held, value) -> None:

@@ -29,7 +29,7 @@ from tests.support.processes.killed_servers import (
     start,
 )
 from tests.support.processes.servers import (
-    has_been_read,
+    has_read_all,
     is_running,
     private_folder_of,
     wait_for,
@@ -147,7 +147,7 @@ def test_request_in_work_is_finished_after_the_signal(tmp_path, options):
         head = b"PUT /v1/kv/slow HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
         with socket.create_connection(("127.0.0.1", port_of(server)), timeout=PATIENCE_S) as client:
             client.sendall(head + b"01234")
-            wait_for(lambda: has_been_read(client))
+            wait_for(lambda: has_read_all(client))
             time.sleep(0.3)
             server.process.send_signal(signal.SIGTERM)
             time.sleep(0.5)

@@ -36,6 +36,7 @@ FLOORS = {
         "metadata outcomes",
         "large_values timeline",
         "interface forks ranges",
+        "notices",
         "files",
         "address checksum counting requests past selecting",
         "settings",

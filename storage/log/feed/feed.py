@@ -45,7 +45,7 @@ class Feed:
         """See ``Store.changes``."""
 
         def read(view: View) -> Changes:
-            head = view.head.revision  # before anything else: what is read goes at least as far
+            head = view.head.revision  # first of all: the log that is read goes at least as far
             _check_since(view, since, head)
             last = head if until is None else max(since, min(until, head))
             page = Page(

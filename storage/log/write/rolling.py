@@ -2,9 +2,9 @@
 
 A roll has these steps; a process may die between any two of them:
 
-1. sync the old segment, whatever the policy: a sealed segment is durable. If a sync of it has
-   failed before, another one could report a success that is none: then seal it at its last
-   durable position, and copy what was published behind that first (``unsynced_tail``);
+1. sync the old segment, whatever the policy: a sealed segment is durable. If an earlier sync of it
+   failed, another one could falsely report success. In this case, copy what was published behind
+   the last durable position (``unsynced_tail``), and seal the old segment there;
 2. create the new segment and make its name durable: a crash leaves an orphaned file;
 3. write the manifest that seals the old segment and names the new one;
 4. publish the start of the new segment, then announce the manifest (``install_manifest``).
@@ -48,7 +48,7 @@ class Roller:
         self._follower = follower
 
     def roll(self, view: View) -> View:
-        """Seal the active segment, continue in a new one, and return the view of that.
+        """Seal the active segment, continue in a new one, and return the new view.
 
         Raises:
             OSError: the disk failed; what was acknowledged stands.
@@ -65,7 +65,7 @@ class Roller:
         if self._commit_page.abandoned != old.number:
             self._syncer.sync(old)
             return self.seal(view, (sealed,))
-        # First of all give the number out: no manifest may be older than a segment with commits.
+        # Reserve the number first: no manifest may be older than a segment with commits.
         number = view.manifest.next_segment
         manifest = view.manifest.changed(next_segment=number + 1)
         install_manifest(self._files, self._folder, manifest, self._commit_page)

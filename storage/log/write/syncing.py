@@ -1,8 +1,8 @@
-"""Syncing segments: one thread of a process at a time, and never again what has failed.
+"""Sync segments: one thread of a process at a time, and a segment never again after a failure.
 
 A kernel reports a failed sync once for each time that a file was opened. If two threads sync the
-same file, one is told of the failure, and the other of a success that is none: by then the kernel
-takes the lost pages for written.
+same file, one gets the failure, and the sync of the other falsely reports success: by then the
+kernel regards the lost pages as written.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Syncer:
         """Sync a segment, and measure how long that takes; if it fails, abandon the segment.
 
         Raises:
-            OSError: the sync failed, or one of another thread or process did before or meanwhile.
+            OSError: this sync failed, or one by another thread or process did, before or meanwhile.
         """
         with self._lock:
             self._require_intact(segment)
@@ -39,7 +39,7 @@ class Syncer:
                 self._commit_page.abandoned = segment.number
                 raise
             self._measures.synced(started_ns)
-            self._require_intact(segment)  # some kernels tell only one of all processes
+            self._require_intact(segment)  # some kernels report a failure to one process only
 
     def _require_intact(self, segment: Segment) -> None:
         if self._commit_page.abandoned == segment.number:

@@ -7,15 +7,20 @@ import json
 import os
 import sys
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import falcon.testing
 import pytest
 
 from rundlet_server.functions.app import create_app
-from rundlet_server.functions.monitoring.logs import LineFile
+from rundlet_server.functions.limits import LimitAdvice
+from rundlet_server.functions.monitoring.logs import LineFile, RequestLog
+from rundlet_server.functions.problems import ErrorAnswers
+from rundlet_server.functions.request_ids import RequestIds
 from rundlet_server.functions.settings import ServerSettings
 from rundlet_server.storage import errors
+from rundlet_server.storage.notices.repeats import AT_ONCE
 from tests.support.models.model import ModelStore
 from tests.support.without_collector import without_collector
 
@@ -118,12 +123,16 @@ def test_line_that_no_file_takes_goes_to_stderr(capsys):
 
 
 def test_file_is_closed_with_its_writer(tmp_path):
-    before = len(os.listdir("/proc/self/fd"))
+    def is_open() -> bool:
+        links = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
+        return (tmp_path / "log") in {Path(os.path.realpath(link)) for link in links}
+
     write = LineFile(tmp_path / "log")
     write("a line")
+    was_open = is_open()
     del write
 
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert (was_open, is_open()) == (True, False)
 
 
 def test_stderr_that_nobody_reads_fails_no_request(monkeypatch):
@@ -181,3 +190,71 @@ def test_lines_go_on_in_the_file_that_was_renamed_where_no_other_can_be_made(tmp
     write("a line")
 
     assert (tmp_path / "moved" / "log").read_text() == "a line\n"
+
+
+# --- what is repeated -----------------------------------------------------------------------
+
+
+def test_failures_of_one_kind_are_counted_after_a_few_lines(capsys):
+    store = FailingStore(errors.Unavailable("the disk failed"))
+    api = falcon.testing.TestClient(create_app(store))
+
+    statuses = {api.simulate_get(f"/v1/kv/{number}").status_code for number in range(100)}
+
+    assert statuses == {503}
+    assert len(capsys.readouterr().err.splitlines()) == AT_ONCE
+    metrics = api.simulate_get("/metrics").text
+    assert 'rundlet_http_failures_total{problem="unavailable"} 100' in metrics
+
+
+def test_each_request_has_its_line_if_that_is_asked_for(capsys):
+    store = FailingStore(errors.Unavailable("the disk failed"))
+    api = falcon.testing.TestClient(create_app(store, ServerSettings(slow_s=0.0)))
+
+    for number in range(100):
+        api.simulate_get(f"/v1/kv/{number}")
+
+    assert len(capsys.readouterr().err.splitlines()) == 100
+
+
+def test_each_unexpected_error_is_a_kind_of_its_own(capsys):
+    for error in (KeyError("a"), ZeroDivisionError()):
+        api = falcon.testing.TestClient(create_app(FailingStore(error)))
+        for number in range(20):
+            api.simulate_get(f"/v1/kv/{number}")
+
+    found = [line for line in capsys.readouterr().err.splitlines() if " failed 500 " in line]
+    assert len(found) == 2 * AT_ONCE
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_counted_failures_are_one_line_with_the_last_of_them(log_format):
+    waiting: list[Callable[[], None]] = []
+    lines: list[str] = []
+    ids = RequestIds()
+    log = RequestLog(
+        ids,
+        lines.append,
+        log_format=log_format,
+        later=lambda _delay_s, function: waiting.append(function),
+    )
+    answers = ErrorAnswers(ids, lambda _request: None, LimitAdvice(ModelStore().info))
+    for _ in range(100):
+        environ: dict[str, object] = {"REQUEST_METHOD": "PUT"}
+        answers.made(environ, errors.DiskFull("no"))
+        log.note(environ, "/v1/kv/{key:path}", 507, 1_200_000)
+    assert len(lines) == AT_ONCE
+
+    waiting.pop()()
+    waiting.pop()()
+
+    repeated, ended = lines[AT_ONCE:]
+    if log_format == "json":
+        found = json.loads(repeated)
+        assert (found["event"], found["count"], found["seconds"]) == ("repeated", 100 - AT_ONCE, 10)
+        assert (found["problem"], found["request_id"]) == ("disk-full", ids.of(environ))
+        assert json.loads(ended)["event"] == "ended"
+    else:
+        assert f" {100 - AT_ONCE} more in 10 s, the last one: 507 PUT" in repeated
+        assert ids.of(environ) in repeated
+        assert " no more in 10 s, the last one was: 507 PUT" in ended

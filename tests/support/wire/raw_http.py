@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, Self
 
 from tests.support import PATIENCE_S
-from tests.support.processes.servers import has_been_read
+from tests.support.processes.servers import has_read_all
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2}) [\t\x20-\x7e]*")
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
@@ -84,7 +84,7 @@ def talk(port: int, data: bytes, *, is_whole: bool) -> bytes:
                 except TimeoutError:
                     if is_whole:
                         raise
-                    if not has_been_read(connection) and time.monotonic() < ends_s:
+                    if not has_read_all(connection) and time.monotonic() < ends_s:
                         continue
                     is_whole = True
                     connection.settimeout(PATIENCE_S)
