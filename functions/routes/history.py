@@ -12,7 +12,7 @@ from rundlet_server.functions.access.admission import note_revision, require_key
 from rundlet_server.functions.limits import LIST_KEYS_DEFAULT
 from rundlet_server.functions.messages.bodies import answer_type
 from rundlet_server.functions.messages.query import Query
-from rundlet_server.functions.messages.sending import SendingGate
+from rundlet_server.functions.messages.sending import SendingGate, link_next
 from rundlet_server.functions.messages.target import decode_percent
 from rundlet_server.functions.messages.timelines import encode_erased, encode_history
 from rundlet_server.functions.monitoring.counting import CountedStore
@@ -57,11 +57,11 @@ class HistoryResource:
         next_url = None
         if history.resume is not None:
             next_url = self._next_page(key, limit, history.resume)
-            resp.set_header("Link", f'<{next_url}>; rel="next"')
         resp.content_type = media_type
         resp.set_headers((("Cache-Control", "no-store"), ("Vary", "Accept")))
         with self._sending.hold() as hold:
             hold.send(req, resp, encode_history(name, history, next_url, media_type))
+        link_next(resp, next_url)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
         """Erase every version for good."""

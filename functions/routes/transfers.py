@@ -90,10 +90,10 @@ class ExportResource:
         writer = writer_of(name, clock_ahead_us(self._store))
         export = Export(self._store, writer, prefix=prefix, at=at)
         stack.enter_context(self._store.hold(export.moment.revision))
+        pieces = _begun(export, 1 + bool(writer.head))
         resp.content_type = MEDIA_TYPES[name]
         resp.set_headers((("Cache-Control", "no-store"), ("Vary", "Accept-Encoding")))
         resp.set_header("KV-Revision", str(export.moment.revision))
-        pieces = _begun(export, 1 + bool(writer.head))
         if not accepts_gzip(req):
             return pieces, writer.broken_end
         resp.set_header("Content-Encoding", "gzip")
