@@ -9,7 +9,11 @@ from typing import Final, TypedDict
 
 import falcon
 
-from rundlet_server.functions.access.admission import require_keys, visible_prefix
+from rundlet_server.functions.access.admission import (
+    count_covered,
+    require_keys,
+    visible_prefix,
+)
 from rundlet_server.functions.limits import import_body_bytes_max
 from rundlet_server.functions.messages.bodies import (
     accepts_gzip,
@@ -201,11 +205,8 @@ def _covered(req: falcon.Request, rows: Rows) -> tuple[Rows, Problem | None]:
     try:
         require_keys(req.env, (row[0].decode() for row in rows.rows))
     except Problem as ex:
-        for count, row in enumerate(rows.rows):
-            try:
-                require_keys(req.env, (row[0].decode(),))
-            except Problem:
-                return rows.first(count), ex
+        covered = count_covered(req.env, (row[0].decode() for row in rows.rows))
+        return rows.first(covered), ex
     return rows, None
 
 
